@@ -210,6 +210,7 @@ static inline int64_t mrd_read_zigzag(struct mrd_reader *reader)
     return mrd_zigzag_decode(mrd_read_varint(reader));
 }
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "formats are read in place, little-endian");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "formats are read in place, little-endian");
 
 #endif

@@ -25,8 +25,7 @@ const struct mrd_clock *mrd_clock_system(void)
     return &clock;
 }
 
-void mrd_hlc_init(struct mrd_hlc_clock *hlc, const struct mrd_clock *clock,
-                  mrd_time_ms skew_ms_max)
+void mrd_hlc_init(struct mrd_hlc_clock *hlc, const struct mrd_clock *clock, mrd_time_ms skew_ms_max)
 {
     hlc->clock = clock;
     hlc->skew_ms_max = skew_ms_max;
@@ -51,14 +50,14 @@ enum mrd_status mrd_hlc_merge(struct mrd_hlc_clock *hlc, mrd_hlc foreign, struct
     const mrd_time_ms ahead_ms = mrd_hlc_time_ms(foreign) - mrd_clock_now_ms(hlc->clock);
     if (ahead_ms > hlc->skew_ms_max) {
         return mrd_fail(err, MRD_E_INVALID,
-                        "clock stamp is %" PRId64 " ms ahead of this machine's clock, more than the "
+                        "clock stamp is %" PRId64
+                        " ms ahead of this machine's clock, more than the "
                         "%" PRId64 " ms allowed",
                         ahead_ms, hlc->skew_ms_max);
     }
     uint64_t last = atomic_load_explicit(&hlc->last, memory_order_relaxed);
     while (foreign > last &&
            !atomic_compare_exchange_weak_explicit(&hlc->last, &last, foreign, memory_order_relaxed,
-                                                  memory_order_relaxed)) {
-    }
+                                                  memory_order_relaxed)) {}
     return MRD_OK;
 }

@@ -17,8 +17,8 @@ typedef int64_t mrd_time_ms; /* milliseconds since the Unix epoch */
 typedef uint64_t mrd_hlc;    /* 48 bits of milliseconds, 16 bits of counter */
 
 struct mrd_clock {
-    mrd_time_ms (*now_ms)(void *context);    /* wall clock */
-    int64_t (*monotonic_ns)(void *context);  /* never goes back; for durations and deadlines */
+    mrd_time_ms (*now_ms)(void *context);   /* wall clock */
+    int64_t (*monotonic_ns)(void *context); /* never goes back; for durations and deadlines */
     void *context;
 };
 

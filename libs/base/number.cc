@@ -66,7 +66,8 @@ bool mrd_double_parse(const char *text, size_t size, double *out)
         return false;
     }
     if (result.ec == std::errc::result_out_of_range) {
-        value = std::strtod(std::string(at, end).c_str(), nullptr); /* infinity, zero or subnormal */
+        value =
+            std::strtod(std::string(at, end).c_str(), nullptr); /* infinity, zero or subnormal */
     } else if (result.ec != std::errc()) {
         return false;
     }

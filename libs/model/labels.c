@@ -183,7 +183,8 @@ static bool is_plain_name(struct mrd_bytes name)
 {
     for (size_t i = 0; i < name.size; i++) {
         const uint8_t c = name.data[i];
-        const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == ':';
+        const bool letter =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == ':';
         if (!letter && (i == 0 || c < '0' || c > '9')) {
             return false;
         }
@@ -240,8 +241,7 @@ void mrd_labels_format(struct mrd_labels labels, struct mrd_buf *out)
         first = false;
     }
     for (size_t i = 0; i < labels.count; i++) {
-        if (metric.size > 0 &&
-            mrd_bytes_equal(labels.items[i].name, MRD_BYTES(MRD_METRIC_NAME))) {
+        if (metric.size > 0 && mrd_bytes_equal(labels.items[i].name, MRD_BYTES(MRD_METRIC_NAME))) {
             continue;
         }
         if (!first) {

@@ -115,7 +115,8 @@ enum mrd_status mrd_regex_compile(struct mrd_bytes pattern, struct mrd_regex **o
         return mrd_fail(err, MRD_E_INVALID, "regular expression of %zu bytes: at most %d are taken",
                         pattern.size, MRD_REGEX_SIZE_MAX);
     }
-    mrd_auto(mrd_regex_destroy) struct mrd_regex *regex = calloc(1, sizeof(*regex));
+    mrd_auto(mrd_regex_destroy)
+    struct mrd_regex *regex = calloc(1, sizeof(*regex));
     mrd_assert(regex != NULL);
     char reason[256];
     regex->re2 = mrd_re2_compile(pattern.size == 0 ? "" : (const char *)pattern.data, pattern.size,
@@ -204,8 +205,7 @@ bool mrd_regex_expand(const struct mrd_regex *regex, struct mrd_bytes text,
                       struct mrd_bytes replacement, struct mrd_buf *out)
 {
     struct mrd_re2_span spans[REGEX_GROUPS_MAX];
-    const size_t count =
-        MRD_MIN(mrd_re2_group_count(regex->re2) + 1, (size_t)REGEX_GROUPS_MAX);
+    const size_t count = MRD_MIN(mrd_re2_group_count(regex->re2) + 1, (size_t)REGEX_GROUPS_MAX);
     if (!mrd_re2_full_match_groups(regex->re2, (const char *)text.data, text.size, spans, count)) {
         return false;
     }

@@ -19,7 +19,7 @@ struct mrd_regex;
 struct mrd_matcher {
     enum mrd_match_type type;
     struct mrd_bytes name;
-    struct mrd_bytes value; /* text or pattern */
+    struct mrd_bytes value;  /* text or pattern */
     struct mrd_regex *regex; /* RE and NRE only */
 };
 
@@ -36,17 +36,15 @@ void mrd_matcher_fini(struct mrd_matcher *matcher);
 bool mrd_matcher_matches(const struct mrd_matcher *matcher, struct mrd_bytes value);
 
 /* True if every matcher accepts the label set. */
-bool mrd_matchers_match(const struct mrd_matcher *matchers, size_t count,
-                        struct mrd_labels labels);
+bool mrd_matchers_match(const struct mrd_matcher *matchers, size_t count, struct mrd_labels labels);
 
 /* "=", "!=", "=~", "!~". */
 const char *mrd_match_type_text(enum mrd_match_type type);
 
 /* ---- the regex alone (label_replace and relabelling use it too) ---- */
 
-MRD_MUST_CHECK enum mrd_status mrd_regex_compile(struct mrd_bytes pattern,
-                                                 struct mrd_regex **out_regex,
-                                                 struct mrd_error *err);
+MRD_MUST_CHECK enum mrd_status
+mrd_regex_compile(struct mrd_bytes pattern, struct mrd_regex **out_regex, struct mrd_error *err);
 void mrd_regex_destroy(struct mrd_regex **regex);
 
 bool mrd_regex_matches(const struct mrd_regex *regex, struct mrd_bytes text);

@@ -33,7 +33,10 @@ static inline double mrd_double_from_bits(uint64_t bits)
     memcpy(&value, &bits, sizeof(value));
     return value;
 }
-static inline bool mrd_is_stale(double value) { return mrd_double_bits(value) == MRD_STALE_NAN_BITS; }
+static inline bool mrd_is_stale(double value)
+{
+    return mrd_double_bits(value) == MRD_STALE_NAN_BITS;
+}
 static inline double mrd_stale_nan(void) { return mrd_double_from_bits(MRD_STALE_NAN_BITS); }
 
 /* Columns of one series, times strictly ascending. The arrays belong to whoever made them. */
