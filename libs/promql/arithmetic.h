@@ -7,34 +7,34 @@
 #include "promql/plan.h"
 
 /* The value of an arithmetic operator; of a comparison, 1 or 0. */
-static inline double pql_compute(enum pql_operator operator, double a, double b)
+static inline double pql_compute(enum mrd_binary_op op, double a, double b)
 {
-    switch ((int) operator) {
-    case PQL_ADD:
+    switch ((int)op) {
+    case MRD_OP_ADD:
         return a + b;
-    case PQL_SUB:
+    case MRD_OP_SUB:
         return a - b;
-    case PQL_MUL:
+    case MRD_OP_MUL:
         return a * b;
-    case PQL_DIV:
+    case MRD_OP_DIV:
         return a / b;
-    case PQL_MOD:
+    case MRD_OP_MOD:
         return fmod(a, b);
-    case PQL_POW:
+    case MRD_OP_POW:
         return pow(a, b);
-    case PQL_ATAN2:
+    case MRD_OP_ATAN2:
         return atan2(a, b);
-    case PQL_EQ:
+    case MRD_OP_EQ:
         return a == b;
-    case PQL_NE:
+    case MRD_OP_NE:
         return a != b;
-    case PQL_GT:
+    case MRD_OP_GT:
         return a > b;
-    case PQL_LT:
+    case MRD_OP_LT:
         return a < b;
-    case PQL_GE:
+    case MRD_OP_GE:
         return a >= b;
-    case PQL_LE:
+    case MRD_OP_LE:
         return a <= b;
     default:
         mrd_assert(false);
@@ -45,8 +45,8 @@ static inline double pql_compute(enum pql_operator operator, double a, double b)
  * keeps `element` or gives none. */
 static inline double pql_combine(const struct pql_node *node, double a, double b, double element)
 {
-    const double result = pql_compute(node->operator, a, b);
-    if (node->return_bool || !pql_is_comparison(node->operator)) {
+    const double result = pql_compute(node->op, a, b);
+    if (node->return_bool || !mrd_op_is_comparison(node->op)) {
         return result;
     }
     return result != 0 ? element : pql_none();

@@ -85,17 +85,17 @@ static pql_builder *call_builder(enum pql_call_kind kind)
     }
 }
 
-static pql_builder *aggregation_builder(enum pql_aggregation aggregation)
+static pql_builder *aggregation_builder(enum mrd_aggregation aggregation)
 {
     switch ((int)aggregation) {
-    case PQL_TOPK:
-    case PQL_BOTTOMK:
-    case PQL_LIMITK:
+    case MRD_AGG_TOPK:
+    case MRD_AGG_BOTTOMK:
+    case MRD_AGG_LIMITK:
         return pql_build_topk;
-    case PQL_COUNT_VALUES:
-    case PQL_QUANTILE:
+    case MRD_AGG_COUNT_VALUES:
+    case MRD_AGG_QUANTILE:
         return pql_build_by_value;
-    case PQL_LIMIT_RATIO:
+    case MRD_AGG_LIMIT_RATIO:
         return pql_build_limit_ratio;
     default:
         return pql_build_aggregate;
@@ -165,8 +165,8 @@ static enum mrd_status eval_only_element(struct pql_exec *exec, const struct pql
 
 static double seconds_of(mrd_time_ms time_ms) { return (double)time_ms / 1000; }
 
-static enum mrd_status eval_min_max(struct pql_exec *exec, const struct pql_node *node,
-                                    double *out, struct mrd_error *err)
+static enum mrd_status eval_min_max(struct pql_exec *exec, const struct pql_node *node, double *out,
+                                    struct mrd_error *err)
 {
     const size_t steps = node->steps.count;
     const bool least = node->function->kind == PQL_CALL_MIN_OF;
@@ -239,7 +239,7 @@ static enum mrd_status eval_node(struct pql_exec *exec, const struct pql_node *n
         MRD_TRY(pql_eval_scalar(exec, node->args[0], steps, &left, err));
         MRD_TRY(pql_eval_scalar(exec, node->args[1], steps, &right, err));
         for (size_t i = 0; i < steps; i++) {
-            out[i] = pql_compute(node->operator, left[i], right[i]);
+            out[i] = pql_compute(node->op, left[i], right[i]);
         }
         return MRD_OK;
     default:

@@ -127,20 +127,20 @@ MRD_MUST_CHECK enum mrd_status pql_eval_scalar(struct pql_exec *exec, const stru
 
 typedef enum mrd_status pql_builder(struct pql_exec *exec, const struct pql_node *node,
                                     struct pql_op **out, struct mrd_error *err);
-pql_builder pql_build_select;    /* exec_select.c */
-pql_builder pql_build_timestamp; /* exec_select.c */
-pql_builder pql_build_window;    /* exec_window.c */
-pql_builder pql_build_absent;    /* exec_absent.c */
-pql_builder pql_build_map;       /* exec_map.c */
-pql_builder pql_build_vector;    /* exec_map.c */
-pql_builder pql_build_labels;    /* exec_labels.c */
-pql_builder pql_build_sort;      /* exec_sort.c */
-pql_builder pql_build_histogram; /* exec_histogram.c */
-pql_builder pql_build_aggregate; /* exec_aggregate.c */
-pql_builder pql_build_topk;      /* exec_topk.c */
-pql_builder pql_build_by_value;  /* exec_by_value.c */
+pql_builder pql_build_select;      /* exec_select.c */
+pql_builder pql_build_timestamp;   /* exec_select.c */
+pql_builder pql_build_window;      /* exec_window.c */
+pql_builder pql_build_absent;      /* exec_absent.c */
+pql_builder pql_build_map;         /* exec_map.c */
+pql_builder pql_build_vector;      /* exec_map.c */
+pql_builder pql_build_labels;      /* exec_labels.c */
+pql_builder pql_build_sort;        /* exec_sort.c */
+pql_builder pql_build_histogram;   /* exec_histogram.c */
+pql_builder pql_build_aggregate;   /* exec_aggregate.c */
+pql_builder pql_build_topk;        /* exec_topk.c */
+pql_builder pql_build_by_value;    /* exec_by_value.c */
 pql_builder pql_build_limit_ratio; /* exec_topk.c */
-pql_builder pql_build_binary;    /* exec_binary.c */
+pql_builder pql_build_binary;      /* exec_binary.c */
 
 /* Two series of *input with the same labels become one; a step where both have a value is the error
  * "vector cannot contain metrics with the same labelset" (any step at all if `strict`). Wraps only
@@ -181,7 +181,7 @@ MRD_MUST_CHECK enum mrd_status pql_series_drop_name(struct pql_exec *exec,
                                                     struct mrd_error *err);
 
 /* True if the sorted names contain `name`. */
-bool pql_names_contain(struct pql_names names, struct mrd_bytes name);
+bool pql_names_contain(struct mrd_names names, struct mrd_bytes name);
 
 /* Sets or (empty value) removes one label; the result is in the scratch. */
 MRD_MUST_CHECK enum mrd_status pql_labels_set(struct pql_exec *exec,
@@ -192,7 +192,7 @@ MRD_MUST_CHECK enum mrd_status pql_labels_set(struct pql_exec *exec,
 /* The labels that are in `names` (keep), or those that are not. */
 MRD_MUST_CHECK enum mrd_status pql_labels_filter(struct pql_exec *exec,
                                                  struct pql_label_scratch *scratch,
-                                                 struct mrd_labels labels, struct pql_names names,
+                                                 struct mrd_labels labels, struct mrd_names names,
                                                  bool keep, struct mrd_labels *out,
                                                  struct mrd_error *err);
 

@@ -118,30 +118,30 @@ static void fold_variance(struct group *group, const double *in, size_t steps)
     }
 }
 
-static void fold(enum pql_aggregation aggregation, struct group *group, const double *in,
+static void fold(enum mrd_aggregation aggregation, struct group *group, const double *in,
                  size_t steps)
 {
     switch ((int)aggregation) {
-    case PQL_SUM:
+    case MRD_AGG_SUM:
         fold_sum(group, in, steps);
         break;
-    case PQL_AVG:
+    case MRD_AGG_AVG:
         fold_avg(group, in, steps);
         break;
-    case PQL_COUNT:
+    case MRD_AGG_COUNT:
         fold_count(group, in, steps);
         break;
-    case PQL_GROUP:
+    case MRD_AGG_GROUP:
         fold_group(group, in, steps);
         break;
-    case PQL_MIN:
+    case MRD_AGG_MIN:
         fold_min(group, in, steps);
         break;
-    case PQL_MAX:
+    case MRD_AGG_MAX:
         fold_max(group, in, steps);
         break;
-    case PQL_STDDEV:
-    case PQL_STDVAR:
+    case MRD_AGG_STDDEV:
+    case MRD_AGG_STDVAR:
         fold_variance(group, in, steps);
         break;
     default:
@@ -151,27 +151,29 @@ static void fold(enum pql_aggregation aggregation, struct group *group, const do
 
 /* ---- from state to result ---- */
 
-static double finish_value(enum pql_aggregation aggregation, const struct group *group, size_t i)
+static double finish_value(enum mrd_aggregation aggregation, const struct group *group, size_t i)
 {
     const double value = group->values[i];
     switch ((int)aggregation) {
-    case PQL_SUM:
+    case MRD_AGG_SUM:
         return value + group->second[i];
-    case PQL_AVG: {
+    case MRD_AGG_AVG: {
         const struct mrd_mean mean = {
-            {value, group->second[i]}, group->counts[i], group->incremental[i]};
+            {value, group->second[i]},
+            group->counts[i], group->incremental[i]
+        };
         return mrd_mean_value(&mean);
     }
-    case PQL_STDVAR:
+    case MRD_AGG_STDVAR:
         return value / group->counts[i];
-    case PQL_STDDEV:
+    case MRD_AGG_STDDEV:
         return sqrt(value / group->counts[i]);
     default:
         return value;
     }
 }
 
-static void finish(enum pql_aggregation aggregation, struct group *group, size_t steps)
+static void finish(enum mrd_aggregation aggregation, struct group *group, size_t steps)
 {
     for (size_t i = 0; i < steps; i++) {
         if (!pql_is_none(group->values[i])) {
@@ -187,19 +189,19 @@ static enum mrd_status group_init(struct aggregate_op *op, struct group *group,
 {
     struct pql_exec *exec = op->list.op.exec;
     const size_t steps = op->list.op.steps;
-    const enum pql_aggregation aggregation = op->node->aggregation;
-    const bool variance = aggregation == PQL_STDDEV || aggregation == PQL_STDVAR;
+    const enum mrd_aggregation aggregation = op->node->aggregation;
+    const bool variance = aggregation == MRD_AGG_STDDEV || aggregation == MRD_AGG_STDVAR;
     *group = (struct group){0};
     MRD_TRY(pql_hold(exec, steps, err));
     MRD_TRY(PQL_NEW(exec, steps, &group->values, err));
     pql_column_clear(group->values, steps);
-    if (aggregation == PQL_SUM || aggregation == PQL_AVG || variance) {
+    if (aggregation == MRD_AGG_SUM || aggregation == MRD_AGG_AVG || variance) {
         MRD_TRY(PQL_NEW(exec, steps, &group->second, err));
     }
-    if (aggregation == PQL_AVG || variance) {
+    if (aggregation == MRD_AGG_AVG || variance) {
         MRD_TRY(PQL_NEW(exec, steps, &group->counts, err));
     }
-    if (aggregation == PQL_AVG) {
+    if (aggregation == MRD_AGG_AVG) {
         MRD_TRY(PQL_NEW(exec, steps, &group->incremental, err));
     }
     return MRD_OK;
@@ -215,8 +217,8 @@ static enum mrd_status aggregate_find_group(struct aggregate_op *op, struct mrd_
     MRD_TRY(pql_labels_group(exec, &op->scratch, labels, &op->node->grouping, &key, err));
     MRD_TRY(pql_label_table_add(&op->table, key, &index, &is_new, err));
     if (is_new) {
-        MRD_TRY(pql_grow(exec, (void **)&op->groups, index, &op->capacity, sizeof(*op->groups),
-                         err));
+        MRD_TRY(
+            pql_grow(exec, (void **)&op->groups, index, &op->capacity, sizeof(*op->groups), err));
         MRD_TRY(group_init(op, &op->groups[index], err));
     }
     *out = &op->groups[index];
@@ -256,9 +258,8 @@ enum mrd_status pql_build_aggregate(struct pql_exec *exec, const struct pql_node
     MRD_TRY(PQL_NEW(exec, 1, &op, err));
     *op = (struct aggregate_op){.node = node, .table = {.exec = exec}};
     pql_list_op_init(&op->list, exec, steps, aggregate_fill);
-    op->list.op.one_name =
-        node->grouping.without ||
-        !pql_names_contain(node->grouping.names, MRD_BYTES(MRD_METRIC_NAME));
+    op->list.op.one_name = node->grouping.without ||
+                           !pql_names_contain(node->grouping.names, MRD_BYTES(MRD_METRIC_NAME));
     MRD_TRY(pql_build(exec, node->args[0], steps, &op->input, err));
     *out = &op->list.op;
     return MRD_OK;

@@ -45,7 +45,7 @@ static enum mrd_status build_scalar(struct pql_exec *exec, const struct pql_node
         .op = {.next = scalar_next, .exec = exec, .steps = steps},
         .node = node,
         .scalar_left = left,
-        .drops_name = node->return_bool || !pql_is_comparison(node->operator),
+        .drops_name = node->return_bool || !mrd_op_is_comparison(node->op),
     };
     MRD_TRY(pql_eval_scalar(exec, node->args[left ? 0 : 1], steps, &op->scalar, err));
     MRD_TRY(pql_build(exec, node->args[left ? 1 : 0], steps, &op->input, err));
@@ -81,10 +81,10 @@ static enum mrd_status result_labels(struct vector_op *op, struct mrd_labels man
     const struct pql_node *node = op->node;
     const struct pql_matching *matching = &node->matching;
     out->labels = many;
-    if (node->return_bool || !pql_is_comparison(node->operator)) {
+    if (node->return_bool || !mrd_op_is_comparison(node->op)) {
         MRD_TRY(pql_series_drop_name(exec, &op->set_scratch, out, err));
     }
-    if (matching->cardinality == PQL_ONE_TO_ONE) {
+    if (matching->cardinality == MRD_ONE_TO_ONE) {
         MRD_TRY(pql_labels_filter(exec, &op->scratch, out->labels, matching->names, matching->on,
                                   &out->labels, err));
     }
@@ -126,12 +126,11 @@ static enum mrd_status duplicate_result(const struct vector_op *op, bool same_gr
     if (!same_group) {
         return pql_fail(err, "vector cannot contain metrics with the same labelset");
     }
-    if (op->node->matching.cardinality == PQL_ONE_TO_ONE) {
+    if (op->node->matching.cardinality == MRD_ONE_TO_ONE) {
         return pql_fail(err, "multiple matches for labels: many-to-one matching must be explicit "
                              "(group_left/group_right)");
     }
-    return pql_fail(err,
-                    "multiple matches for labels: grouping labels must ensure unique matches");
+    return pql_fail(err, "multiple matches for labels: grouping labels must ensure unique matches");
 }
 
 /* Step by step: the group that last matched into a result series (one-to-one: the group itself has
@@ -174,8 +173,8 @@ static enum mrd_status combine_pair(struct vector_op *op, struct combine *combin
                                     struct mrd_error *err)
 {
     const struct pql_node *node = op->node;
-    const bool swapped = node->matching.cardinality == PQL_ONE_TO_MANY;
-    const bool one_to_one = node->matching.cardinality == PQL_ONE_TO_ONE;
+    const bool swapped = node->matching.cardinality == MRD_ONE_TO_MANY;
+    const bool one_to_one = node->matching.cardinality == MRD_ONE_TO_ONE;
     struct pql_series *result = NULL;
     uint32_t *claims = NULL;
     for (size_t i = 0; i < op->list.op.steps; i++) {
@@ -213,8 +212,8 @@ static enum mrd_status combine_all(struct vector_op *op, struct mrd_error *err)
         const uint32_t group = match->many_group[m];
         MRD_TRY(mrd_query_check(exec->control, err));
         for (uint32_t o = pql_match_first(match, group); o != UINT32_MAX; o = match->one_next[o]) {
-            MRD_TRY(combine_pair(op, &combine, group, &match->many.items[m],
-                                 &match->one.items[o], err));
+            MRD_TRY(combine_pair(op, &combine, group, &match->many.items[m], &match->one.items[o],
+                                 err));
         }
     }
     if (match->error_step <= combine.error_step && match->error_step < op->list.op.steps) {
@@ -238,13 +237,13 @@ static enum mrd_status build_vectors(struct pql_exec *exec, const struct pql_nod
 {
     struct vector_op *op = NULL;
     const size_t steps = node->steps.count;
-    const bool swapped = node->matching.cardinality == PQL_ONE_TO_MANY;
+    const bool swapped = node->matching.cardinality == MRD_ONE_TO_MANY;
     MRD_TRY(PQL_NEW(exec, 1, &op, err));
     *op = (struct vector_op){.node = node, .results = {.exec = exec}};
     pql_list_op_init(&op->list, exec, steps, vector_fill);
     MRD_TRY(pql_build(exec, node->args[swapped ? 1 : 0], steps, &op->many, err));
     MRD_TRY(pql_build(exec, node->args[swapped ? 0 : 1], steps, &op->one, err));
-    op->list.op.one_name = node->return_bool || !pql_is_comparison(node->operator);
+    op->list.op.one_name = node->return_bool || !mrd_op_is_comparison(node->op);
     *out = &op->list.op;
     return MRD_OK;
 }
@@ -252,7 +251,7 @@ static enum mrd_status build_vectors(struct pql_exec *exec, const struct pql_nod
 enum mrd_status pql_build_binary(struct pql_exec *exec, const struct pql_node *node,
                                  struct pql_op **out, struct mrd_error *err)
 {
-    if (pql_is_set_operator(node->operator)) {
+    if (mrd_op_is_set(node->op)) {
         return pql_build_set(exec, node, out, err);
     }
     if (node->args[0]->type == PQL_SCALAR || node->args[1]->type == PQL_SCALAR) {

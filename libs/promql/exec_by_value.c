@@ -22,7 +22,9 @@ static enum mrd_status value_group(struct count_values_op *op, struct mrd_labels
     struct pql_exec *exec = op->list.op.exec;
     char text[MRD_DOUBLE_TEXT_MAX];
     const size_t size = mrd_double_format_f(value, text);
-    const struct mrd_label label = {op->node->args[1]->text, {(const uint8_t *)text, size}};
+    const struct mrd_label label = {
+        op->node->args[1]->text, {(const uint8_t *)text, size}
+    };
     struct mrd_labels with_value;
     struct mrd_labels key;
     bool is_new = false;
@@ -73,7 +75,7 @@ static enum mrd_status count_values_fill(struct pql_list_op *base, struct mrd_er
     }
 }
 
-static enum mrd_status add_name(struct pql_exec *exec, struct pql_names *names,
+static enum mrd_status add_name(struct pql_exec *exec, struct mrd_names *names,
                                 struct mrd_bytes name, struct mrd_error *err)
 {
     struct mrd_bytes *items = NULL;
@@ -82,11 +84,11 @@ static enum mrd_status add_name(struct pql_exec *exec, struct pql_names *names,
         memcpy(items, names->items, names->count * sizeof(*items));
     }
     items[names->count] = name;
-    *names = (struct pql_names){items, names->count + 1};
+    *names = (struct mrd_names){items, names->count + 1};
     return MRD_OK;
 }
 
-static enum mrd_status remove_name(struct pql_exec *exec, struct pql_names *names,
+static enum mrd_status remove_name(struct pql_exec *exec, struct mrd_names *names,
                                    struct mrd_bytes name, struct mrd_error *err)
 {
     struct mrd_bytes *items = NULL;
@@ -97,7 +99,7 @@ static enum mrd_status remove_name(struct pql_exec *exec, struct pql_names *name
             items[kept++] = names->items[i];
         }
     }
-    *names = (struct pql_names){items, kept};
+    *names = (struct mrd_names){items, kept};
     return MRD_OK;
 }
 
@@ -112,8 +114,8 @@ static enum mrd_status build_count_values(struct pql_exec *exec, const struct pq
         return pql_fail(err, "invalid label name %.*s", (int)text.size - 4, text.data + 3);
     }
     MRD_TRY(PQL_NEW(exec, 1, &op, err));
-    *op = (struct count_values_op){
-        .node = node, .table = {.exec = exec}, .grouping = node->grouping};
+    *op =
+        (struct count_values_op){.node = node, .table = {.exec = exec}, .grouping = node->grouping};
     pql_list_op_init(&op->list, exec, node->steps.count, count_values_fill);
     MRD_TRY(node->grouping.without ? remove_name(exec, &op->grouping.names, label, err)
                                    : add_name(exec, &op->grouping.names, label, err));
@@ -236,9 +238,8 @@ static enum mrd_status build_quantile(struct pql_exec *exec, const struct pql_no
     MRD_TRY(PQL_NEW(exec, 1, &op, err));
     *op = (struct quantile_op){.node = node, .table = {.exec = exec}};
     pql_list_op_init(&op->list, exec, steps, quantile_fill);
-    op->list.op.one_name =
-        node->grouping.without ||
-        !pql_names_contain(node->grouping.names, MRD_BYTES(MRD_METRIC_NAME));
+    op->list.op.one_name = node->grouping.without ||
+                           !pql_names_contain(node->grouping.names, MRD_BYTES(MRD_METRIC_NAME));
     MRD_TRY(pql_eval_scalar(exec, node->args[1], steps, &op->q, err));
     MRD_TRY(pql_build(exec, node->args[0], steps, &op->input, err));
     *out = &op->list.op;
@@ -246,8 +247,8 @@ static enum mrd_status build_quantile(struct pql_exec *exec, const struct pql_no
 }
 
 enum mrd_status pql_build_by_value(struct pql_exec *exec, const struct pql_node *node,
-                                       struct pql_op **out, struct mrd_error *err)
+                                   struct pql_op **out, struct mrd_error *err)
 {
-    return node->aggregation == PQL_QUANTILE ? build_quantile(exec, node, out, err)
-                                             : build_count_values(exec, node, out, err);
+    return node->aggregation == MRD_AGG_QUANTILE ? build_quantile(exec, node, out, err)
+                                                 : build_count_values(exec, node, out, err);
 }

@@ -198,10 +198,9 @@ static enum mrd_status histogram_add(struct histogram_op *op, const struct pql_s
     const struct mrd_bytes le = mrd_labels_get(series->labels, MRD_BYTES("le"));
     double bound = 0;
     if (!mrd_double_parse((const char *)le.data, le.size, &bound)) {
-        mrd_annotations_addf(exec->annotations, MRD_ANNOTATION_WARNING,
-                             op->node->args[op->vector_arg]->position,
-                             "bucket label \"le\" is missing or has a malformed value of \"%.*s\"",
-                             MRD_FMT(le));
+        mrd_annotations_addf(
+            exec->annotations, MRD_ANNOTATION_WARNING, op->node->args[op->vector_arg]->position,
+            "bucket label \"le\" is missing or has a malformed value of \"%.*s\"", MRD_FMT(le));
         return MRD_OK;
     }
     struct mrd_labels key;
@@ -270,9 +269,9 @@ static double histogram_step(struct histogram_op *op, struct bucket *buckets, si
 }
 
 /* Computes one group from its members, sorted by bound. */
-static enum mrd_status histogram_group(struct histogram_op *op,
-                                       const struct bucket_series *members, size_t count,
-                                       double *out, struct bucket *scratch, struct mrd_error *err)
+static enum mrd_status histogram_group(struct histogram_op *op, const struct bucket_series *members,
+                                       size_t count, double *out, struct bucket *scratch,
+                                       struct mrd_error *err)
 {
     MRD_TRY(mrd_query_check(op->list.op.exec->control, err));
     for (size_t i = 0; i < op->list.op.steps; i++) {
@@ -332,8 +331,7 @@ static enum mrd_status histogram_compute(struct histogram_op *op, struct mrd_err
             count++;
         }
         MRD_TRY(PQL_NEW(exec, op->list.op.steps, &result.values, err));
-        MRD_TRY(
-            histogram_group(op, op->members + at, count, result.values, scratch, err));
+        MRD_TRY(histogram_group(op, op->members + at, count, result.values, scratch, err));
         at += count;
         MRD_TRY(pql_list_add(exec, &op->list.list, result, err));
     }
@@ -379,7 +377,8 @@ static enum mrd_status build_skip(struct pql_exec *exec, const struct pql_node *
     struct skip_op *op = NULL;
     MRD_TRY(PQL_NEW(exec, 1, &op, err));
     *op = (struct skip_op){
-        .op = {.next = skip_next, .exec = exec, .steps = node->steps.count, .one_name = true}};
+        .op = {.next = skip_next, .exec = exec, .steps = node->steps.count, .one_name = true}
+    };
     MRD_TRY(pql_build(exec, node->args[0], node->steps.count, &op->input, err));
     *out = &op->op;
     return MRD_OK;

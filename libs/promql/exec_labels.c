@@ -111,7 +111,9 @@ enum mrd_status pql_build_labels(struct pql_exec *exec, const struct pql_node *n
     struct labels_op *op = NULL;
     const size_t steps = node->steps.count;
     MRD_TRY(PQL_NEW(exec, 1, &op, err));
-    *op = (struct labels_op){.op = {.next = labels_next, .exec = exec, .steps = steps}};
+    *op = (struct labels_op){
+        .op = {.next = labels_next, .exec = exec, .steps = steps}
+    };
     MRD_TRY(pql_defer(exec, labels_op_fini, op, err));
     MRD_TRY(pql_build(exec, node->args[0], steps, &op->input, err));
     const bool replace = node->function->kind == PQL_CALL_LABEL_REPLACE;

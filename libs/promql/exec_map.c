@@ -207,7 +207,10 @@ enum mrd_status pql_build_map(struct pql_exec *exec, const struct pql_node *node
     struct map_op *op = NULL;
     const size_t steps = node->steps.count;
     MRD_TRY(PQL_NEW(exec, 1, &op, err));
-    *op = (struct map_op){.op = {.next = map_next, .exec = exec, .steps = steps}, .node = node};
+    *op = (struct map_op){
+        .op = {.next = map_next, .exec = exec, .steps = steps},
+          .node = node
+    };
     if (node->arg_count == 0) {
         MRD_TRY(build_time_vector(exec, node, &op->input, err));
     } else {

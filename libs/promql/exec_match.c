@@ -96,7 +96,7 @@ enum mrd_status pql_match_fail(struct pql_match *match, const struct pql_node *n
     struct pql_label_scratch scratch = {0};
     const struct pql_series *first = &match->one.items[match->error_one[0]];
     const struct pql_series *second = &match->one.items[match->error_one[1]];
-    const bool one_is_left = node->matching.cardinality == PQL_ONE_TO_MANY;
+    const bool one_is_left = node->matching.cardinality == MRD_ONE_TO_MANY;
     struct mrd_labels key;
     MRD_TRY(pql_match_key(exec, &scratch, &node->matching, first->labels, &key, err));
     return pql_fail(err,

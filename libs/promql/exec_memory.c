@@ -55,8 +55,8 @@ enum mrd_status pql_hold(struct pql_exec *exec, size_t points, struct mrd_error 
 
 /* ---- lists ---- */
 
-enum mrd_status pql_list_add(struct pql_exec *exec, struct pql_list *list,
-                             struct pql_series series, struct mrd_error *err)
+enum mrd_status pql_list_add(struct pql_exec *exec, struct pql_list *list, struct pql_series series,
+                             struct mrd_error *err)
 {
     MRD_TRY(pql_grow(exec, (void **)&list->items, list->count, &list->capacity,
                      sizeof(*list->items), err));

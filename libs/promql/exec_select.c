@@ -27,8 +27,8 @@ static bool select_fill(const struct select_op *op, struct mrd_samples samples, 
             out[i] = pql_none();
             continue;
         }
-        out[i] = op->timestamps ? (double)samples.times_ms[seen - 1] / 1000
-                                : samples.values[seen - 1];
+        out[i] =
+            op->timestamps ? (double)samples.times_ms[seen - 1] / 1000 : samples.values[seen - 1];
         any = true;
     }
     return any;

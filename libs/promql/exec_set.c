@@ -27,8 +27,7 @@ static enum mrd_status presence_group(struct set_op *op, const struct pql_series
     struct mrd_labels key;
     uint32_t index = 0;
     bool is_new = false;
-    MRD_TRY(pql_match_key(exec, &present->scratch, &op->node->matching, series->labels, &key,
-                          err));
+    MRD_TRY(pql_match_key(exec, &present->scratch, &op->node->matching, series->labels, &key, err));
     MRD_TRY(pql_label_table_add(&present->table, key, &index, &is_new, err));
     if (is_new) {
         MRD_TRY(pql_grow(exec, (void **)&present->groups, index, &present->capacity,
@@ -94,7 +93,7 @@ static enum mrd_status and_next(struct pql_op *base, struct pql_series *out, boo
         if (!*out_more) {
             return MRD_OK;
         }
-        MRD_TRY(presence_filter(op, out, op->node->operator== PQL_AND, err));
+        MRD_TRY(presence_filter(op, out, op->node->op == MRD_OP_AND, err));
     } while (pql_column_empty(out->values, base->steps));
     return MRD_OK;
 }
@@ -124,12 +123,12 @@ enum mrd_status pql_build_set(struct pql_exec *exec, const struct pql_node *node
                               struct pql_op **out, struct mrd_error *err)
 {
     struct set_op *op = NULL;
-    const bool is_or = node->operator== PQL_OR;
+    const bool is_or = node->op == MRD_OP_OR;
     MRD_TRY(PQL_NEW(exec, 1, &op, err));
     *op = (struct set_op){
         .op = {.next = is_or ? or_next : and_next, .exec = exec, .steps = node->steps.count},
         .node = node,
-        .present = {.table = {.exec = exec}},
+        .present = {.table = {.exec = exec}       },
     };
     MRD_TRY(pql_build(exec, node->args[0], op->op.steps, &op->left, err));
     MRD_TRY(pql_build(exec, node->args[1], op->op.steps, &op->right, err));

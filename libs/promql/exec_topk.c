@@ -34,7 +34,7 @@ static bool before(const struct topk_op *op, double a, double b)
     if (isnan(a)) {
         return true;
     }
-    return op->node->aggregation == PQL_TOPK ? a < b : a > b;
+    return op->node->aggregation == MRD_AGG_TOPK ? a < b : a > b;
 }
 
 static void swap_members(struct heap *heap, size_t a, size_t b)
@@ -80,10 +80,10 @@ static void heap_down(const struct topk_op *op, struct heap *heap)
 static bool beats_root(const struct topk_op *op, const struct heap *heap, double value)
 {
     const double root = heap->items[0].value;
-    if (op->node->aggregation == PQL_LIMITK) {
+    if (op->node->aggregation == MRD_AGG_LIMITK) {
         return false;
     }
-    const bool better = op->node->aggregation == PQL_TOPK ? root < value : root > value;
+    const bool better = op->node->aggregation == MRD_AGG_TOPK ? root < value : root > value;
     return better || (isnan(root) && !isnan(value));
 }
 
@@ -114,7 +114,7 @@ static enum mrd_status topk_offer(struct topk_op *op, struct heap *heap, size_t 
     MRD_TRY(pql_grow(exec, (void **)&heap->items, heap->count, &heap->capacity,
                      sizeof(*heap->items), err));
     heap->items[heap->count++] = (struct member){value, *kept};
-    if (op->node->aggregation != PQL_LIMITK) {
+    if (op->node->aggregation != MRD_AGG_LIMITK) {
         heap_up(op, heap, heap->count - 1);
     }
     return MRD_OK;
@@ -177,7 +177,7 @@ static int order_members(const void *a, const void *b, void *context)
 /* Best first. glibc's qsort is a merge sort, so ties stay in heap order. */
 static void sort_heap(struct topk_op *op, struct heap *heap)
 {
-    if (op->node->aggregation != PQL_LIMITK && heap->count > 1) {
+    if (op->node->aggregation != MRD_AGG_LIMITK && heap->count > 1) {
         qsort_r(heap->items, heap->count, sizeof(*heap->items), order_members, op);
     }
 }
@@ -326,10 +326,9 @@ static enum mrd_status ratio_check(struct ratio_op *op, size_t position, struct 
         }
         if (ratio < -1 || ratio > 1) {
             op->ratio[i] = ratio < 0 ? -1 : 1;
-            mrd_annotations_addf(
-                exec->annotations, MRD_ANNOTATION_WARNING, position,
-                "ratio value should be between -1 and 1, got %.*s, capping to %g",
-                MRD_FMT(pql_number_text(exec, ratio)), op->ratio[i]);
+            mrd_annotations_addf(exec->annotations, MRD_ANNOTATION_WARNING, position,
+                                 "ratio value should be between -1 and 1, got %.*s, capping to %g",
+                                 MRD_FMT(pql_number_text(exec, ratio)), op->ratio[i]);
         }
     }
     return MRD_OK;
@@ -341,7 +340,9 @@ enum mrd_status pql_build_limit_ratio(struct pql_exec *exec, const struct pql_no
     struct ratio_op *op = NULL;
     const size_t steps = node->steps.count;
     MRD_TRY(PQL_NEW(exec, 1, &op, err));
-    *op = (struct ratio_op){.op = {.next = ratio_next, .exec = exec, .steps = steps}};
+    *op = (struct ratio_op){
+        .op = {.next = ratio_next, .exec = exec, .steps = steps}
+    };
     MRD_TRY(pql_eval_scalar(exec, node->args[1], steps, &op->ratio, err));
     MRD_TRY(ratio_check(op, node->args[1]->position, err));
     MRD_TRY(pql_build(exec, node->args[0], steps, &op->input, err));

@@ -68,9 +68,11 @@ static enum mrd_status range_subquery_next(struct pql_range_op *base, struct pql
             op->values[count++] = series.values[i];
         }
     }
-    *out = (struct pql_range_series){.labels = series.labels,
-                                     .samples = {op->times_ms, op->values, count},
-                                     .drop_name = series.drop_name};
+    *out = (struct pql_range_series){
+        .labels = series.labels,
+        .samples = {op->times_ms, op->values, count},
+        .drop_name = series.drop_name
+    };
     return MRD_OK;
 }
 

@@ -14,12 +14,22 @@ static double sign_of(double value)
 static double degrees(double value) { return value * 180 / M_PI; }
 static double radians(double value) { return value * M_PI / 180; }
 
-#define MAP(text, function) {.name = text, .kind = PQL_CALL_MAP, .map = function}
+#define MAP(text, function)                                                                        \
+    {                                                                                              \
+        .name = text, .kind = PQL_CALL_MAP, .map = function                                        \
+    }
 #define DATE(text, function)                                                                       \
-    {.name = text, .kind = PQL_CALL_DATE, .map = function, .time_dependent = true}
+    {                                                                                              \
+        .name = text, .kind = PQL_CALL_DATE, .map = function, .time_dependent = true               \
+    }
 #define WINDOW(text, function, ...)                                                                \
-    {.name = text, .kind = PQL_CALL_WINDOW, .window = function, ##__VA_ARGS__}
-#define CALL(text, what, ...) {.name = text, .kind = what, ##__VA_ARGS__}
+    {                                                                                              \
+        .name = text, .kind = PQL_CALL_WINDOW, .window = function, ##__VA_ARGS__                   \
+    }
+#define CALL(text, what, ...)                                                                      \
+    {                                                                                              \
+        .name = text, .kind = what, ##__VA_ARGS__                                                  \
+    }
 
 /* clang-format off */
 static const struct pql_function functions[] = {

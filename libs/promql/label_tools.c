@@ -81,7 +81,7 @@ enum mrd_status pql_series_drop_name(struct pql_exec *exec, struct pql_label_scr
     return pql_labels_drop_name(exec, scratch, &series->labels, err);
 }
 
-bool pql_names_contain(struct pql_names names, struct mrd_bytes name)
+bool pql_names_contain(struct mrd_names names, struct mrd_bytes name)
 {
     for (size_t i = 0; i < names.count; i++) {
         if (mrd_bytes_equal(names.items[i], name)) {
@@ -119,7 +119,7 @@ enum mrd_status pql_labels_set(struct pql_exec *exec, struct pql_label_scratch *
 }
 
 enum mrd_status pql_labels_filter(struct pql_exec *exec, struct pql_label_scratch *scratch,
-                                  struct mrd_labels labels, struct pql_names names, bool keep,
+                                  struct mrd_labels labels, struct mrd_names names, bool keep,
                                   struct mrd_labels *out, struct mrd_error *err)
 {
     MRD_TRY(scratch_reserve(exec, scratch, labels.count, err));
@@ -142,10 +142,9 @@ enum mrd_status pql_labels_group(struct pql_exec *exec, struct pql_label_scratch
     for (size_t i = 0; i < labels.count; i++) {
         const struct mrd_bytes name = labels.items[i].name;
         const bool named = pql_names_contain(grouping->names, name);
-        const bool keep =
-            grouping->without
-                ? !named && !mrd_bytes_equal(name, MRD_BYTES(MRD_METRIC_NAME))
-                : named;
+        const bool keep = grouping->without
+                              ? !named && !mrd_bytes_equal(name, MRD_BYTES(MRD_METRIC_NAME))
+                              : named;
         if (keep) {
             scratch->items[kept++] = labels.items[i];
         }

@@ -10,6 +10,7 @@
 #ifndef MRD_PROMQL_PLAN_H
 #define MRD_PROMQL_PLAN_H
 
+#include "promql/ast.h"
 #include "promql/column.h"
 #include "promql/engine.h"
 #include "promql/function_table.h"
@@ -24,7 +25,7 @@ enum pql_node_kind {
     PQL_SUBQUERY,  /* args[0] on a grid of its own, time */
     PQL_CALL,      /* function, args */
     PQL_AGGREGATE, /* aggregation, args: vector, then the parameter */
-    PQL_BINARY,    /* binary, args: left, right */
+    PQL_BINARY,    /* op, args: left, right */
     PQL_NEGATE,    /* args[0] */
 };
 
@@ -49,69 +50,16 @@ struct pql_selector {
     struct pql_selector *next;
 };
 
-enum pql_aggregation {
-    PQL_SUM,
-    PQL_AVG,
-    PQL_COUNT,
-    PQL_MIN,
-    PQL_MAX,
-    PQL_GROUP,
-    PQL_STDDEV,
-    PQL_STDVAR,
-    PQL_TOPK,
-    PQL_BOTTOMK,
-    PQL_COUNT_VALUES,
-    PQL_QUANTILE,
-    PQL_LIMITK,
-    PQL_LIMIT_RATIO,
-};
-
-/* A set of label names, sorted. */
-struct pql_names {
-    const struct mrd_bytes *items;
-    size_t count;
-};
-
 struct pql_grouping {
-    struct pql_names names;
+    struct mrd_names names;
     bool without;
 };
 
-enum pql_operator {
-    PQL_ADD,
-    PQL_SUB,
-    PQL_MUL,
-    PQL_DIV,
-    PQL_MOD,
-    PQL_POW,
-    PQL_ATAN2,
-    PQL_EQ,
-    PQL_NE,
-    PQL_GT,
-    PQL_LT,
-    PQL_GE,
-    PQL_LE,
-    PQL_AND,
-    PQL_OR,
-    PQL_UNLESS,
-};
-
-static inline bool pql_is_comparison(enum pql_operator operator)
-{
-    return operator>= PQL_EQ && operator<= PQL_LE;
-}
-static inline bool pql_is_set_operator(enum pql_operator operator)
-{
-    return operator>= PQL_AND;
-}
-
-enum pql_cardinality { PQL_ONE_TO_ONE, PQL_MANY_TO_ONE, PQL_ONE_TO_MANY, PQL_MANY_TO_MANY };
-
 struct pql_matching {
-    enum pql_cardinality cardinality;
-    bool on;                /* names are those to match on; else those to ignore */
-    struct pql_names names;
-    struct pql_names include; /* group_left(...), group_right(...) */
+    enum mrd_cardinality cardinality;
+    bool on; /* names are those to match on; else those to ignore */
+    struct mrd_names names;
+    struct mrd_names include; /* group_left(...), group_right(...) */
 };
 
 struct pql_node {
@@ -128,9 +76,9 @@ struct pql_node {
     struct pql_selector *selector;
     struct pql_timing timing; /* of a subquery */
     const struct pql_function *function;
-    enum pql_aggregation aggregation;
+    enum mrd_aggregation aggregation;
     struct pql_grouping grouping;
-    enum pql_operator operator;
+    enum mrd_binary_op op;
     bool return_bool;
     struct pql_matching matching;
 };
@@ -150,6 +98,7 @@ MRD_MUST_CHECK enum mrd_status pql_plan_translate(const struct mrd_expr *expr,
 /* Gives every node its grid and every selector its time range and hints. */
 MRD_MUST_CHECK enum mrd_status pql_plan_schedule(const struct mrd_promql_options *options,
                                                  const struct mrd_promql_request *request,
-                                                 struct pql_node *root, struct pql_plan *out, struct mrd_error *err);
+                                                 struct pql_node *root, struct pql_plan *out,
+                                                 struct mrd_error *err);
 
 #endif

@@ -159,8 +159,8 @@ static struct pql_steps request_steps(const struct mrd_promql_request *request)
 }
 
 enum mrd_status pql_plan_schedule(const struct mrd_promql_options *options,
-                                  const struct mrd_promql_request *request,
-                                  struct pql_node *root, struct pql_plan *out, struct mrd_error *err)
+                                  const struct mrd_promql_request *request, struct pql_node *root,
+                                  struct pql_plan *out, struct mrd_error *err)
 {
     const struct pql_steps steps = request_steps(request);
     const struct surroundings nothing = {0};

@@ -44,8 +44,8 @@ static struct memory_series *series_create(struct mrd_labels labels)
     mrd_assert(series != NULL);
     series->arena = mrd_arena_create("memory series", SIZE_MAX);
     mrd_labels_encode(labels, &series->label_bytes);
-    const enum mrd_status status = mrd_labels_decode(mrd_buf_view(&series->label_bytes),
-                                                     series->arena, &series->labels, NULL);
+    const enum mrd_status status =
+        mrd_labels_decode(mrd_buf_view(&series->label_bytes), series->arena, &series->labels, NULL);
     mrd_assert(status == MRD_OK);
     return series;
 }
@@ -178,8 +178,8 @@ static enum mrd_status source_next(struct mrd_source_set *set, struct mrd_source
         const size_t to = first_at(series, select->max_ms + 1);
         if (from < to) {
             out->labels = series->labels;
-            out->samples = (struct mrd_samples){series->times_ms + from, series->values + from,
-                                                to - from};
+            out->samples =
+                (struct mrd_samples){series->times_ms + from, series->values + from, to - from};
             *out_more = true;
             return MRD_OK;
         }
