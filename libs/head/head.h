@@ -172,7 +172,7 @@ MRD_MUST_CHECK enum mrd_status mrd_head_cursor_next(struct mrd_head_cursor *curs
                                                     struct mrd_head_selection **out_selection,
                                                     struct mrd_error *err);
 
-/* Series that the matchers found, before the time range was looked at. */
+/* Series that the query found when it was resolved. */
 size_t mrd_head_cursor_series_count(const struct mrd_head_cursor *cursor);
 
 void mrd_head_cursor_destroy(struct mrd_head_cursor **cursor);
