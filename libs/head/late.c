@@ -70,6 +70,7 @@ static uint32_t late_position(const struct head_late_block *block, mrd_time_ms t
 
 struct stored {
     bool found;
+    bool newest; /* the tail's last: if the tail has a stamp from this batch, this sample has it */
     uint64_t bits;
     mrd_hlc hlc; /* the chunk's */
 };
@@ -82,7 +83,7 @@ static struct stored find_in(struct mrd_head *head, uint8_t encoding, struct mrd
     head_columns_decode(head, columns, encoding, bytes, count);
     for (size_t i = 0; i < count; i++) {
         if (columns->times_ms[i] == time_ms) {
-            return (struct stored){true, mrd_double_bits(columns->values[i]), hlc};
+            return (struct stored){true, false, mrd_double_bits(columns->values[i]), hlc};
         }
     }
     return (struct stored){0};
@@ -93,7 +94,7 @@ static struct stored find_stored(struct mrd_head *head, uint32_t ordinal, mrd_ti
     const struct head_hot *hot = head_hot(head, ordinal);
     if (hot->open.count > 0) {
         if (time_ms == hot->open.last_time_ms) {
-            return (struct stored){true, hot->open.last_bits, hot->hlc};
+            return (struct stored){true, true, hot->open.last_bits, hot->hlc};
         }
         if (time_ms >= head_tail_first_ms(head, hot)) {
             const struct mrd_bytes tail = {head_at(head, hot->tail), head_tail_bytes(hot)};
@@ -306,16 +307,12 @@ static void late_insert(struct mrd_head *head, uint32_t ordinal, const struct he
 static void late_contest(struct head_late *item, const struct head_write *write,
                          struct mrd_head_append_result *result)
 {
-    const bool same = item->bits == mrd_double_bits(write->value);
-    const bool later = is_later(write, item);
-    if (later) {
+    if (item->bits == mrd_double_bits(write->value)) {
+        result->duplicates++;
+    } else if (is_later(write, item)) {
         item->bits = mrd_double_bits(write->value);
         item->hlc = write->hlc;
         item->origin = write->origin;
-    }
-    if (same) {
-        result->duplicates++;
-    } else if (later) {
         result->overrides++;
     } else {
         result->outdated++;
@@ -343,7 +340,8 @@ void head_late_write(struct mrd_head *head, uint32_t ordinal, const struct head_
         result->out_of_order++;
     } else if (stored.bits == bits) {
         result->duplicates++;
-    } else if (write->hlc > stored.hlc || (write->hlc == stored.hlc && bits > stored.bits)) {
+    } else if (write->hlc > stored.hlc ||
+               (write->hlc == stored.hlc && (!stored.newest || bits > stored.bits))) {
         late_insert(head, ordinal, write, true);
         result->overrides++;
     } else {
