@@ -176,7 +176,7 @@ static struct mrd_label *labels_k8s(const struct load_fleet *fleet, uint64_t dev
     snprintf(texts->text[2], LOAD_LABEL_TEXT_MAX, "10.%u.%u.%u:9100", (unsigned)(site & 0xff),
              (unsigned)(key >> 32 & 0xff), (unsigned)(key >> 40 & 0xff));
     snprintf(texts->text[3], LOAD_LABEL_TEXT_MAX, "plant-%05llu", (unsigned long long)site);
-    at = label_put(at, "container", "telemetry-collector");
+    at = label_put(at, "container", "collector-main");
     at = label_put(at, "instance", texts->text[2]);
     at = label_put(at, "namespace", texts->text[3]);
     at = label_put(at, "node", texts->text[1]);
@@ -277,7 +277,7 @@ static double value_of(const struct slot *slot, uint64_t key, uint64_t step)
     case VALUE_CONSTANT:
         return decimal(slot->base + slot->span * unit(key), slot->digits);
     }
-    mrd_assert(!"a slot without a value");
+    mrd_assert_failed("every kind of value is handled", __FILE__, __LINE__);
 }
 
 void load_fleet_values(const struct load_fleet *fleet, uint64_t device, uint32_t generation,
