@@ -54,6 +54,9 @@ static void regex_find_literals(struct mrd_regex *regex, struct mrd_bytes patter
 {
     pattern = strip_group(pattern);
     size_t ends[REGEX_LITERALS_MAX];
+    if (mrd_buf_reserve(&regex->literals_text, pattern.size + 1) == NULL) {
+        return; /* no literals known; the regex itself still works */
+    }
     size_t count = 0;
     size_t at = 0;
     for (;;) {

@@ -1,0 +1,103 @@
+#include "base/arena.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static void memory_is_zeroed_aligned_and_apart(void **state)
+{
+    (void)state;
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("test", SIZE_MAX);
+    unsigned char *last = NULL;
+    for (size_t size = 0; size < 5000; size += 37) {
+        unsigned char *block = mrd_arena_alloc(arena, size);
+        assert_non_null(block);
+        assert_int_equal((uintptr_t)block % 16, 0);
+        for (size_t i = 0; i < size; i++) {
+            assert_int_equal(block[i], 0);
+        }
+        memset(block, 0xaa, size);
+        if (last != NULL) {
+            assert_true(size == 37 || last[0] == 0xaa);
+        }
+        last = block;
+    }
+}
+
+/* Does the same work under ever larger budgets: it fails with a limit, or succeeds, never else. */
+static void every_budget_either_suffices_or_is_refused_unchanged(void **state)
+{
+    (void)state;
+    bool succeeded = false;
+    for (size_t limit = 0; !succeeded; limit = limit == 0 ? 1 : limit * 2) {
+        mrd_auto(mrd_arena_destroy)
+        struct mrd_arena *arena = mrd_arena_create("test", limit);
+        succeeded = true;
+        for (size_t i = 0; i < 100 && succeeded; i++) {
+            const size_t used = mrd_arena_used(arena);
+            if (mrd_arena_alloc(arena, 1000) == NULL) {
+                assert_int_equal(mrd_arena_used(arena), used);
+                struct mrd_error err;
+                assert_int_equal(mrd_arena_fail(arena, &err), MRD_E_LIMIT);
+                assert_non_null(strstr(err.text, "test: memory limit"));
+                succeeded = false;
+            }
+            assert_true(mrd_arena_used(arena) <= limit);
+        }
+    }
+}
+
+static void sizes_that_overflow_are_refused(void **state)
+{
+    (void)state;
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("test", SIZE_MAX);
+    assert_null(mrd_arena_alloc(arena, SIZE_MAX));
+    assert_null(mrd_arena_alloc(arena, SIZE_MAX - 15));
+    assert_null(mrd_arena_alloc_array(arena, SIZE_MAX / 2, 3));
+    assert_null(mrd_arena_copy(arena, (struct mrd_bytes){NULL, SIZE_MAX}).data);
+    assert_int_equal(mrd_arena_used(arena), 0);
+}
+
+static void copies_are_terminated_and_printf_fits(void **state)
+{
+    (void)state;
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("test", 1 << 16);
+    const struct mrd_bytes copy = mrd_arena_copy(arena, MRD_BYTES("hello"));
+    assert_string_equal((const char *)copy.data, "hello");
+    assert_int_equal(copy.size, 5);
+    assert_int_equal(mrd_arena_copy(arena, MRD_BYTES_NONE).size, 0);
+    assert_string_equal(mrd_arena_printf(arena, "%d-%s", 7, "x"), "7-x");
+}
+
+static void a_reset_arena_starts_anew_within_the_same_limit(void **state)
+{
+    (void)state;
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("test", 1 << 20);
+    for (int round = 0; round < 10; round++) {
+        size_t count = 0;
+        while (mrd_arena_alloc(arena, 4096) != NULL) {
+            count++;
+        }
+        assert_int_equal(count, (1 << 20) / 4096);
+        mrd_arena_reset(arena);
+        assert_int_equal(mrd_arena_used(arena), 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_is_zeroed_aligned_and_apart),
+        cmocka_unit_test(every_budget_either_suffices_or_is_refused_unchanged),
+        cmocka_unit_test(sizes_that_overflow_are_refused),
+        cmocka_unit_test(copies_are_terminated_and_printf_fits),
+        cmocka_unit_test(a_reset_arena_starts_anew_within_the_same_limit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
