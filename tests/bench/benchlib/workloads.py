@@ -11,7 +11,7 @@ import json
 import subprocess
 import time
 
-from . import proc, queries
+from . import proc, profile, queries
 
 MIB = 1024 * 1024
 # Prometheus refuses what lies more than an hour behind its newest sample; a request of W4 spans 10 minutes.
@@ -25,11 +25,17 @@ class Failed(RuntimeError):
 class Bench:
     """One target under one loader: runs phases and takes the figures around them."""
 
-    def __init__(self, loader, target, seed, log):
+    def __init__(self, loader, target, seed, log, profile_directory=None):
         self.loader = loader
         self.target = target
         self.seed = seed
         self.log = log
+        self.profile_directory = profile_directory
+
+    def load_profiled(self, start_ms, *arguments):
+        """As load; where the CPU time goes is recorded if the run was asked to."""
+        with profile.recording(self.target.processes(), self.profile_directory):
+            return self.load(start_ms, *arguments)
 
     def load(self, start_ms, *arguments):
         """One run of the loader; its JSON with the target's usage during it under "usage"."""
@@ -98,7 +104,7 @@ def w1(bench, options):
     start_ms = start_before(time.time(), scrapes, 15)
     common = ["--series", series, "--churn", options.churn, "--shape", options.shape]
     first = bench.load(start_ms, *common, "--scrapes", warm)
-    main = bench.load(start_ms, *common, "--first-scrape", warm, "--scrapes", scrapes - warm)
+    main = bench.load_profiled(start_ms, *common, "--first-scrape", warm, "--scrapes", scrapes - warm)
     idle = bench.settle()
     samples = first["samples_accepted"] + main["samples_accepted"]
     usage = add_usage(first["usage"], main["usage"])
@@ -130,7 +136,7 @@ def w2(bench, options):
     """New series, then four more samples of each: registration, and memory per series."""
     series = options.many_series
     start_ms = start_before(time.time(), 5, 15)
-    first = bench.load(start_ms, "--series", series, "--scrapes", 1)
+    first = bench.load_profiled(start_ms, "--series", series, "--scrapes", 1)
     rest = bench.load(start_ms, "--series", series, "--first-scrape", 1, "--scrapes", 4)
     idle = bench.settle()
     return {
@@ -150,7 +156,8 @@ def w3(bench, options):
     start_ms = start_before(time.time(), scrapes + 1, 15)
     bench.load(start_ms, "--series", series, "--scrapes", 1)
     bench.settle()
-    main = bench.load(start_ms, "--series", series, "--first-scrape", 1, "--scrapes", scrapes, "--rate", rate)
+    main = bench.load_profiled(start_ms, "--series", series, "--first-scrape", 1, "--scrapes", scrapes,
+                               "--rate", rate)
     return {
         "rate": rate,
         "samples_per_second": main["samples_per_second"],
