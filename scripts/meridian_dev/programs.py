@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -24,6 +25,9 @@ LOG_SHARE_OF_DISK = 0.4
 """Of the free disk space, how much all partition logs together may take by default..."""
 LOG_BYTES_MAX = 4 << 30
 """...and how much one partition's log may take at most."""
+
+REQUIRED_KEYS = {"http.listen", "nats.url"}
+"""Keys without which a service would not be part of the region."""
 
 
 class Program:
@@ -160,7 +164,11 @@ class Service(Program):
         self.config_file = self.layout.config / f"{self.instance}.yaml"
 
     def prepare(self) -> None:
-        settings = {
+        known = self.known_keys()
+        absent = sorted(REQUIRED_KEYS - known)
+        if absent:
+            raise UserError(f"{self.binary} does not know the configuration keys {', '.join(absent)}")
+        offered = {
             "instance": self.instance,
             "zone": self.zone,
             "region.id": self.region.id,
@@ -171,10 +179,26 @@ class Service(Program):
             "ingester.replicas": self.region.replicas,
             "log.replicas": 1,
             "log.max_bytes": self.log_bytes(),
-            **self.region.settings_of(self.kind),
         }
+        settings = {key: value for key, value in offered.items() if key in known}
+        for key, value in self.region.settings.get("all", {}).items():
+            if key in known:
+                settings[key] = value
+        settings.update(self.region.settings_of(self.kind))
         text = yaml.safe_dump(nested(settings), sort_keys=False, default_flow_style=False)
         write_atomically(self.config_file, f"# Written by scripts/quickstart at each start.\n{text}")
+
+    def known_keys(self) -> set[str]:
+        """A service refuses a file with keys it does not know, and not every service has every key, so it is
+        asked for its table of keys (docs/configuration.md is made of the same)."""
+        try:
+            run = subprocess.run([str(self.binary), "--print-config-docs"], capture_output=True, text=True,
+                                 timeout=30, check=False)
+        except FileNotFoundError:
+            raise UserError(f"{self.binary} is not there") from None
+        if run.returncode != 0:
+            raise UserError(f"{self.binary} --print-config-docs failed: {run.stderr.strip()}")
+        return set(re.findall(r"^\| `([a-z0-9_.]+)` \|", run.stdout, re.MULTILINE))
 
     def log_bytes(self) -> int:
         """A log's byte limit is a reservation in NATS, so the sum must fit the disk."""

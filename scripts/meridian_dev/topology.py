@@ -32,15 +32,13 @@ class Region:
     zones: list[str] = field(default_factory=lambda: ["a"])
     services: dict[str, int] = field(default_factory=lambda: {name: 1 for name in SERVICES})
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Per service (or "all"): flat configuration keys and their values."""
+    """Flat configuration keys and their values, per program or under "all": for every service that has the key."""
     nats_sync: str = "default"
     demo: bool = True
     ports: str = "default"
 
     def settings_of(self, name: str) -> dict[str, Any]:
-        if name not in SERVICES:
-            return dict(self.settings.get(name, {}))
-        return {**self.settings.get("all", {}), **self.settings.get(name, {})}
+        return dict(self.settings.get(name, {}))
 
 
 @dataclass
