@@ -177,7 +177,11 @@ struct mrd_batch_builder {
     size_t announcement_count;
     size_t announcement_capacity;
     struct mrd_buf label_bytes;
-    struct mrd_buf body; /* scratch of finish */
+    /* Scratch of finish. */
+    struct mrd_buf body;
+    struct mrd_buf packed;
+    uint64_t *numbers;
+    size_t number_capacity;
     void *zstd;
 };
 
