@@ -229,19 +229,19 @@ static inline void append_sample(struct mrd_head *head, uint32_t ordinal,
     head_late_write(head, ordinal, write, result);
 }
 
-static inline void prefetch_rows(const struct mrd_head *head, const struct mrd_head_batch *batch,
-                                 size_t row)
+static MRD_ALWAYS_INLINE void prefetch_rows(const struct mrd_head *head,
+                                            const struct mrd_head_batch *batch, size_t row)
 {
     if (row + PREFETCH_SERIES < batch->row_count) {
         const uint32_t ordinal = batch->ordinals[row + PREFETCH_SERIES];
-        __builtin_prefetch(head_hot(head, ordinal), 1); /* of any number: it cannot fault */
+        __builtin_prefetch(head_hot(head, ordinal)); /* of any number: it cannot fault */
     }
     if (row + PREFETCH_TAIL < batch->row_count) {
         const uint32_t ordinal = batch->ordinals[row + PREFETCH_TAIL];
         if (ordinal < head->series_end) {
             const struct head_hot *hot = head_hot(head, ordinal);
             const uint64_t *words = head_at(head, hot->tail);
-            __builtin_prefetch(words + (hot->open.size_bits >> 6), 1);
+            __builtin_prefetch(words + (hot->open.size_bits >> 6));
         }
     }
 }
