@@ -242,7 +242,7 @@ void mrd_chunk_open_reset(struct mrd_chunk_open *open)
 
 /* What a field of so many significant bits becomes, for fields that are short: all of the sample then
  * fits into one register, and no branch depends on the size. */
-enum { SHORT_WIDTH_MAX = 20 };
+enum { SHORT_WIDTH_MAX = 20, SHORT_ONES_MAX = 4 /* not reached */ };
 struct short_class {
     uint8_t prefix; /* the ones; a 0 follows */
     uint8_t prefix_width;
@@ -382,18 +382,50 @@ static inline void read_value(struct mrd_bit_reader *reader, struct mrd_chunk_op
     }
 }
 
+/* Reads time and value of one sample from one look at the stream if both are short; false, and
+ * nothing has moved, if not. */
+static inline bool read_short(struct mrd_bit_reader *reader, struct mrd_chunk_open *open)
+{
+    uint64_t ahead = mrd_bits_peek(reader);
+    const unsigned time_ones = (unsigned)__builtin_ctzll(~ahead | 1ULL << SHORT_ONES_MAX);
+    if (mrd_unlikely(time_ones == SHORT_ONES_MAX)) {
+        return false;
+    }
+    const unsigned time_width = time_widths[time_ones];
+    const uint64_t time_coded = ahead >> (time_ones + 1) & mrd_bits_mask(time_width);
+    ahead >>= time_ones + 1 + time_width;
+    const unsigned value_ones = (unsigned)__builtin_ctzll(~ahead | 1ULL << SHORT_ONES_MAX);
+    if (mrd_unlikely(value_ones == SHORT_ONES_MAX)) {
+        return false;
+    }
+    const unsigned value_width = value_widths[value_ones];
+    const uint64_t value_coded = ahead >> (value_ones + 1) & mrd_bits_mask(value_width);
+    mrd_bits_skip(reader, time_ones + 1 + time_width + value_ones + 1 + value_width);
+    const int64_t delta = wrapping_add(mrd_zigzag_decode(time_coded), open->last_delta_ms);
+    open->last_delta_ms = delta_kept(delta);
+    open->last_time_ms = wrapping_add(open->last_time_ms, delta);
+    if (value_ones != 0) {
+        open->last_scaled = wrapping_add(open->last_scaled, mrd_zigzag_decode(value_coded));
+        open->last_bits = mrd_double_bits(decimal_value(open->last_scaled, open->mode));
+    }
+    return true;
+}
+
 bool mrd_chunk_open_decode(struct mrd_bytes bytes, size_t count, mrd_time_ms *times_ms,
                            double *values)
 {
     struct mrd_bit_reader reader = mrd_bit_reader_of(bytes);
     struct mrd_chunk_open open = {0};
     for (size_t i = 0; i < count && !reader.failed; i++) {
-        read_time(&reader, &open);
         if (i == 0) {
+            read_time(&reader, &open);
             open.mode = (uint8_t)mrd_bits_read(&reader, 4);
             open.count = 1;
+            read_value(&reader, &open);
+        } else if (open.mode == MODE_RAW || !read_short(&reader, &open)) {
+            read_time(&reader, &open);
+            read_value(&reader, &open);
         }
-        read_value(&reader, &open);
         times_ms[i] = open.last_time_ms;
         values[i] = mrd_double_from_bits(open.last_bits);
     }

@@ -145,7 +145,7 @@ static inline uint32_t tail_samples_max(uint32_t ordinal)
 
 static size_t bigger_tail(size_t words)
 {
-    return words == 0 ? TAIL_WORDS_MIN : words + MRD_MAX(words / 4, (size_t)1);
+    return words == 0 ? TAIL_WORDS_MIN : words + MRD_MAX(words / 4, (size_t)2);
 }
 
 /* Replaces the tail's block by a bigger one. False if it should be sealed instead. */
