@@ -177,7 +177,8 @@ static void tail_append_slowly(struct mrd_head *head, uint32_t ordinal, mrd_time
     }
     for (;;) {
         if (hot->open.count == 0) {
-            hot->bucket_end_ms = head_bucket_of(head, time_ms) + head->bucket_ms;
+            const mrd_time_ms end_ms = head_bucket_of(head, time_ms) + head->bucket_ms;
+            hot->bucket_end_ms = MRD_MIN(end_ms, MRD_HEAD_TIME_MAX + 1);
             hot->hlc = hlc;
         }
         if (hot->open.owner_words > 0 &&
@@ -208,7 +209,7 @@ static inline void append_sample(struct mrd_head *head, uint32_t ordinal,
                                   time_ms, write->value)) {
             hot->hlc = MRD_MAX(hot->hlc, write->hlc);
             head->sample_count++;
-        } else if (time_ms <= MRD_HEAD_TIME_MAX) {
+        } else if (time_ms <= MRD_HEAD_TIME_MAX && time_ms >= -MRD_HEAD_TIME_MAX) {
             tail_append_slowly(head, ordinal, time_ms, write->value, write->hlc);
         } else {
             result->refused++;
