@@ -23,8 +23,8 @@ enum {
     HEAD_LABELS_MAX = 1000,     /* of one series */
     HEAD_LABEL_SIZE_MAX = 1 << 20,
     HEAD_CHUNK_SAMPLES_MAX = 240, /* of a sealed chunk */
-    HEAD_TAIL_SAMPLES_MIN = 40,   /* a growing chunk is sealed at 40 to 71, differing by series */
-    HEAD_TAIL_SAMPLES_SPREAD = 32,
+    HEAD_TAIL_SAMPLES_MIN = 72,   /* a growing chunk is sealed at 72 to 119, differing by series */
+    HEAD_TAIL_SAMPLES_SPREAD = 48,
     HEAD_TAIL_WORDS_MAX = 512,
     HEAD_LATE_MAX = 127, /* out-of-order samples and overrides beside a series' chunks */
     HEAD_LATE_OVERRIDES_MAX = 100,

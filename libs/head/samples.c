@@ -145,7 +145,7 @@ static inline uint32_t tail_samples_max(uint32_t ordinal)
 
 static size_t bigger_tail(size_t words)
 {
-    return words == 0 ? TAIL_WORDS_MIN : words + MRD_MAX(words / 4, (size_t)1);
+    return words == 0 ? TAIL_WORDS_MIN : words + MRD_MAX(words / 4, (size_t)2);
 }
 
 /* Replaces the tail's block by a bigger one. False if it should be sealed instead. */
@@ -177,7 +177,8 @@ static void tail_append_slowly(struct mrd_head *head, uint32_t ordinal, mrd_time
     }
     for (;;) {
         if (hot->open.count == 0) {
-            hot->bucket_end_ms = head_bucket_of(head, time_ms) + head->bucket_ms;
+            const mrd_time_ms end_ms = head_bucket_of(head, time_ms) + head->bucket_ms;
+            hot->bucket_end_ms = MRD_MIN(end_ms, MRD_HEAD_TIME_MAX + 1);
             hot->hlc = hlc;
         }
         if (hot->open.owner_words > 0 &&
@@ -208,7 +209,7 @@ static inline void append_sample(struct mrd_head *head, uint32_t ordinal,
                                   time_ms, write->value)) {
             hot->hlc = MRD_MAX(hot->hlc, write->hlc);
             head->sample_count++;
-        } else if (time_ms <= MRD_HEAD_TIME_MAX) {
+        } else if (time_ms <= MRD_HEAD_TIME_MAX && time_ms >= -MRD_HEAD_TIME_MAX) {
             tail_append_slowly(head, ordinal, time_ms, write->value, write->hlc);
         } else {
             result->refused++;
@@ -229,19 +230,19 @@ static inline void append_sample(struct mrd_head *head, uint32_t ordinal,
     head_late_write(head, ordinal, write, result);
 }
 
-static inline void prefetch_rows(const struct mrd_head *head, const struct mrd_head_batch *batch,
-                                 size_t row)
+static MRD_ALWAYS_INLINE void prefetch_rows(const struct mrd_head *head,
+                                            const struct mrd_head_batch *batch, size_t row)
 {
     if (row + PREFETCH_SERIES < batch->row_count) {
         const uint32_t ordinal = batch->ordinals[row + PREFETCH_SERIES];
-        __builtin_prefetch(head_hot(head, ordinal), 1); /* of any number: it cannot fault */
+        __builtin_prefetch(head_hot(head, ordinal)); /* of any number: it cannot fault */
     }
     if (row + PREFETCH_TAIL < batch->row_count) {
         const uint32_t ordinal = batch->ordinals[row + PREFETCH_TAIL];
         if (ordinal < head->series_end) {
             const struct head_hot *hot = head_hot(head, ordinal);
             const uint64_t *words = head_at(head, hot->tail);
-            __builtin_prefetch(words + (hot->open.size_bits >> 6), 1);
+            __builtin_prefetch(words + (hot->open.size_bits >> 6));
         }
     }
 }

@@ -169,7 +169,7 @@ enum mrd_status mrd_head_select(struct mrd_head *head, const struct mrd_head_que
 
 size_t mrd_head_cursor_series_count(const struct mrd_head_cursor *cursor) { return cursor->count; }
 
-static void prefetch_series(const struct mrd_head_cursor *cursor)
+static MRD_ALWAYS_INLINE void prefetch_series(const struct mrd_head_cursor *cursor)
 {
     const struct mrd_head *head = cursor->head;
     if (cursor->at + 8 < cursor->count) {

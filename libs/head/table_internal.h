@@ -30,13 +30,6 @@ static inline void head_table_fini(struct head_table *table)
     *table = (struct head_table){0};
 }
 
-static inline void head_table_prefetch(const struct head_table *table, uint32_t hash)
-{
-    if (table->slots != NULL) {
-        __builtin_prefetch(&table->slots[hash & table->mask]);
-    }
-}
-
 /* Walks the values that stand under `hash`: start with *at = hash; 0 ends. */
 static inline uint32_t head_table_next(const struct head_table *table, uint32_t hash, uint32_t *at)
 {
