@@ -408,15 +408,15 @@ void mrd_bus_library_close(void) { nats_CloseAndWait(LIBRARY_CLOSE_MS); }
 
 void mrd_bus_stats(struct mrd_bus *bus, struct mrd_bus_stats *out)
 {
-    *out = (struct mrd_bus_stats){.errors =
-                                      atomic_load_explicit(&bus->errors, memory_order_relaxed)};
+    *out =
+        (struct mrd_bus_stats){.errors = atomic_load_explicit(&bus->errors, memory_order_relaxed)};
     natsStatistics *stats = NULL;
     if (natsStatistics_Create(&stats) != NATS_OK) {
         return;
     }
     if (natsConnection_GetStats(bus->nats, stats) == NATS_OK) {
-        (void)natsStatistics_GetCounts(stats, &out->messages_in, &out->bytes_in,
-                                       &out->messages_out, &out->bytes_out, &out->reconnects);
+        (void)natsStatistics_GetCounts(stats, &out->messages_in, &out->bytes_in, &out->messages_out,
+                                       &out->bytes_out, &out->reconnects);
     }
     natsStatistics_Destroy(stats);
 }

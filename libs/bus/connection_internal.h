@@ -19,9 +19,10 @@ enum mrd_status mrd_bus_fail(struct mrd_error *err, natsStatus status, int js_co
  * returns while a callback still runs. */
 struct mrd_bus_subscription;
 
-MRD_MUST_CHECK enum mrd_status
-mrd_bus_subscribe(struct mrd_bus *bus, const char *subject, natsMsgHandler on_message,
-                  void *context, struct mrd_bus_subscription **out, struct mrd_error *err);
+MRD_MUST_CHECK enum mrd_status mrd_bus_subscribe(struct mrd_bus *bus, const char *subject,
+                                                 natsMsgHandler on_message, void *context,
+                                                 struct mrd_bus_subscription **out,
+                                                 struct mrd_error *err);
 
 /* No callback runs after the return. Not from within the callback. */
 void mrd_bus_unsubscribe(struct mrd_bus_subscription **subscription);

@@ -46,7 +46,8 @@ static enum mrd_status record_parse(const char *text, struct mrd_log_region *out
 
 static enum mrd_status record_get(kvStore *kv, struct mrd_log_region *out, struct mrd_error *err)
 {
-    mrd_auto(entry_close) kvEntry *entry = NULL;
+    mrd_auto(entry_close)
+    kvEntry *entry = NULL;
     const natsStatus status = kvStore_Get(&entry, kv, MRD_REGION_LOG_KEY);
     if (status != NATS_OK) {
         return mrd_bus_fail(err, status, 0, "KV " MRD_REGION_BUCKET "/" MRD_REGION_LOG_KEY);
@@ -95,7 +96,8 @@ static enum mrd_status record_check(const struct mrd_log_region *have,
 static enum mrd_status record_ensure(jsCtx *js, const struct mrd_log_config *config,
                                      struct mrd_error *err)
 {
-    mrd_auto(kv_close) kvStore *kv = NULL;
+    mrd_auto(kv_close)
+    kvStore *kv = NULL;
     MRD_TRY(bucket_open(js, config->replicas, &kv, err));
     struct mrd_log_region have;
     enum mrd_status status = record_get(kv, &have, err);
@@ -114,9 +116,11 @@ static enum mrd_status record_ensure(jsCtx *js, const struct mrd_log_config *con
 enum mrd_status mrd_log_region_read(struct mrd_bus *bus, int64_t timeout_ms,
                                     struct mrd_log_region *out, struct mrd_error *err)
 {
-    mrd_auto(js_close) jsCtx *js = NULL;
+    mrd_auto(js_close)
+    jsCtx *js = NULL;
     MRD_TRY(js_open(bus, timeout_ms, &js, err));
-    mrd_auto(kv_close) kvStore *kv = NULL;
+    mrd_auto(kv_close)
+    kvStore *kv = NULL;
     const natsStatus status = js_KeyValue(&kv, js, MRD_REGION_BUCKET);
     if (status != NATS_OK) {
         return mrd_bus_fail(err, status, 0, "KV " MRD_REGION_BUCKET);
@@ -167,8 +171,8 @@ static enum mrd_status stream_check(const jsStreamConfig *have, const jsStreamCo
                         want->Name, have->Replicas, want->Replicas);
     }
     if (what != NULL) {
-        return mrd_fail(err, MRD_E_INVALID, "stream %s: %s; it was not made by Meridian", want->Name,
-                        what);
+        return mrd_fail(err, MRD_E_INVALID, "stream %s: %s; it was not made by Meridian",
+                        want->Name, what);
     }
     return MRD_OK;
 }
@@ -198,7 +202,8 @@ static enum mrd_status stream_ensure(jsCtx *js, const struct mrd_log_config *con
     const char *subject = mrd_log_subject(partition, "*", subject_text);
     jsStreamConfig want;
     stream_config(config, mrd_log_stream_name(partition, name), &subject, &want);
-    mrd_auto(info_close) jsStreamInfo *info = NULL;
+    mrd_auto(info_close)
+    jsStreamInfo *info = NULL;
     jsErrCode code = 0;
     natsStatus status = js_GetStreamInfo(&info, js, name, NULL, &code);
     if (status == NATS_NOT_FOUND || code == JSStreamNotFoundErr) {
@@ -258,7 +263,8 @@ enum mrd_status mrd_log_ensure(struct mrd_bus *bus, const struct mrd_log_config 
         full.duplicate_window_ms = MRD_LOG_DUPLICATE_WINDOW_MS_MIN;
     }
     MRD_TRY(config_check(&full, err));
-    mrd_auto(js_close) jsCtx *js = NULL;
+    mrd_auto(js_close)
+    jsCtx *js = NULL;
     MRD_TRY(js_open(bus, timeout_ms, &js, err));
     MRD_TRY(record_ensure(js, &full, err));
     for (uint32_t partition = 0; partition < full.partition_count; partition++) {
@@ -270,10 +276,12 @@ enum mrd_status mrd_log_ensure(struct mrd_bus *bus, const struct mrd_log_config 
 enum mrd_status mrd_log_state_read(struct mrd_bus *bus, uint32_t partition, int64_t timeout_ms,
                                    struct mrd_log_state *out, struct mrd_error *err)
 {
-    mrd_auto(js_close) jsCtx *js = NULL;
+    mrd_auto(js_close)
+    jsCtx *js = NULL;
     MRD_TRY(js_open(bus, timeout_ms, &js, err));
     char name[MRD_LOG_NAME_MAX];
-    mrd_auto(info_close) jsStreamInfo *info = NULL;
+    mrd_auto(info_close)
+    jsStreamInfo *info = NULL;
     jsErrCode code = 0;
     const natsStatus status =
         js_GetStreamInfo(&info, js, mrd_log_stream_name(partition, name), NULL, &code);
@@ -281,8 +289,7 @@ enum mrd_status mrd_log_state_read(struct mrd_bus *bus, uint32_t partition, int6
         return mrd_bus_fail(err, status, (int)code, "stream %s", name);
     }
     *out = (struct mrd_log_state){
-        .sequence_first =
-            info->State.Msgs == 0 ? info->State.LastSeq + 1 : info->State.FirstSeq,
+        .sequence_first = info->State.Msgs == 0 ? info->State.LastSeq + 1 : info->State.FirstSeq,
         .sequence_last = info->State.LastSeq,
         .messages = info->State.Msgs,
         .bytes = info->State.Bytes,
@@ -294,7 +301,8 @@ enum mrd_status mrd_log_state_read(struct mrd_bus *bus, uint32_t partition, int6
 enum mrd_status mrd_log_trim(struct mrd_bus *bus, uint32_t partition, uint64_t sequence,
                              int64_t timeout_ms, struct mrd_error *err)
 {
-    mrd_auto(js_close) jsCtx *js = NULL;
+    mrd_auto(js_close)
+    jsCtx *js = NULL;
     MRD_TRY(js_open(bus, timeout_ms, &js, err));
     jsOptions options;
     jsOptions_Init(&options);

@@ -46,9 +46,9 @@ struct mrd_log_reader {
     char inbox_subject[MRD_BUS_INBOX_MAX];
     char next_subject[2 * MRD_LOG_NAME_MAX + 64];
     char consumer[MRD_LOG_NAME_MAX];
-    uint64_t generation;      /* of the connection that we are attached by */
-    uint64_t position;        /* last delivered, or what stands before the first wanted; see positioned */
-    bool positioned;          /* position means something */
+    uint64_t generation; /* of the connection that we are attached by */
+    uint64_t position; /* last delivered, or what stands before the first wanted; see positioned */
+    bool positioned;   /* position means something */
     uint64_t consumer_number; /* last number of this consumer's own count */
     uint64_t catch_up_to;
     int64_t wanted;
@@ -156,8 +156,8 @@ static enum mrd_status consumer_create(struct mrd_log_reader *reader, struct mrd
     }
     snprintf(reader->consumer, sizeof(reader->consumer), "%s", info->Name);
     jsConsumerInfo_Destroy(info);
-    snprintf(reader->next_subject, sizeof(reader->next_subject),
-             "$JS.API.CONSUMER.MSG.NEXT.%s.%s", reader->stream, reader->consumer);
+    snprintf(reader->next_subject, sizeof(reader->next_subject), "$JS.API.CONSUMER.MSG.NEXT.%s.%s",
+             reader->stream, reader->consumer);
     return MRD_OK;
 }
 
@@ -250,13 +250,12 @@ static enum mrd_status ask(struct mrd_log_reader *reader, struct mrd_error *err)
         return MRD_OK;
     }
     char request[128];
-    const int size = snprintf(request, sizeof(request),
-                              "{\"batch\":%" PRId64 ",\"max_bytes\":%" PRId64
-                              ",\"expires\":%" PRId64 "}",
-                              batch, reader->request_bytes, (int64_t)EXPIRES_MS * MS);
-    const natsStatus status =
-        natsConnection_PublishRequest(mrd_bus_nats(reader->bus), reader->next_subject,
-                                      reader->inbox_subject, request, size);
+    const int size =
+        snprintf(request, sizeof(request),
+                 "{\"batch\":%" PRId64 ",\"max_bytes\":%" PRId64 ",\"expires\":%" PRId64 "}", batch,
+                 reader->request_bytes, (int64_t)EXPIRES_MS * MS);
+    const natsStatus status = natsConnection_PublishRequest(
+        mrd_bus_nats(reader->bus), reader->next_subject, reader->inbox_subject, request, size);
     if (status != NATS_OK) {
         return mrd_bus_fail(err, status, 0, "request to the consumer of %s", reader->stream);
     }
@@ -382,8 +381,8 @@ static enum mrd_status take(struct mrd_log_reader *reader, natsMsg **msg, struct
 {
     const char *status = NULL;
     reader->heard_ns = now_ns();
-    if (natsMsg_GetDataLength(*msg) == 0 &&
-        natsMsgHeader_Get(*msg, "Status", &status) == NATS_OK && status != NULL) {
+    if (natsMsg_GetDataLength(*msg) == 0 && natsMsgHeader_Get(*msg, "Status", &status) == NATS_OK &&
+        status != NULL) {
         return take_status(reader, *msg, status, err);
     }
     return deliver(reader, msg, err);
@@ -398,7 +397,8 @@ static enum mrd_status step(struct mrd_log_reader *reader, struct mrd_error *err
         return mrd_fail(err, MRD_E_UNAVAILABLE, "reconnected");
     }
     MRD_TRY(ask(reader, err));
-    mrd_auto(msg_close) natsMsg *msg = NULL;
+    mrd_auto(msg_close)
+    natsMsg *msg = NULL;
     const natsStatus status = natsSubscription_NextMsg(&msg, reader->inbox, LOOK_MS);
     if (status == NATS_TIMEOUT) {
         if (mrd_bus_connected(reader->bus) && now_ns() - reader->heard_ns > SILENCE_MS * MS) {

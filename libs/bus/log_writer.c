@@ -68,7 +68,7 @@ struct mrd_log_writer {
     pthread_cond_t wake;  /* for the thread */
     pthread_cond_t empty; /* for drain */
     bool stopping;
-    bool reconnected; /* everything in flight may be lost */
+    bool reconnected;      /* everything in flight may be lost */
     int64_t away_since_ns; /* 0: connected */
     struct slot *slots;
     uint32_t free_head;
@@ -373,8 +373,8 @@ static void *writer_run(void *context)
         if (writer->stats.outstanding > 0 && (tell_one_late(writer) || send_one_due(writer))) {
             continue;
         }
-        const struct timespec until = mrd_bus_timespec(
-            mrd_clock_monotonic_ns(mrd_clock_system()) + (int64_t)TICK_MS * MS);
+        const struct timespec until =
+            mrd_bus_timespec(mrd_clock_monotonic_ns(mrd_clock_system()) + (int64_t)TICK_MS * MS);
         pthread_cond_timedwait(&writer->wake, &writer->lock, &until);
     }
     pthread_mutex_unlock(&writer->lock);

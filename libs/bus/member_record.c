@@ -16,8 +16,7 @@ void mrd_member_record_copy(const struct mrd_member *from, struct mrd_member_rec
     if (from->partition_count > 0) {
         out->partitions = calloc(from->partition_count, sizeof(*out->partitions));
         mrd_assert(out->partitions != NULL);
-        memcpy(out->partitions, from->partitions,
-               from->partition_count * sizeof(*out->partitions));
+        memcpy(out->partitions, from->partitions, from->partition_count * sizeof(*out->partitions));
     }
     out->member.partitions = out->partitions;
 }
@@ -30,8 +29,7 @@ void mrd_member_record_fini(struct mrd_member_record *record)
     record->member.partition_count = 0;
 }
 
-bool mrd_member_record_differs(const struct mrd_member_record *a,
-                               const struct mrd_member_record *b)
+bool mrd_member_record_differs(const struct mrd_member_record *a, const struct mrd_member_record *b)
 {
     const struct mrd_member *x = &a->member;
     const struct mrd_member *y = &b->member;
@@ -117,9 +115,8 @@ static bool partitions_take(const Mrd__Bus__Member *message, struct mrd_member_p
             (i > 0 && from->partition <= out[i - 1].partition)) {
             return false;
         }
-        out[i] = (struct mrd_member_partition){from->partition,
-                                               (enum mrd_partition_state)from->state,
-                                               from->sequence};
+        out[i] = (struct mrd_member_partition){
+            from->partition, (enum mrd_partition_state)from->state, from->sequence};
     }
     return true;
 }
@@ -127,8 +124,8 @@ static bool partitions_take(const Mrd__Bus__Member *message, struct mrd_member_p
 enum mrd_status mrd_member_record_decode(struct mrd_bytes bytes, struct mrd_member_record *out,
                                          struct mrd_error *err)
 {
-    mrd_auto(mrd_arena_destroy) struct mrd_arena *arena =
-        mrd_arena_create("member record", RECORD_ARENA_BYTES);
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("member record", RECORD_ARENA_BYTES);
     ProtobufCAllocator allocator = {pb_alloc, pb_free, arena};
     const Mrd__Bus__Member *message =
         bytes.size > RECORD_BYTES_MAX

@@ -18,8 +18,8 @@
 #define HELLO_SUBJECT "mrd.members.hello"
 
 enum {
-    SETTLE_BEATS = 2,      /* after connecting: whoever is alive has been heard */
-    PAUSE_MS = 2000,       /* our own thread stood still for longer: others may have beaten unheard */
+    SETTLE_BEATS = 2, /* after connecting: whoever is alive has been heard */
+    PAUSE_MS = 2000,  /* our own thread stood still for longer: others may have beaten unheard */
     BUCKET_RETRY_MS = 5000,
     API_MS = 2000,
 };
@@ -76,7 +76,8 @@ static int64_t now_ns(const struct mrd_members *members)
 
 static void snapshot_drop(struct mrd_members *members)
 {
-    const struct mrd_members_snapshot *view = members->snapshot == NULL ? NULL : &members->snapshot->view;
+    const struct mrd_members_snapshot *view =
+        members->snapshot == NULL ? NULL : &members->snapshot->view;
     members->snapshot = NULL;
     mrd_members_release(&view);
 }
@@ -205,8 +206,7 @@ static void on_bus_event(void *context, enum mrd_bus_event event, const char *te
 static void bucket_ensure(struct mrd_members *members)
 {
     const int64_t now = now_ns(members);
-    if (members->bucket_ready || !mrd_bus_connected(members->bus) ||
-        now < members->bucket_try_ns) {
+    if (members->bucket_ready || !mrd_bus_connected(members->bus) || now < members->bucket_try_ns) {
         return;
     }
     members->bucket_try_ns = now + BUCKET_RETRY_MS * MS;
@@ -354,8 +354,8 @@ static void *members_run(void *context)
             continue;
         }
         const int64_t wait_ms = MRD_MAX(members->options.beat_ms / 4, 1);
-        const struct timespec until = mrd_bus_timespec(
-            mrd_clock_monotonic_ns(mrd_clock_system()) + wait_ms * MS);
+        const struct timespec until =
+            mrd_bus_timespec(mrd_clock_monotonic_ns(mrd_clock_system()) + wait_ms * MS);
         pthread_cond_timedwait(&members->wake, &members->lock, &until);
     }
     pthread_mutex_unlock(&members->lock);
@@ -378,8 +378,7 @@ static void snapshot_add(struct snapshot *snapshot, const struct mrd_member *mem
     *to = *member;
     to->partitions = *partitions;
     if (member->partition_count > 0) {
-        memcpy(*partitions, member->partitions,
-               member->partition_count * sizeof(**partitions));
+        memcpy(*partitions, member->partitions, member->partition_count * sizeof(**partitions));
     }
     *partitions += member->partition_count;
 }

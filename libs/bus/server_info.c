@@ -126,10 +126,10 @@ enum mrd_status mrd_bus_server_info(const char *urls, int64_t timeout_ms,
         char host[ADDRESS_MAX];
         char port[16];
         if (size > 0 && url_parse(at, size, host, port)) {
-            mrd_auto(fd_close) int fd = dial(host, port, timeout_ms);
+            mrd_auto(fd_close)
+            int fd = dial(host, port, timeout_ms);
             char line[INFO_LINE_MAX];
-            if (fd >= 0 && read_line(fd, timeout_ms, line, sizeof(line)) &&
-                info_parse(line, out)) {
+            if (fd >= 0 && read_line(fd, timeout_ms, line, sizeof(line)) && info_parse(line, out)) {
                 return MRD_OK;
             }
         }

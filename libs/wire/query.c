@@ -100,8 +100,8 @@ static enum mrd_status request_check(const Mrd__Query__Request *message, struct 
 {
     if (message->version != REQUEST_VERSION) {
         return mrd_fail(err, MRD_E_UNSUPPORTED,
-                        "query request of version %" PRIu32 ", this is version %d", message->version,
-                        REQUEST_VERSION);
+                        "query request of version %" PRIu32 ", this is version %d",
+                        message->version, REQUEST_VERSION);
     }
     if (message->kind < MRD_QUERY_SELECT || message->kind > MRD_QUERY_CARDINALITY) {
         return mrd_fail(err, MRD_E_UNSUPPORTED, "query request of kind %" PRIu32, message->kind);
@@ -210,8 +210,8 @@ void mrd_query_trailer_encode(const struct mrd_query_trailer *trailer, struct mr
 enum mrd_status mrd_query_trailer_decode(struct mrd_bytes bytes, struct mrd_query_trailer *out,
                                          struct mrd_error *err)
 {
-    mrd_auto(mrd_arena_destroy) struct mrd_arena *arena =
-        mrd_arena_create("query trailer", TRAILER_ARENA_BYTES);
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("query trailer", TRAILER_ARENA_BYTES);
     ProtobufCAllocator allocator = {pb_alloc, pb_free, arena};
     const Mrd__Query__Trailer *message =
         bytes.size > TRAILER_BYTES_MAX
