@@ -39,6 +39,10 @@
         }                                                                                          \
     } while (0)
 
+/* The struct that holds `pointer` as its member: for nodes embedded in messages and lists. */
+#define MRD_CONTAINER_OF(pointer, type, member)                                                    \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
 #define MRD_ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
 
 #define MRD_MIN(a, b)                                                                              \

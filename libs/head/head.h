@@ -1,0 +1,234 @@
+/* head.h: the in-memory store of one partition: the log's recent past, for queries.
+ *
+ * Series are keyed (tenant, series id) in one shared structure, so a tenant costs some tens of bytes.
+ * Each has a dense number, its ordinal, by which samples are appended. Labels are shared references,
+ * an inverted index answers matchers, samples are compressed chunks cut at time buckets.
+ *
+ * Owner:   whoever created it, for the whole life.
+ * Threads: ONE. No call may overlap another on the same head; nothing inside is locked. What leaves
+ *          the head (struct mrd_head_selection, name lists) has memory of its own and may be handed
+ *          to another thread whole.
+ * Limits:  memory_bytes_limit. Above it mrd_head_series (new series) and mrd_head_append refuse with
+ *          MRD_E_LIMIT and change nothing; a single call may pass the limit by what it adds. Times
+ *          beyond +-MRD_HEAD_TIME_MAX are refused and counted.
+ *
+ * ## Ordinals
+ * An ordinal names one series until mrd_head_sweep has reported it dead. It is given to another
+ * series only after mrd_head_recycle, by which the caller says that it has forgotten the dead ones.
+ * Rows that name a dead ordinal are not applied and are counted (rows_dead). A series is removed only
+ * when it holds no sample and was last named (mrd_head_series, mrd_head_append) before the sweep's
+ * idle_before_hlc: a caller that drops its reference tables older than that before it sweeps holds
+ * no dead ordinal.
+ *
+ * ## Last writer wins
+ * (series, time) is a register; the greatest (hlc, origin, value bits) wins. Stamps per sample would
+ * cost more than the samples, so a chunk keeps only the greatest hlc of its samples:
+ *  - the same time and value again: nothing happens, whatever its stamp;
+ *  - another value for a stored time: it wins if its hlc is greater than the chunk's, and is then an
+ *    override, kept with its exact (hlc, origin); against an override (hlc, origin, bits) decide.
+ *    With a smaller hlc it loses. With an hlc equal to the chunk's (the batch brought other samples
+ *    of the series too) it wins, but against the series' newest sample the greater value bits decide.
+ * Exact when conflicting writes arrive in the order of their stamps (as from one log), or when the
+ * later stamp differs from every stamp in the chunk by being greater. Approximate (the old value
+ * stays) when a conflicting write is newer than the sample but not newer than the newest
+ * sample of its chunk; or when a series had more than a hundred overrides at once, which are then
+ * folded into their chunk and raise its stamp. Blocks decide exactly. The outcome is a function of the sequence of calls.
+ */
+#ifndef MRD_HEAD_HEAD_H
+#define MRD_HEAD_HEAD_H
+
+#include "base/clock.h"
+#include "codec/frame.h"
+#include "model/matcher.h"
+
+struct mrd_head;
+
+#define MRD_HEAD_TIME_MAX ((mrd_time_ms)1 << 52)
+
+struct mrd_head_options {
+    mrd_time_ms bucket_ms;     /* chunks do not cross multiples of this; 0: 2 hours */
+    size_t memory_bytes_limit; /* 0: none */
+};
+
+/* MRD_E_LIMIT if address space cannot be reserved. */
+MRD_MUST_CHECK enum mrd_status mrd_head_create(const struct mrd_head_options *options,
+                                               struct mrd_head **out_head, struct mrd_error *err);
+
+/* No cursor may be open. */
+void mrd_head_destroy(struct mrd_head **head);
+
+/* ---- writing ---- */
+
+#define MRD_HEAD_ORDINAL_NONE UINT32_MAX
+
+/* What a batch's announcement says of a series. */
+struct mrd_head_series_key {
+    struct mrd_bytes tenant;
+    mrd_series_id id;
+    struct mrd_bytes labels; /* canonical bytes */
+};
+
+/* Finds or creates the series and notes `hlc` as the time it was last named. The labels are looked at
+ * only if it is new. MRD_E_LIMIT over the budget (only for a new one), MRD_E_CORRUPT if the labels
+ * are not canonical; nothing has changed then. Cost: 50 ns found, about 1 us new. */
+MRD_MUST_CHECK enum mrd_status mrd_head_series(struct mrd_head *head,
+                                               const struct mrd_head_series_key *key, mrd_hlc hlc,
+                                               uint32_t *out_ordinal, struct mrd_error *err);
+
+/* Rows of one log batch, in columns: row i has sample_counts[i] samples (NULL: one each) that follow
+ * each other in times_ms and values. */
+struct mrd_head_batch {
+    const uint32_t *ordinals; /* MRD_HEAD_ORDINAL_NONE skips the row */
+    const uint32_t *sample_counts;
+    size_t row_count;
+    const mrd_time_ms *times_ms;
+    const double *values;
+    size_t sample_count; /* the sum of sample_counts */
+    mrd_hlc hlc;
+    uint32_t origin; /* the same on every reader of the log; breaks ties of hlc */
+};
+
+struct mrd_head_append_result { /* added to, so it may accumulate */
+    uint64_t appended;          /* samples in order */
+    uint64_t out_of_order;      /* samples taken elsewhere than at a series' end */
+    uint64_t duplicates;        /* same time, same value */
+    uint64_t overrides;         /* same time, other value: won */
+    uint64_t outdated;          /* same time, other value: lost */
+    uint64_t refused;           /* times beyond +-MRD_HEAD_TIME_MAX */
+    uint64_t rows_dead;         /* rows of dead ordinals, and of MRD_HEAD_ORDINAL_NONE */
+};
+
+/* Applies a batch. MRD_E_LIMIT over the budget: nothing is applied, apply it again later.
+ * An ordinal that this head never gave out is the caller's bug and asserts. */
+MRD_MUST_CHECK enum mrd_status mrd_head_append(struct mrd_head *head,
+                                               const struct mrd_head_batch *batch,
+                                               struct mrd_head_append_result *result,
+                                               struct mrd_error *err);
+
+/* ---- forgetting ---- */
+
+struct mrd_head_sweep {
+    /* A chunk goes if its samples are older than drop_before_ms (only whole buckets) and none was
+     * received after covered_hlc. */
+    mrd_time_ms drop_before_ms;
+    mrd_hlc covered_hlc;
+    mrd_hlc idle_before_hlc; /* empty series that were last named before this go too */
+    size_t series_max;       /* of one call: about 1 us each */
+};
+
+struct mrd_head_sweep_result {
+    uint64_t samples_dropped;
+    uint64_t series_removed;
+    const uint32_t
+        *dead; /* ordinals that died in this call; valid until the next call on the head */
+    size_t dead_count;
+    bool pass_done; /* the last series was reached; the next call starts over */
+};
+
+/* Looks at up to series_max series, going round. */
+void mrd_head_sweep(struct mrd_head *head, const struct mrd_head_sweep *sweep,
+                    struct mrd_head_sweep_result *out);
+
+/* The caller has forgotten all dead ordinals reported so far: they may be given out again (at once,
+ * or when the last cursor that was open now is closed). */
+void mrd_head_recycle(struct mrd_head *head);
+
+/* ---- reading ---- */
+
+struct mrd_head_query {
+    struct mrd_bytes tenant;
+    const struct mrd_matcher *matchers; /* all must hold; none: every series of the tenant */
+    size_t matcher_count;
+    mrd_time_ms time_min_ms; /* both ends included */
+    mrd_time_ms time_max_ms;
+    size_t series_max;  /* 0: none. More is MRD_E_LIMIT */
+    size_t samples_max; /* 0: none. Counted as stored in the chunks that are returned */
+    bool labels_only;   /* no chunks: which series have samples in the range */
+};
+
+/* A part of an answer: whole series as frames (codec/frame.h), in memory of its own. Any thread may
+ * own it. Chunks overlap the time range; samples outside it may be among theirs. */
+struct mrd_head_selection {
+    struct mrd_buf frames;
+    size_t series_count;
+    size_t chunk_count;
+    size_t sample_count;
+};
+
+struct mrd_head_cursor;
+
+/* Resolves the matchers to the series of now. The answer then comes in slices; appends and sweeps may
+ * go on between them. A series is copied whole in one slice, in its state of that moment; series
+ * created later are not in it, removed ones are left out. query and its matchers are needed until
+ * this call returns, not longer. MRD_E_LIMIT with the limit's name and value. */
+MRD_MUST_CHECK enum mrd_status mrd_head_select(struct mrd_head *head,
+                                               const struct mrd_head_query *query,
+                                               struct mrd_head_cursor **out_cursor,
+                                               struct mrd_error *err);
+
+/* Makes the next slice: at least one series, then more until its frames have bytes_max bytes.
+ * *out_selection is NULL after the last one. Counts samples against samples_max. */
+MRD_MUST_CHECK enum mrd_status mrd_head_cursor_next(struct mrd_head_cursor *cursor,
+                                                    size_t bytes_max,
+                                                    struct mrd_head_selection **out_selection,
+                                                    struct mrd_error *err);
+
+/* Series that the query found when it was resolved. */
+size_t mrd_head_cursor_series_count(const struct mrd_head_cursor *cursor);
+
+void mrd_head_cursor_destroy(struct mrd_head_cursor **cursor);
+void mrd_head_selection_destroy(struct mrd_head_selection **selection);
+
+/* Calls `emit` for each label name, or each value of label `name`, of the series that the query
+ * finds (its limits: series_max bounds the names or values). No order, none twice; the views end with
+ * the call to emit. */
+typedef void (*mrd_head_emit)(void *context, struct mrd_bytes text);
+MRD_MUST_CHECK enum mrd_status mrd_head_label_names(struct mrd_head *head,
+                                                    const struct mrd_head_query *query,
+                                                    mrd_head_emit emit, void *context,
+                                                    struct mrd_error *err);
+MRD_MUST_CHECK enum mrd_status mrd_head_label_values(struct mrd_head *head,
+                                                     const struct mrd_head_query *query,
+                                                     struct mrd_bytes name, mrd_head_emit emit,
+                                                     void *context, struct mrd_error *err);
+
+/* Series counts of a tenant by value of label `name` (for example the metric name), and by label
+ * name with how many values it has. Series that are empty but not yet removed count. No order. */
+typedef void (*mrd_head_emit_count)(void *context, struct mrd_bytes text, uint64_t series_count,
+                                    uint64_t value_count);
+void mrd_head_count_by_value(struct mrd_head *head, struct mrd_bytes tenant, struct mrd_bytes name,
+                             mrd_head_emit_count emit, void *context);
+void mrd_head_count_by_name(struct mrd_head *head, struct mrd_bytes tenant,
+                            mrd_head_emit_count emit, void *context);
+uint64_t mrd_head_tenant_series(struct mrd_head *head, struct mrd_bytes tenant);
+
+/* ---- figures ---- */
+
+enum mrd_head_memory {
+    MRD_HEAD_MEMORY_SERIES,  /* records and the id table */
+    MRD_HEAD_MEMORY_LABELS,  /* references and texts */
+    MRD_HEAD_MEMORY_INDEX,   /* postings and their tables, tenants */
+    MRD_HEAD_MEMORY_OPEN,    /* growing chunks */
+    MRD_HEAD_MEMORY_SEALED,  /* closed chunks */
+    MRD_HEAD_MEMORY_OVERLAY, /* out-of-order samples and overrides */
+    MRD_HEAD_MEMORY_COUNT
+};
+
+struct mrd_head_stats {
+    size_t memory_bytes[MRD_HEAD_MEMORY_COUNT]; /* in use */
+    size_t memory_bytes_total;                  /* taken from the system, free blocks included */
+    uint64_t series_count;
+    uint64_t tenant_count;
+    uint64_t sample_count; /* stored now */
+    uint64_t series_created;
+    uint64_t series_removed;
+};
+void mrd_head_stats(const struct mrd_head *head, struct mrd_head_stats *out);
+
+/* True when mrd_head_append would refuse. */
+bool mrd_head_over_budget(const struct mrd_head *head);
+
+/* "series", "labels", ... for metrics. */
+const char *mrd_head_memory_name(enum mrd_head_memory category);
+
+#endif

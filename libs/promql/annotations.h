@@ -1,0 +1,46 @@
+/* annotations.h: the warnings and infos that a query collects beside its answer.
+ *
+ * The texts are Prometheus' (util/annotations): "PromQL warning: ..." or "PromQL info: ...", and
+ * " (line:col)" where the place in the query is known. The same text is kept once, first come first
+ * kept. Storage warnings carry no prefix of ours.
+ *
+ * Owner:   the query. Texts and the table live in the arena given to mrd_annotations_init.
+ * Threads: the query's thread only; a source that collects elsewhere hands its texts over in `next`.
+ * Limits:  MRD_ANNOTATIONS_MAX texts of each kind are kept, the rest is counted; the API shows ten.
+ */
+#ifndef MRD_PROMQL_ANNOTATIONS_H
+#define MRD_PROMQL_ANNOTATIONS_H
+
+#include "base/arena.h"
+
+enum mrd_annotation_kind { MRD_ANNOTATION_WARNING, MRD_ANNOTATION_INFO, MRD_ANNOTATION_KINDS };
+
+enum { MRD_ANNOTATIONS_MAX = 1000 };
+
+struct mrd_annotation {
+    struct mrd_bytes text; /* complete, as the API prints it */
+    struct mrd_annotation *next;
+};
+
+struct mrd_annotations {
+    struct mrd_arena *arena;
+    struct mrd_bytes query; /* for line:col; may be empty */
+    struct mrd_annotation *first[MRD_ANNOTATION_KINDS];
+    struct mrd_annotation *last[MRD_ANNOTATION_KINDS];
+    size_t count[MRD_ANNOTATION_KINDS];
+    size_t dropped[MRD_ANNOTATION_KINDS]; /* beyond the limit, or no memory */
+};
+
+void mrd_annotations_init(struct mrd_annotations *annotations, struct mrd_arena *arena,
+                          struct mrd_bytes query);
+
+/* Adds a text as it is (a storage's warning). Never fails: what cannot be kept is counted. */
+void mrd_annotations_add(struct mrd_annotations *annotations, enum mrd_annotation_kind kind,
+                         struct mrd_bytes text);
+
+/* Adds "PromQL warning: <text> (line:col)" or "PromQL info: ..."; `offset` is the byte in the query
+ * where the expression starts. */
+void mrd_annotations_addf(struct mrd_annotations *annotations, enum mrd_annotation_kind kind,
+                          size_t offset, const char *format, ...) MRD_PRINTF(4, 5);
+
+#endif

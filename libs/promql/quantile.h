@@ -1,0 +1,14 @@
+/* quantile.h: quantiles of sorted values as Prometheus interpolates them. */
+#ifndef MRD_PROMQL_QUANTILE_H
+#define MRD_PROMQL_QUANTILE_H
+
+#include <stddef.h>
+
+/* Sorts ascending, NaN first. In place, no memory. */
+void pql_sort_doubles(double *values, size_t count);
+
+/* The q-quantile of values sorted by pql_sort_doubles: NaN if there are none or q is NaN, -Inf for
+ * q < 0, +Inf for q > 1, else interpolated linearly between the two nearest ranks. */
+double pql_quantile_sorted(double q, const double *sorted, size_t count);
+
+#endif

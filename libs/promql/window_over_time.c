@@ -1,0 +1,115 @@
+/* The *_over_time functions: aggregates of the samples of a window. */
+#include "promql/kahan.h"
+#include "promql/quantile.h"
+#include "promql/window.h"
+
+/* Defines pql_<name>: `expression` over the window's `values` (`count` > 0 of them) and `times_ms`,
+ * for the step `i`. */
+#define WINDOW_FUNCTION(name, expression)                                                          \
+    void pql_##name(const struct pql_windows *windows, double *out)                                \
+    {                                                                                              \
+        for (size_t i = 0; i < windows->steps; i++) {                                              \
+            const double *values = windows->values + windows->from[i];                             \
+            const mrd_time_ms *times_ms = windows->times_ms + windows->from[i];                    \
+            const size_t count = windows->to[i] - windows->from[i];                                \
+            (void)values;                                                                          \
+            (void)times_ms;                                                                        \
+            out[i] = count == 0 ? pql_none() : (expression);                                       \
+        }                                                                                          \
+    }
+
+static inline double window_sum(const double *values, size_t count)
+{
+    struct mrd_kahan total = {0};
+    for (size_t i = 0; i < count; i++) {
+        total = mrd_kahan_add(total, values[i]);
+    }
+    return isinf(total.sum) ? total.sum : total.sum + total.compensation;
+}
+
+static inline double window_mean(const double *values, size_t count)
+{
+    struct mrd_mean mean = {0};
+    for (size_t i = 0; i < count; i++) {
+        mrd_mean_add(&mean, values[i]);
+    }
+    return mrd_mean_value(&mean);
+}
+
+/* Index of the extreme value; NaN only wins where there is nothing else. */
+static inline size_t window_min_index(const double *values, size_t count, bool latest)
+{
+    size_t best = 0;
+    for (size_t i = latest ? 0 : 1; i < count; i++) {
+        const bool better = latest ? values[i] <= values[best] : values[i] < values[best];
+        if (better || isnan(values[best])) {
+            best = i;
+        }
+    }
+    return best;
+}
+static inline size_t window_max_index(const double *values, size_t count, bool latest)
+{
+    size_t best = 0;
+    for (size_t i = latest ? 0 : 1; i < count; i++) {
+        const bool better = latest ? values[i] >= values[best] : values[i] > values[best];
+        if (better || isnan(values[best])) {
+            best = i;
+        }
+    }
+    return best;
+}
+
+static inline double window_variance(const double *values, size_t count)
+{
+    struct mrd_kahan mean = {0};
+    struct mrd_kahan squares = {0};
+    for (size_t i = 0; i < count; i++) {
+        const double delta = values[i] - (mean.sum + mean.compensation);
+        mean = mrd_kahan_add(mean, delta / (double)(i + 1));
+        squares = mrd_kahan_add(squares, delta * (values[i] - (mean.sum + mean.compensation)));
+    }
+    return (squares.sum + squares.compensation) / (double)count;
+}
+
+static double window_quantile(const double *values, size_t count, double q, double *scratch)
+{
+    memcpy(scratch, values, count * sizeof(values[0]));
+    pql_sort_doubles(scratch, count);
+    return pql_quantile_sorted(q, scratch, count);
+}
+
+static double window_mad(const double *values, size_t count, double *scratch)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (isnan(values[i])) {
+            return NAN;
+        }
+    }
+    const double median = window_quantile(values, count, 0.5, scratch);
+    for (size_t i = 0; i < count; i++) {
+        scratch[i] = fabs(values[i] - median);
+    }
+    pql_sort_doubles(scratch, count);
+    return pql_quantile_sorted(0.5, scratch, count);
+}
+
+WINDOW_FUNCTION(sum_over_time, window_sum(values, count))
+WINDOW_FUNCTION(avg_over_time, window_mean(values, count))
+WINDOW_FUNCTION(min_over_time, values[window_min_index(values, count, false)])
+WINDOW_FUNCTION(max_over_time, values[window_max_index(values, count, false)])
+WINDOW_FUNCTION(count_over_time, (double)count)
+WINDOW_FUNCTION(stdvar_over_time, window_variance(values, count))
+WINDOW_FUNCTION(stddev_over_time, sqrt(window_variance(values, count)))
+WINDOW_FUNCTION(last_over_time, values[count - 1])
+WINDOW_FUNCTION(first_over_time, values[0])
+WINDOW_FUNCTION(present_over_time, 1)
+WINDOW_FUNCTION(quantile_over_time,
+                window_quantile(values, count, windows->args[0][i], windows->scratch))
+WINDOW_FUNCTION(mad_over_time, window_mad(values, count, windows->scratch))
+WINDOW_FUNCTION(ts_of_first_over_time, (double)times_ms[0] / 1000)
+WINDOW_FUNCTION(ts_of_last_over_time, (double)times_ms[count - 1] / 1000)
+WINDOW_FUNCTION(ts_of_min_over_time,
+                (double)times_ms[window_min_index(values, count, true)] / 1000)
+WINDOW_FUNCTION(ts_of_max_over_time,
+                (double)times_ms[window_max_index(values, count, true)] / 1000)

@@ -1,0 +1,258 @@
+#include "querier/json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/number.h"
+
+enum { ANNOTATIONS_SHOWN_MAX = 10 };
+
+/* Length of the well-formed UTF-8 sequence at the front of text, or 0. */
+static size_t sequence_size(struct mrd_bytes text)
+{
+    for (size_t size = 1; size <= 4 && size <= text.size; size++) {
+        if (mrd_bytes_utf8_valid((struct mrd_bytes){text.data, size})) {
+            return size;
+        }
+    }
+    return 0;
+}
+
+static void append_control(uint8_t c, struct mrd_buf *out)
+{
+    switch (c) {
+    case '\n':
+        mrd_buf_append_text(out, "\\n");
+        break;
+    case '\r':
+        mrd_buf_append_text(out, "\\r");
+        break;
+    case '\t':
+        mrd_buf_append_text(out, "\\t");
+        break;
+    default:
+        mrd_buf_printf(out, "\\u%04x", c);
+    }
+}
+
+void qry_json_string(struct mrd_bytes text, struct mrd_buf *out)
+{
+    mrd_buf_append_u8(out, '"');
+    size_t plain = 0; /* start of the run that needs no escape */
+    size_t at = 0;
+    while (at < text.size) {
+        const uint8_t c = text.data[at];
+        if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\') {
+            at++;
+            continue;
+        }
+        const size_t size = sequence_size((struct mrd_bytes){text.data + at, text.size - at});
+        if (size > 1) {
+            at += size;
+            continue;
+        }
+        mrd_buf_append(out, text.data + plain, at - plain);
+        if (c == '"' || c == '\\') {
+            mrd_buf_append_u8(out, '\\');
+            mrd_buf_append_u8(out, c);
+        } else if (c < 0x20) {
+            append_control(c, out);
+        } else {
+            mrd_buf_append_text(out, "\xef\xbf\xbd");
+        }
+        plain = ++at;
+    }
+    mrd_buf_append(out, text.data + plain, at - plain);
+    mrd_buf_append_u8(out, '"');
+}
+
+void qry_json_time(mrd_time_ms time_ms, struct mrd_buf *out)
+{
+    const uint64_t size = time_ms < 0 ? -(uint64_t)time_ms : (uint64_t)time_ms;
+    char text[32];
+    int used = snprintf(text, sizeof(text), "%s%" PRIu64, time_ms < 0 ? "-" : "", size / 1000);
+    if (size % 1000 != 0) {
+        used += snprintf(text + used, sizeof(text) - (size_t)used, ".%03" PRIu64, size % 1000);
+        while (text[used - 1] == '0') {
+            used--;
+        }
+    }
+    mrd_buf_append(out, text, (size_t)used);
+}
+
+static void append_point(mrd_time_ms time_ms, double value, struct mrd_buf *out)
+{
+    char text[MRD_DOUBLE_TEXT_MAX];
+    mrd_buf_append_u8(out, '[');
+    qry_json_time(time_ms, out);
+    mrd_buf_append_text(out, ",\"");
+    mrd_buf_append(out, text, mrd_double_format_json(value, text));
+    mrd_buf_append_text(out, "\"]");
+}
+
+static void append_labels(struct mrd_labels labels, struct mrd_buf *out)
+{
+    mrd_buf_append_u8(out, '{');
+    for (size_t i = 0; i < labels.count; i++) {
+        if (i > 0) {
+            mrd_buf_append_u8(out, ',');
+        }
+        qry_json_string(labels.items[i].name, out);
+        mrd_buf_append_u8(out, ':');
+        qry_json_string(labels.items[i].value, out);
+    }
+    mrd_buf_append_u8(out, '}');
+}
+
+static void append_vector_series(const struct mrd_promql_series *series, struct mrd_buf *out)
+{
+    mrd_assert(series->histograms == NULL); /* the engine has none yet */
+    mrd_buf_append_text(out, "{\"metric\":");
+    append_labels(series->labels, out);
+    mrd_buf_append_text(out, ",\"value\":");
+    append_point(series->times_ms[0], series->values[0], out);
+    mrd_buf_append_u8(out, '}');
+}
+
+static void append_matrix_series(const struct mrd_promql_series *series, struct mrd_buf *out)
+{
+    mrd_assert(series->histograms == NULL);
+    mrd_buf_append_text(out, "{\"metric\":");
+    append_labels(series->labels, out);
+    mrd_buf_append_text(out, ",\"values\":[");
+    for (size_t i = 0; i < series->count; i++) {
+        if (i > 0) {
+            mrd_buf_append_u8(out, ',');
+        }
+        append_point(series->times_ms[i], series->values[i], out);
+    }
+    mrd_buf_append_text(out, "]}");
+}
+
+/* ,"warnings":["...",...] with at most ten and the number of the rest. `extra` may be NULL. */
+static void append_annotations(const struct mrd_annotations *annotations,
+                               enum mrd_annotation_kind kind, const char *extra,
+                               struct mrd_buf *out)
+{
+    const size_t total =
+        annotations == NULL ? 0 : annotations->count[kind] + annotations->dropped[kind];
+    if (total == 0 && extra == NULL) {
+        return;
+    }
+    const bool warnings = kind == MRD_ANNOTATION_WARNING;
+    mrd_buf_append_text(out, warnings ? ",\"warnings\":[" : ",\"infos\":[");
+    size_t shown = 0;
+    if (extra != NULL) {
+        qry_json_string(mrd_bytes_of(extra), out);
+    }
+    for (const struct mrd_annotation *a = total == 0 ? NULL : annotations->first[kind];
+         a != NULL && shown < ANNOTATIONS_SHOWN_MAX; a = a->next, shown++) {
+        if (shown > 0 || extra != NULL) {
+            mrd_buf_append_u8(out, ',');
+        }
+        qry_json_string(a->text, out);
+    }
+    if (total > shown) {
+        mrd_buf_printf(out, "%s\"%zu more %s annotations omitted\"", shown > 0 ? "," : "",
+                       total - shown, warnings ? "warning" : "info");
+    }
+    mrd_buf_append_u8(out, ']');
+}
+
+static const char *const truncation_warning = "results truncated due to limit";
+
+static void append_series(const struct mrd_promql_result *result, size_t count, struct mrd_buf *out)
+{
+    mrd_buf_append_u8(out, '[');
+    for (size_t i = 0; i < count && !out->failed; i++) {
+        if (i > 0) {
+            mrd_buf_append_u8(out, ',');
+        }
+        if (result->type == MRD_PROMQL_VECTOR) {
+            append_vector_series(&result->series[i], out);
+        } else {
+            append_matrix_series(&result->series[i], out);
+        }
+    }
+    mrd_buf_append_u8(out, ']');
+}
+
+void qry_json_result(const struct mrd_promql_result *result, mrd_time_ms time_ms, size_t limit,
+                     struct mrd_buf *out)
+{
+    static const char *const type_names[] = {
+        [MRD_PROMQL_SCALAR] = "scalar",
+        [MRD_PROMQL_STRING] = "string",
+        [MRD_PROMQL_VECTOR] = "vector",
+        [MRD_PROMQL_MATRIX] = "matrix",
+    };
+    mrd_buf_printf(out, "{\"status\":\"success\",\"data\":{\"resultType\":\"%s\",\"result\":",
+                   type_names[result->type]);
+    const char *truncated = NULL;
+    switch (result->type) {
+    case MRD_PROMQL_SCALAR:
+        append_point(result->scalar.time_ms, result->scalar.value, out);
+        break;
+    case MRD_PROMQL_STRING:
+        mrd_buf_append_u8(out, '[');
+        qry_json_time(time_ms, out);
+        mrd_buf_append_u8(out, ',');
+        qry_json_string(result->string, out);
+        mrd_buf_append_u8(out, ']');
+        break;
+    case MRD_PROMQL_VECTOR:
+    case MRD_PROMQL_MATRIX:
+        if (limit != 0 && result->series_count > limit) {
+            truncated = truncation_warning;
+        }
+        append_series(result, truncated != NULL ? limit : result->series_count, out);
+        break;
+    }
+    mrd_buf_append_u8(out, '}');
+    append_annotations(&result->annotations, MRD_ANNOTATION_WARNING, truncated, out);
+    append_annotations(&result->annotations, MRD_ANNOTATION_INFO, NULL, out);
+    mrd_buf_append_u8(out, '}');
+}
+
+static void append_end(bool truncated, const struct mrd_annotations *annotations,
+                       struct mrd_buf *out)
+{
+    append_annotations(annotations, MRD_ANNOTATION_WARNING, truncated ? truncation_warning : NULL,
+                       out);
+    mrd_buf_append_u8(out, '}');
+}
+
+void qry_json_texts(const struct mrd_texts *texts, const struct mrd_annotations *annotations,
+                    struct mrd_buf *out)
+{
+    mrd_buf_append_text(out, "{\"status\":\"success\",\"data\":[");
+    for (size_t i = 0; i < texts->count; i++) {
+        if (i > 0) {
+            mrd_buf_append_u8(out, ',');
+        }
+        qry_json_string(texts->items[i], out);
+    }
+    mrd_buf_append_u8(out, ']');
+    append_end(texts->truncated, annotations, out);
+}
+
+void qry_json_label_sets(const struct mrd_label_sets *sets,
+                         const struct mrd_annotations *annotations, struct mrd_buf *out)
+{
+    mrd_buf_append_text(out, "{\"status\":\"success\",\"data\":[");
+    for (size_t i = 0; i < sets->count; i++) {
+        if (i > 0) {
+            mrd_buf_append_u8(out, ',');
+        }
+        append_labels(sets->items[i], out);
+    }
+    mrd_buf_append_u8(out, ']');
+    append_end(sets->truncated, annotations, out);
+}
+
+void qry_json_error(const char *error_type, const char *text, struct mrd_buf *out)
+{
+    mrd_buf_printf(out, "{\"status\":\"error\",\"errorType\":\"%s\",\"error\":", error_type);
+    qry_json_string(mrd_bytes_of(text), out);
+    mrd_buf_append_u8(out, '}');
+}

@@ -1,0 +1,251 @@
+#include "querier/params.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/duration.h"
+#include "base/number.h"
+
+static enum mrd_status cannot_parse(struct mrd_bytes text, const char *what, struct mrd_error *err)
+{
+    return mrd_fail(err, MRD_E_INVALID, "cannot parse \"%.*s\" to a valid %s",
+                    (int)MRD_MIN(text.size, (size_t)128), (const char *)text.data, what);
+}
+
+/* Reads exactly `digits` digits at *at. */
+static bool read_digits(struct mrd_bytes text, size_t *at, size_t digits, int *out)
+{
+    if (text.size - *at < digits) {
+        return false;
+    }
+    int value = 0;
+    for (size_t i = 0; i < digits; i++) {
+        const uint8_t c = text.data[*at + i];
+        if (c < '0' || c > '9') {
+            return false;
+        }
+        value = value * 10 + (c - '0');
+    }
+    *at += digits;
+    *out = value;
+    return true;
+}
+
+static bool read_byte(struct mrd_bytes text, size_t *at, uint8_t want)
+{
+    if (*at >= text.size || (text.data[*at] | 0x20) != (want | 0x20)) {
+        return false;
+    }
+    (*at)++;
+    return true;
+}
+
+/* Days from 1970-01-01 of a proleptic Gregorian date (Hinnant, "chrono-compatible date algorithms"). */
+static int64_t days_from_civil(int year, int month, int day)
+{
+    const int y = year - (month <= 2);
+    const int era = (y >= 0 ? y : y - 399) / 400;
+    const int year_of_era = y - era * 400;
+    const int day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    const int day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    return (int64_t)era * 146097 + day_of_era - 719468;
+}
+
+static int days_in_month(int year, int month)
+{
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    const bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    return month == 2 && leap ? 29 : days[month - 1];
+}
+
+/* The milliseconds of ".123456789" at *at, cut, not rounded, as Go's time does it. */
+static bool read_fraction(struct mrd_bytes text, size_t *at, int *out_ms)
+{
+    *out_ms = 0;
+    if (*at >= text.size || text.data[*at] != '.') {
+        return true;
+    }
+    (*at)++;
+    size_t digits = 0;
+    int scale = 100;
+    for (; *at < text.size && text.data[*at] >= '0' && text.data[*at] <= '9'; (*at)++, digits++) {
+        *out_ms += (text.data[*at] - '0') * scale;
+        scale /= 10;
+    }
+    return digits > 0 && digits <= 9;
+}
+
+/* "Z", "+02:00", "-07:30": minutes east of UTC. */
+static bool read_zone(struct mrd_bytes text, size_t *at, int *out_minutes)
+{
+    *out_minutes = 0;
+    if (*at < text.size && text.data[*at] == 'Z') {
+        (*at)++;
+        return true;
+    }
+    if (*at >= text.size || (text.data[*at] != '+' && text.data[*at] != '-')) {
+        return false;
+    }
+    const int sign = text.data[*at] == '-' ? -1 : 1;
+    (*at)++;
+    int hours;
+    int minutes;
+    if (!read_digits(text, at, 2, &hours) || !read_byte(text, at, ':') ||
+        !read_digits(text, at, 2, &minutes) || hours > 23 || minutes > 59) {
+        return false;
+    }
+    *out_minutes = sign * (hours * 60 + minutes);
+    return true;
+}
+
+static bool rfc3339_parse(struct mrd_bytes text, mrd_time_ms *out_ms)
+{
+    size_t at = 0;
+    int year;
+    int month;
+    int day;
+    int hour;
+    int minute;
+    int second;
+    int ms;
+    int zone_minutes;
+    const bool read = read_digits(text, &at, 4, &year) && read_byte(text, &at, '-') &&
+                      read_digits(text, &at, 2, &month) && read_byte(text, &at, '-') &&
+                      read_digits(text, &at, 2, &day) && read_byte(text, &at, 'T') &&
+                      read_digits(text, &at, 2, &hour) && read_byte(text, &at, ':') &&
+                      read_digits(text, &at, 2, &minute) && read_byte(text, &at, ':') &&
+                      read_digits(text, &at, 2, &second) && read_fraction(text, &at, &ms) &&
+                      read_zone(text, &at, &zone_minutes) && at == text.size;
+    if (!read || month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) ||
+        hour > 23 || minute > 59 || second > 59) {
+        return false;
+    }
+    const int64_t minutes =
+        days_from_civil(year, month, day) * 1440 + hour * 60 + minute - zone_minutes;
+    *out_ms = minutes * 60000 + second * 1000 + ms;
+    return true;
+}
+
+enum mrd_status qry_time_parse(struct mrd_bytes text, mrd_time_ms *out_ms, struct mrd_error *err)
+{
+    double seconds;
+    if (mrd_double_parse((const char *)text.data, text.size, &seconds)) {
+        double whole;
+        const double fraction = modf(seconds, &whole);
+        if (!isfinite(seconds) || fabs(whole) > (double)(INT64_MAX / 4000)) {
+            return cannot_parse(text, "timestamp", err);
+        }
+        *out_ms = (int64_t)whole * 1000 + (int64_t)round(fraction * 1000);
+        return MRD_OK;
+    }
+    return rfc3339_parse(text, out_ms) ? MRD_OK : cannot_parse(text, "timestamp", err);
+}
+
+enum mrd_status qry_duration_parse(struct mrd_bytes text, mrd_time_ms *out_ms,
+                                   struct mrd_error *err)
+{
+    double seconds;
+    if (mrd_double_parse((const char *)text.data, text.size, &seconds)) {
+        const double ns = seconds * 1e9;
+        if (!(fabs(ns) <= 9.2e18)) {
+            return mrd_fail(err, MRD_E_INVALID,
+                            "cannot parse \"%.*s\" to a valid duration. It overflows int64",
+                            (int)MRD_MIN(text.size, (size_t)128), (const char *)text.data);
+        }
+        *out_ms = (int64_t)ns / 1000000;
+        return MRD_OK;
+    }
+    return mrd_duration_parse(text, out_ms, NULL) == MRD_OK ? MRD_OK
+                                                            : cannot_parse(text, "duration", err);
+}
+
+enum mrd_status qry_limit_parse(struct mrd_bytes text, size_t *out_limit, struct mrd_error *err)
+{
+    size_t value = 0;
+    const bool negative = text.size > 1 && text.data[0] == '-';
+    for (size_t i = negative ? 1 : 0; i < text.size; i++) {
+        const uint8_t c = text.data[i];
+        if (c < '0' || c > '9' || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (size_t)(c - '0'), &value)) {
+            return mrd_fail(err, MRD_E_INVALID, "cannot parse \"%.*s\" to a valid limit",
+                            (int)MRD_MIN(text.size, (size_t)64), (const char *)text.data);
+        }
+    }
+    if (negative && value != 0) {
+        return mrd_fail(err, MRD_E_INVALID, "limit must be non-negative");
+    }
+    *out_limit = value;
+    return MRD_OK;
+}
+
+static int hex_digit(uint8_t c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static void append_code_point(uint32_t code, struct mrd_buf *out)
+{
+    if (code < 0x80) {
+        mrd_buf_append_u8(out, (uint8_t)code);
+    } else if (code < 0x800) {
+        mrd_buf_append_u8(out, (uint8_t)(0xc0 | (code >> 6)));
+        mrd_buf_append_u8(out, (uint8_t)(0x80 | (code & 0x3f)));
+    } else if (code < 0x10000) {
+        mrd_buf_append_u8(out, (uint8_t)(0xe0 | (code >> 12)));
+        mrd_buf_append_u8(out, (uint8_t)(0x80 | ((code >> 6) & 0x3f)));
+        mrd_buf_append_u8(out, (uint8_t)(0x80 | (code & 0x3f)));
+    } else {
+        mrd_buf_append_u8(out, (uint8_t)(0xf0 | (code >> 18)));
+        mrd_buf_append_u8(out, (uint8_t)(0x80 | ((code >> 12) & 0x3f)));
+        mrd_buf_append_u8(out, (uint8_t)(0x80 | ((code >> 6) & 0x3f)));
+        mrd_buf_append_u8(out, (uint8_t)(0x80 | (code & 0x3f)));
+    }
+}
+
+/* Reads the hexadecimal digits and the closing '_' of an escape; the code point, or -1. */
+static int64_t read_escape(struct mrd_bytes name, size_t *at)
+{
+    int64_t code = 0;
+    for (size_t digits = 0; *at < name.size && digits <= 6; digits++) {
+        const uint8_t c = name.data[(*at)++];
+        if (c == '_') {
+            return digits == 0 || code > 0x10ffff ? -1 : code;
+        }
+        const int digit = hex_digit(c);
+        if (digit < 0) {
+            return -1;
+        }
+        code = code * 16 + digit;
+    }
+    return -1;
+}
+
+bool qry_label_name_unescape(struct mrd_bytes name, struct mrd_buf *out)
+{
+    if (name.size < 3 || memcmp(name.data, "U__", 3) != 0) {
+        mrd_buf_append_bytes(out, name);
+        return name.size > 0 && mrd_bytes_utf8_valid(name);
+    }
+    const size_t start = out->size;
+    size_t at = 3;
+    while (at < name.size) {
+        const uint8_t c = name.data[at++];
+        if (c != '_') {
+            mrd_buf_append_u8(out, c);
+        } else if (at < name.size && name.data[at] == '_') {
+            mrd_buf_append_u8(out, '_');
+            at++;
+        } else {
+            const int64_t code = read_escape(name, &at);
+            if (code < 0) {
+                return false;
+            }
+            append_code_point((uint32_t)code, out);
+        }
+    }
+    return out->size > start &&
+           mrd_bytes_utf8_valid((struct mrd_bytes){out->data + start, out->size - start});
+}
