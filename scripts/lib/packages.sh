@@ -11,7 +11,8 @@ packages_of() {
 
 missing_of() {
     local installed
-    installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null |
+    # dpkg-query fails when it does not know one of them, which is an answer here and no error.
+    installed=$({ dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true; } |
         awk '$1 == "installed" { print $2 }')
     local package
     for package in "$@"; do
@@ -71,6 +72,10 @@ ensure_packages() {
     fi
     local wanted missing
     mapfile -t wanted < <(packages_of "$@")
+    if [ "${#wanted[@]}" = 0 ]; then
+        echo "error: scripts/packages.txt names no package for: $*" >&2
+        return 1
+    fi
     mapfile -t missing < <(missing_of "${wanted[@]}")
     if [ "${#missing[@]}" = 0 ]; then
         return 0
