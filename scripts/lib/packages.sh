@@ -83,16 +83,15 @@ ensure_packages() {
     echo "installing ${#missing[@]} Debian packages: ${missing[*]}" >&2
     forbid_service_starts
     trap allow_service_starts EXIT
-    local result=0
+    local result=0 output
     # Package lists may be absent or older than what the mirror still serves, so a failure means: update, once.
-    if ! apt_get install -y --no-install-recommends "${missing[@]}" >&2; then
-        { apt_get update && apt_get install -y --no-install-recommends "${missing[@]}"; } >&2 || result=1
-    fi
+    output=$(apt_get install -y --no-install-recommends "${missing[@]}" 2>&1 ||
+        { apt_get update && apt_get install -y --no-install-recommends "${missing[@]}"; } 2>&1) || result=1
     disable_daemons "${missing[@]}"
     allow_service_starts
     trap - EXIT
     if [ "$result" != 0 ]; then
-        echo "error: could not install: ${missing[*]}" >&2
+        printf '%s\nerror: could not install: %s\n' "$output" "${missing[*]}" >&2
     fi
     return "$result"
 }
