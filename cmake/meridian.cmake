@@ -119,6 +119,16 @@ function(mrd_service name)
     set_property(GLOBAL APPEND PROPERTY MRD_TESTED "${folder}|mrd_service_${name}|${name}")
 endfunction()
 
+# One program per tests/bench/*_bench.c: figures of one library alone. Built, not run by ctest.
+function(mrd_add_benches)
+    file(GLOB benches CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/bench/*_bench.c)
+    foreach(bench ${benches})
+        get_filename_component(stem ${bench} NAME_WE)
+        add_executable(${stem} ${bench})
+        target_link_libraries(${stem} PRIVATE mrd_head mrd_bench_loader)
+    endforeach()
+endfunction()
+
 # One program per *_test.c and, with MRD_FUZZ, per *_fuzz.c beside the code they test.
 function(mrd_add_tests)
     get_property(tested GLOBAL PROPERTY MRD_TESTED)

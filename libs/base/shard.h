@@ -6,7 +6,7 @@
  *
  * Order:   messages of one poster run in the order in which it posted them.
  * Limits:  queue_max messages wait at most; a post beyond that is refused and the poster keeps the
- *          message. The message that runs and the rest of its batch still count until they are taken.
+ *          message. The shard takes all that wait as one batch, so as many again may be under way.
  * Cost:    a post is two atomic operations; it makes a system call only if the shard sleeps.
  * Time:    timers use the shard's clock; a shard without a thread is stepped by its test.
  * Threads: each function says who may call it.

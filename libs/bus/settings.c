@@ -8,7 +8,7 @@
         .path = (path_), .type = (type_), .initial = (initial_), .doc = (doc_)                     \
     }
 
-const struct mrd_config_key mrd_bus_settings_keys[] = {
+const struct mrd_config_key mrd_bus_settings_keys[MRD_BUS_SETTINGS_KEYS] = {
     KEY("instance", MRD_CONFIG_STRING, "",
         "Name of this process among its kind: letters, digits, - and _. Empty: a random name."),
     KEY("zone", MRD_CONFIG_STRING, "default", "Failure zone that this process runs in."),
@@ -56,7 +56,6 @@ const struct mrd_config_key mrd_bus_settings_keys[] = {
        .min = 0,
        .max = 1e12                  },
 };
-const size_t mrd_bus_settings_key_count = MRD_ARRAY_LEN(mrd_bus_settings_keys);
 
 /* NULL for an empty setting, as the options mean "none". */
 static const char *setting(const struct mrd_config *config, const char *path)

@@ -13,8 +13,8 @@
 #include "bus/log_admin.h"
 #include "bus/members.h"
 
-extern const struct mrd_config_key mrd_bus_settings_keys[];
-extern const size_t mrd_bus_settings_key_count;
+enum { MRD_BUS_SETTINGS_KEYS = 15 };
+extern const struct mrd_config_key mrd_bus_settings_keys[MRD_BUS_SETTINGS_KEYS];
 
 /* Opens a connection as nats.* says; `purpose` ("publish", "log", "query") is added to its name. */
 MRD_MUST_CHECK enum mrd_status mrd_bus_settings_open(const struct mrd_config *config,

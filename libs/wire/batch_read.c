@@ -1,342 +1,579 @@
+#include "wire/batch_internal.h"
+#include "wire/runs_internal.h"
+
+#include <inttypes.h>
 #include <snappy-c.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <zstd.h>
 
-#include "wire/batch.h"
-#include "wire/batch.pb-c.h"
-#include "wire/batch_internal.h"
+/* A growing array whose old content does not matter. */
+struct scratch {
+    void *data;
+    size_t size_bytes;
+};
 
-enum { ENVELOPE_MEMORY_MAX = 4096 /* beside the body */ };
-
-/* Memory of one decoded batch, kept from message to message. */
-struct mrd_batch_memory {
-    struct mrd_arena *envelope;
+struct mrd_batch_reader {
     struct mrd_buf body;
-    struct mrd_buf tenants;       /* struct mrd_bytes */
-    struct mrd_buf announcements; /* struct mrd_announcement */
-    struct mrd_buf references;
-    struct mrd_buf sample_counts;
-    struct mrd_buf times;
-    struct mrd_buf values;
+    struct scratch tenants;
+    struct scratch tenant_seeds;
+    struct scratch announcements;
+    struct scratch runs;
+    struct scratch references;
+    struct scratch sample_counts;
+    struct scratch times;
+    struct scratch values;
+    struct scratch numbers;
+    ZSTD_DCtx *zstd;
 };
 
-/* A section's content, with its count read. */
-struct section {
-    uint64_t count;
-    struct mrd_reader reader;
-};
-
-static void *envelope_alloc(void *arena, size_t size) { return mrd_arena_alloc(arena, size); }
-
-static void envelope_free(void *arena, void *pointer)
+static struct scratch *const *scratches(struct mrd_batch_reader *reader, struct scratch *list[9])
 {
-    (void)arena;
-    (void)pointer;
+    list[0] = &reader->tenants;
+    list[1] = &reader->tenant_seeds;
+    list[2] = &reader->announcements;
+    list[3] = &reader->runs;
+    list[4] = &reader->references;
+    list[5] = &reader->sample_counts;
+    list[6] = &reader->times;
+    list[7] = &reader->values;
+    list[8] = &reader->numbers;
+    return list;
 }
 
-static struct mrd_batch_memory *memory_create(void)
+/* Counts come from checked sizes, so this cannot be made to ask for more than a few times the body. */
+static void *scratch_of(struct scratch *scratch, size_t count, size_t item_size)
 {
-    struct mrd_batch_memory *memory = calloc(1, sizeof(*memory));
-    mrd_assert(memory != NULL);
-    memory->envelope =
-        mrd_arena_create("batch envelope", MRD_BATCH_BODY_SIZE_MAX + ENVELOPE_MEMORY_MAX);
-    return memory;
-}
-
-void mrd_batch_fini(struct mrd_batch *batch)
-{
-    struct mrd_batch_memory *memory = batch->memory;
-    if (memory != NULL) {
-        mrd_arena_destroy(&memory->envelope);
-        mrd_buf_fini(&memory->body);
-        mrd_buf_fini(&memory->tenants);
-        mrd_buf_fini(&memory->announcements);
-        mrd_buf_fini(&memory->references);
-        mrd_buf_fini(&memory->sample_counts);
-        mrd_buf_fini(&memory->times);
-        mrd_buf_fini(&memory->values);
-        free(memory);
+    const size_t wanted = MRD_MAX(count, (size_t)1) * item_size;
+    if (wanted > scratch->size_bytes) {
+        free(scratch->data);
+        scratch->data = malloc(wanted);
+        mrd_assert(scratch->data != NULL);
+        scratch->size_bytes = wanted;
     }
-    *batch = (struct mrd_batch){0};
+    return scratch->data;
 }
 
-static enum mrd_status corrupt(struct mrd_error *err, const char *what)
+struct mrd_batch_reader *mrd_batch_reader_create(void)
 {
-    return mrd_fail(err, MRD_E_CORRUPT, "batch: %s", what);
+    struct mrd_batch_reader *reader = calloc(1, sizeof(*reader));
+    mrd_assert(reader != NULL);
+    return reader;
 }
 
-/* Room for count items in a buffer that is used again. */
-static void *column(struct mrd_buf *buf, size_t count, size_t item_size)
+void mrd_batch_reader_destroy(struct mrd_batch_reader **reader)
 {
-    mrd_buf_clear(buf);
-    uint8_t *data = mrd_buf_reserve(buf, count * item_size);
-    mrd_assert(data != NULL);
-    return data;
+    if (*reader == NULL) {
+        return;
+    }
+    struct scratch *list[9];
+    (void)scratches(*reader, list);
+    for (size_t i = 0; i < MRD_ARRAY_LEN(list); i++) {
+        free(list[i]->data);
+    }
+    mrd_buf_fini(&(*reader)->body);
+    (void)ZSTD_freeDCtx((*reader)->zstd);
+    free(*reader);
+    *reader = NULL;
 }
 
-static bool name_ok(const char *name)
+size_t mrd_batch_reader_memory(const struct mrd_batch_reader *reader)
 {
-    const size_t size = strlen(name);
-    return size > 0 && size <= MRD_BATCH_NAME_SIZE_MAX;
+    return sizeof(*reader) + reader->body.capacity + reader->tenants.size_bytes +
+           reader->tenant_seeds.size_bytes + reader->announcements.size_bytes +
+           reader->runs.size_bytes + reader->references.size_bytes +
+           reader->sample_counts.size_bytes + reader->times.size_bytes + reader->values.size_bytes +
+           reader->numbers.size_bytes + (reader->zstd == NULL ? 0 : ZSTD_sizeof_DCtx(reader->zstd));
 }
 
-static enum mrd_status check_envelope(const Mrd__BatchEnvelope *envelope, struct mrd_error *err)
+/* ---- the envelope ---- */
+
+bool mrd_batch_name_valid(struct mrd_bytes name)
+{
+    if (name.size == 0 || name.size > MRD_BATCH_NAME_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < name.size; i++) {
+        const uint8_t c = name.data[i];
+        const bool allowed = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                             (c >= '0' && c <= '9') || c == '-' || c == '_';
+        if (!allowed) {
+            return false;
+        }
+    }
+    return true;
+}
+
+const char *mrd_batch_id(const struct mrd_batch_header *header, char out[MRD_BATCH_ID_MAX])
+{
+    (void)snprintf(out, MRD_BATCH_ID_MAX, "%.*s-%" PRIu64 "-%" PRIu64, MRD_FMT(header->instance),
+                   header->epoch, header->number);
+    return out;
+}
+
+uint32_t mrd_batch_origin(const struct mrd_batch_header *header)
+{
+    return (uint32_t)mrd_hash64(header->instance, mrd_hash64(header->region, 0));
+}
+
+struct envelope {
+    struct mrd_batch_header header;
+    uint64_t version;
+    uint64_t codec;
+    uint64_t body_size;
+    uint64_t partition;
+    struct mrd_bytes body;
+};
+
+static void envelope_field(const struct mrd_pb_field *field, struct envelope *out)
+{
+    switch (field->tag) {
+    case BATCH_VERSION:
+        out->version = field->scalar;
+        break;
+    case BATCH_REGION:
+        out->header.region = field->bytes;
+        break;
+    case BATCH_CLASS:
+        out->header.residency_class = field->bytes;
+        break;
+    case BATCH_INSTANCE:
+        out->header.instance = field->bytes;
+        break;
+    case BATCH_PARTITION:
+        out->partition = field->scalar;
+        break;
+    case BATCH_EPOCH:
+        out->header.epoch = field->scalar;
+        break;
+    case BATCH_NUMBER:
+        out->header.number = field->scalar;
+        break;
+    case BATCH_HLC:
+        out->header.hlc = field->scalar;
+        break;
+    case BATCH_CODEC:
+        out->codec = field->scalar;
+        break;
+    case BATCH_BODY_SIZE:
+        out->body_size = field->scalar;
+        break;
+    case BATCH_BODY:
+        out->body = field->bytes;
+        break;
+    default:
+        break; /* a later writer's addition that does not change what we read */
+    }
+}
+
+static enum mrd_status envelope_checksum(struct mrd_bytes message, struct mrd_error *err)
+{
+    if (message.size > MRD_BATCH_MESSAGE_SIZE_MAX || message.size <= BATCH_CRC_FIELD_SIZE ||
+        message.data[message.size - BATCH_CRC_FIELD_SIZE] != BATCH_CRC32C) {
+        return mrd_fail(err, MRD_E_CORRUPT, "batch: no checksum at the end of %zu bytes",
+                        message.size);
+    }
+    const struct mrd_bytes covered = {message.data, message.size - BATCH_CRC_FIELD_SIZE};
+    uint32_t want;
+    memcpy(&want, message.data + covered.size + 1, sizeof(want));
+    const uint32_t got = mrd_crc32c(0, covered);
+    if (got != want) {
+        return mrd_fail(err, MRD_E_CORRUPT,
+                        "batch: checksum is %08" PRIx32 ", should be %08" PRIx32, got, want);
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status envelope_check(struct envelope *envelope, struct mrd_error *err)
 {
     if (envelope->version != MRD_BATCH_VERSION) {
-        return mrd_fail(err, MRD_E_UNSUPPORTED, "batch: version %u is not known",
-                        envelope->version);
+        return mrd_fail(err, MRD_E_UNSUPPORTED,
+                        "batch: version %" PRIu64 " is not known to this build (it knows %d)",
+                        envelope->version, MRD_BATCH_VERSION);
     }
-    if (envelope->codec >= MRD_BATCH_CODECS) {
-        return mrd_fail(err, MRD_E_UNSUPPORTED, "batch: codec %u is not known", envelope->codec);
+    const struct mrd_batch_header *header = &envelope->header;
+    if (!mrd_batch_name_valid(header->region) || !mrd_batch_name_valid(header->residency_class) ||
+        !mrd_batch_name_valid(header->instance)) {
+        return mrd_fail(err, MRD_E_CORRUPT, "batch: bad name of region, class or instance");
     }
-    if (!name_ok(envelope->region) || !name_ok(envelope->residency_class) ||
-        !name_ok(envelope->instance)) {
-        return corrupt(err, "a name is empty or too long");
+    if (header->number == 0 || envelope->partition > UINT32_MAX) {
+        return mrd_fail(err, MRD_E_CORRUPT, "batch: number %" PRIu64 " of partition %" PRIu64,
+                        header->number, envelope->partition);
     }
-    if (envelope->body_size > MRD_BATCH_BODY_SIZE_MAX) {
-        return corrupt(err, "the body is larger than allowed");
-    }
-    const struct mrd_bytes body = {envelope->body.data, envelope->body.len};
-    if (mrd_crc32c(0, body) != envelope->crc32c) {
-        return corrupt(err, "checksum mismatch");
-    }
+    envelope->header.partition = (uint32_t)envelope->partition;
     return MRD_OK;
 }
 
-static enum mrd_status unpack_body(struct mrd_batch_memory *memory,
-                                   const Mrd__BatchEnvelope *envelope, struct mrd_bytes *out,
-                                   struct mrd_error *err)
-{
-    const struct mrd_bytes packed = {envelope->body.data, envelope->body.len};
-    size_t size = envelope->body_size;
-    if (envelope->codec == MRD_BATCH_NONE) {
-        *out = packed;
-        return packed.size == size ? MRD_OK : corrupt(err, "body size mismatch");
-    }
-    uint8_t *to = column(&memory->body, size, 1);
-    bool unpacked;
-    if (envelope->codec == MRD_BATCH_SNAPPY) {
-        size_t declared = 0;
-        unpacked = snappy_uncompressed_length((const char *)packed.data, packed.size, &declared) ==
-                       SNAPPY_OK &&
-                   declared == size &&
-                   snappy_uncompress((const char *)packed.data, packed.size, (char *)to, &size) ==
-                       SNAPPY_OK;
-    } else {
-        unpacked = ZSTD_decompress(to, size, packed.data, packed.size) == envelope->body_size;
-    }
-    *out = (struct mrd_bytes){to, size};
-    return unpacked ? MRD_OK : corrupt(err, "the body cannot be decompressed");
-}
-
-/* Splits the body into its sections; each kind at most once, in ascending order. */
-static enum mrd_status read_sections(struct mrd_bytes body, struct section sections[SECTION_COUNT],
+static enum mrd_status envelope_read(struct mrd_bytes message, struct envelope *out,
                                      struct mrd_error *err)
 {
+    MRD_TRY(envelope_checksum(message, err));
+    *out = (struct envelope){.body = MRD_BYTES("")};
+    const uint8_t *at = message.data;
+    const uint8_t *end = message.data + message.size - BATCH_CRC_FIELD_SIZE;
+    struct mrd_pb_field field;
+    while (at != end) {
+        if (!mrd_pb_field_read(&at, end, &field)) {
+            return mrd_fail(err, MRD_E_CORRUPT, "batch: malformed envelope");
+        }
+        envelope_field(&field, out);
+    }
+    return envelope_check(out, err);
+}
+
+enum mrd_status mrd_batch_header_read(struct mrd_bytes message, struct mrd_batch_header *out,
+                                      struct mrd_error *err)
+{
+    struct envelope envelope;
+    MRD_TRY(envelope_read(message, &envelope, err));
+    *out = envelope.header;
+    return MRD_OK;
+}
+
+/* ---- decompression ---- */
+
+static bool unpack_snappy(struct mrd_bytes packed, uint8_t *place, size_t size)
+{
+    size_t declared;
+    if (snappy_uncompressed_length((const char *)packed.data, packed.size, &declared) !=
+            SNAPPY_OK ||
+        declared != size) {
+        return false;
+    }
+    size_t written = size;
+    return snappy_uncompress((const char *)packed.data, packed.size, (char *)place, &written) ==
+               SNAPPY_OK &&
+           written == size;
+}
+
+static bool unpack_zstd(struct mrd_batch_reader *reader, struct mrd_bytes packed, uint8_t *place,
+                        size_t size)
+{
+    if (reader->zstd == NULL) {
+        reader->zstd = ZSTD_createDCtx();
+        mrd_assert(reader->zstd != NULL);
+    }
+    return ZSTD_decompressDCtx(reader->zstd, place, size, packed.data, packed.size) == size;
+}
+
+/* *out views the body, in the message or in the reader's memory. */
+static enum mrd_status unpack(struct mrd_batch_reader *reader, const struct envelope *envelope,
+                              struct mrd_bytes *out, struct mrd_error *err)
+{
+    if (envelope->body_size == 0 || envelope->body_size > MRD_BATCH_BODY_SIZE_MAX) {
+        return mrd_fail(err, MRD_E_CORRUPT,
+                        "batch: the body declares %" PRIu64 " bytes (the bound is %d)",
+                        envelope->body_size, MRD_BATCH_BODY_SIZE_MAX);
+    }
+    if (envelope->codec > MRD_BATCH_ZSTD) {
+        return mrd_fail(err, MRD_E_UNSUPPORTED,
+                        "batch: codec %" PRIu64 " is not known to this build", envelope->codec);
+    }
+    const size_t size = (size_t)envelope->body_size;
+    if (envelope->codec == MRD_BATCH_NONE) {
+        *out = envelope->body;
+        return envelope->body.size == size
+                   ? MRD_OK
+                   : mrd_fail(err, MRD_E_CORRUPT, "batch: the body has %zu bytes, not %zu",
+                              envelope->body.size, size);
+    }
+    mrd_buf_clear(&reader->body);
+    uint8_t *place = mrd_buf_reserve(&reader->body, size);
+    mrd_assert(place != NULL);
+    const bool unpacked = envelope->codec == MRD_BATCH_SNAPPY
+                              ? unpack_snappy(envelope->body, place, size)
+                              : unpack_zstd(reader, envelope->body, place, size);
+    if (!unpacked) {
+        return mrd_fail(err, MRD_E_CORRUPT, "batch: the body does not decompress to %zu bytes",
+                        size);
+    }
+    *out = (struct mrd_bytes){place, size};
+    return MRD_OK;
+}
+
+/* ---- sections ---- */
+
+struct sections {
+    struct mrd_bytes bytes[SECTION_KNOWN_END];
+    bool present[SECTION_KNOWN_END];
+};
+
+static enum mrd_status section_fail(const char *what, struct mrd_error *err)
+{
+    return mrd_fail(err, MRD_E_CORRUPT, "batch: malformed %s", what);
+}
+
+static enum mrd_status sections_read(struct mrd_bytes body, struct sections *out,
+                                     struct mrd_error *err)
+{
+    *out = (struct sections){0};
     struct mrd_reader reader = mrd_reader_of(body);
-    uint8_t last = 0;
+    unsigned last = 0;
     while (mrd_reader_left(&reader) > 0) {
-        const uint8_t kind = mrd_read_u8(&reader);
-        const struct mrd_bytes content = mrd_read_bytes(&reader, mrd_read_varint(&reader));
-        if (kind >= SECTION_COUNT) {
-            return mrd_fail(err, MRD_E_UNSUPPORTED, "batch: section %u is not known", kind);
-        }
+        const unsigned kind = mrd_read_u8(&reader);
+        const struct mrd_bytes bytes = mrd_read_bytes(&reader, mrd_read_varint(&reader));
         if (reader.failed || kind <= last) {
-            return corrupt(err, "sections are malformed");
+            return section_fail("sections", err);
         }
+        if (kind >= SECTION_KNOWN_END) {
+            return mrd_fail(err, MRD_E_UNSUPPORTED,
+                            "batch: section kind %u is not known to this build", kind);
+        }
+        out->bytes[kind] = bytes;
+        out->present[kind] = true;
         last = kind;
-        sections[kind].reader = mrd_reader_of(content);
-        sections[kind].count = mrd_read_varint(&sections[kind].reader);
-        if (sections[kind].reader.failed || sections[kind].count > content.size * 8) {
-            return corrupt(err, "a section claims more than it can hold");
-        }
+    }
+    const bool rows = out->present[SECTION_ROWS];
+    if (!out->present[SECTION_TENANTS] || rows != out->present[SECTION_TIMES] ||
+        rows != out->present[SECTION_VALUES] || (!rows && !out->present[SECTION_ANNOUNCEMENTS])) {
+        return mrd_fail(err, MRD_E_CORRUPT, "batch: a section is missing");
     }
     return MRD_OK;
 }
 
-static enum mrd_status read_tenants(struct mrd_batch_memory *memory, struct section *section,
-                                    struct mrd_error *err)
+static enum mrd_status tenants_read(struct mrd_batch_reader *reader, struct mrd_bytes bytes,
+                                    struct mrd_batch *out, struct mrd_error *err)
 {
-    struct mrd_bytes *tenants = column(&memory->tenants, section->count, sizeof(*tenants));
-    for (uint64_t i = 0; i < section->count; i++) {
-        tenants[i] = mrd_read_bytes(&section->reader, mrd_read_varint(&section->reader));
+    struct mrd_reader section = mrd_reader_of(bytes);
+    const uint64_t count = mrd_read_varint(&section);
+    if (section.failed || count == 0 || count > mrd_reader_left(&section) / 2) {
+        return section_fail("tenants", err);
     }
-    return section->reader.failed || mrd_reader_left(&section->reader) > 0
-               ? corrupt(err, "tenants are malformed")
-               : MRD_OK;
-}
-
-static enum mrd_status read_announcements(struct mrd_batch *batch, struct section *section,
-                                          uint64_t tenant_count, struct mrd_error *err)
-{
-    struct mrd_batch_memory *memory = batch->memory;
-    struct mrd_announcement *items = column(&memory->announcements, section->count, sizeof(*items));
-    const struct mrd_bytes *tenants = (const struct mrd_bytes *)(void *)memory->tenants.data;
-    struct mrd_reader *reader = &section->reader;
-    for (uint64_t i = 0; i < section->count; i++) {
-        const uint64_t reference = mrd_read_varint(reader);
-        const uint64_t tenant = mrd_read_varint(reader);
-        items[i].id.low = mrd_read_u64(reader);
-        items[i].id.high = mrd_read_u64(reader);
-        items[i].labels = mrd_read_bytes(reader, mrd_read_varint(reader));
-        if (reader->failed || reference >= UINT32_MAX || tenant >= tenant_count) {
-            return corrupt(err, "announcements are malformed");
+    struct mrd_bytes *tenants = scratch_of(&reader->tenants, (size_t)count, sizeof(*tenants));
+    for (size_t i = 0; i < count; i++) {
+        tenants[i] = mrd_read_bytes(&section, mrd_read_varint(&section));
+        if (tenants[i].size == 0 || tenants[i].size > MRD_BATCH_TENANT_SIZE_MAX) {
+            return section_fail("tenants", err);
         }
-        items[i].reference = (uint32_t)reference;
-        items[i].tenant = tenants[tenant];
     }
-    if (mrd_reader_left(reader) > 0) {
-        return corrupt(err, "bytes behind the announcements");
+    if (section.failed || mrd_reader_left(&section) > 0) {
+        return section_fail("tenants", err);
     }
-    batch->announcements = items;
-    batch->announcement_count = section->count;
+    out->tenants = tenants;
+    out->tenant_count = (size_t)count;
     return MRD_OK;
 }
 
-static enum mrd_status read_references(struct mrd_batch *batch, struct section *section,
-                                       struct mrd_error *err)
+/* Differences to the previous reference + 1. */
+static bool reference_next(uint64_t number, int64_t *expected, uint32_t *out)
 {
-    uint32_t *references = column(&batch->memory->references, section->count, sizeof(*references));
-    struct mrd_reader *reader = &section->reader;
-    int64_t next = 0;
-    for (uint64_t i = 0; i < section->count; i++) {
-        int64_t reference;
-        if (__builtin_add_overflow(next, mrd_read_zigzag(reader), &reference) || reference < 0 ||
-            reference >= UINT32_MAX) {
-            return corrupt(err, "a reference is out of range");
+    const int64_t delta = mrd_zigzag_decode(number);
+    if (delta < -MRD_BATCH_REFERENCE_COUNT_MAX || delta > MRD_BATCH_REFERENCE_COUNT_MAX) {
+        return false;
+    }
+    const int64_t reference = *expected + delta;
+    if (reference < 0 || reference >= MRD_BATCH_REFERENCE_COUNT_MAX) {
+        return false;
+    }
+    *out = (uint32_t)reference;
+    *expected = reference + 1;
+    return true;
+}
+
+/* The columns before the ids: references, tenants, label sizes. */
+static bool announcement_columns(struct mrd_reader *section, uint64_t *numbers,
+                                 struct mrd_batch_announcement *items, size_t count,
+                                 size_t tenant_count)
+{
+    if (!mrd_runs_read(section, numbers, count)) {
+        return false;
+    }
+    int64_t expected = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!reference_next(numbers[i], &expected, &items[i].reference)) {
+            return false;
         }
-        references[i] = (uint32_t)reference;
-        next = reference + 1;
     }
-    if (reader->failed || mrd_reader_left(reader) > 0) {
-        return corrupt(err, "references are malformed");
+    if (!mrd_runs_read(section, numbers, count)) {
+        return false;
     }
-    batch->references = references;
-    batch->row_count = section->count;
+    for (size_t i = 0; i < count; i++) {
+        if (numbers[i] >= tenant_count) {
+            return false;
+        }
+        items[i].tenant = (uint32_t)numbers[i];
+    }
+    return mrd_runs_read(section, numbers, count); /* label sizes stay in numbers */
+}
+
+static bool announcement_contents(struct mrd_reader *section, const uint64_t *label_sizes,
+                                  const uint64_t *tenant_seeds,
+                                  struct mrd_batch_announcement *items, size_t count)
+{
+    const struct mrd_bytes ids = mrd_read_bytes(section, count * SERIES_ID_SIZE);
+    if (section->failed) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&items[i].id.low, ids.data + i * SERIES_ID_SIZE, 8);
+        memcpy(&items[i].id.high, ids.data + i * SERIES_ID_SIZE + 8, 8);
+        if (label_sizes[i] > MRD_BATCH_LABELS_SIZE_MAX) {
+            return false;
+        }
+        items[i].labels = mrd_read_bytes(section, label_sizes[i]);
+        const mrd_series_id id = mrd_series_id_of(tenant_seeds[items[i].tenant], items[i].labels);
+        if (section->failed || !mrd_id128_equal(id, items[i].id)) {
+            return false;
+        }
+    }
+    return mrd_reader_left(section) == 0;
+}
+
+static enum mrd_status announcements_read(struct mrd_batch_reader *reader, struct mrd_bytes bytes,
+                                          struct mrd_batch *out, struct mrd_error *err)
+{
+    struct mrd_reader section = mrd_reader_of(bytes);
+    const uint64_t count = mrd_read_varint(&section);
+    if (section.failed || count == 0 || count > mrd_reader_left(&section) / SERIES_ID_SIZE) {
+        return section_fail("announcements", err);
+    }
+    uint64_t *seeds = scratch_of(&reader->tenant_seeds, out->tenant_count, sizeof(*seeds));
+    for (size_t i = 0; i < out->tenant_count; i++) {
+        seeds[i] = mrd_tenant_seed(out->tenants[i]);
+    }
+    struct mrd_batch_announcement *items =
+        scratch_of(&reader->announcements, (size_t)count, sizeof(*items));
+    uint64_t *numbers = scratch_of(&reader->numbers, (size_t)count, sizeof(*numbers));
+    if (!announcement_columns(&section, numbers, items, (size_t)count, out->tenant_count) ||
+        !announcement_contents(&section, numbers, seeds, items, (size_t)count)) {
+        return section_fail("announcements", err);
+    }
+    out->announcements = items;
+    out->announcement_count = (size_t)count;
     return MRD_OK;
 }
 
-/* Runs of (samples per row, rows); a single run of ones needs no column. */
-static enum mrd_status read_sample_counts(struct mrd_batch *batch, struct section *section,
-                                          struct mrd_error *err)
+static bool tenant_runs_read(struct mrd_batch_reader *reader, struct mrd_reader *section,
+                             uint64_t run_count, struct mrd_batch *out)
 {
-    struct mrd_reader *reader = &section->reader;
-    batch->sample_count = section->count;
-    if (section->count == batch->row_count && mrd_reader_left(reader) > 0 && *reader->at == 1) {
-        struct mrd_reader ones = *reader;
-        (void)mrd_read_u8(&ones);
-        if (mrd_read_varint(&ones) == batch->row_count && mrd_reader_left(&ones) == 0) {
-            return MRD_OK;
-        }
+    if (run_count == 0 || run_count > out->row_count) {
+        return false;
     }
-    uint32_t *counts = column(&batch->memory->sample_counts, batch->row_count, sizeof(*counts));
+    struct mrd_batch_tenant_run *runs = scratch_of(&reader->runs, (size_t)run_count, sizeof(*runs));
     uint64_t rows = 0;
+    for (size_t i = 0; i < run_count; i++) {
+        const uint64_t tenant = mrd_read_varint(section);
+        const uint64_t row_count = mrd_read_varint(section);
+        if (section->failed || tenant >= out->tenant_count || row_count == 0 ||
+            row_count > out->row_count - rows) {
+            return false;
+        }
+        rows += row_count;
+        runs[i] = (struct mrd_batch_tenant_run){(uint32_t)tenant, (uint32_t)row_count};
+    }
+    out->tenant_runs = runs;
+    out->tenant_run_count = (size_t)run_count;
+    return rows == out->row_count;
+}
+
+static bool references_read(struct mrd_batch_reader *reader, struct mrd_reader *section,
+                            struct mrd_batch *out)
+{
+    uint64_t *numbers = scratch_of(&reader->numbers, out->row_count, sizeof(*numbers));
+    uint32_t *references = scratch_of(&reader->references, out->row_count, sizeof(*references));
+    if (!mrd_runs_read(section, numbers, out->row_count)) {
+        return false;
+    }
+    int64_t expected = 0;
+    for (size_t i = 0; i < out->row_count; i++) {
+        if (mrd_unlikely(!reference_next(numbers[i], &expected, &references[i]))) {
+            return false;
+        }
+    }
+    out->references = references;
+    return true;
+}
+
+static bool sample_counts_read(struct mrd_batch_reader *reader, struct mrd_reader *section,
+                               struct mrd_batch *out)
+{
+    uint64_t *numbers = scratch_of(&reader->numbers, out->row_count, sizeof(*numbers));
+    uint32_t *counts = scratch_of(&reader->sample_counts, out->row_count, sizeof(*counts));
+    if (!mrd_runs_read(section, numbers, out->row_count)) {
+        return false;
+    }
     uint64_t samples = 0;
-    while (mrd_reader_left(reader) > 0) {
-        const uint64_t value = mrd_read_varint(reader);
-        const uint64_t run = mrd_read_varint(reader);
-        if (reader->failed || value == 0 || value > section->count || run == 0 ||
-            run > batch->row_count - rows || value * run > section->count - samples) {
-            return corrupt(err, "sample counts are malformed");
+    for (size_t i = 0; i < out->row_count; i++) {
+        if (numbers[i] >= out->sample_count - samples) {
+            return false;
         }
-        for (uint64_t i = 0; i < run; i++) {
-            counts[rows++] = (uint32_t)value;
-        }
-        samples += value * run;
+        counts[i] = (uint32_t)numbers[i] + 1;
+        samples += counts[i];
     }
-    if (rows != batch->row_count || samples != section->count) {
-        return corrupt(err, "sample counts do not add up");
+    out->sample_counts = out->row_count == out->sample_count ? NULL : counts;
+    return samples == out->sample_count;
+}
+
+static enum mrd_status rows_read(struct mrd_batch_reader *reader, struct mrd_bytes bytes,
+                                 size_t value_count, struct mrd_batch *out, struct mrd_error *err)
+{
+    struct mrd_reader section = mrd_reader_of(bytes);
+    const uint64_t row_count = mrd_read_varint(&section);
+    const uint64_t sample_count = mrd_read_varint(&section);
+    const uint64_t run_count = mrd_read_varint(&section);
+    if (section.failed || row_count == 0 || row_count > sample_count ||
+        sample_count != value_count) {
+        return section_fail("rows", err);
     }
-    batch->sample_counts = counts;
+    out->row_count = (size_t)row_count;
+    out->sample_count = (size_t)sample_count;
+    if (!tenant_runs_read(reader, &section, run_count, out) ||
+        !references_read(reader, &section, out) || !sample_counts_read(reader, &section, out) ||
+        mrd_reader_left(&section) > 0) {
+        return section_fail("rows", err);
+    }
     return MRD_OK;
 }
 
-static enum mrd_status read_times(struct mrd_batch *batch, struct section *section,
-                                  struct mrd_error *err)
+static enum mrd_status times_read(struct mrd_batch_reader *reader, struct mrd_bytes bytes,
+                                  struct mrd_batch *out, struct mrd_error *err)
 {
-    if (section->count != batch->sample_count) {
-        return corrupt(err, "there are not as many times as samples");
+    struct mrd_reader section = mrd_reader_of(bytes);
+    uint64_t *times = scratch_of(&reader->times, out->sample_count, sizeof(*times));
+    if (!mrd_runs_read(&section, times, out->sample_count) || mrd_reader_left(&section) > 0) {
+        return section_fail("times", err);
     }
-    mrd_time_ms *times_ms = column(&batch->memory->times, section->count, sizeof(*times_ms));
-    struct mrd_reader *reader = &section->reader;
-    uint64_t time = 0;
-    for (uint64_t i = 0; i < section->count; i++) {
-        if (mrd_likely(reader->at != reader->end && *reader->at == 0)) {
-            reader->at++; /* the same time again */
-        } else {
-            time += (uint64_t)mrd_read_zigzag(reader);
-        }
-        times_ms[i] = (mrd_time_ms)time;
+    uint64_t last = 0;
+    for (size_t i = 0; i < out->sample_count; i++) {
+        last += (uint64_t)mrd_zigzag_decode(times[i]);
+        times[i] = last;
     }
-    if (reader->failed || mrd_reader_left(reader) > 0) {
-        return corrupt(err, "times are malformed");
-    }
-    batch->times_ms = times_ms;
+    out->times_ms = (const mrd_time_ms *)times;
     return MRD_OK;
 }
 
-static enum mrd_status read_values(struct mrd_batch *batch, struct section *section,
-                                   struct mrd_error *err)
+static void values_read(struct mrd_batch_reader *reader, struct mrd_bytes bytes,
+                        struct mrd_batch *out)
 {
-    if (section->count != batch->sample_count ||
-        mrd_reader_left(&section->reader) != section->count * sizeof(double)) {
-        return corrupt(err, "there are not as many values as samples");
-    }
-    double *values = column(&batch->memory->values, section->count, sizeof(*values));
-    if (section->count > 0) {
-        memcpy(values, section->reader.at, section->count * sizeof(*values));
-    }
-    batch->values = values;
-    return MRD_OK;
+    double *values = scratch_of(&reader->values, out->sample_count, sizeof(*values));
+    memcpy(values, bytes.data, bytes.size); /* the body is not aligned */
+    out->values = values;
 }
 
-static enum mrd_status read_body(struct mrd_batch *batch, struct mrd_bytes body,
-                                 struct mrd_error *err)
+enum mrd_status mrd_batch_read(struct mrd_batch_reader *reader, struct mrd_bytes message,
+                               struct mrd_batch *out, struct mrd_error *err)
 {
-    struct section sections[SECTION_COUNT] = {0};
-    MRD_TRY(read_sections(body, sections, err));
-    MRD_TRY(read_tenants(batch->memory, &sections[SECTION_TENANTS], err));
-    MRD_TRY(read_announcements(batch, &sections[SECTION_ANNOUNCEMENTS],
-                               sections[SECTION_TENANTS].count, err));
-    MRD_TRY(read_references(batch, &sections[SECTION_REFERENCES], err));
-    MRD_TRY(read_sample_counts(batch, &sections[SECTION_SAMPLE_COUNTS], err));
-    MRD_TRY(read_times(batch, &sections[SECTION_TIMES], err));
-    return read_values(batch, &sections[SECTION_VALUES], err);
-}
-
-enum mrd_status mrd_batch_decode(struct mrd_bytes message, struct mrd_batch *batch,
-                                 struct mrd_error *err)
-{
-    struct mrd_batch_memory *memory = batch->memory == NULL ? memory_create() : batch->memory;
-    *batch = (struct mrd_batch){.memory = memory};
-    mrd_arena_reset(memory->envelope);
-    ProtobufCAllocator allocator = {envelope_alloc, envelope_free, memory->envelope};
-    const Mrd__BatchEnvelope *envelope =
-        mrd__batch_envelope__unpack(&allocator, message.size, message.data);
-    if (envelope == NULL) {
-        return corrupt(err, "the envelope cannot be read");
-    }
-    MRD_TRY(check_envelope(envelope, err));
+    struct envelope envelope;
     struct mrd_bytes body;
-    MRD_TRY(unpack_body(memory, envelope, &body, err));
-    const enum mrd_status status = read_body(batch, body, err);
-    if (status != MRD_OK) {
-        *batch = (struct mrd_batch){.memory = memory};
-        return status;
+    struct sections sections;
+    MRD_TRY(envelope_read(message, &envelope, err));
+    MRD_TRY(unpack(reader, &envelope, &body, err));
+    MRD_TRY(sections_read(body, &sections, err));
+    struct mrd_batch batch = {.header = envelope.header};
+    MRD_TRY(tenants_read(reader, sections.bytes[SECTION_TENANTS], &batch, err));
+    if (sections.present[SECTION_ANNOUNCEMENTS]) {
+        MRD_TRY(announcements_read(reader, sections.bytes[SECTION_ANNOUNCEMENTS], &batch, err));
     }
-    batch->header = (struct mrd_batch_header){
-        .region = envelope->region,
-        .residency_class = envelope->residency_class,
-        .instance = envelope->instance,
-        .epoch = envelope->epoch,
-        .number = envelope->number,
-        .hlc = envelope->hlc,
-    };
+    if (sections.present[SECTION_ROWS]) {
+        const struct mrd_bytes values = sections.bytes[SECTION_VALUES];
+        if (values.size % sizeof(double) != 0) {
+            return section_fail("values", err);
+        }
+        MRD_TRY(rows_read(reader, sections.bytes[SECTION_ROWS], values.size / sizeof(double),
+                          &batch, err));
+        MRD_TRY(times_read(reader, sections.bytes[SECTION_TIMES], &batch, err));
+        values_read(reader, values, &batch);
+    }
+    *out = batch;
     return MRD_OK;
-}
-
-const char *mrd_batch_codec_name(enum mrd_batch_codec codec)
-{
-    static const char *const names[MRD_BATCH_CODECS] = {"none", "snappy", "zstd"};
-    return names[codec];
 }

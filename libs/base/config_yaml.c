@@ -1,0 +1,199 @@
+/* Reads a configuration file: one YAML document of nested maps, scalars and sequences of scalars. An
+ * alias cannot blow it up: the depth is bounded and no path may stand twice. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <yaml.h>
+
+#include "base/config_internal.h"
+
+enum { YAML_DEPTH_MAX = 8 };
+
+struct yaml_walk {
+    struct mrd_config *config;
+    yaml_document_t *document;
+    const char *file;
+    bool *seen; /* parallel to the keys: a path may stand once only */
+    char path[CONFIG_PATH_MAX];
+    size_t path_size;
+    char where[512];
+};
+
+static void walk_at(struct yaml_walk *walk, const yaml_node_t *node)
+{
+    (void)snprintf(walk->where, sizeof(walk->where), "%s:%zu", walk->file,
+                   node->start_mark.line + 1);
+}
+
+static struct mrd_bytes scalar_text(const yaml_node_t *node)
+{
+    return (struct mrd_bytes){node->data.scalar.value, node->data.scalar.length};
+}
+
+static enum mrd_status read_scalar(struct yaml_walk *walk, size_t index, const yaml_node_t *node,
+                                   struct mrd_error *err)
+{
+    const char *text = (const char *)node->data.scalar.value; /* terminated by libyaml */
+    if (strlen(text) != node->data.scalar.length) {
+        return mrd_fail(err, MRD_E_INVALID, "%s: %s: a NUL byte has no place here", walk->where,
+                        walk->path);
+    }
+    return config_set(walk->config, index, text, walk->where, err);
+}
+
+static enum mrd_status read_list(struct yaml_walk *walk, size_t index, const yaml_node_t *node,
+                                 struct mrd_error *err)
+{
+    if (walk->config->keys[index]->type != MRD_CONFIG_LIST) {
+        return mrd_fail(err, MRD_E_INVALID, "%s: %s: takes one value, not a list", walk->where,
+                        walk->path);
+    }
+    config_list_clear(walk->config, index);
+    for (const yaml_node_item_t *item = node->data.sequence.items.start;
+         item < node->data.sequence.items.top; item++) {
+        const yaml_node_t *child = yaml_document_get_node(walk->document, *item);
+        if (child->type != YAML_SCALAR_NODE) {
+            walk_at(walk, child);
+            return mrd_fail(err, MRD_E_INVALID, "%s: %s: a list of plain values is wanted",
+                            walk->where, walk->path);
+        }
+        config_list_add(walk->config, index, scalar_text(child));
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status read_value(struct yaml_walk *walk, const yaml_node_t *node,
+                                  struct mrd_error *err)
+{
+    const struct mrd_bytes path = {(const uint8_t *)walk->path, walk->path_size};
+    const size_t index = config_index(walk->config, path);
+    if (index == CONFIG_NONE) {
+        return config_unknown(walk->config, path, walk->where, err);
+    }
+    if (walk->seen[index]) {
+        return mrd_fail(err, MRD_E_INVALID, "%s: %s: stands here a second time", walk->where,
+                        walk->path);
+    }
+    walk->seen[index] = true;
+    return node->type == YAML_SCALAR_NODE ? read_scalar(walk, index, node, err)
+                                          : read_list(walk, index, node, err);
+}
+
+/* True for "limits:" with nothing below it: an empty section, all of whose keys are commented out. */
+static bool is_empty_section(const struct yaml_walk *walk, const yaml_node_t *node)
+{
+    if (node->type != YAML_SCALAR_NODE || node->data.scalar.length != 0 ||
+        node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE) {
+        return false;
+    }
+    for (size_t i = 0; i < walk->config->key_count; i++) {
+        const char *known = walk->config->keys[i]->path;
+        if (strncmp(known, walk->path, walk->path_size) == 0 && known[walk->path_size] == '.') {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum mrd_status read_node(struct yaml_walk *walk, const yaml_node_t *node, int depth,
+                                 struct mrd_error *err);
+
+static enum mrd_status read_pair(struct yaml_walk *walk, const yaml_node_pair_t *pair, int depth,
+                                 struct mrd_error *err)
+{
+    const yaml_node_t *key = yaml_document_get_node(walk->document, pair->key);
+    walk_at(walk, key);
+    if (key->type != YAML_SCALAR_NODE) {
+        return mrd_fail(err, MRD_E_INVALID, "%s: a key must be a plain word", walk->where);
+    }
+    const struct mrd_bytes name = scalar_text(key);
+    const size_t size_before = walk->path_size;
+    const int written = snprintf(walk->path + size_before, sizeof(walk->path) - size_before,
+                                 "%s%.*s", size_before == 0 ? "" : ".", MRD_FMT(name));
+    if (written < 0 || (size_t)written >= sizeof(walk->path) - size_before) {
+        return mrd_fail(err, MRD_E_INVALID, "%s: a key this long is not known", walk->where);
+    }
+    walk->path_size = strlen(walk->path);
+    MRD_TRY(read_node(walk, yaml_document_get_node(walk->document, pair->value), depth + 1, err));
+    walk->path_size = size_before;
+    walk->path[size_before] = 0;
+    return MRD_OK;
+}
+
+static enum mrd_status read_node(struct yaml_walk *walk, const yaml_node_t *node, int depth,
+                                 struct mrd_error *err)
+{
+    if (depth > YAML_DEPTH_MAX) {
+        return mrd_fail(err, MRD_E_INVALID, "%s: %s: nested too deeply", walk->where, walk->path);
+    }
+    if (node->type == YAML_MAPPING_NODE) {
+        for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
+             pair < node->data.mapping.pairs.top; pair++) {
+            MRD_TRY(read_pair(walk, pair, depth, err));
+        }
+        return MRD_OK;
+    }
+    if (depth == 0) {
+        walk_at(walk, node);
+        return mrd_fail(err, MRD_E_INVALID, "%s: sections with keys are wanted, such as \"log:\"",
+                        walk->where);
+    }
+    if (is_empty_section(walk, node)) {
+        return MRD_OK;
+    }
+    return read_value(walk, node, err);
+}
+
+static enum mrd_status fail_parser(const yaml_parser_t *parser, const char *file,
+                                   struct mrd_error *err)
+{
+    return mrd_fail(err, MRD_E_INVALID, "%s:%zu: not valid YAML: %s", file,
+                    parser->problem_mark.line + 1,
+                    parser->problem != NULL ? parser->problem : "unreadable");
+}
+
+static enum mrd_status read_document(struct mrd_config *config, const char *file,
+                                     yaml_document_t *document, struct mrd_error *err)
+{
+    const yaml_node_t *root = yaml_document_get_root_node(document);
+    if (root == NULL) {
+        return MRD_OK; /* an empty file */
+    }
+    struct yaml_walk walk = {.config = config, .document = document, .file = file};
+    walk.seen = calloc(config->key_count + 1, sizeof(*walk.seen));
+    mrd_assert(walk.seen != NULL);
+    walk_at(&walk, root);
+    const enum mrd_status status = read_node(&walk, root, 0, err);
+    free(walk.seen);
+    return status;
+}
+
+static enum mrd_status read_stream(struct mrd_config *config, const char *file, FILE *stream,
+                                   struct mrd_error *err)
+{
+    yaml_parser_t parser;
+    mrd_assert(yaml_parser_initialize(&parser) == 1);
+    yaml_parser_set_input_file(&parser, stream);
+    yaml_document_t document;
+    enum mrd_status status;
+    if (yaml_parser_load(&parser, &document) == 0) {
+        status = fail_parser(&parser, file, err);
+    } else {
+        status = read_document(config, file, &document, err);
+        yaml_document_delete(&document);
+    }
+    yaml_parser_delete(&parser);
+    return status;
+}
+
+enum mrd_status config_read_file(struct mrd_config *config, const char *path, struct mrd_error *err)
+{
+    FILE *stream = fopen(path, "re");
+    if (stream == NULL) {
+        return mrd_fail_errno(err, errno == ENOENT ? MRD_E_NOT_FOUND : MRD_E_INVALID,
+                              "configuration file %s", path);
+    }
+    const enum mrd_status status = read_stream(config, path, stream, err);
+    (void)fclose(stream);
+    return status;
+}

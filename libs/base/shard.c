@@ -1,0 +1,399 @@
+#include "base/shard.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+
+enum { SHARD_QUEUE_MAX_DEFAULT = 65536 };
+
+/* `waiting` counts messages from before they are pushed until they are taken; its top bit says that
+ * the shard stops. A post that has been counted before the bit was set is still pushed and run, so the
+ * thread ends only when the bit stands alone. */
+#define SHARD_STOPPING ((uint64_t)1 << 63)
+
+struct timer_heap {
+    struct mrd_shard_timer **items; /* [0] is unused; the earliest deadline is [1] */
+    size_t count;
+    size_t capacity;
+};
+
+struct mrd_shard {
+    struct mrd_shard_config config;
+
+    /* Written by posters. */
+    _Alignas(64) _Atomic(struct mrd_shard_message *) newest; /* a stack; the shard reverses it */
+    _Atomic uint64_t waiting;
+
+    /* Written by the shard before it sleeps, cleared by the poster that wakes it. */
+    _Alignas(64) _Atomic bool sleeping;
+    int wake_fd;
+
+    /* The shard thread's own. */
+    _Alignas(64) struct timer_heap timers;
+    int64_t now_ns;
+    bool stepped;
+    _Atomic(pthread_t *) thread_id; /* of who runs it; NULL before it starts */
+    pthread_t runner;
+
+    pthread_t thread;
+    bool joined;
+};
+
+struct mrd_shard_role mrd_shard_thread;
+
+/* ---- timers: a binary min-heap of intrusive entries ---- */
+
+static void heap_put(struct timer_heap *heap, size_t index, struct mrd_shard_timer *timer)
+{
+    heap->items[index] = timer;
+    timer->heap_index = index;
+}
+
+static void heap_up(struct timer_heap *heap, size_t index)
+{
+    struct mrd_shard_timer *timer = heap->items[index];
+    for (; index > 1 && heap->items[index / 2]->deadline_ns > timer->deadline_ns; index /= 2) {
+        heap_put(heap, index, heap->items[index / 2]);
+    }
+    heap_put(heap, index, timer);
+}
+
+static void heap_down(struct timer_heap *heap, size_t index)
+{
+    struct mrd_shard_timer *timer = heap->items[index];
+    for (;;) {
+        size_t child = index * 2;
+        if (child > heap->count) {
+            break;
+        }
+        if (child < heap->count &&
+            heap->items[child + 1]->deadline_ns < heap->items[child]->deadline_ns) {
+            child++;
+        }
+        if (heap->items[child]->deadline_ns >= timer->deadline_ns) {
+            break;
+        }
+        heap_put(heap, index, heap->items[child]);
+        index = child;
+    }
+    heap_put(heap, index, timer);
+}
+
+static void heap_add(struct timer_heap *heap, struct mrd_shard_timer *timer)
+{
+    if (heap->count + 1 >= heap->capacity) {
+        heap->capacity = heap->capacity == 0 ? 16 : heap->capacity * 2;
+        heap->items = realloc(heap->items, heap->capacity * sizeof(struct mrd_shard_timer *));
+        mrd_assert(heap->items != NULL);
+    }
+    heap->count++;
+    heap_put(heap, heap->count, timer);
+    heap_up(heap, heap->count);
+}
+
+static void heap_remove(struct timer_heap *heap, struct mrd_shard_timer *timer)
+{
+    const size_t index = timer->heap_index;
+    struct mrd_shard_timer *last = heap->items[heap->count];
+    heap->count--;
+    timer->heap_index = 0;
+    if (last == timer) {
+        return;
+    }
+    heap_put(heap, index, last);
+    heap_up(heap, index);
+    heap_down(heap, last->heap_index);
+}
+
+void mrd_shard_timer_start(struct mrd_shard *shard, struct mrd_shard_timer *timer,
+                           int64_t deadline_ns)
+{
+    mrd_assert(timer->fire != NULL);
+    mrd_shard_timer_stop(shard, timer);
+    timer->deadline_ns = deadline_ns;
+    heap_add(&shard->timers, timer);
+}
+
+void mrd_shard_timer_stop(struct mrd_shard *shard, struct mrd_shard_timer *timer)
+{
+    if (timer->heap_index != 0) {
+        mrd_assert(timer->heap_index <= shard->timers.count);
+        mrd_assert(shard->timers.items[timer->heap_index] == timer);
+        heap_remove(&shard->timers, timer);
+    }
+}
+
+static size_t timers_fire(struct mrd_shard *shard)
+{
+    const size_t fired_max = shard->timers.count; /* one that starts itself anew waits its turn */
+    size_t fired = 0;
+    while (fired < fired_max && shard->timers.count > 0 &&
+           shard->timers.items[1]->deadline_ns <= shard->now_ns) {
+        struct mrd_shard_timer *timer = shard->timers.items[1];
+        heap_remove(&shard->timers, timer);
+        timer->fire(shard, timer);
+        fired++;
+    }
+    return fired;
+}
+
+/* ---- messages ---- */
+
+static void shard_wake(struct mrd_shard *shard)
+{
+    const uint64_t one = 1;
+    ssize_t written;
+    do {
+        written = write(shard->wake_fd, &one, sizeof(one));
+    } while (written < 0 && errno == EINTR);
+}
+
+bool mrd_shard_post(struct mrd_shard *shard, struct mrd_shard_message *message)
+{
+    const uint64_t waiting = atomic_fetch_add_explicit(&shard->waiting, 1, memory_order_relaxed);
+    if (mrd_unlikely(waiting >= shard->config.queue_max)) { /* full, or the stopping bit is set */
+        atomic_fetch_sub_explicit(&shard->waiting, 1, memory_order_relaxed);
+        if ((waiting & SHARD_STOPPING) != 0) {
+            shard_wake(shard); /* it may have seen our count and wait for a message */
+        }
+        return false;
+    }
+    struct mrd_shard_message *newest = atomic_load_explicit(&shard->newest, memory_order_relaxed);
+    do {
+        message->next = newest;
+        /* Release: pairs with the acquire in shard_take. Sequentially consistent with `sleeping`:
+         * either we see that the shard sleeps, or it sees our message before it does. */
+    } while (!atomic_compare_exchange_weak_explicit(&shard->newest, &newest, message,
+                                                    memory_order_seq_cst, memory_order_relaxed));
+    if (newest == NULL && atomic_load_explicit(&shard->sleeping, memory_order_seq_cst) &&
+        atomic_exchange_explicit(&shard->sleeping, false, memory_order_relaxed)) {
+        shard_wake(shard);
+    }
+    return true;
+}
+
+/* All messages that wait, oldest first; they count as waiting no longer. */
+static struct mrd_shard_message *shard_take(struct mrd_shard *shard)
+{
+    if (atomic_load_explicit(&shard->newest, memory_order_relaxed) == NULL) {
+        return NULL;
+    }
+    struct mrd_shard_message *newest =
+        atomic_exchange_explicit(&shard->newest, NULL, memory_order_acquire);
+    struct mrd_shard_message *oldest = NULL;
+    uint64_t count = 0;
+    for (; newest != NULL; count++) {
+        struct mrd_shard_message *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    atomic_fetch_sub_explicit(&shard->waiting, count, memory_order_relaxed);
+    return oldest;
+}
+
+static size_t messages_run(struct mrd_shard *shard)
+{
+    size_t ran = 0;
+    for (struct mrd_shard_message *message = shard_take(shard); message != NULL; ran++) {
+        struct mrd_shard_message *next = message->next;
+        message->run(shard, message); /* the message may be gone after this */
+        message = next;
+    }
+    return ran;
+}
+
+static size_t shard_run_batch(struct mrd_shard *shard)
+{
+    shard->now_ns = mrd_clock_monotonic_ns(shard->config.clock);
+    const size_t ran = timers_fire(shard) + messages_run(shard);
+    if (ran > 0 && shard->config.on_batch != NULL) {
+        shard->config.on_batch(shard);
+    }
+    return ran;
+}
+
+/* ---- the thread ---- */
+
+static bool shard_may_end(const struct mrd_shard *shard)
+{
+    return atomic_load_explicit(&shard->waiting, memory_order_acquire) == SHARD_STOPPING;
+}
+
+/* Sleeps until a message comes or the earliest timer is due. */
+static void shard_sleep(struct mrd_shard *shard)
+{
+    atomic_store_explicit(&shard->sleeping, true, memory_order_seq_cst);
+    if (atomic_load_explicit(&shard->newest, memory_order_seq_cst) == NULL &&
+        !shard_may_end(shard)) {
+        struct timespec timeout = {0, 0};
+        const struct timespec *wait = NULL;
+        if (shard->timers.count > 0) {
+            const int64_t left_ns =
+                shard->timers.items[1]->deadline_ns - mrd_clock_monotonic_ns(shard->config.clock);
+            if (left_ns > 0) {
+                timeout.tv_sec = left_ns / 1000000000;
+                timeout.tv_nsec = left_ns % 1000000000;
+            }
+            wait = &timeout;
+        }
+        struct pollfd wake = {.fd = shard->wake_fd, .events = POLLIN};
+        if (ppoll(&wake, 1, wait, NULL) > 0) {
+            uint64_t count;
+            const ssize_t got = read(shard->wake_fd, &count, sizeof(count));
+            (void)got; /* nothing there is as good */
+        }
+    }
+    atomic_store_explicit(&shard->sleeping, false, memory_order_relaxed);
+}
+
+static void shard_become(struct mrd_shard *shard)
+{
+    shard->runner = pthread_self();
+    atomic_store_explicit(&shard->thread_id, &shard->runner, memory_order_release);
+}
+
+static void *shard_main(void *argument)
+{
+    struct mrd_shard *shard = argument;
+    mrd_thread_name_set(shard->config.name);
+    shard_become(shard);
+    shard->now_ns = mrd_clock_monotonic_ns(shard->config.clock);
+    if (shard->config.on_start != NULL) {
+        shard->config.on_start(shard);
+    }
+    while (shard_run_batch(shard) > 0 || !shard_may_end(shard)) {
+        if (atomic_load_explicit(&shard->newest, memory_order_relaxed) == NULL) {
+            shard_sleep(shard);
+        }
+    }
+    if (shard->config.on_stop != NULL) {
+        shard->config.on_stop(shard);
+    }
+    return NULL;
+}
+
+void mrd_shard_assert_on(const struct mrd_shard *shard)
+{
+    /* Acquire: pairs with the release in shard_become, which publishes `runner`. */
+    const pthread_t *id = atomic_load_explicit(&shard->thread_id, memory_order_acquire);
+    mrd_assert(id != NULL);
+    mrd_assert(pthread_equal(*id, pthread_self()));
+}
+
+size_t mrd_shard_step(struct mrd_shard *shard)
+{
+    mrd_assert(shard->stepped);
+    if (atomic_load_explicit(&shard->thread_id, memory_order_relaxed) == NULL) {
+        shard_become(shard);
+        if (shard->config.on_start != NULL) {
+            shard->config.on_start(shard);
+        }
+    }
+    return shard_run_batch(shard);
+}
+
+/* ---- life ---- */
+
+static enum mrd_status shard_make(const struct mrd_shard_config *config,
+                                  struct mrd_shard **out_shard, struct mrd_error *err)
+{
+    const int wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (wake_fd < 0) {
+        return mrd_fail_errno(err, MRD_E_UNAVAILABLE, "shard %s: eventfd", config->name);
+    }
+    struct mrd_shard *shard = aligned_alloc(_Alignof(struct mrd_shard), sizeof(*shard));
+    mrd_assert(shard != NULL);
+    memset(shard, 0, sizeof(*shard));
+    shard->config = *config;
+    shard->wake_fd = wake_fd;
+    if (config->queue_max == 0) {
+        shard->config.queue_max = SHARD_QUEUE_MAX_DEFAULT;
+    }
+    if (config->clock == NULL) {
+        shard->config.clock = mrd_clock_system();
+    }
+    shard->now_ns = mrd_clock_monotonic_ns(shard->config.clock);
+    *out_shard = shard;
+    return MRD_OK;
+}
+
+enum mrd_status mrd_shard_create_stepped(const struct mrd_shard_config *config,
+                                         struct mrd_shard **out_shard, struct mrd_error *err)
+{
+    MRD_TRY(shard_make(config, out_shard, err));
+    (*out_shard)->stepped = true;
+    (*out_shard)->joined = true;
+    return MRD_OK;
+}
+
+enum mrd_status mrd_shard_create(const struct mrd_shard_config *config,
+                                 struct mrd_shard **out_shard, struct mrd_error *err)
+{
+    mrd_auto(mrd_shard_destroy)
+    struct mrd_shard *shard = NULL;
+    MRD_TRY(shard_make(config, &shard, err));
+    const int failed = pthread_create(&shard->thread, NULL, shard_main, shard);
+    if (failed != 0) {
+        shard->joined = true;
+        errno = failed;
+        return mrd_fail_errno(err, MRD_E_UNAVAILABLE, "shard %s: thread", config->name);
+    }
+    *out_shard = MRD_MOVE(shard);
+    return MRD_OK;
+}
+
+void mrd_shard_stop(struct mrd_shard *shard)
+{
+    const uint64_t before =
+        atomic_fetch_or_explicit(&shard->waiting, SHARD_STOPPING, memory_order_release);
+    if (shard->stepped) {
+        if ((before & SHARD_STOPPING) == 0) {
+            while (mrd_shard_step(shard) > 0) {}
+            if (shard->config.on_stop != NULL) {
+                shard->config.on_stop(shard);
+            }
+        }
+        return;
+    }
+    if (!shard->joined) {
+        shard_wake(shard);
+        mrd_assert(pthread_join(shard->thread, NULL) == 0);
+        shard->joined = true;
+    }
+}
+
+void mrd_shard_destroy(struct mrd_shard **shard)
+{
+    if (*shard == NULL) {
+        return;
+    }
+    mrd_shard_stop(*shard);
+    mrd_assert(atomic_load(&(*shard)->newest) == NULL);
+    close((*shard)->wake_fd);
+    free((*shard)->timers.items);
+    free(*shard);
+    *shard = NULL;
+}
+
+size_t mrd_shard_queue_size(const struct mrd_shard *shard)
+{
+    return (size_t)(atomic_load_explicit(&shard->waiting, memory_order_relaxed) & ~SHARD_STOPPING);
+}
+
+void *mrd_shard_context(const struct mrd_shard *shard) { return shard->config.context; }
+
+const struct mrd_clock *mrd_shard_clock(const struct mrd_shard *shard)
+{
+    return shard->config.clock;
+}
+
+int64_t mrd_shard_now_ns(const struct mrd_shard *shard) { return shard->now_ns; }
