@@ -16,6 +16,10 @@
 #define MRD_NORETURN __attribute__((noreturn))
 #define MRD_UNUSED __attribute__((unused))
 
+/* For a function that only prefetches: gcc takes it for one without effects and drops its calls unless
+ * it is inlined before that is looked at. */
+#define MRD_ALWAYS_INLINE inline __attribute__((always_inline))
+
 #define mrd_likely(condition) __builtin_expect(!!(condition), 1)
 #define mrd_unlikely(condition) __builtin_expect(!!(condition), 0)
 

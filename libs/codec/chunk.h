@@ -69,8 +69,10 @@ struct mrd_chunk_open {
     int32_t last_delta_ms;
     uint16_t size_bits;
     uint16_t count;
-    uint8_t mode;   /* decimal digits, or raw */
-    uint8_t misses; /* values in a row that did not fit the mode */
+    uint8_t mode;        /* decimal digits, or raw */
+    uint8_t misses;      /* values in a row that did not fit the mode */
+    uint8_t owner_flags; /* for the owner: no function here looks at these two */
+    uint16_t owner_words;
 };
 
 enum { MRD_CHUNK_OPEN_BITS_MAX = 160 /* one sample's */, MRD_CHUNK_OPEN_SIZE_MAX = 8184 };

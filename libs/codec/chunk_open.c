@@ -207,8 +207,10 @@ static inline void write_bits(uint64_t *words, size_t size_bits, const struct sa
     }
 }
 
-bool mrd_chunk_open_append(struct mrd_chunk_open *open, uint64_t *words, size_t capacity_words,
-                           mrd_time_ms time_ms, double value)
+/* Any sample: builds its bits in memory. */
+static __attribute__((noinline)) bool append_any(struct mrd_chunk_open *open, uint64_t *words,
+                                                 size_t capacity_words, mrd_time_ms time_ms,
+                                                 double value)
 {
     struct mrd_chunk_open next = *open;
     struct sample_bits bits = {{0}, 0};
@@ -236,6 +238,92 @@ void mrd_chunk_open_reset(struct mrd_chunk_open *open)
     open->size_bits = 0;
     open->count = 0;
     open->misses = 0;
+}
+
+/* What a field of so many significant bits becomes, for fields that are short: all of the sample then
+ * fits into one register, and no branch depends on the size. */
+enum { SHORT_WIDTH_MAX = 20, SHORT_ONES_MAX = 4 /* not reached */ };
+struct short_class {
+    uint8_t prefix; /* the ones; a 0 follows */
+    uint8_t prefix_width;
+    uint8_t width; /* of prefix and field */
+};
+#define CLASS_0                                                                                    \
+    {                                                                                              \
+        0, 1, 1                                                                                    \
+    }
+#define CLASS_1(width)                                                                             \
+    {                                                                                              \
+        1, 2, 2 + (width)                                                                          \
+    }
+#define CLASS_2                                                                                    \
+    {                                                                                              \
+        3, 3, 3 + 12                                                                               \
+    }
+#define CLASS_3                                                                                    \
+    {                                                                                              \
+        7, 4, 4 + 20                                                                               \
+    }
+static const struct short_class time_classes[SHORT_WIDTH_MAX + 1] = {
+    CLASS_0,    CLASS_1(7), CLASS_1(7), CLASS_1(7), CLASS_1(7), CLASS_1(7), CLASS_1(7),
+    CLASS_1(7), CLASS_2,    CLASS_2,    CLASS_2,    CLASS_2,    CLASS_2,    CLASS_3,
+    CLASS_3,    CLASS_3,    CLASS_3,    CLASS_3,    CLASS_3,    CLASS_3,    CLASS_3};
+static const struct short_class value_classes[SHORT_WIDTH_MAX + 1] = {
+    CLASS_1(6), CLASS_1(6), CLASS_1(6), CLASS_1(6), CLASS_1(6), CLASS_1(6), CLASS_1(6),
+    CLASS_2,    CLASS_2,    CLASS_2,    CLASS_2,    CLASS_2,    CLASS_2,    CLASS_3,
+    CLASS_3,    CLASS_3,    CLASS_3,    CLASS_3,    CLASS_3,    CLASS_3,    CLASS_3};
+
+static inline uint64_t short_bits(struct short_class class, uint64_t coded)
+{
+    return class.prefix | coded << class.prefix_width;
+}
+
+/* The common case of mrd_chunk_open_append in registers; whatever is unusual goes to append_any. */
+bool mrd_chunk_open_append(struct mrd_chunk_open *open, uint64_t *words, size_t capacity_words,
+                           mrd_time_ms time_ms, double value)
+{
+    const int64_t delta = wrapping_sub(time_ms, open->last_time_ms);
+    const uint64_t time_coded = mrd_zigzag_encode(wrapping_sub(delta, open->last_delta_ms));
+    const uint64_t value_bits = mrd_double_bits(value);
+    int64_t scaled = open->last_scaled;
+    struct short_class value_class = CLASS_0;
+    uint64_t value_coded = 0;
+    if (mrd_unlikely(open->count == 0 || time_coded >> SHORT_WIDTH_MAX != 0)) {
+        return append_any(open, words, capacity_words, time_ms, value);
+    }
+    if (value_bits != open->last_bits) {
+        if (mrd_unlikely(open->mode == MODE_RAW || !decimal_scale(value, open->mode, &scaled))) {
+            return append_any(open, words, capacity_words, time_ms, value);
+        }
+        value_coded = mrd_zigzag_encode(wrapping_sub(scaled, open->last_scaled));
+        if (mrd_unlikely(value_coded >> SHORT_WIDTH_MAX != 0)) {
+            return append_any(open, words, capacity_words, time_ms, value);
+        }
+        value_class = value_classes[mrd_bits_width(value_coded)];
+    }
+    const struct short_class time_class = time_classes[mrd_bits_width(time_coded)];
+    const uint64_t bits = short_bits(time_class, time_coded) | short_bits(value_class, value_coded)
+                                                                   << time_class.width;
+    const size_t at = open->size_bits;
+    const size_t end = at + time_class.width + value_class.width;
+    if (mrd_unlikely(end > capacity_words * 64 || end > MRD_CHUNK_OPEN_SIZE_MAX * 8 ||
+                     open->count == MRD_CHUNK_SAMPLES_MAX)) {
+        return false;
+    }
+    const unsigned shift = at & 63;
+    uint64_t *to = words + (at >> 6);
+    *to = (shift == 0 ? 0 : *to) | bits << shift;
+    if ((end - 1) >> 6 != at >> 6) {
+        to[1] = bits >> 1 >> (63 - shift);
+    }
+    open->last_time_ms = time_ms;
+    open->last_delta_ms = delta_kept(delta);
+    open->misses = value_bits == open->last_bits ? open->misses : 0;
+    open->last_bits = value_bits;
+    open->last_scaled = scaled;
+    open->size_bits = (uint16_t)end;
+    open->count++;
+    return true;
 }
 
 /* ---- reading ---- */
@@ -294,18 +382,50 @@ static inline void read_value(struct mrd_bit_reader *reader, struct mrd_chunk_op
     }
 }
 
+/* Reads time and value of one sample from one look at the stream if both are short; false, and
+ * nothing has moved, if not. */
+static inline bool read_short(struct mrd_bit_reader *reader, struct mrd_chunk_open *open)
+{
+    uint64_t ahead = mrd_bits_peek(reader);
+    const unsigned time_ones = (unsigned)__builtin_ctzll(~ahead | 1ULL << SHORT_ONES_MAX);
+    if (mrd_unlikely(time_ones == SHORT_ONES_MAX)) {
+        return false;
+    }
+    const unsigned time_width = time_widths[time_ones];
+    const uint64_t time_coded = ahead >> (time_ones + 1) & mrd_bits_mask(time_width);
+    ahead >>= time_ones + 1 + time_width;
+    const unsigned value_ones = (unsigned)__builtin_ctzll(~ahead | 1ULL << SHORT_ONES_MAX);
+    if (mrd_unlikely(value_ones == SHORT_ONES_MAX)) {
+        return false;
+    }
+    const unsigned value_width = value_widths[value_ones];
+    const uint64_t value_coded = ahead >> (value_ones + 1) & mrd_bits_mask(value_width);
+    mrd_bits_skip(reader, time_ones + 1 + time_width + value_ones + 1 + value_width);
+    const int64_t delta = wrapping_add(mrd_zigzag_decode(time_coded), open->last_delta_ms);
+    open->last_delta_ms = delta_kept(delta);
+    open->last_time_ms = wrapping_add(open->last_time_ms, delta);
+    if (value_ones != 0) {
+        open->last_scaled = wrapping_add(open->last_scaled, mrd_zigzag_decode(value_coded));
+        open->last_bits = mrd_double_bits(decimal_value(open->last_scaled, open->mode));
+    }
+    return true;
+}
+
 bool mrd_chunk_open_decode(struct mrd_bytes bytes, size_t count, mrd_time_ms *times_ms,
                            double *values)
 {
     struct mrd_bit_reader reader = mrd_bit_reader_of(bytes);
     struct mrd_chunk_open open = {0};
     for (size_t i = 0; i < count && !reader.failed; i++) {
-        read_time(&reader, &open);
         if (i == 0) {
+            read_time(&reader, &open);
             open.mode = (uint8_t)mrd_bits_read(&reader, 4);
             open.count = 1;
+            read_value(&reader, &open);
+        } else if (open.mode == MODE_RAW || !read_short(&reader, &open)) {
+            read_time(&reader, &open);
+            read_value(&reader, &open);
         }
-        read_value(&reader, &open);
         times_ms[i] = open.last_time_ms;
         values[i] = mrd_double_from_bits(open.last_bits);
     }

@@ -6,20 +6,13 @@ void mrd_columns_fini(struct mrd_columns *columns)
 {
     free(columns->times_ms);
     free(columns->values);
+    free(columns->runs);
     *columns = (struct mrd_columns){0};
 }
 
-/* A sorted part of the columns. */
-struct run {
+struct mrd_columns_run {
     size_t start;
     size_t end;
-};
-
-/* Decoded runs; those that follow the last one in time are joined to it at once. */
-struct runs {
-    struct run *items;
-    size_t count;
-    size_t capacity;
 };
 
 static enum mrd_status out_of_memory(struct mrd_error *err)
@@ -48,52 +41,59 @@ static enum mrd_status columns_reserve(struct mrd_columns *columns, size_t capac
     return MRD_OK;
 }
 
-static enum mrd_status runs_add(struct runs *runs, const struct mrd_columns *columns,
-                                struct run run, struct mrd_error *err)
+/* Notes a decoded run; one that follows the last in time is joined to it at once. */
+static enum mrd_status add_run(struct mrd_columns *columns, struct mrd_columns_run run,
+                               struct mrd_error *err)
 {
-    if (runs->count > 0) {
-        struct run *last = &runs->items[runs->count - 1];
+    if (columns->run_count > 0) {
+        struct mrd_columns_run *last = &columns->runs[columns->run_count - 1];
         if (columns->times_ms[last->end - 1] < columns->times_ms[run.start]) {
             last->end = run.end;
             return MRD_OK;
         }
     }
-    if (runs->count == runs->capacity) {
-        const size_t capacity = MRD_MAX(runs->capacity * 2, (size_t)8);
-        struct run *items = realloc(runs->items, capacity * sizeof(*items));
-        if (items == NULL) {
+    if (columns->run_count == columns->run_capacity) {
+        const size_t capacity = MRD_MAX(columns->run_capacity * 2, (size_t)8);
+        struct mrd_columns_run *runs = realloc(columns->runs, capacity * sizeof(*runs));
+        if (runs == NULL) {
             return out_of_memory(err);
         }
-        runs->items = items;
-        runs->capacity = capacity;
+        columns->runs = runs;
+        columns->run_capacity = capacity;
     }
-    runs->items[runs->count++] = run;
+    columns->runs[columns->run_count++] = run;
     return MRD_OK;
 }
 
-static enum mrd_status decode_chunks(struct mrd_columns *columns, struct mrd_frame *frame,
-                                     size_t samples_max, struct runs *runs, struct mrd_error *err)
+void mrd_columns_begin(struct mrd_columns *columns)
+{
+    columns->count = 0;
+    columns->run_count = 0;
+}
+
+enum mrd_status mrd_columns_add(struct mrd_columns *columns, struct mrd_frame *frame,
+                                size_t samples_max, struct mrd_error *err)
 {
     struct mrd_chunk chunk;
-    columns->count = 0;
     while (mrd_frame_read_chunk(frame, &chunk)) {
-        if (chunk.count > samples_max - columns->count) {
+        if (chunk.count > samples_max - MRD_MIN(columns->count, samples_max)) {
             return mrd_fail(err, MRD_E_LIMIT, "one series has more than %zu samples", samples_max);
         }
         MRD_TRY(columns_reserve(columns, columns->count + chunk.count, err));
         MRD_TRY(mrd_chunk_decode(chunk.encoding, chunk.bytes, chunk.count,
                                  columns->times_ms + columns->count,
                                  columns->values + columns->count, err));
-        const struct run run = {columns->count, columns->count + chunk.count};
+        const struct mrd_columns_run run = {columns->count, columns->count + chunk.count};
         columns->count += chunk.count;
-        MRD_TRY(runs_add(runs, columns, run, err));
+        MRD_TRY(add_run(columns, run, err));
     }
     return MRD_OK;
 }
 
 /* Merges two runs that stand in `from` into `to` at `at`; the newer one wins. The merged run. */
-static struct run merge_two(const struct mrd_columns *columns, struct run older, struct run newer,
-                            mrd_time_ms *to_times_ms, double *to_values, size_t at)
+static struct mrd_columns_run merge_two(const struct mrd_columns *columns,
+                                        struct mrd_columns_run older, struct mrd_columns_run newer,
+                                        mrd_time_ms *to_times_ms, double *to_values, size_t at)
 {
     const mrd_time_ms *times_ms = columns->times_ms;
     const size_t start = at;
@@ -112,12 +112,11 @@ static struct run merge_two(const struct mrd_columns *columns, struct run older,
         to_values[at] = columns->values[take];
         at++;
     }
-    return (struct run){start, at};
+    return (struct mrd_columns_run){start, at};
 }
 
 /* One pass: neighbours are merged into new arrays, which replace the old ones. */
-static enum mrd_status merge_pass(struct mrd_columns *columns, struct runs *runs,
-                                  struct mrd_error *err)
+static enum mrd_status merge_pass(struct mrd_columns *columns, struct mrd_error *err)
 {
     mrd_time_ms *times_ms = malloc(columns->capacity * sizeof(*times_ms));
     double *values = malloc(columns->capacity * sizeof(*values));
@@ -128,18 +127,19 @@ static enum mrd_status merge_pass(struct mrd_columns *columns, struct runs *runs
     }
     size_t at = 0;
     size_t merged = 0;
-    for (size_t i = 0; i < runs->count; i += 2) {
-        const struct run none = {0, 0};
-        const struct run newer = i + 1 < runs->count ? runs->items[i + 1] : none;
-        runs->items[merged] = merge_two(columns, runs->items[i], newer, times_ms, values, at);
-        at = runs->items[merged++].end;
+    for (size_t i = 0; i < columns->run_count; i += 2) {
+        const struct mrd_columns_run none = {0, 0};
+        const struct mrd_columns_run newer =
+            i + 1 < columns->run_count ? columns->runs[i + 1] : none;
+        columns->runs[merged] = merge_two(columns, columns->runs[i], newer, times_ms, values, at);
+        at = columns->runs[merged++].end;
     }
     free(columns->times_ms);
     free(columns->values);
     columns->times_ms = times_ms;
     columns->values = values;
     columns->count = at;
-    runs->count = merged;
+    columns->run_count = merged;
     return MRD_OK;
 }
 
@@ -160,17 +160,17 @@ static size_t find_time(const struct mrd_columns *columns, mrd_time_ms time_ms, 
     return low;
 }
 
-enum mrd_status mrd_columns_read(struct mrd_columns *columns, struct mrd_frame *frame,
-                                 mrd_time_ms min_ms, mrd_time_ms max_ms, size_t samples_max,
-                                 struct mrd_samples *out, struct mrd_error *err)
+enum mrd_status mrd_columns_finish(struct mrd_columns *columns, mrd_time_ms min_ms,
+                                   mrd_time_ms max_ms, struct mrd_samples *out,
+                                   struct mrd_error *err)
 {
-    struct runs runs = {0};
-    enum mrd_status status = decode_chunks(columns, frame, samples_max, &runs, err);
-    while (status == MRD_OK && runs.count > 1) {
-        status = merge_pass(columns, &runs, err);
+    *out = (struct mrd_samples){0};
+    if (columns->count == 0) {
+        return MRD_OK;
     }
-    free(runs.items);
-    MRD_TRY(status);
+    while (columns->run_count > 1) {
+        MRD_TRY(merge_pass(columns, err));
+    }
     const size_t first = find_time(columns, min_ms, false);
     const size_t end = find_time(columns, max_ms, true);
     *out = (struct mrd_samples){

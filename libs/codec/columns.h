@@ -18,18 +18,30 @@ struct mrd_columns {
     double *values;
     size_t count;
     size_t capacity; /* of each array; twice that much while merging */
+
+    /* Sorted parts of the columns that overlap in time, older chunks first. */
+    struct mrd_columns_run *runs;
+    size_t run_count;
+    size_t run_capacity;
 };
 
 /* Zero-initialise to begin; frees. */
 void mrd_columns_fini(struct mrd_columns *columns);
 
-/* Decodes and merges all chunks that the frame still has and keeps the samples in
- * [min_ms, max_ms]; replaces what was there. The view stays valid until the next call. MRD_E_CORRUPT
- * from a chunk, MRD_E_LIMIT over samples_max or out of memory. Cost: decoding, plus about 3 ns a
- * sample and merge pass where chunks overlap. */
-MRD_MUST_CHECK enum mrd_status mrd_columns_read(struct mrd_columns *columns,
-                                                struct mrd_frame *frame, mrd_time_ms min_ms,
-                                                mrd_time_ms max_ms, size_t samples_max,
-                                                struct mrd_samples *out, struct mrd_error *err);
+/* Begins a series: forgets what was there. */
+void mrd_columns_begin(struct mrd_columns *columns);
+
+/* Decodes and adds the chunks that the frame still has; the frames of one series are added in their
+ * order. MRD_E_CORRUPT from a chunk, MRD_E_LIMIT over samples_max or out of memory; begin again then.
+ * Cost: decoding. */
+MRD_MUST_CHECK enum mrd_status mrd_columns_add(struct mrd_columns *columns, struct mrd_frame *frame,
+                                               size_t samples_max, struct mrd_error *err);
+
+/* Merges what was added and gives the samples in [min_ms, max_ms]. The view stays valid until the
+ * next call on the columns. MRD_E_LIMIT: out of memory. Cost: nothing where chunks do not overlap,
+ * else about 3 ns a sample and merge pass. */
+MRD_MUST_CHECK enum mrd_status mrd_columns_finish(struct mrd_columns *columns, mrd_time_ms min_ms,
+                                                  mrd_time_ms max_ms, struct mrd_samples *out,
+                                                  struct mrd_error *err);
 
 #endif

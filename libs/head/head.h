@@ -26,7 +26,8 @@
  *  - the same time and value again: nothing happens, whatever its stamp;
  *  - another value for a stored time: it wins if its hlc is greater than the chunk's, and is then an
  *    override, kept with its exact (hlc, origin); against an override (hlc, origin, bits) decide.
- *    With an hlc equal to the chunk's the greater value bits win; with a smaller one it loses.
+ *    With a smaller hlc it loses. With an hlc equal to the chunk's (the batch brought other samples
+ *    of the series too) it wins, but against the series' newest sample the greater value bits decide.
  * Exact when conflicting writes arrive in the order of their stamps (as from one log), or when the
  * later stamp differs from every stamp in the chunk by being greater. Approximate (the old value
  * stays) when a conflicting write is newer than the sample but not newer than the newest
@@ -172,7 +173,7 @@ MRD_MUST_CHECK enum mrd_status mrd_head_cursor_next(struct mrd_head_cursor *curs
                                                     struct mrd_head_selection **out_selection,
                                                     struct mrd_error *err);
 
-/* Series that the matchers found, before the time range was looked at. */
+/* Series that the query found when it was resolved. */
 size_t mrd_head_cursor_series_count(const struct mrd_head_cursor *cursor);
 
 void mrd_head_cursor_destroy(struct mrd_head_cursor **cursor);

@@ -1,6 +1,7 @@
 #include "querier/json.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "base/number.h"
 

@@ -1,0 +1,136 @@
+/* rpc.h: a request over NATS and its answer, a stream of numbered chunks with an explicit end.
+ *
+ * NATS drops messages silently (slow consumer, lost connection), so nothing here trusts arrival:
+ * chunks are numbered, a missing number is MRD_E_UNAVAILABLE (ask again), the end is a message of its own.
+ * The server sends only as many chunks as the client has granted (credit window), so neither side's
+ * buffers can overflow. While a call runs the server sends a sign of life twice a second; silence of
+ * MRD_RPC_SILENCE_MS is a dead or frozen peer: MRD_E_UNAVAILABLE long before the deadline. "Nobody listens there" is noticed
+ * at once. A lost connection fails the running calls on both sides.
+ *
+ * Frames on the wire: docs/formats/rpc.md.
+ */
+#ifndef MRD_BUS_RPC_H
+#define MRD_BUS_RPC_H
+
+#include "bus/connection.h"
+
+enum {
+    MRD_RPC_CHUNK_BYTES = 256 * 1024, /* servers cut chunks at about this size */
+    MRD_RPC_WINDOW = 8,               /* chunks granted by default */
+    MRD_RPC_SILENCE_MS = 3000,
+    MRD_RPC_FAN_MAX = 65536, /* calls of one fan-out */
+    MRD_RPC_FRAME_BYTES = 8, /* before each chunk's payload */
+    MRD_RPC_TRAILER_MAX = 4096,
+};
+
+/* ---- client: many calls at once, read as their chunks arrive ---- */
+
+/* One per connection. Threads: any; each fan-out is used by one thread at a time. */
+struct mrd_rpc_client;
+
+MRD_MUST_CHECK enum mrd_status mrd_rpc_client_create(struct mrd_bus *bus,
+                                                     struct mrd_rpc_client **out_client,
+                                                     struct mrd_error *err);
+/* No fan-out may exist. */
+void mrd_rpc_client_destroy(struct mrd_rpc_client **client);
+
+/* A set of calls of one thread that share a deadline. Memory: at most window chunks per running call. */
+struct mrd_rpc_fan;
+
+struct mrd_rpc_fan_options {
+    int64_t deadline_ns;          /* monotonic clock of the system */
+    uint32_t window;              /* chunks; 0: MRD_RPC_WINDOW */
+    int64_t silence_ms;           /* 0: MRD_RPC_SILENCE_MS */
+    const _Atomic bool *canceled; /* looked at while waiting (every 50 ms); NULL: never */
+};
+
+struct mrd_rpc_fan *mrd_rpc_fan_create(struct mrd_rpc_client *client,
+                                       const struct mrd_rpc_fan_options *options);
+
+/* Sends a request to `subject`; *out_call (from 0, dense) names the call in events. A failure to send is an event, not
+ * an error here; MRD_E_LIMIT beyond MRD_RPC_FAN_MAX, MRD_E_INVALID if larger than the server takes. */
+MRD_MUST_CHECK enum mrd_status mrd_rpc_fan_start(struct mrd_rpc_fan *fan, const char *subject,
+                                                 struct mrd_bytes request, size_t *out_call,
+                                                 struct mrd_error *err);
+
+enum mrd_rpc_event_kind { MRD_RPC_CHUNK, MRD_RPC_END, MRD_RPC_FAILED };
+
+struct mrd_rpc_event {
+    enum mrd_rpc_event_kind kind;
+    size_t call;
+    struct mrd_bytes bytes; /* CHUNK: its payload; END: the server's trailer. Valid until the next
+                              * call on the fan. */
+    struct mrd_error error; /* FAILED: status and text, the peer's or our own */
+};
+
+/* Waits for the next event of any running call; per call chunks in order, then exactly one END or FAILED, whatever
+ * happens. MRD_E_NOT_FOUND when no call is running any more; MRD_E_TIMEOUT or MRD_E_CANCELED ends the whole fan
+ * (running calls are canceled on their servers). */
+MRD_MUST_CHECK enum mrd_status mrd_rpc_fan_next(struct mrd_rpc_fan *fan, struct mrd_rpc_event *out,
+                                                struct mrd_error *err);
+
+/* Same, but only for one call (chunks of the others wait, within their windows). Silence of a call
+ * that is not being read counts too. */
+MRD_MUST_CHECK enum mrd_status mrd_rpc_fan_next_of(struct mrd_rpc_fan *fan, size_t call,
+                                                   struct mrd_rpc_event *out,
+                                                   struct mrd_error *err);
+
+/* Tells the server to stop; the call yields no more events. */
+void mrd_rpc_fan_cancel(struct mrd_rpc_fan *fan, size_t call);
+
+/* Cancels what still runs and frees. */
+void mrd_rpc_fan_destroy(struct mrd_rpc_fan **fan);
+
+/* ---- server ---- */
+
+struct mrd_rpc_server;
+struct mrd_rpc_call;
+
+struct mrd_rpc_server_options {
+    const char *subject; /* may have wildcards: "mrd.query.*.<instance>" */
+    uint32_t workers;    /* threads; 0: 4 */
+    uint32_t
+        queue_max; /* requests that wait for a worker; 0: 256. Beyond: MRD_E_UNAVAILABLE at once */
+    /* Runs on a worker thread. Sends chunks with mrd_rpc_send; its return value ends the call: MRD_OK
+     * as END with the trailer, anything else as an error with err's text. */
+    enum mrd_status (*handle)(void *context, struct mrd_rpc_call *call, struct mrd_error *err);
+    void *context;
+};
+
+MRD_MUST_CHECK enum mrd_status mrd_rpc_server_create(struct mrd_bus *bus,
+                                                     const struct mrd_rpc_server_options *options,
+                                                     struct mrd_rpc_server **out_server,
+                                                     struct mrd_error *err);
+
+/* For handlers. Subject and request are valid until the handler returns. */
+const char *mrd_rpc_call_subject(const struct mrd_rpc_call *call);
+struct mrd_bytes mrd_rpc_call_request(const struct mrd_rpc_call *call);
+int64_t mrd_rpc_call_deadline_ns(const struct mrd_rpc_call *call); /* monotonic, ours */
+
+/* True when the client canceled, the deadline has passed or the connection was lost: stop working. */
+bool mrd_rpc_call_ended(const struct mrd_rpc_call *call);
+/* That as a status and a text; MRD_OK if it has not ended. */
+MRD_MUST_CHECK enum mrd_status mrd_rpc_call_check(const struct mrd_rpc_call *call,
+                                                  struct mrd_error *err);
+
+/* Sends one chunk (copied; at most the server's max_payload less MRD_RPC_FRAME_BYTES, usually cut at
+ * MRD_RPC_CHUNK_BYTES; nothing is sent if empty), after waiting for credit until the deadline.
+ * MRD_E_CANCELED, MRD_E_TIMEOUT, MRD_E_UNAVAILABLE: return that from the handler. */
+MRD_MUST_CHECK enum mrd_status mrd_rpc_call_send(struct mrd_rpc_call *call, struct mrd_bytes chunk,
+                                                 struct mrd_error *err);
+
+/* Bytes that the END message will carry; copied. At most MRD_RPC_TRAILER_MAX. */
+void mrd_rpc_call_trailer(struct mrd_rpc_call *call, struct mrd_bytes trailer);
+
+struct mrd_rpc_server_stats {
+    uint64_t requests, refused, failed, canceled, timeouts;
+    uint64_t chunks, bytes;
+    size_t running, queued;
+};
+void mrd_rpc_server_stats(struct mrd_rpc_server *server, struct mrd_rpc_server_stats *out);
+
+/* Takes no more requests, waits for the running ones up to drain_ms, then cancels them; joins the
+ * workers. */
+void mrd_rpc_server_destroy(struct mrd_rpc_server **server, int64_t drain_ms);
+
+#endif

@@ -1,0 +1,350 @@
+/* head_internal.h: what a head is made of. Only libs/head includes it.
+ *
+ *   names      label names, counted                 names   text -> name
+ *   pairs      (name, value) texts, counted         pairs   text -> pair
+ *   series     64 hot bytes for appending, 40 cold  ids     (tenant, id) -> ordinal
+ *   tenants    each with the list of its series     tenants text -> tenant
+ *   postings   (tenant, pair) -> ordinals           values  (tenant, pair) -> value record
+ *              (tenant, name) -> its pairs          fields  (tenant, name) -> field record
+ *
+ * Names, pairs, records, label lists and chunks are pool blocks named by handles. A tenant has postings
+ * only once it has more than HEAD_TENANT_SCAN_MAX series; below that its series are few enough to be
+ * looked at one by one, so that a small tenant costs nothing but its list.
+ */
+#ifndef MRD_HEAD_HEAD_INTERNAL_H
+#define MRD_HEAD_HEAD_INTERNAL_H
+
+#include "base/pool.h"
+#include "head/head.h"
+#include "head/table_internal.h"
+
+enum {
+    HEAD_TENANT_SCAN_MAX = 128, /* series of a tenant without postings */
+    HEAD_LABELS_MAX = 1000,     /* of one series */
+    HEAD_LABEL_SIZE_MAX = 1 << 20,
+    HEAD_CHUNK_SAMPLES_MAX = 240, /* of a sealed chunk */
+    HEAD_TAIL_SAMPLES_MIN = 72,   /* a growing chunk is sealed at 72 to 119, differing by series */
+    HEAD_TAIL_SAMPLES_SPREAD = 48,
+    HEAD_TAIL_WORDS_MAX = 512,
+    HEAD_LATE_MAX = 127, /* out-of-order samples and overrides beside a series' chunks */
+    HEAD_LATE_OVERRIDES_MAX = 100,
+    HEAD_PURGE_MIN = 4096, /* dead series that are worth a walk over their postings */
+};
+#define HEAD_SERIES_MAX ((size_t)1 << 27)
+#define HEAD_BUCKET_MS_DEFAULT ((mrd_time_ms)2 * 3600 * 1000)
+#define HEAD_BUCKET_MS_MAX ((mrd_time_ms)1 << 31)
+
+/* ---- records ---- */
+
+struct head_name {
+    uint32_t references;
+    uint32_t size;
+    uint8_t text[];
+};
+
+struct head_pair {
+    uint32_t references;
+    uint32_t hash;
+    mrd_pool_handle name;
+    uint32_t value_size;
+    uint8_t value[];
+};
+
+/* A list of 32-bit numbers: two in place, then a pool block, then a block of its own. */
+struct head_list {
+    uint32_t count;
+    uint32_t capacity : 31;
+    uint32_t unsorted : 1;
+    union {
+        uint32_t here[2];
+        mrd_pool_handle block;
+        uint32_t *array;
+    };
+};
+_Static_assert(sizeof(struct head_list) == 16, "a list is small");
+
+struct head_value {
+    mrd_pool_handle pair;
+    uint32_t tenant;
+    uint32_t dirty; /* on the purge's list */
+    uint32_t unused;
+    struct head_list series;
+};
+
+struct head_field {
+    mrd_pool_handle name;
+    uint32_t tenant;
+    mrd_pool_handle next; /* field of the same tenant */
+    uint32_t dirty;
+    struct head_list values;
+};
+
+struct head_tenant {
+    mrd_pool_handle name; /* a struct head_name */
+    uint32_t hash;
+    mrd_pool_handle first_field;
+    uint16_t indexed;
+    uint16_t dirty;
+    struct head_list series;
+};
+
+enum { HOT_LIVE = 1, HOT_LATE = 2 /* has a late block */ };
+
+/* What an in-order append touches: one cache line, and the end of the tail. */
+struct head_hot {
+    struct mrd_chunk_open open; /* owner_words: capacity of the tail; owner_flags: HOT_* */
+    mrd_hlc hlc;                /* greatest of the tail's samples */
+    mrd_time_ms bucket_end_ms;  /* of the tail */
+    mrd_pool_handle tail;
+    mrd_pool_handle chunks; /* newest sealed chunk; they are disjoint and descend in time */
+};
+_Static_assert(sizeof(struct head_hot) == 64, "a cache line");
+
+enum head_state { SERIES_FREE, SERIES_LIVE, SERIES_DEAD, SERIES_PURGED };
+
+struct head_series {
+    mrd_series_id id;
+    uint32_t tenant;
+    mrd_pool_handle labels; /* label_count pair handles, in the order of names */
+    mrd_pool_handle late;
+    uint32_t touched_s; /* seconds of the greatest hlc that named it; once purged: cursor number */
+    uint16_t label_count;
+    uint8_t state;
+    uint8_t unused;
+    uint32_t next; /* list of free or purged ordinals */
+};
+_Static_assert(sizeof(struct head_series) == 40, "small");
+
+struct head_chunk {
+    mrd_hlc hlc;          /* greatest of its samples */
+    mrd_pool_handle next; /* older */
+    uint32_t span_ms;     /* last time - first time */
+    uint16_t count;
+    uint16_t size;
+    uint8_t encoding;
+    uint8_t bytes[];
+};
+
+/* A sample beside the chunks: at a time that no chunk has, or overriding the one of a chunk. */
+struct head_late {
+    mrd_time_ms time_ms;
+    uint64_t bits;
+    mrd_hlc hlc;
+    uint32_t origin;
+    uint32_t overrides;
+};
+
+struct head_late_block {
+    uint32_t count;
+    uint32_t capacity;
+    struct head_late items[]; /* ascending, times unique */
+};
+
+/* Columns of decoded samples. */
+struct head_columns {
+    size_t count;
+    size_t capacity;
+    mrd_time_ms *times_ms;
+    double *values;
+};
+
+struct mrd_head_cursor {
+    struct mrd_head *head;
+    struct mrd_head_cursor *next; /* opened later */
+    uint32_t number;
+    mrd_time_ms time_min_ms;
+    mrd_time_ms time_max_ms;
+    size_t samples_max;
+    size_t samples;
+    bool labels_only;
+    uint32_t *ordinals; /* NULL if there are none */
+    size_t count;
+    size_t at;
+};
+
+struct head_numbers { /* growing array of 32-bit numbers */
+    uint32_t *items;
+    size_t count;
+    size_t capacity;
+};
+
+struct mrd_head {
+    mrd_time_ms bucket_ms;
+    size_t memory_bytes_limit;
+    struct mrd_pool pool;
+    struct mrd_region hot;     /* of struct head_hot */
+    struct mrd_region series;  /* of struct head_series */
+    struct mrd_region tenants; /* of struct head_tenant; 0 is none */
+    uint32_t series_end;       /* ordinals handed out so far */
+    uint32_t tenant_end;
+    struct head_table ids;
+    struct head_table names;
+    struct head_table pairs;
+    struct head_table tenant_names;
+    struct head_table values;
+    struct head_table fields;
+    size_t memory_bytes[MRD_HEAD_MEMORY_COUNT]; /* pool blocks and arrays by use */
+    size_t arrays_bytes;                        /* allocated outside pool and tables */
+    uint64_t series_count;
+    uint64_t tenant_count;
+    uint64_t sample_count;
+    uint64_t series_created;
+    uint64_t series_removed;
+    uint32_t last_tenant; /* guess for the next look-up */
+    uint32_t tenant_free; /* list through first_field */
+    uint32_t free_first;  /* ordinals to hand out again */
+    uint32_t wait_first;  /* recycled while a cursor was open: oldest, newest */
+    uint32_t wait_last;
+    struct head_numbers dead;   /* not yet purged */
+    struct head_numbers purged; /* not yet recycled */
+    struct head_numbers died;   /* in the present sweep call */
+    uint32_t sweep_at;
+    struct mrd_head_cursor *cursors; /* oldest first */
+    struct mrd_head_cursor *cursor_last;
+    uint32_t cursor_number;
+    struct head_columns merged; /* scratch of sealing */
+    struct head_columns decoded;
+    uint8_t *encoded; /* scratch: one sealed chunk */
+    struct head_numbers chain;
+};
+
+static inline struct head_hot *head_hot(const struct mrd_head *head, uint32_t ordinal)
+{
+    return (struct head_hot *)(void *)head->hot.base + ordinal;
+}
+static inline struct head_series *head_series(const struct mrd_head *head, uint32_t ordinal)
+{
+    return (struct head_series *)(void *)head->series.base + ordinal;
+}
+static inline struct head_tenant *head_tenant(const struct mrd_head *head, uint32_t tenant)
+{
+    return (struct head_tenant *)(void *)head->tenants.base + tenant;
+}
+static inline void *head_at(const struct mrd_head *head, mrd_pool_handle handle)
+{
+    return mrd_pool_at(&head->pool, handle);
+}
+static inline uint32_t *head_labels(const struct mrd_head *head, const struct head_series *series)
+{
+    return series->label_count == 0 ? NULL : head_at(head, series->labels);
+}
+
+/* Spreads handles over a table, one to one: equal hashes are equal handles. */
+static inline uint32_t head_handle_hash(mrd_pool_handle handle) { return handle * 0x9e3779b1U; }
+
+/* Pool blocks with their bytes counted under a category. */
+static inline mrd_pool_handle head_alloc(struct mrd_head *head, enum mrd_head_memory category,
+                                         size_t size_bytes)
+{
+    head->memory_bytes[category] += mrd_pool_rounded(size_bytes);
+    return mrd_pool_alloc(&head->pool, size_bytes);
+}
+static inline void head_free(struct mrd_head *head, enum mrd_head_memory category,
+                             mrd_pool_handle handle, size_t size_bytes)
+{
+    head->memory_bytes[category] -= mrd_pool_rounded(size_bytes);
+    mrd_pool_free(&head->pool, handle, size_bytes);
+}
+
+size_t head_memory_total(const struct mrd_head *head);
+
+void head_numbers_add(struct head_numbers *numbers, uint32_t number);
+void head_numbers_fini(struct head_numbers *numbers);
+void head_numbers_sort(uint32_t *items, size_t count);
+
+/* ---- head.c ---- */
+
+/* Takes a series out of the id table. */
+void head_series_forget(struct mrd_head *head, uint32_t ordinal);
+
+/* ---- symbols.c ---- */
+
+mrd_pool_handle head_name_find(const struct mrd_head *head, struct mrd_bytes text);
+mrd_pool_handle head_name_acquire(struct mrd_head *head, struct mrd_bytes text);
+void head_name_release(struct mrd_head *head, mrd_pool_handle name);
+static inline struct mrd_bytes head_name_text(const struct mrd_head *head, mrd_pool_handle handle)
+{
+    const struct head_name *name = head_at(head, handle);
+    return (struct mrd_bytes){name->text, name->size};
+}
+
+/* A label on its way in: its texts and the hash of both. */
+struct head_label {
+    struct mrd_bytes name;
+    struct mrd_bytes value;
+    uint32_t hash;
+};
+struct head_label head_label_of(struct mrd_bytes name, struct mrd_bytes value);
+
+mrd_pool_handle head_pair_find(const struct mrd_head *head, const struct head_label *label);
+mrd_pool_handle head_pair_acquire(struct mrd_head *head, const struct head_label *label);
+void head_pair_release(struct mrd_head *head, mrd_pool_handle pair);
+static inline struct mrd_bytes head_pair_value(const struct mrd_head *head, mrd_pool_handle handle)
+{
+    const struct head_pair *pair = head_at(head, handle);
+    return (struct mrd_bytes){pair->value, pair->value_size};
+}
+
+/* ---- list.c ---- */
+
+void head_list_add(struct mrd_head *head, struct head_list *list, uint32_t number);
+uint32_t *head_list_items(const struct mrd_head *head, struct head_list *list);
+uint32_t *head_list_sorted(const struct mrd_head *head, struct head_list *list);
+/* Keeps the first `count` items and gives memory back. */
+void head_list_cut(struct mrd_head *head, struct head_list *list, uint32_t count);
+
+/* ---- index.c ---- */
+
+uint32_t head_tenant_find(struct mrd_head *head, struct mrd_bytes name);
+uint32_t head_tenant_acquire(struct mrd_head *head, struct mrd_bytes name);
+void head_index_add(struct mrd_head *head, uint32_t ordinal);
+void head_index_build(struct mrd_head *head, uint32_t tenant);
+/* Takes the dead series out of all postings, gives their labels back and empties head->dead. */
+void head_index_purge(struct mrd_head *head);
+mrd_pool_handle head_value_find(const struct mrd_head *head, uint32_t tenant, mrd_pool_handle pair);
+mrd_pool_handle head_field_find(const struct mrd_head *head, uint32_t tenant, mrd_pool_handle name);
+
+/* ---- samples.c ---- */
+
+mrd_time_ms head_tail_first_ms(const struct mrd_head *head, const struct head_hot *hot);
+mrd_time_ms head_chunk_first_ms(const struct head_chunk *chunk);
+size_t head_tail_bytes(const struct head_hot *hot);
+void head_chunk_free(struct mrd_head *head, mrd_pool_handle handle);
+void head_tail_free(struct mrd_head *head, struct head_hot *hot);
+void head_tail_seal(struct mrd_head *head, uint32_t ordinal);
+void head_columns_reserve(struct mrd_head *head, struct head_columns *columns, size_t capacity);
+void head_columns_decode(struct mrd_head *head, struct head_columns *columns, uint8_t encoding,
+                         struct mrd_bytes bytes, size_t count);
+/* Encodes columns[from, to) into a new chunk block; `next` is its older neighbour. */
+mrd_pool_handle head_chunk_make(struct mrd_head *head, const struct head_columns *columns,
+                                size_t from, size_t to, mrd_hlc hlc, mrd_pool_handle next);
+mrd_time_ms head_bucket_of(const struct mrd_head *head, mrd_time_ms time_ms);
+
+/* ---- late.c ---- */
+
+struct head_write {
+    mrd_time_ms time_ms;
+    double value;
+    mrd_hlc hlc;
+    uint32_t origin;
+};
+/* A sample that is not newer than all others of its series. */
+void head_late_write(struct mrd_head *head, uint32_t ordinal, const struct head_write *write,
+                     struct mrd_head_append_result *result);
+void head_late_free(struct mrd_head *head, uint32_t ordinal);
+size_t head_late_bytes(uint32_t capacity);
+
+/* ---- match.c ---- */
+
+/* The series of the tenant that satisfy all matchers and have samples in the range, ascending. */
+void head_match(struct mrd_head *head, const struct mrd_head_query *query,
+                struct head_numbers *out);
+bool head_overlaps(const struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_min_ms,
+                   mrd_time_ms time_max_ms);
+
+/* ---- sweep.c ---- */
+
+/* Moves recycled ordinals that no cursor can know any more to the free list. */
+void head_recycle_waiting(struct mrd_head *head);
+
+#endif

@@ -1,0 +1,448 @@
+/* A head against a naive map (series, time) -> last write, over random operations. The seed is printed;
+ * MRD_TEST_SEED sets it, MRD_TEST_ROUNDS how many heads are tried. */
+#include <time.h>
+
+#include "head/testing_internal.h"
+
+enum {
+    MODEL_SERIES = 300,
+    MODEL_OPERATIONS = 400,
+    MODEL_BUCKET_MS = 60000,
+    MODEL_STEP_MS = 1000,
+};
+
+struct model_sample {
+    mrd_time_ms time_ms;
+    uint64_t bits;
+    mrd_hlc hlc;
+    uint32_t origin;
+};
+
+struct model_series {
+    const char *tenant;
+    char labels[160];
+    uint32_t ordinal; /* MRD_HEAD_ORDINAL_NONE: unknown to the head */
+    mrd_time_ms next_ms;
+    double last;
+    int shape;
+    size_t count;
+    size_t capacity;
+    struct model_sample *samples; /* ascending */
+};
+
+struct model {
+    struct mrd_head *head;
+    struct model_series series[MODEL_SERIES];
+    mrd_hlc hlc;
+    uint64_t random;
+    uint64_t focus;    /* series that most rows go to */
+    uint64_t compared; /* samples */
+};
+
+static uint64_t next_random(struct model *model)
+{
+    uint64_t z = (model->random += 0x9e3779b97f4a7c15ULL);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return z ^ (z >> 31);
+}
+
+static uint64_t below(struct model *model, uint64_t bound) { return next_random(model) % bound; }
+
+static size_t position_of(const struct model_series *series, mrd_time_ms time_ms)
+{
+    size_t at = series->count;
+    while (at > 0 && series->samples[at - 1].time_ms >= time_ms) {
+        at--;
+    }
+    return at;
+}
+
+static void model_write(struct model_series *series, const struct model_sample *sample)
+{
+    const size_t at = position_of(series, sample->time_ms);
+    if (at < series->count && series->samples[at].time_ms == sample->time_ms) {
+        struct model_sample *old = &series->samples[at];
+        const bool later = sample->hlc != old->hlc         ? sample->hlc > old->hlc
+                           : sample->origin != old->origin ? sample->origin > old->origin
+                                                           : sample->bits > old->bits;
+        if (later && sample->bits != old->bits) {
+            *old = *sample;
+        }
+        return;
+    }
+    if (series->count == series->capacity) {
+        series->capacity = series->capacity * 2 + 16;
+        series->samples = realloc(series->samples, series->capacity * sizeof(series->samples[0]));
+        assert_non_null(series->samples);
+    }
+    memmove(&series->samples[at + 1], &series->samples[at],
+            (series->count - at) * sizeof(series->samples[0]));
+    series->samples[at] = *sample;
+    series->count++;
+}
+
+static double model_value(struct model *model, struct model_series *series)
+{
+    switch (series->shape) {
+    case 0:
+        series->last += (double)below(model, 50);
+        break;
+    case 1:
+        series->last = (double)below(model, 1000) / 10;
+        break;
+    case 2:
+        series->last = (double)(next_random(model) >> 11) * 0x1p-53;
+        break;
+    case 3:
+        series->last = below(model, 10) == 0 ? mrd_stale_nan() : 1;
+        break;
+    default:
+        series->last = mrd_double_from_bits(next_random(model));
+    }
+    return series->last;
+}
+
+/* ---- operations ---- */
+
+enum { ROWS_MAX = 64, SAMPLES_PER_ROW_MAX = 5 };
+
+struct rows {
+    uint32_t ordinals[ROWS_MAX];
+    uint32_t counts[ROWS_MAX];
+    mrd_time_ms times_ms[ROWS_MAX * SAMPLES_PER_ROW_MAX];
+    double values[ROWS_MAX * SAMPLES_PER_ROW_MAX];
+    size_t row_count;
+    size_t sample_count;
+};
+
+static mrd_time_ms pick_time(struct model *model, struct model_series *series, bool orderly)
+{
+    const uint64_t kind = orderly ? 0 : below(model, 10);
+    if (kind < 6 || series->count == 0) {
+        series->next_ms += MODEL_STEP_MS + (mrd_time_ms)below(model, 20);
+        if (below(model, 40) == 0) {
+            series->next_ms += (mrd_time_ms)below(model, 3 * MODEL_BUCKET_MS);
+        }
+        return series->next_ms;
+    }
+    if (kind < 8) {
+        return series->samples[below(model, series->count)].time_ms; /* again */
+    }
+    return series->next_ms - (mrd_time_ms)below(model, 20 * MODEL_BUCKET_MS);
+}
+
+static void ensure_series(struct model *model, struct model_series *series)
+{
+    if (series->ordinal == MRD_HEAD_ORDINAL_NONE) {
+        series->ordinal =
+            testing_need_series(model->head, series->tenant, series->labels, model->hlc);
+        for (size_t i = 0; i < MODEL_SERIES; i++) {
+            const struct model_series *other = &model->series[i];
+            assert_true(other == series || other->ordinal != series->ordinal);
+        }
+    }
+}
+
+/* One row: samples go to the model as they are made, so a batch may repeat a time. */
+static void add_row(struct model *model, struct rows *rows, size_t index, uint32_t origin,
+                    bool orderly)
+{
+    struct model_series *series = &model->series[index];
+    ensure_series(model, series);
+    const size_t count = 1 + below(model, SAMPLES_PER_ROW_MAX);
+    rows->ordinals[rows->row_count] = series->ordinal;
+    rows->counts[rows->row_count++] = (uint32_t)count;
+    for (size_t i = 0; i < count; i++) {
+        const mrd_time_ms time_ms = pick_time(model, series, orderly);
+        double value = model_value(model, series);
+        const size_t at = position_of(series, time_ms);
+        /* A retry; and inside one batch the head promises less than the model. */
+        if (at < series->count && series->samples[at].time_ms == time_ms &&
+            (below(model, 2) == 0 || series->samples[at].hlc == model->hlc)) {
+            value = mrd_double_from_bits(series->samples[at].bits);
+        }
+        rows->times_ms[rows->sample_count] = time_ms;
+        rows->values[rows->sample_count++] = value;
+        model_write(series,
+                    &(struct model_sample){time_ms, mrd_double_bits(value), model->hlc, origin});
+    }
+}
+
+static void append_rows(struct model *model)
+{
+    struct rows rows = {.row_count = 0};
+    model->hlc += 1 + below(model, 1000);
+    const uint32_t origin = (uint32_t)below(model, 3);
+    const size_t row_count = 1 + below(model, ROWS_MAX);
+    const bool orderly = below(model, 3) > 0;
+    for (size_t i = 0; i < row_count; i++) {
+        const size_t span = below(model, 4) == 0 ? MODEL_SERIES : model->focus;
+        add_row(model, &rows, below(model, span), origin, orderly);
+    }
+    const struct mrd_head_batch batch = {rows.ordinals, rows.counts, rows.row_count,
+                                         rows.times_ms, rows.values, rows.sample_count,
+                                         model->hlc,    origin};
+    struct mrd_head_append_result result = {0};
+    assert_int_equal(mrd_head_append(model->head, &batch, &result, NULL), MRD_OK);
+    assert_int_equal(result.appended + result.out_of_order + result.duplicates + result.overrides +
+                         result.outdated,
+                     rows.sample_count);
+    assert_int_equal(result.rows_dead, 0);
+}
+
+static struct mrd_labels split(const char *text, struct mrd_label *items)
+{
+    size_t count = 0;
+    while (*text != 0) {
+        const char *equal = strchr(text, '=');
+        const char *end = strchrnul(equal, ',');
+        items[count].name = (struct mrd_bytes){(const uint8_t *)text, (size_t)(equal - text)};
+        items[count++].value =
+            (struct mrd_bytes){(const uint8_t *)equal + 1, (size_t)(end - equal - 1)};
+        text = *end == 0 ? end : end + 1;
+    }
+    return (struct mrd_labels){items, count};
+}
+
+static const struct {
+    enum mrd_match_type type;
+    const char *name;
+    const char *value;
+} model_matchers[] = {
+    {MRD_MATCH_EQ,  "__name__", "metric_1"         },
+    {MRD_MATCH_EQ,  "__name__", "none"             },
+    {MRD_MATCH_EQ,  "job",      "a"                },
+    {MRD_MATCH_EQ,  "rare",     ""                 },
+    {MRD_MATCH_EQ,  "rare",     "5"                },
+    {MRD_MATCH_NE,  "rare",     ""                 },
+    {MRD_MATCH_NE,  "job",      "a"                },
+    {MRD_MATCH_NE,  "absent",   ""                 },
+    {MRD_MATCH_NE,  "absent",   "x"                },
+    {MRD_MATCH_RE,  "__name__", "metric_[0-3]"     },
+    {MRD_MATCH_RE,  "__name__", "metric_1|metric_5"},
+    {MRD_MATCH_RE,  "instance", "host-1.*"         },
+    {MRD_MATCH_RE,  "rare",     "|5"               },
+    {MRD_MATCH_RE,  "rare",     ".*"               },
+    {MRD_MATCH_RE,  "rare",     ".+"               },
+    {MRD_MATCH_NRE, "__name__", "metric_1|metric_5"},
+    {MRD_MATCH_NRE, "instance", "host-.[2-8]"      },
+    {MRD_MATCH_NRE, "rare",     "5|10|"            },
+    {MRD_MATCH_NRE, "rare",     "1.+"              },
+};
+
+static void compare_series(struct model *model, const struct model_series *series,
+                           const struct mrd_head_query *query,
+                           const struct testing_results *results, size_t *expected)
+{
+    const struct testing_result *got = testing_find(results, series->labels);
+    size_t at = 0;
+    for (size_t i = 0; i < series->count; i++) {
+        const struct model_sample *want = &series->samples[i];
+        if (want->time_ms < query->time_min_ms || want->time_ms > query->time_max_ms) {
+            continue;
+        }
+        if (got == NULL || at >= got->count) {
+            fail_msg("%s: sample at %ld is missing", series->labels, (long)want->time_ms);
+        }
+        if (got->times_ms[at] != want->time_ms || got->bits[at] != want->bits) {
+            fail_msg("%s: wanted %lx at %ld, got %lx at %ld", series->labels, (long)want->bits,
+                     (long)want->time_ms, (long)got->bits[at], (long)got->times_ms[at]);
+        }
+        at++;
+    }
+    if (got != NULL && at != got->count) {
+        fail_msg("%s: %zu samples too many", series->labels, got->count - at);
+    }
+    *expected += got != NULL;
+    model->compared += at;
+}
+
+static void select_and_compare(struct model *model)
+{
+    struct mrd_matcher matchers[3];
+    const size_t count = below(model, 4);
+    for (size_t i = 0; i < count; i++) {
+        const size_t pick = below(model, MRD_ARRAY_LEN(model_matchers));
+        assert_int_equal(mrd_matcher_init(&matchers[i], model_matchers[pick].type,
+                                          mrd_bytes_of(model_matchers[pick].name),
+                                          mrd_bytes_of(model_matchers[pick].value), NULL),
+                         MRD_OK);
+    }
+    static const char *const tenants[] = {"big", "small", "other"};
+    const char *tenant = tenants[below(model, 3)];
+    mrd_time_ms min_ms = INT64_MIN;
+    mrd_time_ms max_ms = INT64_MAX;
+    if (below(model, 2) == 0) {
+        const struct model_series *series = &model->series[below(model, 20)];
+        min_ms = series->next_ms - (mrd_time_ms)below(model, 30 * MODEL_BUCKET_MS);
+        max_ms = min_ms + (mrd_time_ms)below(model, 5 * MODEL_BUCKET_MS);
+    }
+    const struct mrd_head_query query = {.tenant = mrd_bytes_of(tenant),
+                                         .matchers = matchers,
+                                         .matcher_count = count,
+                                         .time_min_ms = min_ms,
+                                         .time_max_ms = max_ms};
+    struct testing_results results;
+    testing_select(model->head, &query, 1 + below(model, 20000), &results);
+    size_t expected = 0;
+    for (size_t i = 0; i < MODEL_SERIES; i++) {
+        struct mrd_label items[16];
+        const struct model_series *series = &model->series[i];
+        if (strcmp(series->tenant, tenant) == 0 &&
+            mrd_matchers_match(matchers, count, split(series->labels, items))) {
+            compare_series(model, series, &query, &results, &expected);
+        }
+    }
+    assert_int_equal(expected, results.count);
+    testing_results_fini(&results);
+    for (size_t i = 0; i < count; i++) {
+        mrd_matcher_fini(&matchers[i]);
+    }
+}
+
+/* Drops whole buckets before a time; everything counts as covered. */
+static void drop_old(struct model *model)
+{
+    const mrd_time_ms before_ms =
+        model->series[below(model, 20)].next_ms - (mrd_time_ms)below(model, 30 * MODEL_BUCKET_MS);
+    const struct mrd_head_sweep sweep = {before_ms, UINT64_MAX, 0, 1 + below(model, 500)};
+    struct mrd_head_sweep_result result = {0};
+    while (!result.pass_done) {
+        mrd_head_sweep(model->head, &sweep, &result);
+        assert_int_equal(result.dead_count, 0);
+    }
+    const mrd_time_ms bound_ms = before_ms - before_ms % MODEL_BUCKET_MS;
+    for (size_t i = 0; i < MODEL_SERIES; i++) {
+        struct model_series *series = &model->series[i];
+        const size_t gone = position_of(series, bound_ms);
+        series->count -= gone;
+        if (gone > 0) {
+            memmove(series->samples, series->samples + gone,
+                    series->count * sizeof(series->samples[0]));
+        }
+    }
+}
+
+/* Removes series without samples, now and then with their neighbours' last samples. */
+static void remove_idle(struct model *model)
+{
+    const bool all = below(model, 4) == 0;
+    const struct mrd_head_sweep sweep = {all ? INT64_MAX : INT64_MIN, UINT64_MAX, UINT64_MAX,
+                                         1 + below(model, 500)};
+    struct mrd_head_sweep_result result = {0};
+    while (!result.pass_done) {
+        mrd_head_sweep(model->head, &sweep, &result);
+        for (size_t i = 0; i < result.dead_count; i++) {
+            for (size_t k = 0; k < MODEL_SERIES; k++) {
+                struct model_series *series = &model->series[k];
+                if (series->ordinal == result.dead[i]) {
+                    assert_true(series->count == 0 || all);
+                    series->ordinal = MRD_HEAD_ORDINAL_NONE;
+                }
+            }
+        }
+    }
+    for (size_t k = 0; all && k < MODEL_SERIES; k++) {
+        model->series[k].count = 0;
+        assert_int_equal(model->series[k].ordinal, MRD_HEAD_ORDINAL_NONE);
+    }
+    if (below(model, 2) == 0) {
+        mrd_head_recycle(model->head);
+    }
+}
+
+static void check_counts(struct model *model)
+{
+    struct mrd_head_stats stats;
+    mrd_head_stats(model->head, &stats);
+    uint64_t samples = 0;
+    uint64_t series = 0;
+    for (size_t i = 0; i < MODEL_SERIES; i++) {
+        samples += model->series[i].count;
+        series += model->series[i].ordinal != MRD_HEAD_ORDINAL_NONE;
+    }
+    assert_int_equal(stats.sample_count, samples);
+    assert_int_equal(stats.series_count, series);
+}
+
+static void model_init(struct model *model, uint64_t seed)
+{
+    memset(model, 0, sizeof(*model));
+    model->random = seed;
+    model->hlc = mrd_hlc_make(1790000000000, 0);
+    model->focus = seed % 3 == 0 ? 2 : 20;
+    const struct mrd_head_options options = {.bucket_ms = MODEL_BUCKET_MS};
+    assert_int_equal(mrd_head_create(&options, &model->head, NULL), MRD_OK);
+    for (size_t i = 0; i < MODEL_SERIES; i++) {
+        struct model_series *series = &model->series[i];
+        series->tenant = i % 3 != 0 ? "big" : i % 2 == 0 ? "small" : "other";
+        series->ordinal = MRD_HEAD_ORDINAL_NONE;
+        series->shape = (int)(i % 5);
+        series->next_ms = 1790000000000 + (mrd_time_ms)below(model, MODEL_BUCKET_MS);
+        char rare[32] = "";
+        if (i % 5 == 0) {
+            (void)snprintf(rare, sizeof(rare), ",rare=%zu", i % 20);
+        }
+        (void)snprintf(series->labels, sizeof(series->labels),
+                       "__name__=metric_%zu,instance=host-%zu,job=%c%s", i % 7, i,
+                       (int)('a' + i % 3), rare);
+    }
+}
+
+static void model_fini(struct model *model)
+{
+    mrd_head_destroy(&model->head);
+    for (size_t i = 0; i < MODEL_SERIES; i++) {
+        free(model->series[i].samples);
+    }
+}
+
+static void run_model(uint64_t seed)
+{
+    static struct model model;
+    model_init(&model, seed);
+    for (size_t i = 0; i < MODEL_OPERATIONS; i++) {
+        const uint64_t kind = below(&model, 100);
+        if (kind < 75) {
+            append_rows(&model);
+        } else if (kind < 95) {
+            select_and_compare(&model);
+        } else if (kind < 98) {
+            drop_old(&model);
+        } else {
+            remove_idle(&model);
+        }
+        check_counts(&model);
+    }
+    for (size_t i = 0; i < 10; i++) {
+        select_and_compare(&model);
+    }
+    print_message("%lu samples compared\n", (unsigned long)model.compared);
+    model_fini(&model);
+}
+
+static uint64_t number_from(const char *variable, uint64_t otherwise)
+{
+    const char *text = getenv(variable);
+    return text == NULL ? otherwise : strtoull(text, NULL, 10);
+}
+
+static void the_head_answers_like_a_map_with_last_writer_wins(void **state)
+{
+    (void)state;
+    const uint64_t seed = number_from("MRD_TEST_SEED", (uint64_t)time(NULL));
+    const uint64_t rounds = number_from("MRD_TEST_ROUNDS", 20);
+    for (uint64_t i = 0; i < rounds; i++) {
+        print_message("MRD_TEST_SEED=%lu MRD_TEST_ROUNDS=1: ", (unsigned long)(seed + i));
+        run_model(seed + i);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_head_answers_like_a_map_with_last_writer_wins),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,350 @@
+/* Samples that do not come at the end of their series: out of order, or another value for a time
+ * that is stored. They stand beside the chunks in a small sorted array; when that is full, those that
+ * override nothing are merged into the chunks. */
+#include "head/head_internal.h"
+
+enum { LATE_CAPACITY_MIN = 2 };
+
+size_t head_late_bytes(uint32_t capacity)
+{
+    return sizeof(struct head_late_block) + capacity * sizeof(struct head_late);
+}
+
+void head_late_free(struct mrd_head *head, uint32_t ordinal)
+{
+    struct head_series *series = head_series(head, ordinal);
+    if (series->late == 0) {
+        return;
+    }
+    const struct head_late_block *block = head_at(head, series->late);
+    for (uint32_t i = 0; i < block->count; i++) {
+        head->sample_count -= block->items[i].overrides ? 0 : 1;
+    }
+    head_free(head, MRD_HEAD_MEMORY_OVERLAY, series->late, head_late_bytes(block->capacity));
+    series->late = 0;
+    head_hot(head, ordinal)->open.owner_flags &= (uint8_t)~HOT_LATE;
+}
+
+/* A block with room for one more; the caller has made sure that it is not full for good. */
+static struct head_late_block *late_reserve(struct mrd_head *head, uint32_t ordinal)
+{
+    struct head_series *series = head_series(head, ordinal);
+    struct head_late_block *block = series->late == 0 ? NULL : head_at(head, series->late);
+    if (block != NULL && block->count < block->capacity) {
+        return block;
+    }
+    const uint32_t capacity =
+        block == NULL ? LATE_CAPACITY_MIN : MRD_MIN(block->capacity * 2, (uint32_t)HEAD_LATE_MAX);
+    const mrd_pool_handle handle =
+        head_alloc(head, MRD_HEAD_MEMORY_OVERLAY, head_late_bytes(capacity));
+    struct head_late_block *bigger = head_at(head, handle);
+    bigger->count = 0;
+    bigger->capacity = capacity;
+    if (block != NULL) {
+        bigger->count = block->count;
+        memcpy(bigger->items, block->items, block->count * sizeof(block->items[0]));
+        head_free(head, MRD_HEAD_MEMORY_OVERLAY, series->late, head_late_bytes(block->capacity));
+    }
+    series->late = handle;
+    head_hot(head, ordinal)->open.owner_flags |= HOT_LATE;
+    return bigger;
+}
+
+/* Where time_ms stands or would stand. */
+static uint32_t late_position(const struct head_late_block *block, mrd_time_ms time_ms)
+{
+    uint32_t from = 0;
+    uint32_t to = block->count;
+    while (from < to) {
+        const uint32_t middle = (from + to) / 2;
+        if (block->items[middle].time_ms < time_ms) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    return from;
+}
+
+/* ---- what the chunks have ---- */
+
+struct stored {
+    bool found;
+    bool newest; /* the tail's last: if the tail has a stamp from this batch, this sample has it */
+    uint64_t bits;
+    mrd_hlc hlc; /* the chunk's */
+};
+
+static struct stored find_in(struct mrd_head *head, uint8_t encoding, struct mrd_bytes bytes,
+                             size_t count, mrd_time_ms time_ms, mrd_hlc hlc)
+{
+    struct head_columns *columns = &head->decoded;
+    columns->count = 0;
+    head_columns_decode(head, columns, encoding, bytes, count);
+    for (size_t i = 0; i < count; i++) {
+        if (columns->times_ms[i] == time_ms) {
+            return (struct stored){true, false, mrd_double_bits(columns->values[i]), hlc};
+        }
+    }
+    return (struct stored){0};
+}
+
+static struct stored find_stored(struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_ms)
+{
+    const struct head_hot *hot = head_hot(head, ordinal);
+    if (hot->open.count > 0) {
+        if (time_ms == hot->open.last_time_ms) {
+            return (struct stored){true, true, hot->open.last_bits, hot->hlc};
+        }
+        if (time_ms >= head_tail_first_ms(head, hot)) {
+            const struct mrd_bytes tail = {head_at(head, hot->tail), head_tail_bytes(hot)};
+            return find_in(head, MRD_CHUNK_OPEN, tail, hot->open.count, time_ms, hot->hlc);
+        }
+    }
+    for (mrd_pool_handle at = hot->chunks; at != 0;) {
+        const struct head_chunk *chunk = head_at(head, at);
+        const mrd_time_ms first = head_chunk_first_ms(chunk);
+        if (first <= time_ms) {
+            if (time_ms > first + (mrd_time_ms)chunk->span_ms) {
+                break;
+            }
+            return find_in(head, chunk->encoding, (struct mrd_bytes){chunk->bytes, chunk->size},
+                           chunk->count, time_ms, chunk->hlc);
+        }
+        at = chunk->next;
+    }
+    return (struct stored){0};
+}
+
+/* ---- merging into chunks ---- */
+
+/* The late samples of one series on their way into its chunks. */
+struct merge {
+    struct mrd_head *head;
+    const struct head_late *items; /* those to merge, ascending */
+    size_t count;
+    size_t at;
+};
+
+static void column_add(struct mrd_head *head, struct head_columns *columns, mrd_time_ms time_ms,
+                       uint64_t bits)
+{
+    if (columns->count == columns->capacity) {
+        head_columns_reserve(head, columns, columns->capacity * 2 + 64);
+    }
+    columns->times_ms[columns->count] = time_ms;
+    columns->values[columns->count] = mrd_double_from_bits(bits);
+    columns->count++;
+}
+
+/* Cuts columns into chunks of even size in front of `next`; returns the newest. */
+static mrd_pool_handle make_chunks(struct mrd_head *head, const struct head_columns *columns,
+                                   mrd_hlc hlc, mrd_pool_handle next)
+{
+    const size_t pieces = (columns->count + HEAD_CHUNK_SAMPLES_MAX - 1) / HEAD_CHUNK_SAMPLES_MAX;
+    for (size_t i = 0; i < pieces; i++) {
+        next = head_chunk_make(head, columns, columns->count * i / pieces,
+                               columns->count * (i + 1) / pieces, hlc, next);
+    }
+    return next;
+}
+
+/* Late samples below `end_ms` in a bucket that has no chunk before them become chunks themselves. */
+static mrd_pool_handle merge_alone(struct merge *merge, mrd_time_ms end_ms, mrd_pool_handle next)
+{
+    struct mrd_head *head = merge->head;
+    while (merge->at < merge->count && merge->items[merge->at].time_ms < end_ms) {
+        const mrd_time_ms bucket = head_bucket_of(head, merge->items[merge->at].time_ms);
+        const mrd_time_ms stop = MRD_MIN(end_ms, bucket + head->bucket_ms);
+        struct head_columns *columns = &head->merged;
+        columns->count = 0;
+        mrd_hlc hlc = 0;
+        for (; merge->at < merge->count && merge->items[merge->at].time_ms < stop; merge->at++) {
+            const struct head_late *item = &merge->items[merge->at];
+            column_add(head, columns, item->time_ms, item->bits);
+            hlc = MRD_MAX(hlc, item->hlc);
+        }
+        next = make_chunks(head, columns, hlc, next);
+    }
+    return next;
+}
+
+/* Merges the late samples below `end_ms` into the chunk `handle`, which stands before them; it is
+ * linked to `next`. Equal times: the late one wins. */
+static mrd_pool_handle merge_chunk(struct merge *merge, mrd_pool_handle handle, mrd_time_ms end_ms,
+                                   mrd_pool_handle next)
+{
+    struct mrd_head *head = merge->head;
+    struct head_chunk *chunk = head_at(head, handle);
+    chunk->next = next;
+    if (merge->at == merge->count || merge->items[merge->at].time_ms >= end_ms) {
+        return handle;
+    }
+    struct head_columns *old = &head->decoded;
+    old->count = 0;
+    head_columns_decode(head, old, chunk->encoding, (struct mrd_bytes){chunk->bytes, chunk->size},
+                        chunk->count);
+    struct head_columns *columns = &head->merged;
+    columns->count = 0;
+    mrd_hlc hlc = chunk->hlc;
+    for (size_t i = 0; i < old->count || merge->at < merge->count;) {
+        const struct head_late *item =
+            merge->at < merge->count && merge->items[merge->at].time_ms < end_ms
+                ? &merge->items[merge->at]
+                : NULL;
+        if (item == NULL && i == old->count) {
+            break;
+        }
+        if (item != NULL && (i == old->count || item->time_ms <= old->times_ms[i])) {
+            i += i < old->count && item->time_ms == old->times_ms[i] ? 1 : 0;
+            column_add(head, columns, item->time_ms, item->bits);
+            hlc = MRD_MAX(hlc, item->hlc);
+            merge->at++;
+        } else {
+            column_add(head, columns, old->times_ms[i], mrd_double_bits(old->values[i]));
+            i++;
+        }
+    }
+    head_chunk_free(head, handle);
+    return make_chunks(head, columns, hlc, next);
+}
+
+/* Rebuilds the chain of chunks, oldest first, with the late samples in it. */
+static void merge_chain(struct merge *merge, uint32_t ordinal)
+{
+    struct mrd_head *head = merge->head;
+    struct head_hot *hot = head_hot(head, ordinal);
+    head->chain.count = 0;
+    for (mrd_pool_handle at = hot->chunks; at != 0;) {
+        head_numbers_add(&head->chain, at);
+        const struct head_chunk *chunk = head_at(head, at);
+        at = chunk->next;
+    }
+    mrd_pool_handle newest = 0;
+    for (size_t i = head->chain.count; i-- > 0;) {
+        const mrd_time_ms first = head_chunk_first_ms(head_at(head, head->chain.items[i]));
+        newest = merge_alone(merge, first, newest);
+        const mrd_time_ms following =
+            i == 0 ? INT64_MAX : head_chunk_first_ms(head_at(head, head->chain.items[i - 1]));
+        const mrd_time_ms bucket_end = head_bucket_of(head, first) + head->bucket_ms;
+        newest = merge_chunk(merge, head->chain.items[i], MRD_MIN(following, bucket_end), newest);
+    }
+    hot->chunks = merge_alone(merge, INT64_MAX, newest);
+}
+
+/* Moves late samples into chunks: all of them, or those that override nothing. */
+static void late_merge(struct mrd_head *head, uint32_t ordinal, bool overrides_too)
+{
+    struct head_series *series = head_series(head, ordinal);
+    struct head_late_block *block = head_at(head, series->late);
+    const struct head_hot *hot = head_hot(head, ordinal);
+    if (hot->open.count > 0 &&
+        block->items[block->count - 1].time_ms >= head_tail_first_ms(head, hot)) {
+        head_tail_seal(head, ordinal);
+    }
+    struct head_late moving[HEAD_LATE_MAX];
+    struct merge merge = {.head = head, .items = moving};
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < block->count; i++) {
+        if (block->items[i].overrides && !overrides_too) {
+            block->items[kept++] = block->items[i];
+        } else {
+            head->sample_count -= block->items[i].overrides ? 0 : 1;
+            moving[merge.count++] = block->items[i];
+        }
+    }
+    block->count = kept;
+    merge_chain(&merge, ordinal);
+    if (kept == 0) {
+        head_late_free(head, ordinal);
+    }
+}
+
+/* ---- writing ---- */
+
+/* True if a (hlc, origin, bits) is the later write. */
+static bool is_later(const struct head_write *write, const struct head_late *than)
+{
+    if (write->hlc != than->hlc) {
+        return write->hlc > than->hlc;
+    }
+    if (write->origin != than->origin) {
+        return write->origin > than->origin;
+    }
+    return mrd_double_bits(write->value) > than->bits;
+}
+
+static uint32_t late_count(const struct mrd_head *head, uint32_t ordinal)
+{
+    const struct head_series *series = head_series(head, ordinal);
+    if (series->late == 0) {
+        return 0;
+    }
+    const struct head_late_block *block = head_at(head, series->late);
+    return block->count;
+}
+
+static void late_insert(struct mrd_head *head, uint32_t ordinal, const struct head_write *write,
+                        bool overrides)
+{
+    if (late_count(head, ordinal) == HEAD_LATE_MAX) {
+        late_merge(head, ordinal, false);
+        if (late_count(head, ordinal) > HEAD_LATE_OVERRIDES_MAX) {
+            late_merge(head, ordinal, true);
+        }
+    }
+    struct head_late_block *block = late_reserve(head, ordinal);
+    const uint32_t at = late_position(block, write->time_ms);
+    memmove(&block->items[at + 1], &block->items[at],
+            (block->count - at) * sizeof(block->items[0]));
+    block->items[at] = (struct head_late){write->time_ms, mrd_double_bits(write->value), write->hlc,
+                                          write->origin, overrides};
+    block->count++;
+    head->sample_count += overrides ? 0 : 1;
+}
+
+/* Decides against a late sample of the same time. */
+static void late_contest(struct head_late *item, const struct head_write *write,
+                         struct mrd_head_append_result *result)
+{
+    if (item->bits == mrd_double_bits(write->value)) {
+        result->duplicates++;
+    } else if (is_later(write, item)) {
+        item->bits = mrd_double_bits(write->value);
+        item->hlc = write->hlc;
+        item->origin = write->origin;
+        result->overrides++;
+    } else {
+        result->outdated++;
+    }
+}
+
+void head_late_write(struct mrd_head *head, uint32_t ordinal, const struct head_write *write,
+                     struct mrd_head_append_result *result)
+{
+    struct head_series *series = head_series(head, ordinal);
+    const uint32_t touched_s = (uint32_t)(mrd_hlc_time_ms(write->hlc) / 1000);
+    series->touched_s = MRD_MAX(series->touched_s, touched_s);
+    if (series->late != 0) {
+        struct head_late_block *block = head_at(head, series->late);
+        const uint32_t at = late_position(block, write->time_ms);
+        if (at < block->count && block->items[at].time_ms == write->time_ms) {
+            late_contest(&block->items[at], write, result);
+            return;
+        }
+    }
+    const struct stored stored = find_stored(head, ordinal, write->time_ms);
+    const uint64_t bits = mrd_double_bits(write->value);
+    if (!stored.found) {
+        late_insert(head, ordinal, write, false);
+        result->out_of_order++;
+    } else if (stored.bits == bits) {
+        result->duplicates++;
+    } else if (write->hlc > stored.hlc ||
+               (write->hlc == stored.hlc && (!stored.newest || bits > stored.bits))) {
+        late_insert(head, ordinal, write, true);
+        result->overrides++;
+    } else {
+        result->outdated++;
+    }
+}

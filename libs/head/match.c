@@ -1,0 +1,382 @@
+/* From matchers to series.
+ *
+ * Equality gives postings; the shortest is the start and the others are intersected with it. Every
+ * other matcher then filters what is left, in the cheaper of two ways: by the label of each candidate
+ * (verdicts remembered per label value), or by a bitmap of the postings of all values that match.
+ */
+#include "head/head_internal.h"
+
+/* One matcher against one head. */
+struct test {
+    const struct mrd_matcher *matcher;
+    mrd_pool_handle name;  /* 0: no series has this label */
+    mrd_pool_handle field; /* of an indexed tenant; 0: none of its series has this label */
+    bool matches_absent;
+    bool done;
+};
+
+/* Verdicts of one regex by label pair. */
+struct verdicts {
+    struct head_table table; /* pair -> 1 or 2: no or yes; the pair itself is the hash */
+};
+
+static struct mrd_bytes label_value(const struct mrd_head *head, const struct head_series *series,
+                                    mrd_pool_handle name, mrd_pool_handle *out_pair)
+{
+    const uint32_t *labels = head_labels(head, series);
+    for (size_t i = 0; name != 0 && i < series->label_count; i++) {
+        const struct head_pair *pair = head_at(head, labels[i]);
+        if (pair->name == name) {
+            *out_pair = labels[i];
+            return (struct mrd_bytes){pair->value, pair->value_size};
+        }
+    }
+    *out_pair = 0;
+    return MRD_BYTES_NONE;
+}
+
+static bool test_series(const struct mrd_head *head, const struct test *test,
+                        struct verdicts *verdicts, const struct head_series *series)
+{
+    mrd_pool_handle pair;
+    const struct mrd_bytes value = label_value(head, series, test->name, &pair);
+    if (pair == 0) {
+        return test->matches_absent;
+    }
+    const enum mrd_match_type type = test->matcher->type;
+    if (type == MRD_MATCH_EQ || type == MRD_MATCH_NE) {
+        return mrd_matcher_matches(test->matcher, value);
+    }
+    uint32_t at = head_handle_hash(pair);
+    const uint32_t known = head_table_next(&verdicts->table, head_handle_hash(pair), &at);
+    if (known != 0) {
+        return known == 2;
+    }
+    const bool matches = mrd_matcher_matches(test->matcher, value);
+    head_table_add(&verdicts->table, head_handle_hash(pair), matches ? 2 : 1);
+    return matches;
+}
+
+static void filter_by_labels(struct mrd_head *head, const struct test *test,
+                             struct head_numbers *candidates)
+{
+    struct verdicts verdicts = {0};
+    size_t kept = 0;
+    for (size_t i = 0; i < candidates->count; i++) {
+        if (i + 8 < candidates->count) {
+            __builtin_prefetch(head_series(head, candidates->items[i + 8]));
+        }
+        if (i + 4 < candidates->count) {
+            const struct head_series *ahead = head_series(head, candidates->items[i + 4]);
+            __builtin_prefetch(head_at(head, ahead->labels));
+        }
+        if (test_series(head, test, &verdicts, head_series(head, candidates->items[i]))) {
+            candidates->items[kept++] = candidates->items[i];
+        }
+    }
+    candidates->count = kept;
+    head_table_fini(&verdicts.table);
+}
+
+/* ---- values of an indexed tenant ---- */
+
+static bool has_prefix(struct mrd_bytes text, struct mrd_bytes prefix)
+{
+    return text.size >= prefix.size &&
+           (prefix.size == 0 || memcmp(text.data, prefix.data, prefix.size) == 0);
+}
+
+/* Adds the value records of the field whose text matches (or does not, as `wanted` says); returns the
+ * sum of their series. */
+static uint64_t collect_scanned(struct mrd_head *head, const struct test *test, bool wanted,
+                                struct head_numbers *out)
+{
+    struct head_field *field = head_at(head, test->field);
+    const struct mrd_bytes prefix =
+        test->matcher->regex == NULL ? MRD_BYTES_NONE : mrd_regex_prefix(test->matcher->regex);
+    const bool regex_wanted = test->matcher->type == MRD_MATCH_RE;
+    const uint32_t *values = head_list_items(head, &field->values);
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < field->values.count; i++) {
+        if (i + 8 < field->values.count) {
+            __builtin_prefetch(head_at(head, values[i + 8]));
+        }
+        if (i + 4 < field->values.count) {
+            const struct head_value *ahead = head_at(head, values[i + 4]);
+            __builtin_prefetch(head_at(head, ahead->pair));
+        }
+        const struct head_value *value = head_at(head, values[i]);
+        const struct mrd_bytes text = head_pair_value(head, value->pair);
+        const bool matches =
+            has_prefix(text, prefix) ? mrd_matcher_matches(test->matcher, text) : !regex_wanted;
+        if (matches == wanted) {
+            head_numbers_add(out, values[i]);
+            sum += value->series.count;
+        }
+    }
+    return sum;
+}
+
+/* The same by looking up each literal of the regex (=~ wanted, !~ unwanted). */
+static uint64_t collect_literals(struct mrd_head *head, uint32_t tenant, const struct test *test,
+                                 struct head_numbers *out)
+{
+    const struct mrd_regex *regex = test->matcher->regex;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < mrd_regex_literal_count(regex); i++) {
+        const struct head_label label =
+            head_label_of(test->matcher->name, mrd_regex_literal(regex, i));
+        const mrd_pool_handle pair = label.value.size == 0 ? 0 : head_pair_find(head, &label);
+        const mrd_pool_handle handle = pair == 0 ? 0 : head_value_find(head, tenant, pair);
+        if (handle != 0) {
+            const struct head_value *value = head_at(head, handle);
+            head_numbers_add(out, handle);
+            sum += value->series.count;
+        }
+    }
+    return sum;
+}
+
+static uint64_t collect(struct mrd_head *head, uint32_t tenant, const struct test *test,
+                        bool wanted, struct head_numbers *out)
+{
+    const struct mrd_matcher *matcher = test->matcher;
+    const bool regex = matcher->type == MRD_MATCH_RE || matcher->type == MRD_MATCH_NRE;
+    const bool literal_wanted = matcher->type == MRD_MATCH_RE;
+    if (regex && wanted == literal_wanted && mrd_regex_literal_count(matcher->regex) > 0) {
+        return collect_literals(head, tenant, test, out);
+    }
+    return collect_scanned(head, test, wanted, out);
+}
+
+static void filter_by_bitmap(struct mrd_head *head, const struct head_numbers *values, bool keep,
+                             struct head_numbers *candidates)
+{
+    uint64_t *bits = calloc((size_t)head->series_end / 64 + 1, sizeof(*bits));
+    mrd_assert(bits != NULL);
+    for (size_t i = 0; i < values->count; i++) {
+        struct head_value *value = head_at(head, values->items[i]);
+        const uint32_t *ordinals = head_list_items(head, &value->series);
+        for (uint32_t k = 0; k < value->series.count; k++) {
+            bits[ordinals[k] / 64] |= (uint64_t)1 << (ordinals[k] % 64);
+        }
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < candidates->count; i++) {
+        const uint32_t ordinal = candidates->items[i];
+        const bool in = (bits[ordinal / 64] >> (ordinal % 64) & 1) != 0;
+        if (in == keep) {
+            candidates->items[kept++] = ordinal;
+        }
+    }
+    candidates->count = kept;
+    free(bits);
+}
+
+enum { BITMAP_GAIN = 32 /* postings that cost as much as looking at one candidate's label */ };
+
+static void filter(struct mrd_head *head, uint32_t tenant, const struct test *test,
+                   struct head_numbers *candidates)
+{
+    if (test->field == 0) {
+        candidates->count = test->matches_absent ? candidates->count : 0;
+        return;
+    }
+    const struct head_field *field = head_at(head, test->field);
+    if (candidates->count <= field->values.count) {
+        filter_by_labels(head, test, candidates);
+        return;
+    }
+    /* A matcher that accepts absence says which values to take out, another one which to keep. */
+    struct head_numbers values = {0};
+    const bool keep = !test->matches_absent;
+    const uint64_t sum = collect(head, tenant, test, keep, &values);
+    if (sum <= (uint64_t)candidates->count * BITMAP_GAIN) {
+        filter_by_bitmap(head, &values, keep, candidates);
+    } else {
+        filter_by_labels(head, test, candidates);
+    }
+    head_numbers_fini(&values);
+}
+
+/* ---- equality ---- */
+
+static struct head_list *equal_postings(struct mrd_head *head, uint32_t tenant,
+                                        const struct mrd_matcher *matcher)
+{
+    const struct head_label label = head_label_of(matcher->name, matcher->value);
+    const mrd_pool_handle pair = head_pair_find(head, &label);
+    const mrd_pool_handle handle = pair == 0 ? 0 : head_value_find(head, tenant, pair);
+    if (handle == 0) {
+        return NULL;
+    }
+    struct head_value *value = head_at(head, handle);
+    return &value->series;
+}
+
+static bool is_equality(const struct mrd_matcher *matcher)
+{
+    return matcher->type == MRD_MATCH_EQ && matcher->value.size > 0;
+}
+
+/* First position from `from` on with items[position] >= wanted: steps double, then halve. */
+static size_t gallop(const uint32_t *items, size_t count, size_t from, uint32_t wanted)
+{
+    size_t step = 1;
+    size_t to = from;
+    while (to < count && items[to] < wanted) {
+        from = to + 1;
+        to += step;
+        step *= 2;
+    }
+    to = MRD_MIN(to, count);
+    while (from < to) {
+        const size_t middle = from + (to - from) / 2;
+        if (items[middle] < wanted) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    return from;
+}
+
+static void intersect(struct head_numbers *candidates, const uint32_t *items, size_t count)
+{
+    size_t kept = 0;
+    size_t at = 0;
+    for (size_t i = 0; i < candidates->count && at < count; i++) {
+        at = gallop(items, count, at, candidates->items[i]);
+        if (at < count && items[at] == candidates->items[i]) {
+            candidates->items[kept++] = candidates->items[i];
+        }
+    }
+    candidates->count = kept;
+}
+
+static void take_list(struct mrd_head *head, struct head_list *list, struct head_numbers *out)
+{
+    const uint32_t *items = head_list_sorted(head, list);
+    for (uint32_t i = 0; i < list->count; i++) {
+        head_numbers_add(out, items[i]);
+    }
+}
+
+/* Fills candidates from the equality tests; false if a value does not exist. */
+static bool start(struct mrd_head *head, uint32_t tenant, struct test *tests, size_t count,
+                  struct head_numbers *candidates)
+{
+    struct head_list *least = &head_tenant(head, tenant)->series;
+    for (size_t i = 0; i < count; i++) {
+        if (is_equality(tests[i].matcher)) {
+            struct head_list *list = equal_postings(head, tenant, tests[i].matcher);
+            if (list == NULL) {
+                return false;
+            }
+            least = list->count <= least->count ? list : least;
+        }
+    }
+    take_list(head, least, candidates);
+    for (size_t i = 0; i < count; i++) {
+        if (is_equality(tests[i].matcher)) {
+            struct head_list *list = equal_postings(head, tenant, tests[i].matcher);
+            tests[i].done = true;
+            if (list != least) {
+                intersect(candidates, head_list_sorted(head, list), list->count);
+            }
+        }
+    }
+    return true;
+}
+
+/* ---- time ---- */
+
+static bool ranges_meet(mrd_time_ms first, mrd_time_ms last, mrd_time_ms min, mrd_time_ms max)
+{
+    return first <= max && last >= min;
+}
+
+bool head_overlaps(const struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_min_ms,
+                   mrd_time_ms time_max_ms)
+{
+    const struct head_hot *hot = head_hot(head, ordinal);
+    if (hot->open.count > 0 && hot->open.last_time_ms >= time_min_ms &&
+        ranges_meet(head_tail_first_ms(head, hot), hot->open.last_time_ms, time_min_ms,
+                    time_max_ms)) {
+        return true;
+    }
+    for (mrd_pool_handle at = hot->chunks; at != 0;) {
+        const struct head_chunk *chunk = head_at(head, at);
+        const mrd_time_ms first = head_chunk_first_ms(chunk);
+        const mrd_time_ms last = first + (mrd_time_ms)chunk->span_ms;
+        if (ranges_meet(first, last, time_min_ms, time_max_ms)) {
+            return true;
+        }
+        if (last < time_min_ms) {
+            break;
+        }
+        at = chunk->next;
+    }
+    const struct head_series *series = head_series(head, ordinal);
+    if ((hot->open.owner_flags & HOT_LATE) == 0) {
+        return false;
+    }
+    const struct head_late_block *block = head_at(head, series->late);
+    for (uint32_t i = 0; i < block->count; i++) {
+        const mrd_time_ms time_ms = block->items[i].time_ms;
+        if (ranges_meet(time_ms, time_ms, time_min_ms, time_max_ms)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void filter_by_time(struct mrd_head *head, const struct mrd_head_query *query,
+                           struct head_numbers *candidates)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < candidates->count; i++) {
+        if (i + 16 < candidates->count) {
+            __builtin_prefetch(head_hot(head, candidates->items[i + 16]));
+        }
+        const uint32_t ordinal = candidates->items[i];
+        if ((head_hot(head, ordinal)->open.owner_flags & HOT_LIVE) != 0 &&
+            head_overlaps(head, ordinal, query->time_min_ms, query->time_max_ms)) {
+            candidates->items[kept++] = ordinal;
+        }
+    }
+    candidates->count = kept;
+}
+
+void head_match(struct mrd_head *head, const struct mrd_head_query *query, struct head_numbers *out)
+{
+    out->count = 0;
+    const uint32_t tenant = head_tenant_find(head, query->tenant);
+    if (tenant == 0) {
+        return;
+    }
+    struct test *tests = calloc(query->matcher_count + 1, sizeof(*tests));
+    mrd_assert(tests != NULL);
+    const bool indexed = head_tenant(head, tenant)->indexed != 0;
+    for (size_t i = 0; i < query->matcher_count; i++) {
+        struct test *test = &tests[i];
+        test->matcher = &query->matchers[i];
+        test->name = head_name_find(head, test->matcher->name);
+        test->field = indexed && test->name != 0 ? head_field_find(head, tenant, test->name) : 0;
+        test->matches_absent = mrd_matcher_matches(test->matcher, MRD_BYTES(""));
+    }
+    if (!indexed) {
+        take_list(head, &head_tenant(head, tenant)->series, out);
+    } else if (!start(head, tenant, tests, query->matcher_count, out)) {
+        out->count = 0;
+    }
+    for (size_t i = 0; i < query->matcher_count && out->count > 0; i++) {
+        if (!indexed) {
+            filter_by_labels(head, &tests[i], out);
+        } else if (!tests[i].done) {
+            filter(head, tenant, &tests[i], out);
+        }
+    }
+    free(tests);
+    filter_by_time(head, query, out);
+}

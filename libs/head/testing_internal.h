@@ -1,0 +1,198 @@
+/* testing_internal.h: what the head's tests share: making series from text, reading selections. */
+#ifndef MRD_HEAD_TESTING_INTERNAL_H
+#define MRD_HEAD_TESTING_INTERNAL_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "head/head.h"
+
+/* Canonical bytes of "name=value,name=value" (sorted by the writer of the test). */
+static inline struct mrd_bytes testing_labels(const char *text, struct mrd_buf *buf)
+{
+    struct mrd_label items[64];
+    size_t count = 0;
+    while (*text != 0) {
+        const char *equal = strchr(text, '=');
+        const char *end = strchrnul(equal, ',');
+        items[count].name = (struct mrd_bytes){(const uint8_t *)text, (size_t)(equal - text)};
+        items[count++].value =
+            (struct mrd_bytes){(const uint8_t *)equal + 1, (size_t)(end - equal - 1)};
+        text = *end == 0 ? end : end + 1;
+    }
+    mrd_buf_clear(buf);
+    mrd_labels_encode((struct mrd_labels){items, count}, buf);
+    return mrd_buf_view(buf);
+}
+
+static inline enum mrd_status testing_series(struct mrd_head *head, const char *tenant,
+                                             const char *labels, mrd_hlc hlc, uint32_t *out_ordinal)
+{
+    struct mrd_buf buf = {0};
+    const struct mrd_bytes canonical = testing_labels(labels, &buf);
+    const uint64_t seed = mrd_tenant_seed(mrd_bytes_of(tenant));
+    const struct mrd_head_series_key key = {mrd_bytes_of(tenant), mrd_series_id_of(seed, canonical),
+                                            canonical};
+    const enum mrd_status status = mrd_head_series(head, &key, hlc, out_ordinal, NULL);
+    mrd_buf_fini(&buf);
+    return status;
+}
+
+static inline uint32_t testing_need_series(struct mrd_head *head, const char *tenant,
+                                           const char *labels, mrd_hlc hlc)
+{
+    uint32_t ordinal = MRD_HEAD_ORDINAL_NONE;
+    assert_int_equal(testing_series(head, tenant, labels, hlc, &ordinal), MRD_OK);
+    return ordinal;
+}
+
+/* One sample of one series. */
+static inline void testing_append(struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_ms,
+                                  double value, mrd_hlc hlc, uint32_t origin,
+                                  struct mrd_head_append_result *result)
+{
+    struct mrd_head_append_result ignored = {0};
+    const struct mrd_head_batch batch = {&ordinal, NULL, 1, &time_ms, &value, 1, hlc, origin};
+    assert_int_equal(mrd_head_append(head, &batch, result == NULL ? &ignored : result, NULL),
+                     MRD_OK);
+}
+
+/* A read series: labels as text, samples merged as a reader has to merge them. */
+struct testing_result {
+    char *labels;
+    size_t count;
+    mrd_time_ms *times_ms;
+    uint64_t *bits;
+};
+
+struct testing_results {
+    size_t count;
+    size_t slices;
+    struct testing_result *items;
+};
+
+static inline void testing_results_fini(struct testing_results *results)
+{
+    for (size_t i = 0; i < results->count; i++) {
+        free(results->items[i].labels);
+        free(results->items[i].times_ms);
+        free(results->items[i].bits);
+    }
+    free(results->items);
+    *results = (struct testing_results){0};
+}
+
+static inline char *testing_labels_text(struct mrd_bytes canonical)
+{
+    struct mrd_reader reader = mrd_reader_of(canonical);
+    struct mrd_buf text = {0};
+    while (mrd_reader_left(&reader) > 0) {
+        if (text.size > 0) {
+            mrd_buf_append_u8(&text, ',');
+        }
+        mrd_buf_append_bytes(&text, mrd_read_bytes(&reader, mrd_read_varint(&reader)));
+        mrd_buf_append_u8(&text, '=');
+        mrd_buf_append_bytes(&text, mrd_read_bytes(&reader, mrd_read_varint(&reader)));
+    }
+    assert_false(reader.failed);
+    mrd_buf_append_u8(&text, 0);
+    return (char *)text.data;
+}
+
+/* Puts a sample into its place; an equal time is replaced. */
+static inline void testing_put(struct testing_result *result, mrd_time_ms time_ms, uint64_t bits)
+{
+    size_t at = result->count;
+    while (at > 0 && result->times_ms[at - 1] >= time_ms) {
+        at--;
+    }
+    if (at < result->count && result->times_ms[at] == time_ms) {
+        result->bits[at] = bits;
+        return;
+    }
+    result->times_ms = realloc(result->times_ms, (result->count + 1) * sizeof(mrd_time_ms));
+    result->bits = realloc(result->bits, (result->count + 1) * sizeof(uint64_t));
+    assert_non_null(result->times_ms);
+    assert_non_null(result->bits);
+    memmove(&result->times_ms[at + 1], &result->times_ms[at],
+            (result->count - at) * sizeof(mrd_time_ms));
+    memmove(&result->bits[at + 1], &result->bits[at], (result->count - at) * sizeof(uint64_t));
+    result->times_ms[at] = time_ms;
+    result->bits[at] = bits;
+    result->count++;
+}
+
+static inline void testing_read_frame(struct mrd_frame *frame, const struct mrd_head_query *query,
+                                      struct testing_result *out)
+{
+    static mrd_time_ms times[MRD_CHUNK_SAMPLES_MAX];
+    static double values[MRD_CHUNK_SAMPLES_MAX];
+    *out = (struct testing_result){.labels = testing_labels_text(frame->labels)};
+    struct mrd_chunk chunk;
+    uint32_t chunks = 0;
+    while (mrd_frame_read_chunk(frame, &chunk)) {
+        chunks++;
+        assert_int_equal(
+            mrd_chunk_decode(chunk.encoding, chunk.bytes, chunk.count, times, values, NULL),
+            MRD_OK);
+        for (size_t i = 0; i < chunk.count; i++) {
+            if (times[i] >= query->time_min_ms && times[i] <= query->time_max_ms) {
+                testing_put(out, times[i], mrd_double_bits(values[i]));
+            }
+        }
+    }
+    assert_int_equal(chunks, frame->chunk_count);
+}
+
+static inline void testing_read_selection(const struct mrd_head_selection *selection,
+                                          const struct mrd_head_query *query,
+                                          struct testing_results *results)
+{
+    struct mrd_reader reader = mrd_reader_of(mrd_buf_view(&selection->frames));
+    size_t count = 0;
+    while (mrd_reader_left(&reader) > 0) {
+        struct mrd_frame frame;
+        assert_int_equal(mrd_frame_read(&reader, &frame, NULL), MRD_OK);
+        results->items = realloc(results->items, (results->count + 1) * sizeof(results->items[0]));
+        assert_non_null(results->items);
+        testing_read_frame(&frame, query, &results->items[results->count++]);
+        count++;
+    }
+    assert_int_equal(count, selection->series_count);
+}
+
+static inline void testing_select(struct mrd_head *head, const struct mrd_head_query *query,
+                                  size_t slice_bytes, struct testing_results *results)
+{
+    *results = (struct testing_results){0};
+    struct mrd_head_cursor *cursor = NULL;
+    assert_int_equal(mrd_head_select(head, query, &cursor, NULL), MRD_OK);
+    for (;;) {
+        struct mrd_head_selection *selection = NULL;
+        assert_int_equal(mrd_head_cursor_next(cursor, slice_bytes, &selection, NULL), MRD_OK);
+        if (selection == NULL) {
+            break;
+        }
+        results->slices++;
+        testing_read_selection(selection, query, results);
+        mrd_head_selection_destroy(&selection);
+    }
+    mrd_head_cursor_destroy(&cursor);
+}
+
+static inline const struct testing_result *testing_find(const struct testing_results *results,
+                                                        const char *labels)
+{
+    for (size_t i = 0; i < results->count; i++) {
+        if (strcmp(results->items[i].labels, labels) == 0) {
+            return &results->items[i];
+        }
+    }
+    return NULL;
+}
+
+#endif

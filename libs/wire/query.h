@@ -1,0 +1,99 @@
+/* query.h: what queriers ask ingesters, and what comes back.
+ *
+ * Requests are protobuf-c messages (query.proto) on subject mrd.query.<partition>.<instance>, sent
+ * over bus/rpc.h. Replies are chunks that can be read on their own, without copying:
+ *   SELECT         series frames (codec/frame.h). A series whose frame would pass the chunk size goes on in further
+ *                  frames with the same labels; its chunks keep their order over all of them.
+ *   SERIES         series frames with no chunks
+ *   LABEL_NAMES, LABEL_VALUES  texts: varint size, bytes; no order, none twice
+ *   CARDINALITY    counts: u8 list, varint size, name bytes, varint series, varint values
+ * and a trailer (struct mrd_query_trailer) with the end.
+ *
+ * Threads: plain values. Everything decoded points into the message or the arena.
+ */
+#ifndef MRD_WIRE_QUERY_H
+#define MRD_WIRE_QUERY_H
+
+#include "base/clock.h"
+#include "model/matcher.h"
+
+enum mrd_query_kind {
+    MRD_QUERY_SELECT = 1,
+    MRD_QUERY_SERIES = 2,
+    MRD_QUERY_LABEL_NAMES = 3,
+    MRD_QUERY_LABEL_VALUES = 4,
+    MRD_QUERY_CARDINALITY = 5,
+};
+
+enum {
+    MRD_QUERY_SUBJECT_MAX = 128,
+    MRD_QUERY_MATCHERS_MAX = 1024,
+    MRD_QUERY_REQUEST_BYTES_MAX = 1 << 20,
+};
+
+struct mrd_query_request {
+    enum mrd_query_kind kind;
+    struct mrd_bytes tenant;
+    const struct mrd_matcher *matchers; /* all must hold */
+    size_t matcher_count;
+    mrd_time_ms time_min_ms; /* both ends included */
+    mrd_time_ms time_max_ms;
+    struct mrd_bytes
+        label; /* LABEL_VALUES: which; CARDINALITY: the label whose values are counted */
+    uint64_t
+        sequence_min; /* strong read: answer only when the log is applied up to here; 0: as it is */
+    uint64_t series_max;  /* 0: none. More is MRD_E_LIMIT */
+    uint64_t samples_max; /* 0: none */
+    uint32_t limit;       /* CARDINALITY: the greatest n of each list; 0: all */
+};
+
+/* "mrd.query.<partition>.<instance>"; returns out. */
+const char *mrd_query_subject(uint32_t partition, const char *instance,
+                              char out[MRD_QUERY_SUBJECT_MAX]);
+
+/* The partition of such a subject; false if it is none. */
+bool mrd_query_subject_parse(const char *subject, uint32_t *out_partition);
+
+void mrd_query_request_encode(const struct mrd_query_request *request, struct mrd_buf *out);
+
+/* Checks all and compiles the regexes. The matchers must be given to mrd_query_request_fini, on success
+ * only. MRD_E_INVALID says what is wrong; MRD_E_LIMIT comes from the arena. */
+MRD_MUST_CHECK enum mrd_status mrd_query_request_decode(struct mrd_bytes bytes,
+                                                        struct mrd_arena *arena,
+                                                        struct mrd_query_request *out,
+                                                        struct mrd_error *err);
+void mrd_query_request_fini(struct mrd_query_request *request);
+
+/* ---- replies ---- */
+
+struct mrd_query_trailer {
+    uint64_t sequence; /* applied when the answer was begun */
+    uint64_t series;
+    uint64_t chunks;
+    uint64_t samples; /* in the chunks sent, times outside the range included */
+    uint64_t total;   /* CARDINALITY: series of the tenant in this partition */
+};
+void mrd_query_trailer_encode(const struct mrd_query_trailer *trailer, struct mrd_buf *out);
+/* Later versions may append fields; missing ones read 0. */
+MRD_MUST_CHECK enum mrd_status mrd_query_trailer_decode(struct mrd_bytes bytes,
+                                                        struct mrd_query_trailer *out,
+                                                        struct mrd_error *err);
+
+/* Texts: false at the end or when malformed (reader->failed tells which). */
+void mrd_query_text_write(struct mrd_buf *out, struct mrd_bytes text);
+bool mrd_query_text_read(struct mrd_reader *reader, struct mrd_bytes *out);
+
+enum mrd_query_count_list {
+    MRD_QUERY_COUNT_VALUES = 0, /* name: a value of the label; series with it */
+    MRD_QUERY_COUNT_NAMES = 1,  /* name: a label name; series with it, and its values */
+};
+struct mrd_query_count {
+    enum mrd_query_count_list list;
+    struct mrd_bytes name;
+    uint64_t series;
+    uint64_t values;
+};
+void mrd_query_count_write(struct mrd_buf *out, const struct mrd_query_count *count);
+bool mrd_query_count_read(struct mrd_reader *reader, struct mrd_query_count *out);
+
+#endif

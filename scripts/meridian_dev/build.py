@@ -1,0 +1,44 @@
+"""Builds the services. CMake and Ninja know what is out of date, so nothing is built twice."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from meridian_dev.errors import UserError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def build_services(preset: str, kinds: list[str]) -> Path:
+    """Builds meridian-<kind> for each kind; returns the folder of the binaries."""
+    if not kinds:
+        return REPOSITORY / "build" / preset
+    absent = [kind for kind in kinds if not (REPOSITORY / "services" / kind / "main.c").exists()]
+    if absent:
+        raise UserError(f"the sources of {', '.join(absent)} are not in {REPOSITORY / 'services'}")
+    return build_targets(preset, [f"meridian-{kind}" for kind in kinds])
+
+
+def build_targets(preset: str, targets: list[str]) -> Path:
+    folder = REPOSITORY / "build" / preset
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two quickstarts at once: the second finds everything built
+        if not (folder / "build.ninja").exists():
+            run_quietly(["cmake", "--preset", preset], f"configuring {preset}")
+        command = ["cmake", "--build", str(folder), "-j", str(os.cpu_count() or 2)]
+        run_quietly(command + (["--target", *targets] if targets else []), f"building {preset}")
+    return folder
+
+
+def run_quietly(command: list[str], what: str) -> None:
+    """Runs a build step; its output is shown only when it fails."""
+    print(f"{what}...", file=sys.stderr, flush=True)
+    done = subprocess.run(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode != 0:
+        raise UserError(f"{what} failed: {' '.join(command)}\n{done.stdout[-8000:]}")

@@ -1,0 +1,142 @@
+"""Builds, unit tests, fuzzing and end-to-end tests, each as one stage."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from meridian_dev.build import REPOSITORY, build_targets
+from meridian_dev.errors import UserError
+from meridian_dev.topology import SERVICES
+from meridian_test import lint
+from meridian_test.report import Report
+
+FUZZ_SECONDS = 10
+UNIT_SECONDS = 900
+E2E_SECONDS = 1500
+RESULTS = REPOSITORY / "build" / "results"
+
+THREADED = "base/|http/|bus/|service/|distributor/|ingester/|querier/"
+"""Unit tests that start threads: those which ThreadSanitizer can say something about."""
+
+CONFIGURATION = REPOSITORY / "docs" / "configuration.md"
+
+SANITIZER_OPTIONS = {
+    "ASAN_OPTIONS": "abort_on_error=0:detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": f"halt_on_error=1:second_deadlock_stack=1:suppressions={REPOSITORY / 'tests' / 'tsan.suppressions'}",
+}
+
+
+def run_lint(report: Report) -> None:
+    with report.stage("lint"):
+        for name, check in lint.CHECKS.items():
+            report.record(f"lint: {name}", check(REPOSITORY))
+        run_pytest(report, "scripts", REPOSITORY / "tests" / "scripts", [])
+
+
+def build(report: Report, preset: str, targets: list[str] | None = None) -> bool:
+    """A build that fails counts as one failed test, so it is never overlooked."""
+    with report.stage(f"build {preset}"):
+        try:
+            build_targets(preset, targets or [])
+        except UserError as error:
+            report.record(f"build {preset}", str(error))
+            return False
+        report.record(f"build {preset}", None)
+        return True
+
+
+def run_unit(report: Report, preset: str, only: str | None = None) -> None:
+    if not build(report, preset):
+        return
+    with report.stage(f"unit {preset}"):
+        results = RESULTS / f"ctest-{preset}.xml"
+        results.parent.mkdir(parents=True, exist_ok=True)
+        results.unlink(missing_ok=True)
+        command = ["ctest", "--test-dir", str(REPOSITORY / "build" / preset), "--output-on-failure", "--no-tests=error",
+                   "-j", str(os.cpu_count() or 2), "--output-junit", str(results)]
+        code = run(command + (["-R", only] if only else []), UNIT_SECONDS)
+        count = report.record_junit(f"unit {preset}", results) if results.exists() else 0
+        if count == 0 or (code != 0 and not report.failures):
+            report.record(f"unit {preset}", f"ctest ended with {code} after {count} tests")
+
+
+def run_fuzz(report: Report) -> None:
+    """Every target for a short while, starting from the inputs in <concept>_corpus if there are any."""
+    if not build(report, "fuzz"):
+        return
+    with report.stage("fuzz"):
+        folder = REPOSITORY / "build" / "fuzz"
+        for target in sorted(path for path in folder.rglob("*_fuzz") if os.access(path, os.X_OK) and path.is_file()):
+            found = RESULTS / "fuzz" / target.name
+            found.mkdir(parents=True, exist_ok=True)
+            command = [str(target), f"-max_total_time={FUZZ_SECONDS}", "-rss_limit_mb=2048", "-timeout=10",
+                       f"-artifact_prefix={found}/", "-print_final_stats=0", "-verbosity=0", str(found)]
+            done = subprocess.run(command + corpora(target.name), cwd=REPOSITORY, stdin=subprocess.DEVNULL, env=environment(),
+                                  capture_output=True, text=True, errors="replace", timeout=FUZZ_SECONDS * 12, check=False)
+            report.record(f"fuzz: {target.name}", None if done.returncode == 0 else done.stderr[-6000:])
+
+
+def corpora(target: str) -> list[str]:
+    """libs/wire/remote_write_fuzz.c is the target wire_remote_write_fuzz; its inputs lie in libs/wire/remote_write_corpus."""
+    concept = target.removesuffix("_fuzz")
+    return [str(folder) for root in ("libs", "services") for folder in (REPOSITORY / root).glob("*/*_corpus")
+            if f"{folder.parent.name}_{folder.name.removesuffix('_corpus')}" == concept]
+
+
+def run_configuration(report: Report) -> None:
+    with report.stage("configuration"):
+        if not build(report, "release", [f"meridian-{name}" for name in SERVICES]):
+            return
+        text = configuration_text(REPOSITORY / "build" / "release")
+        same = CONFIGURATION.exists() and CONFIGURATION.read_text() == text
+        report.record("docs/configuration.md", None if same else "out of date: run scripts/test --write-configuration")
+
+
+def configuration_text(binaries: Path) -> str:
+    """docs/configuration.md as the services describe themselves."""
+    parts = ["# Configuration\n\nMade from the services' own tables by `scripts/test --write-configuration`.\n\n"
+             "Each service reads one YAML file (`--config FILE`; a dot in a key is one level of nesting), then the environment\n"
+             "(`MERIDIAN_` and the key in capitals, dots as underscores), then `--set KEY=VALUE`; the later wins.\n"]
+    for name in SERVICES:
+        run_docs = subprocess.run([str(binaries / f"meridian-{name}"), "--print-config-docs"], capture_output=True, text=True,
+                                  env={key: value for key, value in os.environ.items() if not key.startswith("MERIDIAN_")}, check=True)
+        parts.append("\n" + run_docs.stdout.strip() + "\n")
+    return "".join(re.sub(r"[ \t]+$", "", part, flags=re.MULTILINE) for part in parts)
+
+
+def run_e2e(report: Report, preset: str, name: str, arguments: list[str]) -> None:
+    """tests/e2e with the binaries of a preset; `arguments` select tests."""
+    if not build(report, preset, [f"meridian-{service}" for service in SERVICES]):
+        return
+    with report.stage(f"{name} {preset}"):
+        binaries = REPOSITORY / "build" / preset
+        run_pytest(report, f"{name} {preset}", REPOSITORY / "tests" / "e2e", ["--binaries", str(binaries), *arguments])
+
+
+def run_pytest(report: Report, name: str, folder: Path, arguments: list[str]) -> None:
+    results = RESULTS / f"{name.replace(' ', '-')}.xml"
+    results.parent.mkdir(parents=True, exist_ok=True)
+    results.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pytest", "-q", f"--junit-xml={results}", "-p", "no:cacheprovider", *arguments]
+    code = run(command, E2E_SECONDS, folder)
+    count = report.record_junit(name, results) if results.exists() else 0
+    if count == 0:
+        report.record(name, f"pytest ended with {code} and no test")
+
+
+def run(command: list[str], seconds: int, cwd: Path = REPOSITORY) -> int:
+    """Runs with output shown; a command over its time is killed and counts as failed."""
+    try:
+        return subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, env=environment(), timeout=seconds, check=False).returncode
+    except subprocess.TimeoutExpired:
+        print(f"over {seconds} s: killed: {' '.join(command)}", flush=True)
+        return -1
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, **SANITIZER_OPTIONS}

@@ -1,0 +1,39 @@
+/* api.h: the Prometheus HTTP API, under / and /prometheus.
+ *
+ * Each endpoint reads its parameters, evaluates on a pool thread, and answers in Prometheus' JSON with
+ * its codes: 400 bad_data, 422 execution, 499 canceled, 503 timeout or unavailable, 500 internal.
+ * The tenant is X-Scope-OrgID, `anonymous` without it. X-Read-Consistency: strong answers only when
+ * everything acknowledged before the query is in the answer.
+ *
+ * Owner:   main; outlives the HTTP server's requests.
+ * Threads: created and destroyed by main; handlers run on HTTP and pool threads.
+ */
+#ifndef QRY_API_H
+#define QRY_API_H
+
+#include "promql/engine.h"
+#include "querier/cluster.h"
+#include "querier/query_pool.h"
+
+struct qry_api_options {
+    const struct qry_cluster *cluster;
+    struct qry_pool *pool;
+    struct mrd_metrics *metrics;
+    struct mrd_promql_options promql;
+    mrd_time_ms query_timeout_ms; /* bound of the `timeout` parameter */
+    size_t memory_bytes_max;      /* of one query's arena */
+    size_t response_bytes_max;    /* of one answer */
+    size_t series_max;            /* that one selector may find; 0: none */
+    const char *version;
+};
+
+struct qry_api;
+
+struct qry_api *qry_api_create(const struct qry_api_options *options);
+
+/* Adds all routes; before the server starts. */
+void qry_api_mount(struct qry_api *api, struct mrd_http_server *server);
+
+void qry_api_destroy(struct qry_api **api);
+
+#endif

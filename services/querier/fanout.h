@@ -1,0 +1,58 @@
+/* fanout.h: one question to every partition, answered by one replica of each.
+ *
+ * All partitions are asked at once; their answers are read in the order of the partitions, so that an
+ * answer does not depend on who was faster. A replica that fails in any way (gone, frozen, a lost
+ * chunk) is replaced by another that serves the partition, from the start of its answer: the reader
+ * is told by QRY_FANOUT_RESTART and forgets what is incomplete. Without any serving replica for
+ * longer than the cluster's unavailable_wait_ms the fan-out fails, or, where a partial answer was
+ * asked for, leaves the partition out with a warning. An answer is never silently short.
+ *
+ * Owner:   the query that created it.
+ * Threads: the query's thread.
+ * Memory:  chunks that have arrived and are not read yet: at most the rpc window per partition.
+ */
+#ifndef QRY_FANOUT_H
+#define QRY_FANOUT_H
+
+#include "promql/source.h"
+#include "querier/cluster.h"
+#include "wire/query.h"
+
+struct qry_fanout;
+
+struct qry_fanout_options {
+    const struct qry_cluster *cluster;
+    const struct mrd_query_request *request; /* copied; what it points to is kept */
+    const uint64_t *sequences_min;           /* per partition, for strong reads; NULL: none. Kept */
+    const struct mrd_query_scope *scope;     /* control and annotations. Kept */
+    uint64_t salt;                           /* spreads queries over replicas */
+    bool partial;                            /* partitions without replica become warnings */
+};
+
+enum qry_fanout_kind {
+    QRY_FANOUT_CHUNK,     /* bytes of the answer of `partition` */
+    QRY_FANOUT_RESTART,   /* the answer of `partition` starts over */
+    QRY_FANOUT_PARTITION, /* the answer of `partition` is complete, or left out */
+    QRY_FANOUT_END        /* all partitions are complete */
+};
+
+struct qry_fanout_event {
+    enum qry_fanout_kind kind;
+    uint32_t partition;
+    struct mrd_bytes bytes; /* CHUNK; valid until the next call */
+};
+
+/* Sends the requests; does not wait. Failures to send show up in next. */
+MRD_MUST_CHECK enum mrd_status qry_fanout_create(const struct qry_fanout_options *options,
+                                                 struct qry_fanout **out_fanout,
+                                                 struct mrd_error *err);
+
+/* Waits for the next event. Errors: those of the ingesters that another replica would give as well
+ * (limits, bad requests), MRD_E_UNAVAILABLE, MRD_E_TIMEOUT, MRD_E_CANCELED. */
+MRD_MUST_CHECK enum mrd_status qry_fanout_next(struct qry_fanout *fanout,
+                                               struct qry_fanout_event *out, struct mrd_error *err);
+
+/* Cancels what still runs. */
+void qry_fanout_destroy(struct qry_fanout **fanout);
+
+#endif

@@ -1,0 +1,145 @@
+#include "querier/json.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static void assert_text(struct mrd_buf *out, const char *want)
+{
+    mrd_buf_append_u8(out, 0);
+    assert_string_equal((const char *)out->data, want);
+    mrd_buf_fini(out);
+}
+
+static void strings_are_escaped_and_always_valid_utf8(void **state)
+{
+    (void)state;
+    struct mrd_buf out = {0};
+    qry_json_string(MRD_BYTES("a\"b\\c\n\x01\xc3\xa9<\xff>\xf0\x9f\x98\x80"), &out);
+    assert_text(&out, "\"a\\\"b\\\\c\\n\\u0001\xc3\xa9<\xef\xbf\xbd>\xf0\x9f\x98\x80\"");
+    qry_json_string(MRD_BYTES_NONE, &out);
+    assert_text(&out, "\"\"");
+}
+
+static void times_have_up_to_three_decimals(void **state)
+{
+    (void)state;
+    static const struct {
+        mrd_time_ms ms;
+        const char *want;
+    } cases[] = {
+        {1435781451781, "1435781451.781"},
+        {12000,         "12"            },
+        {500,           "0.5"           },
+        {-1,            "-0.001"        },
+        {10,            "0.01"          },
+        {0,             "0"             },
+    };
+    for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
+        struct mrd_buf out = {0};
+        qry_json_time(cases[i].ms, &out);
+        assert_text(&out, cases[i].want);
+    }
+}
+
+static const struct mrd_label up_labels[] = {
+    {MRD_BYTES("__name__"), MRD_BYTES("up")},
+    {MRD_BYTES("job"),      MRD_BYTES("a") },
+};
+static const mrd_time_ms two_times[] = {1000, 2500};
+static const double two_values[] = {1, NAN};
+
+static struct mrd_promql_result result_of(enum mrd_promql_type type,
+                                          const struct mrd_promql_series *series, size_t count)
+{
+    return (struct mrd_promql_result){.type = type, .series = series, .series_count = count};
+}
+
+static void answers_have_the_shape_of_prometheus(void **state)
+{
+    (void)state;
+    const struct mrd_promql_series series[] = {
+        {.labels = {up_labels, 2}, .times_ms = two_times, .values = two_values, .count = 2},
+        {.labels = {NULL, 0},      .times_ms = two_times, .values = two_values, .count = 1},
+    };
+    struct mrd_buf out = {0};
+    struct mrd_promql_result result = result_of(MRD_PROMQL_MATRIX, series, 2);
+    qry_json_result(&result, 0, 0, &out);
+    assert_text(&out, "{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":["
+                      "{\"metric\":{\"__name__\":\"up\",\"job\":\"a\"},"
+                      "\"values\":[[1,\"1\"],[2.5,\"NaN\"]]},"
+                      "{\"metric\":{},\"values\":[[1,\"1\"]]}]}}");
+    result = result_of(MRD_PROMQL_VECTOR, series, 2);
+    qry_json_result(&result, 0, 1, &out);
+    assert_text(&out, "{\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":["
+                      "{\"metric\":{\"__name__\":\"up\",\"job\":\"a\"},\"value\":[1,\"1\"]}]},"
+                      "\"warnings\":[\"results truncated due to limit\"]}");
+    result = result_of(MRD_PROMQL_MATRIX, NULL, 0);
+    qry_json_result(&result, 0, 0, &out);
+    assert_text(&out,
+                "{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":[]}}");
+    result = result_of(MRD_PROMQL_SCALAR, NULL, 0);
+    result.scalar = (struct mrd_sample){1500, -INFINITY};
+    qry_json_result(&result, 0, 0, &out);
+    assert_text(&out, "{\"status\":\"success\",\"data\":{\"resultType\":\"scalar\",\"result\":"
+                      "[1.5,\"-Inf\"]}}");
+    result = result_of(MRD_PROMQL_STRING, NULL, 0);
+    result.string = MRD_BYTES("x");
+    qry_json_result(&result, 3000, 0, &out);
+    assert_text(&out, "{\"status\":\"success\",\"data\":{\"resultType\":\"string\",\"result\":"
+                      "[3,\"x\"]}}");
+}
+
+static void at_most_ten_annotations_of_a_kind_are_shown(void **state)
+{
+    (void)state;
+    struct mrd_annotation notes[12];
+    for (size_t i = 0; i < 12; i++) {
+        notes[i] = (struct mrd_annotation){MRD_BYTES("n"), i < 11 ? &notes[i + 1] : NULL};
+    }
+    struct mrd_promql_result result = result_of(MRD_PROMQL_VECTOR, NULL, 0);
+    result.annotations.first[MRD_ANNOTATION_INFO] = &notes[0];
+    result.annotations.count[MRD_ANNOTATION_INFO] = 12;
+    struct mrd_buf out = {0};
+    qry_json_result(&result, 0, 0, &out);
+    assert_text(&out, "{\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":[]},"
+                      "\"infos\":[\"n\",\"n\",\"n\",\"n\",\"n\",\"n\",\"n\",\"n\",\"n\",\"n\","
+                      "\"2 more info annotations omitted\"]}");
+}
+
+static void names_series_and_errors_have_the_shape_of_prometheus(void **state)
+{
+    (void)state;
+    const struct mrd_bytes names[] = {MRD_BYTES("__name__"), MRD_BYTES("job")};
+    struct mrd_buf out = {0};
+    qry_json_texts(&(struct mrd_texts){names, 2, false}, NULL, &out);
+    assert_text(&out, "{\"status\":\"success\",\"data\":[\"__name__\",\"job\"]}");
+    qry_json_texts(&(struct mrd_texts){names, 1, true}, NULL, &out);
+    assert_text(&out, "{\"status\":\"success\",\"data\":[\"__name__\"],"
+                      "\"warnings\":[\"results truncated due to limit\"]}");
+    const struct mrd_labels sets[] = {
+        {up_labels, 2},
+        {up_labels, 1},
+    };
+    qry_json_label_sets(&(struct mrd_label_sets){sets, 2, false}, NULL, &out);
+    assert_text(&out, "{\"status\":\"success\",\"data\":[{\"__name__\":\"up\",\"job\":\"a\"},"
+                      "{\"__name__\":\"up\"}]}");
+    qry_json_error("bad_data", "1:5: \"x\"", &out);
+    assert_text(&out,
+                "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"1:5: \\\"x\\\"\"}");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(strings_are_escaped_and_always_valid_utf8),
+        cmocka_unit_test(times_have_up_to_three_decimals),
+        cmocka_unit_test(answers_have_the_shape_of_prometheus),
+        cmocka_unit_test(at_most_ten_annotations_of_a_kind_are_shown),
+        cmocka_unit_test(names_series_and_errors_have_the_shape_of_prometheus),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

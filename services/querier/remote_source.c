@@ -1,0 +1,398 @@
+#include "querier/remote_source.h"
+
+#include <stdlib.h>
+
+#include "bus/log_admin.h"
+#include "codec/columns.h"
+#include "querier/fanout.h"
+#include "querier/hash_set.h"
+
+enum { LABELS_BYTES_MAX = 1 << 20, LOG_STATE_TIMEOUT_MS = 2000 };
+
+/* ---- selects ---- */
+
+struct mrd_source_set {
+    const struct qry_remote *remote;
+    const struct mrd_query_scope *scope;
+    mrd_time_ms min_ms;
+    mrd_time_ms max_ms;
+    struct qry_fanout *fanout;
+    struct mrd_reader chunk;  /* frames of the present rpc chunk that were not read yet */
+    struct qry_hash_set seen; /* series of the present partition that were yielded */
+    size_t series_count;
+    size_t sample_count;
+
+    /* The series being put together: its frames may go on in the next rpc chunk. */
+    bool building;
+    bool skipping; /* it was yielded before the replica was changed */
+    struct mrd_buf label_bytes;
+    struct mrd_columns columns;
+
+    /* A frame of the next series, read while finishing the one before. */
+    bool frame_held;
+    struct mrd_frame frame;
+
+    struct mrd_arena *labels; /* of the series that was yielded last */
+};
+
+static void set_close(struct mrd_source_set *set)
+{
+    qry_fanout_destroy(&set->fanout);
+    qry_hash_set_fini(&set->seen);
+    mrd_buf_fini(&set->label_bytes);
+    mrd_columns_fini(&set->columns);
+    mrd_arena_destroy(&set->labels);
+    free(set);
+}
+
+static struct qry_fanout_options fanout_options(const struct qry_remote *remote,
+                                                const struct mrd_query_request *request,
+                                                const struct mrd_query_scope *scope)
+{
+    return (struct qry_fanout_options){
+        .cluster = remote->options.cluster,
+        .request = request,
+        .sequences_min = remote->options.sequences_min,
+        .scope = scope,
+        .salt = remote->options.salt,
+        .partial = remote->options.partial,
+    };
+}
+
+static enum mrd_status source_open(void *context, const struct mrd_select *select,
+                                   const struct mrd_query_scope *scope,
+                                   struct mrd_source_set **out_set, struct mrd_error *err)
+{
+    const struct qry_remote *remote = context;
+    const struct mrd_query_request request = {
+        .kind = MRD_QUERY_SELECT,
+        .tenant = remote->options.tenant,
+        .matchers = select->matchers,
+        .matcher_count = select->matcher_count,
+        .time_min_ms = select->min_ms,
+        .time_max_ms = select->max_ms,
+        .series_max = remote->options.series_max,
+    };
+    struct mrd_source_set *set = calloc(1, sizeof(*set));
+    mrd_assert(set != NULL);
+    set->remote = remote;
+    set->scope = scope;
+    set->min_ms = select->min_ms;
+    set->max_ms = select->max_ms;
+    mrd_buf_init(&set->label_bytes, LABELS_BYTES_MAX);
+    set->labels = mrd_arena_create("labels of one series", 4 * LABELS_BYTES_MAX);
+    const struct qry_fanout_options options = fanout_options(remote, &request, scope);
+    const enum mrd_status status = qry_fanout_create(&options, &set->fanout, err);
+    if (status != MRD_OK) {
+        set_close(set);
+        return status;
+    }
+    *out_set = set;
+    return MRD_OK;
+}
+
+static struct mrd_id128 labels_hash(struct mrd_bytes labels) { return mrd_hash128(labels, 0); }
+
+/* Starts to put the series of the held frame together. */
+static void begin_series(struct mrd_source_set *set)
+{
+    mrd_buf_clear(&set->label_bytes);
+    mrd_buf_append_bytes(&set->label_bytes, set->frame.labels);
+    set->skipping = qry_hash_set_has(&set->seen, labels_hash(set->frame.labels));
+    set->building = true;
+    mrd_columns_begin(&set->columns);
+}
+
+static enum mrd_status add_frame(struct mrd_source_set *set, struct mrd_error *err)
+{
+    set->frame_held = false;
+    if (set->skipping) {
+        return MRD_OK;
+    }
+    const size_t samples_max = set->remote->options.samples_max;
+    return mrd_columns_add(&set->columns, &set->frame,
+                           samples_max == 0 ? SIZE_MAX : samples_max - set->sample_count, err);
+}
+
+/* The series is complete: counts it and fills *out, unless it was skipped or has no sample. */
+static enum mrd_status finish_series(struct mrd_source_set *set, struct mrd_source_series *out,
+                                     bool *out_yield, struct mrd_error *err)
+{
+    set->building = false;
+    *out_yield = false;
+    if (set->skipping) {
+        return MRD_OK;
+    }
+    MRD_TRY(mrd_columns_finish(&set->columns, set->min_ms, set->max_ms, &out->samples, err));
+    const struct qry_remote_options *options = &set->remote->options;
+    set->sample_count += out->samples.count;
+    if (options->series_max != 0 && ++set->series_count > options->series_max) {
+        return mrd_fail(err, MRD_E_LIMIT,
+                        "a selector finds more than %zu series (querier.series_max)",
+                        options->series_max);
+    }
+    (void)qry_hash_set_add(&set->seen, labels_hash(mrd_buf_view(&set->label_bytes)));
+    mrd_arena_reset(set->labels);
+    MRD_TRY(mrd_labels_decode(mrd_buf_view(&set->label_bytes), set->labels, &out->labels, err));
+    *out_yield = out->samples.count > 0;
+    return MRD_OK;
+}
+
+/* Gets the next frame of the present partition into set->frame, or sees that the series being built
+ * is complete because its partition is (out_partition_done), or that all is (out_end). */
+static enum mrd_status fetch_frame(struct mrd_source_set *set, bool *out_partition_done,
+                                   bool *out_end, struct mrd_error *err)
+{
+    *out_partition_done = false;
+    *out_end = false;
+    while (mrd_reader_left(&set->chunk) == 0) {
+        struct qry_fanout_event event;
+        MRD_TRY(qry_fanout_next(set->fanout, &event, err));
+        switch (event.kind) {
+        case QRY_FANOUT_CHUNK:
+            set->chunk = mrd_reader_of(event.bytes);
+            break;
+        case QRY_FANOUT_RESTART:
+            set->building = false; /* its frames come again */
+            break;
+        case QRY_FANOUT_PARTITION:
+            *out_partition_done = true;
+            return MRD_OK;
+        case QRY_FANOUT_END:
+            *out_end = true;
+            return MRD_OK;
+        }
+    }
+    MRD_TRY(mrd_frame_read(&set->chunk, &set->frame, err));
+    set->frame_held = true;
+    return MRD_OK;
+}
+
+static enum mrd_status source_next(struct mrd_source_set *set, struct mrd_source_series *out,
+                                   bool *out_more, struct mrd_error *err)
+{
+    for (;;) {
+        bool partition_done = false;
+        bool end = false;
+        bool yield = false;
+        if (!set->frame_held) {
+            MRD_TRY(fetch_frame(set, &partition_done, &end, err));
+        }
+        const bool complete =
+            set->building && (partition_done ||
+                              !mrd_bytes_equal(set->frame.labels, mrd_buf_view(&set->label_bytes)));
+        if (complete) {
+            MRD_TRY(finish_series(set, out, &yield, err));
+        }
+        if (partition_done) {
+            qry_hash_set_clear(&set->seen); /* other partitions hold other series */
+        }
+        if (yield || end) {
+            *out_more = yield;
+            return MRD_OK;
+        }
+        if (set->frame_held) {
+            if (!set->building) {
+                begin_series(set);
+            }
+            MRD_TRY(add_frame(set, err));
+        }
+    }
+}
+
+/* ---- names, values and series for the API ---- */
+
+/* Reads one rpc chunk of an answer into the gathering; what was gathered before may come again. */
+struct gather {
+    struct qry_hash_set seen;
+    struct mrd_arena *arena;
+    struct mrd_buf items; /* struct mrd_bytes, or struct mrd_labels */
+    enum mrd_status (*read)(struct gather *gather, struct mrd_reader *chunk, struct mrd_error *err);
+};
+
+static void gather_fini(struct gather *gather)
+{
+    qry_hash_set_fini(&gather->seen);
+    mrd_buf_fini(&gather->items);
+}
+
+static enum mrd_status gather_text(struct gather *gather, struct mrd_reader *chunk,
+                                   struct mrd_error *err)
+{
+    struct mrd_bytes text;
+    while (mrd_query_text_read(chunk, &text)) {
+        if (!qry_hash_set_add(&gather->seen, labels_hash(text))) {
+            continue;
+        }
+        const struct mrd_bytes copy = mrd_arena_copy(gather->arena, text);
+        if (copy.data == NULL) {
+            return mrd_arena_fail(gather->arena, err);
+        }
+        mrd_buf_append(&gather->items, &copy, sizeof(copy));
+    }
+    return chunk->failed ? mrd_fail(err, MRD_E_CORRUPT, "an ingester's list of texts is malformed")
+                         : MRD_OK;
+}
+
+static enum mrd_status gather_series(struct gather *gather, struct mrd_reader *chunk,
+                                     struct mrd_error *err)
+{
+    while (mrd_reader_left(chunk) > 0) {
+        struct mrd_frame frame;
+        MRD_TRY(mrd_frame_read(chunk, &frame, err));
+        if (!qry_hash_set_add(&gather->seen, labels_hash(frame.labels))) {
+            continue;
+        }
+        const struct mrd_bytes copy = mrd_arena_copy(gather->arena, frame.labels);
+        if (copy.data == NULL) {
+            return mrd_arena_fail(gather->arena, err);
+        }
+        struct mrd_labels labels;
+        MRD_TRY(mrd_labels_decode(copy, gather->arena, &labels, err));
+        mrd_buf_append(&gather->items, &labels, sizeof(labels));
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status gather_one(const struct qry_remote *remote, struct gather *gather,
+                                  const struct mrd_query_request *request,
+                                  const struct mrd_query_scope *scope, struct mrd_error *err)
+{
+    mrd_auto(qry_fanout_destroy)
+    struct qry_fanout *fanout = NULL;
+    const struct qry_fanout_options options = fanout_options(remote, request, scope);
+    MRD_TRY(qry_fanout_create(&options, &fanout, err));
+    struct qry_fanout_event event;
+    do {
+        MRD_TRY(qry_fanout_next(fanout, &event, err));
+        if (event.kind == QRY_FANOUT_CHUNK) {
+            struct mrd_reader chunk = mrd_reader_of(event.bytes);
+            MRD_TRY(gather->read(gather, &chunk, err));
+        }
+    } while (event.kind != QRY_FANOUT_END);
+    return MRD_OK;
+}
+
+/* Asks once per matcher set (or once for all series): the answers are a union. */
+static enum mrd_status gather_all(const struct qry_remote *remote, struct gather *gather,
+                                  struct mrd_query_request *request,
+                                  const struct mrd_label_query *query,
+                                  const struct mrd_query_scope *scope, struct mrd_error *err)
+{
+    request->tenant = remote->options.tenant;
+    request->time_min_ms = query->min_ms;
+    request->time_max_ms = query->max_ms;
+    request->series_max = remote->options.series_max;
+    for (size_t i = 0; i < query->matcher_set_count; i++) {
+        request->matchers = query->matcher_sets[i];
+        request->matcher_count = query->matcher_counts[i];
+        MRD_TRY(gather_one(remote, gather, request, scope, err));
+    }
+    return query->matcher_set_count == 0 ? gather_one(remote, gather, request, scope, err) : MRD_OK;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    return mrd_bytes_compare(*(const struct mrd_bytes *)a, *(const struct mrd_bytes *)b);
+}
+
+static int compare_label_sets(const void *a, const void *b)
+{
+    return mrd_labels_compare(*(const struct mrd_labels *)a, *(const struct mrd_labels *)b);
+}
+
+/* Sorts the gathered items and copies them to the arena, cut at the limit. */
+static enum mrd_status gather_finish(struct gather *gather, size_t item_size, size_t limit,
+                                     int (*compare)(const void *, const void *),
+                                     struct mrd_bytes *out, bool *out_truncated,
+                                     struct mrd_error *err)
+{
+    size_t count = gather->items.size / item_size;
+    if (count > 0) {
+        qsort(gather->items.data, count, item_size, compare);
+    }
+    *out_truncated = limit != 0 && count > limit;
+    count = *out_truncated ? limit : count;
+    *out = mrd_arena_copy(gather->arena, (struct mrd_bytes){gather->items.data, count * item_size});
+    return out->data == NULL ? mrd_arena_fail(gather->arena, err) : MRD_OK;
+}
+
+static enum mrd_status gather_texts(const struct qry_remote *remote,
+                                    struct mrd_query_request *request,
+                                    const struct mrd_label_query *query,
+                                    const struct mrd_query_scope *scope, struct mrd_texts *out,
+                                    struct mrd_error *err)
+{
+    mrd_auto(gather_fini)
+    struct gather gather = {.arena = scope->arena, .read = gather_text};
+    MRD_TRY(gather_all(remote, &gather, request, query, scope, err));
+    struct mrd_bytes items;
+    MRD_TRY(gather_finish(&gather, sizeof(struct mrd_bytes), query->limit, compare_texts, &items,
+                          &out->truncated, err));
+    out->items = (const struct mrd_bytes *)(const void *)items.data;
+    out->count = items.size / sizeof(struct mrd_bytes);
+    return MRD_OK;
+}
+
+static enum mrd_status source_label_names(void *context, const struct mrd_label_query *query,
+                                          const struct mrd_query_scope *scope,
+                                          struct mrd_texts *out, struct mrd_error *err)
+{
+    struct mrd_query_request request = {.kind = MRD_QUERY_LABEL_NAMES};
+    return gather_texts(context, &request, query, scope, out, err);
+}
+
+static enum mrd_status source_label_values(void *context, struct mrd_bytes name,
+                                           const struct mrd_label_query *query,
+                                           const struct mrd_query_scope *scope,
+                                           struct mrd_texts *out, struct mrd_error *err)
+{
+    struct mrd_query_request request = {.kind = MRD_QUERY_LABEL_VALUES, .label = name};
+    return gather_texts(context, &request, query, scope, out, err);
+}
+
+static enum mrd_status source_series(void *context, const struct mrd_label_query *query,
+                                     const struct mrd_query_scope *scope,
+                                     struct mrd_label_sets *out, struct mrd_error *err)
+{
+    struct mrd_query_request request = {.kind = MRD_QUERY_SERIES};
+    mrd_auto(gather_fini)
+    struct gather gather = {.arena = scope->arena, .read = gather_series};
+    MRD_TRY(gather_all(context, &gather, &request, query, scope, err));
+    struct mrd_bytes items;
+    MRD_TRY(gather_finish(&gather, sizeof(struct mrd_labels), query->limit, compare_label_sets,
+                          &items, &out->truncated, err));
+    out->items = (const struct mrd_labels *)(const void *)items.data;
+    out->count = items.size / sizeof(struct mrd_labels);
+    return MRD_OK;
+}
+
+struct mrd_source qry_remote_source(struct qry_remote *remote)
+{
+    return (struct mrd_source){
+        .context = remote,
+        .open = source_open,
+        .next = source_next,
+        .close = set_close,
+        .label_names = source_label_names,
+        .label_values = source_label_values,
+        .series = source_series,
+    };
+}
+
+enum mrd_status qry_remote_log_end(const struct qry_cluster *cluster, struct mrd_arena *arena,
+                                   const uint64_t **out_sequences, struct mrd_error *err)
+{
+    uint64_t *sequences =
+        mrd_arena_alloc_array(arena, cluster->partition_count, sizeof(*sequences));
+    if (sequences == NULL) {
+        return mrd_arena_fail(arena, err);
+    }
+    for (uint32_t p = 0; p < cluster->partition_count; p++) {
+        struct mrd_log_state state;
+        MRD_TRY(mrd_log_state_read(cluster->bus, p, LOG_STATE_TIMEOUT_MS, &state, err));
+        sequences[p] = state.sequence_last;
+    }
+    *out_sequences = sequences;
+    return MRD_OK;
+}

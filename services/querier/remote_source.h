@@ -1,0 +1,43 @@
+/* remote_source.h: the engine's source over the region's ingesters.
+ *
+ * Each select is one fan-out to all partitions (a series lives in exactly one of them). Series come
+ * partition by partition, chunks are decoded as they arrive. When a replica fails in the middle of its
+ * answer, the next one answers from the start and what was already yielded is left out by the series'
+ * hash.
+ *
+ * Owner:   the query; the context lives as long as its source.
+ * Threads: the query's thread.
+ * Memory:  per select: one series' columns, a hash per series yielded, and the rpc windows.
+ */
+#ifndef QRY_REMOTE_SOURCE_H
+#define QRY_REMOTE_SOURCE_H
+
+#include "promql/source.h"
+#include "querier/cluster.h"
+
+struct qry_remote_options {
+    const struct qry_cluster *cluster;
+    struct mrd_bytes tenant;
+    const uint64_t *sequences_min; /* per partition, for strong reads; NULL: as it is */
+    uint64_t salt;                 /* spreads queries over replicas */
+    bool partial;                  /* leave out partitions nobody serves, with a warning */
+    size_t samples_max;            /* of one select, 0: none */
+    size_t series_max;             /* of one select, 0: none */
+};
+
+/* The source's context; fill in the options. */
+struct qry_remote {
+    struct qry_remote_options options;
+};
+
+/* A source over `remote`, which outlives it. */
+struct mrd_source qry_remote_source(struct qry_remote *remote);
+
+/* The last sequence of every partition's log now, from the query's arena: what a strong read waits
+ * for. MRD_E_UNAVAILABLE if the log cannot be asked. */
+MRD_MUST_CHECK enum mrd_status qry_remote_log_end(const struct qry_cluster *cluster,
+                                                  struct mrd_arena *arena,
+                                                  const uint64_t **out_sequences,
+                                                  struct mrd_error *err);
+
+#endif
