@@ -19,6 +19,8 @@ enum {
     MRD_RPC_WINDOW = 8,               /* chunks granted by default */
     MRD_RPC_SILENCE_MS = 3000,
     MRD_RPC_FAN_MAX = 65536, /* calls of one fan-out */
+    MRD_RPC_FRAME_BYTES = 8, /* before each chunk's payload */
+    MRD_RPC_TRAILER_MAX = 4096,
 };
 
 /* ---- client: many calls at once, read as their chunks arrive ---- */
@@ -111,14 +113,13 @@ bool mrd_rpc_call_ended(const struct mrd_rpc_call *call);
 MRD_MUST_CHECK enum mrd_status mrd_rpc_call_check(const struct mrd_rpc_call *call,
                                                   struct mrd_error *err);
 
-/* The chunk under construction: append the payload, then flush. Empty after a flush. */
-struct mrd_buf *mrd_rpc_call_buf(struct mrd_rpc_call *call);
-
-/* Sends what was appended as one chunk (nothing if empty), waits for credit until the deadline.
+/* Sends one chunk (copied; at most the server's max_payload less MRD_RPC_FRAME_BYTES, usually cut at
+ * MRD_RPC_CHUNK_BYTES; nothing is sent if empty), after waiting for credit until the deadline.
  * MRD_E_CANCELED, MRD_E_TIMEOUT, MRD_E_UNAVAILABLE: return that from the handler. */
-MRD_MUST_CHECK enum mrd_status mrd_rpc_call_flush(struct mrd_rpc_call *call, struct mrd_error *err);
+MRD_MUST_CHECK enum mrd_status mrd_rpc_call_send(struct mrd_rpc_call *call, struct mrd_bytes chunk,
+                                                 struct mrd_error *err);
 
-/* Bytes that the END message will carry; copied. Small (under 4 KiB). */
+/* Bytes that the END message will carry; copied. At most MRD_RPC_TRAILER_MAX. */
 void mrd_rpc_call_trailer(struct mrd_rpc_call *call, struct mrd_bytes trailer);
 
 struct mrd_rpc_server_stats {

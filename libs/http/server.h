@@ -29,6 +29,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "http/form.h"
 
 struct mrd_http_server;
 struct mrd_http_request;
@@ -50,12 +51,13 @@ struct mrd_http_config {
     unsigned connections_max;        /* in all [4096]; more wait in the listen queue */
     unsigned connections_per_ip_max; /* [no limit]; more are closed */
     size_t body_size_max;            /* for routes that do not say [1 MiB] */
-    mrd_time_ms deadline_ms;         /* from complete request to reply [60 s] */
-    mrd_time_ms head_ms_max;         /* from its first byte to the end of the headers [10 s] */
-    mrd_time_ms body_ms_max;         /* for the body after that [60 s] */
-    mrd_time_ms reply_ms_max;        /* for the client to take the reply [300 s] */
-    mrd_time_ms idle_ms_max;         /* between requests on a connection [75 s] */
-    struct mrd_metrics *metrics;     /* meridian_http_*; may be NULL */
+    size_t bodies_size_max;      /* of all bodies in the server's hands [256 MiB]; over it: 503 */
+    mrd_time_ms deadline_ms;     /* from complete request to reply [60 s] */
+    mrd_time_ms head_ms_max;     /* from its first byte to the end of the headers [10 s] */
+    mrd_time_ms body_ms_max;     /* for the body after that [60 s] */
+    mrd_time_ms reply_ms_max;    /* for the client to take the reply [300 s] */
+    mrd_time_ms idle_ms_max;     /* between requests on a connection [75 s] */
+    struct mrd_metrics *metrics; /* meridian_http_*; may be NULL */
 };
 
 /* Called on a server thread; owns the request from here on. */
@@ -124,11 +126,6 @@ int64_t mrd_http_deadline_ns(const struct mrd_http_request *request);
 /* Nobody waits for the reply any more. Cheap; may be polled, from any thread that keeps the owner from
  * replying meanwhile. */
 bool mrd_http_canceled(const struct mrd_http_request *request);
-
-struct mrd_http_param {
-    struct mrd_bytes name;  /* decoded; a NUL byte stands behind it */
-    struct mrd_bytes value; /* likewise */
-};
 
 struct mrd_http_params {
     const struct mrd_http_param *items;

@@ -22,18 +22,15 @@
 #define MRD_PROMQL_ENGINE_H
 
 #include "promql/annotations.h"
+#include "promql/parse.h"
 #include "promql/source.h"
-
-struct mrd_expr; /* ast.h */
 
 struct mrd_promql_options {
     mrd_time_ms lookback_ms;      /* 0: 5 minutes */
     mrd_time_ms subquery_step_ms; /* step of a subquery that names none; 0: 1 minute */
     size_t samples_max;           /* 0: none; Prometheus' default is 50,000,000 */
     bool delayed_name_removal;    /* Prometheus' flag promql-delayed-name-removal */
-    bool experimental_functions;
-    bool binop_fill_modifiers;
-    bool extended_range_selectors;
+    struct mrd_promql_features features;
 };
 
 struct mrd_promql_request {

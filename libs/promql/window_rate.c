@@ -219,8 +219,8 @@ void pql_deriv(const struct pql_windows *windows, double *out)
     for (size_t i = 0; i < windows->steps; i++) {
         const uint32_t from = windows->from[i];
         const uint32_t to = windows->to[i];
-        out[i] = to - from < 2 ? pql_none()
-                               : fit_line(windows, from, to, windows->times_ms[from]).slope;
+        out[i] =
+            to - from < 2 ? pql_none() : fit_line(windows, from, to, windows->times_ms[from]).slope;
     }
 }
 

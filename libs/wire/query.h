@@ -14,6 +14,7 @@
 #ifndef MRD_WIRE_QUERY_H
 #define MRD_WIRE_QUERY_H
 
+#include "base/clock.h"
 #include "model/matcher.h"
 
 enum mrd_query_kind {

@@ -11,7 +11,8 @@ packages_of() {
 
 missing_of() {
     local installed
-    installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null |
+    # dpkg-query fails when it does not know one of them, which is an answer here and no error.
+    installed=$({ dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true; } |
         awk '$1 == "installed" { print $2 }')
     local package
     for package in "$@"; do
@@ -71,6 +72,10 @@ ensure_packages() {
     fi
     local wanted missing
     mapfile -t wanted < <(packages_of "$@")
+    if [ "${#wanted[@]}" = 0 ]; then
+        echo "error: scripts/packages.txt names no package for: $*" >&2
+        return 1
+    fi
     mapfile -t missing < <(missing_of "${wanted[@]}")
     if [ "${#missing[@]}" = 0 ]; then
         return 0
@@ -78,16 +83,15 @@ ensure_packages() {
     echo "installing ${#missing[@]} Debian packages: ${missing[*]}" >&2
     forbid_service_starts
     trap allow_service_starts EXIT
-    local result=0
+    local result=0 output
     # Package lists may be absent or older than what the mirror still serves, so a failure means: update, once.
-    if ! apt_get install -y --no-install-recommends "${missing[@]}" >&2; then
-        { apt_get update && apt_get install -y --no-install-recommends "${missing[@]}"; } >&2 || result=1
-    fi
+    output=$(apt_get install -y --no-install-recommends "${missing[@]}" 2>&1 ||
+        { apt_get update && apt_get install -y --no-install-recommends "${missing[@]}"; } 2>&1) || result=1
     disable_daemons "${missing[@]}"
     allow_service_starts
     trap - EXIT
     if [ "$result" != 0 ]; then
-        echo "error: could not install: ${missing[*]}" >&2
+        printf '%s\nerror: could not install: %s\n' "$output" "${missing[*]}" >&2
     fi
     return "$result"
 }

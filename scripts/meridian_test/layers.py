@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CALL = re.compile(r"^(mrd_library|mrd_service)\(([^)]*)\)", re.MULTILINE)
-INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"/]+)/[^"]+"', re.MULTILINE)
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"/]+)/[^"]+"', re.MULTILINE)
 
 
 @dataclass

@@ -35,6 +35,7 @@ def run_lint(report: Report) -> None:
     with report.stage("lint"):
         for name, check in lint.CHECKS.items():
             report.record(f"lint: {name}", check(REPOSITORY))
+        run_pytest(report, "scripts", REPOSITORY / "tests" / "scripts", [])
 
 
 def build(report: Report, preset: str, targets: list[str] | None = None) -> bool:
@@ -113,15 +114,19 @@ def run_e2e(report: Report, preset: str, name: str, arguments: list[str]) -> Non
     if not build(report, preset, [f"meridian-{service}" for service in SERVICES]):
         return
     with report.stage(f"{name} {preset}"):
-        results = RESULTS / f"{name}-{preset}.xml"
-        results.parent.mkdir(parents=True, exist_ok=True)
-        results.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "pytest", "-q", "--binaries", str(REPOSITORY / "build" / preset),
-                   f"--junit-xml={results}", "-p", "no:cacheprovider", *arguments]
-        code = run(command, E2E_SECONDS, REPOSITORY / "tests" / "e2e")
-        count = report.record_junit(f"{name} {preset}", results) if results.exists() else 0
-        if count == 0:
-            report.record(f"{name} {preset}", f"pytest ended with {code} and no test")
+        binaries = REPOSITORY / "build" / preset
+        run_pytest(report, f"{name} {preset}", REPOSITORY / "tests" / "e2e", ["--binaries", str(binaries), *arguments])
+
+
+def run_pytest(report: Report, name: str, folder: Path, arguments: list[str]) -> None:
+    results = RESULTS / f"{name.replace(' ', '-')}.xml"
+    results.parent.mkdir(parents=True, exist_ok=True)
+    results.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pytest", "-q", f"--junit-xml={results}", "-p", "no:cacheprovider", *arguments]
+    code = run(command, E2E_SECONDS, folder)
+    count = report.record_junit(name, results) if results.exists() else 0
+    if count == 0:
+        report.record(name, f"pytest ended with {code} and no test")
 
 
 def run(command: list[str], seconds: int, cwd: Path = REPOSITORY) -> int:

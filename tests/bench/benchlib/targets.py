@@ -221,7 +221,7 @@ class VictoriaMetrics(SingleProcess):
 
 
 class Meridian(Target):
-    """One region as scripts/quickstart starts it, without the demo."""
+    """One region as scripts/quickstart starts it, without the demo; `settings` are more words for its `up`."""
 
     name = "meridian"
 
@@ -240,14 +240,11 @@ class Meridian(Target):
 
     def start(self):
         self.up = True
-        settings = [word for setting in self.settings for word in ("--set", setting)]
+        settings = list(self.settings)
         self.quickstart("up", "--dir", str(self.directory), "--detach", "--no-demo", "--no-restart", *settings)
         region = self.region()
         self.push_url = region["push_url"]
         self.query_url = region["query_url"].rstrip("/")
-        for service in region["services"]:
-            if service.get("ops_url"):
-                wait_http(service["ops_url"].rstrip("/") + "/ready")
 
     def region(self):
         return json.loads(self.quickstart("status", "--dir", str(self.directory), "--json"))["regions"][0]

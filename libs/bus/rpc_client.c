@@ -1,0 +1,585 @@
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "bus/connection_internal.h"
+#include "bus/rpc.h"
+#include "bus/rpc_frame.h"
+
+/* One subscription <inbox>.* carries the replies of all calls; the last token names the call's slot
+ * and a generation. Its callback checks numbers and moves messages to the call's queue; the fan-out's
+ * own thread takes them from there. A queue holds no more than the window's chunks, since the
+ * server has credit for no more (a server that sends more fails the call).
+ */
+
+enum { SLOT_NONE = UINT32_MAX, TICK_MS = 50, SUBJECT_MAX = 256 };
+static const int64_t MS = 1000000;
+
+struct item {
+    struct item *next;
+    natsMsg *msg; /* what the frame points into; NULL: a failure of our own */
+    struct mrd_rpc_frame frame;
+    char text[200];
+};
+
+struct call {
+    struct mrd_rpc_fan *fan;
+    size_t index;
+    uint32_t slot;
+    bool running;  /* replies are still expected; guarded like all here by the client's lock */
+    bool finished; /* END or FAILED was handed out, or canceled */
+    uint32_t number_next;
+    uint32_t queued; /* chunks */
+    uint32_t consumed;
+    struct item *first;
+    struct item **last;
+    int64_t heard_ns;
+    char subject[SUBJECT_MAX];
+    char control[MRD_BUS_INBOX_MAX + 32]; /* empty until accepted */
+};
+
+struct slot {
+    struct call *call;
+    uint32_t generation;
+    uint32_t next_free;
+};
+
+struct mrd_rpc_client {
+    struct mrd_bus *bus;
+    char inbox[MRD_BUS_INBOX_MAX];
+    struct mrd_bus_subscription *replies;
+    struct mrd_bus_listener listener;
+    pthread_mutex_t lock; /* guards slots, calls and fan-outs */
+    struct slot *slots;
+    uint32_t slot_count;
+    uint32_t free_head;
+    size_t fans;
+};
+
+struct mrd_rpc_fan {
+    struct mrd_rpc_client *client;
+    struct mrd_rpc_fan_options options;
+    pthread_cond_t arrived;
+    struct call **calls;
+    size_t count;
+    size_t capacity;
+    size_t unfinished;
+    size_t turn;       /* where the round over the calls goes on */
+    struct item *held; /* behind the last event */
+};
+
+static int64_t now_ns(void) { return mrd_clock_monotonic_ns(mrd_clock_system()); }
+
+static void item_free(struct item *item)
+{
+    if (item != NULL) {
+        natsMsg_Destroy(item->msg);
+        free(item);
+    }
+}
+
+/* ---- calls (lock held) ---- */
+
+static uint32_t slot_take(struct mrd_rpc_client *client, struct call *call)
+{
+    if (client->free_head == SLOT_NONE) {
+        const uint32_t count = client->slot_count == 0 ? 64 : client->slot_count * 2;
+        client->slots = reallocarray(client->slots, count, sizeof(*client->slots));
+        mrd_assert(client->slots != NULL);
+        for (uint32_t i = count; i-- > client->slot_count;) {
+            client->slots[i] = (struct slot){.next_free = client->free_head};
+            client->free_head = i;
+        }
+        client->slot_count = count;
+    }
+    const uint32_t index = client->free_head;
+    client->free_head = client->slots[index].next_free;
+    client->slots[index].call = call;
+    return index;
+}
+
+/* No more replies are expected. */
+static void call_stop(struct call *call)
+{
+    if (!call->running) {
+        return;
+    }
+    call->running = false;
+    struct mrd_rpc_client *client = call->fan->client;
+    struct slot *slot = &client->slots[call->slot];
+    slot->call = NULL;
+    slot->generation++;
+    slot->next_free = client->free_head;
+    client->free_head = call->slot;
+}
+
+static void call_push(struct call *call, struct item *item)
+{
+    *call->last = item;
+    call->last = &item->next;
+    pthread_cond_signal(&call->fan->arrived);
+}
+
+static void call_fail(struct call *call, enum mrd_status status, const char *format, ...)
+    MRD_PRINTF(3, 4);
+
+static void call_fail(struct call *call, enum mrd_status status, const char *format, ...)
+{
+    if (!call->running) {
+        return;
+    }
+    struct item *item = calloc(1, sizeof(*item));
+    mrd_assert(item != NULL);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(item->text, sizeof(item->text), format, args);
+    va_end(args);
+    item->frame = (struct mrd_rpc_frame){
+        .kind = MRD_RPC_FRAME_ERROR, .status = status, .payload = mrd_bytes_of(item->text)};
+    call_stop(call);
+    call_push(call, item);
+}
+
+static struct item *call_pop(struct call *call)
+{
+    struct item *item = call->first;
+    if (item != NULL) {
+        call->first = item->next;
+        if (call->first == NULL) {
+            call->last = &call->first;
+        }
+        call->queued -= item->frame.kind == MRD_RPC_FRAME_DATA ? 1 : 0;
+    }
+    return item;
+}
+
+/* ---- replies: on the subscription's thread ---- */
+
+static struct call *call_of_subject(struct mrd_rpc_client *client, const char *subject)
+{
+    const char *token = strrchr(subject, '.');
+    uint32_t slot = 0;
+    uint32_t generation = 0;
+    if (token == NULL || sscanf(token, ".%" SCNx32 "-%" SCNx32, &slot, &generation) != 2 ||
+        slot >= client->slot_count || client->slots[slot].generation != generation) {
+        return NULL;
+    }
+    return client->slots[slot].call;
+}
+
+static void frame_accepted(struct call *call, const natsMsg *msg)
+{
+    const char *control = natsMsg_GetReply(msg);
+    if (control == NULL || (size_t)snprintf(call->control, sizeof(call->control), "%s", control) >=
+                               sizeof(call->control)) {
+        call->control[0] = '\0';
+        call_fail(call, MRD_E_UNAVAILABLE, "%s: accepted without a control subject", call->subject);
+    }
+}
+
+/* Moves a numbered frame into the queue; *msg is taken then. */
+static void frame_take(struct call *call, const struct mrd_rpc_frame *frame, natsMsg **msg)
+{
+    if (frame->number != call->number_next) {
+        call_fail(call, MRD_E_UNAVAILABLE,
+                  "%s: chunk %" PRIu32 " came where %" PRIu32
+                  " was due: a part of the answer is lost",
+                  call->subject, frame->number, call->number_next);
+        return;
+    }
+    call->number_next++;
+    if (frame->kind == MRD_RPC_FRAME_ACCEPT) {
+        frame_accepted(call, *msg);
+        return;
+    }
+    if (frame->kind == MRD_RPC_FRAME_DATA) {
+        call->queued++;
+        if (call->queued > call->fan->options.window + 1) {
+            call_fail(call, MRD_E_UNAVAILABLE, "%s: sends beyond its credit", call->subject);
+            return;
+        }
+    } else {
+        call_stop(call);
+    }
+    struct item *item = calloc(1, sizeof(*item));
+    mrd_assert(item != NULL);
+    item->frame = *frame;
+    item->msg = MRD_MOVE(*msg);
+    call_push(call, item);
+}
+
+static void reply_take(struct call *call, natsMsg **msg)
+{
+    struct mrd_rpc_frame frame;
+    const struct mrd_bytes data = {(const uint8_t *)natsMsg_GetData(*msg),
+                                   (size_t)natsMsg_GetDataLength(*msg)};
+    call->heard_ns = now_ns();
+    if (natsMsg_IsNoResponders(*msg)) {
+        call_fail(call, MRD_E_UNAVAILABLE, "%s: nobody listens there", call->subject);
+    } else if (!mrd_rpc_frame_get(data, &frame) || frame.kind == MRD_RPC_FRAME_CREDIT ||
+               frame.kind == MRD_RPC_FRAME_CANCEL) {
+        call_fail(call, MRD_E_UNAVAILABLE, "%s: unreadable reply", call->subject);
+    } else if (frame.kind != MRD_RPC_FRAME_ALIVE) {
+        frame_take(call, &frame, msg);
+    }
+}
+
+static void control_send(struct mrd_rpc_client *client, const char *control,
+                         enum mrd_rpc_frame_kind kind, uint32_t number)
+{
+    uint8_t frame[MRD_RPC_FRAME_BYTES];
+    mrd_rpc_frame_put(frame, kind, MRD_OK, number);
+    (void)natsConnection_Publish(mrd_bus_nats(client->bus), control, frame, sizeof(frame));
+}
+
+/* A server has begun what nobody waits for any more. */
+static void reply_of_nobody(struct mrd_rpc_client *client, const natsMsg *msg)
+{
+    if (natsMsg_GetReply(msg) != NULL) {
+        control_send(client, natsMsg_GetReply(msg), MRD_RPC_FRAME_CANCEL, 0);
+    }
+}
+
+static void on_reply(natsConnection *nats, natsSubscription *subscription, natsMsg *msg,
+                     void *closure)
+{
+    (void)nats;
+    (void)subscription;
+    struct mrd_rpc_client *client = closure;
+    pthread_mutex_lock(&client->lock);
+    struct call *call = call_of_subject(client, natsMsg_GetSubject(msg));
+    if (call != NULL) {
+        reply_take(call, &msg);
+    }
+    pthread_mutex_unlock(&client->lock);
+    if (call == NULL) {
+        reply_of_nobody(client, msg);
+    }
+    natsMsg_Destroy(msg);
+}
+
+static void on_bus_event(void *context, enum mrd_bus_event event, const char *text)
+{
+    (void)text;
+    struct mrd_rpc_client *client = context;
+    if (event != MRD_BUS_DISCONNECTED) {
+        return;
+    }
+    pthread_mutex_lock(&client->lock);
+    for (uint32_t i = 0; i < client->slot_count; i++) {
+        struct call *call = client->slots[i].call;
+        if (call != NULL) {
+            call_fail(call, MRD_E_UNAVAILABLE, "%s: the connection to NATS was lost",
+                      call->subject);
+        }
+    }
+    pthread_mutex_unlock(&client->lock);
+}
+
+/* ---- the client ---- */
+
+enum mrd_status mrd_rpc_client_create(struct mrd_bus *bus, struct mrd_rpc_client **out_client,
+                                      struct mrd_error *err)
+{
+    struct mrd_rpc_client *client = calloc(1, sizeof(*client));
+    mrd_assert(client != NULL);
+    client->bus = bus;
+    client->free_head = SLOT_NONE;
+    pthread_mutex_init(&client->lock, NULL);
+    enum mrd_status status = mrd_bus_inbox(client->inbox, err);
+    if (status == MRD_OK) {
+        char subject[MRD_BUS_INBOX_MAX + 2];
+        snprintf(subject, sizeof(subject), "%s.*", client->inbox);
+        status = mrd_bus_subscribe(bus, subject, on_reply, client, &client->replies, err);
+    }
+    if (status != MRD_OK) {
+        pthread_mutex_destroy(&client->lock);
+        free(client);
+        return status;
+    }
+    client->listener = (struct mrd_bus_listener){.on_event = on_bus_event, .context = client};
+    mrd_bus_listen(bus, &client->listener);
+    *out_client = client;
+    return MRD_OK;
+}
+
+void mrd_rpc_client_destroy(struct mrd_rpc_client **client)
+{
+    if (*client == NULL) {
+        return;
+    }
+    struct mrd_rpc_client *self = MRD_MOVE(*client);
+    mrd_assert(self->fans == 0);
+    mrd_bus_unlisten(self->bus, &self->listener);
+    mrd_bus_unsubscribe(&self->replies);
+    pthread_mutex_destroy(&self->lock);
+    free(self->slots);
+    free(self);
+}
+
+/* ---- fan-outs ---- */
+
+struct mrd_rpc_fan *mrd_rpc_fan_create(struct mrd_rpc_client *client,
+                                       const struct mrd_rpc_fan_options *options)
+{
+    struct mrd_rpc_fan *fan = calloc(1, sizeof(*fan));
+    mrd_assert(fan != NULL);
+    fan->client = client;
+    fan->options = *options;
+    fan->options.window = options->window == 0 ? MRD_RPC_WINDOW : options->window;
+    fan->options.silence_ms = options->silence_ms == 0 ? MRD_RPC_SILENCE_MS : options->silence_ms;
+    mrd_bus_cond_init(&fan->arrived);
+    pthread_mutex_lock(&client->lock);
+    client->fans++;
+    pthread_mutex_unlock(&client->lock);
+    return fan;
+}
+
+static struct call *call_create(struct mrd_rpc_fan *fan, const char *subject)
+{
+    struct call *call = calloc(1, sizeof(*call));
+    mrd_assert(call != NULL);
+    call->fan = fan;
+    call->running = true;
+    call->last = &call->first;
+    call->heard_ns = now_ns();
+    snprintf(call->subject, sizeof(call->subject), "%s", subject);
+    return call;
+}
+
+/* Lock held. */
+static void fan_add(struct mrd_rpc_fan *fan, struct call *call)
+{
+    if (fan->count == fan->capacity) {
+        fan->capacity = fan->capacity == 0 ? 16 : fan->capacity * 2;
+        fan->calls = reallocarray(fan->calls, fan->capacity, sizeof(struct call *));
+        mrd_assert(fan->calls != NULL);
+    }
+    call->index = fan->count;
+    fan->calls[fan->count++] = call;
+    fan->unfinished++;
+}
+
+static natsStatus request_send(struct mrd_rpc_fan *fan, const struct call *call, const char *reply,
+                               struct mrd_bytes request)
+{
+    const int64_t left_ms = MRD_MAX((fan->options.deadline_ns - now_ns()) / MS, (int64_t)1);
+    uint8_t *message = malloc(MRD_RPC_REQUEST_BYTES + request.size);
+    mrd_assert(message != NULL);
+    mrd_rpc_request_put(message, fan->options.window, (uint64_t)left_ms);
+    if (request.size > 0) {
+        memcpy(message + MRD_RPC_REQUEST_BYTES, request.data, request.size);
+    }
+    const natsStatus status =
+        natsConnection_PublishRequest(mrd_bus_nats(fan->client->bus), call->subject, reply, message,
+                                      (int)(MRD_RPC_REQUEST_BYTES + request.size));
+    free(message);
+    return status;
+}
+
+enum mrd_status mrd_rpc_fan_start(struct mrd_rpc_fan *fan, const char *subject,
+                                  struct mrd_bytes request, size_t *out_call, struct mrd_error *err)
+{
+    struct mrd_rpc_client *client = fan->client;
+    const int64_t payload_max = mrd_bus_payload_max(client->bus);
+    if (fan->count >= MRD_RPC_FAN_MAX) {
+        return mrd_fail(err, MRD_E_LIMIT, "more than %d requests in one query", MRD_RPC_FAN_MAX);
+    }
+    if (strlen(subject) >= SUBJECT_MAX || request.size > INT32_MAX / 2 ||
+        (payload_max > 0 && (int64_t)(request.size + MRD_RPC_REQUEST_BYTES) > payload_max)) {
+        return mrd_fail(err, MRD_E_INVALID, "request of %zu bytes to %s is too large", request.size,
+                        subject);
+    }
+    struct call *call = call_create(fan, subject);
+    char reply[MRD_BUS_INBOX_MAX + 32];
+    pthread_mutex_lock(&client->lock);
+    call->slot = slot_take(client, call);
+    fan_add(fan, call);
+    snprintf(reply, sizeof(reply), "%s.%" PRIx32 "-%" PRIx32, client->inbox, call->slot,
+             client->slots[call->slot].generation);
+    pthread_mutex_unlock(&client->lock);
+    const natsStatus status = mrd_bus_connected(client->bus)
+                                  ? request_send(fan, call, reply, request)
+                                  : NATS_CONNECTION_DISCONNECTED;
+    if (status != NATS_OK) {
+        pthread_mutex_lock(&client->lock);
+        call_fail(call, MRD_E_UNAVAILABLE, "%s: %s", subject, natsStatus_GetText(status));
+        pthread_mutex_unlock(&client->lock);
+    }
+    *out_call = call->index;
+    return MRD_OK;
+}
+
+/* Lock held. */
+static void silence_check(struct mrd_rpc_fan *fan)
+{
+    const int64_t before = now_ns() - fan->options.silence_ms * MS;
+    for (size_t i = 0; i < fan->count; i++) {
+        struct call *call = fan->calls[i];
+        if (call->running && call->heard_ns < before) {
+            call_fail(call, MRD_E_UNAVAILABLE, "%s: silent for %" PRId64 " ms, dead or frozen",
+                      call->subject, fan->options.silence_ms);
+        }
+    }
+}
+
+/* The next call with something to read, `only` or any (SIZE_MAX), in turns. */
+static struct call *call_ready(struct mrd_rpc_fan *fan, size_t only)
+{
+    if (only != SIZE_MAX) {
+        struct call *call = fan->calls[only];
+        return call->first != NULL && !call->finished ? call : NULL;
+    }
+    for (size_t i = 0; i < fan->count; i++) {
+        struct call *call = fan->calls[(fan->turn + i) % fan->count];
+        if (call->first != NULL && !call->finished) {
+            fan->turn = (call->index + 1) % fan->count;
+            return call;
+        }
+    }
+    return NULL;
+}
+
+static enum mrd_status fan_check(const struct mrd_rpc_fan *fan, size_t only, struct mrd_error *err)
+{
+    if (fan->unfinished == 0 || (only != SIZE_MAX && fan->calls[only]->finished)) {
+        return mrd_fail(err, MRD_E_NOT_FOUND, "no request is running");
+    }
+    if (fan->options.canceled != NULL &&
+        atomic_load_explicit(fan->options.canceled, memory_order_relaxed)) {
+        return mrd_fail(err, MRD_E_CANCELED, "the query was canceled");
+    }
+    if (now_ns() >= fan->options.deadline_ns) {
+        return mrd_fail(err, MRD_E_TIMEOUT, "the query's deadline has passed while waiting for %s",
+                        only != SIZE_MAX ? fan->calls[only]->subject : "ingesters");
+    }
+    return MRD_OK;
+}
+
+static struct call *fan_wait(struct mrd_rpc_fan *fan, size_t only, enum mrd_status *out_status,
+                             struct mrd_error *err)
+{
+    for (;;) {
+        *out_status = fan_check(fan, only, err);
+        if (*out_status != MRD_OK) {
+            return NULL;
+        }
+        silence_check(fan);
+        struct call *call = call_ready(fan, only);
+        if (call != NULL) {
+            return call;
+        }
+        const int64_t until_ns = MRD_MIN(now_ns() + TICK_MS * MS, fan->options.deadline_ns);
+        const struct timespec until = mrd_bus_timespec(until_ns);
+        pthread_cond_timedwait(&fan->arrived, &fan->client->lock, &until);
+    }
+}
+
+static void event_fill(const struct call *call, const struct item *item, struct mrd_rpc_event *out)
+{
+    *out = (struct mrd_rpc_event){.call = call->index};
+    if (item->frame.kind == MRD_RPC_FRAME_ERROR) {
+        out->kind = MRD_RPC_FAILED;
+        const enum mrd_status status =
+            item->frame.status == MRD_OK ? MRD_E_UNAVAILABLE : item->frame.status;
+        (void)mrd_fail(&out->error, status, "%.*s", MRD_FMT(item->frame.payload));
+    } else {
+        out->kind = item->frame.kind == MRD_RPC_FRAME_DATA ? MRD_RPC_CHUNK : MRD_RPC_END;
+        out->bytes = item->frame.payload;
+    }
+}
+
+/* Lock held. Returns how much credit is to be granted, to *control. */
+static uint32_t credit_due(struct call *call, const char **control)
+{
+    call->consumed++;
+    const uint32_t half = MRD_MAX(call->fan->options.window / 2, 1U);
+    if (!call->running || call->consumed < half) {
+        return 0;
+    }
+    const uint32_t credit = call->consumed;
+    call->consumed = 0;
+    *control = call->control; /* written once, before the first chunk */
+    return credit;
+}
+
+static enum mrd_status fan_next(struct mrd_rpc_fan *fan, size_t only, struct mrd_rpc_event *out,
+                                struct mrd_error *err)
+{
+    item_free(MRD_MOVE(fan->held));
+    const char *control = NULL;
+    uint32_t credit = 0;
+    enum mrd_status status = MRD_OK;
+    pthread_mutex_lock(&fan->client->lock);
+    struct call *call = fan_wait(fan, only, &status, err);
+    if (call != NULL) {
+        fan->held = call_pop(call);
+        event_fill(call, fan->held, out);
+        if (out->kind == MRD_RPC_CHUNK) {
+            credit = credit_due(call, &control);
+        } else {
+            call->finished = true;
+            fan->unfinished--;
+        }
+    }
+    pthread_mutex_unlock(&fan->client->lock);
+    if (credit > 0) {
+        control_send(fan->client, control, MRD_RPC_FRAME_CREDIT, credit);
+    }
+    return status;
+}
+
+enum mrd_status mrd_rpc_fan_next(struct mrd_rpc_fan *fan, struct mrd_rpc_event *out,
+                                 struct mrd_error *err)
+{
+    return fan_next(fan, SIZE_MAX, out, err);
+}
+
+enum mrd_status mrd_rpc_fan_next_of(struct mrd_rpc_fan *fan, size_t call, struct mrd_rpc_event *out,
+                                    struct mrd_error *err)
+{
+    mrd_assert(call < fan->count);
+    return fan_next(fan, call, out, err);
+}
+
+void mrd_rpc_fan_cancel(struct mrd_rpc_fan *fan, size_t index)
+{
+    mrd_assert(index < fan->count);
+    struct call *call = fan->calls[index];
+    pthread_mutex_lock(&fan->client->lock);
+    const bool send = call->running && call->control[0] != '\0';
+    call_stop(call);
+    if (!call->finished) {
+        call->finished = true;
+        fan->unfinished--;
+    }
+    for (struct item *item = call_pop(call); item != NULL; item = call_pop(call)) {
+        item_free(item);
+    }
+    pthread_mutex_unlock(&fan->client->lock);
+    if (send) {
+        control_send(fan->client, call->control, MRD_RPC_FRAME_CANCEL, 0);
+    }
+}
+
+void mrd_rpc_fan_destroy(struct mrd_rpc_fan **fan)
+{
+    if (*fan == NULL) {
+        return;
+    }
+    struct mrd_rpc_fan *self = MRD_MOVE(*fan);
+    for (size_t i = 0; i < self->count; i++) {
+        mrd_rpc_fan_cancel(self, i);
+        free(self->calls[i]);
+    }
+    pthread_mutex_lock(&self->client->lock);
+    self->client->fans--;
+    pthread_mutex_unlock(&self->client->lock);
+    item_free(self->held);
+    pthread_cond_destroy(&self->arrived);
+    free(self->calls);
+    free(self);
+}

@@ -1,0 +1,494 @@
+/* Requests and chunked replies over a real nats-server. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "bus/connection_internal.h"
+#include "bus/nats_fixture.h"
+#include "bus/rpc.h"
+#include "bus/rpc_frame.h"
+
+static const int64_t MS = 1000000;
+#define SUBJECT "mrd.query.0.one"
+
+static int64_t now_ns(void) { return mrd_clock_monotonic_ns(mrd_clock_system()); }
+
+/* ---- a server that does what the request says ----
+ * "chunks N SIZE": N chunks of SIZE bytes, each starting with its number; "fail": an error; "hang": waits
+ * until the call has ended. */
+
+struct service {
+    struct mrd_rpc_server *server;
+    _Atomic size_t hanging;
+    _Atomic size_t ended;
+    _Atomic int last_status;
+};
+
+static enum mrd_status send_chunks(struct mrd_rpc_call *call, uint64_t count, size_t size,
+                                   struct mrd_error *err)
+{
+    uint8_t *chunk = calloc(1, size);
+    enum mrd_status status = MRD_OK;
+    for (uint64_t i = 0; i < count && status == MRD_OK; i++) {
+        memcpy(chunk, &i, sizeof(i));
+        status = mrd_rpc_call_send(call, (struct mrd_bytes){chunk, size}, err);
+    }
+    free(chunk);
+    mrd_rpc_call_trailer(call, MRD_BYTES("done"));
+    return status;
+}
+
+static enum mrd_status on_call(void *context, struct mrd_rpc_call *call, struct mrd_error *err)
+{
+    struct service *service = context;
+    char text[64];
+    const struct mrd_bytes request = mrd_rpc_call_request(call);
+    snprintf(text, sizeof(text), "%.*s", MRD_FMT(request));
+    uint64_t count = 0;
+    size_t size = 0;
+    enum mrd_status status = MRD_OK;
+    if (sscanf(text, "chunks %lu %zu", &count, &size) == 2) {
+        status = send_chunks(call, count, size, err);
+    } else if (strcmp(text, "fail") == 0) {
+        status = mrd_fail(err, MRD_E_LIMIT, "too many of something");
+    } else {
+        atomic_fetch_add(&service->hanging, 1);
+        while ((status = mrd_rpc_call_check(call, err)) == MRD_OK) {
+            usleep(1000);
+        }
+    }
+    atomic_store(&service->last_status, (int)status);
+    atomic_fetch_add(&service->ended, 1);
+    return status;
+}
+
+static void service_start(struct service *service, struct mrd_bus *bus, const char *subject,
+                          uint32_t workers, uint32_t queue_max)
+{
+    *service = (struct service){0};
+    const struct mrd_rpc_server_options options = {.subject = subject,
+                                                   .workers = workers,
+                                                   .queue_max = queue_max,
+                                                   .handle = on_call,
+                                                   .context = service};
+    assert_int_equal(mrd_rpc_server_create(bus, &options, &service->server, NULL), MRD_OK);
+    assert_int_equal(mrd_bus_flush(bus, 5000, NULL), MRD_OK);
+}
+
+/* ---- the client's side ---- */
+
+static struct mrd_rpc_fan *fan_of(struct mrd_rpc_client *client, int64_t wait_ms,
+                                  int64_t silence_ms)
+{
+    const struct mrd_rpc_fan_options options = {.deadline_ns = now_ns() + wait_ms * MS,
+                                                .silence_ms = silence_ms};
+    return mrd_rpc_fan_create(client, &options);
+}
+
+static size_t start(struct mrd_rpc_fan *fan, const char *subject, const char *request)
+{
+    size_t call = SIZE_MAX;
+    assert_int_equal(mrd_rpc_fan_start(fan, subject, mrd_bytes_of(request), &call, NULL), MRD_OK);
+    return call;
+}
+
+/* The first event must be a failure with that status; returns its text. */
+static const char *expect_failure(struct mrd_rpc_fan *fan, struct mrd_rpc_event *event,
+                                  enum mrd_status want)
+{
+    struct mrd_error err = {0};
+    if (mrd_rpc_fan_next(fan, event, &err) != MRD_OK) {
+        fail_msg("next: %s", err.text);
+    }
+    assert_int_equal(event->kind, MRD_RPC_FAILED);
+    if (event->error.status != want) {
+        fail_msg("status %s: %s", mrd_status_name(event->error.status), event->error.text);
+    }
+    return event->error.text;
+}
+
+struct world {
+    struct nats_fixture nats;
+    struct mrd_bus *server_bus;
+    struct mrd_bus *client_bus;
+    struct mrd_rpc_client *client;
+};
+
+static int world_setup(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    nats_fixture_start(&world->nats);
+    world->server_bus = nats_fixture_connect(&world->nats);
+    world->client_bus = nats_fixture_connect(&world->nats);
+    assert_int_equal(mrd_rpc_client_create(world->client_bus, &world->client, NULL), MRD_OK);
+    *state = world;
+    return 0;
+}
+
+static int world_teardown(void **state)
+{
+    struct world *world = *state;
+    mrd_rpc_client_destroy(&world->client);
+    mrd_bus_close(&world->client_bus);
+    mrd_bus_close(&world->server_bus);
+    nats_fixture_stop(&world->nats);
+    free(world);
+    return 0;
+}
+
+static void read_all(struct mrd_rpc_fan *fan, uint64_t *chunks, uint64_t *bytes, size_t calls)
+{
+    struct mrd_error err = {0};
+    struct mrd_rpc_event event;
+    uint64_t *next = calloc(calls, sizeof(*next));
+    enum mrd_status status;
+    while ((status = mrd_rpc_fan_next(fan, &event, &err)) == MRD_OK) {
+        if (event.kind == MRD_RPC_FAILED) {
+            fail_msg("call %zu: %s", event.call, event.error.text);
+        }
+        if (event.kind == MRD_RPC_END) {
+            assert_true(mrd_bytes_equal(event.bytes, MRD_BYTES("done")));
+            continue;
+        }
+        uint64_t number;
+        memcpy(&number, event.bytes.data, sizeof(number));
+        assert_int_equal(number, next[event.call]);
+        next[event.call]++;
+        *chunks += 1;
+        *bytes += event.bytes.size;
+    }
+    if (status != MRD_E_NOT_FOUND) {
+        fail_msg("%s", err.text);
+    }
+    free(next);
+}
+
+static void a_reply_of_fifty_megabytes_comes_whole_and_in_order(void **state)
+{
+    struct world *world = *state;
+    struct service service;
+    service_start(&service, world->server_bus, SUBJECT, 2, 0);
+    struct mrd_rpc_fan *fan = fan_of(world->client, 60000, 0);
+    start(fan, SUBJECT, "chunks 200 262144");
+    uint64_t chunks = 0;
+    uint64_t bytes = 0;
+    read_all(fan, &chunks, &bytes, 1);
+    assert_int_equal(chunks, 200);
+    assert_int_equal(bytes, 200 * 262144);
+    mrd_rpc_fan_destroy(&fan);
+    mrd_rpc_server_destroy(&service.server, 1000);
+}
+
+static void many_requests_run_at_once(void **state)
+{
+    struct world *world = *state;
+    enum { CALLS = 64 };
+    struct service service;
+    service_start(&service, world->server_bus, SUBJECT, 4, 0);
+    struct mrd_rpc_fan *fan = fan_of(world->client, 60000, 0);
+    for (size_t i = 0; i < CALLS; i++) {
+        assert_int_equal(start(fan, SUBJECT, "chunks 30 20000"), i);
+    }
+    uint64_t chunks = 0;
+    uint64_t bytes = 0;
+    read_all(fan, &chunks, &bytes, CALLS);
+    assert_int_equal(chunks, CALLS * 30);
+    mrd_rpc_fan_destroy(&fan);
+    mrd_rpc_server_destroy(&service.server, 1000);
+}
+
+static void one_call_can_be_read_while_others_wait_within_their_windows(void **state)
+{
+    struct world *world = *state;
+    struct service service;
+    service_start(&service, world->server_bus, SUBJECT, 4, 0);
+    struct mrd_rpc_fan *fan = fan_of(world->client, 60000, 0);
+    start(fan, SUBJECT, "chunks 100 1000");
+    const size_t second = start(fan, SUBJECT, "chunks 100 1000");
+    struct mrd_rpc_event event;
+    for (size_t i = 0; i < 100; i++) {
+        assert_int_equal(mrd_rpc_fan_next_of(fan, second, &event, NULL), MRD_OK);
+        assert_int_equal(event.kind, MRD_RPC_CHUNK);
+        assert_int_equal(event.call, second);
+    }
+    assert_int_equal(mrd_rpc_fan_next_of(fan, second, &event, NULL), MRD_OK);
+    assert_int_equal(event.kind, MRD_RPC_END);
+    struct mrd_rpc_server_stats stats;
+    mrd_rpc_server_stats(service.server, &stats);
+    assert_true(stats.chunks <= 100 + MRD_RPC_WINDOW); /* the first has had no further credit */
+    uint64_t chunks = 0;
+    uint64_t bytes = 0;
+    read_all(fan, &chunks, &bytes, 2);
+    assert_int_equal(chunks, 100);
+    mrd_rpc_fan_destroy(&fan);
+    mrd_rpc_server_destroy(&service.server, 1000);
+}
+
+static void an_error_keeps_its_status_and_text(void **state)
+{
+    struct world *world = *state;
+    struct service service;
+    service_start(&service, world->server_bus, SUBJECT, 1, 0);
+    struct mrd_rpc_fan *fan = fan_of(world->client, 10000, 0);
+    start(fan, SUBJECT, "fail");
+    struct mrd_rpc_event event;
+    assert_string_equal(expect_failure(fan, &event, MRD_E_LIMIT), "too many of something");
+    assert_int_equal(mrd_rpc_fan_next(fan, &event, NULL), MRD_E_NOT_FOUND);
+    mrd_rpc_fan_destroy(&fan);
+    mrd_rpc_server_destroy(&service.server, 1000);
+}
+
+static void nobody_there_is_known_without_waiting(void **state)
+{
+    struct world *world = *state;
+    struct mrd_rpc_fan *fan = fan_of(world->client, 600000, 600000); /* no timeout can help */
+    start(fan, SUBJECT, "x");
+    struct mrd_rpc_event event;
+    assert_non_null(strstr(expect_failure(fan, &event, MRD_E_UNAVAILABLE), "nobody listens"));
+    mrd_rpc_fan_destroy(&fan);
+}
+
+static void a_call_canceled_by_the_client_ends_on_the_server(void **state)
+{
+    struct world *world = *state;
+    struct service service;
+    service_start(&service, world->server_bus, SUBJECT, 1, 0);
+    struct mrd_rpc_fan *fan = fan_of(world->client, 60000, 0);
+    start(fan, SUBJECT, "hang");
+    while (atomic_load(&service.hanging) == 0) {
+        usleep(1000);
+    }
+    mrd_rpc_fan_destroy(&fan);
+    while (atomic_load(&service.ended) == 0) {
+        usleep(1000);
+    }
+    assert_int_equal(atomic_load(&service.last_status), MRD_E_CANCELED);
+    mrd_rpc_server_destroy(&service.server, 1000);
+}
+
+static void a_server_without_credit_gives_up_at_its_deadline(void **state)
+{
+    struct world *world = *state;
+    struct service service;
+    service_start(&service, world->server_bus, SUBJECT, 1, 0);
+    struct mrd_rpc_fan *fan = fan_of(world->client, 300, 0);
+    start(fan, SUBJECT, "chunks 1000 10000"); /* and nobody reads */
+    while (atomic_load(&service.ended) == 0) {
+        usleep(1000);
+    }
+    assert_int_equal(atomic_load(&service.last_status), MRD_E_TIMEOUT);
+    struct mrd_rpc_event event = {0};
+    enum mrd_status status = MRD_OK;
+    size_t chunks = 0;
+    while ((status = mrd_rpc_fan_next(fan, &event, NULL)) == MRD_OK &&
+           event.kind == MRD_RPC_CHUNK) {
+        chunks++;
+    }
+    /* Whoever's deadline came first: an error, and no more chunks than were granted. */
+    assert_true(status == MRD_E_TIMEOUT || event.error.status == MRD_E_TIMEOUT);
+    assert_true(chunks <= MRD_RPC_WINDOW + MRD_RPC_WINDOW / 2);
+    mrd_rpc_fan_destroy(&fan);
+    mrd_rpc_server_destroy(&service.server, 1000);
+}
+
+static void a_long_running_call_stays_alive_by_its_pulse(void **state)
+{
+    struct world *world = *state;
+    struct service service;
+    service_start(&service, world->server_bus, SUBJECT, 1, 0);
+    struct mrd_rpc_fan *fan = fan_of(world->client, 2500, 1200);
+    start(fan, SUBJECT, "hang");
+    struct mrd_rpc_event event = {0};
+    struct mrd_error err = {0};
+    const enum mrd_status status = mrd_rpc_fan_next(fan, &event, &err);
+    /* The deadline ended it, here or there, not silence. */
+    const bool deadline =
+        status == MRD_E_TIMEOUT || (status == MRD_OK && event.error.status == MRD_E_TIMEOUT);
+    if (!deadline) {
+        fail_msg("%s %s", err.text, event.error.text);
+    }
+    mrd_rpc_fan_destroy(&fan);
+    mrd_rpc_server_destroy(&service.server, 1000);
+}
+
+static void more_requests_than_the_queue_takes_are_refused_at_once(void **state)
+{
+    struct world *world = *state;
+    struct service service;
+    service_start(&service, world->server_bus, SUBJECT, 1, 1);
+    struct mrd_rpc_fan *fan = fan_of(world->client, 60000, 0);
+    for (int i = 0; i < 4; i++) {
+        start(fan, SUBJECT, "hang");
+    }
+    struct mrd_rpc_event event;
+    for (int i = 0; i < 2; i++) {
+        assert_non_null(strstr(expect_failure(fan, &event, MRD_E_UNAVAILABLE), "too many"));
+    }
+    mrd_rpc_fan_destroy(&fan);
+    mrd_rpc_server_destroy(&service.server, 10);
+}
+
+/* A process of its own that serves until killed. */
+static pid_t server_process(const struct nats_fixture *nats)
+{
+    int ready[2];
+    assert_int_equal(pipe(ready), 0);
+    const pid_t pid = fork();
+    if (pid == 0) {
+        static struct service service;
+        struct mrd_bus *bus = nats_fixture_connect(nats);
+        const struct mrd_rpc_server_options options = {
+            .subject = SUBJECT, .handle = on_call, .context = &service};
+        if (mrd_rpc_server_create(bus, &options, &service.server, NULL) != MRD_OK ||
+            mrd_bus_flush(bus, 5000, NULL) != MRD_OK || write(ready[1], "x", 1) != 1) {
+            _exit(1);
+        }
+        for (;;) {
+            pause();
+        }
+    }
+    char byte;
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    close(ready[1]);
+    return pid;
+}
+
+static void a_server_killed_in_the_middle_is_an_error_not_a_short_answer(void **state)
+{
+    /* The child is forked before this process has any thread of the library. */
+    (void)state;
+    struct nats_fixture nats;
+    nats_fixture_start(&nats);
+    const pid_t pid = server_process(&nats);
+    struct mrd_bus *bus = nats_fixture_connect(&nats);
+    struct mrd_rpc_client *client = NULL;
+    assert_int_equal(mrd_rpc_client_create(bus, &client, NULL), MRD_OK);
+    struct mrd_rpc_fan *fan = fan_of(client, 600000, 500);
+    start(fan, SUBJECT, "chunks 100000 1000");
+    struct mrd_rpc_event event;
+    assert_int_equal(mrd_rpc_fan_next(fan, &event, NULL), MRD_OK);
+    assert_int_equal(event.kind, MRD_RPC_CHUNK);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    while (mrd_rpc_fan_next(fan, &event, NULL) == MRD_OK && event.kind == MRD_RPC_CHUNK) {}
+    assert_int_equal(event.kind, MRD_RPC_FAILED);
+    assert_int_equal(event.error.status, MRD_E_UNAVAILABLE);
+    assert_non_null(strstr(event.error.text, "silent"));
+    mrd_rpc_fan_destroy(&fan);
+    mrd_rpc_client_destroy(&client);
+    mrd_bus_close(&bus);
+    nats_fixture_stop(&nats);
+}
+
+static void a_lost_connection_fails_the_running_calls(void **state)
+{
+    struct world *world = *state;
+    struct service service;
+    service_start(&service, world->server_bus, SUBJECT, 1, 0);
+    struct mrd_rpc_fan *fan = fan_of(world->client, 600000, 600000);
+    start(fan, SUBJECT, "hang");
+    while (atomic_load(&service.hanging) == 0) {
+        usleep(1000);
+    }
+    nats_fixture_kill(&world->nats);
+    struct mrd_rpc_event event;
+    expect_failure(fan, &event, MRD_E_UNAVAILABLE);
+    while (atomic_load(&service.ended) == 0) {
+        usleep(1000);
+    }
+    nats_fixture_launch(&world->nats);
+    assert_int_equal(mrd_bus_wait_connected(world->client_bus, 20000, NULL), MRD_OK);
+    assert_int_equal(mrd_bus_wait_connected(world->server_bus, 20000, NULL), MRD_OK);
+    assert_int_equal(mrd_bus_flush(world->server_bus, 5000, NULL), MRD_OK);
+    mrd_rpc_fan_destroy(&fan);
+    fan = fan_of(world->client, 60000, 0);
+    start(fan, SUBJECT, "chunks 3 100"); /* and all is well again */
+    uint64_t chunks = 0;
+    uint64_t bytes = 0;
+    read_all(fan, &chunks, &bytes, 1);
+    assert_int_equal(chunks, 3);
+    mrd_rpc_fan_destroy(&fan);
+    mrd_rpc_server_destroy(&service.server, 1000);
+}
+
+/* ---- a peer that breaks the protocol ---- */
+
+static void on_raw_request(natsConnection *nats, natsSubscription *subscription, natsMsg *msg,
+                           void *closure)
+{
+    (void)subscription;
+    const uint32_t *numbers = closure;
+    for (size_t i = 0; numbers[i] != UINT32_MAX; i++) {
+        uint8_t frame[MRD_RPC_FRAME_BYTES + 1] = {0};
+        const enum mrd_rpc_frame_kind kind = i == 0 ? MRD_RPC_FRAME_ACCEPT : MRD_RPC_FRAME_DATA;
+        mrd_rpc_frame_put(frame, kind, MRD_OK, numbers[i]);
+        (void)natsConnection_PublishRequest(nats, natsMsg_GetReply(msg), "mrd.nowhere", frame,
+                                            sizeof(frame));
+    }
+    natsMsg_Destroy(msg);
+}
+
+static void a_missing_number_is_an_error(void **state)
+{
+    struct world *world = *state;
+    static uint32_t numbers[] = {0, 1, 2, 4, 5, UINT32_MAX};
+    struct mrd_bus_subscription *raw = NULL;
+    assert_int_equal(
+        mrd_bus_subscribe(world->server_bus, SUBJECT, on_raw_request, numbers, &raw, NULL), MRD_OK);
+    assert_int_equal(mrd_bus_flush(world->server_bus, 5000, NULL), MRD_OK);
+    struct mrd_rpc_fan *fan = fan_of(world->client, 600000, 600000);
+    start(fan, SUBJECT, "x");
+    struct mrd_rpc_event event;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(mrd_rpc_fan_next(fan, &event, NULL), MRD_OK);
+        assert_int_equal(event.kind, MRD_RPC_CHUNK);
+    }
+    assert_non_null(strstr(expect_failure(fan, &event, MRD_E_UNAVAILABLE), "lost"));
+    mrd_rpc_fan_destroy(&fan);
+    mrd_bus_unsubscribe(&raw);
+}
+
+static void a_peer_that_never_answers_is_found_out_by_silence(void **state)
+{
+    struct world *world = *state;
+    static uint32_t numbers[] = {UINT32_MAX};
+    struct mrd_bus_subscription *raw = NULL;
+    assert_int_equal(
+        mrd_bus_subscribe(world->server_bus, SUBJECT, on_raw_request, numbers, &raw, NULL), MRD_OK);
+    assert_int_equal(mrd_bus_flush(world->server_bus, 5000, NULL), MRD_OK);
+    struct mrd_rpc_fan *fan = fan_of(world->client, 600000, 200);
+    start(fan, SUBJECT, "x");
+    struct mrd_rpc_event event;
+    assert_non_null(strstr(expect_failure(fan, &event, MRD_E_UNAVAILABLE), "silent"));
+    mrd_rpc_fan_destroy(&fan);
+    mrd_bus_unsubscribe(&raw);
+}
+
+int main(void)
+{
+#define RPC_TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_server_killed_in_the_middle_is_an_error_not_a_short_answer),
+        RPC_TEST(a_reply_of_fifty_megabytes_comes_whole_and_in_order),
+        RPC_TEST(many_requests_run_at_once),
+        RPC_TEST(one_call_can_be_read_while_others_wait_within_their_windows),
+        RPC_TEST(an_error_keeps_its_status_and_text),
+        RPC_TEST(nobody_there_is_known_without_waiting),
+        RPC_TEST(a_call_canceled_by_the_client_ends_on_the_server),
+        RPC_TEST(a_server_without_credit_gives_up_at_its_deadline),
+        RPC_TEST(a_long_running_call_stays_alive_by_its_pulse),
+        RPC_TEST(more_requests_than_the_queue_takes_are_refused_at_once),
+        RPC_TEST(a_lost_connection_fails_the_running_calls),
+        RPC_TEST(a_missing_number_is_an_error),
+        RPC_TEST(a_peer_that_never_answers_is_found_out_by_silence),
+    };
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    mrd_bus_library_close();
+    return failed;
+}

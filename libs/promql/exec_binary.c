@@ -1,0 +1,261 @@
+/* Binary operators: a vector with a scalar, and vectors matched by their labels. */
+#include "promql/arithmetic.h"
+#include "promql/exec.h"
+#include "promql/exec_match.h"
+
+/* ---- vector and scalar ---- */
+
+struct scalar_op {
+    struct pql_op op;
+    const struct pql_node *node;
+    struct pql_op *input;
+    double *scalar;
+    bool scalar_left;
+    bool drops_name;
+    struct pql_label_scratch scratch;
+};
+
+static enum mrd_status scalar_next(struct pql_op *base, struct pql_series *out, bool *out_more,
+                                   struct mrd_error *err)
+{
+    struct scalar_op *op = (struct scalar_op *)base;
+    MRD_TRY(pql_next(op->input, out, out_more, err));
+    if (!*out_more) {
+        return MRD_OK;
+    }
+    for (size_t i = 0; i < base->steps; i++) {
+        const double value = out->values[i];
+        if (!pql_is_none(value)) {
+            const double left = op->scalar_left ? op->scalar[i] : value;
+            const double right = op->scalar_left ? value : op->scalar[i];
+            out->values[i] = pql_combine(op->node, left, right, value);
+        }
+    }
+    return op->drops_name ? pql_series_drop_name(base->exec, &op->scratch, out, err) : MRD_OK;
+}
+
+static enum mrd_status build_scalar(struct pql_exec *exec, const struct pql_node *node,
+                                    struct pql_op **out, struct mrd_error *err)
+{
+    struct scalar_op *op = NULL;
+    const size_t steps = node->steps.count;
+    const bool left = node->args[0]->type == PQL_SCALAR;
+    MRD_TRY(PQL_NEW(exec, 1, &op, err));
+    *op = (struct scalar_op){
+        .op = {.next = scalar_next, .exec = exec, .steps = steps},
+        .node = node,
+        .scalar_left = left,
+        .drops_name = node->return_bool || !mrd_op_is_comparison(node->op),
+    };
+    MRD_TRY(pql_eval_scalar(exec, node->args[left ? 0 : 1], steps, &op->scalar, err));
+    MRD_TRY(pql_build(exec, node->args[left ? 1 : 0], steps, &op->input, err));
+    op->op.one_name = op->input->one_name;
+    if (op->drops_name && !op->op.one_name && !exec->options->delayed_name_removal) {
+        MRD_TRY(pql_build_merge(exec, &op->op, false, out, err));
+        (*out)->one_name = true;
+        return MRD_OK;
+    }
+    *out = &op->op;
+    return MRD_OK;
+}
+
+/* ---- vector and vector ---- */
+
+struct vector_op {
+    struct pql_list_op list;
+    const struct pql_node *node;
+    struct pql_op *many; /* the left side, or the right one of group_right */
+    struct pql_op *one;
+    struct pql_match match;
+    struct pql_label_table results; /* label sets of the results */
+    struct pql_label_scratch scratch;
+    struct pql_label_scratch set_scratch;
+};
+
+/* The labels of the result of a pair. */
+static enum mrd_status result_labels(struct vector_op *op, struct mrd_labels many,
+                                     struct mrd_labels one, struct pql_series *out,
+                                     struct mrd_error *err)
+{
+    struct pql_exec *exec = op->list.op.exec;
+    const struct pql_node *node = op->node;
+    const struct pql_matching *matching = &node->matching;
+    out->labels = many;
+    if (node->return_bool || !mrd_op_is_comparison(node->op)) {
+        MRD_TRY(pql_series_drop_name(exec, &op->set_scratch, out, err));
+    }
+    if (matching->cardinality == MRD_ONE_TO_ONE) {
+        MRD_TRY(pql_labels_filter(exec, &op->scratch, out->labels, matching->names, matching->on,
+                                  &out->labels, err));
+    }
+    for (size_t i = 0; i < matching->include.count; i++) {
+        const struct mrd_bytes name = matching->include.items[i];
+        const struct mrd_label label = {name, mrd_labels_get(one, name)};
+        MRD_TRY(pql_labels_set(exec, &op->scratch, out->labels, label, &out->labels, err));
+    }
+    return MRD_OK;
+}
+
+/* The result series of a pair, made on its first use. */
+static enum mrd_status result_series(struct vector_op *op, const struct pql_series *many,
+                                     const struct pql_series *one, struct pql_series **out,
+                                     struct mrd_error *err)
+{
+    struct pql_exec *exec = op->list.op.exec;
+    struct pql_series result = {.drop_name = many->drop_name};
+    uint32_t index = 0;
+    bool is_new = false;
+    MRD_TRY(result_labels(op, many->labels, one->labels, &result, err));
+    MRD_TRY(pql_label_table_add(&op->results, result.labels, &index, &is_new, err));
+    if (is_new) {
+        const size_t steps = op->list.op.steps;
+        result.labels = op->results.keys[index];
+        MRD_TRY(pql_hold(exec, steps, err));
+        MRD_TRY(PQL_NEW(exec, steps, &result.values, err));
+        pql_column_clear(result.values, steps);
+        MRD_TRY(pql_list_add(exec, &op->list.list, result, err));
+    }
+    *out = &op->list.list.items[index];
+    return MRD_OK;
+}
+
+/* Two pairs with the same result at one step: the query is wrong, and this says how. */
+static enum mrd_status duplicate_result(const struct vector_op *op, bool same_group,
+                                        struct mrd_error *err)
+{
+    if (!same_group) {
+        return pql_fail(err, "vector cannot contain metrics with the same labelset");
+    }
+    if (op->node->matching.cardinality == MRD_ONE_TO_ONE) {
+        return pql_fail(err, "multiple matches for labels: many-to-one matching must be explicit "
+                             "(group_left/group_right)");
+    }
+    return pql_fail(err, "multiple matches for labels: grouping labels must ensure unique matches");
+}
+
+/* Step by step: the group that last matched into a result series (one-to-one: the group itself has
+ * matched). A comparison may drop the value of a pair and the pair still counts as matched. */
+struct claim {
+    uint32_t *group; /* per step; UINT32_MAX: free */
+};
+
+struct combine {
+    struct claim *claims; /* per result series; one-to-one: per group */
+    size_t capacity;
+    size_t error_step; /* first step at which something is wrong; steps if nothing is */
+    bool error_same_group;
+};
+
+static enum mrd_status claims_of(struct vector_op *op, struct combine *combine, size_t index,
+                                 uint32_t **out, struct mrd_error *err)
+{
+    struct pql_exec *exec = op->list.op.exec;
+    const size_t steps = op->list.op.steps;
+    while (combine->capacity <= index) {
+        const size_t count = combine->capacity;
+        size_t capacity = combine->capacity;
+        MRD_TRY(pql_grow(exec, (void **)&combine->claims, count, &capacity,
+                         sizeof(*combine->claims), err));
+        memset(combine->claims + count, 0, (capacity - count) * sizeof(*combine->claims));
+        combine->capacity = capacity;
+    }
+    uint32_t **claims = &combine->claims[index].group;
+    if (*claims == NULL) {
+        MRD_TRY(PQL_NEW(exec, steps, claims, err));
+        memset(*claims, 0xff, steps * sizeof(**claims));
+    }
+    *out = *claims;
+    return MRD_OK;
+}
+
+static enum mrd_status combine_pair(struct vector_op *op, struct combine *combine, uint32_t group,
+                                    const struct pql_series *many, const struct pql_series *one,
+                                    struct mrd_error *err)
+{
+    const struct pql_node *node = op->node;
+    const bool swapped = node->matching.cardinality == MRD_ONE_TO_MANY;
+    const bool one_to_one = node->matching.cardinality == MRD_ONE_TO_ONE;
+    struct pql_series *result = NULL;
+    uint32_t *claims = NULL;
+    for (size_t i = 0; i < op->list.op.steps; i++) {
+        if (pql_is_none(many->values[i]) || pql_is_none(one->values[i])) {
+            continue;
+        }
+        if (result == NULL) {
+            MRD_TRY(result_series(op, many, one, &result, err));
+            const size_t index = (size_t)(result - op->list.list.items);
+            MRD_TRY(claims_of(op, combine, one_to_one ? group : index, &claims, err));
+        }
+        const double left = swapped ? one->values[i] : many->values[i];
+        const double right = swapped ? many->values[i] : one->values[i];
+        const double value = pql_combine(node, left, right, left);
+        const bool same_group = claims[i] == group;
+        const bool wrong = same_group || !(pql_is_none(value) || pql_is_none(result->values[i]));
+        if (wrong && i < combine->error_step) {
+            combine->error_step = i;
+            combine->error_same_group = same_group;
+        }
+        claims[i] = group;
+        if (!pql_is_none(value)) {
+            result->values[i] = value;
+        }
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status combine_all(struct vector_op *op, struct mrd_error *err)
+{
+    struct pql_exec *exec = op->list.op.exec;
+    struct pql_match *match = &op->match;
+    struct combine combine = {.error_step = op->list.op.steps};
+    for (size_t m = 0; m < match->many.count; m++) {
+        const uint32_t group = match->many_group[m];
+        MRD_TRY(mrd_query_check(exec->control, err));
+        for (uint32_t o = pql_match_first(match, group); o != UINT32_MAX; o = match->one_next[o]) {
+            MRD_TRY(combine_pair(op, &combine, group, &match->many.items[m], &match->one.items[o],
+                                 err));
+        }
+    }
+    if (match->error_step <= combine.error_step && match->error_step < op->list.op.steps) {
+        return pql_match_fail(match, op->node, err);
+    }
+    if (combine.error_step < op->list.op.steps) {
+        return duplicate_result(op, combine.error_same_group, err);
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status vector_fill(struct pql_list_op *base, struct mrd_error *err)
+{
+    struct vector_op *op = (struct vector_op *)base;
+    MRD_TRY(pql_match_make(base->op.exec, op->node, op->many, op->one, &op->match, err));
+    return combine_all(op, err);
+}
+
+static enum mrd_status build_vectors(struct pql_exec *exec, const struct pql_node *node,
+                                     struct pql_op **out, struct mrd_error *err)
+{
+    struct vector_op *op = NULL;
+    const size_t steps = node->steps.count;
+    const bool swapped = node->matching.cardinality == MRD_ONE_TO_MANY;
+    MRD_TRY(PQL_NEW(exec, 1, &op, err));
+    *op = (struct vector_op){.node = node, .results = {.exec = exec}};
+    pql_list_op_init(&op->list, exec, steps, vector_fill);
+    MRD_TRY(pql_build(exec, node->args[swapped ? 1 : 0], steps, &op->many, err));
+    MRD_TRY(pql_build(exec, node->args[swapped ? 0 : 1], steps, &op->one, err));
+    op->list.op.one_name = node->return_bool || !mrd_op_is_comparison(node->op);
+    *out = &op->list.op;
+    return MRD_OK;
+}
+
+enum mrd_status pql_build_binary(struct pql_exec *exec, const struct pql_node *node,
+                                 struct pql_op **out, struct mrd_error *err)
+{
+    if (mrd_op_is_set(node->op)) {
+        return pql_build_set(exec, node, out, err);
+    }
+    if (node->args[0]->type == PQL_SCALAR || node->args[1]->type == PQL_SCALAR) {
+        return build_scalar(exec, node, out, err);
+    }
+    return build_vectors(exec, node, out, err);
+}

@@ -1,0 +1,319 @@
+/* Range vectors (selectors on a range, subqueries) and the functions over their windows. */
+#include "promql/exec.h"
+
+#include <stdio.h>
+
+/* ---- selectors ---- */
+
+struct range_select {
+    struct pql_range_op op;
+    const struct pql_selector *selector;
+};
+
+static enum mrd_status range_select_next(struct pql_range_op *base, struct pql_range_series *out,
+                                         bool *out_more, struct mrd_error *err)
+{
+    const struct range_select *op = (const struct range_select *)base;
+    struct pql_exec *exec = base->exec;
+    struct mrd_source_series series;
+    MRD_TRY(mrd_query_check(exec->control, err));
+    MRD_TRY(exec->source->next(op->selector->set, &series, out_more, err));
+    if (*out_more) {
+        exec->stats->series_read++;
+        exec->stats->samples_read += series.samples.count;
+        *out = (struct pql_range_series){.labels = series.labels, .samples = series.samples};
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status build_range_select(struct pql_exec *exec, const struct pql_node *node,
+                                          struct pql_range_op **out, struct mrd_error *err)
+{
+    struct range_select *op = NULL;
+    MRD_TRY(PQL_NEW(exec, 1, &op, err));
+    *op = (struct range_select){
+        .op = {.next = range_select_next,
+               .exec = exec,
+               .timing = node->selector->timing,
+               .one_name = node->selector->one_name},
+        .selector = node->selector,
+    };
+    *out = &op->op;
+    return MRD_OK;
+}
+
+/* ---- subqueries: the steps of the inner expression are the samples ---- */
+
+struct range_subquery {
+    struct pql_range_op op;
+    struct pql_op *input;
+    struct pql_steps grid;
+    mrd_time_ms *times_ms;
+    double *values;
+};
+
+static enum mrd_status range_subquery_next(struct pql_range_op *base, struct pql_range_series *out,
+                                           bool *out_more, struct mrd_error *err)
+{
+    const struct range_subquery *op = (const struct range_subquery *)base;
+    struct pql_series series;
+    MRD_TRY(pql_next(op->input, &series, out_more, err));
+    if (!*out_more) {
+        return MRD_OK;
+    }
+    size_t count = 0;
+    for (size_t i = 0; i < op->grid.count; i++) {
+        if (!pql_is_none(series.values[i])) {
+            op->times_ms[count] = pql_step_ms(&op->grid, i);
+            op->values[count++] = series.values[i];
+        }
+    }
+    *out = (struct pql_range_series){
+        .labels = series.labels,
+        .samples = {op->times_ms, op->values, count},
+        .drop_name = series.drop_name
+    };
+    return MRD_OK;
+}
+
+static enum mrd_status build_subquery(struct pql_exec *exec, const struct pql_node *node,
+                                      struct pql_range_op **out, struct mrd_error *err)
+{
+    struct range_subquery *op = NULL;
+    const struct pql_steps *grid = &node->steps; /* the planner put the inner grid here */
+    MRD_TRY(PQL_NEW(exec, 1, &op, err));
+    *op = (struct range_subquery){
+        .op = {.next = range_subquery_next, .exec = exec, .timing = node->timing},
+        .grid = *grid,
+    };
+    if (node->args[0]->type == PQL_SCALAR) {
+        return mrd_fail(err, MRD_E_INVALID, "subquery is only allowed on instant vector");
+    }
+    MRD_TRY(pql_build(exec, node->args[0], grid->count, &op->input, err));
+    MRD_TRY(PQL_NEW(exec, grid->count, &op->times_ms, err));
+    MRD_TRY(PQL_NEW(exec, grid->count, &op->values, err));
+    op->op.one_name = op->input->one_name;
+    *out = &op->op;
+    return MRD_OK;
+}
+
+enum mrd_status pql_build_range(struct pql_exec *exec, const struct pql_node *node,
+                                struct pql_range_op **out, struct mrd_error *err)
+{
+    if (node->kind == PQL_SUBQUERY) {
+        return build_subquery(exec, node, out, err);
+    }
+    mrd_assert(node->kind == PQL_WINDOW);
+    return build_range_select(exec, node, out, err);
+}
+
+/* ---- functions over windows ---- */
+
+struct window_op {
+    struct pql_op op;
+    const struct pql_node *node;
+    size_t arg_position; /* of the range vector */
+    struct pql_range_op *input;
+    struct pql_windows windows;
+    size_t capacity; /* of the per-sample scratch */
+    mrd_time_ms *clean_times_ms;
+    double *clean_values;
+    double *column;
+    struct pql_label_scratch scratch;
+};
+
+/* Per-sample scratch for a series of `count` samples. */
+static enum mrd_status window_reserve(struct window_op *op, size_t count, struct mrd_error *err)
+{
+    struct pql_exec *exec = op->op.exec;
+    if (count <= op->capacity) {
+        return MRD_OK;
+    }
+    if (count >= UINT32_MAX) {
+        return mrd_fail(err, MRD_E_LIMIT, "a series of %zu samples is too long for one query",
+                        count);
+    }
+    const size_t capacity = MRD_MAX(count, op->capacity * 2);
+    MRD_TRY(PQL_NEW(exec, capacity, &op->clean_times_ms, err));
+    MRD_TRY(PQL_NEW(exec, capacity, &op->clean_values, err));
+    MRD_TRY(PQL_NEW(exec, capacity, &op->windows.scratch, err));
+    MRD_TRY(PQL_NEW(exec, capacity, &op->windows.marks, err));
+    op->capacity = capacity;
+    return MRD_OK;
+}
+
+static bool has_stale(struct mrd_samples samples)
+{
+    for (size_t i = 0; i < samples.count; i++) {
+        if (mrd_is_stale(samples.values[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Ranges skip staleness markers. Without one the source's columns are used as they are. */
+static void window_set_samples(struct window_op *op, struct mrd_samples samples)
+{
+    if (has_stale(samples)) {
+        size_t count = 0;
+        for (size_t i = 0; i < samples.count; i++) {
+            if (!mrd_is_stale(samples.values[i])) {
+                op->clean_times_ms[count] = samples.times_ms[i];
+                op->clean_values[count++] = samples.values[i];
+            }
+        }
+        samples = (struct mrd_samples){op->clean_times_ms, op->clean_values, count};
+    }
+    op->windows.times_ms = samples.times_ms;
+    op->windows.values = samples.values;
+    op->windows.count = samples.count;
+}
+
+static bool ends_with(struct mrd_bytes text, const char *suffix)
+{
+    const size_t size = strlen(suffix);
+    return text.size >= size && memcmp(text.data + text.size - size, suffix, size) == 0;
+}
+
+static void warn_if_no_counter(const struct window_op *op, struct mrd_labels labels)
+{
+    const struct mrd_bytes name = pql_metric_name(labels);
+    if (name.size == 0 || ends_with(name, "_total") || ends_with(name, "_sum") ||
+        ends_with(name, "_count") || ends_with(name, "_bucket")) {
+        return;
+    }
+    mrd_annotations_addf(op->op.exec->annotations, MRD_ANNOTATION_INFO, op->arg_position,
+                         "metric might not be a counter, name does not end in "
+                         "_total/_sum/_count/_bucket: \"%.*s\"",
+                         MRD_FMT(name));
+}
+
+static void warn_about_quantile(const struct window_op *op)
+{
+    const double *q = op->windows.args[0];
+    for (size_t i = 0; i < op->op.steps; i++) {
+        const bool repeats = i > 0 && mrd_double_bits(q[i]) == mrd_double_bits(q[i - 1]) &&
+                             !pql_is_none(op->column[i - 1]);
+        if (!pql_is_none(op->column[i]) && !repeats) {
+            pql_check_quantile(op->op.exec, q[i], op->node->args[0]->position);
+        }
+    }
+}
+
+static enum mrd_status window_check_smoothing(const struct window_op *op, struct mrd_error *err)
+{
+    for (size_t i = 0; i < op->op.steps; i++) {
+        const double smoothing = op->windows.args[0][i];
+        const double trend = op->windows.args[1][i];
+        if (!(smoothing > 0 && smoothing < 1)) {
+            return pql_fail(err, "invalid smoothing factor. Expected: 0 < sf < 1, got: %f",
+                            smoothing);
+        }
+        if (!(trend > 0 && trend < 1)) {
+            return pql_fail(err, "invalid trend factor. Expected: 0 < tf < 1, got: %f", trend);
+        }
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status window_compute(struct window_op *op, const struct pql_range_series *series,
+                                      bool *out_any, struct mrd_error *err)
+{
+    const struct pql_function *function = op->node->function;
+    MRD_TRY(window_reserve(op, series->samples.count, err));
+    window_set_samples(op, series->samples);
+    if (op->windows.count == 0) {
+        *out_any = false;
+        return MRD_OK;
+    }
+    pql_windows_slide(&op->windows);
+    function->window(&op->windows, op->column);
+    *out_any = !pql_column_empty(op->column, op->op.steps);
+    if (*out_any && function->counter) {
+        warn_if_no_counter(op, series->labels);
+    }
+    if (*out_any && function->checks_quantile) {
+        warn_about_quantile(op);
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status window_next(struct pql_op *base, struct pql_series *out, bool *out_more,
+                                   struct mrd_error *err)
+{
+    struct window_op *op = (struct window_op *)base;
+    for (;;) {
+        struct pql_range_series series;
+        bool any = false;
+        MRD_TRY(op->input->next(op->input, &series, out_more, err));
+        if (!*out_more) {
+            return MRD_OK;
+        }
+        MRD_TRY(window_compute(op, &series, &any, err));
+        if (!any) {
+            continue;
+        }
+        *out = (struct pql_series){
+            .labels = series.labels, .values = op->column, .drop_name = series.drop_name};
+        if (op->node->function->keeps_name) {
+            return MRD_OK;
+        }
+        return pql_series_drop_name(base->exec, &op->scratch, out, err);
+    }
+}
+
+static enum mrd_status window_init_grid(struct window_op *op, struct mrd_error *err)
+{
+    struct pql_exec *exec = op->op.exec;
+    const struct pql_timing *timing = &op->input->timing;
+    const struct pql_steps *steps = &op->node->steps;
+    op->windows.steps = steps->count;
+    op->windows.range_ms = timing->range_ms;
+    op->windows.end0_ms = pql_timing_end_ms(timing, steps->start_ms);
+    op->windows.end_step_ms = timing->at_set ? 0 : steps->step_ms;
+    op->windows.eval0_ms = steps->start_ms;
+    op->windows.eval_step_ms = steps->step_ms;
+    MRD_TRY(PQL_NEW(exec, steps->count, &op->windows.from, err));
+    MRD_TRY(PQL_NEW(exec, steps->count, &op->windows.to, err));
+    return PQL_NEW(exec, steps->count, &op->column, err);
+}
+
+static enum mrd_status window_init_args(struct window_op *op, struct mrd_error *err)
+{
+    const struct pql_node *node = op->node;
+    size_t found = 0;
+    for (size_t i = 0; i < node->arg_count; i++) {
+        if (i == node->function->range_arg) {
+            continue;
+        }
+        double *column = NULL;
+        mrd_assert(found < MRD_ARRAY_LEN(op->windows.args));
+        MRD_TRY(pql_eval_scalar(op->op.exec, node->args[i], op->op.steps, &column, err));
+        op->windows.args[found++] = column;
+    }
+    return node->function->checks_smoothing ? window_check_smoothing(op, err) : MRD_OK;
+}
+
+enum mrd_status pql_build_window(struct pql_exec *exec, const struct pql_node *node,
+                                 struct pql_op **out, struct mrd_error *err)
+{
+    struct window_op *op = NULL;
+    const struct pql_node *range = node->args[node->function->range_arg];
+    MRD_TRY(PQL_NEW(exec, 1, &op, err));
+    *op = (struct window_op){
+        .op = {.next = window_next, .exec = exec, .steps = node->steps.count},
+        .node = node,
+        .arg_position = range->position,
+    };
+    MRD_TRY(pql_build_range(exec, range, &op->input, err));
+    op->op.one_name = op->input->one_name;
+    MRD_TRY(window_init_grid(op, err));
+    MRD_TRY(window_init_args(op, err));
+    const bool safe = op->op.one_name || node->function->keeps_name;
+    if (!safe && !exec->options->delayed_name_removal) {
+        return pql_build_merge(exec, &op->op, true, out, err);
+    }
+    *out = &op->op;
+    return MRD_OK;
+}

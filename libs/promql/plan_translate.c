@@ -1,0 +1,204 @@
+/* From the syntax tree to nodes: parentheses and plus signs vanish, functions find their code, and
+ * what this engine does not evaluate yet is refused. */
+#include "promql/plan.h"
+
+struct translation {
+    struct mrd_arena *arena;
+};
+
+static enum mrd_status translate(const struct translation *to, const struct mrd_expr *expr,
+                                 struct pql_node **out, struct mrd_error *err);
+
+static enum mrd_status node_create(const struct translation *to, enum pql_node_kind kind,
+                                   const struct mrd_expr *expr, size_t arg_count,
+                                   struct pql_node **out, struct mrd_error *err)
+{
+    static const enum pql_type types[] = {
+        [MRD_VALUE_SCALAR] = PQL_SCALAR,
+        [MRD_VALUE_STRING] = PQL_STRING,
+        [MRD_VALUE_VECTOR] = PQL_VECTOR,
+        [MRD_VALUE_MATRIX] = PQL_RANGE,
+    };
+    struct pql_node *node = mrd_arena_alloc(to->arena, sizeof(*node));
+    struct pql_node **args =
+        mrd_arena_alloc(to->arena, (arg_count + 1) * sizeof(struct pql_node *));
+    if (node == NULL || args == NULL) {
+        return mrd_arena_fail(to->arena, err);
+    }
+    mrd_assert(expr->type > MRD_VALUE_NONE && expr->type <= MRD_VALUE_MATRIX);
+    node->kind = kind;
+    node->type = types[expr->type];
+    node->position = expr->position.start;
+    node->args = args;
+    node->arg_count = arg_count;
+    *out = node;
+    return MRD_OK;
+}
+
+static enum mrd_status unsupported(struct mrd_error *err, const char *what)
+{
+    return mrd_fail(err, MRD_E_UNSUPPORTED, "%s: not supported yet", what);
+}
+
+/* ---- leaves ---- */
+
+static struct pql_timing timing_of(const struct mrd_timing *timing, mrd_time_ms range_ms)
+{
+    mrd_assert(timing->at == MRD_AT_NONE || timing->at == MRD_AT_TIME);
+    mrd_assert(timing->offset.expr == NULL);
+    return (struct pql_timing){
+        .at_set = timing->at == MRD_AT_TIME,
+        .at_ms = timing->at_ms,
+        .offset_ms = timing->offset.ms,
+        .range_ms = range_ms,
+    };
+}
+
+static bool selects_one_name(const struct mrd_selector *selector)
+{
+    for (size_t i = 0; i < selector->matcher_count; i++) {
+        const struct mrd_matcher *matcher = &selector->matchers[i];
+        if (matcher->type == MRD_MATCH_EQ && matcher->value.size > 0 &&
+            mrd_bytes_equal(matcher->name, MRD_BYTES(MRD_METRIC_NAME))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* `expr` is the whole (a selector or a range of it), `source` the selector. */
+static enum mrd_status translate_selector(const struct translation *to, const struct mrd_expr *expr,
+                                          const struct mrd_selector *source, mrd_time_ms range_ms,
+                                          struct pql_node **out, struct mrd_error *err)
+{
+    const bool range = expr->kind == MRD_EXPR_MATRIX;
+    if (source->edge != MRD_EDGE_NONE) {
+        return unsupported(err, "anchored and smoothed selectors");
+    }
+    MRD_TRY(node_create(to, range ? PQL_WINDOW : PQL_SELECT, expr, 0, out, err));
+    struct pql_selector *selector = mrd_arena_alloc(to->arena, sizeof(*selector));
+    if (selector == NULL) {
+        return mrd_arena_fail(to->arena, err);
+    }
+    selector->select.matchers = source->matchers;
+    selector->select.matcher_count = source->matcher_count;
+    selector->timing = timing_of(&source->timing, range_ms);
+    selector->one_name = selects_one_name(source);
+    (*out)->selector = selector;
+    return MRD_OK;
+}
+
+static enum mrd_status translate_subquery(const struct translation *to, const struct mrd_expr *expr,
+                                          struct pql_node **out, struct mrd_error *err)
+{
+    const struct mrd_subquery *subquery = &expr->subquery;
+    MRD_TRY(node_create(to, PQL_SUBQUERY, expr, 1, out, err));
+    (*out)->timing = timing_of(&subquery->timing, subquery->range.ms);
+    (*out)->steps.step_ms = subquery->step.ms;
+    (*out)->position = 0; /* as Prometheus' annotations about subqueries have it */
+    return translate(to, subquery->expr, &(*out)->args[0], err);
+}
+
+/* ---- calls and operators ---- */
+
+static enum mrd_status translate_call(const struct translation *to, const struct mrd_expr *expr,
+                                      struct pql_node **out, struct mrd_error *err)
+{
+    const struct mrd_call *call = &expr->call;
+    const char *name = call->function->name;
+    const struct pql_function *function = pql_function_find(name, strlen(name));
+    if (function == NULL) {
+        return mrd_fail(err, MRD_E_UNSUPPORTED, "function \"%s\" is not supported yet", name);
+    }
+    MRD_TRY(node_create(to, PQL_CALL, expr, call->arg_count, out, err));
+    (*out)->function = function;
+    for (size_t i = 0; i < call->arg_count; i++) {
+        MRD_TRY(translate(to, call->args[i], &(*out)->args[i], err));
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status translate_aggregate(const struct translation *to,
+                                           const struct mrd_expr *expr, struct pql_node **out,
+                                           struct mrd_error *err)
+{
+    const struct mrd_aggregate *aggregate = &expr->aggregate;
+    MRD_TRY(node_create(to, PQL_AGGREGATE, expr, aggregate->param == NULL ? 1 : 2, out, err));
+    (*out)->aggregation = aggregate->op;
+    (*out)->grouping = (struct pql_grouping){aggregate->grouping, aggregate->without};
+    MRD_TRY(translate(to, aggregate->expr, &(*out)->args[0], err));
+    return aggregate->param == NULL ? MRD_OK
+                                    : translate(to, aggregate->param, &(*out)->args[1], err);
+}
+
+static enum mrd_status translate_binary(const struct translation *to, const struct mrd_expr *expr,
+                                        struct pql_node **out, struct mrd_error *err)
+{
+    const struct mrd_binary *binary = &expr->binary;
+    const struct mrd_matching *matching = binary->matching;
+    if (binary->op == MRD_OP_TRIM_LOWER || binary->op == MRD_OP_TRIM_UPPER) {
+        return unsupported(err, "trimming native histograms");
+    }
+    if (matching != NULL && (matching->fill_left_set || matching->fill_right_set)) {
+        return unsupported(err, "fill modifiers");
+    }
+    MRD_TRY(node_create(to, PQL_BINARY, expr, 2, out, err));
+    (*out)->op = binary->op;
+    (*out)->return_bool = binary->return_bool;
+    if (matching != NULL) {
+        (*out)->matching = (struct pql_matching){matching->cardinality, matching->on,
+                                                 matching->labels, matching->include};
+    }
+    MRD_TRY(translate(to, binary->left, &(*out)->args[0], err));
+    return translate(to, binary->right, &(*out)->args[1], err);
+}
+
+static enum mrd_status translate_unary(const struct translation *to, const struct mrd_expr *expr,
+                                       struct pql_node **out, struct mrd_error *err)
+{
+    if (!expr->unary.minus) {
+        return translate(to, expr->unary.expr, out, err);
+    }
+    MRD_TRY(node_create(to, PQL_NEGATE, expr, 1, out, err));
+    return translate(to, expr->unary.expr, &(*out)->args[0], err);
+}
+
+static enum mrd_status translate(const struct translation *to, const struct mrd_expr *expr,
+                                 struct pql_node **out, struct mrd_error *err)
+{
+    switch (expr->kind) {
+    case MRD_EXPR_NUMBER:
+        MRD_TRY(node_create(to, PQL_NUMBER, expr, 0, out, err));
+        (*out)->number = expr->number.value;
+        return MRD_OK;
+    case MRD_EXPR_STRING:
+        MRD_TRY(node_create(to, PQL_TEXT, expr, 0, out, err));
+        (*out)->text = expr->string;
+        return MRD_OK;
+    case MRD_EXPR_SELECTOR:
+        return translate_selector(to, expr, &expr->selector, 0, out, err);
+    case MRD_EXPR_MATRIX:
+        return translate_selector(to, expr, &expr->matrix.selector->selector, expr->matrix.range.ms,
+                                  out, err);
+    case MRD_EXPR_SUBQUERY:
+        return translate_subquery(to, expr, out, err);
+    case MRD_EXPR_CALL:
+        return translate_call(to, expr, out, err);
+    case MRD_EXPR_AGGREGATE:
+        return translate_aggregate(to, expr, out, err);
+    case MRD_EXPR_BINARY:
+        return translate_binary(to, expr, out, err);
+    case MRD_EXPR_UNARY:
+        return translate_unary(to, expr, out, err);
+    case MRD_EXPR_PAREN:
+        return translate(to, expr->paren, out, err);
+    }
+    mrd_assert(false);
+}
+
+enum mrd_status pql_plan_translate(const struct mrd_expr *expr, struct mrd_arena *arena,
+                                   struct pql_node **out, struct mrd_error *err)
+{
+    const struct translation to = {arena};
+    return translate(&to, expr, out, err);
+}

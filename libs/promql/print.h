@@ -1,0 +1,10 @@
+/* print.h: a syntax tree as canonical text, as Prometheus' Expr.String() and its format_query write. */
+#ifndef MRD_PROMQL_PRINT_H
+#define MRD_PROMQL_PRINT_H
+
+#include "promql/ast.h"
+
+/* On one line. Parsing it again gives the same tree (positions aside). */
+void mrd_expr_print(const struct mrd_expr *expr, struct mrd_buf *out);
+
+#endif

@@ -1,0 +1,261 @@
+#include "promql/run.h"
+
+#include <stdlib.h>
+
+/* ---- control ---- */
+
+enum mrd_status mrd_query_check(const struct mrd_query_control *control, struct mrd_error *err)
+{
+    if (control == NULL) {
+        return MRD_OK;
+    }
+    /* Relaxed: only the flag itself is communicated. */
+    if (control->canceled != NULL &&
+        atomic_load_explicit(control->canceled, memory_order_relaxed)) {
+        return mrd_fail(err, MRD_E_CANCELED, "query was canceled in expression evaluation");
+    }
+    if (control->clock != NULL && mrd_clock_monotonic_ns(control->clock) > control->deadline_ns) {
+        return mrd_fail(err, MRD_E_TIMEOUT, "query timed out in expression evaluation");
+    }
+    return MRD_OK;
+}
+
+/* ---- selectors ---- */
+
+static enum mrd_status open_selectors(struct pql_exec *exec, const struct pql_plan *plan,
+                                      struct mrd_error *err)
+{
+    const struct mrd_query_scope scope = {exec->arena, exec->annotations, exec->control};
+    for (struct pql_selector *at = plan->selectors; at != NULL; at = at->next) {
+        MRD_TRY(exec->source->open(exec->source->context, &at->select, &scope, &at->set, err));
+    }
+    return MRD_OK;
+}
+
+static void close_selectors(struct pql_exec *exec, const struct pql_plan *plan)
+{
+    for (struct pql_selector *at = plan->selectors; at != NULL; at = at->next) {
+        if (at->set != NULL) {
+            exec->source->close(at->set);
+            at->set = NULL;
+        }
+    }
+}
+
+/* ---- the answer ---- */
+
+struct answer {
+    struct pql_exec *exec;
+    struct pql_steps steps;
+    struct pql_label_table table;
+    struct mrd_promql_series *items;
+    size_t count;
+    size_t capacity;
+    struct pql_label_scratch scratch;
+};
+
+/* Two series of the answer with equal labels: joined if they never have the same time. */
+static enum mrd_status answer_join(struct answer *answer, struct mrd_promql_series *to,
+                                   const mrd_time_ms *times_ms, const double *values, size_t count,
+                                   struct mrd_error *err)
+{
+    const size_t total = to->count + count;
+    mrd_time_ms *joined_times_ms = NULL;
+    double *joined = NULL;
+    MRD_TRY(PQL_NEW(answer->exec, total, &joined_times_ms, err));
+    MRD_TRY(PQL_NEW(answer->exec, total, &joined, err));
+    size_t a = 0;
+    size_t b = 0;
+    for (size_t i = 0; i < total; i++) {
+        if (a < to->count && b < count && to->times_ms[a] == times_ms[b]) {
+            return pql_fail(err, "vector cannot contain metrics with the same labelset");
+        }
+        const bool take_a = b == count || (a < to->count && to->times_ms[a] < times_ms[b]);
+        joined_times_ms[i] = take_a ? to->times_ms[a] : times_ms[b];
+        joined[i] = take_a ? to->values[a++] : values[b++];
+    }
+    to->times_ms = joined_times_ms;
+    to->values = joined;
+    to->count = total;
+    return MRD_OK;
+}
+
+/* The points of an answer's series become its own: times_ms and values are in the arena. */
+static enum mrd_status answer_add(struct answer *answer, struct mrd_labels labels, bool drop_name,
+                                  const mrd_time_ms *times_ms, const double *values, size_t count,
+                                  struct mrd_error *err)
+{
+    struct pql_exec *exec = answer->exec;
+    uint32_t index = 0;
+    bool is_new = false;
+    if (drop_name) {
+        MRD_TRY(pql_labels_drop_name(exec, &answer->scratch, &labels, err));
+    }
+    MRD_TRY(pql_hold(exec, count, err));
+    MRD_TRY(pql_label_table_add(&answer->table, labels, &index, &is_new, err));
+    if (!is_new) {
+        return answer_join(answer, &answer->items[index], times_ms, values, count, err);
+    }
+    MRD_TRY(pql_grow(exec, (void **)&answer->items, index, &answer->capacity,
+                     sizeof(*answer->items), err));
+    answer->items[index] = (struct mrd_promql_series){
+        .labels = answer->table.keys[index],
+        .times_ms = times_ms,
+        .values = values,
+        .count = count,
+    };
+    answer->count = index + 1;
+    return MRD_OK;
+}
+
+static enum mrd_status answer_add_column(struct answer *answer, const struct pql_series *series,
+                                         struct mrd_error *err)
+{
+    const size_t points = pql_column_points(series->values, answer->steps.count);
+    mrd_time_ms *times_ms = NULL;
+    double *values = NULL;
+    if (points == 0) {
+        return MRD_OK;
+    }
+    MRD_TRY(PQL_NEW(answer->exec, points, &times_ms, err));
+    MRD_TRY(PQL_NEW(answer->exec, points, &values, err));
+    size_t count = 0;
+    for (size_t i = 0; i < answer->steps.count; i++) {
+        if (!pql_is_none(series->values[i])) {
+            times_ms[count] = pql_step_ms(&answer->steps, i);
+            values[count++] = series->values[i];
+        }
+    }
+    return answer_add(answer, series->labels, series->drop_name, times_ms, values, count, err);
+}
+
+static enum mrd_status run_vector(struct answer *answer, const struct pql_node *root,
+                                  struct mrd_error *err)
+{
+    struct pql_op *op = NULL;
+    MRD_TRY(pql_build(answer->exec, root, answer->steps.count, &op, err));
+    for (;;) {
+        struct pql_series series;
+        bool more = false;
+        MRD_TRY(pql_next(op, &series, &more, err));
+        if (!more) {
+            return MRD_OK;
+        }
+        MRD_TRY(answer_add_column(answer, &series, err));
+    }
+}
+
+/* A range vector at one time: the samples of its window, as they are. */
+static enum mrd_status answer_add_window(struct answer *answer, const struct pql_range_op *op,
+                                         const struct pql_range_series *series,
+                                         struct mrd_error *err)
+{
+    const mrd_time_ms end_ms = pql_timing_end_ms(&op->timing, answer->steps.start_ms);
+    const mrd_time_ms begin_ms = end_ms - op->timing.range_ms;
+    const struct mrd_samples *samples = &series->samples;
+    mrd_time_ms *times_ms = NULL;
+    double *values = NULL;
+    size_t count = 0;
+    MRD_TRY(PQL_NEW(answer->exec, samples->count, &times_ms, err));
+    MRD_TRY(PQL_NEW(answer->exec, samples->count, &values, err));
+    for (size_t i = 0; i < samples->count; i++) {
+        if (samples->times_ms[i] > begin_ms && samples->times_ms[i] <= end_ms &&
+            !mrd_is_stale(samples->values[i])) {
+            times_ms[count] = samples->times_ms[i];
+            values[count++] = samples->values[i];
+        }
+    }
+    if (count == 0) {
+        return MRD_OK;
+    }
+    return answer_add(answer, series->labels, series->drop_name, times_ms, values, count, err);
+}
+
+static enum mrd_status run_range(struct answer *answer, const struct pql_node *root,
+                                 struct mrd_error *err)
+{
+    struct pql_range_op *op = NULL;
+    MRD_TRY(pql_build_range(answer->exec, root, &op, err));
+    for (;;) {
+        struct pql_range_series series;
+        bool more = false;
+        MRD_TRY(op->next(op, &series, &more, err));
+        if (!more) {
+            return MRD_OK;
+        }
+        MRD_TRY(answer_add_window(answer, op, &series, err));
+    }
+}
+
+static int order_answer(const void *a, const void *b)
+{
+    return mrd_labels_compare(((const struct mrd_promql_series *)a)->labels,
+                              ((const struct mrd_promql_series *)b)->labels);
+}
+
+static enum mrd_status run_series(struct pql_exec *exec, const struct pql_node *root,
+                                  const struct pql_steps *steps, struct mrd_promql_result *out,
+                                  struct mrd_error *err)
+{
+    struct answer answer = {.exec = exec, .steps = *steps, .table = {.exec = exec}};
+    const bool range = root->type == PQL_RANGE;
+    MRD_TRY(range ? run_range(&answer, root, err) : run_vector(&answer, root, err));
+    const bool vector = exec->request->instant && !range;
+    if (!vector && answer.count > 1) {
+        qsort(answer.items, answer.count, sizeof(*answer.items), order_answer);
+    }
+    out->type = vector ? MRD_PROMQL_VECTOR : MRD_PROMQL_MATRIX;
+    out->series = answer.items;
+    out->series_count = answer.count;
+    return MRD_OK;
+}
+
+static enum mrd_status run_scalar(struct pql_exec *exec, const struct pql_node *root,
+                                  const struct pql_steps *steps, struct mrd_promql_result *out,
+                                  struct mrd_error *err)
+{
+    struct answer answer = {.exec = exec, .steps = *steps, .table = {.exec = exec}};
+    struct pql_series series = {0};
+    MRD_TRY(pql_eval_scalar(exec, root, steps->count, &series.values, err));
+    if (exec->request->instant) {
+        out->type = MRD_PROMQL_SCALAR;
+        out->scalar = (struct mrd_sample){steps->start_ms, series.values[0]};
+        return MRD_OK;
+    }
+    MRD_TRY(answer_add_column(&answer, &series, err));
+    out->type = MRD_PROMQL_MATRIX;
+    out->series = answer.items;
+    out->series_count = answer.count;
+    return MRD_OK;
+}
+
+static enum mrd_status run_root(struct pql_exec *exec, const struct pql_plan *plan,
+                                struct mrd_promql_result *out, struct mrd_error *err)
+{
+    const struct pql_node *root = plan->root;
+    MRD_TRY(open_selectors(exec, plan, err));
+    switch (root->type) {
+    case PQL_STRING:
+        out->type = MRD_PROMQL_STRING;
+        out->string = root->text;
+        return MRD_OK;
+    case PQL_SCALAR:
+        return run_scalar(exec, root, &plan->steps, out, err);
+    case PQL_VECTOR:
+    case PQL_RANGE:
+        return run_series(exec, root, &plan->steps, out, err);
+    }
+    mrd_assert(false);
+}
+
+enum mrd_status pql_run(struct pql_exec *exec, const struct pql_plan *plan,
+                        struct mrd_promql_result *out, struct mrd_error *err)
+{
+    const enum mrd_status status = run_root(exec, plan, out, err);
+    close_selectors(exec, plan);
+    for (struct pql_cleanup *at = exec->cleanups; at != NULL; at = at->next) {
+        at->run(at->subject);
+    }
+    exec->cleanups = NULL;
+    return status;
+}

@@ -1,0 +1,355 @@
+#include "promqltest/memory_source.h"
+
+#include <stdlib.h>
+
+struct memory_series {
+    struct mrd_buf label_bytes; /* canonical; `labels` points into it */
+    struct mrd_arena *arena;
+    struct mrd_labels labels;
+    mrd_time_ms *times_ms;
+    double *values;
+    size_t count;
+    size_t capacity;
+};
+
+struct mrd_memory_source {
+    struct mrd_source source;
+    struct memory_series **series; /* sorted by labels */
+    size_t count;
+    size_t capacity;
+    size_t last; /* index of the series put to last */
+    _Atomic size_t calls_left;
+    _Atomic size_t open_sets;
+};
+
+struct mrd_source_set {
+    struct mrd_memory_source *source;
+    const struct mrd_select *select;
+    size_t at;
+};
+
+/* ---- filling ---- */
+
+static void *must_grow(void *items, size_t *capacity, size_t item_size)
+{
+    *capacity = *capacity == 0 ? 16 : *capacity * 2;
+    void *grown = realloc(items, *capacity * item_size);
+    mrd_assert(grown != NULL);
+    return grown;
+}
+
+static struct memory_series *series_create(struct mrd_labels labels)
+{
+    struct memory_series *series = calloc(1, sizeof(*series));
+    mrd_assert(series != NULL);
+    series->arena = mrd_arena_create("memory series", SIZE_MAX);
+    mrd_labels_encode(labels, &series->label_bytes);
+    const enum mrd_status status =
+        mrd_labels_decode(mrd_buf_view(&series->label_bytes), series->arena, &series->labels, NULL);
+    mrd_assert(status == MRD_OK);
+    return series;
+}
+
+static void series_destroy(struct memory_series *series)
+{
+    mrd_arena_destroy(&series->arena);
+    mrd_buf_fini(&series->label_bytes);
+    free(series->times_ms);
+    free(series->values);
+    free(series);
+}
+
+/* Index of the first series not before `labels`. */
+static size_t lower_bound(const struct mrd_memory_source *source, struct mrd_labels labels)
+{
+    size_t low = 0;
+    size_t high = source->count;
+    while (low < high) {
+        const size_t middle = (low + high) / 2;
+        if (mrd_labels_compare(source->series[middle]->labels, labels) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static struct memory_series *find_or_create(struct mrd_memory_source *source,
+                                            struct mrd_labels labels)
+{
+    if (source->last < source->count &&
+        mrd_labels_equal(source->series[source->last]->labels, labels)) {
+        return source->series[source->last];
+    }
+    const size_t at = lower_bound(source, labels);
+    source->last = at;
+    if (at < source->count && mrd_labels_equal(source->series[at]->labels, labels)) {
+        return source->series[at];
+    }
+    if (source->count == source->capacity) {
+        source->series = must_grow(source->series, &source->capacity, sizeof(*source->series));
+    }
+    memmove(source->series + at + 1, source->series + at,
+            (source->count - at) * sizeof(*source->series));
+    source->series[at] = series_create(labels);
+    source->count++;
+    return source->series[at];
+}
+
+void mrd_memory_source_put(struct mrd_memory_source *source, struct mrd_labels labels,
+                           struct mrd_sample sample)
+{
+    struct memory_series *series = find_or_create(source, labels);
+    size_t at = series->count;
+    while (at > 0 && series->times_ms[at - 1] >= sample.time_ms) {
+        at--;
+    }
+    if (at < series->count && series->times_ms[at] == sample.time_ms) {
+        series->values[at] = sample.value;
+        return;
+    }
+    if (series->count == series->capacity) {
+        size_t capacity = series->capacity;
+        series->times_ms = must_grow(series->times_ms, &capacity, sizeof(*series->times_ms));
+        series->values = must_grow(series->values, &series->capacity, sizeof(*series->values));
+    }
+    const size_t rest = series->count - at;
+    memmove(series->times_ms + at + 1, series->times_ms + at, rest * sizeof(*series->times_ms));
+    memmove(series->values + at + 1, series->values + at, rest * sizeof(*series->values));
+    series->times_ms[at] = sample.time_ms;
+    series->values[at] = sample.value;
+    series->count++;
+}
+
+/* ---- reading ---- */
+
+static enum mrd_status count_call(struct mrd_memory_source *source, struct mrd_error *err)
+{
+    if (source->calls_left > 0 && --source->calls_left == 0) {
+        return mrd_fail(err, MRD_E_UNAVAILABLE, "memory source: told to fail here");
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status source_open(void *context, const struct mrd_select *select,
+                                   const struct mrd_query_scope *scope,
+                                   struct mrd_source_set **out_set, struct mrd_error *err)
+{
+    struct mrd_memory_source *source = context;
+    MRD_TRY(count_call(source, err));
+    struct mrd_source_set *set = mrd_arena_alloc(scope->arena, sizeof(*set));
+    if (set == NULL) {
+        return mrd_arena_fail(scope->arena, err);
+    }
+    *set = (struct mrd_source_set){.source = source, .select = select};
+    source->open_sets++;
+    *out_set = set;
+    return MRD_OK;
+}
+
+/* The index of the first time >= time_ms. */
+static size_t first_at(const struct memory_series *series, mrd_time_ms time_ms)
+{
+    size_t low = 0;
+    size_t high = series->count;
+    while (low < high) {
+        const size_t middle = (low + high) / 2;
+        if (series->times_ms[middle] < time_ms) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static enum mrd_status source_next(struct mrd_source_set *set, struct mrd_source_series *out,
+                                   bool *out_more, struct mrd_error *err)
+{
+    const struct mrd_select *select = set->select;
+    MRD_TRY(count_call(set->source, err));
+    while (set->at < set->source->count) {
+        const struct memory_series *series = set->source->series[set->at++];
+        if (!mrd_matchers_match(select->matchers, select->matcher_count, series->labels)) {
+            continue;
+        }
+        const size_t from = first_at(series, select->min_ms);
+        const size_t to = first_at(series, select->max_ms + 1);
+        if (from < to) {
+            out->labels = series->labels;
+            out->samples =
+                (struct mrd_samples){series->times_ms + from, series->values + from, to - from};
+            *out_more = true;
+            return MRD_OK;
+        }
+    }
+    *out_more = false;
+    return MRD_OK;
+}
+
+static void source_close(struct mrd_source_set *set) { set->source->open_sets--; }
+
+/* ---- the API's questions ---- */
+
+static bool series_matches(const struct memory_series *series, const struct mrd_label_query *query)
+{
+    const size_t at = first_at(series, query->min_ms);
+    if (at == series->count || series->times_ms[at] > query->max_ms) {
+        return false;
+    }
+    for (size_t i = 0; i < query->matcher_set_count; i++) {
+        if (mrd_matchers_match(query->matcher_sets[i], query->matcher_counts[i], series->labels)) {
+            return true;
+        }
+    }
+    return query->matcher_set_count == 0;
+}
+
+/* Adds to a sorted, unique list that has room. */
+static size_t add_sorted(struct mrd_bytes *items, size_t count, struct mrd_bytes text)
+{
+    size_t at = count;
+    while (at > 0 && mrd_bytes_compare(items[at - 1], text) > 0) {
+        at--;
+    }
+    if (at > 0 && mrd_bytes_equal(items[at - 1], text)) {
+        return count;
+    }
+    memmove(items + at + 1, items + at, (count - at) * sizeof(*items));
+    items[at] = text;
+    return count + 1;
+}
+
+static void cut_texts(struct mrd_texts *texts, size_t limit)
+{
+    if (limit != 0 && texts->count > limit) {
+        texts->count = limit;
+        texts->truncated = true;
+    }
+}
+
+static enum mrd_status source_label_names(void *context, const struct mrd_label_query *query,
+                                          const struct mrd_query_scope *scope,
+                                          struct mrd_texts *out, struct mrd_error *err)
+{
+    const struct mrd_memory_source *source = context;
+    size_t capacity = 1;
+    for (size_t i = 0; i < source->count; i++) {
+        capacity += source->series[i]->labels.count;
+    }
+    struct mrd_bytes *items = mrd_arena_alloc_array(scope->arena, capacity, sizeof(*items));
+    if (items == NULL) {
+        return mrd_arena_fail(scope->arena, err);
+    }
+    size_t count = 0;
+    for (size_t i = 0; i < source->count; i++) {
+        const struct mrd_labels labels = source->series[i]->labels;
+        for (size_t j = 0; series_matches(source->series[i], query) && j < labels.count; j++) {
+            count = add_sorted(items, count, labels.items[j].name);
+        }
+    }
+    *out = (struct mrd_texts){.items = items, .count = count};
+    cut_texts(out, query->limit);
+    return MRD_OK;
+}
+
+static enum mrd_status source_label_values(void *context, struct mrd_bytes name,
+                                           const struct mrd_label_query *query,
+                                           const struct mrd_query_scope *scope,
+                                           struct mrd_texts *out, struct mrd_error *err)
+{
+    const struct mrd_memory_source *source = context;
+    struct mrd_bytes *items =
+        mrd_arena_alloc_array(scope->arena, source->count + 1, sizeof(*items));
+    if (items == NULL) {
+        return mrd_arena_fail(scope->arena, err);
+    }
+    size_t count = 0;
+    for (size_t i = 0; i < source->count; i++) {
+        const struct mrd_bytes value = mrd_labels_get(source->series[i]->labels, name);
+        if (value.size > 0 && series_matches(source->series[i], query)) {
+            count = add_sorted(items, count, value);
+        }
+    }
+    *out = (struct mrd_texts){.items = items, .count = count};
+    cut_texts(out, query->limit);
+    return MRD_OK;
+}
+
+static enum mrd_status source_series(void *context, const struct mrd_label_query *query,
+                                     const struct mrd_query_scope *scope,
+                                     struct mrd_label_sets *out, struct mrd_error *err)
+{
+    const struct mrd_memory_source *source = context;
+    struct mrd_labels *items =
+        mrd_arena_alloc_array(scope->arena, source->count + 1, sizeof(*items));
+    if (items == NULL) {
+        return mrd_arena_fail(scope->arena, err);
+    }
+    *out = (struct mrd_label_sets){.items = items};
+    for (size_t i = 0; i < source->count; i++) {
+        if (!series_matches(source->series[i], query)) {
+            continue;
+        }
+        if (query->limit != 0 && out->count == query->limit) {
+            out->truncated = true;
+            return MRD_OK;
+        }
+        items[out->count++] = source->series[i]->labels;
+    }
+    return MRD_OK;
+}
+
+/* ---- life ---- */
+
+struct mrd_memory_source *mrd_memory_source_create(void)
+{
+    struct mrd_memory_source *source = calloc(1, sizeof(*source));
+    mrd_assert(source != NULL);
+    source->source = (struct mrd_source){
+        .context = source,
+        .open = source_open,
+        .next = source_next,
+        .close = source_close,
+        .label_names = source_label_names,
+        .label_values = source_label_values,
+        .series = source_series,
+    };
+    return source;
+}
+
+void mrd_memory_source_clear(struct mrd_memory_source *source)
+{
+    for (size_t i = 0; i < source->count; i++) {
+        series_destroy(source->series[i]);
+    }
+    source->count = 0;
+    source->last = 0;
+}
+
+void mrd_memory_source_destroy(struct mrd_memory_source **source)
+{
+    if (*source == NULL) {
+        return;
+    }
+    mrd_memory_source_clear(*source);
+    free((*source)->series);
+    free(*source);
+    *source = NULL;
+}
+
+void mrd_memory_source_fail_at(struct mrd_memory_source *source, size_t call)
+{
+    source->calls_left = call;
+}
+
+size_t mrd_memory_source_open_sets(const struct mrd_memory_source *source)
+{
+    return source->open_sets;
+}
+
+const struct mrd_source *mrd_memory_source_get(struct mrd_memory_source *source)
+{
+    return &source->source;
+}

@@ -1,0 +1,35 @@
+/* memory_source.h: series in memory as a source for the query engine. For tests, benchmarks and
+ * examples; services have their own sources.
+ *
+ * Owner:   mrd_memory_source_destroy frees it; no query may be running.
+ * Threads: filling is one thread's; reading (queries) may be many threads' once it is filled.
+ * Order:   sets yield series by labels.
+ */
+#ifndef MRD_PROMQLTEST_MEMORY_SOURCE_H
+#define MRD_PROMQLTEST_MEMORY_SOURCE_H
+
+#include "promql/source.h"
+
+struct mrd_memory_source;
+
+struct mrd_memory_source *mrd_memory_source_create(void);
+void mrd_memory_source_destroy(struct mrd_memory_source **source);
+
+/* Forgets all series. */
+void mrd_memory_source_clear(struct mrd_memory_source *source);
+
+/* Sets the value of a series at a time; labels (sorted by name) are copied. Cheapest in time order. */
+void mrd_memory_source_put(struct mrd_memory_source *source, struct mrd_labels labels,
+                           struct mrd_sample sample);
+
+/* The n-th call of `open` or `next` from now on (1 is the next one) fails with MRD_E_UNAVAILABLE;
+ * 0: none does. */
+void mrd_memory_source_fail_at(struct mrd_memory_source *source, size_t call);
+
+/* Sets that are open now, to check that every one is closed. */
+size_t mrd_memory_source_open_sets(const struct mrd_memory_source *source);
+
+/* What the engine takes. Lives as long as the memory source. */
+const struct mrd_source *mrd_memory_source_get(struct mrd_memory_source *source);
+
+#endif

@@ -1,0 +1,274 @@
+#include "wire/query.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "wire/query.pb-c.h"
+
+enum { REQUEST_VERSION = 1, TRAILER_BYTES_MAX = 4096, TRAILER_ARENA_BYTES = 16384 };
+
+#define SUBJECT_PREFIX "mrd.query."
+
+const char *mrd_query_subject(uint32_t partition, const char *instance,
+                              char out[MRD_QUERY_SUBJECT_MAX])
+{
+    snprintf(out, MRD_QUERY_SUBJECT_MAX, SUBJECT_PREFIX "%" PRIu32 ".%s", partition, instance);
+    return out;
+}
+
+bool mrd_query_subject_parse(const char *subject, uint32_t *out_partition)
+{
+    if (strncmp(subject, SUBJECT_PREFIX, strlen(SUBJECT_PREFIX)) != 0) {
+        return false;
+    }
+    const char *at = subject + strlen(SUBJECT_PREFIX);
+    uint64_t value = 0;
+    size_t digits = 0;
+    for (; *at >= '0' && *at <= '9' && digits < 10; at++, digits++) {
+        value = value * 10 + (uint64_t)(*at - '0');
+    }
+    if (digits == 0 || *at != '.' || value > UINT32_MAX) {
+        return false;
+    }
+    *out_partition = (uint32_t)value;
+    return true;
+}
+
+/* ---- requests ---- */
+
+static ProtobufCBinaryData pb_of(struct mrd_bytes bytes)
+{
+    /* protobuf-c only reads what it packs. */
+    return (ProtobufCBinaryData){bytes.size, (uint8_t *)(uintptr_t)bytes.data};
+}
+
+static struct mrd_bytes bytes_of(ProtobufCBinaryData data)
+{
+    return (struct mrd_bytes){data.data, data.len};
+}
+
+static void pb_append(const ProtobufCMessage *message, struct mrd_buf *out)
+{
+    const size_t size = protobuf_c_message_get_packed_size(message);
+    uint8_t *to = mrd_buf_reserve(out, size);
+    if (to != NULL) {
+        out->size += protobuf_c_message_pack(message, to);
+    }
+}
+
+void mrd_query_request_encode(const struct mrd_query_request *request, struct mrd_buf *out)
+{
+    mrd_assert(request->matcher_count <= MRD_QUERY_MATCHERS_MAX);
+    Mrd__Query__Matcher *matchers = calloc(request->matcher_count + 1, sizeof(*matchers));
+    Mrd__Query__Matcher **list = calloc(request->matcher_count + 1, sizeof(*list));
+    mrd_assert(matchers != NULL && list != NULL);
+    for (size_t i = 0; i < request->matcher_count; i++) {
+        mrd__query__matcher__init(&matchers[i]);
+        matchers[i].type = (uint32_t)request->matchers[i].type;
+        matchers[i].name = pb_of(request->matchers[i].name);
+        matchers[i].value = pb_of(request->matchers[i].value);
+        list[i] = &matchers[i];
+    }
+    Mrd__Query__Request message;
+    mrd__query__request__init(&message);
+    message.version = REQUEST_VERSION;
+    message.kind = (uint32_t)request->kind;
+    message.tenant = pb_of(request->tenant);
+    message.matchers = list;
+    message.n_matchers = request->matcher_count;
+    message.time_min_ms = request->time_min_ms;
+    message.time_max_ms = request->time_max_ms;
+    message.label = pb_of(request->label);
+    message.sequence_min = request->sequence_min;
+    message.series_max = request->series_max;
+    message.samples_max = request->samples_max;
+    message.limit = request->limit;
+    pb_append(&message.base, out);
+    free(list);
+    free(matchers);
+}
+
+static void *pb_alloc(void *arena, size_t size) { return mrd_arena_alloc(arena, size); }
+static void pb_free(void *arena, void *memory)
+{
+    (void)arena;
+    (void)memory;
+}
+
+static enum mrd_status request_check(const Mrd__Query__Request *message, struct mrd_error *err)
+{
+    if (message->version != REQUEST_VERSION) {
+        return mrd_fail(err, MRD_E_UNSUPPORTED,
+                        "query request of version %" PRIu32 ", this is version %d",
+                        message->version, REQUEST_VERSION);
+    }
+    if (message->kind < MRD_QUERY_SELECT || message->kind > MRD_QUERY_CARDINALITY) {
+        return mrd_fail(err, MRD_E_UNSUPPORTED, "query request of kind %" PRIu32, message->kind);
+    }
+    if (message->tenant.len == 0) {
+        return mrd_fail(err, MRD_E_INVALID, "query request without a tenant");
+    }
+    if (message->kind == MRD_QUERY_LABEL_VALUES && message->label.len == 0) {
+        return mrd_fail(err, MRD_E_INVALID, "label values: no label is named");
+    }
+    if (message->n_matchers > MRD_QUERY_MATCHERS_MAX) {
+        return mrd_fail(err, MRD_E_INVALID, "query request with %zu matchers, at most %d",
+                        message->n_matchers, MRD_QUERY_MATCHERS_MAX);
+    }
+    return MRD_OK;
+}
+
+static void matchers_fini(struct mrd_matcher *matchers, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        mrd_matcher_fini(&matchers[i]);
+    }
+}
+
+static enum mrd_status matchers_decode(const Mrd__Query__Request *message, struct mrd_arena *arena,
+                                       struct mrd_query_request *out, struct mrd_error *err)
+{
+    if (message->n_matchers == 0) {
+        return MRD_OK;
+    }
+    struct mrd_matcher *matchers =
+        mrd_arena_alloc_array(arena, message->n_matchers, sizeof(*matchers));
+    if (matchers == NULL) {
+        return mrd_arena_fail(arena, err);
+    }
+    for (size_t i = 0; i < message->n_matchers; i++) {
+        const Mrd__Query__Matcher *from = message->matchers[i];
+        enum mrd_status status =
+            from->type > MRD_MATCH_NRE
+                ? mrd_fail(err, MRD_E_INVALID, "matcher of type %" PRIu32, from->type)
+                : mrd_matcher_init(&matchers[i], (enum mrd_match_type)from->type,
+                                   bytes_of(from->name), bytes_of(from->value), err);
+        if (status != MRD_OK) {
+            matchers_fini(matchers, i);
+            return status;
+        }
+    }
+    out->matchers = matchers;
+    out->matcher_count = message->n_matchers;
+    return MRD_OK;
+}
+
+enum mrd_status mrd_query_request_decode(struct mrd_bytes bytes, struct mrd_arena *arena,
+                                         struct mrd_query_request *out, struct mrd_error *err)
+{
+    if (bytes.size > MRD_QUERY_REQUEST_BYTES_MAX) {
+        return mrd_fail(err, MRD_E_INVALID, "query request of %zu bytes, at most %d", bytes.size,
+                        MRD_QUERY_REQUEST_BYTES_MAX);
+    }
+    ProtobufCAllocator allocator = {pb_alloc, pb_free, arena};
+    const Mrd__Query__Request *message =
+        mrd__query__request__unpack(&allocator, bytes.size, bytes.data);
+    if (message == NULL) {
+        return mrd_fail(err, MRD_E_INVALID,
+                        "query request is not well formed, or takes more memory than it may");
+    }
+    MRD_TRY(request_check(message, err));
+    struct mrd_query_request request = {
+        .kind = (enum mrd_query_kind)message->kind,
+        .tenant = bytes_of(message->tenant),
+        .time_min_ms = message->time_min_ms,
+        .time_max_ms = message->time_max_ms,
+        .label = bytes_of(message->label),
+        .sequence_min = message->sequence_min,
+        .series_max = message->series_max,
+        .samples_max = message->samples_max,
+        .limit = message->limit,
+    };
+    MRD_TRY(matchers_decode(message, arena, &request, err));
+    *out = request;
+    return MRD_OK;
+}
+
+void mrd_query_request_fini(struct mrd_query_request *request)
+{
+    /* Made by decode, which owned the array as non-const. */
+    matchers_fini((struct mrd_matcher *)(uintptr_t)request->matchers, request->matcher_count);
+    request->matchers = NULL;
+    request->matcher_count = 0;
+}
+
+/* ---- replies ---- */
+
+void mrd_query_trailer_encode(const struct mrd_query_trailer *trailer, struct mrd_buf *out)
+{
+    Mrd__Query__Trailer message;
+    mrd__query__trailer__init(&message);
+    message.sequence = trailer->sequence;
+    message.series = trailer->series;
+    message.chunks = trailer->chunks;
+    message.samples = trailer->samples;
+    message.total = trailer->total;
+    pb_append(&message.base, out);
+}
+
+enum mrd_status mrd_query_trailer_decode(struct mrd_bytes bytes, struct mrd_query_trailer *out,
+                                         struct mrd_error *err)
+{
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("query trailer", TRAILER_ARENA_BYTES);
+    ProtobufCAllocator allocator = {pb_alloc, pb_free, arena};
+    const Mrd__Query__Trailer *message =
+        bytes.size > TRAILER_BYTES_MAX
+            ? NULL
+            : mrd__query__trailer__unpack(&allocator, bytes.size, bytes.data);
+    if (message == NULL) {
+        return mrd_fail(err, MRD_E_CORRUPT, "trailer of a query reply is not well formed");
+    }
+    *out = (struct mrd_query_trailer){
+        .sequence = message->sequence,
+        .series = message->series,
+        .chunks = message->chunks,
+        .samples = message->samples,
+        .total = message->total,
+    };
+    return MRD_OK;
+}
+
+void mrd_query_text_write(struct mrd_buf *out, struct mrd_bytes text)
+{
+    mrd_buf_append_varint(out, text.size);
+    mrd_buf_append_bytes(out, text);
+}
+
+bool mrd_query_text_read(struct mrd_reader *reader, struct mrd_bytes *out)
+{
+    if (reader->failed || mrd_reader_left(reader) == 0) {
+        return false;
+    }
+    const uint64_t size = mrd_read_varint(reader);
+    *out = mrd_read_bytes(reader, size);
+    return !reader->failed;
+}
+
+void mrd_query_count_write(struct mrd_buf *out, const struct mrd_query_count *count)
+{
+    const uint8_t list = (uint8_t)count->list;
+    mrd_buf_append(out, &list, 1);
+    mrd_query_text_write(out, count->name);
+    mrd_buf_append_varint(out, count->series);
+    mrd_buf_append_varint(out, count->values);
+}
+
+bool mrd_query_count_read(struct mrd_reader *reader, struct mrd_query_count *out)
+{
+    if (reader->failed || mrd_reader_left(reader) == 0) {
+        return false;
+    }
+    const uint8_t list = mrd_read_u8(reader);
+    if (list > MRD_QUERY_COUNT_NAMES) {
+        mrd_reader_fail(reader);
+        return false;
+    }
+    out->list = (enum mrd_query_count_list)list;
+    const uint64_t size = mrd_read_varint(reader);
+    out->name = mrd_read_bytes(reader, size);
+    out->series = mrd_read_varint(reader);
+    out->values = mrd_read_varint(reader);
+    return !reader->failed;
+}

@@ -1,0 +1,68 @@
+#include "wire/snappy_block.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static void what_is_encoded_reads_back(void **state)
+{
+    (void)state;
+    struct mrd_buf text = {0};
+    struct mrd_buf out = {0};
+    for (int i = 0; i < 5000; i++) {
+        struct mrd_buf block = {0};
+        if (i % 500 == 0) {
+            mrd_snappy_encode(mrd_buf_view(&text), &block);
+            assert_int_equal(mrd_snappy_decode(mrd_buf_view(&block), text.size, &out, NULL),
+                             MRD_OK);
+            assert_true(mrd_bytes_equal(mrd_buf_view(&out), mrd_buf_view(&text)));
+        }
+        mrd_buf_append_varint(&text, (uint64_t)i * 77);
+        mrd_buf_fini(&block);
+    }
+    mrd_buf_fini(&text);
+    mrd_buf_fini(&out);
+}
+
+static const struct {
+    struct mrd_bytes block;
+    enum mrd_status want;
+} block_cases[] = {
+    {MRD_BYTES("\x00"),                     MRD_OK       }, /* nothing */
+    {MRD_BYTES("\x03\x08xyz"),              MRD_OK       }, /* a literal of three */
+    {MRD_BYTES("\x06\x08xyz\x0a\x03\x00"),  MRD_OK       }, /* and a copy of it */
+    {MRD_BYTES(""),                         MRD_E_INVALID},
+    {MRD_BYTES("\x80"),                     MRD_E_INVALID}, /* half a length */
+    {MRD_BYTES("\x00\x00"),                 MRD_E_INVALID}, /* more than declared */
+    {MRD_BYTES("\x03\x08xy"),               MRD_E_INVALID}, /* a literal cut short */
+    {MRD_BYTES("\x04\x08xyz"),              MRD_E_INVALID}, /* less than declared */
+    {MRD_BYTES("\x06\x08xyz\x0a\x00\x00"),  MRD_E_INVALID}, /* a copy from offset 0 */
+    {MRD_BYTES("\x06\x08xyz\x0a\x04\x00"),  MRD_E_INVALID}, /* a copy from before the start */
+    {MRD_BYTES("\xff\xff\xff\xff\x0f\x00"), MRD_E_LIMIT  }, /* 4 GiB, declared */
+    {MRD_BYTES("\xe9\x07\x00"),             MRD_E_LIMIT  }, /* 1001 bytes */
+};
+
+static void bad_blocks_are_refused_before_memory_is_taken(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MRD_ARRAY_LEN(block_cases); i++) {
+        struct mrd_buf out = {0};
+        const enum mrd_status got = mrd_snappy_decode(block_cases[i].block, 1000, &out, NULL);
+        if (got != block_cases[i].want) {
+            fail_msg("case %zu: status %d", i, got);
+        }
+        assert_true(got == MRD_OK || out.size == 0);
+        assert_true(out.capacity <= 1000);
+        mrd_buf_fini(&out);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_encoded_reads_back),
+        cmocka_unit_test(bad_blocks_are_refused_before_memory_is_taken),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,401 @@
+#include "distributor/batcher.h"
+
+#include <stdlib.h>
+
+enum { HEADROOM_BYTES = 4096 /* of a message beside its body */ };
+
+/* Writes that wait for a batch. */
+struct waiters {
+    struct dst_write **items;
+    size_t count;
+    size_t capacity;
+};
+
+/* The batch of one partition under construction, and the partition's numbering. */
+struct part {
+    struct mrd_batch_builder *builder;
+    struct waiters waiters;
+    struct mrd_shard_timer linger;
+    struct dst_batcher *batcher;
+    uint32_t partition;
+    uint64_t number_next; /* of the next batch that the log takes */
+    uint32_t reference_next;
+    uint32_t serial; /* of the batch under construction, from 1 in each epoch */
+    size_t in_flight;
+    struct mrd_bytes tenant; /* the builder's last one */
+    uint32_t tenant_index;
+
+    /* Bit s: the batch of serial s in this epoch is acknowledged. */
+    uint8_t *acknowledged;
+    size_t acknowledged_size;
+};
+
+struct dst_batcher {
+    struct dst_batcher_options options;
+    struct part *parts;
+    uint64_t epoch;
+    size_t in_flight;
+    struct mrd_buf message;
+    struct dst_batcher_stats stats;
+};
+
+/* A batch that the log has: becomes a message to the shard when it is acknowledged. */
+struct flight {
+    struct mrd_shard_message message;
+    struct part *part;
+    uint64_t epoch;
+    uint32_t serial;
+    struct waiters waiters;
+    enum mrd_status status;
+    char text[256];
+};
+
+static void waiters_add(struct waiters *waiters, struct dst_write *write)
+{
+    if (waiters->count > 0 && waiters->items[waiters->count - 1] == write) {
+        return;
+    }
+    if (waiters->count == waiters->capacity) {
+        waiters->capacity = MRD_MAX(waiters->capacity * 2, (size_t)8);
+        waiters->items = realloc(waiters->items, waiters->capacity * sizeof(struct dst_write *));
+        mrd_assert(waiters->items != NULL);
+    }
+    waiters->items[waiters->count++] = write;
+    write->pending++;
+}
+
+/* Tells every waiting write what became of the batch and completes those that wait for no other. */
+static void waiters_finish(struct dst_batcher *batcher, struct waiters *waiters,
+                           enum mrd_status status, const char *text)
+{
+    for (size_t i = 0; i < waiters->count; i++) {
+        struct dst_write *write = waiters->items[i];
+        if (status != MRD_OK && write->status == MRD_OK) {
+            write->status = MRD_E_UNAVAILABLE;
+            (void)mrd_fail(&write->error, MRD_E_UNAVAILABLE,
+                           "the log did not take the samples (%s): send them again", text);
+        }
+        if (--write->pending == 0) {
+            batcher->options.on_complete(batcher->options.context, write);
+        }
+    }
+    waiters->count = 0;
+}
+
+/* ---- acknowledged serials ---- */
+
+static bool is_acknowledged(const struct part *part, uint32_t serial)
+{
+    const size_t byte = serial / 8;
+    return byte < part->acknowledged_size && (part->acknowledged[byte] & (1U << (serial % 8))) != 0;
+}
+
+static void acknowledge(struct part *part, uint32_t serial)
+{
+    const size_t byte = serial / 8;
+    if (byte >= part->acknowledged_size) {
+        const size_t size = MRD_MAX(part->acknowledged_size * 2, byte + 64);
+        part->acknowledged = realloc(part->acknowledged, size);
+        mrd_assert(part->acknowledged != NULL);
+        memset(part->acknowledged + part->acknowledged_size, 0, size - part->acknowledged_size);
+        part->acknowledged_size = size;
+    }
+    part->acknowledged[byte] = (uint8_t)(part->acknowledged[byte] | (1U << (serial % 8)));
+}
+
+/* ---- sending ---- */
+
+static void linger_fired(struct mrd_shard *shard, struct mrd_shard_timer *timer);
+
+static void flight_landed(struct mrd_shard *shard, struct mrd_shard_message *message);
+
+/* On a library thread: carries the news to the shard. A shard that stops has refused posts only after
+ * the batcher saw its last batch land. */
+static void on_ack(void *context, const struct mrd_log_ack *ack)
+{
+    struct flight *flight = context;
+    flight->status = ack->status;
+    (void)strncpy(flight->text, ack->text == NULL ? "" : ack->text, sizeof(flight->text) - 1);
+    const bool posted = mrd_shard_post(flight->part->batcher->options.shard, &flight->message);
+    mrd_assert(posted);
+}
+
+static bool part_empty(const struct part *part)
+{
+    return mrd_batch_builder_row_count(part->builder) == 0;
+}
+
+static void part_restart(struct part *part)
+{
+    mrd_batch_builder_reset(part->builder);
+    part->tenant = MRD_BYTES_NONE;
+    part->serial++;
+}
+
+/* Nothing was sent: the writes are told, the announcements are forgotten with the serial. */
+static void give_up(struct part *part, const struct mrd_error *why)
+{
+    struct dst_batcher *batcher = part->batcher;
+    batcher->stats.failed++;
+    part_restart(part);
+    waiters_finish(batcher, &part->waiters, MRD_E_UNAVAILABLE, why->text);
+}
+
+static struct flight *flight_create(struct part *part)
+{
+    struct flight *flight = calloc(1, sizeof(*flight));
+    mrd_assert(flight != NULL);
+    flight->message.run = flight_landed;
+    flight->part = part;
+    flight->epoch = part->batcher->epoch;
+    flight->serial = part->serial;
+    flight->waiters = part->waiters;
+    part->waiters = (struct waiters){0};
+    return flight;
+}
+
+static void flight_destroy(struct flight **flight)
+{
+    free((*flight)->waiters.items);
+    free(*flight);
+    *flight = NULL;
+}
+
+/* The earliest deadline of the writes that wait: later an acknowledgement helps nobody. */
+static int64_t deadline_of(const struct waiters *waiters)
+{
+    int64_t deadline_ns = INT64_MAX;
+    for (size_t i = 0; i < waiters->count; i++) {
+        deadline_ns = MRD_MIN(deadline_ns, waiters->items[i]->deadline_ns);
+    }
+    return deadline_ns;
+}
+
+static struct mrd_batch_header header_of(const struct part *part)
+{
+    const struct dst_batcher_options *options = &part->batcher->options;
+    return (struct mrd_batch_header){
+        .region = mrd_bytes_of(options->region),
+        .residency_class = mrd_bytes_of(options->residency_class),
+        .instance = mrd_bytes_of(options->instance),
+        .partition = part->partition,
+        .epoch = part->batcher->epoch,
+        .number = part->number_next,
+        .hlc = mrd_hlc_next(options->hlc),
+    };
+}
+
+static void part_send(struct part *part) MRD_ON(mrd_shard_thread);
+static void part_send(struct part *part)
+{
+    struct dst_batcher *batcher = part->batcher;
+    if (part_empty(part)) {
+        return;
+    }
+    mrd_shard_timer_stop(batcher->options.shard, &part->linger);
+    struct mrd_error err;
+    const size_t size_max = mrd_batch_builder_size_max(part->builder);
+    if (mrd_log_writer_ready(batcher->options.log, part->partition, size_max, &err) != MRD_OK) {
+        give_up(part, &err);
+        return;
+    }
+    const struct mrd_batch_header header = header_of(part);
+    mrd_batch_builder_finish(part->builder, &header, batcher->options.codec, &batcher->message);
+    char id[MRD_BATCH_ID_MAX];
+    struct flight *flight = flight_create(part);
+    const struct mrd_log_batch batch = {
+        .partition = part->partition,
+        .residency_class = batcher->options.residency_class,
+        .id = mrd_batch_id(&header, id),
+        .payload = mrd_buf_view(&batcher->message),
+        .deadline_ns = deadline_of(&flight->waiters),
+        .done = on_ack,
+        .context = flight,
+    };
+    if (mrd_log_writer_publish(batcher->options.log, &batch, &err) != MRD_OK) {
+        part->waiters = flight->waiters;
+        flight->waiters = (struct waiters){0};
+        flight_destroy(&flight);
+        give_up(part, &err);
+        return;
+    }
+    part->number_next++;
+    part->in_flight++;
+    batcher->in_flight++;
+    batcher->stats.batches++;
+    batcher->stats.batch_bytes += batcher->message.size;
+    part_restart(part);
+}
+
+static void flight_landed(struct mrd_shard *shard, struct mrd_shard_message *message)
+{
+    mrd_shard_assert_on(shard);
+    struct flight *flight = MRD_CONTAINER_OF(message, struct flight, message);
+    struct part *part = flight->part;
+    struct dst_batcher *batcher = part->batcher;
+    part->in_flight--;
+    batcher->in_flight--;
+    if (flight->status != MRD_OK) {
+        batcher->stats.failed++;
+    } else if (flight->epoch == batcher->epoch) {
+        acknowledge(part, flight->serial);
+    }
+    waiters_finish(batcher, &flight->waiters, flight->status, flight->text);
+    flight_destroy(&flight);
+}
+
+static void linger_fired(struct mrd_shard *shard, struct mrd_shard_timer *timer)
+{
+    mrd_shard_assert_on(shard);
+    part_send(MRD_CONTAINER_OF(timer, struct part, linger));
+}
+
+/* ---- for the shard ---- */
+
+struct dst_batcher *dst_batcher_create(const struct dst_batcher_options *options)
+{
+    struct dst_batcher *batcher = calloc(1, sizeof(*batcher));
+    mrd_assert(batcher != NULL);
+    batcher->options = *options;
+    batcher->epoch = mrd_batch_epoch_of(mrd_clock_now_ms(options->clock));
+    batcher->parts = calloc(options->partition_count, sizeof(*batcher->parts));
+    mrd_assert(batcher->parts != NULL);
+    for (uint32_t p = 0; p < options->partition_count; p++) {
+        batcher->parts[p] = (struct part){
+            .builder = mrd_batch_builder_create(),
+            .linger = {.fire = linger_fired},
+            .batcher = batcher,
+            .partition = p,
+            .number_next = 1,
+            .serial = 1,
+        };
+    }
+    return batcher;
+}
+
+void dst_batcher_destroy(struct dst_batcher **batcher)
+{
+    if (*batcher == NULL) {
+        return;
+    }
+    mrd_assert((*batcher)->in_flight == 0);
+    for (uint32_t p = 0; p < (*batcher)->options.partition_count; p++) {
+        struct part *part = &(*batcher)->parts[p];
+        mrd_batch_builder_destroy(&part->builder);
+        free(part->waiters.items);
+        free(part->acknowledged);
+    }
+    free((*batcher)->parts);
+    mrd_buf_fini(&(*batcher)->message);
+    free(*batcher);
+    *batcher = NULL;
+}
+
+/* A new label epoch: references and serials start anew. */
+static void begin_epoch(struct dst_batcher *batcher, uint64_t epoch) MRD_ON(mrd_shard_thread);
+static void begin_epoch(struct dst_batcher *batcher, uint64_t epoch)
+{
+    dst_batcher_flush(batcher);
+    batcher->epoch = epoch;
+    for (uint32_t p = 0; p < batcher->options.partition_count; p++) {
+        struct part *part = &batcher->parts[p];
+        part->reference_next = 0;
+        part->serial = 1;
+        if (part->acknowledged_size > 0) {
+            memset(part->acknowledged, 0, part->acknowledged_size);
+        }
+    }
+}
+
+uint32_t dst_batcher_epoch(struct dst_batcher *batcher)
+{
+    const uint64_t epoch = mrd_batch_epoch_of(mrd_clock_now_ms(batcher->options.clock));
+    if (epoch > batcher->epoch) { /* a wall clock that goes back does not bring an old one back */
+        begin_epoch(batcher, epoch);
+    }
+    return (uint32_t)batcher->epoch;
+}
+
+bool dst_batcher_is_announced(const struct dst_batcher *batcher, const struct dst_series *series)
+{
+    const struct part *part = &batcher->parts[series->partition];
+    return series->epoch == (uint32_t)batcher->epoch &&
+           (series->serial == part->serial || is_acknowledged(part, series->serial));
+}
+
+void dst_batcher_announce(struct dst_batcher *batcher, struct dst_series *series,
+                          struct mrd_bytes tenant, mrd_series_id id, struct mrd_bytes labels)
+{
+    struct part *part = &batcher->parts[series->partition];
+    if (series->epoch != (uint32_t)batcher->epoch || series->serial == 0) {
+        series->epoch = (uint32_t)batcher->epoch;
+        series->reference = part->reference_next++;
+    }
+    series->serial = part->serial;
+    const struct mrd_batch_announcement announcement = {
+        .reference = series->reference,
+        .tenant = mrd_batch_builder_tenant(part->builder, tenant),
+        .id = id,
+        .labels = labels,
+    };
+    mrd_batch_builder_announce(part->builder, &announcement);
+    batcher->stats.announcements++;
+}
+
+/* The tenant's index in the batch under construction, remembered from row to row of a write. */
+static uint32_t tenant_of(struct part *part, const struct dst_write *write)
+{
+    if (part->tenant.data != write->tenant.data) {
+        part->tenant = write->tenant;
+        part->tenant_index = mrd_batch_builder_tenant(part->builder, write->tenant);
+    }
+    return part->tenant_index;
+}
+
+void dst_batcher_row(struct dst_batcher *batcher, struct dst_write *write,
+                     const struct dst_series *series, const struct mrd_sample *samples,
+                     size_t sample_count)
+{
+    struct part *part = &batcher->parts[series->partition];
+    waiters_add(&part->waiters, write);
+    mrd_batch_builder_row(part->builder, tenant_of(part, write), series->reference,
+                          samples[0].time_ms, samples[0].value);
+    for (size_t i = 1; i < sample_count; i++) {
+        mrd_batch_builder_sample(part->builder, samples[i].time_ms, samples[i].value);
+    }
+    if (mrd_batch_builder_size(part->builder) >= batcher->options.target_bytes) {
+        part_send(part);
+    }
+}
+
+void dst_batcher_idle(struct dst_batcher *batcher)
+{
+    struct mrd_shard *shard = batcher->options.shard;
+    for (uint32_t p = 0; p < batcher->options.partition_count; p++) {
+        struct part *part = &batcher->parts[p];
+        if (part_empty(part)) {
+            continue;
+        }
+        if (part->in_flight == 0) {
+            part_send(part);
+        } else if (!mrd_shard_timer_started(&part->linger)) {
+            mrd_shard_timer_start(shard, &part->linger,
+                                  mrd_shard_now_ns(shard) +
+                                      batcher->options.linger_ms_max * 1000000);
+        }
+    }
+}
+
+void dst_batcher_flush(struct dst_batcher *batcher)
+{
+    for (uint32_t p = 0; p < batcher->options.partition_count; p++) {
+        part_send(&batcher->parts[p]);
+    }
+}
+
+size_t dst_batcher_in_flight(const struct dst_batcher *batcher) { return batcher->in_flight; }
+
+void dst_batcher_stats(const struct dst_batcher *batcher, struct dst_batcher_stats *out)
+{
+    *out = batcher->stats;
+}

@@ -1,0 +1,88 @@
+/* batcher.h: one shard's batches under construction, one per partition, and what becomes of them.
+ *
+ * Rows gather until a batch is full, nothing else of its partition is in flight, or the linger time has
+ * passed. A batch that the log cannot take now is given up whole: its writes are answered with 503 and
+ * no number is spent, so the partition's numbering has no hole.
+ *
+ * References: a series gets the next number of its partition when it is first seen in a label epoch.
+ * Batches announce it until one that did is acknowledged; a bit per batch of the epoch says which were.
+ *
+ * Owner:   a shard.
+ * Threads: the shard's. Acknowledgements come on a library thread and are posted to the shard.
+ * Limits:  target_bytes per batch (one row more at most), hard bound by the log's payload.
+ */
+#ifndef DST_BATCHER_H
+#define DST_BATCHER_H
+
+#include "base/shard.h"
+#include "bus/log_writer.h"
+#include "distributor/series_cache.h"
+#include "distributor/write.h"
+#include "model/sample.h"
+#include "wire/batch.h"
+
+struct dst_batcher;
+
+struct dst_batcher_options {
+    struct mrd_shard *shard;    /* gets the acknowledgements */
+    struct mrd_log_writer *log; /* outlives the batcher */
+    struct mrd_hlc_clock *hlc;  /* stamps batches */
+    const struct mrd_clock *clock;
+    const char *region; /* borrowed, as the next two */
+    const char *residency_class;
+    const char *instance; /* this shard's name space */
+    uint32_t partition_count;
+    size_t target_bytes;
+    mrd_time_ms linger_ms_max;
+    enum mrd_batch_codec codec;
+    /* A batch has been acknowledged or given up; its writes' `pending` has been counted down. Called for
+     * each write that has none left. */
+    void (*on_complete)(void *context, struct dst_write *write);
+    void *context;
+};
+
+struct dst_batcher_stats {
+    uint64_t batches;
+    uint64_t batch_bytes;
+    uint64_t announcements;
+    uint64_t failed; /* given up, or not acknowledged in time */
+};
+
+struct dst_batcher *dst_batcher_create(const struct dst_batcher_options *options);
+
+/* No batch may be in flight. */
+void dst_batcher_destroy(struct dst_batcher **batcher);
+
+/* The label epoch of the rows that come next; call at the start of each write. A new one sends off what
+ * has gathered. Returns its low bits, as dst_series.epoch has them. */
+uint32_t dst_batcher_epoch(struct dst_batcher *batcher) MRD_ON(mrd_shard_thread);
+
+/* True if a row of `series` needs no announcement. */
+bool dst_batcher_is_announced(const struct dst_batcher *batcher, const struct dst_series *series)
+    MRD_ON(mrd_shard_thread);
+
+/* Announces `series` (its partition is set) in the batch under construction, if that has not done so;
+ * gives it a reference first if it has none in this epoch. */
+void dst_batcher_announce(struct dst_batcher *batcher, struct dst_series *series,
+                          struct mrd_bytes tenant, mrd_series_id id, struct mrd_bytes labels)
+    MRD_ON(mrd_shard_thread);
+
+/* Adds a sample as a new row, or to the row added last. The write waits for the batch. May send the
+ * batch off afterwards. */
+void dst_batcher_row(struct dst_batcher *batcher, struct dst_write *write,
+                     const struct dst_series *series, const struct mrd_sample *samples,
+                     size_t sample_count) MRD_ON(mrd_shard_thread);
+
+/* All messages of the shard's queue have been worked through: sends off what need not wait. */
+void dst_batcher_idle(struct dst_batcher *batcher) MRD_ON(mrd_shard_thread);
+
+/* Sends off everything. */
+void dst_batcher_flush(struct dst_batcher *batcher) MRD_ON(mrd_shard_thread);
+
+/* Batches handed to the log and not yet acknowledged or given up. */
+size_t dst_batcher_in_flight(const struct dst_batcher *batcher) MRD_ON(mrd_shard_thread);
+
+void dst_batcher_stats(const struct dst_batcher *batcher, struct dst_batcher_stats *out)
+    MRD_ON(mrd_shard_thread);
+
+#endif

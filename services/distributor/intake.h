@@ -1,0 +1,63 @@
+/* intake.h: a shard of the distributor: decodes writes, resolves their series, fills batches, answers.
+ *
+ * One thread with its own series cache, references and batches: its own name space in the log. HTTP
+ * threads post complete requests (struct dst_write) and do nothing else.
+ *
+ * Owner:   main.
+ * Threads: post from any; everything else happens on the shard's thread.
+ */
+#ifndef DST_INTAKE_H
+#define DST_INTAKE_H
+
+#include "base/metrics.h"
+#include "distributor/batcher.h"
+#include "distributor/limits.h"
+#include "distributor/write.h"
+
+struct dst_intake;
+
+/* Counters that all shards share. */
+struct dst_intake_metrics {
+    struct mrd_counter *requests;
+    struct mrd_counter *accepted; /* samples acknowledged to their sender */
+    struct mrd_counter *rejected[DST_REASONS];
+    struct mrd_counter *failed;    /* samples of requests answered with 503 */
+    struct mrd_counter *limited;   /* samples of requests answered with 429 */
+    struct mrd_counter *exemplars; /* not stored, as by a Prometheus without exemplar storage */
+    struct mrd_counter *metadata;  /* likewise */
+    struct mrd_counter *series_hits;
+    struct mrd_counter *series_misses;
+    struct mrd_counter *batches;
+    struct mrd_counter *batch_bytes;
+    struct mrd_counter *announcements;
+    struct mrd_counter *batches_failed;
+    struct mrd_histogram *ack_seconds;
+};
+void dst_intake_metrics_init(struct dst_intake_metrics *metrics, struct mrd_metrics *registry);
+
+struct dst_intake_options {
+    struct dst_batcher_options batcher; /* shard, on_complete and context are filled in */
+    struct dst_limits limits;
+    struct dst_rates *rates;
+    struct dst_intake_metrics *metrics;
+    size_t cache_bytes_max;
+    _Atomic int64_t *bytes_in_flight; /* counted down by a body's size when its write is answered */
+};
+
+MRD_MUST_CHECK enum mrd_status dst_intake_create(const struct dst_intake_options *options,
+                                                 struct dst_intake **out_intake,
+                                                 struct mrd_error *err);
+
+/* Hands the write over; false (the write is still the caller's) if the shard cannot take more. */
+MRD_MUST_CHECK bool dst_intake_post(struct dst_intake *intake, struct dst_write *write);
+
+/* New limits for the writes that come next. */
+void dst_intake_limits_set(struct dst_intake *intake, const struct dst_limits *limits);
+
+/* Sends off every batch under construction and waits until that is done. */
+void dst_intake_flush(struct dst_intake *intake);
+
+/* The log writer has been destroyed: all batches have landed. Stops the thread and frees. */
+void dst_intake_destroy(struct dst_intake **intake);
+
+#endif

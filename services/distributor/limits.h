@@ -1,0 +1,42 @@
+/* limits.h: what one tenant may send. 0 means no limit everywhere.
+ *
+ * The rate is a token bucket per tenant, shared by all shards; a request is taken whole or not at all.
+ *
+ * Owner:   main.
+ * Threads: any; one lock, taken once a request and never while another is held.
+ * Memory:  some 200 bytes a tenant; tenants whose bucket is full again are forgotten when there are
+ *          many.
+ */
+#ifndef DST_LIMITS_H
+#define DST_LIMITS_H
+
+#include "base/config.h"
+#include "model/labels.h"
+
+struct dst_limits {
+    double ingestion_rate;  /* samples a second */
+    double ingestion_burst; /* samples */
+    size_t request_body_bytes_max;
+    size_t decoded_bytes_max;
+    struct mrd_label_limits labels;
+    mrd_time_ms creation_grace_ms;
+};
+
+enum { DST_LIMITS_KEYS = 8 };
+extern const struct mrd_config_key dst_limits_keys[DST_LIMITS_KEYS];
+
+struct dst_limits dst_limits_of(const struct mrd_config *config);
+
+struct dst_rates;
+
+struct dst_rates *dst_rates_create(const struct mrd_clock *clock);
+void dst_rates_destroy(struct dst_rates **rates);
+
+/* Takes `samples` tokens of the tenant. MRD_E_LIMIT: not now, and after how many milliseconds;
+ * MRD_E_INVALID: never, the request is larger than the burst. */
+MRD_MUST_CHECK enum mrd_status dst_rates_take(struct dst_rates *rates,
+                                              const struct dst_limits *limits,
+                                              struct mrd_bytes tenant, uint64_t samples,
+                                              mrd_time_ms *out_retry_ms, struct mrd_error *err);
+
+#endif

@@ -1,0 +1,175 @@
+#include "distributor/push.h"
+
+#include <stdlib.h>
+
+static const char proto_v2[] = "io.prometheus.write.v2.Request";
+
+static struct mrd_bytes trim(struct mrd_bytes text)
+{
+    while (text.size > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
+        text.data++;
+        text.size--;
+    }
+    while (text.size > 0 && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t')) {
+        text.size--;
+    }
+    return text;
+}
+
+static bool equal_ignoring_case(struct mrd_bytes a, const char *b)
+{
+    return a.size == strlen(b) && strncasecmp((const char *)a.data, b, a.size) == 0;
+}
+
+/* Takes the part before `separator` off the front. */
+static struct mrd_bytes cut(struct mrd_bytes *text, char separator)
+{
+    const uint8_t *found = text->size == 0 ? NULL : memchr(text->data, separator, text->size);
+    struct mrd_bytes part = *text;
+    if (found == NULL) {
+        *text = MRD_BYTES_NONE;
+    } else {
+        part.size = (size_t)(found - text->data);
+        text->size -= part.size + 1;
+        text->data = found + 1;
+    }
+    return trim(part);
+}
+
+/* "" is remote write 1.0; any other answer is what to tell the sender. */
+static const char *refusal_of_type(struct mrd_bytes type)
+{
+    if (type.size == 0) {
+        return "";
+    }
+    if (!equal_ignoring_case(cut(&type, ';'), "application/x-protobuf")) {
+        return "Content-Type must be application/x-protobuf";
+    }
+    while (type.size > 0) {
+        struct mrd_bytes parameter = cut(&type, ';');
+        const struct mrd_bytes name = cut(&parameter, '=');
+        if (!equal_ignoring_case(name, "proto")) {
+            continue;
+        }
+        if (parameter.size >= 2 && parameter.data[0] == '"') {
+            parameter.data++;
+            parameter.size -= 2;
+        }
+        if (mrd_bytes_equal(parameter, mrd_bytes_of(proto_v2))) {
+            return "remote write 2.0 is not supported by this version: send "
+                   "application/x-protobuf;proto=prometheus.WriteRequest";
+        }
+        if (!mrd_bytes_equal(parameter, MRD_BYTES("prometheus.WriteRequest"))) {
+            return "unknown proto in Content-Type: use prometheus.WriteRequest";
+        }
+    }
+    return "";
+}
+
+/* Mimir's rules for tenant names, since the header is Mimir's. */
+static bool tenant_valid(struct mrd_bytes tenant)
+{
+    for (size_t i = 0; i < tenant.size; i++) {
+        const uint8_t c = tenant.data[i];
+        const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!letter && (c < '0' || c > '9') && (c == 0 || strchr("!-_.*'()", c) == NULL)) {
+            return false;
+        }
+    }
+    return tenant.size > 0 && tenant.size <= DST_TENANT_SIZE_MAX &&
+           !mrd_bytes_equal(tenant, MRD_BYTES(".")) && !mrd_bytes_equal(tenant, MRD_BYTES(".."));
+}
+
+/* Answers what the head alone refuses. True if the request may go on; *out_tenant is set then. */
+static bool check_head(struct dst_push *push, struct mrd_http_request *request,
+                       struct mrd_bytes *out_tenant)
+{
+    const struct mrd_bytes encoding = trim(mrd_http_header(request, "Content-Encoding"));
+    const char *refusal = refusal_of_type(mrd_http_header(request, "Content-Type"));
+    if (refusal[0] == 0 && encoding.size > 0 && !equal_ignoring_case(encoding, "snappy")) {
+        refusal = "Content-Encoding must be snappy";
+    }
+    if (refusal[0] != 0) {
+        mrd_counter_add(push->refused_head, 1);
+        mrd_http_reply_text(request, 415, "%s\n", refusal);
+        return false;
+    }
+    const struct mrd_bytes header = mrd_http_header(request, "X-Scope-OrgID");
+    *out_tenant = header.data == NULL ? MRD_BYTES("anonymous") : header;
+    if (!tenant_valid(*out_tenant)) {
+        mrd_counter_add(push->refused_head, 1);
+        mrd_http_reply_text(request, 400,
+                            "X-Scope-OrgID is no tenant name: 1 to %d bytes of letters, digits and "
+                            "!-_.*'()\n",
+                            DST_TENANT_SIZE_MAX);
+        return false;
+    }
+    return true;
+}
+
+/* Senders stay with one shard, so that their series are cached once. */
+static struct dst_intake *intake_of(struct dst_push *push, const struct dst_write *write)
+{
+    const uint64_t hash =
+        mrd_hash64(mrd_bytes_of(mrd_http_remote(write->request)), mrd_hash64(write->tenant, 0));
+    return push->intakes[hash % push->intake_count];
+}
+
+static struct dst_write *write_create(struct dst_push *push, struct mrd_http_request *request,
+                                      struct mrd_bytes tenant)
+{
+    struct dst_write *write = calloc(1, sizeof(*write));
+    mrd_assert(write != NULL);
+    write->request = request;
+    memcpy(write->tenant_text, tenant.data, tenant.size);
+    write->tenant = (struct mrd_bytes){(const uint8_t *)write->tenant_text, tenant.size};
+    write->deadline_ns = mrd_http_received_ns(request) + push->ack_timeout_ms * 1000000;
+    mrd_http_body_take(request, &write->body);
+    return write;
+}
+
+static void refuse_busy(struct dst_push *push, struct mrd_http_request *request)
+{
+    mrd_counter_add(push->refused_busy, 1);
+    mrd_http_header_set(request, "Retry-After", "1");
+    mrd_http_reply_text(request, 503, "too many requests wait for the log: send again later\n");
+}
+
+static void handle(void *context, struct mrd_http_request *request)
+{
+    struct dst_push *push = context;
+    struct mrd_bytes tenant;
+    if (!check_head(push, request, &tenant)) {
+        return;
+    }
+    /* Relaxed: a bound, not a lock; it may be passed by what other threads add meanwhile. */
+    const int64_t size = (int64_t)mrd_http_body(request).size;
+    const int64_t before =
+        atomic_fetch_add_explicit(&push->bytes_in_flight, size, memory_order_relaxed);
+    if (before + size > push->bytes_in_flight_max && before > 0) {
+        atomic_fetch_sub_explicit(&push->bytes_in_flight, size, memory_order_relaxed);
+        refuse_busy(push, request);
+        return;
+    }
+    struct dst_write *write = write_create(push, request, tenant);
+    if (!dst_intake_post(intake_of(push, write), write)) {
+        atomic_fetch_sub_explicit(&push->bytes_in_flight, size, memory_order_relaxed);
+        refuse_busy(push, request);
+        mrd_buf_fini(&write->body);
+        free(write);
+    }
+}
+
+void dst_push_mount(struct dst_push *push, struct mrd_http_server *server)
+{
+    static const char *const paths[] = {"/api/v1/push", "/api/v1/write"};
+    for (size_t i = 0; i < MRD_ARRAY_LEN(paths); i++) {
+        mrd_http_route_add(server, &(struct mrd_http_route){
+                                       .methods = MRD_HTTP_POST,
+                                       .path = paths[i],
+                                       .body_size_max = push->body_size_max,
+                                       .handler = handle,
+                                       .context = push,
+                                   });
+    }
+}

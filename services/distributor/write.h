@@ -1,0 +1,55 @@
+/* write.h: one remote-write request on its way: from the HTTP thread to a shard, into batches, and back
+ * as an answer when every batch that holds a sample of it is acknowledged.
+ *
+ * Owner:   whoever the post handed it to: the HTTP thread, then its shard.
+ * Threads: one at a time, as owned.
+ */
+#ifndef DST_WRITE_H
+#define DST_WRITE_H
+
+#include "base/shard.h"
+#include "http/server.h"
+
+/* Why something was not written. Order is that of the answer's text. */
+enum dst_reason {
+    DST_REASON_LABELS,      /* labels that no series can have */
+    DST_REASON_LABEL_LIMIT, /* labels beyond a limit */
+    DST_REASON_FUTURE,      /* a timestamp too far in the future */
+    DST_REASON_HISTOGRAM,   /* native histograms, which this build does not store */
+    DST_REASONS
+};
+
+enum { DST_TENANT_SIZE_MAX = 150 };
+
+struct dst_write {
+    struct mrd_shard_message message;
+    struct mrd_http_request *request;
+    struct mrd_buf body; /* as received */
+    struct mrd_bytes tenant;
+    char tenant_text[DST_TENANT_SIZE_MAX];
+    int64_t deadline_ns;
+
+    /* The shard's, once posted. */
+    uint32_t pending; /* batches that hold samples of it, and one while it is being taken in */
+    enum mrd_status status; /* the worst that a batch has come to */
+    struct mrd_error error;
+    mrd_time_ms retry_ms; /* with MRD_E_LIMIT: when to come again */
+    uint64_t samples;     /* and histograms: what the sender asked to be written */
+    uint64_t written;
+    uint64_t rejected[DST_REASONS];
+    struct mrd_error first[DST_REASONS]; /* the first of each reason, for the sender */
+};
+
+/* Notes that `count` samples are not written, and why. */
+void dst_write_reject(struct dst_write *write, enum dst_reason reason, uint64_t count,
+                      const struct mrd_error *why);
+
+/* Answers as the remote-write specification says and frees the write:
+ *   all written 204; something can never be written 400 with the counts; the log cannot take it 503
+ *   (whatever was rejected besides: the sender tries all again); over the tenant's rate 429. */
+void dst_write_answer(struct dst_write **write);
+
+/* "labels", "label_limit", ... for metrics. */
+const char *dst_reason_name(enum dst_reason reason);
+
+#endif
