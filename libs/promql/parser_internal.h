@@ -25,7 +25,8 @@ struct pql_parser {
 
 /* ---- tokens ---- */
 
-/* Takes the current token; false (and an error) if the next one cannot be read. */
+/* Takes the current token; false after an error. What cannot be read becomes a PQL_T_ERROR token, and an
+ * error once something is expected there. */
 bool pql_advance(struct pql_parser *parser);
 /* If the current token is of that type, takes it. */
 bool pql_accept(struct pql_parser *parser, enum pql_token_type type);
