@@ -327,17 +327,18 @@ void mrd_http_server_stop(struct mrd_http_server *server, mrd_time_ms grace_ms)
         return;
     }
     atomic_store(&server->draining, true);
-    const MHD_socket fd = MHD_quiesce_daemon(server->daemon);
-    if (fd != MHD_INVALID_SOCKET) {
-        close(fd);
-    }
-    server->listen_fd = -1;
+    /* Nobody can connect any more. The descriptor stays open until the threads, which still may take
+     * it out of their epoll sets, have gone. */
+    (void)MHD_quiesce_daemon(server->daemon);
+    (void)shutdown(server->listen_fd, SHUT_RDWR);
     (void)wait_for_none(&server->open, http_now_ns() + grace_ms * 1000000);
     stop_waiting(server);
     (void)wait_for_none(&server->resumes, INT64_MAX);
     sweeper_join(server);
     MHD_stop_daemon(server->daemon);
     server->daemon = NULL;
+    close(server->listen_fd);
+    server->listen_fd = -1;
 }
 
 void mrd_http_server_destroy(struct mrd_http_server **server)

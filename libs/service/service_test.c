@@ -169,15 +169,6 @@ static struct process run(const char *const *arguments)
     return process;
 }
 
-static void expect_line(struct process *process, const char *want)
-{
-    char line[128] = "";
-    if (fgets(line, sizeof(line), process->lines) == NULL) {
-        fail_msg("it ended before it said %s", want);
-    }
-    assert_string_equal(line, want);
-}
-
 static struct process start(const char *const *arguments)
 {
     struct process process = run(arguments);
@@ -201,8 +192,20 @@ static int end(struct process *process, struct mrd_buf *text)
     assert_int_equal(waitpid(process->pid, &status, 0), process->pid);
     (void)fclose(process->lines);
     (void)fclose(process->errors);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+static void expect_line(struct process *process, const char *want)
+{
+    char line[128] = "";
+    if (fgets(line, sizeof(line), process->lines) == NULL) {
+        mrd_auto(mrd_buf_fini)
+        struct mrd_buf text = {0};
+        const int code = end(process, &text);
+        mrd_buf_append_u8(&text, 0);
+        fail_msg("it ended (%d) before it said %s: %s", code, want, (const char *)text.data);
+    }
+    assert_string_equal(line, want);
 }
 
 static void ask(const struct process *process, const char *method, const char *path,
@@ -223,12 +226,25 @@ static void ask(const struct process *process, const char *method, const char *p
     }
 }
 
+/* At once, as orchestrators do it: nobody sees half a file. */
 static void write_file(const char *path, const char *content)
 {
-    FILE *file = fopen(path, "w");
+    char fresh[128];
+    (void)snprintf(fresh, sizeof(fresh), "%s.new", path);
+    FILE *file = fopen(fresh, "w");
     assert_non_null(file);
     assert_true(fputs(content, file) >= 0);
     assert_int_equal(fclose(file), 0);
+    assert_int_equal(rename(fresh, path), 0);
+}
+
+static void wait_for_line(struct process *process, struct mrd_buf *text, const char *part)
+{
+    char line[1024];
+    do {
+        assert_non_null(fgets(line, sizeof(line), process->errors));
+        mrd_buf_append_text(text, line);
+    } while (strstr(line, part) == NULL);
 }
 
 /* ---- tests ---- */
@@ -285,14 +301,15 @@ static void sighup_and_a_changed_file_reload_what_may_change(void **state)
     assert_int_equal(kill(process.pid, SIGHUP), 0);
     expect_line(&process, "rate 22\n");
     ask(&process, "GET", "/config", "", 200, "threads: 0\n");
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf text = {0};
     write_file(path, "sample: {rate: oops}\n");
     assert_int_equal(kill(process.pid, SIGHUP), 0);
+    wait_for_line(&process, &text, "sample.rate: write a whole number");
     write_file(path, "sample: {rate: 333}\n"); /* noticed without a signal */
     expect_line(&process, "rate 333\n");
     ask(&process, "GET", "/metrics", "", 200, "meridian_config_reloads_total{result=\"ok\"} 2\n");
     assert_int_equal(kill(process.pid, SIGTERM), 0);
-    mrd_auto(mrd_buf_fini)
-    struct mrd_buf text = {0};
     assert_int_equal(end(&process, &text), 0);
     assert_non_null(memmem(text.data, text.size, "key=http.threads", 16));
     (void)unlink(path);
