@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "promql/parse.h"
 #include "querier/json.h"
 #include "querier/params.h"
 #include "querier/remote_source.h"
@@ -176,30 +177,49 @@ static enum mrd_status answer_query_range(struct call *call, struct mrd_error *e
 
 /* The parsed match[] parameters. */
 struct matcher_sets {
+    struct mrd_ast asts[MATCHER_SETS_MAX];
     const struct mrd_matcher *sets[MATCHER_SETS_MAX];
     size_t counts[MATCHER_SETS_MAX];
     size_t count;
 };
 
+static void matcher_sets_fini(struct matcher_sets *sets)
+{
+    for (size_t i = 0; i < sets->count; i++) {
+        mrd_ast_fini(&sets->asts[i]);
+    }
+    sets->count = 0;
+}
+
+static enum mrd_status add_match(const struct call *call, struct mrd_bytes text,
+                                 struct matcher_sets *out, struct mrd_error *err)
+{
+    if (out->count == MATCHER_SETS_MAX) {
+        return mrd_fail(err, MRD_E_INVALID, "more than %d match[] parameters", MATCHER_SETS_MAX);
+    }
+    const size_t at = out->count;
+    const enum mrd_status status =
+        mrd_promql_parse_selector(text, call->arena, &out->asts[at], err);
+    if (status != MRD_OK) {
+        return bad_param(status, "match[]", err);
+    }
+    out->count++;
+    out->sets[at] = out->asts[at].root->selector.matchers;
+    out->counts[at] = out->asts[at].root->selector.matcher_count;
+    return mrd_matchers_select(out->sets[at], out->counts[at])
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_INVALID,
+                          "match[] must contain at least one non-empty matcher");
+}
+
 static enum mrd_status match_params(const struct call *call, struct matcher_sets *out,
                                     struct mrd_error *err)
 {
-    out->count = 0;
     for (size_t i = 0; i < call->params.count; i++) {
         const struct mrd_http_param *item = &call->params.items[i];
-        if (!mrd_bytes_equal(item->name, MRD_BYTES("match[]"))) {
-            continue;
+        if (mrd_bytes_equal(item->name, MRD_BYTES("match[]"))) {
+            MRD_TRY(add_match(call, item->value, out, err));
         }
-        if (out->count == MATCHER_SETS_MAX) {
-            return mrd_fail(err, MRD_E_INVALID, "more than %d match[] parameters",
-                            MATCHER_SETS_MAX);
-        }
-        const enum mrd_status status = mrd_promql_selector_parse(
-            item->value, call->arena, &out->sets[out->count], &out->counts[out->count], err);
-        if (status != MRD_OK) {
-            return bad_param(status, "match[]", err);
-        }
-        out->count++;
     }
     return MRD_OK;
 }
@@ -220,7 +240,8 @@ static enum mrd_status label_query_of(const struct call *call, const struct matc
 
 static enum mrd_status answer_series(struct call *call, struct mrd_error *err)
 {
-    struct matcher_sets sets;
+    mrd_auto(matcher_sets_fini)
+    struct matcher_sets sets = {.count = 0};
     struct mrd_label_query query;
     MRD_TRY(match_params(call, &sets, err));
     if (sets.count == 0) {
@@ -236,7 +257,8 @@ static enum mrd_status answer_series(struct call *call, struct mrd_error *err)
 
 static enum mrd_status answer_labels(struct call *call, struct mrd_error *err)
 {
-    struct matcher_sets sets;
+    mrd_auto(matcher_sets_fini)
+    struct matcher_sets sets = {.count = 0};
     struct mrd_label_query query;
     MRD_TRY(match_params(call, &sets, err));
     MRD_TRY(label_query_of(call, &sets, &query, err));
@@ -258,7 +280,8 @@ static enum mrd_status answer_label_values(struct call *call, struct mrd_error *
         return mrd_fail(err, MRD_E_INVALID, "invalid label name: \"%.*s\"",
                         (int)MRD_MIN(segment.size, (size_t)128), (const char *)segment.data);
     }
-    struct matcher_sets sets;
+    mrd_auto(matcher_sets_fini)
+    struct matcher_sets sets = {.count = 0};
     struct mrd_label_query query;
     MRD_TRY(match_params(call, &sets, err));
     MRD_TRY(label_query_of(call, &sets, &query, err));

@@ -131,8 +131,8 @@ static enum mrd_status start_api(struct mrd_service *service, struct querier *qu
         .promql = {.lookback_ms = mrd_config_duration(config, "querier.lookback_delta"),
                    .samples_max = (size_t)mrd_config_int(config, "querier.samples_max"),
                    .delayed_name_removal = mrd_config_bool(config, "querier.delayed_name_removal"),
-                   .experimental_functions =
-                       mrd_config_bool(config, "querier.experimental_functions")},
+                   .features = {.experimental_functions =
+                                    mrd_config_bool(config, "querier.experimental_functions")}},
         .query_timeout_ms = mrd_config_duration(config, "querier.query_timeout"),
         .memory_bytes_max = mrd_config_size(config, "querier.memory_bytes_max"),
         .response_bytes_max = mrd_config_size(config, "querier.response_bytes_max"),
