@@ -211,7 +211,7 @@ static enum mrd_status envelope_read(struct mrd_bytes message, struct envelope *
     *out = (struct envelope){.body = MRD_BYTES("")};
     const uint8_t *at = message.data;
     const uint8_t *end = message.data + message.size - BATCH_CRC_FIELD_SIZE;
-    struct mrd_pb_field field;
+    struct mrd_pb_field field = {0};
     while (at != end) {
         if (!mrd_pb_field_read(&at, end, &field)) {
             return mrd_fail(err, MRD_E_CORRUPT, "batch: malformed envelope");
@@ -554,7 +554,7 @@ enum mrd_status mrd_batch_read(struct mrd_batch_reader *reader, struct mrd_bytes
                                struct mrd_batch *out, struct mrd_error *err)
 {
     struct envelope envelope;
-    struct mrd_bytes body;
+    struct mrd_bytes body = {0};
     struct sections sections;
     MRD_TRY(envelope_read(message, &envelope, err));
     MRD_TRY(unpack(reader, &envelope, &body, err));

@@ -25,7 +25,7 @@ static bool label_read(struct mrd_bytes bytes, struct mrd_label *out)
     const uint8_t *at = bytes.data;
     const uint8_t *end = at + bytes.size;
     *out = (struct mrd_label){MRD_BYTES(""), MRD_BYTES("")};
-    struct mrd_pb_field field;
+    struct mrd_pb_field field = {0};
     while (at != end) {
         if (mrd_unlikely(!mrd_pb_field_read(&at, end, &field))) {
             return false;
@@ -70,7 +70,7 @@ static bool sample_read_slow(struct mrd_bytes bytes, struct mrd_sample *out)
     const uint8_t *end = at + bytes.size;
     uint64_t value_bits = 0;
     uint64_t time = 0;
-    struct mrd_pb_field field;
+    struct mrd_pb_field field = {0};
     while (at != end) {
         if (!mrd_pb_field_read(&at, end, &field)) {
             return false;
@@ -114,7 +114,7 @@ bool mrd_rw_samples_next(struct mrd_bytes *rest, struct mrd_sample *out)
     }
     const uint8_t *at = rest->data;
     const uint8_t *end = at + rest->size;
-    struct mrd_pb_field field;
+    struct mrd_pb_field field = {0};
     while (at != end && mrd_pb_field_read(&at, end, &field)) {
         if (field.tag == SERIES_SAMPLES) {
             *rest = (struct mrd_bytes){at, (size_t)(end - at)};
@@ -137,7 +137,7 @@ static bool labels_gather(struct mrd_bytes entry, struct mrd_arena *arena, struc
     size_t size = 0;
     const uint8_t *at = entry.data;
     const uint8_t *end = at + entry.size;
-    struct mrd_pb_field field;
+    struct mrd_pb_field field = {0};
     while (at != end) {
         const uint8_t *start = at;
         const bool read = mrd_pb_field_read(&at, end, &field);
@@ -187,7 +187,7 @@ static inline bool entry_sample(struct mrd_rw_series *out, const uint8_t *field_
 /* Fields that are neither labels nor samples. */
 static bool entry_other(struct mrd_rw_series *out, const uint8_t **at, const uint8_t *end)
 {
-    struct mrd_pb_field field;
+    struct mrd_pb_field field = {0};
     if (!mrd_pb_field_read(at, end, &field)) {
         return false;
     }
@@ -274,7 +274,7 @@ enum mrd_status mrd_rw_walk_next(struct mrd_rw_walk *walk, struct mrd_rw_series 
     size_t count = 0;
     const uint8_t *end = walk->reader.end;
     while (count < count_max && walk->reader.at != end) {
-        struct mrd_pb_field field;
+        struct mrd_pb_field field = {0};
         const uint8_t *start = walk->reader.at;
         if (mrd_unlikely(!mrd_pb_field_read(&walk->reader.at, end, &field))) {
             return malformed(walk, start, "field", err);
@@ -312,7 +312,7 @@ enum mrd_status mrd_rw_labels_read(struct mrd_bytes labels, struct mrd_label *it
     size_t count = 0;
     const uint8_t *at = labels.size == 0 ? NULL : labels.data;
     const uint8_t *end = labels.size == 0 ? NULL : at + labels.size;
-    struct mrd_pb_field field;
+    struct mrd_pb_field field = {0};
     while (at != end) {
         if (count == MRD_RW_LABELS_MAX) {
             return mrd_fail(err, MRD_E_LIMIT, "a series has more than %d labels",

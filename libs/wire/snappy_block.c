@@ -4,7 +4,7 @@
 
 enum mrd_status mrd_snappy_size(struct mrd_bytes block, size_t *out_size, struct mrd_error *err)
 {
-    size_t size;
+    size_t size = 0;
     if (block.size == 0 ||
         snappy_uncompressed_length((const char *)block.data, block.size, &size) != SNAPPY_OK) {
         return mrd_fail(err, MRD_E_INVALID,
@@ -18,7 +18,7 @@ enum mrd_status mrd_snappy_decode(struct mrd_bytes block, size_t size_max, struc
                                   struct mrd_error *err)
 {
     mrd_buf_clear(out);
-    size_t size;
+    size_t size = 0;
     MRD_TRY(mrd_snappy_size(block, &size, err));
     if (size_max != 0 && size > size_max) {
         return mrd_fail(err, MRD_E_LIMIT,
