@@ -554,7 +554,7 @@ enum mrd_status mrd_batch_read(struct mrd_batch_reader *reader, struct mrd_bytes
                                struct mrd_batch *out, struct mrd_error *err)
 {
     struct envelope envelope;
-    struct mrd_bytes body = {0};
+    struct mrd_bytes body = MRD_BYTES_NONE;
     struct sections sections;
     MRD_TRY(envelope_read(message, &envelope, err));
     MRD_TRY(unpack(reader, &envelope, &body, err));
