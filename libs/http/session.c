@@ -125,10 +125,13 @@ static void refuse(struct mrd_http_request *request, unsigned status, const char
     }
 }
 
-static enum MHD_Result refuse_now(struct mrd_http_request *request)
+/* `at_end`: the request was read whole, so that the connection may go on. */
+static enum MHD_Result refuse_now(struct mrd_http_request *request, bool at_end)
 {
     struct MHD_Response *response = reply_text_response(request->refusal);
-    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    if (!at_end || atomic_load_explicit(&request->server->draining, memory_order_relaxed)) {
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    }
     if (request->allow[0] != 0) {
         (void)MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, request->allow);
     }
@@ -365,7 +368,7 @@ static enum MHD_Result begin(struct mrd_http_request *request, const char *metho
     headers_copy(request);
     const struct framing framing = framing_of(request);
     if (refuse_framing(request, &framing, version)) {
-        return refuse_now(request);
+        return refuse_now(request, false);
     }
     find_route(request, method);
     param_decode(request);
@@ -373,7 +376,7 @@ static enum MHD_Result begin(struct mrd_http_request *request, const char *metho
         refuse_too_large(request);
     }
     if (request->refusal_status != 0 && (framing.expects || framing.length > HTTP_DISCARD_MAX)) {
-        return refuse_now(request);
+        return refuse_now(request, false);
     }
     if (request->refusal_status == 0 && framing.length > 0 &&
         mrd_buf_reserve(&request->body, (size_t)framing.length) == NULL) {
@@ -422,7 +425,7 @@ static enum MHD_Result queue_expired(struct mrd_http_request *request)
 {
     request->refusal_status = 503;
     (void)snprintf(request->refusal, sizeof(request->refusal), "no answer in time; try again\n");
-    return refuse_now(request);
+    return refuse_now(request, true);
 }
 
 static enum MHD_Result queue_answer(struct mrd_http_request *request)
@@ -476,7 +479,7 @@ static enum MHD_Result complete(struct mrd_http_request *request)
         if (request->refusal_status == 0 && atomic_load(&request->server->expiring)) {
             refuse(request, 503, "stopping", "the server is stopping");
         }
-        return request->refusal_status != 0 ? refuse_now(request) : dispatch(request);
+        return request->refusal_status != 0 ? refuse_now(request, true) : dispatch(request);
     case HTTP_ANSWERED:
         suspended_set(request, NULL);
         return queue_answer(request);

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "base/quote.h"
+
 struct mrd_bytes mrd_labels_get(struct mrd_labels labels, struct mrd_bytes name)
 {
     for (size_t i = 0; i < labels.count; i++) {
@@ -192,38 +194,6 @@ static bool is_plain_name(struct mrd_bytes name)
     return name.size > 0;
 }
 
-static void format_quoted(struct mrd_bytes text, struct mrd_buf *out)
-{
-    mrd_buf_append_u8(out, '"');
-    for (size_t i = 0; i < text.size; i++) {
-        const uint8_t c = text.data[i];
-        switch (c) {
-        case '"':
-            mrd_buf_append_text(out, "\\\"");
-            break;
-        case '\\':
-            mrd_buf_append_text(out, "\\\\");
-            break;
-        case '\n':
-            mrd_buf_append_text(out, "\\n");
-            break;
-        case '\r':
-            mrd_buf_append_text(out, "\\r");
-            break;
-        case '\t':
-            mrd_buf_append_text(out, "\\t");
-            break;
-        default:
-            if (c < 0x20 || c == 0x7f) {
-                mrd_buf_printf(out, "\\x%02x", c);
-            } else {
-                mrd_buf_append_u8(out, c);
-            }
-        }
-    }
-    mrd_buf_append_u8(out, '"');
-}
-
 void mrd_labels_format(struct mrd_labels labels, struct mrd_buf *out)
 {
     const struct mrd_bytes metric = mrd_labels_get(labels, MRD_BYTES(MRD_METRIC_NAME));
@@ -237,7 +207,7 @@ void mrd_labels_format(struct mrd_labels labels, struct mrd_buf *out)
     mrd_buf_append_u8(out, '{');
     bool first = true;
     if (!plain && metric.size > 0) {
-        format_quoted(metric, out);
+        mrd_quote_append(metric, out);
         first = false;
     }
     for (size_t i = 0; i < labels.count; i++) {
@@ -251,10 +221,10 @@ void mrd_labels_format(struct mrd_labels labels, struct mrd_buf *out)
         if (is_plain_name(labels.items[i].name)) {
             mrd_buf_append_bytes(out, labels.items[i].name);
         } else {
-            format_quoted(labels.items[i].name, out);
+            mrd_quote_append(labels.items[i].name, out);
         }
         mrd_buf_append_u8(out, '=');
-        format_quoted(labels.items[i].value, out);
+        mrd_quote_append(labels.items[i].value, out);
     }
     mrd_buf_append_u8(out, '}');
 }

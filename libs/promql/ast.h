@@ -63,6 +63,7 @@ struct mrd_duration_expr {
     double number;
     const struct mrd_duration_expr *left;
     const struct mrd_duration_expr *right;
+    uint32_t depth; /* levels from here down, at most MRD_QUERY_DEPTH_MAX */
     struct mrd_position position;
 };
 
@@ -201,6 +202,7 @@ struct mrd_unary {
 struct mrd_expr {
     enum mrd_expr_kind kind;
     enum mrd_value_type type;
+    uint32_t depth; /* levels of nodes from here down, at most MRD_QUERY_DEPTH_MAX */
     struct mrd_position position;
     union {
         struct {

@@ -102,7 +102,7 @@ static enum mrd_status result_series(struct vector_op *op, const struct pql_seri
                                      struct mrd_error *err)
 {
     struct pql_exec *exec = op->list.op.exec;
-    struct pql_series result = {.drop_name = many->drop_name};
+    struct pql_series result = {0}; /* a comparison brings a name back that was to be dropped */
     uint32_t index = 0;
     bool is_new = false;
     MRD_TRY(result_labels(op, many->labels, one->labels, &result, err));

@@ -223,6 +223,9 @@ static enum mrd_status quantile_fill(struct pql_list_op *base, struct mrd_error 
     for (size_t g = 0; g < op->table.count; g++) {
         struct pql_series series = {.labels = op->table.keys[g]};
         MRD_TRY(PQL_NEW(exec, base->op.steps, &series.values, err));
+        for (uint32_t m = starts[g]; m < starts[g + 1]; m++) {
+            series.drop_name |= input.items[members[m]].drop_name;
+        }
         quantile_group(op, &input, members + starts[g], starts[g + 1] - starts[g], scratch,
                        series.values);
         MRD_TRY(pql_list_add(exec, &base->list, series, err));

@@ -11,7 +11,7 @@
 
 enum {
     MRD_QUERY_SIZE_MAX = 1024 * 1024,
-    MRD_QUERY_DEPTH_MAX = 200, /* keeps every recursion over a tree within a small stack */
+    MRD_QUERY_DEPTH_MAX = 500, /* keeps every recursion over a tree within a small stack */
 };
 
 /* Parts of the language that Prometheus keeps behind flags. */
@@ -30,11 +30,14 @@ MRD_MUST_CHECK enum mrd_status mrd_promql_parse(struct mrd_bytes query,
                                                 struct mrd_arena *arena, struct mrd_ast *out,
                                                 struct mrd_error *err);
 
-/* A selector alone, as in match[]: name and matchers, no offset, no range. The text of the error is
- * Prometheus' too. A selector that matches everything ({}) is refused as in queries. */
+/* A selector alone, as in match[]: name and matchers, no offset, no range. One that matches everything
+ * ({}) passes: ask mrd_matchers_select. */
 MRD_MUST_CHECK enum mrd_status mrd_promql_parse_selector(struct mrd_bytes text,
                                                          struct mrd_arena *arena,
                                                          struct mrd_ast *out,
                                                          struct mrd_error *err);
+
+/* True if some matcher refuses the empty string, so that the selector cannot mean every series. */
+bool mrd_matchers_select(const struct mrd_matcher *matchers, size_t count);
 
 #endif

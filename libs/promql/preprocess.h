@@ -13,7 +13,8 @@ struct mrd_query_range {
 };
 
 /* Fills `ms` of all ranges, steps and offsets (their expr becomes NULL) and `at` of all timings, in
- * place. MRD_E_INVALID ("1:5: parse error: duration must be greater than 0"), an HTTP 400. */
+ * place. MRD_E_INVALID ("4:12: duration must be greater than 0", first and last byte as Prometheus
+ * prints them), an HTTP 400. */
 MRD_MUST_CHECK enum mrd_status mrd_promql_preprocess(struct mrd_ast *ast,
                                                      const struct mrd_query_range *range,
                                                      struct mrd_error *err);
