@@ -142,6 +142,9 @@ static double rank_of_value(double value, const struct bucket *buckets, size_t c
             return rank;
         }
         if (low < value && buckets[i].bound > value) {
+            if (isinf(low)) {
+                return buckets[i].count; /* there is no inside of a bucket without a lower end */
+            }
             return rank + (buckets[i].count - rank) * (value - low) / (buckets[i].bound - low);
         }
         rank = buckets[i].count;
