@@ -36,6 +36,10 @@ static struct mrd_duration_expr *join(struct pql_parser *parser, enum mrd_durati
     }
     expr->left = left;
     expr->right = right;
+    /* As Prometheus has it: without the parentheses, and of min_of and max_of the arguments only. */
+    expr->position = right == NULL
+                         ? (struct mrd_position){start, left->position.end}
+                         : (struct mrd_position){left->position.start, right->position.end};
     expr->depth = 1 + MRD_MAX(left->depth, right == NULL ? 0 : right->depth);
     if (expr->depth > MRD_QUERY_DEPTH_MAX) {
         (void)pql_fail_at(parser, start, "duration is nested deeper than %d levels",
