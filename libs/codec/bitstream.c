@@ -23,32 +23,13 @@ void mrd_bits_pack(const uint64_t *values, size_t count, unsigned width, uint8_t
     memcpy(out, &word, (used + 7) / 8);
 }
 
-/* Fields that can each be read with one or two whole loads inside `in_size` bytes. */
-static size_t count_loadable(size_t in_size, size_t count, unsigned width)
-{
-    if (in_size < 9) {
-        return 0;
-    }
-    const size_t loadable = ((in_size - 9) * 8) / width + 1; /* start byte <= in_size - 9 */
-    return MRD_MIN(loadable, count);
-}
+/* The readers below take whole words: LOAD_SLACK bytes behind the last field must be readable. */
+enum { LOAD_SLACK = 9 };
 
-static inline uint64_t load_field(const uint8_t *in, size_t bit, unsigned width)
-{
-    uint64_t word;
-    memcpy(&word, in + (bit >> 3), 8);
-    const unsigned shift = bit & 7;
-    word >>= shift;
-    if (width > 57 && shift > 0) {
-        word |= (uint64_t)in[(bit >> 3) + 8] << (64 - shift);
-    }
-    return word;
-}
-
-static void unpack_narrow(const uint8_t *in, size_t count, unsigned width, uint64_t *out)
+static void unpack_narrow(const uint8_t *in, size_t bit, size_t count, unsigned width,
+                          uint64_t *out)
 {
     const uint64_t mask = mrd_bits_mask(width);
-    size_t bit = 0;
     for (size_t i = 0; i < count; i++, bit += width) {
         uint64_t word;
         memcpy(&word, in + (bit >> 3), 8);
@@ -56,12 +37,46 @@ static void unpack_narrow(const uint8_t *in, size_t count, unsigned width, uint6
     }
 }
 
-static void unpack_wide(const uint8_t *in, size_t count, unsigned width, uint64_t *out)
+/* Eight fields of up to 8 bits are `width` whole bytes: one load for all of them. Returns how many
+ * fields were read; the rest is left to unpack_narrow. */
+static size_t unpack_bytes(const uint8_t *in, size_t count, unsigned width, uint64_t *out)
 {
     const uint64_t mask = mrd_bits_mask(width);
-    for (size_t i = 0; i < count; i++) {
-        out[i] = load_field(in, i * width, width) & mask;
+    size_t done = 0;
+    for (; done + 8 <= count; done += 8, in += width) {
+        uint64_t word;
+        memcpy(&word, in, 8);
+        for (unsigned k = 0; k < 8; k++) {
+            out[done + k] = word & mask;
+            word >>= width;
+        }
     }
+    return done;
+}
+
+static void unpack_wide(const uint8_t *in, size_t bit, size_t count, unsigned width, uint64_t *out)
+{
+    const uint64_t mask = mrd_bits_mask(width);
+    for (size_t i = 0; i < count; i++, bit += width) {
+        uint64_t word;
+        memcpy(&word, in + (bit >> 3), 8);
+        const unsigned shift = bit & 7;
+        word >>= shift;
+        if (shift > 0) {
+            word |= (uint64_t)in[(bit >> 3) + 8] << (64 - shift);
+        }
+        out[i] = word & mask;
+    }
+}
+
+static void unpack_from(const uint8_t *in, size_t bit, size_t count, unsigned width, uint64_t *out)
+{
+    if (width > 57) {
+        unpack_wide(in, bit, count, width, out);
+        return;
+    }
+    const size_t done = width <= 8 && bit == 0 ? unpack_bytes(in, count, width, out) : 0;
+    unpack_narrow(in, bit + done * width, count - done, width, out + done);
 }
 
 void mrd_bits_unpack(const uint8_t *in, size_t in_size, size_t count, unsigned width, uint64_t *out)
@@ -70,18 +85,17 @@ void mrd_bits_unpack(const uint8_t *in, size_t in_size, size_t count, unsigned w
         memset(out, 0, count * sizeof(*out));
         return;
     }
-    const size_t direct = count_loadable(in_size, count, width);
-    if (width <= 57) {
-        unpack_narrow(in, direct, width, out);
-    } else {
-        unpack_wide(in, direct, width, out);
+    const size_t size = mrd_bits_packed_size(count, width);
+    if (mrd_likely(size + LOAD_SLACK <= in_size)) {
+        unpack_from(in, 0, count, width, out);
+        return;
     }
-    /* The last few fields end within nine bytes of the end: read them from a padded copy. */
-    for (size_t i = direct; i < count; i++) {
-        const size_t first = i * width / 8;
-        const size_t last = (i * width + width - 1) / 8;
-        uint8_t padded[9] = {0};
-        memcpy(padded, in + first, last - first + 1);
-        out[i] = load_field(padded, i * width - first * 8, width) & mrd_bits_mask(width);
-    }
+    /* The last bytes go through a copy with slack behind it. */
+    const size_t ahead = size > LOAD_SLACK ? (size - LOAD_SLACK) * 8 / width : 0;
+    unpack_from(in, 0, ahead, width, out);
+    const size_t first = ahead * width / 8;
+    uint8_t padded[4 * LOAD_SLACK] = {0};
+    mrd_assert(size - first <= 3 * LOAD_SLACK);
+    memcpy(padded, in + first, size - first);
+    unpack_from(padded, ahead * width % 8, count - ahead, width, out + ahead);
 }

@@ -105,6 +105,13 @@ struct transform {
     unsigned shift;
 };
 
+/* (double)integer for |integer| <= 2^51, which is all that a writer makes of decimals: added to the
+ * bits of 1.5 * 2^52 it is the fraction. Unlike the conversion, every SIMD unit can do that. */
+static inline double small_value(uint64_t integer)
+{
+    return mrd_double_from_bits(integer + 0x4338000000000000ULL) - 0x1.8p52;
+}
+
 static inline void undo_transform(struct transform how, const uint64_t *fields, size_t count,
                                   double *out)
 {
@@ -114,12 +121,12 @@ static inline void undo_transform(struct transform how, const uint64_t *fields, 
         }
     } else if (how.digits == 0) {
         for (size_t i = 0; i < count; i++) {
-            out[i] = (double)(int64_t)(fields[i] << how.shift);
+            out[i] = small_value(fields[i] << how.shift);
         }
     } else {
         const double power = decimal_powers[how.digits];
         for (size_t i = 0; i < count; i++) {
-            out[i] = (double)(int64_t)(fields[i] << how.shift) / power;
+            out[i] = small_value(fields[i] << how.shift) / power;
         }
     }
 }

@@ -382,33 +382,47 @@ static inline void read_value(struct mrd_bit_reader *reader, struct mrd_chunk_op
     }
 }
 
-/* Reads time and value of one sample from one look at the stream if both are short; false, and
- * nothing has moved, if not. */
-static inline bool read_short(struct mrd_bit_reader *reader, struct mrd_chunk_open *open)
+/* Reads samples as long as time and value are short and the mode stays a decimal one; returns how many
+ * (of at most `count`). One look at the stream shows a whole such sample. The state lives in registers. */
+static size_t read_shorts(struct mrd_bit_reader *reader, struct mrd_chunk_open *open, size_t count,
+                          mrd_time_ms *times_ms, double *values)
 {
-    uint64_t ahead = mrd_bits_peek(reader);
-    const unsigned time_ones = (unsigned)__builtin_ctzll(~ahead | 1ULL << SHORT_ONES_MAX);
-    if (mrd_unlikely(time_ones == SHORT_ONES_MAX)) {
-        return false;
+    struct mrd_bit_reader from = *reader;
+    int64_t time_ms = open->last_time_ms;
+    int64_t last_delta = open->last_delta_ms;
+    int64_t scaled = open->last_scaled;
+    double value = mrd_double_from_bits(open->last_bits);
+    const unsigned digits = open->mode;
+    size_t done = 0;
+    for (; done < count; done++) {
+        uint64_t ahead = mrd_bits_peek(&from);
+        const unsigned time_ones = (unsigned)__builtin_ctzll(~ahead | 1ULL << SHORT_ONES_MAX);
+        const unsigned time_width = time_widths[time_ones];
+        const uint64_t time_coded = ahead >> (time_ones + 1) & mrd_bits_mask(time_width);
+        ahead >>= time_ones + 1 + time_width;
+        const unsigned value_ones = (unsigned)__builtin_ctzll(~ahead | 1ULL << SHORT_ONES_MAX);
+        if (mrd_unlikely(time_ones == SHORT_ONES_MAX || value_ones == SHORT_ONES_MAX)) {
+            break;
+        }
+        const unsigned value_width = value_widths[value_ones];
+        const uint64_t value_coded = ahead >> (value_ones + 1) & mrd_bits_mask(value_width);
+        mrd_bits_skip(&from, time_ones + 1 + time_width + value_ones + 1 + value_width);
+        const int64_t delta = wrapping_add(mrd_zigzag_decode(time_coded), last_delta);
+        last_delta = delta_kept(delta);
+        time_ms = wrapping_add(time_ms, delta);
+        if (value_ones != 0) {
+            scaled = wrapping_add(scaled, mrd_zigzag_decode(value_coded));
+            value = decimal_value(scaled, digits);
+        }
+        times_ms[done] = time_ms;
+        values[done] = value;
     }
-    const unsigned time_width = time_widths[time_ones];
-    const uint64_t time_coded = ahead >> (time_ones + 1) & mrd_bits_mask(time_width);
-    ahead >>= time_ones + 1 + time_width;
-    const unsigned value_ones = (unsigned)__builtin_ctzll(~ahead | 1ULL << SHORT_ONES_MAX);
-    if (mrd_unlikely(value_ones == SHORT_ONES_MAX)) {
-        return false;
-    }
-    const unsigned value_width = value_widths[value_ones];
-    const uint64_t value_coded = ahead >> (value_ones + 1) & mrd_bits_mask(value_width);
-    mrd_bits_skip(reader, time_ones + 1 + time_width + value_ones + 1 + value_width);
-    const int64_t delta = wrapping_add(mrd_zigzag_decode(time_coded), open->last_delta_ms);
-    open->last_delta_ms = delta_kept(delta);
-    open->last_time_ms = wrapping_add(open->last_time_ms, delta);
-    if (value_ones != 0) {
-        open->last_scaled = wrapping_add(open->last_scaled, mrd_zigzag_decode(value_coded));
-        open->last_bits = mrd_double_bits(decimal_value(open->last_scaled, open->mode));
-    }
-    return true;
+    *reader = from;
+    open->last_time_ms = time_ms;
+    open->last_delta_ms = (int32_t)last_delta;
+    open->last_scaled = scaled;
+    open->last_bits = mrd_double_bits(value);
+    return done;
 }
 
 bool mrd_chunk_open_decode(struct mrd_bytes bytes, size_t count, mrd_time_ms *times_ms,
@@ -417,17 +431,17 @@ bool mrd_chunk_open_decode(struct mrd_bytes bytes, size_t count, mrd_time_ms *ti
     struct mrd_bit_reader reader = mrd_bit_reader_of(bytes);
     struct mrd_chunk_open open = {0};
     for (size_t i = 0; i < count && !reader.failed; i++) {
+        read_time(&reader, &open);
         if (i == 0) {
-            read_time(&reader, &open);
             open.mode = (uint8_t)mrd_bits_read(&reader, 4);
             open.count = 1;
-            read_value(&reader, &open);
-        } else if (open.mode == MODE_RAW || !read_short(&reader, &open)) {
-            read_time(&reader, &open);
-            read_value(&reader, &open);
         }
+        read_value(&reader, &open);
         times_ms[i] = open.last_time_ms;
         values[i] = mrd_double_from_bits(open.last_bits);
+        if (open.mode != MODE_RAW) {
+            i += read_shorts(&reader, &open, count - i - 1, times_ms + i + 1, values + i + 1);
+        }
     }
     return !reader.failed && (reader.at + 7) / 8 == bytes.size;
 }

@@ -252,6 +252,83 @@ static void sealed_sizes_stay_small(void **state)
     }
 }
 
+/* ---- stored bytes: docs/formats/chunk.md ---- */
+
+static const struct {
+    size_t count;
+    mrd_time_ms times_ms[6];
+    uint64_t bits[6];
+    uint8_t encoding;
+    const char *sealed; /* hexadecimal */
+    const char *open;
+} stored[] = {
+    {4,
+     {1790000000000, 1790000015000, 1790000030000, 1790000045000},
+     {0x3ff8000000000000, 0x3ff8000000000000, 0x3ff8000000000000, 0x3ff8000000000000},
+     16, "80b083c598689875000000000000f83f",
+     "00d8a088410322ef60ea0000"                                            }, /* regular, constant */
+    {5,
+     {1790000000000, 1790000015002, 1790000030000, 1790000045003, 1790000060001},
+     {0x4059000000000000, 0x4059400000000000, 0x4059a00000000000, 0x4059e00000000000,
+      0x405a400000000000},
+     22, "80b083c59868987500027201d00f1403280a",
+     "00d8a088410360c870347590d0e18fbc145125f200"                          }, /* residual, delta */
+    {4,
+     {-5, 0, 1000000, 1000007},
+     {0x4034400000000000, 0x401e000000000000, 0x7ff0000000000002, 0x4035000000000000},
+     25, "090a140000b023f4020000820102020000000000f07fdc0b0bfb0400008c0a",
+     "f7ffffffffffffff65d29f62f5f9ec083d003e010000000000f8bf1747e801304605"}, /* deltas, frame with an exception */
+    {6,
+     {1790000000000, 1790000001000, 1790000002000, 1790000003000, 1790000004000, 1790000005000},
+     {0x0, 0x41b86a0000000000, 0x41c86a0000000000, 0x41d24f8400000000, 0x41d86a0800000000,
+      0x41de848c00000000},
+     18, "80b083c59868e807400c00c09a0c011c",
+     "00d8a08841032060d0f70000a8613c00006a180f00841ac60300a186f10040a86100"}, /* regular, deltas of deltas */
+    {3,
+     {1790000000000, 1790000001000, 1790000002000},
+     {0x400921fb54442d18, 0x4005bf0a8b145769, 0xbff6a09e667f3bcd},
+     19, "80b083c59868e8070fb0b4a1c4eafe90898001ddd6fe9299bcb1038ff69d8685aefef8ff0100",
+     "00d8a08841033e460b11d57e4802d0a06fda15c5a2c26f0190cd3b7f669ea0f6bf"  }, /* bits */
+    {1,
+     {-4611686018427387904},
+     {0x8000000000000000},
+     0,  "00000000000000c00000000000000080",
+     "01000000000000803f0000000000000020"                                  }, /* one sample, raw */
+};
+
+static const char *to_hex(struct mrd_bytes bytes)
+{
+    static char text[1000];
+    assert_true(bytes.size * 2 < sizeof(text));
+    text[0] = 0;
+    for (size_t i = 0; i < bytes.size; i++) {
+        (void)snprintf(text + 2 * i, 3, "%02x", bytes.data[i]);
+    }
+    return text;
+}
+
+static void stored_bytes_keep_their_meaning(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MRD_ARRAY_LEN(stored); i++) {
+        const size_t count = stored[i].count;
+        memcpy(times, stored[i].times_ms, count * sizeof(times[0]));
+        memcpy(values, stored[i].bits, count * sizeof(values[0]));
+        uint8_t encoding;
+        const size_t size = mrd_chunk_encode(times, values, count, sealed, &encoding);
+        assert_string_equal(to_hex((struct mrd_bytes){sealed, size}), stored[i].sealed);
+        assert_int_equal(encoding, stored[i].encoding);
+        struct mrd_chunk_open open = {0};
+        for (size_t k = 0; k < count; k++) {
+            assert_true(mrd_chunk_open_append(&open, words, 100, times[k], values[k]));
+        }
+        const struct mrd_bytes grown = {(const uint8_t *)words, mrd_chunk_open_size(&open)};
+        assert_string_equal(to_hex(grown), stored[i].open);
+        (void)expect_sealed_round_trip("stored", count);
+        (void)expect_open_round_trip("stored", count);
+    }
+}
+
 static void equal_input_gives_equal_bytes(void **state)
 {
     (void)state;
@@ -370,6 +447,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_shape_comes_back_bit_for_bit),
         cmocka_unit_test(sealed_sizes_stay_small),
+        cmocka_unit_test(stored_bytes_keep_their_meaning),
         cmocka_unit_test(equal_input_gives_equal_bytes),
         cmocka_unit_test(a_cut_or_longer_chunk_is_refused),
         cmocka_unit_test(impossible_counts_and_encodings_are_refused),

@@ -24,6 +24,7 @@ struct repair {
 
 /* Repairs over the whole query; Prometheus reports them in one text. */
 struct repairs {
+    struct mrd_bytes name; /* of the first metric, where names are still there */
     struct repair widest;
     uint64_t samples;
     mrd_time_ms first_ms;
@@ -180,9 +181,10 @@ struct histogram_op {
     struct pql_op *input;
     double *first;  /* quantile, or lower bound, per step */
     double *second; /* upper bound */
+    double checked; /* the quantile that was last checked */
     size_t vector_arg;
-    struct pql_label_table table; /* labels without le */
-    struct pql_list groups;       /* labels of the results */
+    struct pql_label_table table;  /* labels without le */
+    struct pql_series_list groups; /* labels of the results */
     struct bucket_series *members;
     size_t member_count;
     size_t member_capacity;
@@ -191,6 +193,26 @@ struct histogram_op {
     struct pql_label_scratch name_scratch;
 };
 
+/* " for metric name "x"" where Prometheus says it: under delayed name removal only. */
+static struct mrd_bytes name_suffix(const struct histogram_op *op, struct mrd_bytes name)
+{
+    struct pql_exec *exec = op->list.op.exec;
+    if (!exec->options->delayed_name_removal || name.size == 0) {
+        return MRD_BYTES("");
+    }
+    const char *text = mrd_arena_printf(exec->arena, " for metric name \"%.*s\"", MRD_FMT(name));
+    return text == NULL ? MRD_BYTES("") : mrd_bytes_of(text);
+}
+
+static void warn_about_bound(const struct histogram_op *op, struct mrd_labels labels,
+                             struct mrd_bytes le)
+{
+    mrd_annotations_addf(op->list.op.exec->annotations, MRD_ANNOTATION_WARNING,
+                         op->node->args[op->vector_arg]->position,
+                         "bucket label \"le\" is missing or has a malformed value of \"%.*s\"%.*s",
+                         MRD_FMT(le), MRD_FMT(name_suffix(op, pql_metric_name(labels))));
+}
+
 static enum mrd_status histogram_add(struct histogram_op *op, const struct pql_series *series,
                                      struct mrd_error *err)
 {
@@ -198,9 +220,7 @@ static enum mrd_status histogram_add(struct histogram_op *op, const struct pql_s
     const struct mrd_bytes le = mrd_labels_get(series->labels, MRD_BYTES("le"));
     double bound = 0;
     if (!mrd_double_parse((const char *)le.data, le.size, &bound)) {
-        mrd_annotations_addf(
-            exec->annotations, MRD_ANNOTATION_WARNING, op->node->args[op->vector_arg]->position,
-            "bucket label \"le\" is missing or has a malformed value of \"%.*s\"", MRD_FMT(le));
+        warn_about_bound(op, series->labels, le);
         return MRD_OK;
     }
     struct mrd_labels key;
@@ -213,7 +233,7 @@ static enum mrd_status histogram_add(struct histogram_op *op, const struct pql_s
         struct pql_series result = {.labels = op->table.keys[group]};
         MRD_TRY(pql_series_drop_name(exec, &op->name_scratch, &result, err));
         MRD_TRY(pql_labels_copy(exec, result.labels, &result.labels, err));
-        MRD_TRY(pql_list_add(exec, &op->groups, result, err));
+        MRD_TRY(pql_series_list_add(exec, &op->groups, result, err));
     }
     MRD_TRY(pql_grow(exec, (void **)&op->members, op->member_count, &op->member_capacity,
                      sizeof(*op->members), err));
@@ -262,8 +282,9 @@ static double histogram_step(struct histogram_op *op, struct bucket *buckets, si
     if (repair.forced) {
         note_repair(op, &repair, step);
     }
-    if (step == 0 || mrd_double_bits(q) != mrd_double_bits(op->first[step - 1])) {
+    if (mrd_double_bits(q) != mrd_double_bits(op->checked)) {
         pql_check_quantile(op->list.op.exec, q, op->node->args[0]->position);
+        op->checked = q;
     }
     return value;
 }
@@ -312,9 +333,11 @@ static void report_repairs(const struct histogram_op *op)
         op->list.op.exec->annotations, MRD_ANNOTATION_INFO,
         op->node->args[op->vector_arg]->position,
         "input to histogram_quantile needed to be fixed for monotonicity (see "
-        "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile), "
-        "from buckets %.40s to %.40s, with a max diff of %.2g, over %llu samples from %s to %s",
-        low, high, all->widest.difference_max, (unsigned long long)all->samples, first, last);
+        "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)"
+        "%.*s, from buckets %.40s to %.40s, with a max diff of %.2g, over %llu samples from %s to "
+        "%s",
+        MRD_FMT(name_suffix(op, all->name)), low, high, all->widest.difference_max,
+        (unsigned long long)all->samples, first, last);
 }
 
 static enum mrd_status histogram_compute(struct histogram_op *op, struct mrd_error *err)
@@ -333,7 +356,10 @@ static enum mrd_status histogram_compute(struct histogram_op *op, struct mrd_err
         MRD_TRY(PQL_NEW(exec, op->list.op.steps, &result.values, err));
         MRD_TRY(histogram_group(op, op->members + at, count, result.values, scratch, err));
         at += count;
-        MRD_TRY(pql_list_add(exec, &op->list.list, result, err));
+        if (op->repairs.samples > 0 && op->repairs.name.data == NULL) {
+            op->repairs.name = pql_metric_name(result.labels);
+        }
+        MRD_TRY(pql_series_list_add(exec, &op->list.list, result, err));
     }
     report_repairs(op);
     return MRD_OK;
@@ -343,7 +369,7 @@ static enum mrd_status histogram_fill(struct pql_list_op *base, struct mrd_error
 {
     struct histogram_op *op = (struct histogram_op *)base;
     struct pql_exec *exec = base->op.exec;
-    struct pql_list input = {0};
+    struct pql_series_list input = {0};
     MRD_TRY(pql_collect(op->input, &input, err));
     for (size_t i = 0; i < input.count; i++) {
         MRD_TRY(histogram_add(op, &input.items[i], err));
@@ -352,7 +378,7 @@ static enum mrd_status histogram_fill(struct pql_list_op *base, struct mrd_error
     if (exec->options->delayed_name_removal) {
         return MRD_OK;
     }
-    return pql_list_merge(exec, &base->list, base->op.steps, false, err);
+    return pql_series_list_merge(exec, &base->list, base->op.steps, false, err);
 }
 
 /* histogram_count and the like see native histograms only; floats fall out. */

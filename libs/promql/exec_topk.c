@@ -24,7 +24,7 @@ struct topk_op {
     struct pql_label_table table;
     struct heap **groups; /* by number in the table: a heap per step */
     size_t group_capacity;
-    struct pql_list kept; /* series that entered some heap; columns come at the end */
+    struct pql_series_list kept; /* series that entered some heap; columns come at the end */
     struct pql_label_scratch scratch;
 };
 
@@ -103,7 +103,7 @@ static enum mrd_status topk_offer(struct topk_op *op, struct heap *heap, size_t 
         struct pql_series copy = {.drop_name = series->drop_name};
         MRD_TRY(pql_labels_copy(exec, series->labels, &copy.labels, err));
         *kept = (uint32_t)op->kept.count;
-        MRD_TRY(pql_list_add(exec, &op->kept, copy, err));
+        MRD_TRY(pql_series_list_add(exec, &op->kept, copy, err));
     }
     if (full) {
         heap->items[0] = (struct member){value, *kept};
@@ -193,7 +193,7 @@ static enum mrd_status topk_emit_instant(struct topk_op *op, struct mrd_error *e
             struct pql_series series = op->kept.items[heap->items[m].series];
             MRD_TRY(PQL_NEW(exec, 1, &series.values, err));
             series.values[0] = heap->items[m].value;
-            MRD_TRY(pql_list_add(exec, &op->list.list, series, err));
+            MRD_TRY(pql_series_list_add(exec, &op->list.list, series, err));
         }
     }
     return MRD_OK;
@@ -218,7 +218,7 @@ static enum mrd_status topk_emit_range(struct topk_op *op, struct mrd_error *err
     }
     for (size_t s = 0; s < op->kept.count; s++) {
         if (op->kept.items[s].values != NULL) {
-            MRD_TRY(pql_list_add(exec, &op->list.list, op->kept.items[s], err));
+            MRD_TRY(pql_series_list_add(exec, &op->list.list, op->kept.items[s], err));
         }
     }
     return MRD_OK;

@@ -104,7 +104,7 @@ void *pql_parser_alloc(struct pql_parser *parser, size_t size_bytes)
     return memory;
 }
 
-void *pql_list_add(struct pql_parser *parser, struct pql_list *list, size_t item_size_bytes)
+void *pql_items_add(struct pql_parser *parser, struct pql_items *list, size_t item_size_bytes)
 {
     if (list->count == list->capacity) {
         const size_t capacity = MRD_MAX(list->capacity * 2, (size_t)4);
@@ -217,7 +217,7 @@ static bool starts_expr(enum pql_token_type type)
 }
 
 /* (expr, expr, ...), at '('. */
-static bool parse_args(struct pql_parser *parser, struct pql_list *list)
+static bool parse_args(struct pql_parser *parser, struct pql_items *list)
 {
     if (!pql_accept(parser, PQL_T_LEFT_PAREN)) {
         return pql_unexpected_here(parser);
@@ -227,7 +227,7 @@ static bool parse_args(struct pql_parser *parser, struct pql_list *list)
     }
     for (;;) {
         struct mrd_expr *arg = pql_parse_expr(parser);
-        struct mrd_expr **item = arg == NULL ? NULL : pql_list_add(parser, list, sizeof(*item));
+        struct mrd_expr **item = arg == NULL ? NULL : pql_items_add(parser, list, sizeof(*item));
         if (item == NULL) {
             return false;
         }
@@ -256,7 +256,7 @@ static bool function_enabled(const struct pql_parser *parser, const struct mrd_f
 static struct mrd_expr *parse_call(struct pql_parser *parser)
 {
     const struct pql_token name = parser->token;
-    struct pql_list args = {0};
+    struct pql_items args = {0};
     if (!pql_advance(parser) || !parse_args(parser, &args)) {
         return NULL;
     }
@@ -318,7 +318,7 @@ static enum mrd_aggregation aggregation_of(enum pql_token_type type)
 
 /* Sorts the arguments into expression and parameter. */
 static bool finish_aggregate(struct pql_parser *parser, struct mrd_expr *expr,
-                             const struct pql_list *args)
+                             const struct pql_items *args)
 {
     struct mrd_aggregate *aggregate = &expr->aggregate;
     struct mrd_expr **items = args->items;
@@ -348,7 +348,7 @@ static bool finish_aggregate(struct pql_parser *parser, struct mrd_expr *expr,
 static struct mrd_expr *parse_aggregate(struct pql_parser *parser, const struct pql_token *op)
 {
     struct mrd_aggregate aggregate = {.op = aggregation_of(op->type)};
-    struct pql_list args = {0};
+    struct pql_items args = {0};
     bool seen = false;
     parser->aggregations++; /* errors up to the ')' belong to the aggregation */
     if (!parse_aggregate_modifier(parser, &aggregate, &seen) || !parse_args(parser, &args)) {

@@ -53,13 +53,13 @@ void *pql_parser_alloc(struct pql_parser *parser, size_t size_bytes);
 
 /* ---- lists of unknown length ---- */
 
-struct pql_list {
+struct pql_items {
     void *items;
     size_t count;
     size_t capacity;
 };
 /* Room for one more item (zeroed) at the end, or NULL. */
-void *pql_list_add(struct pql_parser *parser, struct pql_list *list, size_t item_size_bytes);
+void *pql_items_add(struct pql_parser *parser, struct pql_items *list, size_t item_size_bytes);
 
 /* ---- parts of the grammar ---- */
 

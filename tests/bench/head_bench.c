@@ -259,6 +259,9 @@ int main(int argc, char **argv)
     append_all(&bench);
     select_with(&bench, "one metric", MRD_MATCH_EQ, MRD_METRIC_NAME, "sensor_temperature", false);
     select_with(&bench, "all", MRD_MATCH_NE, MRD_METRIC_NAME, "", false);
+    for (int i = 0; getenv("HEAD_BENCH_REPEAT") != NULL && i < 20; i++) {
+        select_with(&bench, "all", MRD_MATCH_NE, MRD_METRIC_NAME, "", false);
+    }
     select_with(&bench, "devices by regex", MRD_MATCH_RE, "device_id", "d-.*7", true);
     mrd_head_destroy(&bench.head);
     free(bench.ordinals);
