@@ -38,6 +38,7 @@ static const struct {
     {"+Inf",                                      NULL                                          },
     {"-inf",                                      "-Inf"                                        },
     {"NaN",                                       NULL                                          },
+    {"inf ^ 2",                                   "Inf ^ 2"                                     },
     {".5",                                        "0.5"                                         },
     {"5.",                                        "5"                                           },
     {"1e3",                                       "1000"                                        },
@@ -432,6 +433,9 @@ static const struct {
      "3:5: parse error: unclosed left parenthesis"},
     {"a\n== bool\n\"x\"",
      "3:1: parse error: binary expression must contain only scalar and instant vector types"},
+    /* Prometheus takes it for minus 292 years */
+    {"foo offset NaN",
+     "1:12: parse error: duration out of range"},
     /* the words of the regex library, not of Go's */
     {"foo{a=~\"(\"}",
      "1:5: parse error: error parsing regexp: missing ): ("},

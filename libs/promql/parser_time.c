@@ -56,9 +56,9 @@ static bool allowed(struct pql_parser *parser, const struct mrd_duration_expr *e
                        "experimental duration expression is not enabled");
 }
 
-static bool out_of_range(double seconds)
+static bool in_range(double seconds)
 {
-    return seconds > 0x1p63 / 1e9 || seconds < -0x1p63 / 1e9;
+    return seconds <= 0x1p63 / 1e9 && seconds >= -0x1p63 / 1e9; /* false for NaN */
 }
 
 /* ---- grammar ---- */
@@ -79,7 +79,7 @@ static struct mrd_duration_expr *parse_literal(struct pql_parser *parser)
     if (!pql_parse_number(parser, &seconds, &is_duration)) {
         return NULL;
     }
-    if (out_of_range(seconds)) {
+    if (!in_range(seconds)) {
         (void)pql_fail_at(parser, start, "duration out of range");
         return NULL;
     }

@@ -1,6 +1,7 @@
 /* Source: Prometheus 3.14, promql/parser/printer.go. */
 #include "promql/print.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/duration.h"
@@ -319,7 +320,12 @@ static void print_matching(const struct mrd_matching *matching, struct mrd_buf *
 
 static void print_binary(const struct mrd_binary *binary, struct mrd_buf *out)
 {
-    mrd_expr_print(binary->left, out);
+    const struct mrd_expr *left = binary->left;
+    if (binary->op == MRD_OP_POW && left->kind == MRD_EXPR_NUMBER && isinf(left->number.value)) {
+        mrd_buf_append_text(out, "Inf"); /* a sign would take the whole power */
+    } else {
+        mrd_expr_print(left, out);
+    }
     mrd_buf_printf(out, " %s%s", mrd_binary_op_text(binary->op),
                    binary->return_bool ? " bool" : "");
     if (binary->matching != NULL) {
