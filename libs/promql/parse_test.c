@@ -162,6 +162,30 @@ static void valid_queries_are_printed_canonically(void **state)
     }
 }
 
+static void long_queries_are_formatted_over_several_lines(void **state)
+{
+    (void)state;
+    static const char query[] =
+        "topk by (a) (3, -sum by (instance, job) (rate(some_long_metric_name_total{a=\"b\"}[5m])) "
+        "/ on (instance) group_left (job) (max_over_time(sum(another_metric)[30m:1m]) + 1))";
+    static const char want[] =
+        "topk by (a) (\n"
+        "  3,\n"
+        "    -sum by (instance, job) (rate(some_long_metric_name_total{a=\"b\"}[5m]))\n"
+        "  / on (instance) group_left (job)\n"
+        "    (max_over_time(sum(another_metric)[30m:1m]) + 1)\n"
+        ")";
+    struct mrd_arena *arena = mrd_arena_create("test", 1 << 20);
+    struct mrd_ast ast = parse_ok(query, arena);
+    struct mrd_buf text = {0};
+    mrd_expr_print_pretty(ast.root, &text);
+    mrd_buf_append_u8(&text, 0);
+    assert_string_equal(text.data, want);
+    mrd_buf_fini(&text);
+    mrd_ast_fini(&ast);
+    mrd_arena_destroy(&arena);
+}
+
 /* ---- what is not, with the texts of Prometheus 3.14 ---- */
 
 static const struct {
@@ -770,6 +794,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(valid_queries_are_printed_canonically),
+        cmocka_unit_test(long_queries_are_formatted_over_several_lines),
         cmocka_unit_test(invalid_queries_get_prometheus_texts),
         cmocka_unit_test(what_a_feature_switch_turns_off_is_an_error_that_names_it),
         cmocka_unit_test(a_sign_binds_weaker_than_a_power_and_as_strong_as_a_product),
