@@ -1,6 +1,7 @@
 #include "querier/syntax_json.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 #include "base/number.h"
 #include "querier/json.h"
@@ -9,7 +10,8 @@
 
 static void field(const char *name, struct mrd_buf *out)
 {
-    mrd_buf_printf(out, "%s\"%s\":", out->data[out->size - 1] == '{' ? "" : ",", name);
+    const bool first = out->size == 0 || out->data[out->size - 1] == '{';
+    mrd_buf_printf(out, "%s\"%s\":", first ? "" : ",", name);
 }
 
 static void text_field(const char *name, const char *text, struct mrd_buf *out)
@@ -153,6 +155,10 @@ static void aggregate_fields(const struct mrd_aggregate *aggregate, struct mrd_b
 
 static void fill_field(const char *name, bool set, double value, struct mrd_buf *out)
 {
+    if (set && !isfinite(value)) {
+        number_field(name, value, out); /* JSON has no such numbers */
+        return;
+    }
     char text[MRD_DOUBLE_TEXT_MAX] = "null";
     if (set) {
         (void)mrd_double_format_json(value, text);
@@ -207,8 +213,7 @@ static const char *type_name(enum mrd_value_type type)
 /* Prometheus' "variadic": how many more arguments than types may stand there, -1: any number. */
 static int variadic(const struct mrd_function *function)
 {
-    return function->arg_count_max < 0 ? -1
-                                       : function->arg_count_max - function->arg_count_min;
+    return function->arg_count_max < 0 ? -1 : function->arg_count_max - function->arg_count_min;
 }
 
 static void call_fields(const struct mrd_call *call, struct mrd_buf *out)
