@@ -127,8 +127,10 @@ function(mrd_add_benches)
     foreach(bench ${benches})
         get_filename_component(stem ${bench} NAME_WE)
         add_executable(${stem} ${bench})
-        target_link_libraries(${stem} PRIVATE mrd_head mrd_bench_loader)
+        target_link_libraries(${stem} PRIVATE mrd_head mrd_wire mrd_bench_loader)
     endforeach()
+    target_sources(path_bench PRIVATE ${CMAKE_SOURCE_DIR}/services/distributor/series_cache.c)
+    target_include_directories(path_bench PRIVATE ${CMAKE_SOURCE_DIR}/services)
 endfunction()
 
 # One program per *_test.c and, with MRD_FUZZ, per *_fuzz.c beside the code they test.

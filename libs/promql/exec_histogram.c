@@ -183,8 +183,8 @@ struct histogram_op {
     double *second; /* upper bound */
     double checked; /* the quantile that was last checked */
     size_t vector_arg;
-    struct pql_label_table table; /* labels without le */
-    struct pql_list groups;       /* labels of the results */
+    struct pql_label_table table;  /* labels without le */
+    struct pql_series_list groups; /* labels of the results */
     struct bucket_series *members;
     size_t member_count;
     size_t member_capacity;
@@ -233,7 +233,7 @@ static enum mrd_status histogram_add(struct histogram_op *op, const struct pql_s
         struct pql_series result = {.labels = op->table.keys[group]};
         MRD_TRY(pql_series_drop_name(exec, &op->name_scratch, &result, err));
         MRD_TRY(pql_labels_copy(exec, result.labels, &result.labels, err));
-        MRD_TRY(pql_list_add(exec, &op->groups, result, err));
+        MRD_TRY(pql_series_list_add(exec, &op->groups, result, err));
     }
     MRD_TRY(pql_grow(exec, (void **)&op->members, op->member_count, &op->member_capacity,
                      sizeof(*op->members), err));
@@ -359,7 +359,7 @@ static enum mrd_status histogram_compute(struct histogram_op *op, struct mrd_err
         if (op->repairs.samples > 0 && op->repairs.name.data == NULL) {
             op->repairs.name = pql_metric_name(result.labels);
         }
-        MRD_TRY(pql_list_add(exec, &op->list.list, result, err));
+        MRD_TRY(pql_series_list_add(exec, &op->list.list, result, err));
     }
     report_repairs(op);
     return MRD_OK;
@@ -369,7 +369,7 @@ static enum mrd_status histogram_fill(struct pql_list_op *base, struct mrd_error
 {
     struct histogram_op *op = (struct histogram_op *)base;
     struct pql_exec *exec = base->op.exec;
-    struct pql_list input = {0};
+    struct pql_series_list input = {0};
     MRD_TRY(pql_collect(op->input, &input, err));
     for (size_t i = 0; i < input.count; i++) {
         MRD_TRY(histogram_add(op, &input.items[i], err));
@@ -378,7 +378,7 @@ static enum mrd_status histogram_fill(struct pql_list_op *base, struct mrd_error
     if (exec->options->delayed_name_removal) {
         return MRD_OK;
     }
-    return pql_list_merge(exec, &base->list, base->op.steps, false, err);
+    return pql_series_list_merge(exec, &base->list, base->op.steps, false, err);
 }
 
 /* histogram_count and the like see native histograms only; floats fall out. */

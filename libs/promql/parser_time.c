@@ -464,6 +464,13 @@ bool pql_parse_at(struct pql_parser *parser, struct mrd_expr *left)
         return false;
     }
     const double ms = round(seconds * 1000);
+    if (!isfinite(seconds)) {
+        return pql_fail_at(parser, left->position.start,
+                           "timestamp out of bounds for @ modifier: %s",
+                           isnan(seconds) ? "NaN"
+                           : seconds > 0  ? "+Inf"
+                                          : "-Inf");
+    }
     if (!(ms < 0x1p63 && ms > -0x1p63)) {
         return pql_fail_at(parser, left->position.start,
                            "timestamp out of bounds for @ modifier: %f", seconds);
