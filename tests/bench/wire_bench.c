@@ -10,13 +10,12 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "distributor/series_cache.h"
 #include "loader/body.h"
 #include "wire/batch.h"
 #include "wire/remote_write.h"
 #include "wire/snappy_block.h"
 
-enum { SCRAPES = 4, PASSES = 7, GROUP = 64, PARTITIONS_MAX = 64 };
+enum { SCRAPES = 4, PASSES = 7, GROUP = 4096, PARTITIONS_MAX = 64 };
 
 struct bench {
     struct load_body *bodies; /* of all scrapes */
@@ -27,7 +26,9 @@ struct bench {
     uint64_t snappy_bytes;
     uint32_t partition_count;
     struct mrd_buf scratch;
-    struct dst_series_cache cache;
+    struct mrd_rw_series series[GROUP];
+    size_t group; /* series that are read in one go */
+    uint32_t row;
     struct mrd_batch_builder *builders[PARTITIONS_MAX];
     struct mrd_buf message;
     size_t target_bytes;
@@ -99,12 +100,11 @@ typedef void (*group_fn)(struct bench *bench, const struct mrd_rw_series *series
 static void walk(struct bench *bench, struct mrd_bytes message, group_fn use)
 {
     struct mrd_rw_walk state;
-    struct mrd_rw_series series[GROUP];
     size_t count;
     mrd_rw_walk_init(&state, message, NULL);
     do {
-        mrd_assert(mrd_rw_walk_next(&state, series, GROUP, &count, NULL) == MRD_OK);
-        use(bench, series, count);
+        mrd_assert(mrd_rw_walk_next(&state, bench->series, bench->group, &count, NULL) == MRD_OK);
+        use(bench, bench->series, count);
     } while (count > 0);
 }
 
@@ -116,32 +116,18 @@ static void use_nothing(struct bench *bench, const struct mrd_rw_series *series,
 static void use_hash(struct bench *bench, const struct mrd_rw_series *series, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        bench->sum += dst_series_key(series[i].labels, 1).low;
+        bench->sum += mrd_hash128(series[i].labels, 1).low;
     }
 }
 
-/* As the distributor does, a new series being one that is announced. */
-static void use_cache(struct bench *bench, const struct mrd_rw_series *series, size_t count)
+/* Rows as the distributor makes them, without its look-up: partitions and references as if it had been. */
+static void use_rows(struct bench *bench, const struct mrd_rw_series *series, size_t count)
 {
-    struct mrd_id128 keys[GROUP];
     for (size_t i = 0; i < count; i++) {
-        keys[i] = dst_series_key(series[i].labels, 1);
-        dst_series_cache_prefetch(&bench->cache, keys[i]);
-    }
-    for (size_t i = 0; i < count; i++) {
-        struct dst_series *known = dst_series_cache_find(&bench->cache, keys[i]);
-        if (known == NULL) {
-            known = dst_series_cache_insert(&bench->cache, keys[i], 1);
-            known->partition = (uint32_t)(keys[i].high % bench->partition_count);
-            known->reference = (uint32_t)bench->cache.count / bench->partition_count;
-        }
-        struct mrd_batch_builder *builder = bench->builders[known->partition];
-        if (bench->target_bytes != 0) {
-            mrd_batch_builder_row(builder, 0, known->reference, series[i].first.time_ms,
-                                  series[i].first.value);
-        } else {
-            bench->sum += known->reference;
-        }
+        const uint64_t key = mrd_hash128(series[i].labels, 1).high;
+        struct mrd_batch_builder *builder = bench->builders[key % bench->partition_count];
+        mrd_batch_builder_row(builder, 0, bench->row++ / bench->partition_count,
+                              series[i].first.time_ms, series[i].first.value);
     }
 }
 
@@ -156,13 +142,6 @@ static void pass_hash(struct bench *bench)
 {
     for (size_t i = 0; i < bench->body_count; i++) {
         walk(bench, mrd_buf_view(&bench->decoded[i]), use_hash);
-    }
-}
-
-static void pass_cache(struct bench *bench)
-{
-    for (size_t i = 0; i < bench->body_count; i++) {
-        walk(bench, mrd_buf_view(&bench->decoded[i]), use_cache);
     }
 }
 
@@ -213,13 +192,14 @@ static void pass_whole(struct bench *bench)
     bench->batch_count = 0;
     bench->batch_bytes = 0;
     bench->batch_kept = 0;
+    bench->row = 0;
     for (uint32_t p = 0; p < bench->partition_count; p++) {
         batch_restart(bench, p);
     }
     for (size_t i = 0; i < bench->body_count; i++) {
         const struct mrd_bytes body = {bench->bodies[i].data, bench->bodies[i].size};
         mrd_assert(mrd_snappy_decode(body, 0, &bench->scratch, NULL) == MRD_OK);
-        walk(bench, mrd_buf_view(&bench->scratch), use_cache);
+        walk(bench, mrd_buf_view(&bench->scratch), use_rows);
         finish_full(bench, bench->target_bytes == 1);
     }
     finish_full(bench, true);
@@ -269,11 +249,15 @@ static void report(struct bench *bench)
            samples, (double)bench->raw_bytes / samples, (double)bench->snappy_bytes / samples);
     const double snappy_ns = measure(bench, pass_snappy);
     printf("snappy                 %5.1f ns a sample\n", snappy_ns);
-    printf("walk                   %5.1f\n", measure(bench, pass_walk));
-    printf("walk, hash             %5.1f\n", measure(bench, pass_hash));
-    pass_cache(bench);
-    const double cache_ns = measure(bench, pass_cache);
-    printf("walk, hash, look-up    %5.1f\n", cache_ns);
+    double hash_ns = 0;
+    static const size_t groups[] = {64, 512, GROUP};
+    for (size_t i = 0; i < MRD_ARRAY_LEN(groups); i++) {
+        bench->group = groups[i];
+        const double walk_ns = measure(bench, pass_walk);
+        hash_ns = measure(bench, pass_hash);
+        printf("walk, %4zu at once     %5.1f, with a hash of the labels %5.1f\n", groups[i],
+               walk_ns, hash_ns);
+    }
     static const struct {
         const char *name;
         enum mrd_batch_codec codec;
@@ -285,14 +269,14 @@ static void report(struct bench *bench)
     static const size_t targets[] = {1, 32 << 10, 128 << 10}; /* 1: a batch per body */
     for (size_t t = 0; t < MRD_ARRAY_LEN(targets); t++) {
         for (size_t c = 0; c < MRD_ARRAY_LEN(codecs); c++) {
-            report_codec(bench, codecs[c].name, codecs[c].codec, targets[t], snappy_ns + cache_ns);
+            report_codec(bench, codecs[c].name, codecs[c].codec, targets[t], snappy_ns + hash_ns);
         }
     }
 }
 
 int main(int argc, char **argv)
 {
-    struct bench bench = {.partition_count = 4};
+    static struct bench bench = {.partition_count = 4};
     const uint64_t series = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000;
     if (argc > 2) {
         bench.partition_count = (uint32_t)strtoul(argv[2], NULL, 10);
@@ -301,7 +285,6 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: wire_bench [series] [partitions, 1 to 64]\n");
         return 2;
     }
-    dst_series_cache_init(&bench.cache, (size_t)1 << 30);
     for (uint32_t p = 0; p < bench.partition_count; p++) {
         bench.builders[p] = mrd_batch_builder_create();
         batch_restart(&bench, p);
@@ -319,6 +302,5 @@ int main(int argc, char **argv)
     free(bench.decoded);
     mrd_buf_fini(&bench.scratch);
     mrd_buf_fini(&bench.message);
-    dst_series_cache_fini(&bench.cache);
     return bench.sum == 0;
 }
