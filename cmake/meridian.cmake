@@ -28,6 +28,7 @@ target_compile_options(mrd_options INTERFACE
     -Wall -Wextra -Werror -fno-omit-frame-pointer -ffp-contract=off
     $<$<COMPILE_LANGUAGE:C>:-Wconversion -Wsign-conversion -Wshadow -Wmissing-prototypes -Wformat=2
         -Wvla -Wundef -Wswitch-enum -Wcast-qual>
+    $<$<COMPILE_LANG_AND_ID:C,Clang>:-Wthread-safety>
     $<$<CONFIG:Release>:-O3 -g1>
     # An out parameter is written on success only; gcc at -O3 cannot follow that through a status.
     $<$<AND:$<CONFIG:Release>,$<C_COMPILER_ID:GNU>>:-Wno-maybe-uninitialized>)
