@@ -5,11 +5,11 @@
 static const struct {
     const char *unit;
     int64_t ms;
-    bool exact; /* printed only where it divides what is left (as Prometheus prints y, w, d) */
+    bool exact; /* printed only where it divides what is left (as Prometheus prints y, w) */
 } duration_units[] = {
     {"y",  365LL * 24 * 3600 * 1000, true },
     {"w",  7LL * 24 * 3600 * 1000,   true },
-    {"d",  24LL * 3600 * 1000,       true },
+    {"d",  24LL * 3600 * 1000,       false},
     {"h",  3600LL * 1000,            false},
     {"m",  60LL * 1000,              false},
     {"s",  1000,                     false},

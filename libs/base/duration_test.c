@@ -55,7 +55,8 @@ static const struct {
     {1,           "1ms"     },
     {90000,       "1m30s"   },
     {3600000,     "1h"      },
-    {90000000,    "25h"     }, /* a day only where it divides */
+    {90000000,    "1d1h"    }, /* weeks and years only where they divide */
+    {691200000,   "8d"      },
     {86400000,    "1d"      },
     {604800000,   "1w"      },
     {31536000000, "1y"      },

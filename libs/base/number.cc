@@ -20,10 +20,50 @@ static size_t format_as(double value, char *out, std::chars_format format)
     return static_cast<size_t>(end - out);
 }
 
+/* From here on a double is a whole number whose digits to_chars writes all; Go writes the shortest ones
+ * and fills up with zeros. */
+static const double whole_from = 1e15;
+
+static size_t format_whole(double value, char *out)
+{
+    char digits[MRD_DOUBLE_TEXT_MAX];
+    const size_t size = format_as(std::fabs(value), digits, std::chars_format::scientific);
+    const char *mark = static_cast<const char *>(std::memchr(digits, 'e', size));
+    const size_t exponent = static_cast<size_t>(std::atoi(mark + 1));
+    char *at = out;
+    if (value < 0) {
+        *at++ = '-';
+    }
+    size_t written = 0;
+    for (const char *digit = digits; digit != mark; digit++) {
+        if (*digit != '.') {
+            *at++ = *digit;
+            written++;
+        }
+    }
+    for (; written <= exponent; written++) {
+        *at++ = '0';
+    }
+    *at = 0;
+    return static_cast<size_t>(at - out);
+}
+
 size_t mrd_double_format_f(double value, char *out)
 {
-    return std::isfinite(value) ? format_as(value, out, std::chars_format::fixed)
-                                : format_special(value, out);
+    if (!std::isfinite(value)) {
+        return format_special(value, out);
+    }
+    if (std::fabs(value) >= whole_from) {
+        const size_t size = format_as(value, out, std::chars_format::scientific);
+        const char *mark = static_cast<const char *>(std::memchr(out, 'e', size));
+        /* Digits behind the point only if the mantissa is longer than the exponent says. */
+        const size_t mantissa = static_cast<size_t>(mark - out) - (value < 0 ? 1 : 0);
+        const size_t exponent = static_cast<size_t>(std::atoi(mark + 1));
+        if (mantissa <= exponent + 2) {
+            return format_whole(value, out);
+        }
+    }
+    return format_as(value, out, std::chars_format::fixed);
 }
 
 size_t mrd_double_format_json(double value, char *out)
@@ -43,7 +83,7 @@ size_t mrd_double_format_json(double value, char *out)
 size_t mrd_double_format_g(double value, char *out)
 {
     const double magnitude = std::fabs(value);
-    if (!std::isfinite(value) || magnitude == 0 || (magnitude >= 1e-4 && magnitude < 1e21)) {
+    if (!std::isfinite(value) || magnitude == 0 || (magnitude >= 1e-4 && magnitude < 1e6)) {
         return mrd_double_format_f(value, out);
     }
     return format_as(value, out, std::chars_format::scientific);

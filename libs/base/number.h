@@ -25,7 +25,8 @@ size_t mrd_double_format_f(double value, char *out);
  * 'e' with at least one exponent digit ("1e-07" becomes "1e-7"). Without quotes. */
 size_t mrd_double_format_json(double value, char *out);
 
-/* Go's 'g', precision -1: 'e' for exponents below -4 or from 21 on, as %v prints a float64. */
+/* Go's 'g', precision -1: 'e' for exponents below -4 or from 6 on, as %v and %g print a float64
+ * ("1e+06"). */
 size_t mrd_double_format_g(double value, char *out);
 
 /* Reads all of text[0..size) as a decimal float: sign, digits, point, exponent; "inf", "infinity",

@@ -107,7 +107,8 @@ struct mrd_http_request {
 
     int64_t received_ns;
     int64_t deadline_ns;
-    bool begun; /* the first access call was made */
+    bool begun;  /* the first access call was made */
+    bool listed; /* it is its connection's `suspended`; the server thread's */
 
     unsigned refusal_status; /* 0: none */
     char refusal[160];

@@ -68,6 +68,12 @@ static const char *const phase_names[HTTP_PHASE_COUNT] = {
     [HTTP_PHASE_BODY] = "body", [HTTP_PHASE_HANDLER] = "handler", [HTTP_PHASE_REPLY] = "reply",
 };
 
+static double read_bodies_size(void *context)
+{
+    const struct mrd_http_server *server = context;
+    return (double)atomic_load_explicit(&server->bodies_size, memory_order_relaxed);
+}
+
 static void counts_register(struct mrd_http_server *server)
 {
     struct mrd_metrics *metrics = server->metrics;
@@ -93,6 +99,9 @@ static void counts_register(struct mrd_http_server *server)
     counts->refused = mrd_metrics_counter_vec(metrics, "meridian_http_requests_refused_total",
                                               "Requests refused before any handler, by reason.",
                                               "reason", MRD_NO_LABELS, 32);
+    mrd_metrics_callback(metrics, MRD_METRIC_GAUGE, "meridian_http_bodies_bytes",
+                         "Bytes of request bodies received and not yet taken by handlers.",
+                         MRD_NO_LABELS, read_bodies_size, server);
     for (size_t i = 0; i < HTTP_PHASE_COUNT; i++) {
         counts->shut[i] =
             mrd_metrics_counter(metrics, "meridian_http_connections_shut_total",
@@ -318,17 +327,18 @@ void mrd_http_server_stop(struct mrd_http_server *server, mrd_time_ms grace_ms)
         return;
     }
     atomic_store(&server->draining, true);
-    const MHD_socket fd = MHD_quiesce_daemon(server->daemon);
-    if (fd != MHD_INVALID_SOCKET) {
-        close(fd);
-    }
-    server->listen_fd = -1;
+    /* Nobody can connect any more. The descriptor stays open until the threads, which still may take
+     * it out of their epoll sets, have gone. */
+    (void)MHD_quiesce_daemon(server->daemon);
+    (void)shutdown(server->listen_fd, SHUT_RDWR);
     (void)wait_for_none(&server->open, http_now_ns() + grace_ms * 1000000);
     stop_waiting(server);
     (void)wait_for_none(&server->resumes, INT64_MAX);
     sweeper_join(server);
     MHD_stop_daemon(server->daemon);
     server->daemon = NULL;
+    close(server->listen_fd);
+    server->listen_fd = -1;
 }
 
 void mrd_http_server_destroy(struct mrd_http_server **server)
@@ -343,6 +353,7 @@ void mrd_http_server_destroy(struct mrd_http_server **server)
     for (size_t i = 0; i < gone->route_count; i++) {
         free(gone->routes[i]);
     }
+    mrd_metrics_forget(gone->metrics, gone);
     mrd_metrics_destroy(&gone->own_metrics);
     pthread_mutex_destroy(&gone->lock);
     pthread_cond_destroy(&gone->wake);

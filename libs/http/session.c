@@ -442,11 +442,15 @@ static enum MHD_Result queue_answer(struct mrd_http_request *request)
     return result;
 }
 
-static void suspended_set(struct mrd_http_request *request, struct mrd_http_request *value)
+/* Shows the request to the sweeper, or takes it from its sight, after which it may be freed. */
+static void list_set(struct mrd_http_request *request, bool listed)
 {
-    pthread_mutex_lock(&request->server->lock);
-    request->peer->suspended = value;
-    pthread_mutex_unlock(&request->server->lock);
+    if (request->listed != listed) {
+        request->listed = listed;
+        pthread_mutex_lock(&request->server->lock);
+        request->peer->suspended = listed ? request : NULL;
+        pthread_mutex_unlock(&request->server->lock);
+    }
 }
 
 static enum MHD_Result dispatch(struct mrd_http_request *request)
@@ -465,7 +469,7 @@ static enum MHD_Result dispatch(struct mrd_http_request *request)
         return queue_answer(request);
     }
     MHD_suspend_connection(connection);
-    suspended_set(request, request);
+    list_set(request, true);
     if (!request_step(request, HTTP_RUNNING, HTTP_SUSPENDED)) {
         MHD_resume_connection(connection); /* the answer came in between */
     }
@@ -481,10 +485,10 @@ static enum MHD_Result complete(struct mrd_http_request *request)
         }
         return request->refusal_status != 0 ? refuse_now(request, true) : dispatch(request);
     case HTTP_ANSWERED:
-        suspended_set(request, NULL);
+        list_set(request, false);
         return queue_answer(request);
     case HTTP_EXPIRED:
-        suspended_set(request, NULL);
+        list_set(request, false);
         return queue_expired(request);
     case HTTP_RUNNING:
     case HTTP_SUSPENDED:
@@ -512,8 +516,8 @@ enum MHD_Result session_access(void *context, struct MHD_Connection *connection,
     return complete(request);
 }
 
-/* Sent, or given up; libmicrohttpd forgets the request. It is never suspended here: a connection that
- * is leaves that state by resuming only. */
+/* Sent, or given up; libmicrohttpd forgets the request. It is never suspended here, but may have been
+ * resumed without a further access call: when the client is found to have gone first. */
 void session_completed(void *context, struct MHD_Connection *connection, void **con_cls,
                        enum MHD_RequestTerminationCode code)
 {
@@ -527,6 +531,7 @@ void session_completed(void *context, struct MHD_Connection *connection, void **
     if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK) {
         atomic_store_explicit(&request->gone, true, memory_order_relaxed);
     }
+    list_set(request, false);
     http_phase_set(request->peer, HTTP_PHASE_IDLE);
     mrd_gauge_add(server->counts.requests, -1);
     request_release(request);

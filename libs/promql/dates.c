@@ -22,17 +22,21 @@ static int64_t whole_seconds(double seconds)
     return (int64_t)seconds;
 }
 
-static int64_t days_of(double seconds)
+/* Go counts unsigned seconds from a year far in the past, so the one time before that (what does not
+ * fit above) wraps around into the far future. 106751991073400 days lie before 1970. */
+#define DAYS_BEFORE_EPOCH INT64_C(106751991073400)
+
+static uint64_t absolute_seconds(double seconds)
 {
-    const int64_t whole = whole_seconds(seconds);
-    return whole / DAY_SECONDS - (whole % DAY_SECONDS < 0);
+    return (uint64_t)whole_seconds(seconds) + (uint64_t)DAYS_BEFORE_EPOCH * DAY_SECONDS;
 }
 
-static int second_of_day(double seconds)
+static int64_t days_of(double seconds)
 {
-    const int64_t rest = whole_seconds(seconds) % DAY_SECONDS;
-    return (int)(rest < 0 ? rest + DAY_SECONDS : rest);
+    return (int64_t)(absolute_seconds(seconds) / DAY_SECONDS) - DAYS_BEFORE_EPOCH;
 }
+
+static int second_of_day(double seconds) { return (int)(absolute_seconds(seconds) % DAY_SECONDS); }
 
 static bool is_leap(int64_t year) { return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0); }
 

@@ -5,7 +5,7 @@
  * column. An operator reads its inputs to the end, so a consumer that stops early ends the query.
  *
  * Operators that need all their input before they can answer (binary operators between vectors,
- * aggregations, sorting) collect a struct pql_list on the first call.
+ * aggregations, sorting) collect a struct pql_series_list on the first call.
  */
 #ifndef MRD_PROMQL_EXEC_H
 #define MRD_PROMQL_EXEC_H
@@ -86,28 +86,30 @@ struct pql_range_op {
 };
 
 /* Collected series; label texts and columns are the list's own. */
-struct pql_list {
+struct pql_series_list {
     struct pql_series *items;
     size_t count;
     size_t capacity;
 };
 
 /* Appends a deep copy, or the series as it is. */
-MRD_MUST_CHECK enum mrd_status pql_list_add_copy(struct pql_exec *exec, struct pql_list *list,
-                                                 const struct pql_series *series, size_t steps,
-                                                 struct mrd_error *err);
-MRD_MUST_CHECK enum mrd_status pql_list_add(struct pql_exec *exec, struct pql_list *list,
-                                            struct pql_series series, struct mrd_error *err);
+MRD_MUST_CHECK enum mrd_status pql_series_list_add_copy(struct pql_exec *exec,
+                                                        struct pql_series_list *list,
+                                                        const struct pql_series *series,
+                                                        size_t steps, struct mrd_error *err);
+MRD_MUST_CHECK enum mrd_status pql_series_list_add(struct pql_exec *exec,
+                                                   struct pql_series_list *list,
+                                                   struct pql_series series, struct mrd_error *err);
 
 /* Reads an operator to its end into a list; series without any value are left out. */
-MRD_MUST_CHECK enum mrd_status pql_collect(struct pql_op *op, struct pql_list *out,
+MRD_MUST_CHECK enum mrd_status pql_collect(struct pql_op *op, struct pql_series_list *out,
                                            struct mrd_error *err);
 
 /* An operator that computes all its series on the first call. Embed it first in a struct. */
 struct pql_list_op {
     struct pql_op op;
     enum mrd_status (*fill)(struct pql_list_op *op, struct mrd_error *err);
-    struct pql_list list;
+    struct pql_series_list list;
     size_t at;
     bool filled;
 };
@@ -150,8 +152,9 @@ MRD_MUST_CHECK enum mrd_status pql_build_merge(struct pql_exec *exec, struct pql
                                                struct mrd_error *err);
 
 /* Merges a list in place as pql_build_merge does. */
-MRD_MUST_CHECK enum mrd_status pql_list_merge(struct pql_exec *exec, struct pql_list *list,
-                                              size_t steps, bool strict, struct mrd_error *err);
+MRD_MUST_CHECK enum mrd_status pql_series_list_merge(struct pql_exec *exec,
+                                                     struct pql_series_list *list, size_t steps,
+                                                     bool strict, struct mrd_error *err);
 
 /* ---- labels ---- */
 

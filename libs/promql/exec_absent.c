@@ -51,7 +51,7 @@ static enum mrd_status absent_fill(struct pql_list_op *base, struct mrd_error *e
         bool more = false;
         MRD_TRY(pql_next(op->input, &series, &more, err));
         if (!more) {
-            return pql_list_add(exec, &base->list, result, err);
+            return pql_series_list_add(exec, &base->list, result, err);
         }
         for (size_t i = 0; i < base->op.steps; i++) {
             if (!pql_is_none(series.values[i])) {

@@ -246,7 +246,7 @@ static enum mrd_status aggregate_fill(struct pql_list_op *base, struct mrd_error
         finish(op->node->aggregation, group, steps);
         const struct pql_series result = {
             .labels = op->table.keys[i], .values = group->values, .drop_name = group->drop_name};
-        MRD_TRY(pql_list_add(base->op.exec, &base->list, result, err));
+        MRD_TRY(pql_series_list_add(base->op.exec, &base->list, result, err));
     }
     return MRD_OK;
 }

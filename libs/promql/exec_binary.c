@@ -113,7 +113,7 @@ static enum mrd_status result_series(struct vector_op *op, const struct pql_seri
         MRD_TRY(pql_hold(exec, steps, err));
         MRD_TRY(PQL_NEW(exec, steps, &result.values, err));
         pql_column_clear(result.values, steps);
-        MRD_TRY(pql_list_add(exec, &op->list.list, result, err));
+        MRD_TRY(pql_series_list_add(exec, &op->list.list, result, err));
     }
     *out = &op->list.list.items[index];
     return MRD_OK;

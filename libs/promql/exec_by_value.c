@@ -1,4 +1,6 @@
 /* Aggregations that look at the values of a group together: quantile, count_values. */
+#include <math.h>
+
 #include "base/number.h"
 #include "promql/exec.h"
 #include "promql/quantile.h"
@@ -36,7 +38,7 @@ static enum mrd_status value_group(struct count_values_op *op, struct mrd_labels
         MRD_TRY(pql_hold(exec, op->list.op.steps, err));
         MRD_TRY(PQL_NEW(exec, op->list.op.steps, &series.values, err));
         pql_column_clear(series.values, op->list.op.steps);
-        MRD_TRY(pql_list_add(exec, &op->list.list, series, err));
+        MRD_TRY(pql_series_list_add(exec, &op->list.list, series, err));
     }
     return MRD_OK;
 }
@@ -137,7 +139,7 @@ struct quantile_op {
 };
 
 /* Turns `members` (indices into input) of one group into its column. */
-static void quantile_group(const struct quantile_op *op, const struct pql_list *input,
+static void quantile_group(const struct quantile_op *op, const struct pql_series_list *input,
                            const uint32_t *members, size_t member_count, double *scratch,
                            double *out)
 {
@@ -183,7 +185,7 @@ static enum mrd_status list_members(struct quantile_op *op, size_t series_count,
     return MRD_OK;
 }
 
-static enum mrd_status quantile_assign(struct quantile_op *op, const struct pql_list *input,
+static enum mrd_status quantile_assign(struct quantile_op *op, const struct pql_series_list *input,
                                        struct mrd_error *err)
 {
     struct pql_exec *exec = op->list.op.exec;
@@ -198,12 +200,24 @@ static enum mrd_status quantile_assign(struct quantile_op *op, const struct pql_
     return MRD_OK;
 }
 
+/* Prometheus looks at all steps together: NaN hides the others, else the extremes are named. */
 static void quantile_warn(const struct quantile_op *op)
 {
+    double least = INFINITY;
+    double greatest = -INFINITY;
     for (size_t i = 0; i < op->list.op.steps; i++) {
-        if (i == 0 || mrd_double_bits(op->q[i]) != mrd_double_bits(op->q[i - 1])) {
+        if (isnan(op->q[i])) {
             pql_check_quantile(op->list.op.exec, op->q[i], op->node->args[1]->position);
+            return;
         }
+        least = fmin(least, op->q[i]);
+        greatest = fmax(greatest, op->q[i]);
+    }
+    if (greatest > 1) {
+        pql_check_quantile(op->list.op.exec, greatest, op->node->args[1]->position);
+    }
+    if (least < 0) {
+        pql_check_quantile(op->list.op.exec, least, op->node->args[1]->position);
     }
 }
 
@@ -211,7 +225,7 @@ static enum mrd_status quantile_fill(struct pql_list_op *base, struct mrd_error 
 {
     struct quantile_op *op = (struct quantile_op *)base;
     struct pql_exec *exec = base->op.exec;
-    struct pql_list input = {0};
+    struct pql_series_list input = {0};
     uint32_t *members = NULL;
     uint32_t *starts = NULL;
     double *scratch = NULL;
@@ -228,7 +242,7 @@ static enum mrd_status quantile_fill(struct pql_list_op *base, struct mrd_error 
         }
         quantile_group(op, &input, members + starts[g], starts[g + 1] - starts[g], scratch,
                        series.values);
-        MRD_TRY(pql_list_add(exec, &base->list, series, err));
+        MRD_TRY(pql_series_list_add(exec, &base->list, series, err));
     }
     return MRD_OK;
 }

@@ -142,6 +142,9 @@ static double rank_of_value(double value, const struct bucket *buckets, size_t c
             return rank;
         }
         if (low < value && buckets[i].bound > value) {
+            if (isinf(low)) {
+                return buckets[i].count; /* there is no inside of a bucket without a lower end */
+            }
             return rank + (buckets[i].count - rank) * (value - low) / (buckets[i].bound - low);
         }
         rank = buckets[i].count;
@@ -181,10 +184,9 @@ struct histogram_op {
     struct pql_op *input;
     double *first;  /* quantile, or lower bound, per step */
     double *second; /* upper bound */
-    double checked; /* the quantile that was last checked */
     size_t vector_arg;
-    struct pql_label_table table; /* labels without le */
-    struct pql_list groups;       /* labels of the results */
+    struct pql_label_table table;  /* labels without le */
+    struct pql_series_list groups; /* labels of the results */
     struct bucket_series *members;
     size_t member_count;
     size_t member_capacity;
@@ -233,7 +235,7 @@ static enum mrd_status histogram_add(struct histogram_op *op, const struct pql_s
         struct pql_series result = {.labels = op->table.keys[group]};
         MRD_TRY(pql_series_drop_name(exec, &op->name_scratch, &result, err));
         MRD_TRY(pql_labels_copy(exec, result.labels, &result.labels, err));
-        MRD_TRY(pql_list_add(exec, &op->groups, result, err));
+        MRD_TRY(pql_series_list_add(exec, &op->groups, result, err));
     }
     MRD_TRY(pql_grow(exec, (void **)&op->members, op->member_count, &op->member_capacity,
                      sizeof(*op->members), err));
@@ -281,10 +283,6 @@ static double histogram_step(struct histogram_op *op, struct bucket *buckets, si
     const double value = quantile_of_buckets(q, buckets, count, &repair);
     if (repair.forced) {
         note_repair(op, &repair, step);
-    }
-    if (mrd_double_bits(q) != mrd_double_bits(op->checked)) {
-        pql_check_quantile(op->list.op.exec, q, op->node->args[0]->position);
-        op->checked = q;
     }
     return value;
 }
@@ -340,6 +338,16 @@ static void report_repairs(const struct histogram_op *op)
         (unsigned long long)all->samples, first, last);
 }
 
+/* Every step's quantile is checked, whether or not there is a histogram. */
+static void check_quantiles(const struct histogram_op *op)
+{
+    for (size_t i = 0; i < op->list.op.steps; i++) {
+        if (i == 0 || mrd_double_bits(op->first[i]) != mrd_double_bits(op->first[i - 1])) {
+            pql_check_quantile(op->list.op.exec, op->first[i], op->node->args[0]->position);
+        }
+    }
+}
+
 static enum mrd_status histogram_compute(struct histogram_op *op, struct mrd_error *err)
 {
     struct pql_exec *exec = op->list.op.exec;
@@ -359,7 +367,7 @@ static enum mrd_status histogram_compute(struct histogram_op *op, struct mrd_err
         if (op->repairs.samples > 0 && op->repairs.name.data == NULL) {
             op->repairs.name = pql_metric_name(result.labels);
         }
-        MRD_TRY(pql_list_add(exec, &op->list.list, result, err));
+        MRD_TRY(pql_series_list_add(exec, &op->list.list, result, err));
     }
     report_repairs(op);
     return MRD_OK;
@@ -369,16 +377,19 @@ static enum mrd_status histogram_fill(struct pql_list_op *base, struct mrd_error
 {
     struct histogram_op *op = (struct histogram_op *)base;
     struct pql_exec *exec = base->op.exec;
-    struct pql_list input = {0};
+    struct pql_series_list input = {0};
     MRD_TRY(pql_collect(op->input, &input, err));
     for (size_t i = 0; i < input.count; i++) {
         MRD_TRY(histogram_add(op, &input.items[i], err));
     }
     MRD_TRY(histogram_compute(op, err));
+    if (op->node->function->kind == PQL_CALL_HISTOGRAM_QUANTILE) {
+        check_quantiles(op);
+    }
     if (exec->options->delayed_name_removal) {
         return MRD_OK;
     }
-    return pql_list_merge(exec, &base->list, base->op.steps, false, err);
+    return pql_series_list_merge(exec, &base->list, base->op.steps, false, err);
 }
 
 /* histogram_count and the like see native histograms only; floats fall out. */

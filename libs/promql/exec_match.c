@@ -10,7 +10,7 @@ enum mrd_status pql_match_key(struct pql_exec *exec, struct pql_label_scratch *s
 
 static enum mrd_status match_groups(struct pql_exec *exec, struct pql_match *match,
                                     const struct pql_matching *matching,
-                                    const struct pql_list *list, uint32_t **out,
+                                    const struct pql_series_list *list, uint32_t **out,
                                     struct mrd_error *err)
 {
     struct pql_label_scratch scratch = {0};
@@ -42,7 +42,7 @@ static enum mrd_status match_link(struct pql_exec *exec, struct pql_match *match
 }
 
 /* True if any series of the list has a value at the step. */
-static bool any_at(const struct pql_list *list, size_t step)
+static bool any_at(const struct pql_series_list *list, size_t step)
 {
     for (size_t i = 0; i < list->count; i++) {
         if (!pql_is_none(list->items[i].values[step])) {

@@ -10,8 +10,8 @@
 #include "promql/exec.h"
 
 struct pql_match {
-    struct pql_list many;
-    struct pql_list one;
+    struct pql_series_list many;
+    struct pql_series_list one;
     uint32_t *many_group;
     uint32_t *one_group;
     uint32_t *one_next;  /* the next "one" series of the same group; UINT32_MAX at the end */

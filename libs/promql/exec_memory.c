@@ -55,8 +55,8 @@ enum mrd_status pql_hold(struct pql_exec *exec, size_t points, struct mrd_error 
 
 /* ---- lists ---- */
 
-enum mrd_status pql_list_add(struct pql_exec *exec, struct pql_list *list, struct pql_series series,
-                             struct mrd_error *err)
+enum mrd_status pql_series_list_add(struct pql_exec *exec, struct pql_series_list *list,
+                                    struct pql_series series, struct mrd_error *err)
 {
     MRD_TRY(pql_grow(exec, (void **)&list->items, list->count, &list->capacity,
                      sizeof(*list->items), err));
@@ -64,18 +64,18 @@ enum mrd_status pql_list_add(struct pql_exec *exec, struct pql_list *list, struc
     return MRD_OK;
 }
 
-enum mrd_status pql_list_add_copy(struct pql_exec *exec, struct pql_list *list,
-                                  const struct pql_series *series, size_t steps,
-                                  struct mrd_error *err)
+enum mrd_status pql_series_list_add_copy(struct pql_exec *exec, struct pql_series_list *list,
+                                         const struct pql_series *series, size_t steps,
+                                         struct mrd_error *err)
 {
     struct pql_series copy = {.drop_name = series->drop_name};
     MRD_TRY(pql_labels_copy(exec, series->labels, &copy.labels, err));
     MRD_TRY(PQL_NEW(exec, steps, &copy.values, err));
     memcpy(copy.values, series->values, steps * sizeof(*copy.values));
-    return pql_list_add(exec, list, copy, err);
+    return pql_series_list_add(exec, list, copy, err);
 }
 
-enum mrd_status pql_collect(struct pql_op *op, struct pql_list *out, struct mrd_error *err)
+enum mrd_status pql_collect(struct pql_op *op, struct pql_series_list *out, struct mrd_error *err)
 {
     for (;;) {
         struct pql_series series;
@@ -87,7 +87,7 @@ enum mrd_status pql_collect(struct pql_op *op, struct pql_list *out, struct mrd_
         const size_t points = pql_column_points(series.values, op->steps);
         if (points > 0) {
             MRD_TRY(pql_hold(op->exec, points, err));
-            MRD_TRY(pql_list_add_copy(op->exec, out, &series, op->steps, err));
+            MRD_TRY(pql_series_list_add_copy(op->exec, out, &series, op->steps, err));
         }
     }
 }
@@ -133,8 +133,8 @@ static enum mrd_status merge_into(struct pql_series *to, const struct pql_series
     return MRD_OK;
 }
 
-enum mrd_status pql_list_merge(struct pql_exec *exec, struct pql_list *list, size_t steps,
-                               bool strict, struct mrd_error *err)
+enum mrd_status pql_series_list_merge(struct pql_exec *exec, struct pql_series_list *list,
+                                      size_t steps, bool strict, struct mrd_error *err)
 {
     struct pql_label_table table = {.exec = exec};
     size_t kept = 0;
@@ -162,7 +162,7 @@ static enum mrd_status merge_fill(struct pql_list_op *base, struct mrd_error *er
 {
     struct merge_op *op = (struct merge_op *)base;
     MRD_TRY(pql_collect(op->input, &base->list, err));
-    return pql_list_merge(base->op.exec, &base->list, base->op.steps, op->strict, err);
+    return pql_series_list_merge(base->op.exec, &base->list, base->op.steps, op->strict, err);
 }
 
 enum mrd_status pql_build_merge(struct pql_exec *exec, struct pql_op *input, bool strict,

@@ -21,10 +21,11 @@ struct topk_op {
     const struct pql_node *node;
     struct pql_op *input;
     double *k;
+    bool keeps_nothing;
     struct pql_label_table table;
     struct heap **groups; /* by number in the table: a heap per step */
     size_t group_capacity;
-    struct pql_list kept; /* series that entered some heap; columns come at the end */
+    struct pql_series_list kept; /* series that entered some heap; columns come at the end */
     struct pql_label_scratch scratch;
 };
 
@@ -103,7 +104,7 @@ static enum mrd_status topk_offer(struct topk_op *op, struct heap *heap, size_t 
         struct pql_series copy = {.drop_name = series->drop_name};
         MRD_TRY(pql_labels_copy(exec, series->labels, &copy.labels, err));
         *kept = (uint32_t)op->kept.count;
-        MRD_TRY(pql_list_add(exec, &op->kept, copy, err));
+        MRD_TRY(pql_series_list_add(exec, &op->kept, copy, err));
     }
     if (full) {
         heap->items[0] = (struct member){value, *kept};
@@ -151,6 +152,9 @@ static enum mrd_status topk_read(struct topk_op *op, struct mrd_error *err)
         if (!more) {
             return MRD_OK;
         }
+        if (op->keeps_nothing) {
+            continue;
+        }
         MRD_TRY(topk_find_group(op, series.labels, &heaps, err));
         for (size_t i = 0; i < op->list.op.steps; i++) {
             if (!pql_is_none(series.values[i]) && op->k[i] >= 1) {
@@ -193,7 +197,7 @@ static enum mrd_status topk_emit_instant(struct topk_op *op, struct mrd_error *e
             struct pql_series series = op->kept.items[heap->items[m].series];
             MRD_TRY(PQL_NEW(exec, 1, &series.values, err));
             series.values[0] = heap->items[m].value;
-            MRD_TRY(pql_list_add(exec, &op->list.list, series, err));
+            MRD_TRY(pql_series_list_add(exec, &op->list.list, series, err));
         }
     }
     return MRD_OK;
@@ -218,7 +222,7 @@ static enum mrd_status topk_emit_range(struct topk_op *op, struct mrd_error *err
     }
     for (size_t s = 0; s < op->kept.count; s++) {
         if (op->kept.items[s].values != NULL) {
-            MRD_TRY(pql_list_add(exec, &op->list.list, op->kept.items[s], err));
+            MRD_TRY(pql_series_list_add(exec, &op->list.list, op->kept.items[s], err));
         }
     }
     return MRD_OK;
@@ -255,15 +259,20 @@ static enum mrd_status topk_check(const struct topk_op *op, bool *out_nothing,
     return MRD_OK;
 }
 
+/* The input is read even if nothing is kept of it: an error in it comes first. */
 static enum mrd_status topk_fill(struct pql_list_op *base, struct mrd_error *err)
 {
     struct topk_op *op = (struct topk_op *)base;
-    bool nothing = false;
-    MRD_TRY(topk_check(op, &nothing, err));
-    if (nothing) {
+    struct mrd_error wrong;
+    const enum mrd_status status = topk_check(op, &op->keeps_nothing, &wrong);
+    op->keeps_nothing |= status != MRD_OK;
+    MRD_TRY(topk_read(op, err));
+    if (status != MRD_OK) {
+        return mrd_fail(err, status, "%s", wrong.text);
+    }
+    if (op->keeps_nothing) {
         return MRD_OK;
     }
-    MRD_TRY(topk_read(op, err));
     return base->op.steps == 1 ? topk_emit_instant(op, err) : topk_emit_range(op, err);
 }
 

@@ -255,7 +255,11 @@ static bool scan_duration_rest(struct pql_lexer *lexer)
         }
         (void)accept(lexer, 's');
     }
-    return !is_alphanumeric(peek(lexer));
+    if (is_alphanumeric(peek(lexer))) {
+        lexer->at++; /* the error text shows it */
+        return false;
+    }
+    return true;
 }
 
 static struct pql_token lex_number(struct pql_lexer *lexer)
@@ -283,16 +287,29 @@ static int hex_value(int c)
     return is_one_of(c, "ABCDEF") ? c - 'A' + 10 : 16;
 }
 
-/* Checks one escape, `at` behind the backslash. NULL or what is wrong with it. */
-static const char *scan_escape(struct pql_lexer *lexer, int quote)
+static struct pql_token fail_escape(struct pql_lexer *lexer, const char *before, const char *after)
 {
     const int c = peek(lexer);
     if (c == END_OF_TEXT) {
-        return "escape sequence not terminated";
+        return fail(lexer, "escape sequence not terminated");
     }
-    if (is_one_of(c, "abfnrtv\\") || c == quote) {
+    const uint32_t size = MRD_MAX(character_size(lexer), 1U);
+    if (size > 1 || c >= 0x80) { /* rare enough to be told without its code point */
+        (void)snprintf(lexer->error, sizeof(lexer->error), "%s%s", before, after);
+    } else {
+        (void)snprintf(lexer->error, sizeof(lexer->error), "%s U+%04X '%c'%s", before, (unsigned)c,
+                       c, after);
+    }
+    return (struct pql_token){PQL_T_ERROR, lexer->start, MRD_BYTES_NONE};
+}
+
+/* Takes one escape, `at` behind the backslash; false and *out_failed if it is none. */
+static bool scan_escape(struct pql_lexer *lexer, int quote, struct pql_token *out_failed)
+{
+    const int c = peek(lexer);
+    if (is_one_of(c, "abfnrtv\\") || (c == quote && c != END_OF_TEXT)) {
         lexer->at++;
-        return NULL;
+        return true;
     }
     int count = 3;
     uint32_t base = 8;
@@ -303,23 +320,24 @@ static const char *scan_escape(struct pql_lexer *lexer, int quote)
         count = c == 'x' ? 2 : c == 'u' ? 4 : 8;
         limit = c == 'x' ? 255 : 0x10ffff;
     } else if (c < '0' || c > '7') {
-        return "unknown escape sequence";
+        *out_failed = fail_escape(lexer, "unknown escape sequence", "");
+        return false;
     }
     uint64_t code = 0;
     for (int i = 0; i < count; i++) {
         const uint32_t digit = (uint32_t)hex_value(peek(lexer));
-        if (peek(lexer) == END_OF_TEXT) {
-            return "escape sequence not terminated";
-        }
         if (digit >= base) {
-            return "illegal character in escape sequence";
+            *out_failed = fail_escape(lexer, "illegal character", " in escape sequence");
+            return false;
         }
         code = code * base + digit;
         lexer->at++;
     }
-    return code > limit || (code >= 0xd800 && code < 0xe000)
-               ? "escape sequence is an invalid Unicode code point"
-               : NULL;
+    if (code > limit || (code >= 0xd800 && code < 0xe000)) {
+        *out_failed = fail(lexer, "escape sequence is an invalid Unicode code point");
+        return false;
+    }
+    return true;
 }
 
 static struct pql_token lex_string(struct pql_lexer *lexer)
@@ -333,10 +351,10 @@ static struct pql_token lex_string(struct pql_lexer *lexer)
             return fail(lexer, raw ? "unterminated raw string" : "unterminated quoted string");
         }
         if (c == '\\' && !raw) {
+            struct pql_token failed;
             lexer->at++;
-            const char *wrong = scan_escape(lexer, quote);
-            if (wrong != NULL) {
-                return fail(lexer, wrong);
+            if (!scan_escape(lexer, quote, &failed)) {
+                return failed;
             }
             continue;
         }

@@ -37,6 +37,9 @@ bool pql_fail_at(struct pql_parser *parser, size_t offset, const char *format, .
 
 bool pql_unexpected(struct pql_parser *parser, const char *context, const char *expected)
 {
+    if (parser->token.type == PQL_T_ERROR) { /* told only now, so that earlier errors come first */
+        return pql_fail_at(parser, parser->token.start, "%s", parser->lexer.error);
+    }
     struct mrd_buf token = {0};
     pql_token_describe(&parser->token, &token);
     (void)pql_fail_at(parser, parser->token.start, "unexpected %.*s%s%s%s%s",
@@ -84,8 +87,7 @@ bool pql_advance(struct pql_parser *parser)
     }
     parser->last_end = parser->token.start + (uint32_t)parser->token.text.size;
     parser->token = pql_lexer_next(&parser->lexer);
-    return parser->token.type != PQL_T_ERROR ||
-           pql_fail_at(parser, parser->token.start, "%s", parser->lexer.error);
+    return true;
 }
 
 bool pql_accept(struct pql_parser *parser, enum pql_token_type type)
@@ -102,7 +104,7 @@ void *pql_parser_alloc(struct pql_parser *parser, size_t size_bytes)
     return memory;
 }
 
-void *pql_list_add(struct pql_parser *parser, struct pql_list *list, size_t item_size_bytes)
+void *pql_items_add(struct pql_parser *parser, struct pql_items *list, size_t item_size_bytes)
 {
     if (list->count == list->capacity) {
         const size_t capacity = MRD_MAX(list->capacity * 2, (size_t)4);
@@ -196,8 +198,26 @@ static struct mrd_expr *parse_paren(struct pql_parser *parser)
 
 /* ---- calls ---- */
 
+/* Tokens that an expression may start with; what cannot be read counts, for its own error. */
+static bool starts_expr(enum pql_token_type type)
+{
+    switch ((int)type) {
+    case PQL_T_ERROR:
+    case PQL_T_NUMBER:
+    case PQL_T_DURATION:
+    case PQL_T_STRING:
+    case PQL_T_LEFT_PAREN:
+    case PQL_T_LEFT_BRACE:
+    case PQL_T_ADD:
+    case PQL_T_SUB:
+        return true;
+    default:
+        return pql_is_metric_name(type);
+    }
+}
+
 /* (expr, expr, ...), at '('. */
-static bool parse_args(struct pql_parser *parser, struct pql_list *list)
+static bool parse_args(struct pql_parser *parser, struct pql_items *list)
 {
     if (!pql_accept(parser, PQL_T_LEFT_PAREN)) {
         return pql_unexpected_here(parser);
@@ -207,7 +227,7 @@ static bool parse_args(struct pql_parser *parser, struct pql_list *list)
     }
     for (;;) {
         struct mrd_expr *arg = pql_parse_expr(parser);
-        struct mrd_expr **item = arg == NULL ? NULL : pql_list_add(parser, list, sizeof(*item));
+        struct mrd_expr **item = arg == NULL ? NULL : pql_items_add(parser, list, sizeof(*item));
         if (item == NULL) {
             return false;
         }
@@ -219,7 +239,7 @@ static bool parse_args(struct pql_parser *parser, struct pql_list *list)
         if (!pql_accept(parser, PQL_T_COMMA)) {
             return pql_unexpected_here(parser);
         }
-        if (pql_at(parser, PQL_T_RIGHT_PAREN)) {
+        if (!starts_expr(parser->token.type)) {
             return pql_fail_at(parser, comma, "trailing commas not allowed in function call args");
         }
     }
@@ -236,7 +256,7 @@ static bool function_enabled(const struct pql_parser *parser, const struct mrd_f
 static struct mrd_expr *parse_call(struct pql_parser *parser)
 {
     const struct pql_token name = parser->token;
-    struct pql_list args = {0};
+    struct pql_items args = {0};
     if (!pql_advance(parser) || !parse_args(parser, &args)) {
         return NULL;
     }
@@ -298,7 +318,7 @@ static enum mrd_aggregation aggregation_of(enum pql_token_type type)
 
 /* Sorts the arguments into expression and parameter. */
 static bool finish_aggregate(struct pql_parser *parser, struct mrd_expr *expr,
-                             const struct pql_list *args)
+                             const struct pql_items *args)
 {
     struct mrd_aggregate *aggregate = &expr->aggregate;
     struct mrd_expr **items = args->items;
@@ -328,7 +348,7 @@ static bool finish_aggregate(struct pql_parser *parser, struct mrd_expr *expr,
 static struct mrd_expr *parse_aggregate(struct pql_parser *parser, const struct pql_token *op)
 {
     struct mrd_aggregate aggregate = {.op = aggregation_of(op->type)};
-    struct pql_list args = {0};
+    struct pql_items args = {0};
     bool seen = false;
     parser->aggregations++; /* errors up to the ')' belong to the aggregation */
     if (!parse_aggregate_modifier(parser, &aggregate, &seen) || !parse_args(parser, &args)) {
@@ -348,7 +368,7 @@ static struct mrd_expr *parse_aggregate(struct pql_parser *parser, const struct 
 
 /* ---- primaries ---- */
 
-/* Tokens that may follow a metric name; anything else behind "sum" makes it a broken aggregation. */
+/* Tokens that may follow a metric name, so that "sum" may be one. */
 static bool may_follow_name(enum pql_token_type type)
 {
     switch ((int)type) {
@@ -379,7 +399,11 @@ static struct mrd_expr *parse_word(struct pql_parser *parser)
     }
     const enum pql_token_type next = parser->token.type;
     if (pql_token_is_aggregation(word.type) && !may_follow_name(next)) {
-        return parse_aggregate(parser, &word);
+        if (next == PQL_T_LEFT_PAREN || next == PQL_T_BY || next == PQL_T_WITHOUT) {
+            return parse_aggregate(parser, &word);
+        }
+        (void)pql_unexpected_here(parser);
+        return NULL;
     }
     *parser = before;
     const bool function =
@@ -577,8 +601,9 @@ static bool parse_binary_modifiers(struct pql_parser *parser, struct mrd_binary 
             matching->cardinality =
                 pql_at(parser, PQL_T_GROUP_LEFT) ? MRD_MANY_TO_ONE : MRD_ONE_TO_MANY;
             (void)pql_advance(parser);
-            if (pql_at(parser, PQL_T_LEFT_PAREN) &&
-                !pql_parse_grouping(parser, &matching->include)) {
+            const bool labels =
+                pql_at(parser, PQL_T_LEFT_PAREN) || !starts_expr(parser->token.type);
+            if (labels && !pql_parse_grouping(parser, &matching->include)) {
                 return false;
             }
         }
@@ -676,10 +701,6 @@ struct mrd_expr *pql_parse_expr(struct pql_parser *parser) { return parse_level(
 static struct mrd_expr *parse_query(struct pql_parser *parser)
 {
     parser->token = pql_lexer_next(&parser->lexer);
-    if (parser->token.type == PQL_T_ERROR) {
-        (void)pql_fail_at(parser, parser->token.start, "%s", parser->lexer.error);
-        return NULL;
-    }
     if (parser->token.type == PQL_T_EOF) {
         (void)pql_fail_at(parser, 0, "no expression found in input");
         return NULL;
@@ -698,10 +719,6 @@ static struct mrd_expr *parse_query(struct pql_parser *parser)
 static struct mrd_expr *parse_only_selector(struct pql_parser *parser)
 {
     parser->token = pql_lexer_next(&parser->lexer);
-    if (parser->token.type == PQL_T_ERROR) {
-        (void)pql_fail_at(parser, parser->token.start, "%s", parser->lexer.error);
-        return NULL;
-    }
     if (parser->token.type != PQL_T_LEFT_BRACE && !pql_is_metric_name(parser->token.type)) {
         (void)pql_unexpected(parser, NULL, NULL);
         return NULL;

@@ -25,7 +25,8 @@ struct pql_parser {
 
 /* ---- tokens ---- */
 
-/* Takes the current token; false (and an error) if the next one cannot be read. */
+/* Takes the current token; false after an error. What cannot be read becomes a PQL_T_ERROR token, and an
+ * error once something is expected there. */
 bool pql_advance(struct pql_parser *parser);
 /* If the current token is of that type, takes it. */
 bool pql_accept(struct pql_parser *parser, enum pql_token_type type);
@@ -52,13 +53,13 @@ void *pql_parser_alloc(struct pql_parser *parser, size_t size_bytes);
 
 /* ---- lists of unknown length ---- */
 
-struct pql_list {
+struct pql_items {
     void *items;
     size_t count;
     size_t capacity;
 };
 /* Room for one more item (zeroed) at the end, or NULL. */
-void *pql_list_add(struct pql_parser *parser, struct pql_list *list, size_t item_size_bytes);
+void *pql_items_add(struct pql_parser *parser, struct pql_items *list, size_t item_size_bytes);
 
 /* ---- parts of the grammar ---- */
 

@@ -86,7 +86,7 @@ static bool fail_number(struct pql_parser *parser, const char *wrong)
     mrd_quote_append(parser->token.text, &quoted);
     (void)pql_fail_at(parser, parser->token.start,
                       "error parsing number: strconv.ParseFloat: parsing %.*s: %s",
-                      (int)MRD_MIN(quoted.size, (size_t)128), (const char *)quoted.data, wrong);
+                      (int)MRD_MIN(quoted.size, (size_t)320), (const char *)quoted.data, wrong);
     mrd_buf_fini(&quoted);
     return false;
 }
@@ -97,14 +97,54 @@ static double seconds_of(mrd_time_ms ms)
     return (double)(ms / 1000) + (double)(ms % 1000 * 1000000) / 1e9;
 }
 
+static bool is_unit(struct mrd_bytes text)
+{
+    return (text.size == 1 && strchr("ywdhms", text.data[0]) != NULL) ||
+           mrd_bytes_equal(text, MRD_BYTES("ms"));
+}
+
+static bool is_decimal(uint8_t c) { return c >= '0' && c <= '9'; }
+
+/* The first unit of a duration that is none, like "hs"; empty if all are known. */
+static struct mrd_bytes unknown_unit(struct mrd_bytes text)
+{
+    size_t at = 0;
+    while (at < text.size) {
+        while (at < text.size && is_decimal(text.data[at])) {
+            at++;
+        }
+        const size_t start = at;
+        while (at < text.size && !is_decimal(text.data[at])) {
+            at++;
+        }
+        const struct mrd_bytes unit = {text.data + start, at - start};
+        if (unit.size > 0 && !is_unit(unit)) {
+            return unit;
+        }
+    }
+    return MRD_BYTES_NONE;
+}
+
+static bool fail_duration(struct pql_parser *parser)
+{
+    const struct pql_token *token = &parser->token;
+    const struct mrd_bytes unit = unknown_unit(token->text);
+    const int size = (int)MRD_MIN(token->text.size, (size_t)128);
+    const char *text = (const char *)token->text.data;
+    if (unit.size > 0) {
+        return pql_fail_at(parser, token->start, "unknown unit \"%.*s\" in duration \"%.*s\"",
+                           (int)MRD_MIN(unit.size, (size_t)16), (const char *)unit.data, size,
+                           text);
+    }
+    return pql_fail_at(parser, token->start, "not a valid duration string: \"%.*s\"", size, text);
+}
+
 static bool duration_value(struct pql_parser *parser, double *out)
 {
     mrd_time_ms ms;
     const struct pql_token *token = &parser->token;
     if (mrd_duration_parse(token->text, &ms, NULL) != MRD_OK) {
-        return pql_fail_at(parser, token->start, "not a valid duration string: \"%.*s\"",
-                           (int)MRD_MIN(token->text.size, (size_t)64),
-                           (const char *)token->text.data);
+        return fail_duration(parser);
     }
     if (ms > INT64_MAX / 1000000) {
         return pql_fail_at(parser, token->start, "duration out of range");

@@ -61,10 +61,10 @@ static bool match_type(enum pql_token_type token, enum mrd_match_type *out)
     }
 }
 
-static bool add_matcher(struct pql_parser *parser, struct pql_list *list, uint32_t start,
+static bool add_matcher(struct pql_parser *parser, struct pql_items *list, uint32_t start,
                         enum mrd_match_type type, struct mrd_bytes name, struct mrd_bytes value)
 {
-    struct mrd_matcher *matcher = pql_list_add(parser, list, sizeof(*matcher));
+    struct mrd_matcher *matcher = pql_items_add(parser, list, sizeof(*matcher));
     if (matcher == NULL) {
         return false;
     }
@@ -78,7 +78,7 @@ static bool add_matcher(struct pql_parser *parser, struct pql_list *list, uint32
 }
 
 /* name op "value", or "metric name" alone. */
-static bool parse_matcher(struct pql_parser *parser, struct pql_list *list)
+static bool parse_matcher(struct pql_parser *parser, struct pql_items *list)
 {
     static const char context[] = "label matching";
     const uint32_t start = parser->token.start;
@@ -108,7 +108,7 @@ static bool parse_matcher(struct pql_parser *parser, struct pql_list *list)
 }
 
 /* At '{'. */
-static bool parse_matchers(struct pql_parser *parser, struct pql_list *list)
+static bool parse_matchers(struct pql_parser *parser, struct pql_items *list)
 {
     if (!pql_advance(parser)) {
         return false;
@@ -150,7 +150,7 @@ bool pql_is_metric_name(enum pql_token_type type)
 }
 
 static bool parse_selector_matchers(struct pql_parser *parser, struct mrd_bytes name,
-                                    struct pql_list *list)
+                                    struct pql_items *list)
 {
     if (pql_at(parser, PQL_T_LEFT_BRACE) && !parse_matchers(parser, list)) {
         return false;
@@ -164,7 +164,7 @@ struct mrd_expr *pql_parse_selector(struct pql_parser *parser)
 {
     const uint32_t start = parser->token.start;
     struct mrd_bytes name = MRD_BYTES_NONE;
-    struct pql_list list = {0};
+    struct pql_items list = {0};
     if (!pql_at(parser, PQL_T_LEFT_BRACE)) {
         name = parser->token.text;
         if (!pql_advance(parser)) {
@@ -220,7 +220,7 @@ static bool parse_grouping_label(struct pql_parser *parser, struct mrd_bytes *ou
 
 bool pql_parse_grouping(struct pql_parser *parser, struct mrd_names *out)
 {
-    struct pql_list list = {0};
+    struct pql_items list = {0};
     if (!pql_accept(parser, PQL_T_LEFT_PAREN)) {
         return pql_unexpected(parser, "grouping opts", "\"(\"");
     }
@@ -229,7 +229,7 @@ bool pql_parse_grouping(struct pql_parser *parser, struct mrd_names *out)
         if (!parse_grouping_label(parser, &label)) {
             return false;
         }
-        struct mrd_bytes *item = pql_list_add(parser, &list, sizeof(*item));
+        struct mrd_bytes *item = pql_items_add(parser, &list, sizeof(*item));
         if (item == NULL) {
             return false;
         }

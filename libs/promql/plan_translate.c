@@ -125,6 +125,7 @@ static enum mrd_status translate_aggregate(const struct translation *to,
     const struct mrd_aggregate *aggregate = &expr->aggregate;
     MRD_TRY(node_create(to, PQL_AGGREGATE, expr, aggregate->param == NULL ? 1 : 2, out, err));
     (*out)->aggregation = aggregate->op;
+    (*out)->text = mrd_bytes_of(mrd_aggregation_text(aggregate->op)); /* for hints */
     (*out)->grouping = (struct pql_grouping){aggregate->grouping, aggregate->without};
     MRD_TRY(translate(to, aggregate->expr, &(*out)->args[0], err));
     return aggregate->param == NULL ? MRD_OK

@@ -583,16 +583,24 @@ static void print_value(struct mrd_buf *out, mrd_time_ms time_ms, double value)
     if (isnan(value)) {
         mrd_buf_append_text(out, "NaN");
     } else {
-        mrd_buf_printf(out, "%016" PRIx64 "(%.17g)", mrd_double_bits(value), value);
+        mrd_buf_printf(out, "%016" PRIx64, mrd_double_bits(value));
     }
 }
 
+/* {__name__="m", a="b"}: the name in its place, unlike mrd_labels_format. */
 static void print_labels(struct mrd_buf *out, struct mrd_labels labels)
 {
     mrd_buf_append_text(out, "{");
     for (size_t i = 0; i < labels.count; i++) {
-        mrd_buf_printf(out, "%s%.*s=\"%.*s\"", i > 0 ? ", " : "", MRD_FMT(labels.items[i].name),
-                       MRD_FMT(labels.items[i].value));
+        struct mrd_label label = labels.items[i];
+        const bool metric = mrd_bytes_equal(label.name, MRD_BYTES(MRD_METRIC_NAME));
+        struct mrd_buf one = {0};
+        label.name = metric ? MRD_BYTES("x") : label.name;
+        mrd_labels_format((struct mrd_labels){&label, 1}, &one); /* {x="b"} */
+        mrd_buf_append_text(out, i > 0 ? ", " : "");
+        mrd_buf_append_text(out, metric ? MRD_METRIC_NAME : "");
+        mrd_buf_append(out, one.data + (metric ? 2 : 1), one.size - (metric ? 3 : 2));
+        mrd_buf_fini(&one);
     }
     mrd_buf_append_text(out, "}");
 }

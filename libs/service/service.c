@@ -95,7 +95,7 @@ static void file_look(const struct mrd_service *service, struct stat *out)
 
 static enum mrd_status service_prepare(struct mrd_service *service, struct mrd_error *err)
 {
-    file_look(service, &service->file_seen);
+    file_look(service, &service->file_read);
     MRD_TRY(mrd_config_load(&service->schema, &service->sources, &service->config, err));
     settings_apply_log(service->config);
     mrd_log_service_set(service->definition->name);
@@ -188,13 +188,13 @@ void mrd_service_on_reload(struct mrd_service *service,
 
 static void log_ignored(const struct mrd_buf *ignored)
 {
-    const char *at = (const char *)ignored->data;
-    const char *end = at + ignored->size;
-    while (at != NULL && at < end) {
-        const char *line_end = memchr(at, '\n', (size_t)(end - at));
-        const struct mrd_bytes key = {(const uint8_t *)at, (size_t)(line_end - at)};
+    struct mrd_reader reader = mrd_reader_of(mrd_buf_view(ignored));
+    while (mrd_reader_left(&reader) > 0) {
+        const uint8_t *line_end = memchr(reader.at, '\n', mrd_reader_left(&reader));
+        mrd_assert(line_end != NULL);
+        const struct mrd_bytes key = mrd_read_bytes(&reader, (uint64_t)(line_end - reader.at));
         MRD_LOG_WARN("this key changes at a restart only", mrd_log_bytes("key", key));
-        at = line_end + 1;
+        (void)mrd_read_u8(&reader);
     }
 }
 
@@ -214,28 +214,30 @@ static void service_reload(struct mrd_service *service)
     struct mrd_config *old = service->config;
     service->config = fresh;
     pthread_mutex_unlock(&service->lock);
+    mrd_counter_add(service->reloads_ok, 1);
     settings_apply_log(fresh);
     for (size_t i = 0; i < service->reload_count; i++) {
         service->reloads[i].reload(service->reloads[i].context, fresh);
     }
     mrd_config_release(&old);
-    mrd_counter_add(service->reloads_ok, 1);
     MRD_LOG_INFO("configuration reloaded");
 }
 
-/* A new file under the same name (editors, orchestrators) or new content of the old one. */
+static bool stat_equal(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* A new file under the same name (editors, orchestrators) or new content of the old one, which has
+ * stayed the same since the last look: one that is being written is not read half. */
 static bool file_has_changed(struct mrd_service *service)
 {
     struct stat now;
     file_look(service, &now);
-    const struct stat *seen = &service->file_seen;
-    if (now.st_ino == 0 || (now.st_ino == seen->st_ino && now.st_size == seen->st_size &&
-                            now.st_mtim.tv_sec == seen->st_mtim.tv_sec &&
-                            now.st_mtim.tv_nsec == seen->st_mtim.tv_nsec)) {
-        return false;
-    }
-    service->file_seen = now;
-    return true;
+    const bool settled = stat_equal(&now, &service->file_last);
+    service->file_last = now;
+    return settled && now.st_ino != 0 && !stat_equal(&now, &service->file_read);
 }
 
 /* ---- running and stopping ---- */
@@ -276,7 +278,6 @@ static void wait_for_stop(struct mrd_service *service)
             return;
         }
         if (signal == SIGHUP || file_has_changed(service)) {
-            (void)file_has_changed(service); /* not twice for the same change */
             service_reload(service);
         }
     }

@@ -44,8 +44,9 @@ struct mrd_service {
     size_t reload_count;
 
     int signal_fd;
-    int stop_fd; /* an eventfd: mrd_service_stop */
-    struct stat file_seen;
+    int stop_fd;           /* an eventfd: mrd_service_stop */
+    struct stat file_read; /* the file's when it was read */
+    struct stat file_last; /* and when it was looked at last */
 
     pthread_mutex_t lock; /* guards what follows */
     struct mrd_config *config;

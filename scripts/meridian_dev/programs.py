@@ -153,7 +153,7 @@ class RedisServer(Program):
 class Service(Program):
     """One of Meridian's own."""
 
-    stop_seconds = 20
+    stop_seconds = 25
 
     def __init__(self, kind: str, number: int, nats: NatsServer, binaries: Path, ports: Ports):
         self.kind = kind

@@ -24,7 +24,7 @@ static void print_sample(struct printing *printing, uint64_t tenant,
     double values[LOAD_DEVICE_SERIES];
     load_fleet_values(fleet, place->device, generation, place->scrape, values);
     char value[MRD_DOUBLE_TEXT_MAX];
-    (void)mrd_double_format_g(values[place->slot], value);
+    (void)mrd_double_format_json(values[place->slot], value);
 
     struct mrd_buf *line = &printing->line;
     mrd_buf_clear(line);
