@@ -135,6 +135,7 @@ struct head_late {
 };
 
 struct head_late_block {
+    mrd_time_ms oldest_ms; /* no chunk has a sample before this */
     uint32_t count;
     uint32_t capacity;
     struct head_late items[]; /* ascending, times unique */
