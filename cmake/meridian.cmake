@@ -28,6 +28,7 @@ target_compile_options(mrd_options INTERFACE
     -Wall -Wextra -Werror -fno-omit-frame-pointer -ffp-contract=off
     $<$<COMPILE_LANGUAGE:C>:-Wconversion -Wsign-conversion -Wshadow -Wmissing-prototypes -Wformat=2
         -Wvla -Wundef -Wswitch-enum -Wcast-qual>
+    $<$<COMPILE_LANG_AND_ID:C,Clang>:-Wthread-safety>
     $<$<CONFIG:Release>:-O3 -g1>
     # An out parameter is written on success only; gcc at -O3 cannot follow that through a status.
     $<$<AND:$<CONFIG:Release>,$<C_COMPILER_ID:GNU>>:-Wno-maybe-uninitialized>)
@@ -127,7 +128,7 @@ function(mrd_add_benches)
     foreach(bench ${benches})
         get_filename_component(stem ${bench} NAME_WE)
         add_executable(${stem} ${bench})
-        target_link_libraries(${stem} PRIVATE mrd_head mrd_wire mrd_bench_loader)
+        target_link_libraries(${stem} PRIVATE mrd_head mrd_wire mrd_promql mrd_bench_loader)
     endforeach()
     target_sources(path_bench PRIVATE ${CMAKE_SOURCE_DIR}/services/distributor/series_cache.c)
     target_include_directories(path_bench PRIVATE ${CMAKE_SOURCE_DIR}/services)

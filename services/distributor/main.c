@@ -131,6 +131,18 @@ static size_t shard_count(const struct mrd_config *config)
                           : (size_t)MRD_MIN(MRD_MAX(processors / 2, 1L), (long)SHARDS_MAX);
 }
 
+/* What is configured, as far as the server's messages are large enough for it. */
+static size_t target_bytes_of(struct distributor *distributor)
+{
+    const size_t configured = mrd_config_size(distributor->config, "batch.target_bytes");
+    const size_t most = dst_batcher_target_max(mrd_bus_payload_max(distributor->bus));
+    if (configured > most) {
+        MRD_LOG_WARN("batch.target_bytes is more than the server's max_payload allows",
+                     mrd_log_uint("target_bytes", most));
+    }
+    return MRD_MIN(configured, most);
+}
+
 static enum mrd_status start_intake(struct distributor *distributor, const struct mrd_member *self,
                                     struct mrd_error *err)
 {
@@ -148,7 +160,7 @@ static enum mrd_status start_intake(struct distributor *distributor, const struc
                     .residency_class = mrd_bus_settings_class(config),
                     .instance = instance,
                     .partition_count = (uint32_t)mrd_config_int(config, "region.partitions"),
-                    .target_bytes = mrd_config_size(config, "batch.target_bytes"),
+                    .target_bytes = target_bytes_of(distributor),
                     .linger_ms_max = mrd_config_duration(config, "batch.linger_max"),
                     .codec = (enum mrd_batch_codec)mrd_config_enum(config, "batch.codec")},
         .limits = dst_limits_of(config),
