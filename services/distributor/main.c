@@ -88,10 +88,10 @@ static size_t shard_count(const struct mrd_config *config)
 }
 
 /* What is configured, as far as the server's messages are large enough for it. */
-static size_t target_bytes_of(struct distributor *distributor)
+static size_t target_bytes_of(const struct mrd_config *config, struct mrd_bus *bus)
 {
-    const size_t configured = mrd_config_size(distributor->config, "batch.target_bytes");
-    const size_t most = dst_batcher_target_max(mrd_bus_payload_max(distributor->bus));
+    const size_t configured = mrd_config_size(config, "batch.target_bytes");
+    const size_t most = dst_batcher_target_max(mrd_bus_payload_max(bus));
     if (configured > most) {
         MRD_LOG_WARN("batch.target_bytes is more than the server's max_payload allows",
                      mrd_log_uint("target_bytes", most));
@@ -116,7 +116,7 @@ static enum mrd_status start_intake(struct distributor *distributor, const struc
                     .residency_class = mrd_bus_settings_class(config),
                     .instance = instance,
                     .partition_count = (uint32_t)mrd_config_int(config, "region.partitions"),
-                    .target_bytes = target_bytes_of(distributor),
+                    .target_bytes = target_bytes_of(config, distributor->bus),
                     .linger_ms_max = mrd_config_duration(config, "batch.linger_max"),
                     .codec = (enum mrd_batch_codec)mrd_config_enum(config, "batch.codec")},
         .limits = dst_limits_of(config),
