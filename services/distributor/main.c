@@ -33,7 +33,12 @@ static const struct mrd_config_key distributor_keys[] = {
        .type = MRD_CONFIG_ENUM,
        .initial = "none",
        .choices = codecs,
-       .doc = "Compression of batches in the log."},
+       .doc = "Compression of batches of samples, whose columns are compact without."},
+    {.path = "batch.labels_codec",
+       .type = MRD_CONFIG_ENUM,
+       .initial = "zstd",
+       .choices = codecs,
+       .doc = "Compression of batches that mostly announce new series."              },
     KEY("http.listen", MRD_CONFIG_STRING, "0.0.0.0:7201", 0, 0, "Address for writers."),
 };
 
@@ -118,7 +123,9 @@ static enum mrd_status start_intake(struct distributor *distributor, const struc
                     .partition_count = (uint32_t)mrd_config_int(config, "region.partitions"),
                     .target_bytes = target_bytes_of(config, distributor->bus),
                     .linger_ms_max = mrd_config_duration(config, "batch.linger_max"),
-                    .codec = (enum mrd_batch_codec)mrd_config_enum(config, "batch.codec")},
+                    .codec = (enum mrd_batch_codec)mrd_config_enum(config, "batch.codec"),
+                    .labels_codec =
+                        (enum mrd_batch_codec)mrd_config_enum(config, "batch.labels_codec")},
         .limits = dst_limits_of(config),
         .rates = distributor->rates,
         .metrics = &distributor->metrics,
