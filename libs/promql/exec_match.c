@@ -56,19 +56,10 @@ static bool any_at(const struct pql_series_list *list, size_t step)
     return false;
 }
 
-/* Whether and with what the query fills a side. */
-static bool many_is_left(const struct pql_node *node)
-{
-    return node->matching.cardinality != MRD_ONE_TO_MANY;
-}
-static bool fills_many(const struct pql_node *node)
-{
-    return many_is_left(node) ? node->matching.fill_left_set : node->matching.fill_right_set;
-}
-static bool fills_one(const struct pql_node *node)
-{
-    return many_is_left(node) ? node->matching.fill_right_set : node->matching.fill_left_set;
-}
+/* fill_left speaks of the "many" side and fill_right of the "one" side, under group_right too: there
+ * Prometheus swaps the sides but not the fill values. */
+static bool fills_many(const struct pql_node *node) { return node->matching.fill_left_set; }
+static bool fills_one(const struct pql_node *node) { return node->matching.fill_right_set; }
 
 /* Notes the first step at which series `b` meets an earlier one of its group, if it is the earliest so
  * far. With nothing on the other side at a step, nothing is evaluated and nothing is wrong there. */
@@ -150,7 +141,6 @@ enum mrd_status pql_match_fill_one(struct pql_match *match, const struct pql_nod
                                    uint32_t group, const struct pql_series **out,
                                    struct mrd_error *err)
 {
-    const struct pql_matching *matching = &node->matching;
     *out = NULL;
     if (!fills_one(node)) {
         return MRD_OK;
@@ -158,8 +148,7 @@ enum mrd_status pql_match_fill_one(struct pql_match *match, const struct pql_nod
     MRD_TRY(fills_init(match, &match->fill_one, err));
     if (match->fill_one[group] == NULL) {
         MRD_TRY(make_fill(match, group, &match->one, match->one_first[group], match->one_next,
-                          node->steps.count,
-                          many_is_left(node) ? matching->fill_right : matching->fill_left,
+                          node->steps.count, node->matching.fill_right,
                           &match->fill_one[group], err));
     }
     *out = match->fill_one[group];
@@ -170,7 +159,6 @@ enum mrd_status pql_match_fill_many(struct pql_match *match, const struct pql_no
                                     uint32_t group, const struct pql_series **out,
                                     struct mrd_error *err)
 {
-    const struct pql_matching *matching = &node->matching;
     *out = NULL;
     if (!fills_many(node)) {
         return MRD_OK;
@@ -178,8 +166,7 @@ enum mrd_status pql_match_fill_many(struct pql_match *match, const struct pql_no
     MRD_TRY(fills_init(match, &match->fill_many, err));
     if (match->fill_many[group] == NULL) {
         MRD_TRY(make_fill(match, group, &match->many, match->many_first[group], match->many_next,
-                          node->steps.count,
-                          many_is_left(node) ? matching->fill_left : matching->fill_right,
+                          node->steps.count, node->matching.fill_left,
                           &match->fill_many[group], err));
     }
     *out = match->fill_many[group];
