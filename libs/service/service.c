@@ -214,12 +214,12 @@ static void service_reload(struct mrd_service *service)
     struct mrd_config *old = service->config;
     service->config = fresh;
     pthread_mutex_unlock(&service->lock);
+    mrd_counter_add(service->reloads_ok, 1);
     settings_apply_log(fresh);
     for (size_t i = 0; i < service->reload_count; i++) {
         service->reloads[i].reload(service->reloads[i].context, fresh);
     }
     mrd_config_release(&old);
-    mrd_counter_add(service->reloads_ok, 1);
     MRD_LOG_INFO("configuration reloaded");
 }
 
