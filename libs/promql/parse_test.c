@@ -110,6 +110,8 @@ static const struct {
     {"foo offset -(5m+1s)",                       "foo offset -(5m + 1s)"                       },
     {"foo offset -2^2",                           "foo offset -2s ^ 2"                          },
     {"foo offset step() + 1",                     NULL                                          },
+    {"foo offset +(1) + bar",                     NULL                                          },
+    {"foo offset --1 + 2",                        "foo offset (1 + 2)"                          },
     {"foo offset max_of(1m, -(2s % 3))",          NULL                                          },
     {"foo[-(-5m)]",                               NULL                                          },
  /* operators */

@@ -286,7 +286,12 @@ static struct mrd_duration_expr *parse_offset_duration(struct pql_parser *parser
         struct mrd_duration_expr *inner = parse_duration(parser, LEVEL_POW, place);
         return parse_operators(parser, apply_sign(parser, start, minus, inner), LEVEL_ADD, place);
     }
-    return apply_sign(parser, start, minus, parse_operand(parser, place));
+    const bool paren = pql_at(parser, PQL_T_LEFT_PAREN);
+    struct mrd_duration_expr *inner = parse_operand(parser, place);
+    if (paren && !minus && inner != NULL) { /* "+(1m)" ends there, "(1m)" would not */
+        return join(parser, MRD_DURATION_PLUS, start, inner, NULL);
+    }
+    return apply_sign(parser, start, minus, inner);
 }
 
 /* ---- results ---- */

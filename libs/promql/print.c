@@ -113,7 +113,8 @@ static void print_duration_expr(const struct mrd_duration_expr *expr, struct mrd
         mrd_buf_append_u8(out, '-');
         print_duration_expr(expr->left, out);
         break;
-    case MRD_DURATION_PLUS:
+    case MRD_DURATION_PLUS: /* around a number in parentheses it has no sign */
+        mrd_buf_append_text(out, expr->wrapped ? "" : "+");
         print_duration_expr(expr->left, out);
         break;
     case MRD_DURATION_ADD:
@@ -156,12 +157,36 @@ static void print_at(const struct mrd_timing *timing, struct mrd_buf *out)
     }
 }
 
+static bool is_binary(const struct mrd_duration_expr *expr)
+{
+    return expr->kind >= MRD_DURATION_ADD && expr->kind <= MRD_DURATION_POW;
+}
+
+/* Behind `offset` an operator belongs to the duration only if that begins with a parenthesis. Signs in a
+ * row are the one way to write others ("--1 + 2"), and those are put in parentheses. */
+static bool stands_behind_offset(const struct mrd_duration_expr *expr)
+{
+    if (!expr->wrapped && (expr->kind == MRD_DURATION_NEGATE || expr->kind == MRD_DURATION_PLUS)) {
+        expr = expr->left;
+        return expr->wrapped || !(is_binary(expr) || expr->kind >= MRD_DURATION_NEGATE);
+    }
+    const bool binary = is_binary(expr);
+    while (is_binary(expr) && !expr->wrapped) {
+        expr = expr->left;
+    }
+    return !binary || expr->wrapped;
+}
+
 static void print_offset(const struct mrd_timing *timing, struct mrd_buf *out)
 {
-    if (timing->offset.expr != NULL || timing->offset.ms != 0) {
-        mrd_buf_append_text(out, " offset ");
-        print_duration(&timing->offset, out);
+    const struct mrd_duration *offset = &timing->offset;
+    if (offset->expr == NULL && offset->ms == 0) {
+        return;
     }
+    const bool wrap = offset->expr != NULL && !stands_behind_offset(offset->expr);
+    mrd_buf_append_text(out, wrap ? " offset (" : " offset ");
+    print_duration(offset, out);
+    mrd_buf_append_text(out, wrap ? ")" : "");
 }
 
 static void print_edge(enum mrd_edge edge, struct mrd_buf *out)

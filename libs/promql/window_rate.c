@@ -121,8 +121,8 @@ static inline void extrapolated(const struct pql_windows *windows, double *out, 
         if (counter) {
             difference = add_resets(windows, reset_count, &reset, first, last, difference);
         }
-        out[i] = difference *
-                 (counter ? counter_factor(&how, values[first], difference) : how.factor);
+        out[i] =
+            difference * (counter ? counter_factor(&how, values[first], difference) : how.factor);
     }
 }
 
