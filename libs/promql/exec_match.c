@@ -112,8 +112,7 @@ static struct side side_of(const struct pql_match *match, const struct pql_node 
 {
     const struct pql_matching *matching = &node->matching;
     if (one) {
-        return (struct side){&match->one, match->one_first, match->one_next,
-                             matching->fill_right};
+        return (struct side){&match->one, match->one_first, match->one_next, matching->fill_right};
     }
     return (struct side){&match->many, match->many_first, match->many_next, matching->fill_left};
 }
