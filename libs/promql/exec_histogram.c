@@ -352,6 +352,9 @@ static enum mrd_status histogram_compute(struct histogram_op *op, struct mrd_err
 {
     struct pql_exec *exec = op->list.op.exec;
     struct bucket *scratch = NULL;
+    if (op->member_count == 0) {
+        return MRD_OK;
+    }
     MRD_TRY(PQL_NEW(exec, op->member_count, &scratch, err));
     qsort(op->members, op->member_count, sizeof(*op->members), order_members);
     size_t at = 0;

@@ -192,6 +192,16 @@ static struct mrd_batch_header header_of(const struct part *part)
     };
 }
 
+/* Labels shrink to a fifth, samples hardly at all (docs/decisions/0001-batch-values-and-codec.md). */
+static enum mrd_batch_codec codec_of(const struct part *part)
+{
+    const struct dst_batcher_options *options = &part->batcher->options;
+    const size_t samples = mrd_batch_builder_sample_count(part->builder);
+    const size_t sample_bytes = samples * (sizeof(double) + 1);
+    const bool mostly_labels = mrd_batch_builder_size(part->builder) > 2 * sample_bytes;
+    return mostly_labels ? options->labels_codec : options->codec;
+}
+
 static void part_send(struct part *part) MRD_ON(mrd_shard_thread);
 static void part_send(struct part *part)
 {
@@ -207,7 +217,7 @@ static void part_send(struct part *part)
         return;
     }
     const struct mrd_batch_header header = header_of(part);
-    mrd_batch_builder_finish(part->builder, &header, batcher->options.codec, &batcher->message);
+    mrd_batch_builder_finish(part->builder, &header, codec_of(part), &batcher->message);
     char id[MRD_BATCH_ID_MAX];
     struct flight *flight = flight_create(part);
     const struct mrd_log_batch batch = {

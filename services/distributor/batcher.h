@@ -34,8 +34,9 @@ struct dst_batcher_options {
     uint32_t partition_count;
     size_t target_bytes; /* before compression; dst_batcher_target_max bounds it */
     mrd_time_ms linger_ms_max;
-    enum mrd_batch_codec codec;
-    uint32_t reference_count_max; /* per partition and epoch; 0: what the format has */
+    enum mrd_batch_codec codec;        /* of batches of samples */
+    enum mrd_batch_codec labels_codec; /* of batches that are mostly label announcements */
+    uint32_t reference_count_max;      /* per partition and epoch; 0: what the format has */
     /* A batch has been acknowledged or given up; its writes' `pending` has been counted down. Called for
      * each write that has none left. */
     void (*on_complete)(void *context, struct dst_write *write);
