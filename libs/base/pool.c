@@ -19,7 +19,9 @@
 enum {
     PAGE_SIZE = 65536,
     PAGE_UNITS = PAGE_SIZE / MRD_POOL_UNIT,
-    PAGE_SPARE_MAX = 32,
+    PAGE_SPARE_MIN = 32,
+    PAGE_SPARE_SHARE =
+        8, /* of all pages one in so many may be spare: giving back splits huge pages */
     CLASS_LARGE = MRD_POOL_CLASS_COUNT,
     CLASS_SPARE,
     CLASS_DISCARDED, /* spare, and its memory given back */
@@ -147,7 +149,9 @@ static void give_page(struct mrd_pool *pool, uint32_t number)
 {
     struct pool_page *page = page_at(pool, number);
     ASAN_POISON_MEMORY_REGION(page_data(pool, number), PAGE_SIZE);
-    if (pool->page_spare_usable < PAGE_SPARE_MAX) {
+    const uint32_t spare_max =
+        MRD_MAX(pool->page_count / PAGE_SPARE_SHARE, (uint32_t)PAGE_SPARE_MIN);
+    if (pool->page_spare_usable < spare_max) {
         page->class = CLASS_SPARE;
         pool->page_spare_usable++;
     } else {

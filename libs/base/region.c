@@ -4,7 +4,7 @@
 
 /* Memory becomes usable in steps: each is a system call. From the second on huge pages are asked for:
  * random access to a large head would otherwise spend its time in page table walks. */
-enum { REGION_STEP = 4 << 20, REGION_PAGE = 4096 };
+enum { REGION_STEP = 4 << 20, REGION_PAGE = 4096, REGION_ALIGN = 2 << 20 };
 
 static size_t round_up(size_t size, size_t unit) { return (size + unit - 1) / unit * unit; }
 

@@ -242,7 +242,8 @@ static enum mrd_status config_check(const struct mrd_log_config *config, struct 
         return mrd_fail(err, MRD_E_INVALID,
                         "log byte limit: required, a full log must refuse before the disk is full");
     }
-    if (config->duplicate_window_ms < MRD_LOG_DUPLICATE_WINDOW_MS_MIN) {
+    if (config->duplicate_window_ms < MRD_LOG_DUPLICATE_WINDOW_MS_MIN &&
+        config->duplicate_window_ms != config->age_ms_max) {
         return mrd_fail(err, MRD_E_INVALID, "log duplicate window: %" PRId64 " ms, at least %d",
                         config->duplicate_window_ms, MRD_LOG_DUPLICATE_WINDOW_MS_MIN);
     }
@@ -260,7 +261,10 @@ enum mrd_status mrd_log_ensure(struct mrd_bus *bus, const struct mrd_log_config 
 {
     struct mrd_log_config full = *config;
     if (full.duplicate_window_ms == 0) {
-        full.duplicate_window_ms = MRD_LOG_DUPLICATE_WINDOW_MS_MIN;
+        /* JetStream wants it no longer than the age. */
+        full.duplicate_window_ms =
+            full.age_ms_max > 0 ? MRD_MIN(full.age_ms_max, (int64_t)MRD_LOG_DUPLICATE_WINDOW_MS_MIN)
+                                : MRD_LOG_DUPLICATE_WINDOW_MS_MIN;
     }
     MRD_TRY(config_check(&full, err));
     mrd_auto(js_close)

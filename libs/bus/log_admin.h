@@ -23,7 +23,7 @@ struct mrd_log_config {
     uint32_t replicas;           /* 1, 3 or 5 */
     int64_t bytes_max;           /* per partition; required: it is what back-pressure comes from */
     int64_t age_ms_max;          /* 0: kept until trimmed */
-    int64_t duplicate_window_ms; /* 0: the minimum */
+    int64_t duplicate_window_ms; /* 0: the minimum, or the age if that is shorter */
 };
 
 /* Creates what is missing and checks what is there. bytes_max, age and duplicate window of an existing stream are

@@ -129,8 +129,8 @@ struct mrd_head_sweep_result {
 void mrd_head_sweep(struct mrd_head *head, const struct mrd_head_sweep *sweep,
                     struct mrd_head_sweep_result *out);
 
-/* The caller has forgotten all dead ordinals reported so far: they may be given out again (at once,
- * or when the last cursor that was open now is closed). */
+/* The caller has forgotten all dead ordinals reported so far: they may be given out again, once their
+ * postings are cleaned up and no cursor is open that could know them. */
 void mrd_head_recycle(struct mrd_head *head);
 
 /* ---- reading ---- */

@@ -28,7 +28,9 @@ enum {
     HEAD_TAIL_WORDS_MAX = 512,
     HEAD_LATE_MAX = 127, /* out-of-order samples and overrides beside a series' chunks */
     HEAD_LATE_OVERRIDES_MAX = 100,
-    HEAD_PURGE_MIN = 4096, /* dead series that are worth a walk over their postings */
+    HEAD_PURGE_MIN = 4096,  /* dead series that are worth a walk over their postings, */
+    HEAD_PURGE_SHARE = 32,  /* or one in so many of all, */
+    HEAD_PURGE_PASSES = 16, /* or any after so many passes of the sweep */
 };
 #define HEAD_SERIES_MAX ((size_t)1 << 27)
 #define HEAD_BUCKET_MS_DEFAULT ((mrd_time_ms)2 * 3600 * 1000)
@@ -135,6 +137,7 @@ struct head_late {
 };
 
 struct head_late_block {
+    mrd_time_ms oldest_ms; /* no chunk has a sample before this */
     uint32_t count;
     uint32_t capacity;
     struct head_late items[]; /* ascending, times unique */
@@ -196,6 +199,8 @@ struct mrd_head {
     uint32_t wait_first;  /* recycled while a cursor was open: oldest, newest */
     uint32_t wait_last;
     struct head_numbers dead;   /* not yet purged */
+    size_t dead_forgotten;      /* of them, from the first on: the caller has forgotten them */
+    uint32_t passes_unpurged;   /* of the sweep, since the last purge */
     struct head_numbers purged; /* not yet recycled */
     struct head_numbers died;   /* in the present sweep call */
     uint32_t sweep_at;
@@ -344,6 +349,8 @@ bool head_overlaps(const struct mrd_head *head, uint32_t ordinal, mrd_time_ms ti
 
 /* ---- sweep.c ---- */
 
+/* Gives a purged ordinal out again as soon as no cursor that is open now can know it. */
+void head_recycle_ordinal(struct mrd_head *head, uint32_t ordinal);
 /* Moves recycled ordinals that no cursor can know any more to the free list. */
 void head_recycle_waiting(struct mrd_head *head);
 

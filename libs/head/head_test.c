@@ -450,6 +450,38 @@ static void an_open_cursor_keeps_ordinals_from_being_given_out(void **state)
     mrd_head_destroy(&head);
 }
 
+static void a_few_dead_series_wait_for_more_but_not_for_ever(void **state)
+{
+    (void)state;
+    struct mrd_head *head = make_head(0);
+    const uint32_t idle = testing_need_series(head, "t", "__name__=idle,only=x", hlc_of(0));
+    for (int i = 0; i < 300; i++) {
+        char labels[64];
+        (void)snprintf(labels, sizeof(labels), "__name__=m,id=%d", i);
+        const uint32_t a = testing_need_series(head, "t", labels, hlc_of(900));
+        testing_append(head, a, T0, i, hlc_of(900), 1, NULL);
+    }
+    const struct mrd_head_sweep sweep = {INT64_MIN, 0, hlc_of(800), SIZE_MAX};
+    struct mrd_head_sweep_result swept;
+    mrd_head_sweep(head, &sweep, &swept);
+    assert_int_equal(swept.dead_count, 1);
+    mrd_head_recycle(head);
+    assert_int_equal(stats_of(head).series_count, 300);
+    const uint32_t again = testing_need_series(head, "t", "__name__=idle,only=x", hlc_of(900));
+    assert_int_not_equal(again, idle);
+    testing_append(head, again, T0, 7, hlc_of(900), 1, NULL);
+    for (int pass = 0; pass < 20; pass++) {
+        const double want[][2] = {
+            {0, 7}
+        };
+        expect_samples(head, "__name__=idle,only=x", want, 1);
+        mrd_head_sweep(head, &sweep, &swept);
+        assert_int_equal(swept.dead_count, 0);
+    }
+    assert_int_equal(testing_need_series(head, "t", "__name__=new", hlc_of(900)), idle);
+    mrd_head_destroy(&head);
+}
+
 static void dropped_series_give_their_memory_back(void **state)
 {
     (void)state;
@@ -772,6 +804,7 @@ int main(void)
         cmocka_unit_test(only_empty_and_long_unnamed_series_are_removed),
         cmocka_unit_test(a_dead_ordinal_never_writes_into_another_series),
         cmocka_unit_test(an_open_cursor_keeps_ordinals_from_being_given_out),
+        cmocka_unit_test(a_few_dead_series_wait_for_more_but_not_for_ever),
         cmocka_unit_test(dropped_series_give_their_memory_back),
         cmocka_unit_test(over_the_budget_calls_fail_and_change_nothing),
         cmocka_unit_test(a_selection_comes_in_slices_while_appends_go_on),

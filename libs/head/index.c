@@ -182,6 +182,7 @@ void head_index_add(struct mrd_head *head, uint32_t ordinal)
 
 /* What a purge has to visit, each once. */
 struct purge {
+    uint64_t *dead; /* bit per ordinal */
     struct head_numbers values;
     struct head_numbers fields;
     struct head_numbers tenants;
@@ -191,6 +192,7 @@ static void purge_mark(struct mrd_head *head, struct purge *purge, uint32_t ordi
 {
     const struct head_series *series = head_series(head, ordinal);
     struct head_tenant *tenant = head_tenant(head, series->tenant);
+    purge->dead[ordinal / 64] |= (uint64_t)1 << (ordinal % 64);
     if (!tenant->dirty) {
         tenant->dirty = 1;
         head_numbers_add(&purge->tenants, series->tenant);
@@ -210,14 +212,13 @@ static void purge_mark(struct mrd_head *head, struct purge *purge, uint32_t ordi
 }
 
 /* Drops the dead from a list of ordinals. */
-static void purge_ordinals(struct mrd_head *head, struct head_list *list)
+static void purge_ordinals(struct mrd_head *head, const struct purge *purge, struct head_list *list)
 {
     uint32_t *items = head_list_items(head, list);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < list->count; i++) {
-        if (head_series(head, items[i])->state == SERIES_LIVE) {
-            items[kept++] = items[i];
-        }
+        items[kept] = items[i];
+        kept += (purge->dead[items[i] / 64] >> (items[i] % 64) & 1) == 0;
     }
     head_list_cut(head, list, kept);
 }
@@ -226,7 +227,7 @@ static void purge_values(struct mrd_head *head, struct purge *purge)
 {
     for (size_t i = 0; i < purge->values.count; i++) {
         struct head_value *value = head_at(head, purge->values.items[i]);
-        purge_ordinals(head, &value->series);
+        purge_ordinals(head, purge, &value->series);
         value->dirty = 0;
         if (value->series.count > 0) {
             continue;
@@ -288,7 +289,7 @@ static void purge_tenants(struct mrd_head *head, struct purge *purge)
     for (size_t i = 0; i < purge->tenants.count; i++) {
         struct head_tenant *tenant = head_tenant(head, purge->tenants.items[i]);
         tenant->dirty = 0;
-        purge_ordinals(head, &tenant->series);
+        purge_ordinals(head, purge, &tenant->series);
         if (tenant->series.count == 0) {
             tenant_remove(head, purge->tenants.items[i]);
         }
@@ -310,7 +311,8 @@ static void release_labels(struct mrd_head *head, struct head_series *series)
 
 void head_index_purge(struct mrd_head *head)
 {
-    struct purge purge = {0};
+    struct purge purge = {.dead = calloc((size_t)head->series_end / 64 + 1, sizeof(uint64_t))};
+    mrd_assert(purge.dead != NULL);
     for (size_t i = 0; i < head->dead.count; i++) {
         purge_mark(head, &purge, head->dead.items[i]);
     }
@@ -321,9 +323,17 @@ void head_index_purge(struct mrd_head *head)
         struct head_series *series = head_series(head, head->dead.items[i]);
         release_labels(head, series);
         series->state = SERIES_PURGED;
-        head_numbers_add(&head->purged, head->dead.items[i]);
+        if (i < head->dead_forgotten) {
+            head_recycle_ordinal(head, head->dead.items[i]);
+        } else {
+            head_numbers_add(&head->purged, head->dead.items[i]);
+        }
     }
     head->dead.count = 0;
+    head->dead_forgotten = 0;
+    head->passes_unpurged = 0;
+    head_recycle_waiting(head);
+    free(purge.dead);
     head_numbers_fini(&purge.values);
     head_numbers_fini(&purge.fields);
     head_numbers_fini(&purge.tenants);

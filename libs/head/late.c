@@ -25,6 +25,24 @@ void head_late_free(struct mrd_head *head, uint32_t ordinal)
     head_hot(head, ordinal)->open.owner_flags &= (uint8_t)~HOT_LATE;
 }
 
+/* The first time of a series' chunks: a walk to their end, so it is remembered in the late block. */
+static mrd_time_ms oldest_stored(const struct mrd_head *head, uint32_t ordinal)
+{
+    const struct head_hot *hot = head_hot(head, ordinal);
+    mrd_time_ms oldest_ms = hot->open.last_time_ms;
+    if (hot->open.count > 0) {
+        oldest_ms = head_tail_first_ms(head, hot);
+    }
+    for (mrd_pool_handle at = hot->chunks; at != 0;) {
+        const struct head_chunk *chunk = head_at(head, at);
+        at = chunk->next;
+        if (at == 0) {
+            oldest_ms = MRD_MIN(oldest_ms, head_chunk_first_ms(chunk));
+        }
+    }
+    return oldest_ms;
+}
+
 /* A block with room for one more; the caller has made sure that it is not full for good. */
 static struct head_late_block *late_reserve(struct mrd_head *head, uint32_t ordinal)
 {
@@ -40,7 +58,10 @@ static struct head_late_block *late_reserve(struct mrd_head *head, uint32_t ordi
     struct head_late_block *bigger = head_at(head, handle);
     bigger->count = 0;
     bigger->capacity = capacity;
-    if (block != NULL) {
+    if (block == NULL) {
+        bigger->oldest_ms = oldest_stored(head, ordinal);
+    } else {
+        bigger->oldest_ms = block->oldest_ms;
         bigger->count = block->count;
         memcpy(bigger->items, block->items, block->count * sizeof(block->items[0]));
         head_free(head, MRD_HEAD_MEMORY_OVERLAY, series->late, head_late_bytes(block->capacity));
@@ -99,6 +120,12 @@ static struct stored find_stored(struct mrd_head *head, uint32_t ordinal, mrd_ti
         if (time_ms >= head_tail_first_ms(head, hot)) {
             const struct mrd_bytes tail = {head_at(head, hot->tail), head_tail_bytes(hot)};
             return find_in(head, MRD_CHUNK_OPEN, tail, hot->open.count, time_ms, hot->hlc);
+        }
+    }
+    if (head_series(head, ordinal)->late != 0) {
+        const struct head_late_block *block = head_at(head, head_series(head, ordinal)->late);
+        if (time_ms < block->oldest_ms) {
+            return (struct stored){0};
         }
     }
     for (mrd_pool_handle at = hot->chunks; at != 0;) {
@@ -254,6 +281,9 @@ static void late_merge(struct mrd_head *head, uint32_t ordinal, bool overrides_t
         }
     }
     block->count = kept;
+    if (merge.count > 0) {
+        block->oldest_ms = MRD_MIN(block->oldest_ms, moving[0].time_ms);
+    }
     merge_chain(&merge, ordinal);
     if (kept == 0) {
         head_late_free(head, ordinal);

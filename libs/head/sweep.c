@@ -121,6 +121,16 @@ static void sweep_series(struct mrd_head *head, uint32_t ordinal,
     }
 }
 
+/* A purge walks all postings of the dead series' labels, so it waits until enough have died: many, or
+ * a share of all, or after a number of passes whatever there is. */
+static bool should_purge(const struct mrd_head *head, bool pass_done)
+{
+    const size_t dead = head->dead.count;
+    return dead >= HEAD_PURGE_MIN || (pass_done && dead > 0 &&
+                                      (dead * HEAD_PURGE_SHARE >= head->series_count ||
+                                       head->passes_unpurged >= HEAD_PURGE_PASSES));
+}
+
 void mrd_head_sweep(struct mrd_head *head, const struct mrd_head_sweep *sweep,
                     struct mrd_head_sweep_result *out)
 {
@@ -140,11 +150,12 @@ void mrd_head_sweep(struct mrd_head *head, const struct mrd_head_sweep *sweep,
         }
     }
     const bool pass_done = head->sweep_at >= head->series_end;
-    if (head->dead.count >= HEAD_PURGE_MIN || (pass_done && head->dead.count > 0)) {
-        head_index_purge(head);
-    }
     if (pass_done) {
         head->sweep_at = 0;
+        head->passes_unpurged++;
+    }
+    if (should_purge(head, pass_done)) {
+        head_index_purge(head);
     }
     *out = (struct mrd_head_sweep_result){
         .samples_dropped = samples - head->sample_count,
@@ -176,22 +187,24 @@ void head_recycle_waiting(struct mrd_head *head)
     }
 }
 
+void head_recycle_ordinal(struct mrd_head *head, uint32_t ordinal)
+{
+    struct head_series *series = head_series(head, ordinal);
+    series->touched_s = head->cursor_number;
+    series->next = MRD_HEAD_ORDINAL_NONE;
+    if (head->wait_last == MRD_HEAD_ORDINAL_NONE) {
+        head->wait_first = ordinal;
+    } else {
+        head_series(head, head->wait_last)->next = ordinal;
+    }
+    head->wait_last = ordinal;
+}
+
 void mrd_head_recycle(struct mrd_head *head)
 {
-    if (head->dead.count > 0) {
-        head_index_purge(head);
-    }
+    head->dead_forgotten = head->dead.count; /* as soon as they are purged */
     for (size_t i = 0; i < head->purged.count; i++) {
-        const uint32_t ordinal = head->purged.items[i];
-        struct head_series *series = head_series(head, ordinal);
-        series->touched_s = head->cursor_number;
-        series->next = MRD_HEAD_ORDINAL_NONE;
-        if (head->wait_last == MRD_HEAD_ORDINAL_NONE) {
-            head->wait_first = ordinal;
-        } else {
-            head_series(head, head->wait_last)->next = ordinal;
-        }
-        head->wait_last = ordinal;
+        head_recycle_ordinal(head, head->purged.items[i]);
     }
     head->purged.count = 0;
     head_recycle_waiting(head);

@@ -236,6 +236,10 @@ static enum mrd_status eval_node(struct pql_exec *exec, const struct pql_node *n
         }
         return MRD_OK;
     case PQL_BINARY:
+        if (node->op == MRD_OP_TRIM_LOWER || node->op == MRD_OP_TRIM_UPPER) {
+            return pql_fail(err, "operator \"%s\" not allowed for Scalar operations",
+                            mrd_binary_op_text(node->op));
+        }
         MRD_TRY(pql_eval_scalar(exec, node->args[0], steps, &left, err));
         MRD_TRY(pql_eval_scalar(exec, node->args[1], steps, &right, err));
         for (size_t i = 0; i < steps; i++) {

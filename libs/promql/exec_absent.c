@@ -7,34 +7,33 @@ struct absent_op {
     struct pql_op *input;
 };
 
-/* The labels that an absent series would have: those that the selector demands by "=", each only if
- * no other matcher names the label. */
+/* The labels that an absent series would have: those that the selector demands by "=". A second "="
+ * for a label, or another matcher behind it, takes the label out again. */
 static enum mrd_status absent_labels(struct pql_exec *exec, const struct pql_node *arg,
                                      struct mrd_labels *out, struct mrd_error *err)
 {
+    struct pql_label_scratch scratch = {0};
     *out = (struct mrd_labels){NULL, 0};
     if (arg->kind != PQL_SELECT && arg->kind != PQL_WINDOW) {
         return MRD_OK;
     }
     const struct mrd_select *select = &arg->selector->select;
-    struct mrd_label *items = NULL;
-    size_t count = 0;
-    MRD_TRY(PQL_NEW(exec, select->matcher_count, &items, err));
     for (size_t i = 0; i < select->matcher_count; i++) {
         const struct mrd_matcher *matcher = &select->matchers[i];
-        bool alone = matcher->type == MRD_MATCH_EQ && matcher->value.size > 0 &&
-                     !mrd_bytes_equal(matcher->name, MRD_BYTES(MRD_METRIC_NAME));
-        for (size_t j = 0; j < select->matcher_count; j++) {
-            if (j != i && mrd_bytes_equal(select->matchers[j].name, matcher->name)) {
-                alone = false;
-            }
+        struct mrd_label label = {matcher->name, MRD_BYTES_NONE}; /* take it out */
+        bool again = false;
+        if (mrd_bytes_equal(matcher->name, MRD_BYTES(MRD_METRIC_NAME))) {
+            continue;
         }
-        if (alone) {
-            items[count++] = (struct mrd_label){matcher->name, matcher->value};
+        for (size_t j = 0; j < i; j++) {
+            again |= select->matchers[j].type == MRD_MATCH_EQ &&
+                     mrd_bytes_equal(select->matchers[j].name, matcher->name);
         }
+        if (matcher->type == MRD_MATCH_EQ && !again) {
+            label.value = matcher->value;
+        }
+        MRD_TRY(pql_labels_set(exec, &scratch, *out, label, out, err));
     }
-    mrd_labels_sort(items, count);
-    *out = (struct mrd_labels){items, count};
     return MRD_OK;
 }
 

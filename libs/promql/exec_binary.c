@@ -3,6 +3,21 @@
 #include "promql/exec.h"
 #include "promql/exec_match.h"
 
+/* Trimming is for native histograms: what it meets here are floats, which fall out. */
+static bool is_trim(const struct pql_node *node)
+{
+    return node->op == MRD_OP_TRIM_LOWER || node->op == MRD_OP_TRIM_UPPER;
+}
+
+static void note_incompatible(struct pql_exec *exec, const struct pql_node *node)
+{
+    const char *text = mrd_binary_op_text(node->op);
+    mrd_annotations_addf(exec->annotations, MRD_ANNOTATION_INFO, node->position,
+                         "incompatible sample types encountered for binary operator \"%s\": "
+                         "float %s float",
+                         text, text);
+}
+
 /* ---- vector and scalar ---- */
 
 struct scalar_op {
@@ -21,6 +36,11 @@ static enum mrd_status scalar_next(struct pql_op *base, struct pql_series *out, 
     struct scalar_op *op = (struct scalar_op *)base;
     MRD_TRY(pql_next(op->input, out, out_more, err));
     if (!*out_more) {
+        return MRD_OK;
+    }
+    if (is_trim(op->node)) {
+        note_incompatible(base->exec, op->node);
+        pql_column_clear(out->values, base->steps);
         return MRD_OK;
     }
     for (size_t i = 0; i < base->steps; i++) {
@@ -185,10 +205,13 @@ static enum mrd_status combine_pair(struct vector_op *op, struct combine *combin
             MRD_TRY(result_series(op, many, one, &result, err));
             const size_t index = (size_t)(result - op->list.list.items);
             MRD_TRY(claims_of(op, combine, one_to_one ? group : index, &claims, err));
+            if (is_trim(node)) {
+                note_incompatible(op->list.op.exec, node);
+            }
         }
         const double left = swapped ? one->values[i] : many->values[i];
         const double right = swapped ? many->values[i] : one->values[i];
-        const double value = pql_combine(node, left, right, left);
+        const double value = is_trim(node) ? pql_none() : pql_combine(node, left, right, left);
         const bool same_group = claims[i] == group;
         const bool wrong = same_group || !(pql_is_none(value) || pql_is_none(result->values[i]));
         if (wrong && i < combine->error_step) {
@@ -203,17 +226,35 @@ static enum mrd_status combine_pair(struct vector_op *op, struct combine *combin
     return MRD_OK;
 }
 
+/* A series of the "many" side with all that it meets, or what stands in for that. */
+static enum mrd_status combine_many(struct vector_op *op, struct combine *combine, size_t m,
+                                    struct mrd_error *err)
+{
+    struct pql_match *match = &op->match;
+    const uint32_t group = match->many_group[m];
+    const struct pql_series *many = &match->many.items[m];
+    const struct pql_series *fill = NULL;
+    MRD_TRY(mrd_query_check(op->list.op.exec->control, err));
+    for (uint32_t o = match->one_first[group]; o != UINT32_MAX; o = match->one_next[o]) {
+        MRD_TRY(combine_pair(op, combine, group, many, &match->one.items[o], err));
+    }
+    MRD_TRY(pql_match_fill_one(match, op->node, group, &fill, err));
+    return fill == NULL ? MRD_OK : combine_pair(op, combine, group, many, fill, err);
+}
+
 static enum mrd_status combine_all(struct vector_op *op, struct mrd_error *err)
 {
-    struct pql_exec *exec = op->list.op.exec;
     struct pql_match *match = &op->match;
     struct combine combine = {.error_step = op->list.op.steps};
     for (size_t m = 0; m < match->many.count; m++) {
-        const uint32_t group = match->many_group[m];
-        MRD_TRY(mrd_query_check(exec->control, err));
-        for (uint32_t o = pql_match_first(match, group); o != UINT32_MAX; o = match->one_next[o]) {
-            MRD_TRY(combine_pair(op, &combine, group, &match->many.items[m], &match->one.items[o],
-                                 err));
+        MRD_TRY(combine_many(op, &combine, m, err));
+    }
+    for (size_t o = 0; o < match->one.count; o++) {
+        const uint32_t group = match->one_group[o];
+        const struct pql_series *fill = NULL;
+        MRD_TRY(pql_match_fill_many(match, op->node, group, &fill, err));
+        if (fill != NULL) {
+            MRD_TRY(combine_pair(op, &combine, group, fill, &match->one.items[o], err));
         }
     }
     if (match->error_step <= combine.error_step && match->error_step < op->list.op.steps) {

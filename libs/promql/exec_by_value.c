@@ -1,4 +1,6 @@
 /* Aggregations that look at the values of a group together: quantile, count_values. */
+#include <math.h>
+
 #include "base/number.h"
 #include "promql/exec.h"
 #include "promql/quantile.h"
@@ -198,12 +200,24 @@ static enum mrd_status quantile_assign(struct quantile_op *op, const struct pql_
     return MRD_OK;
 }
 
+/* Prometheus looks at all steps together: NaN hides the others, else the extremes are named. */
 static void quantile_warn(const struct quantile_op *op)
 {
+    double least = INFINITY;
+    double greatest = -INFINITY;
     for (size_t i = 0; i < op->list.op.steps; i++) {
-        if (i == 0 || mrd_double_bits(op->q[i]) != mrd_double_bits(op->q[i - 1])) {
+        if (isnan(op->q[i])) {
             pql_check_quantile(op->list.op.exec, op->q[i], op->node->args[1]->position);
+            return;
         }
+        least = fmin(least, op->q[i]);
+        greatest = fmax(greatest, op->q[i]);
+    }
+    if (greatest > 1) {
+        pql_check_quantile(op->list.op.exec, greatest, op->node->args[1]->position);
+    }
+    if (least < 0) {
+        pql_check_quantile(op->list.op.exec, least, op->node->args[1]->position);
     }
 }
 

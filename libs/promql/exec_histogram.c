@@ -142,6 +142,9 @@ static double rank_of_value(double value, const struct bucket *buckets, size_t c
             return rank;
         }
         if (low < value && buckets[i].bound > value) {
+            if (isinf(low)) {
+                return buckets[i].count; /* there is no inside of a bucket without a lower end */
+            }
             return rank + (buckets[i].count - rank) * (value - low) / (buckets[i].bound - low);
         }
         rank = buckets[i].count;
@@ -181,7 +184,6 @@ struct histogram_op {
     struct pql_op *input;
     double *first;  /* quantile, or lower bound, per step */
     double *second; /* upper bound */
-    double checked; /* the quantile that was last checked */
     size_t vector_arg;
     struct pql_label_table table;  /* labels without le */
     struct pql_series_list groups; /* labels of the results */
@@ -282,10 +284,6 @@ static double histogram_step(struct histogram_op *op, struct bucket *buckets, si
     if (repair.forced) {
         note_repair(op, &repair, step);
     }
-    if (mrd_double_bits(q) != mrd_double_bits(op->checked)) {
-        pql_check_quantile(op->list.op.exec, q, op->node->args[0]->position);
-        op->checked = q;
-    }
     return value;
 }
 
@@ -340,10 +338,23 @@ static void report_repairs(const struct histogram_op *op)
         (unsigned long long)all->samples, first, last);
 }
 
+/* Every step's quantile is checked, whether or not there is a histogram. */
+static void check_quantiles(const struct histogram_op *op)
+{
+    for (size_t i = 0; i < op->list.op.steps; i++) {
+        if (i == 0 || mrd_double_bits(op->first[i]) != mrd_double_bits(op->first[i - 1])) {
+            pql_check_quantile(op->list.op.exec, op->first[i], op->node->args[0]->position);
+        }
+    }
+}
+
 static enum mrd_status histogram_compute(struct histogram_op *op, struct mrd_error *err)
 {
     struct pql_exec *exec = op->list.op.exec;
     struct bucket *scratch = NULL;
+    if (op->member_count == 0) {
+        return MRD_OK;
+    }
     MRD_TRY(PQL_NEW(exec, op->member_count, &scratch, err));
     qsort(op->members, op->member_count, sizeof(*op->members), order_members);
     size_t at = 0;
@@ -375,6 +386,9 @@ static enum mrd_status histogram_fill(struct pql_list_op *base, struct mrd_error
         MRD_TRY(histogram_add(op, &input.items[i], err));
     }
     MRD_TRY(histogram_compute(op, err));
+    if (op->node->function->kind == PQL_CALL_HISTOGRAM_QUANTILE) {
+        check_quantiles(op);
+    }
     if (exec->options->delayed_name_removal) {
         return MRD_OK;
     }

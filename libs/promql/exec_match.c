@@ -26,18 +26,22 @@ static enum mrd_status match_groups(struct pql_exec *exec, struct pql_match *mat
     return MRD_OK;
 }
 
-/* Links the "one" series of each group in their order. */
-static enum mrd_status match_link(struct pql_exec *exec, struct pql_match *match,
-                                  struct mrd_error *err)
+/* Links the series of each group in their order. */
+static enum mrd_status match_link(struct pql_exec *exec, size_t group_count,
+                                  const uint32_t *group_of, size_t count, uint32_t **out_first,
+                                  uint32_t **out_next, struct mrd_error *err)
 {
-    MRD_TRY(PQL_NEW(exec, match->group_count, &match->one_first, err));
-    MRD_TRY(PQL_NEW(exec, match->one.count, &match->one_next, err));
-    memset(match->one_first, 0xff, match->group_count * sizeof(uint32_t));
-    for (size_t i = match->one.count; i-- > 0;) {
-        const uint32_t group = match->one_group[i];
-        match->one_next[i] = match->one_first[group];
-        match->one_first[group] = (uint32_t)i;
+    uint32_t *first = NULL;
+    uint32_t *next = NULL;
+    MRD_TRY(PQL_NEW(exec, group_count, &first, err));
+    MRD_TRY(PQL_NEW(exec, count, &next, err));
+    memset(first, 0xff, group_count * sizeof(*first));
+    for (size_t i = count; i-- > 0;) {
+        next[i] = first[group_of[i]];
+        first[group_of[i]] = (uint32_t)i;
     }
+    *out_first = first;
+    *out_next = next;
     return MRD_OK;
 }
 
@@ -52,16 +56,22 @@ static bool any_at(const struct pql_series_list *list, size_t step)
     return false;
 }
 
+/* fill_left speaks of the "many" side and fill_right of the "one" side, under group_right too: there
+ * Prometheus swaps the sides but not the fill values. */
+static bool fills_many(const struct pql_node *node) { return node->matching.fill_left_set; }
+static bool fills_one(const struct pql_node *node) { return node->matching.fill_right_set; }
+
 /* Notes the first step at which series `b` meets an earlier one of its group, if it is the earliest so
  * far. With nothing on the other side at a step, nothing is evaluated and nothing is wrong there. */
-static void match_find_error(struct pql_match *match, uint32_t b, size_t steps)
+static void match_find_error(struct pql_match *match, const struct pql_node *node, uint32_t b)
 {
     const double *values = match->one.items[b].values;
+    const bool filled = fills_many(node);
     for (uint32_t a = match->one_first[match->one_group[b]]; a != b; a = match->one_next[a]) {
-        const size_t end = MRD_MIN(match->error_step, steps);
+        const size_t end = match->error_step;
         for (size_t i = 0; i < end; i++) {
             if (!pql_is_none(values[i]) && !pql_is_none(match->one.items[a].values[i]) &&
-                any_at(&match->many, i)) {
+                (filled || any_at(&match->many, i))) {
                 match->error_step = i;
                 match->error_one[0] = b;
                 match->error_one[1] = a;
@@ -82,10 +92,84 @@ enum mrd_status pql_match_make(struct pql_exec *exec, const struct pql_node *nod
     MRD_TRY(match_groups(exec, out, &node->matching, &out->many, &out->many_group, err));
     MRD_TRY(match_groups(exec, out, &node->matching, &out->one, &out->one_group, err));
     out->group_count = out->table.count;
-    MRD_TRY(match_link(exec, out, err));
+    MRD_TRY(match_link(exec, out->group_count, out->many_group, out->many.count, &out->many_first,
+                       &out->many_next, err));
+    MRD_TRY(match_link(exec, out->group_count, out->one_group, out->one.count, &out->one_first,
+                       &out->one_next, err));
     for (size_t i = 0; i < out->one.count && out->error_step > 0; i++) {
-        match_find_error(out, (uint32_t)i, steps);
+        match_find_error(out, node, (uint32_t)i);
     }
+    return MRD_OK;
+}
+
+/* ---- filling ---- */
+
+static enum mrd_status make_fill(struct pql_match *match, uint32_t group,
+                                 const struct pql_series_list *list, uint32_t first,
+                                 const uint32_t *next, size_t steps, double value,
+                                 struct pql_series **out, struct mrd_error *err)
+{
+    struct pql_exec *exec = match->table.exec;
+    struct pql_series *fill = NULL;
+    MRD_TRY(PQL_NEW(exec, 1, &fill, err));
+    *fill = (struct pql_series){.labels = match->table.keys[group]};
+    MRD_TRY(pql_hold(exec, steps, err));
+    MRD_TRY(PQL_NEW(exec, steps, &fill->values, err));
+    pql_column_fill(fill->values, steps, value);
+    for (uint32_t at = first; at != UINT32_MAX; at = next[at]) {
+        for (size_t i = 0; i < steps; i++) {
+            if (!pql_is_none(list->items[at].values[i])) {
+                fill->values[i] = pql_none();
+            }
+        }
+    }
+    *out = fill;
+    return MRD_OK;
+}
+
+static enum mrd_status fills_init(struct pql_match *match, struct pql_series ***fills,
+                                  struct mrd_error *err)
+{
+    if (*fills == NULL) {
+        MRD_TRY(PQL_NEW(match->table.exec, match->group_count, fills, err));
+        memset(*fills, 0, match->group_count * sizeof(**fills));
+    }
+    return MRD_OK;
+}
+
+enum mrd_status pql_match_fill_one(struct pql_match *match, const struct pql_node *node,
+                                   uint32_t group, const struct pql_series **out,
+                                   struct mrd_error *err)
+{
+    *out = NULL;
+    if (!fills_one(node)) {
+        return MRD_OK;
+    }
+    MRD_TRY(fills_init(match, &match->fill_one, err));
+    if (match->fill_one[group] == NULL) {
+        MRD_TRY(make_fill(match, group, &match->one, match->one_first[group], match->one_next,
+                          node->steps.count, node->matching.fill_right,
+                          &match->fill_one[group], err));
+    }
+    *out = match->fill_one[group];
+    return MRD_OK;
+}
+
+enum mrd_status pql_match_fill_many(struct pql_match *match, const struct pql_node *node,
+                                    uint32_t group, const struct pql_series **out,
+                                    struct mrd_error *err)
+{
+    *out = NULL;
+    if (!fills_many(node)) {
+        return MRD_OK;
+    }
+    MRD_TRY(fills_init(match, &match->fill_many, err));
+    if (match->fill_many[group] == NULL) {
+        MRD_TRY(make_fill(match, group, &match->many, match->many_first[group], match->many_next,
+                          node->steps.count, node->matching.fill_left,
+                          &match->fill_many[group], err));
+    }
+    *out = match->fill_many[group];
     return MRD_OK;
 }
 

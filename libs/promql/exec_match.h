@@ -14,10 +14,16 @@ struct pql_match {
     struct pql_series_list one;
     uint32_t *many_group;
     uint32_t *one_group;
-    uint32_t *one_next;  /* the next "one" series of the same group; UINT32_MAX at the end */
-    uint32_t *one_first; /* per group */
+    /* The series of each group as lists: first by group, next by series; UINT32_MAX at the end. */
+    uint32_t *many_first;
+    uint32_t *many_next;
+    uint32_t *one_first;
+    uint32_t *one_next;
     size_t group_count;
     struct pql_label_table table;
+
+    struct pql_series **fill_one; /* by group, made when first asked for */
+    struct pql_series **fill_many;
 
     size_t error_step; /* first step with two "one" series in a group; steps if there is none */
     uint32_t error_one[2];
@@ -27,10 +33,16 @@ MRD_MUST_CHECK enum mrd_status pql_match_make(struct pql_exec *exec, const struc
                                               struct pql_op *many, struct pql_op *one,
                                               struct pql_match *out, struct mrd_error *err);
 
-static inline uint32_t pql_match_first(const struct pql_match *match, uint32_t group)
-{
-    return match->one_first[group];
-}
+/* What stands in for the missing partners of a group, if the query gives a value for them: a series
+ * with that value at each step where no series of the group is there. NULL in *out if it gives none. */
+MRD_MUST_CHECK enum mrd_status pql_match_fill_one(struct pql_match *match,
+                                                  const struct pql_node *node, uint32_t group,
+                                                  const struct pql_series **out,
+                                                  struct mrd_error *err);
+MRD_MUST_CHECK enum mrd_status pql_match_fill_many(struct pql_match *match,
+                                                   const struct pql_node *node, uint32_t group,
+                                                   const struct pql_series **out,
+                                                   struct mrd_error *err);
 
 /* "found duplicate series for the match group ..." */
 enum mrd_status pql_match_fail(struct pql_match *match, const struct pql_node *node,

@@ -36,6 +36,10 @@ static struct mrd_duration_expr *join(struct pql_parser *parser, enum mrd_durati
     }
     expr->left = left;
     expr->right = right;
+    /* As Prometheus has it: without the parentheses, and of min_of and max_of the arguments only. */
+    expr->position = right == NULL
+                         ? (struct mrd_position){start, left->position.end}
+                         : (struct mrd_position){left->position.start, right->position.end};
     expr->depth = 1 + MRD_MAX(left->depth, right == NULL ? 0 : right->depth);
     if (expr->depth > MRD_QUERY_DEPTH_MAX) {
         (void)pql_fail_at(parser, start, "duration is nested deeper than %d levels",
@@ -52,9 +56,9 @@ static bool allowed(struct pql_parser *parser, const struct mrd_duration_expr *e
                        "experimental duration expression is not enabled");
 }
 
-static bool out_of_range(double seconds)
+static bool in_range(double seconds)
 {
-    return seconds > 0x1p63 / 1e9 || seconds < -0x1p63 / 1e9;
+    return seconds <= 0x1p63 / 1e9 && seconds >= -0x1p63 / 1e9; /* false for NaN */
 }
 
 /* ---- grammar ---- */
@@ -75,7 +79,7 @@ static struct mrd_duration_expr *parse_literal(struct pql_parser *parser)
     if (!pql_parse_number(parser, &seconds, &is_duration)) {
         return NULL;
     }
-    if (out_of_range(seconds)) {
+    if (!in_range(seconds)) {
         (void)pql_fail_at(parser, start, "duration out of range");
         return NULL;
     }
@@ -282,7 +286,12 @@ static struct mrd_duration_expr *parse_offset_duration(struct pql_parser *parser
         struct mrd_duration_expr *inner = parse_duration(parser, LEVEL_POW, place);
         return parse_operators(parser, apply_sign(parser, start, minus, inner), LEVEL_ADD, place);
     }
-    return apply_sign(parser, start, minus, parse_operand(parser, place));
+    const bool paren = pql_at(parser, PQL_T_LEFT_PAREN);
+    struct mrd_duration_expr *inner = parse_operand(parser, place);
+    if (paren && !minus && inner != NULL) { /* "+(1m)" ends there, "(1m)" would not */
+        return join(parser, MRD_DURATION_PLUS, start, inner, NULL);
+    }
+    return apply_sign(parser, start, minus, inner);
 }
 
 /* ---- results ---- */

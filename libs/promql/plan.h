@@ -59,7 +59,11 @@ struct pql_matching {
     enum mrd_cardinality cardinality;
     bool on; /* names are those to match on; else those to ignore */
     struct mrd_names names;
-    struct mrd_names include; /* group_left(...), group_right(...) */
+    struct mrd_names include; /* of group_left(...), group_right(...) */
+    bool fill_left_set;       /* a value stands in for a missing partner */
+    bool fill_right_set;
+    double fill_left;
+    double fill_right;
 };
 
 struct pql_node {

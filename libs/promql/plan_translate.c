@@ -137,18 +137,20 @@ static enum mrd_status translate_binary(const struct translation *to, const stru
 {
     const struct mrd_binary *binary = &expr->binary;
     const struct mrd_matching *matching = binary->matching;
-    if (binary->op == MRD_OP_TRIM_LOWER || binary->op == MRD_OP_TRIM_UPPER) {
-        return unsupported(err, "trimming native histograms");
-    }
-    if (matching != NULL && (matching->fill_left_set || matching->fill_right_set)) {
-        return unsupported(err, "fill modifiers");
-    }
     MRD_TRY(node_create(to, PQL_BINARY, expr, 2, out, err));
     (*out)->op = binary->op;
     (*out)->return_bool = binary->return_bool;
     if (matching != NULL) {
-        (*out)->matching = (struct pql_matching){matching->cardinality, matching->on,
-                                                 matching->labels, matching->include};
+        (*out)->matching = (struct pql_matching){
+            .cardinality = matching->cardinality,
+            .on = matching->on,
+            .names = matching->labels,
+            .include = matching->include,
+            .fill_left_set = matching->fill_left_set,
+            .fill_right_set = matching->fill_right_set,
+            .fill_left = matching->fill_left,
+            .fill_right = matching->fill_right,
+        };
     }
     MRD_TRY(translate(to, binary->left, &(*out)->args[0], err));
     return translate(to, binary->right, &(*out)->args[1], err);

@@ -1,6 +1,7 @@
 /* Source: Prometheus 3.14, promql/parser/printer.go. */
 #include "promql/print.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/duration.h"
@@ -112,7 +113,8 @@ static void print_duration_expr(const struct mrd_duration_expr *expr, struct mrd
         mrd_buf_append_u8(out, '-');
         print_duration_expr(expr->left, out);
         break;
-    case MRD_DURATION_PLUS:
+    case MRD_DURATION_PLUS: /* around a number in parentheses it has no sign */
+        mrd_buf_append_text(out, expr->wrapped ? "" : "+");
         print_duration_expr(expr->left, out);
         break;
     case MRD_DURATION_ADD:
@@ -155,12 +157,36 @@ static void print_at(const struct mrd_timing *timing, struct mrd_buf *out)
     }
 }
 
+static bool is_binary(const struct mrd_duration_expr *expr)
+{
+    return expr->kind >= MRD_DURATION_ADD && expr->kind <= MRD_DURATION_POW;
+}
+
+/* Behind `offset` an operator belongs to the duration only if that begins with a parenthesis. Signs in a
+ * row are the one way to write others ("--1 + 2"), and those are put in parentheses. */
+static bool stands_behind_offset(const struct mrd_duration_expr *expr)
+{
+    if (!expr->wrapped && (expr->kind == MRD_DURATION_NEGATE || expr->kind == MRD_DURATION_PLUS)) {
+        expr = expr->left;
+        return expr->wrapped || !(is_binary(expr) || expr->kind >= MRD_DURATION_NEGATE);
+    }
+    const bool binary = is_binary(expr);
+    while (is_binary(expr) && !expr->wrapped) {
+        expr = expr->left;
+    }
+    return !binary || expr->wrapped;
+}
+
 static void print_offset(const struct mrd_timing *timing, struct mrd_buf *out)
 {
-    if (timing->offset.expr != NULL || timing->offset.ms != 0) {
-        mrd_buf_append_text(out, " offset ");
-        print_duration(&timing->offset, out);
+    const struct mrd_duration *offset = &timing->offset;
+    if (offset->expr == NULL && offset->ms == 0) {
+        return;
     }
+    const bool wrap = offset->expr != NULL && !stands_behind_offset(offset->expr);
+    mrd_buf_append_text(out, wrap ? " offset (" : " offset ");
+    print_duration(offset, out);
+    mrd_buf_append_text(out, wrap ? ")" : "");
 }
 
 static void print_edge(enum mrd_edge edge, struct mrd_buf *out)
@@ -243,9 +269,8 @@ static void print_matrix(const struct mrd_matrix *matrix, struct mrd_buf *out)
     print_offset(&selector->timing, out);
 }
 
-static void print_subquery(const struct mrd_subquery *subquery, struct mrd_buf *out)
+static void print_subquery_time(const struct mrd_subquery *subquery, struct mrd_buf *out)
 {
-    mrd_expr_print(subquery->expr, out);
     mrd_buf_append_u8(out, '[');
     print_duration(&subquery->range, out);
     mrd_buf_append_u8(out, ':');
@@ -270,7 +295,7 @@ static void print_call(const struct mrd_call *call, struct mrd_buf *out)
     mrd_buf_append_u8(out, ')');
 }
 
-static void print_aggregate(const struct mrd_aggregate *aggregate, struct mrd_buf *out)
+static void print_aggregate_head(const struct mrd_aggregate *aggregate, struct mrd_buf *out)
 {
     mrd_buf_append_text(out, mrd_aggregation_text(aggregate->op));
     if (aggregate->without || aggregate->grouping.count > 0) {
@@ -278,6 +303,11 @@ static void print_aggregate(const struct mrd_aggregate *aggregate, struct mrd_bu
         mrd_buf_append_u8(out, ' ');
     }
     mrd_buf_append_u8(out, '(');
+}
+
+static void print_aggregate(const struct mrd_aggregate *aggregate, struct mrd_buf *out)
+{
+    print_aggregate_head(aggregate, out);
     if (aggregate->param != NULL) {
         mrd_expr_print(aggregate->param, out);
         mrd_buf_append_text(out, ", ");
@@ -317,14 +347,24 @@ static void print_matching(const struct mrd_matching *matching, struct mrd_buf *
     }
 }
 
-static void print_binary(const struct mrd_binary *binary, struct mrd_buf *out)
+static void print_operator(const struct mrd_binary *binary, struct mrd_buf *out)
 {
-    mrd_expr_print(binary->left, out);
-    mrd_buf_printf(out, " %s%s", mrd_binary_op_text(binary->op),
-                   binary->return_bool ? " bool" : "");
+    mrd_buf_printf(out, "%s%s", mrd_binary_op_text(binary->op), binary->return_bool ? " bool" : "");
     if (binary->matching != NULL) {
         print_matching(binary->matching, out);
     }
+}
+
+static void print_binary(const struct mrd_binary *binary, struct mrd_buf *out)
+{
+    const struct mrd_expr *left = binary->left;
+    if (binary->op == MRD_OP_POW && left->kind == MRD_EXPR_NUMBER && isinf(left->number.value)) {
+        mrd_buf_append_text(out, "Inf"); /* a sign would take the whole power */
+    } else {
+        mrd_expr_print(left, out);
+    }
+    mrd_buf_append_u8(out, ' ');
+    print_operator(binary, out);
     mrd_buf_append_u8(out, ' ');
     mrd_expr_print(binary->right, out);
 }
@@ -345,7 +385,8 @@ void mrd_expr_print(const struct mrd_expr *expr, struct mrd_buf *out)
         print_matrix(&expr->matrix, out);
         break;
     case MRD_EXPR_SUBQUERY:
-        print_subquery(&expr->subquery, out);
+        mrd_expr_print(expr->subquery.expr, out);
+        print_subquery_time(&expr->subquery, out);
         break;
     case MRD_EXPR_CALL:
         print_call(&expr->call, out);
@@ -366,4 +407,126 @@ void mrd_expr_print(const struct mrd_expr *expr, struct mrd_buf *out)
         mrd_buf_append_u8(out, ')');
         break;
     }
+}
+
+/* ---- several lines ---- */
+
+enum { LINE_SIZE_MAX = 100 };
+
+static void indent(int level, struct mrd_buf *out)
+{
+    for (int i = 0; i < level; i++) {
+        mrd_buf_append_text(out, "  ");
+    }
+}
+
+static bool fits_line(const struct mrd_expr *expr)
+{
+    struct mrd_buf line;
+    mrd_buf_init(&line, LINE_SIZE_MAX);
+    mrd_expr_print(expr, &line);
+    const bool fits = !line.failed;
+    mrd_buf_fini(&line);
+    return fits;
+}
+
+static void pretty(const struct mrd_expr *expr, int level, struct mrd_buf *out);
+
+static void pretty_aggregate(const struct mrd_aggregate *aggregate, int level, struct mrd_buf *out)
+{
+    print_aggregate_head(aggregate, out);
+    mrd_buf_append_u8(out, '\n');
+    if (aggregate->param != NULL) {
+        pretty(aggregate->param, level + 1, out);
+        mrd_buf_append_text(out, ",\n");
+    }
+    pretty(aggregate->expr, level + 1, out);
+    mrd_buf_append_u8(out, '\n');
+    indent(level, out);
+    mrd_buf_append_u8(out, ')');
+}
+
+static void pretty_binary(const struct mrd_binary *binary, int level, struct mrd_buf *out)
+{
+    pretty(binary->left, level + 1, out);
+    mrd_buf_append_u8(out, '\n');
+    indent(level, out);
+    print_operator(binary, out);
+    mrd_buf_append_u8(out, '\n');
+    pretty(binary->right, level + 1, out);
+}
+
+static void pretty_call(const struct mrd_call *call, int level, struct mrd_buf *out)
+{
+    mrd_buf_append_text(out, call->function->name);
+    mrd_buf_append_text(out, "(\n");
+    for (size_t i = 0; i < call->arg_count; i++) {
+        mrd_buf_append_text(out, i == 0 ? "" : ",\n");
+        pretty(call->args[i], level + 1, out);
+    }
+    mrd_buf_append_u8(out, '\n');
+    indent(level, out);
+    mrd_buf_append_u8(out, ')');
+}
+
+/* The sign stands where its operand's first line begins. */
+static void pretty_unary(const struct mrd_unary *unary, int level, struct mrd_buf *out)
+{
+    struct mrd_buf operand;
+    mrd_buf_init(&operand, out->limit);
+    pretty(unary->expr, level, &operand);
+    size_t skipped = 0;
+    while (skipped < operand.size && operand.data[skipped] == ' ') {
+        skipped++;
+    }
+    mrd_buf_append_u8(out, unary->minus ? '-' : '+');
+    mrd_buf_append(out, operand.data + skipped, operand.size - skipped);
+    out->failed = out->failed || operand.failed;
+    mrd_buf_fini(&operand);
+}
+
+static void pretty(const struct mrd_expr *expr, int level, struct mrd_buf *out)
+{
+    const bool one_line = expr->kind != MRD_EXPR_UNARY && fits_line(expr);
+    if (expr->kind == MRD_EXPR_SUBQUERY && !one_line) {
+        pretty(expr->subquery.expr, level, out);
+        print_subquery_time(&expr->subquery, out);
+        return;
+    }
+    if (expr->kind == MRD_EXPR_BINARY && !one_line) {
+        pretty_binary(&expr->binary, level, out);
+        return;
+    }
+    if (!one_line || expr->kind != MRD_EXPR_SUBQUERY) { /* which Prometheus does not indent */
+        indent(level, out);
+    }
+    if (one_line) {
+        mrd_expr_print(expr, out);
+        return;
+    }
+    switch ((int)expr->kind) {
+    case MRD_EXPR_AGGREGATE:
+        pretty_aggregate(&expr->aggregate, level, out);
+        break;
+    case MRD_EXPR_CALL:
+        pretty_call(&expr->call, level, out);
+        break;
+    case MRD_EXPR_UNARY:
+        pretty_unary(&expr->unary, level, out);
+        break;
+    case MRD_EXPR_PAREN:
+        mrd_buf_append_text(out, "(\n");
+        pretty(expr->paren, level + 1, out);
+        mrd_buf_append_u8(out, '\n');
+        indent(level, out);
+        mrd_buf_append_u8(out, ')');
+        break;
+    default:
+        mrd_expr_print(expr, out);
+    }
+}
+
+void mrd_expr_print_pretty(const struct mrd_expr *expr, struct mrd_buf *out)
+{
+    pretty(expr, 0, out);
 }

@@ -4,6 +4,9 @@
 
 #include "promql/ast.h"
 
+/* Over several lines where one would be longer than 100 bytes, as format_query answers. */
+void mrd_expr_print_pretty(const struct mrd_expr *expr, struct mrd_buf *out);
+
 /* On one line. Parsing it again gives the same tree (positions aside). */
 void mrd_expr_print(const struct mrd_expr *expr, struct mrd_buf *out);
 

@@ -17,7 +17,9 @@ static int double_order(const void *a, const void *b)
 
 void pql_sort_doubles(double *values, size_t count)
 {
-    qsort(values, count, sizeof(values[0]), double_order);
+    if (count > 1) {
+        qsort(values, count, sizeof(values[0]), double_order);
+    }
 }
 
 double pql_quantile_sorted(double q, const double *sorted, size_t count)

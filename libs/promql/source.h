@@ -93,7 +93,8 @@ struct mrd_label_sets {
     bool truncated;
 };
 
-/* What belongs to one query: handed to every call that opens something. */
+/* What belongs to one query: handed to every call that opens something. The struct is lent for that call,
+ * what it points to stays until the query ends. */
 struct mrd_query_scope {
     struct mrd_arena *arena;
     struct mrd_annotations *annotations; /* the source adds its warnings here */

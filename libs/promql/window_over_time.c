@@ -18,22 +18,44 @@
         }                                                                                          \
     }
 
+/* The compensated sum without a look at infinities: as long as the sum is finite in the end, it was
+ * finite all along, and this is mrd_kahan_add over and over. */
+static inline struct mrd_kahan window_total(const double *values, size_t count)
+{
+    double sum = 0;
+    double compensation = 0;
+    for (size_t i = 0; i < count; i++) {
+        const bool swap = fabs(sum) < fabs(values[i]);
+        const double large = swap ? values[i] : sum;
+        const double small = swap ? sum : values[i];
+        sum += values[i];
+        compensation += (large - sum) + small;
+    }
+    return (struct mrd_kahan){sum, compensation};
+}
+
 static inline double window_sum(const double *values, size_t count)
 {
-    struct mrd_kahan total = {0};
-    for (size_t i = 0; i < count; i++) {
-        total = mrd_kahan_add(total, values[i]);
-    }
+    const struct mrd_kahan total = window_total(values, count);
     return isinf(total.sum) ? total.sum : total.sum + total.compensation;
 }
 
-static inline double window_mean(const double *values, size_t count)
+static double window_mean_checked(const double *values, size_t count)
 {
     struct mrd_mean mean = {0};
     for (size_t i = 0; i < count; i++) {
         mrd_mean_add(&mean, values[i]);
     }
     return mrd_mean_value(&mean);
+}
+
+static inline double window_mean(const double *values, size_t count)
+{
+    const struct mrd_kahan total = window_total(values, count);
+    if (!isfinite(total.sum)) {
+        return window_mean_checked(values, count);
+    }
+    return total.sum / (double)count + total.compensation / (double)count;
 }
 
 /* Index of the extreme value; NaN only wins where there is nothing else. */

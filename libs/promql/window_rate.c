@@ -9,9 +9,8 @@ static size_t find_resets(const double *values, size_t count, uint32_t *out)
 {
     size_t found = 0;
     for (size_t i = 1; i < count; i++) {
-        if (values[i] < values[i - 1]) {
-            out[found++] = (uint32_t)i;
-        }
+        out[found] = (uint32_t)i; /* overwritten unless it is one */
+        found += values[i] < values[i - 1];
     }
     return found;
 }
@@ -23,29 +22,57 @@ static double stretch(double to_edge, double average)
     return to_edge >= average * 1.1 ? average / 2 : to_edge;
 }
 
-struct extrapolation {
-    mrd_time_ms begin_ms;
-    mrd_time_ms end_ms;
-    bool counter;
+/* What extrapolation depends on besides values. For a regular series it is the same at each step, so
+ * what follows from it is computed once. */
+struct shape {
+    mrd_time_ms to_start_ms; /* from the window's begin to the first sample */
+    mrd_time_ms sampled_ms;  /* from the first sample to the last */
+    mrd_time_ms to_end_ms;   /* from the last sample to the window's end */
+    uint32_t intervals;
 };
 
-static double extrapolate_factor(const struct pql_windows *windows, uint32_t first, uint32_t last,
-                                 double difference, struct extrapolation how)
+struct extrapolation {
+    struct shape shape;
+    double per; /* seconds of the range for a rate, 0 for an increase */
+    double sampled;
+    double to_start;
+    double to_end;
+    double factor; /* if the counter's zero does not limit it */
+};
+
+static double extrapolation_factor(const struct extrapolation *how, double to_start)
 {
-    const mrd_time_ms first_ms = windows->times_ms[first];
-    const mrd_time_ms last_ms = windows->times_ms[last];
-    const double sampled = (double)(last_ms - first_ms) / 1000;
-    const double average = sampled / (double)(last - first);
-    double to_start = stretch((double)(first_ms - how.begin_ms) / 1000, average);
-    if (how.counter && difference > 0 && windows->values[first] >= 0) {
-        /* A counter cannot have been below zero: do not stretch past the point where it was zero. */
-        const double to_zero = sampled * (windows->values[first] / difference);
-        if (to_zero < to_start) {
-            to_start = to_zero;
-        }
+    const double factor =
+        how->sampled == 0 ? 1 : (how->sampled + to_start + how->to_end) / how->sampled;
+    return how->per == 0 ? factor : factor / how->per;
+}
+
+static inline bool shape_equal(const struct shape *a, const struct shape *b)
+{
+    return a->to_start_ms == b->to_start_ms && a->sampled_ms == b->sampled_ms &&
+           a->to_end_ms == b->to_end_ms && a->intervals == b->intervals;
+}
+
+static void extrapolation_set(struct extrapolation *how, const struct shape *shape)
+{
+    how->shape = *shape;
+    how->sampled = (double)shape->sampled_ms / 1000;
+    const double average = how->sampled / (double)shape->intervals;
+    how->to_start = stretch((double)shape->to_start_ms / 1000, average);
+    how->to_end = stretch((double)shape->to_end_ms / 1000, average);
+    how->factor = extrapolation_factor(how, how->to_start);
+}
+
+/* A counter cannot have been below zero: it is not stretched past the point where it was zero. From
+ * first >= 2 * difference on that point is two sampled intervals away, further than any stretch. */
+static inline double counter_factor(const struct extrapolation *how, double first,
+                                    double difference)
+{
+    if (!(difference > 0 && first >= 0) || first >= 2 * difference) {
+        return how->factor;
     }
-    const double to_end = stretch((double)(how.end_ms - last_ms) / 1000, average);
-    return sampled == 0 ? 1 : (sampled + to_start + to_end) / sampled;
+    const double to_zero = how->sampled * (first / difference);
+    return to_zero < how->to_start ? extrapolation_factor(how, to_zero) : how->factor;
 }
 
 /* Go's time.Duration.Seconds. */
@@ -54,34 +81,48 @@ static double range_seconds(mrd_time_ms range_ms)
     return (double)(range_ms / 1000) + (double)(range_ms % 1000 * 1000000) / 1e9;
 }
 
+/* Adds the values that were lost in resets inside (first, last], in their order. *reset only moves
+ * forward from step to step. */
+static inline double add_resets(const struct pql_windows *windows, size_t reset_count,
+                                size_t *reset, uint32_t first, uint32_t last, double difference)
+{
+    while (*reset < reset_count && windows->marks[*reset] <= first) {
+        (*reset)++;
+    }
+    for (size_t r = *reset; r < reset_count && windows->marks[r] <= last; r++) {
+        difference += windows->values[windows->marks[r] - 1];
+    }
+    return difference;
+}
+
 static inline void extrapolated(const struct pql_windows *windows, double *out, bool counter,
                                 bool per_second)
 {
     const double *values = windows->values;
+    const mrd_time_ms *times_ms = windows->times_ms;
     const size_t reset_count = counter ? find_resets(values, windows->count, windows->marks) : 0;
-    const double seconds = range_seconds(windows->range_ms);
+    struct extrapolation how = {.per = per_second ? range_seconds(windows->range_ms) : 0};
     size_t reset = 0;
-    struct extrapolation how = {.end_ms = windows->end0_ms, .counter = counter};
-    for (size_t i = 0; i < windows->steps; i++, how.end_ms += windows->end_step_ms) {
-        if (windows->to[i] - windows->from[i] < 2) {
+    mrd_time_ms end_ms = windows->end0_ms;
+    for (size_t i = 0; i < windows->steps; i++, end_ms += windows->end_step_ms) {
+        const uint32_t first = windows->from[i];
+        const uint32_t last = windows->to[i] - 1;
+        if (windows->to[i] - first < 2) {
             out[i] = pql_none();
             continue;
         }
-        const uint32_t first = windows->from[i];
-        const uint32_t last = windows->to[i] - 1;
+        const struct shape shape = {times_ms[first] - (end_ms - windows->range_ms),
+                                    times_ms[last] - times_ms[first], end_ms - times_ms[last],
+                                    last - first};
+        if (!shape_equal(&shape, &how.shape)) {
+            extrapolation_set(&how, &shape);
+        }
         double difference = values[last] - values[first];
-        while (reset < reset_count && windows->marks[reset] <= first) {
-            reset++;
+        if (counter) {
+            difference = add_resets(windows, reset_count, &reset, first, last, difference);
         }
-        for (size_t r = reset; r < reset_count && windows->marks[r] <= last; r++) {
-            difference += values[windows->marks[r] - 1];
-        }
-        how.begin_ms = how.end_ms - windows->range_ms;
-        double factor = extrapolate_factor(windows, first, last, difference, how);
-        if (per_second) {
-            factor /= seconds;
-        }
-        out[i] = difference * factor;
+        out[i] =
+            difference * (counter ? counter_factor(&how, values[first], difference) : how.factor);
     }
 }
 

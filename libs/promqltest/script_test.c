@@ -69,8 +69,8 @@ static void a_wrong_expectation_is_reported(void **state)
         "load 1m\n m 1 2\n\neval instant at 0 quantile(2, m)\n expect no_warn\n {} Inf\n",
         "load 1m\n m 1 2\n\neval instant at 0 quantile(2, m)\n expect warn msg:x\n {} Inf\n",
         "load 1m\n m 1 2\n\neval instant at 0 m\n expect info\n m 1\n",
-        "load 1m\n m{a=\"1\"} 1\n m{a=\"2\"} 2\n\neval instant at 0 sort(m)\n expect ordered\n"
-        " m{a=\"2\"} 2\n m{a=\"1\"} 1\n",
+        ("load 1m\n m{a=\"1\"} 1\n m{a=\"2\"} 2\n\neval instant at 0 sort(m)\n expect ordered\n"
+         " m{a=\"2\"} 2\n m{a=\"1\"} 1\n"),
         "eval instant at 0 \"a\"\n expect string \"b\"\n",
         "eval instant at 0 \"a\"\n expect unsupported\n",
     };

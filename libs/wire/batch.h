@@ -25,7 +25,8 @@ enum {
     MRD_BATCH_TENANT_SIZE_MAX = 150,
     MRD_BATCH_LABELS_SIZE_MAX = 64 << 10, /* canonical bytes of one series */
     MRD_BATCH_REFERENCE_COUNT_MAX = 1 << 24,
-    MRD_BATCH_BODY_SIZE_MAX = 32 << 20,    /* decompressed; samples take at least 8 bytes of it */
+    MRD_BATCH_SAMPLE_COUNT_MAX = 1 << 20,
+    MRD_BATCH_BODY_SIZE_MAX = 32 << 20,    /* decompressed */
     MRD_BATCH_MESSAGE_SIZE_MAX = 64 << 20, /* before anything is looked at */
 };
 
@@ -147,7 +148,8 @@ size_t mrd_batch_builder_announcement_count(const struct mrd_batch_builder *buil
 size_t mrd_batch_builder_size(const struct mrd_batch_builder *builder);
 size_t mrd_batch_builder_size_max(const struct mrd_batch_builder *builder);
 
-/* Replaces out's content by the message. At least one row or announcement; the builder stays as it is. */
+/* Replaces out's content by the message. At least one row or announcement, at most
+ * MRD_BATCH_SAMPLE_COUNT_MAX samples; the builder stays as it is. */
 void mrd_batch_builder_finish(struct mrd_batch_builder *builder,
                               const struct mrd_batch_header *header, enum mrd_batch_codec codec,
                               struct mrd_buf *out);

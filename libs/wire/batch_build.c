@@ -1,11 +1,12 @@
 #include "wire/batch_internal.h"
 #include "wire/runs_internal.h"
+#include "wire/values_internal.h"
 
 #include <snappy-c.h>
 #include <stdlib.h>
 #include <zstd.h>
 
-/* Chosen by measurement: docs/decisions/0003-batch-codec.md. */
+/* Chosen by measurement: docs/decisions/0001-batch-values-and-codec.md. */
 enum { ZSTD_LEVEL = 1 };
 
 /* Doubles an array that is full; start-up sizes come by themselves. */
@@ -141,7 +142,7 @@ size_t mrd_batch_builder_announcement_count(const struct mrd_batch_builder *buil
 size_t mrd_batch_builder_size(const struct mrd_batch_builder *builder)
 {
     const size_t row_size = 2;
-    const size_t sample_size = sizeof(double) + 1;
+    const size_t sample_size = sizeof(double) + 1; /* as if no value were a small number */
     const size_t announcement_size = SERIES_ID_SIZE + 2;
     return builder->columns.row_count * row_size + builder->columns.sample_count * sample_size +
            builder->announcement_count * announcement_size + builder->label_bytes.size +
@@ -157,7 +158,7 @@ static size_t body_size_max(const struct mrd_batch_builder *builder)
                                  builder->label_bytes.size;
     const size_t rows = 2 * mrd_runs_size_max(columns->row_count) + columns->run_count * 10;
     const size_t samples =
-        mrd_runs_size_max(columns->sample_count) + columns->sample_count * sizeof(double);
+        mrd_runs_size_max(columns->sample_count) + mrd_values_size_max(columns->sample_count);
     return sections + builder->tenants.size + announcements + rows + samples;
 }
 
@@ -283,10 +284,9 @@ static void write_times(struct mrd_batch_builder *builder)
 static void write_values(struct mrd_batch_builder *builder)
 {
     const struct mrd_batch_columns *columns = &builder->columns;
-    const size_t size = columns->sample_count * sizeof(double);
-    mrd_buf_append_u8(&builder->body, SECTION_VALUES);
-    mrd_buf_append_varint(&builder->body, size);
-    mrd_buf_append(&builder->body, columns->values, size);
+    const size_t start = section_begin(&builder->body);
+    mrd_values_write(&builder->body, columns->values, columns->sample_count);
+    section_end(&builder->body, start, SECTION_VALUES);
 }
 
 static void write_body(struct mrd_batch_builder *builder)
@@ -370,6 +370,7 @@ void mrd_batch_builder_finish(struct mrd_batch_builder *builder,
                               struct mrd_buf *out)
 {
     mrd_assert(builder->columns.row_count > 0 || builder->announcement_count > 0);
+    mrd_assert(builder->columns.sample_count <= MRD_BATCH_SAMPLE_COUNT_MAX);
     mrd_assert(header->number > 0);
     write_body(builder);
     const size_t body_size = builder->body.size;

@@ -1,5 +1,6 @@
 #include "wire/batch_internal.h"
 #include "wire/runs_internal.h"
+#include "wire/values_internal.h"
 
 #include <inttypes.h>
 #include <snappy-c.h>
@@ -505,14 +506,14 @@ static bool sample_counts_read(struct mrd_batch_reader *reader, struct mrd_reade
 }
 
 static enum mrd_status rows_read(struct mrd_batch_reader *reader, struct mrd_bytes bytes,
-                                 size_t value_count, struct mrd_batch *out, struct mrd_error *err)
+                                 struct mrd_batch *out, struct mrd_error *err)
 {
     struct mrd_reader section = mrd_reader_of(bytes);
     const uint64_t row_count = mrd_read_varint(&section);
     const uint64_t sample_count = mrd_read_varint(&section);
     const uint64_t run_count = mrd_read_varint(&section);
     if (section.failed || row_count == 0 || row_count > sample_count ||
-        sample_count != value_count) {
+        sample_count > MRD_BATCH_SAMPLE_COUNT_MAX) {
         return section_fail("rows", err);
     }
     out->row_count = (size_t)row_count;
@@ -542,12 +543,15 @@ static enum mrd_status times_read(struct mrd_batch_reader *reader, struct mrd_by
     return MRD_OK;
 }
 
-static void values_read(struct mrd_batch_reader *reader, struct mrd_bytes bytes,
-                        struct mrd_batch *out)
+static enum mrd_status values_read(struct mrd_batch_reader *reader, struct mrd_bytes bytes,
+                                   struct mrd_batch *out, struct mrd_error *err)
 {
     double *values = scratch_of(&reader->values, out->sample_count, sizeof(*values));
-    memcpy(values, bytes.data, bytes.size); /* the body is not aligned */
+    if (!mrd_values_read(bytes, values, out->sample_count)) {
+        return section_fail("values", err);
+    }
     out->values = values;
+    return MRD_OK;
 }
 
 enum mrd_status mrd_batch_read(struct mrd_batch_reader *reader, struct mrd_bytes message,
@@ -565,14 +569,9 @@ enum mrd_status mrd_batch_read(struct mrd_batch_reader *reader, struct mrd_bytes
         MRD_TRY(announcements_read(reader, sections.bytes[SECTION_ANNOUNCEMENTS], &batch, err));
     }
     if (sections.present[SECTION_ROWS]) {
-        const struct mrd_bytes values = sections.bytes[SECTION_VALUES];
-        if (values.size % sizeof(double) != 0) {
-            return section_fail("values", err);
-        }
-        MRD_TRY(rows_read(reader, sections.bytes[SECTION_ROWS], values.size / sizeof(double),
-                          &batch, err));
+        MRD_TRY(rows_read(reader, sections.bytes[SECTION_ROWS], &batch, err));
         MRD_TRY(times_read(reader, sections.bytes[SECTION_TIMES], &batch, err));
-        values_read(reader, values, &batch);
+        MRD_TRY(values_read(reader, sections.bytes[SECTION_VALUES], &batch, err));
     }
     *out = batch;
     return MRD_OK;

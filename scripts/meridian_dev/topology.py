@@ -28,7 +28,7 @@ class Region:
     jurisdiction: str = "local"
     partitions: int = 4
     replicas: int = 1
-    """Ingesters that hold each partition."""
+    """Ingesters of each zone that hold a partition."""
     zones: list[str] = field(default_factory=lambda: ["a"])
     services: dict[str, int] = field(default_factory=lambda: {name: 1 for name in SERVICES})
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)

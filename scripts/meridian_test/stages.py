@@ -115,7 +115,7 @@ def run_e2e(report: Report, preset: str, name: str, arguments: list[str]) -> Non
         return
     with report.stage(f"{name} {preset}"):
         binaries = REPOSITORY / "build" / preset
-        run_pytest(report, f"{name} {preset}", REPOSITORY / "tests" / "e2e", ["--binaries", str(binaries), *arguments])
+        run_pytest(report, f"{name} {preset}", REPOSITORY / "tests" / "e2e", [f"--binaries={binaries}", *arguments])
 
 
 def run_pytest(report: Report, name: str, folder: Path, arguments: list[str]) -> None:

@@ -1,8 +1,15 @@
 #include "distributor/batcher.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
-enum { HEADROOM_BYTES = 4096 /* of a message beside its body */ };
+enum {
+    /* A row of one sample counts 11 bytes against the target and takes at most 51 (columns of ten-byte
+     * varints); an announcement counts its labels and 18 and takes at most its labels and 49. */
+    GROWTH_MAX = 5,
+    /* What the last row and its announcement may add to a batch that was nearly full. */
+    OVERSHOOT_MAX = MRD_BATCH_LABELS_SIZE_MAX + DST_ROW_SAMPLES_MAX * 64 + 1024,
+};
 
 /* Writes that wait for a batch. */
 struct waiters {
@@ -185,6 +192,16 @@ static struct mrd_batch_header header_of(const struct part *part)
     };
 }
 
+/* Labels shrink to a fifth, samples hardly at all (docs/decisions/0001-batch-values-and-codec.md). */
+static enum mrd_batch_codec codec_of(const struct part *part)
+{
+    const struct dst_batcher_options *options = &part->batcher->options;
+    const size_t samples = mrd_batch_builder_sample_count(part->builder);
+    const size_t sample_bytes = samples * (sizeof(double) + 1);
+    const bool mostly_labels = mrd_batch_builder_size(part->builder) > 2 * sample_bytes;
+    return mostly_labels ? options->labels_codec : options->codec;
+}
+
 static void part_send(struct part *part) MRD_ON(mrd_shard_thread);
 static void part_send(struct part *part)
 {
@@ -200,7 +217,7 @@ static void part_send(struct part *part)
         return;
     }
     const struct mrd_batch_header header = header_of(part);
-    mrd_batch_builder_finish(part->builder, &header, batcher->options.codec, &batcher->message);
+    mrd_batch_builder_finish(part->builder, &header, codec_of(part), &batcher->message);
     char id[MRD_BATCH_ID_MAX];
     struct flight *flight = flight_create(part);
     const struct mrd_log_batch batch = {
@@ -257,6 +274,9 @@ struct dst_batcher *dst_batcher_create(const struct dst_batcher_options *options
     struct dst_batcher *batcher = calloc(1, sizeof(*batcher));
     mrd_assert(batcher != NULL);
     batcher->options = *options;
+    if (options->reference_count_max == 0) {
+        batcher->options.reference_count_max = MRD_BATCH_REFERENCE_COUNT_MAX;
+    }
     batcher->epoch = mrd_batch_epoch_of(mrd_clock_now_ms(options->clock));
     batcher->parts = calloc(options->partition_count, sizeof(*batcher->parts));
     mrd_assert(batcher->parts != NULL);
@@ -323,11 +343,24 @@ bool dst_batcher_is_announced(const struct dst_batcher *batcher, const struct ds
            (series->serial == part->serial || is_acknowledged(part, series->serial));
 }
 
-void dst_batcher_announce(struct dst_batcher *batcher, struct dst_series *series,
-                          struct mrd_bytes tenant, mrd_series_id id, struct mrd_bytes labels)
+size_t dst_batcher_target_max(int64_t payload_max)
+{
+    const int64_t room = payload_max - OVERSHOOT_MAX;
+    return room < GROWTH_MAX * 1024 ? 1024 : (size_t)room / GROWTH_MAX;
+}
+
+enum mrd_status dst_batcher_announce(struct dst_batcher *batcher, struct dst_series *series,
+                                     struct mrd_bytes tenant, mrd_series_id id,
+                                     struct mrd_bytes labels, struct mrd_error *err)
 {
     struct part *part = &batcher->parts[series->partition];
     if (series->epoch != (uint32_t)batcher->epoch || series->serial == 0) {
+        if (part->reference_next == batcher->options.reference_count_max) {
+            return mrd_fail(err, MRD_E_UNAVAILABLE,
+                            "more than %" PRIu32 " new series in a partition within a label epoch "
+                            "of %d minutes",
+                            part->reference_next, MRD_BATCH_EPOCH_MS / 60000);
+        }
         series->epoch = (uint32_t)batcher->epoch;
         series->reference = part->reference_next++;
     }
@@ -340,6 +373,7 @@ void dst_batcher_announce(struct dst_batcher *batcher, struct dst_series *series
     };
     mrd_batch_builder_announce(part->builder, &announcement);
     batcher->stats.announcements++;
+    return MRD_OK;
 }
 
 /* The tenant's index in the batch under construction, remembered from row to row of a write. */
@@ -357,6 +391,7 @@ void dst_batcher_row(struct dst_batcher *batcher, struct dst_write *write,
                      size_t sample_count)
 {
     struct part *part = &batcher->parts[series->partition];
+    mrd_assert(sample_count >= 1 && sample_count <= DST_ROW_SAMPLES_MAX);
     waiters_add(&part->waiters, write);
     mrd_batch_builder_row(part->builder, tenant_of(part, write), series->reference,
                           samples[0].time_ms, samples[0].value);

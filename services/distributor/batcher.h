@@ -9,7 +9,7 @@
  *
  * Owner:   a shard.
  * Threads: the shard's. Acknowledgements come on a library thread and are posted to the shard.
- * Limits:  target_bytes per batch (one row more at most), hard bound by the log's payload.
+ * Limits:  target_bytes per batch, one announcement and 64 samples more at most.
  */
 #ifndef DST_BATCHER_H
 #define DST_BATCHER_H
@@ -32,9 +32,11 @@ struct dst_batcher_options {
     const char *residency_class;
     const char *instance; /* this shard's name space */
     uint32_t partition_count;
-    size_t target_bytes;
+    size_t target_bytes; /* before compression; dst_batcher_target_max bounds it */
     mrd_time_ms linger_ms_max;
-    enum mrd_batch_codec codec;
+    enum mrd_batch_codec codec;        /* of batches of samples */
+    enum mrd_batch_codec labels_codec; /* of batches that are mostly label announcements */
+    uint32_t reference_count_max;      /* per partition and epoch; 0: what the format has */
     /* A batch has been acknowledged or given up; its writes' `pending` has been counted down. Called for
      * each write that has none left. */
     void (*on_complete)(void *context, struct dst_write *write);
@@ -62,16 +64,25 @@ bool dst_batcher_is_announced(const struct dst_batcher *batcher, const struct ds
     MRD_ON(mrd_shard_thread);
 
 /* Announces `series` (its partition is set) in the batch under construction, if that has not done so;
- * gives it a reference first if it has none in this epoch. */
-void dst_batcher_announce(struct dst_batcher *batcher, struct dst_series *series,
-                          struct mrd_bytes tenant, mrd_series_id id, struct mrd_bytes labels)
+ * gives it a reference first if it has none in this epoch. A row of it must follow at once.
+ * MRD_E_UNAVAILABLE if the epoch has no more references; nothing has changed then. */
+MRD_MUST_CHECK enum mrd_status dst_batcher_announce(struct dst_batcher *batcher,
+                                                    struct dst_series *series,
+                                                    struct mrd_bytes tenant, mrd_series_id id,
+                                                    struct mrd_bytes labels, struct mrd_error *err)
     MRD_ON(mrd_shard_thread);
 
-/* Adds a sample as a new row, or to the row added last. The write waits for the batch. May send the
- * batch off afterwards. */
+enum { DST_ROW_SAMPLES_MAX = 64 };
+
+/* Adds a row of 1 to DST_ROW_SAMPLES_MAX samples. The write waits for the batch. May send the batch off
+ * afterwards, and then the series' next row may need an announcement again. */
 void dst_batcher_row(struct dst_batcher *batcher, struct dst_write *write,
                      const struct dst_series *series, const struct mrd_sample *samples,
                      size_t sample_count) MRD_ON(mrd_shard_thread);
+
+/* The largest target whose batches fit into messages of payload_max bytes, however badly their columns
+ * compress. */
+size_t dst_batcher_target_max(int64_t payload_max);
 
 /* All messages of the shard's queue have been worked through: sends off what need not wait. */
 void dst_batcher_idle(struct dst_batcher *batcher) MRD_ON(mrd_shard_thread);

@@ -3,15 +3,22 @@
 #include <inttypes.h>
 #include <semaphore.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "wire/remote_write.h"
 #include "wire/snappy_block.h"
 
 enum {
     GROUP = 64, /* series whose cache slots are asked for before the first is looked at */
+    /* Series that are read in one go. A write that has more is walked to its end first, so that a malformed one
+     * leaves nothing behind. */
+    CHUNK = 4096,
     QUEUE_MAX = 1 << 20,
-    SCRATCH_BYTES_MAX = 256 << 20, /* label bytes that a sender did not write contiguously */
+    SCRATCH_BYTES_MAX = 512 << 20, /* label bytes that a sender did not write contiguously */
 };
+
+/* Times beyond +- this cannot be stored (MRD_HEAD_TIME_MAX). */
+#define TIME_MAX_MS ((mrd_time_ms)1 << 52)
 
 struct dst_intake {
     struct dst_intake_options options;
@@ -22,8 +29,8 @@ struct dst_intake {
     struct mrd_buf decoded;
     struct mrd_buf canonical;
     struct mrd_arena *scratch;
-    struct mrd_sample *samples; /* of one series, filtered */
-    size_t samples_capacity;
+    uint64_t key_secret; /* so that nobody can make label bytes with the key of another's series */
+    struct mrd_rw_series series[CHUNK];
 };
 
 /* What stays the same for all series of a write. */
@@ -31,6 +38,7 @@ struct taking {
     struct dst_intake *intake;
     struct dst_write *write;
     uint64_t tenant_seed;
+    uint64_t key_seed;
     uint32_t epoch;
     mrd_time_ms time_max_ms;
     uint64_t hits;
@@ -92,30 +100,37 @@ static void reject(struct taking *taking, enum dst_reason reason, uint64_t count
     mrd_counter_add(taking->intake->options.metrics->rejected[reason], count);
 }
 
-/* Copies the samples that may be written to intake->samples; returns how many. */
-static size_t filter_samples(struct taking *taking, const struct mrd_rw_series *series)
+static bool time_allowed(const struct taking *taking, mrd_time_ms time_ms)
 {
-    struct dst_intake *intake = taking->intake;
-    if (series->sample_count > intake->samples_capacity) {
-        intake->samples_capacity = series->sample_count;
-        free(intake->samples);
-        intake->samples = malloc(intake->samples_capacity * sizeof(*intake->samples));
-        mrd_assert(intake->samples != NULL);
+    return mrd_likely(time_ms <= taking->time_max_ms && time_ms >= -TIME_MAX_MS);
+}
+
+static void reject_time(struct taking *taking, mrd_time_ms time_ms)
+{
+    struct mrd_error why;
+    if (time_ms > TIME_MAX_MS || time_ms < -TIME_MAX_MS) {
+        (void)mrd_fail(&why, MRD_E_INVALID, "timestamp %" PRId64 " ms cannot be stored", time_ms);
+        reject(taking, DST_REASON_TIME, 1, &why);
+        return;
     }
-    struct mrd_bytes rest = series->samples;
-    struct mrd_sample sample;
+    (void)mrd_fail(&why, MRD_E_INVALID,
+                   "timestamp %" PRId64 " ms lies more than limits.creation_grace_period "
+                   "(%" PRId64 " ms) in the future: set the sender's clock",
+                   time_ms, taking->intake->options.limits.creation_grace_ms);
+    reject(taking, DST_REASON_FUTURE, 1, &why);
+}
+
+/* The next samples of a series that may be written, at most DST_ROW_SAMPLES_MAX; 0 at the end. */
+static size_t next_samples(struct taking *taking, struct mrd_bytes *rest,
+                           struct mrd_sample samples[DST_ROW_SAMPLES_MAX])
+{
     size_t count = 0;
-    while (mrd_rw_samples_next(&rest, &sample)) {
-        if (mrd_likely(sample.time_ms <= taking->time_max_ms)) {
-            intake->samples[count++] = sample;
-            continue;
+    while (count < DST_ROW_SAMPLES_MAX && mrd_rw_samples_next(rest, &samples[count])) {
+        if (time_allowed(taking, samples[count].time_ms)) {
+            count++;
+        } else {
+            reject_time(taking, samples[count].time_ms);
         }
-        struct mrd_error why;
-        (void)mrd_fail(&why, MRD_E_INVALID,
-                       "timestamp %" PRId64 " ms lies more than limits.creation_grace_period "
-                       "(%" PRId64 " ms) in the future: set the sender's clock",
-                       sample.time_ms, intake->options.limits.creation_grace_ms);
-        reject(taking, DST_REASON_FUTURE, 1, &why);
     }
     return count;
 }
@@ -135,92 +150,113 @@ static enum mrd_status parse_labels(struct dst_intake *intake, struct mrd_bytes 
                           intake->canonical.size, MRD_BATCH_LABELS_SIZE_MAX);
 }
 
-/* Parses the labels of a series that is new or must be announced (again) and announces it. NULL if no
- * series can have them. */
-static struct dst_series *introduce(struct taking *taking, const struct mrd_rw_series *series,
-                                    struct mrd_id128 key, struct dst_series *found)
+/* Parses the labels of a series that is new or must be announced (again) and announces it. MRD_E_INVALID
+ * and MRD_E_LIMIT: no series can have these labels. */
+static enum mrd_status introduce(struct taking *taking, struct mrd_bytes raw, struct mrd_id128 key,
+                                 struct dst_series **series, struct mrd_error *err)
     MRD_ON(mrd_shard_thread);
-static struct dst_series *introduce(struct taking *taking, const struct mrd_rw_series *series,
-                                    struct mrd_id128 key, struct dst_series *found)
+static enum mrd_status introduce(struct taking *taking, struct mrd_bytes raw, struct mrd_id128 key,
+                                 struct dst_series **series, struct mrd_error *err)
 {
     struct dst_intake *intake = taking->intake;
-    struct mrd_error err;
-    const enum mrd_status status = parse_labels(intake, series->labels, &err);
-    if (status != MRD_OK) {
-        reject(taking, status == MRD_E_LIMIT ? DST_REASON_LABEL_LIMIT : DST_REASON_LABELS,
-               series->sample_count, &err);
-        return NULL;
-    }
+    MRD_TRY(parse_labels(intake, raw, err));
     const struct mrd_bytes canonical = mrd_buf_view(&intake->canonical);
     const mrd_series_id id = mrd_series_id_of(taking->tenant_seed, canonical);
-    if (found == NULL) {
-        found = dst_series_cache_insert(&intake->cache, key, taking->epoch);
-        found->partition = mrd_series_partition(id, intake->options.batcher.partition_count);
+    if (*series == NULL) {
+        *series = dst_series_cache_insert(&intake->cache, key, taking->epoch);
+        (*series)->partition = mrd_series_partition(id, intake->options.batcher.partition_count);
     }
-    dst_batcher_announce(intake->batcher, found, taking->write->tenant, id, canonical);
     taking->misses++;
-    return found;
+    return dst_batcher_announce(intake->batcher, *series, taking->write->tenant, id, canonical,
+                                err);
 }
 
-static void take_series(struct taking *taking, const struct mrd_rw_series *series,
-                        struct mrd_id128 key) MRD_ON(mrd_shard_thread);
-static void take_series(struct taking *taking, const struct mrd_rw_series *series,
-                        struct mrd_id128 key)
+/* Adds a row for samples that may be written. MRD_E_INVALID and MRD_E_LIMIT: the labels cannot be. */
+static enum mrd_status add_row(struct taking *taking, struct mrd_bytes raw, struct mrd_id128 key,
+                               const struct mrd_sample *samples, size_t count,
+                               struct mrd_error *err) MRD_ON(mrd_shard_thread);
+static enum mrd_status add_row(struct taking *taking, struct mrd_bytes raw, struct mrd_id128 key,
+                               const struct mrd_sample *samples, size_t count,
+                               struct mrd_error *err)
 {
     struct dst_intake *intake = taking->intake;
+    struct dst_series *series = dst_series_cache_find(&intake->cache, key);
+    if (mrd_likely(series != NULL && dst_batcher_is_announced(intake->batcher, series))) {
+        taking->hits++;
+    } else {
+        MRD_TRY(introduce(taking, raw, key, &series, err));
+    }
+    dst_batcher_row(intake->batcher, taking->write, series, samples, count);
+    taking->write->written += count;
+    return MRD_OK;
+}
+
+/* Labels that no series can have are said so, for `count` samples; anything else fails the write. */
+static enum mrd_status after_row(struct taking *taking, enum mrd_status status, uint64_t count,
+                                 const struct mrd_error *err)
+{
+    if (mrd_likely(status == MRD_OK) || (status != MRD_E_INVALID && status != MRD_E_LIMIT)) {
+        return status;
+    }
+    reject(taking, status == MRD_E_LIMIT ? DST_REASON_LABEL_LIMIT : DST_REASON_LABELS, count, err);
+    return MRD_OK;
+}
+
+/* A long series becomes several rows, so that a batch can be full between them. */
+static enum mrd_status take_samples(struct taking *taking, const struct mrd_rw_series *series,
+                                    struct mrd_id128 key, struct mrd_error *err)
+    MRD_ON(mrd_shard_thread);
+static enum mrd_status take_samples(struct taking *taking, const struct mrd_rw_series *series,
+                                    struct mrd_id128 key, struct mrd_error *err)
+{
+    struct mrd_sample samples[DST_ROW_SAMPLES_MAX];
+    struct mrd_bytes rest = series->samples;
+    size_t count;
+    while ((count = next_samples(taking, &rest, samples)) > 0) {
+        const enum mrd_status status = add_row(taking, series->labels, key, samples, count, err);
+        MRD_TRY(after_row(taking, status, count, err));
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status take_series(struct taking *taking, const struct mrd_rw_series *series,
+                                   struct mrd_id128 key, struct mrd_error *err)
+    MRD_ON(mrd_shard_thread);
+static enum mrd_status take_series(struct taking *taking, const struct mrd_rw_series *series,
+                                   struct mrd_id128 key, struct mrd_error *err)
+{
     if (mrd_unlikely(series->histogram_count > 0)) {
         struct mrd_error why;
         (void)mrd_fail(&why, MRD_E_UNSUPPORTED,
                        "native histograms are not supported by this version: send classic ones");
         reject(taking, DST_REASON_HISTOGRAM, series->histogram_count, &why);
     }
-    if (series->sample_count == 0) {
-        return;
+    if (mrd_likely(series->sample_count == 1 && time_allowed(taking, series->first.time_ms))) {
+        const enum mrd_status status = add_row(taking, series->labels, key, &series->first, 1, err);
+        return after_row(taking, status, 1, err);
     }
-    const struct mrd_sample *samples = &series->first;
-    size_t count = 1;
-    if (mrd_unlikely(series->sample_count > 1 || samples->time_ms > taking->time_max_ms)) {
-        count = filter_samples(taking, series);
-        samples = intake->samples;
-        if (count == 0) {
-            return;
-        }
-    }
-    struct dst_series *known = dst_series_cache_find(&intake->cache, key);
-    if (mrd_unlikely(known == NULL || !dst_batcher_is_announced(intake->batcher, known))) {
-        known = introduce(taking, series, key, known);
-        if (known == NULL) {
-            return;
-        }
-    } else {
-        taking->hits++;
-    }
-    dst_batcher_row(intake->batcher, taking->write, known, samples, count);
-    taking->write->written += count;
+    return take_samples(taking, series, key, err);
 }
 
 /* ---- one write ---- */
 
-/* All series of a message that is known to be well-formed. */
-static enum mrd_status take_message(struct taking *taking, struct mrd_rw_walk *walk,
-                                    struct mrd_error *err) MRD_ON(mrd_shard_thread);
-static enum mrd_status take_message(struct taking *taking, struct mrd_rw_walk *walk,
-                                    struct mrd_error *err)
+static enum mrd_status take_chunk(struct taking *taking, size_t count, struct mrd_error *err)
+    MRD_ON(mrd_shard_thread);
+static enum mrd_status take_chunk(struct taking *taking, size_t count, struct mrd_error *err)
 {
     struct dst_intake *intake = taking->intake;
-    struct mrd_rw_series series[GROUP];
     struct mrd_id128 keys[GROUP];
-    size_t count;
-    do {
-        MRD_TRY(mrd_rw_walk_next(walk, series, GROUP, &count, err));
-        for (size_t i = 0; i < count; i++) {
-            keys[i] = dst_series_key(series[i].labels, taking->tenant_seed);
+    for (size_t start = 0; start < count; start += GROUP) {
+        const struct mrd_rw_series *series = &intake->series[start];
+        const size_t group = MRD_MIN(count - start, (size_t)GROUP);
+        for (size_t i = 0; i < group; i++) {
+            keys[i] = dst_series_key(series[i].labels, taking->key_seed);
             dst_series_cache_prefetch(&intake->cache, keys[i]);
         }
-        for (size_t i = 0; i < count; i++) {
-            take_series(taking, &series[i], keys[i]);
+        for (size_t i = 0; i < group; i++) {
+            MRD_TRY(take_series(taking, &series[i], keys[i], err));
         }
-    } while (count > 0);
+    }
     return MRD_OK;
 }
 
@@ -237,7 +273,8 @@ static enum mrd_status decode_body(struct dst_intake *intake, struct dst_write *
 static mrd_time_ms time_max_of(const struct dst_intake *intake)
 {
     const mrd_time_ms grace_ms = intake->options.limits.creation_grace_ms;
-    return grace_ms == 0 ? INT64_MAX : mrd_clock_now_ms(intake->options.batcher.clock) + grace_ms;
+    const mrd_time_ms now_ms = mrd_clock_now_ms(intake->options.batcher.clock);
+    return grace_ms == 0 || grace_ms > TIME_MAX_MS - now_ms ? TIME_MAX_MS : now_ms + grace_ms;
 }
 
 static enum mrd_status take_write(struct dst_intake *intake, struct dst_write *write,
@@ -249,21 +286,28 @@ static enum mrd_status take_write(struct dst_intake *intake, struct dst_write *w
     mrd_arena_reset(intake->scratch);
     struct mrd_rw_walk walk;
     struct mrd_rw_totals totals;
+    size_t count;
     mrd_rw_walk_init(&walk, mrd_buf_view(&intake->decoded), intake->scratch);
+    MRD_TRY(mrd_rw_walk_next(&walk, intake->series, CHUNK, &count, err));
     MRD_TRY(mrd_rw_walk_rest(&walk, &totals, err));
     write->samples = totals.samples + totals.histograms;
     mrd_counter_add(intake->options.metrics->exemplars, totals.exemplars);
     mrd_counter_add(intake->options.metrics->metadata, totals.metadata);
     MRD_TRY(dst_rates_take(intake->options.rates, &intake->options.limits, write->tenant,
                            write->samples, &write->retry_ms, err));
+    const uint64_t tenant_seed = mrd_tenant_seed(write->tenant);
     struct taking taking = {
         .intake = intake,
         .write = write,
-        .tenant_seed = mrd_tenant_seed(write->tenant),
+        .tenant_seed = tenant_seed,
+        .key_seed = tenant_seed ^ intake->key_secret,
         .epoch = dst_batcher_epoch(intake->batcher),
         .time_max_ms = time_max_of(intake),
     };
-    MRD_TRY(take_message(&taking, &walk, err));
+    while (count > 0) {
+        MRD_TRY(take_chunk(&taking, count, err));
+        MRD_TRY(mrd_rw_walk_next(&walk, intake->series, CHUNK, &count, err));
+    }
     mrd_counter_add(intake->options.metrics->series_hits, taking.hits);
     mrd_counter_add(intake->options.metrics->series_misses, taking.misses);
     return MRD_OK;
@@ -335,6 +379,9 @@ enum mrd_status dst_intake_create(const struct dst_intake_options *options,
     mrd_assert(intake != NULL);
     intake->options = *options;
     intake->scratch = mrd_arena_create("label bytes of one write", SCRATCH_BYTES_MAX);
+    /* Never fails: a few bytes from an initialised pool (getrandom(2)). */
+    mrd_assert(getrandom(&intake->key_secret, sizeof(intake->key_secret), 0) ==
+               (ssize_t)sizeof(intake->key_secret));
     dst_series_cache_init(&intake->cache, options->cache_bytes_max);
     const struct mrd_shard_config shard = {
         .name = "intake",
@@ -424,7 +471,6 @@ void dst_intake_destroy(struct dst_intake **intake)
     mrd_buf_fini(&(*intake)->decoded);
     mrd_buf_fini(&(*intake)->canonical);
     mrd_arena_destroy(&(*intake)->scratch);
-    free((*intake)->samples);
     free(*intake);
     *intake = NULL;
 }

@@ -3,11 +3,10 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "bus/settings.h"
 #include "distributor/push.h"
-#include "service/service.h"
+#include "node/node.h"
 
-enum { START_TIMEOUT_MS = 30000, SHARDS_MAX = 64 };
+enum { SHARDS_MAX = 64 };
 
 #define KEY(path_, type_, initial_, min_, max_, doc_)                                              \
     {                                                                                              \
@@ -34,14 +33,17 @@ static const struct mrd_config_key distributor_keys[] = {
        .type = MRD_CONFIG_ENUM,
        .initial = "none",
        .choices = codecs,
-       .doc = "Compression of batches in the log."},
+       .doc = "Compression of batches of samples, whose columns are compact without."},
+    {.path = "batch.labels_codec",
+       .type = MRD_CONFIG_ENUM,
+       .initial = "zstd",
+       .choices = codecs,
+       .doc = "Compression of batches that mostly announce new series."              },
     KEY("http.listen", MRD_CONFIG_STRING, "0.0.0.0:7201", 0, 0, "Address for writers."),
 };
 
 struct distributor {
-    struct mrd_config *config;
     struct mrd_bus *bus;
-    struct mrd_bus_listener listener;
     struct mrd_members *members;
     struct mrd_log_writer *log;
     struct mrd_hlc_clock hlc;
@@ -50,33 +52,7 @@ struct distributor {
     struct dst_intake *intakes[SHARDS_MAX];
     char instances[SHARDS_MAX][MRD_BATCH_NAME_MAX + 1];
     struct dst_push push;
-    struct mrd_service_condition *ready;
 };
-
-static void on_bus_event(void *context, enum mrd_bus_event event, const char *text)
-{
-    struct distributor *distributor = context;
-    if (event == MRD_BUS_CONNECTED) {
-        mrd_service_condition_set(distributor->ready, true, NULL);
-        MRD_LOG_INFO("connected to NATS", mrd_log_str("text", text));
-    } else if (event == MRD_BUS_DISCONNECTED) {
-        mrd_service_condition_set(distributor->ready, false, "NATS is unreachable");
-        MRD_LOG_WARN("NATS is unreachable", mrd_log_str("text", text));
-    } else {
-        MRD_LOG_WARN("NATS reports an error", mrd_log_str("error", text));
-    }
-}
-
-static void stop_bus(void *context, mrd_time_ms grace_ms)
-{
-    (void)grace_ms;
-    struct distributor *distributor = context;
-    mrd_members_destroy(&distributor->members);
-    mrd_bus_unlisten(distributor->bus, &distributor->listener);
-    mrd_bus_close(&distributor->bus);
-    mrd_bus_library_close();
-    mrd_config_release(&distributor->config);
-}
 
 /* Every batch lands before its shard goes: sent off, then acknowledged or given up by the writer. */
 static void stop_intakes(void *context, mrd_time_ms grace_ms)
@@ -96,6 +72,7 @@ static void stop_intakes(void *context, mrd_time_ms grace_ms)
         dst_intake_destroy(&distributor->intakes[i]);
     }
     dst_rates_destroy(&distributor->rates);
+    mrd_members_destroy(&distributor->members);
 }
 
 static void on_reload(void *context, const struct mrd_config *config)
@@ -107,22 +84,6 @@ static void on_reload(void *context, const struct mrd_config *config)
     }
 }
 
-static enum mrd_status start_bus(struct mrd_service *service, struct distributor *distributor,
-                                 struct mrd_error *err)
-{
-    const struct mrd_config *config = distributor->config;
-    distributor->ready = mrd_service_condition_add(service, "nats");
-    distributor->listener =
-        (struct mrd_bus_listener){.on_event = on_bus_event, .context = distributor};
-    MRD_TRY(mrd_bus_settings_open(config, "publish", &distributor->bus, err));
-    mrd_bus_listen(distributor->bus, &distributor->listener);
-    mrd_service_on_stop(service, "bus", stop_bus, distributor);
-    MRD_TRY(mrd_bus_wait_connected(distributor->bus, START_TIMEOUT_MS, err));
-    mrd_service_condition_set(distributor->ready, true, NULL);
-    const struct mrd_log_config log = mrd_bus_settings_log(config);
-    return mrd_log_ensure(distributor->bus, &log, START_TIMEOUT_MS, err);
-}
-
 static size_t shard_count(const struct mrd_config *config)
 {
     const int64_t configured = mrd_config_int(config, "distributor.shards");
@@ -131,15 +92,27 @@ static size_t shard_count(const struct mrd_config *config)
                           : (size_t)MRD_MIN(MRD_MAX(processors / 2, 1L), (long)SHARDS_MAX);
 }
 
-static enum mrd_status start_intake(struct distributor *distributor, const struct mrd_member *self,
+/* What is configured, as far as the server's messages are large enough for it. */
+static size_t target_bytes_of(const struct mrd_config *config, struct mrd_bus *bus)
+{
+    const size_t configured = mrd_config_size(config, "batch.target_bytes");
+    const size_t most = dst_batcher_target_max(mrd_bus_payload_max(bus));
+    if (configured > most) {
+        MRD_LOG_WARN("batch.target_bytes is more than the server's max_payload allows",
+                     mrd_log_uint("target_bytes", most));
+    }
+    return MRD_MIN(configured, most);
+}
+
+static enum mrd_status start_intake(struct distributor *distributor, const struct mrd_node *node,
                                     struct mrd_error *err)
 {
-    const struct mrd_config *config = distributor->config;
+    const struct mrd_config *config = node->config;
     const size_t index = distributor->push.intake_count;
     char *instance = distributor->instances[index];
     /* The random part makes every start a name space of its own. */
     (void)snprintf(instance, sizeof(distributor->instances[index]), "%.30s-%08x-%zu",
-                   self->instance, (unsigned)self->incarnation, index);
+                   node->self.instance, (unsigned)node->self.incarnation, index);
     const struct dst_intake_options options = {
         .batcher = {.log = distributor->log,
                     .hlc = &distributor->hlc,
@@ -148,9 +121,11 @@ static enum mrd_status start_intake(struct distributor *distributor, const struc
                     .residency_class = mrd_bus_settings_class(config),
                     .instance = instance,
                     .partition_count = (uint32_t)mrd_config_int(config, "region.partitions"),
-                    .target_bytes = mrd_config_size(config, "batch.target_bytes"),
+                    .target_bytes = target_bytes_of(config, distributor->bus),
                     .linger_ms_max = mrd_config_duration(config, "batch.linger_max"),
-                    .codec = (enum mrd_batch_codec)mrd_config_enum(config, "batch.codec")},
+                    .codec = (enum mrd_batch_codec)mrd_config_enum(config, "batch.codec"),
+                    .labels_codec =
+                        (enum mrd_batch_codec)mrd_config_enum(config, "batch.labels_codec")},
         .limits = dst_limits_of(config),
         .rates = distributor->rates,
         .metrics = &distributor->metrics,
@@ -162,84 +137,66 @@ static enum mrd_status start_intake(struct distributor *distributor, const struc
     return MRD_OK;
 }
 
-static enum mrd_status start_intakes(struct mrd_service *service, struct distributor *distributor,
+static enum mrd_status start_intakes(struct distributor *distributor, struct mrd_node *node,
                                      struct mrd_error *err)
 {
-    const struct mrd_config *config = distributor->config;
-    struct mrd_member self;
-    mrd_bus_settings_member(config, MRD_MEMBER_DISTRIBUTOR, &self);
-    MRD_TRY(mrd_members_create(distributor->bus, &(struct mrd_members_options){.self = &self},
+    mrd_service_on_stop(node->service, "intakes", stop_intakes, distributor);
+    MRD_TRY(mrd_members_create(distributor->bus, &(struct mrd_members_options){.self = &node->self},
                                &distributor->members, err));
     const struct mrd_log_writer_options log = {
-        .partition_count = (uint32_t)mrd_config_int(config, "region.partitions"),
+        .partition_count = (uint32_t)mrd_config_int(node->config, "region.partitions"),
     };
     MRD_TRY(mrd_log_writer_create(distributor->bus, &log, &distributor->log, err));
     mrd_hlc_init(&distributor->hlc, mrd_clock_system(), 60000);
     distributor->rates = dst_rates_create(mrd_clock_system());
-    dst_intake_metrics_init(&distributor->metrics, mrd_service_metrics(service));
+    dst_intake_metrics_init(&distributor->metrics, node->metrics);
     distributor->push.intakes = distributor->intakes;
-    mrd_service_on_stop(service, "intakes", stop_intakes, distributor);
-    const size_t count = shard_count(config);
+    const size_t count = shard_count(node->config);
     while (distributor->push.intake_count < count) {
-        MRD_TRY(start_intake(distributor, &self, err));
+        MRD_TRY(start_intake(distributor, node, err));
     }
-    mrd_service_on_reload(service, on_reload, distributor);
+    mrd_service_on_reload(node->service, on_reload, distributor);
     return MRD_OK;
 }
 
-static enum mrd_status start_http(struct mrd_service *service, struct distributor *distributor,
-                                  struct mrd_error *err)
+static void start_push(struct distributor *distributor, struct mrd_node *node)
 {
-    const struct mrd_config *config = distributor->config;
-    struct mrd_metrics *metrics = mrd_service_metrics(service);
+    static const char help[] = "Requests refused before their body was looked at.";
+    static const char name[] = "meridian_distributor_requests_refused_total";
     struct dst_push *push = &distributor->push;
-    push->body_size_max = dst_limits_of(config).request_body_bytes_max;
-    push->bytes_in_flight_max = (int64_t)mrd_config_size(config, "distributor.inflight_bytes_max");
-    push->ack_timeout_ms = mrd_config_duration(config, "distributor.ack_timeout");
-    push->refused_busy = mrd_metrics_counter(metrics, "meridian_distributor_requests_refused_total",
-                                             "Requests refused before their body was looked at.",
-                                             MRD_LABELS({"reason", "busy"}));
-    push->refused_head = mrd_metrics_counter(metrics, "meridian_distributor_requests_refused_total",
-                                             "Requests refused before their body was looked at.",
-                                             MRD_LABELS({"reason", "headers"}));
-    dst_push_mount(push, mrd_service_http(service));
-    return mrd_service_listen(service, err);
+    push->body_size_max = dst_limits_of(node->config).request_body_bytes_max;
+    push->bytes_in_flight_max =
+        (int64_t)mrd_config_size(node->config, "distributor.inflight_bytes_max");
+    push->ack_timeout_ms = mrd_config_duration(node->config, "distributor.ack_timeout");
+    push->refused_busy =
+        mrd_metrics_counter(node->metrics, name, help, MRD_LABELS({"reason", "busy"}));
+    push->refused_head =
+        mrd_metrics_counter(node->metrics, name, help, MRD_LABELS({"reason", "headers"}));
+    dst_push_mount(push, mrd_service_http(node->service));
 }
 
-static enum mrd_status start(struct mrd_service *service, struct distributor *distributor,
-                             struct mrd_error *err)
+static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_error *err)
 {
-    distributor->config = mrd_service_config(service);
-    MRD_TRY(start_bus(service, distributor, err));
-    MRD_TRY(start_intakes(service, distributor, err));
-    return start_http(service, distributor, err);
+    struct distributor *distributor = context;
+    MRD_TRY(mrd_node_connect(node, "publish", &distributor->bus, err));
+    MRD_TRY(mrd_node_log_ensure(node, distributor->bus, err));
+    MRD_TRY(start_intakes(distributor, node, err));
+    start_push(distributor, node);
+    return mrd_service_listen(node->service, err);
 }
 
 int main(int argc, char **argv)
 {
-    struct mrd_config_key
-        keys[MRD_BUS_SETTINGS_KEYS + DST_LIMITS_KEYS + MRD_ARRAY_LEN(distributor_keys)];
-    memcpy(keys, mrd_bus_settings_keys, sizeof(mrd_bus_settings_keys));
-    memcpy(keys + MRD_BUS_SETTINGS_KEYS, dst_limits_keys, sizeof(dst_limits_keys));
-    memcpy(keys + MRD_BUS_SETTINGS_KEYS + DST_LIMITS_KEYS, distributor_keys,
-           sizeof(distributor_keys));
-    const struct mrd_service_definition definition = {
+    static struct distributor distributor; /* large, and as long-lived as the process */
+    const struct mrd_node_definition definition = {
         .name = "distributor",
         .summary = "Takes remote writes in and acknowledges what the partition log has.",
         .listen_default = "0.0.0.0:7201",
-        .keys = keys,
-        .key_count = MRD_ARRAY_LEN(keys),
+        .kind = MRD_MEMBER_DISTRIBUTOR,
+        .tables = {{dst_limits_keys, DST_LIMITS_KEYS},
+                   {distributor_keys, MRD_ARRAY_LEN(distributor_keys)}},
+        .start = start,
+        .context = &distributor,
     };
-    mrd_auto(mrd_service_destroy)
-    struct mrd_service *service = NULL;
-    int exit_code;
-    if (!mrd_service_open(&definition, argc, argv, &service, &exit_code)) {
-        return exit_code;
-    }
-    static struct distributor distributor; /* large, and as long-lived as the process */
-    struct mrd_error err;
-    if (start(service, &distributor, &err) != MRD_OK) {
-        return mrd_service_fail(service, &err);
-    }
-    return mrd_service_run(service);
+    return mrd_node_main(&definition, argc, argv);
 }

@@ -4,82 +4,101 @@
 
 enum { CAPACITY_MIN = 1024 };
 
-static struct dst_series *slots_create(size_t capacity)
+/* Entries that an index of that capacity serves. */
+static size_t entries_of(size_t capacity) { return capacity / 4 * 3; }
+
+static size_t bytes_of(size_t capacity)
 {
-    struct dst_series *slots = calloc(capacity, sizeof(*slots));
-    mrd_assert(slots != NULL);
-    return slots;
+    return capacity * sizeof(uint32_t) + entries_of(capacity) * sizeof(struct dst_series);
+}
+
+/* Gives both tables that capacity; the index is empty then. */
+static void resize(struct dst_series_cache *cache, size_t capacity)
+{
+    free(cache->index);
+    cache->index = calloc(capacity, sizeof(*cache->index));
+    cache->entries = reallocarray(cache->entries, entries_of(capacity), sizeof(*cache->entries));
+    mrd_assert(cache->index != NULL && cache->entries != NULL);
+    cache->capacity = capacity;
 }
 
 void dst_series_cache_init(struct dst_series_cache *cache, size_t bytes_max)
 {
-    *cache = (struct dst_series_cache){.capacity = CAPACITY_MIN, .bytes_max = bytes_max};
-    cache->slots = slots_create(cache->capacity);
+    *cache = (struct dst_series_cache){.bytes_max = bytes_max};
+    resize(cache, CAPACITY_MIN);
 }
 
 void dst_series_cache_fini(struct dst_series_cache *cache)
 {
-    free(cache->slots);
+    free(cache->entries);
+    free(cache->index);
     *cache = (struct dst_series_cache){0};
 }
 
-/* The free slot for a key that is not in the table. */
-static struct dst_series *free_slot(struct dst_series *slots, size_t capacity, struct mrd_id128 key)
+struct dst_series *dst_series_cache_search(struct dst_series_cache *cache, struct mrd_id128 key)
 {
-    size_t at = key.low & (capacity - 1);
-    while (slots[at].key.low != 0 || slots[at].key.high != 0) {
-        at = (at + 1) & (capacity - 1);
-    }
-    return &slots[at];
-}
-
-static bool is_live(const struct dst_series *slot, uint32_t epoch)
-{
-    return (slot->key.low != 0 || slot->key.high != 0) && epoch - slot->epoch <= 1;
-}
-
-/* Moves what was used in this label epoch or the last into a new table of that capacity. */
-static void rebuild(struct dst_series_cache *cache, size_t capacity, uint32_t epoch)
-{
-    struct dst_series *slots = slots_create(capacity);
-    size_t count = 0;
-    for (size_t i = 0; i < cache->capacity; i++) {
-        if (is_live(&cache->slots[i], epoch)) {
-            *free_slot(slots, capacity, cache->slots[i].key) = cache->slots[i];
-            count++;
+    const size_t mask = cache->capacity - 1;
+    for (size_t at = key.low & mask; cache->index[at] != 0; at = (at + 1) & mask) {
+        const size_t place = cache->index[at] - 1;
+        if (dst_series_cache_is_at(cache, place, key)) {
+            cache->next = place + 1;
+            return &cache->entries[place];
         }
     }
-    free(cache->slots);
-    cache->slots = slots;
-    cache->capacity = capacity;
+    return NULL;
+}
+
+/* Enters entry `place`, whose key is not there. */
+static void index_put(struct dst_series_cache *cache, size_t place)
+{
+    const size_t mask = cache->capacity - 1;
+    size_t at = cache->entries[place].key.low & mask;
+    while (cache->index[at] != 0) {
+        at = (at + 1) & mask;
+    }
+    cache->index[at] = (uint32_t)place + 1;
+}
+
+/* Moves what was used in this label epoch or the last to the front, in order. */
+static void drop_unused(struct dst_series_cache *cache, uint32_t epoch)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < cache->count; i++) {
+        if (epoch - cache->entries[i].epoch <= 1) {
+            cache->entries[count++] = cache->entries[i];
+        }
+    }
     cache->count = count;
 }
 
 static void make_room(struct dst_series_cache *cache, uint32_t epoch)
 {
-    size_t live = 0;
-    for (size_t i = 0; i < cache->capacity; i++) {
-        live += is_live(&cache->slots[i], epoch);
+    size_t capacity = cache->capacity;
+    drop_unused(cache, epoch);
+    if (cache->count * 2 >= capacity) {
+        if (bytes_of(capacity * 2) <= cache->bytes_max && capacity * 2 <= UINT32_MAX) {
+            capacity *= 2;
+        } else {
+            cache->count = 0;
+            cache->cleared++;
+        }
     }
-    if (live * 2 < cache->capacity) {
-        rebuild(cache, cache->capacity, epoch);
-    } else if (cache->capacity * 2 * sizeof(*cache->slots) <= cache->bytes_max) {
-        rebuild(cache, cache->capacity * 2, epoch);
-    } else {
-        memset(cache->slots, 0, cache->capacity * sizeof(*cache->slots));
-        cache->count = 0;
-        cache->cleared++;
+    resize(cache, capacity);
+    for (size_t i = 0; i < cache->count; i++) {
+        index_put(cache, i);
     }
+    cache->next = cache->count;
 }
 
 struct dst_series *dst_series_cache_insert(struct dst_series_cache *cache, struct mrd_id128 key,
                                            uint32_t epoch)
 {
-    if ((cache->count + 1) * 4 > cache->capacity * 3) {
+    if (cache->count == entries_of(cache->capacity)) {
         make_room(cache, epoch);
     }
-    struct dst_series *slot = free_slot(cache->slots, cache->capacity, key);
-    *slot = (struct dst_series){.key = key, .epoch = epoch};
-    cache->count++;
-    return slot;
+    struct dst_series *series = &cache->entries[cache->count];
+    *series = (struct dst_series){.key = key, .epoch = epoch};
+    index_put(cache, cache->count);
+    cache->next = ++cache->count;
+    return series;
 }

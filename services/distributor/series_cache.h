@@ -5,10 +5,16 @@
  * Two spellings of one label set (another order) are two entries, which is harmless: the partition
  * follows from the series id, and a reader resolves both references to the same series.
  *
+ * Entries lie in the order in which they were first seen, and a sender names its series in the same
+ * order every time. So the entry after the one found last is tried first: it is nearly always the
+ * right one, and memory is read in a straight line. Only where that fails is the hash index
+ * asked, which costs two reads at random places (of 150 ns each beyond the processor's caches).
+ *
  * Owner:   a shard.
  * Threads: the shard's.
- * Memory:  32 bytes a slot, up to bytes_max. Entries that no request has named in the last whole label
- *          epoch are dropped when the table would grow; if that is not enough at bytes_max, all are.
+ * Memory:  32 bytes an entry and 4 a place of the index, up to bytes_max. Entries that no request has
+ *          named in the last whole label epoch are dropped when the table would grow; if that is not
+ *          enough at bytes_max, all are.
  */
 #ifndef DST_SERIES_CACHE_H
 #define DST_SERIES_CACHE_H
@@ -16,18 +22,21 @@
 #include "base/hash.h"
 
 struct dst_series {
-    struct mrd_id128 key; /* {0, 0}: a free slot */
-    uint32_t epoch;       /* label epoch of the reference, low bits; also when it was last used */
-    uint32_t reference;   /* in (shard, epoch, partition) */
-    uint32_t serial;      /* of the batch that announced it first in this epoch */
+    struct mrd_id128 key;
+    uint32_t epoch;     /* label epoch of the reference, low bits; also when it was last used */
+    uint32_t reference; /* in (shard, epoch, partition) */
+    uint32_t serial;    /* of the batch that announced it first in this epoch */
     uint32_t partition;
 };
 _Static_assert(sizeof(struct dst_series) == 32, "two to a cache line");
 
 struct dst_series_cache {
-    struct dst_series *slots;
-    size_t capacity; /* a power of two */
-    size_t count;
+    struct dst_series *entries; /* in the order of their first use */
+    uint32_t *index;            /* by key: number of the entry + 1; 0: free */
+    size_t capacity;            /* of the index, a power of two; three quarters are used at most */
+    size_t count;               /* of entries */
+    size_t next;                /* the entry that is probably asked for next */
+    size_t ahead;               /* prefetches since the last find */
     size_t bytes_max;
     uint64_t cleared; /* times that everything was dropped */
 };
@@ -35,39 +44,42 @@ struct dst_series_cache {
 void dst_series_cache_init(struct dst_series_cache *cache, size_t bytes_max);
 void dst_series_cache_fini(struct dst_series_cache *cache);
 
-/* Asks the processor for the slot that a coming look-up needs. */
-static inline void dst_series_cache_prefetch(const struct dst_series_cache *cache,
-                                             struct mrd_id128 key)
+static inline bool dst_series_cache_is_at(const struct dst_series_cache *cache, size_t place,
+                                          struct mrd_id128 key)
 {
-    __builtin_prefetch(&cache->slots[key.low & (cache->capacity - 1)]);
+    return place < cache->count && mrd_id128_equal(cache->entries[place].key, key);
 }
 
+/* Asks the processor for what a coming look-up needs. Look-ups follow in the same order. */
+static inline void dst_series_cache_prefetch(struct dst_series_cache *cache, struct mrd_id128 key)
+{
+    if (mrd_unlikely(!dst_series_cache_is_at(cache, cache->next + cache->ahead++, key))) {
+        __builtin_prefetch(&cache->index[key.low & (cache->capacity - 1)]);
+    }
+}
+
+/* The entry by way of the index, or NULL. */
+struct dst_series *dst_series_cache_search(struct dst_series_cache *cache, struct mrd_id128 key);
+
 /* The entry, or NULL. Valid until the next insert. */
-static inline struct dst_series *dst_series_cache_find(const struct dst_series_cache *cache,
+static inline struct dst_series *dst_series_cache_find(struct dst_series_cache *cache,
                                                        struct mrd_id128 key)
 {
-    const size_t mask = cache->capacity - 1;
-    for (size_t at = key.low & mask;; at = (at + 1) & mask) {
-        struct dst_series *slot = &cache->slots[at];
-        if (mrd_likely(mrd_id128_equal(slot->key, key))) {
-            return slot;
-        }
-        if (slot->key.low == 0 && slot->key.high == 0) {
-            return NULL;
-        }
+    cache->ahead = 0;
+    if (mrd_likely(dst_series_cache_is_at(cache, cache->next, key))) {
+        return &cache->entries[cache->next++];
     }
+    return dst_series_cache_search(cache, key);
 }
 
 /* Adds a key that is not there; `epoch` is the present one. Never NULL; entries may have moved. */
 struct dst_series *dst_series_cache_insert(struct dst_series_cache *cache, struct mrd_id128 key,
                                            uint32_t epoch);
 
-/* The key of raw label bytes: never that of a free slot. */
+/* The key of raw label bytes. */
 static inline struct mrd_id128 dst_series_key(struct mrd_bytes labels, uint64_t tenant_seed)
 {
-    struct mrd_id128 key = mrd_hash128(labels, tenant_seed);
-    key.high |= (uint64_t)(key.low == 0 && key.high == 0);
-    return key;
+    return mrd_hash128(labels, tenant_seed);
 }
 
 #endif

@@ -7,9 +7,8 @@
 const char *dst_reason_name(enum dst_reason reason)
 {
     static const char *const names[DST_REASONS] = {
-        [DST_REASON_LABELS] = "labels",
-        [DST_REASON_LABEL_LIMIT] = "label_limit",
-        [DST_REASON_FUTURE] = "future",
+        [DST_REASON_LABELS] = "labels",       [DST_REASON_LABEL_LIMIT] = "label_limit",
+        [DST_REASON_FUTURE] = "future",       [DST_REASON_TIME] = "timestamp",
         [DST_REASON_HISTOGRAM] = "histogram",
     };
     return names[reason];

@@ -15,6 +15,7 @@ enum dst_reason {
     DST_REASON_LABELS,      /* labels that no series can have */
     DST_REASON_LABEL_LIMIT, /* labels beyond a limit */
     DST_REASON_FUTURE,      /* a timestamp too far in the future */
+    DST_REASON_TIME,        /* a timestamp that cannot be stored */
     DST_REASON_HISTOGRAM,   /* native histograms, which this build does not store */
     DST_REASONS
 };

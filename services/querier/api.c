@@ -3,9 +3,11 @@
 #include <stdlib.h>
 
 #include "promql/parse.h"
+#include "promql/print.h"
 #include "querier/json.h"
 #include "querier/params.h"
 #include "querier/remote_source.h"
+#include "querier/syntax_json.h"
 
 enum { STEPS_MAX = 11000, MATCHER_SETS_MAX = 64, TENANT_SIZE_MAX = 150 };
 
@@ -293,6 +295,45 @@ static enum mrd_status answer_label_values(struct call *call, struct mrd_error *
     return MRD_OK;
 }
 
+/* ---- queries as text: format_query, parse_query ---- */
+
+/* Prints the tree of the parameter `query`. */
+typedef void syntax_printer(const struct mrd_expr *expr, struct mrd_buf *out);
+
+static enum mrd_status parse_and_print(struct call *call, syntax_printer *print,
+                                       struct mrd_buf *out, struct mrd_error *err)
+{
+    mrd_auto(mrd_ast_fini)
+    struct mrd_ast ast = {.root = NULL};
+    const enum mrd_status status = mrd_promql_parse(
+        param(call, "query"), &call->api->options.promql.features, call->arena, &ast, err);
+    if (status != MRD_OK) {
+        return bad_param(status, "query", err);
+    }
+    mrd_buf_append_text(call->body, "{\"status\":\"success\",\"data\":");
+    print(ast.root, out);
+    return MRD_OK;
+}
+
+static enum mrd_status answer_format_query(struct call *call, struct mrd_error *err)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf text;
+    mrd_buf_init(&text, call->api->options.response_bytes_max);
+    MRD_TRY(parse_and_print(call, mrd_expr_print_pretty, &text, err));
+    qry_json_string(mrd_buf_view(&text), call->body);
+    mrd_buf_append_u8(call->body, '}');
+    call->body->failed = call->body->failed || text.failed;
+    return MRD_OK;
+}
+
+static enum mrd_status answer_parse_query(struct call *call, struct mrd_error *err)
+{
+    MRD_TRY(parse_and_print(call, qry_json_syntax, call->body, err));
+    mrd_buf_append_u8(call->body, '}');
+    return MRD_OK;
+}
+
 static enum mrd_status answer_buildinfo(struct call *call, struct mrd_error *err)
 {
     (void)err;
@@ -475,6 +516,8 @@ static void handle(void *context, struct mrd_http_request *request)
 static const struct endpoint endpoints[] = {
     BOTH("/query", MRD_HTTP_GET | MRD_HTTP_POST, answer_query),
     BOTH("/query_range", MRD_HTTP_GET | MRD_HTTP_POST, answer_query_range),
+    BOTH("/format_query", MRD_HTTP_GET | MRD_HTTP_POST, answer_format_query),
+    BOTH("/parse_query", MRD_HTTP_GET | MRD_HTTP_POST, answer_parse_query),
     BOTH("/series", MRD_HTTP_GET | MRD_HTTP_POST, answer_series),
     BOTH("/labels", MRD_HTTP_GET | MRD_HTTP_POST, answer_labels),
     BOTH("/label/{name}/values", MRD_HTTP_GET, answer_label_values),

@@ -19,6 +19,7 @@ struct part {
 
 struct qry_fanout {
     struct qry_fanout_options options;
+    struct mrd_query_scope scope;
     struct mrd_query_request request; /* what differs per partition is set before encoding */
     struct mrd_buf encoded;           /* the request without sequence_min */
     struct mrd_rpc_fan *fan;
@@ -70,7 +71,10 @@ enum mrd_status qry_fanout_create(const struct qry_fanout_options *options,
     struct qry_fanout *fanout = calloc(1, sizeof(*fanout));
     mrd_assert(fanout != NULL);
     fanout->options = *options;
+    fanout->scope = *options->scope;
+    fanout->options.scope = &fanout->scope; /* the caller's is lent for this call only */
     fanout->request = *options->request;
+    fanout->options.request = &fanout->request;
     fanout->parts = calloc(count, sizeof(*fanout->parts));
     mrd_assert(fanout->parts != NULL);
     const struct mrd_query_control *control = options->scope->control;

@@ -1,10 +1,6 @@
 /* meridian-querier: PromQL and the Prometheus HTTP API over the region's ingesters. */
-#include "base/log.h"
-#include "bus/settings.h"
+#include "node/node.h"
 #include "querier/api.h"
-#include "service/service.h"
-
-enum { START_TIMEOUT_MS = 30000 };
 
 #define KEY(path_, type_, initial_, min_, max_, doc_)                                              \
     {                                                                                              \
@@ -41,38 +37,17 @@ static const struct mrd_config_key querier_keys[] = {
 
 /* The parts in the order in which they start. */
 struct querier {
-    struct mrd_config *config;
     struct qry_cluster cluster;
     struct qry_pool *pool;
     struct qry_api *api;
-    struct mrd_service_condition *ready;
-    struct mrd_bus_listener listener;
 };
 
-static void on_bus_event(void *context, enum mrd_bus_event event, const char *text)
-{
-    struct querier *querier = context;
-    if (event == MRD_BUS_CONNECTED) {
-        mrd_service_condition_set(querier->ready, true, NULL);
-        MRD_LOG_INFO("connected to NATS", mrd_log_str("text", text));
-    } else if (event == MRD_BUS_DISCONNECTED) {
-        mrd_service_condition_set(querier->ready, false, "NATS is unreachable");
-        MRD_LOG_WARN("NATS is unreachable", mrd_log_str("text", text));
-    } else {
-        MRD_LOG_WARN("NATS reports an error", mrd_log_str("error", text));
-    }
-}
-
-static void stop_bus(void *context, mrd_time_ms grace_ms)
+static void stop_cluster(void *context, mrd_time_ms grace_ms)
 {
     (void)grace_ms;
     struct querier *querier = context;
     mrd_rpc_client_destroy(&querier->cluster.rpc);
     mrd_members_destroy(&querier->cluster.members);
-    mrd_bus_unlisten(querier->cluster.bus, &querier->listener);
-    mrd_bus_close(&querier->cluster.bus);
-    mrd_bus_library_close();
-    mrd_config_release(&querier->config);
 }
 
 static void stop_pool(void *context, mrd_time_ms grace_ms)
@@ -83,51 +58,34 @@ static void stop_pool(void *context, mrd_time_ms grace_ms)
     qry_api_destroy(&querier->api);
 }
 
-static enum mrd_status start_bus(struct mrd_service *service, struct querier *querier,
-                                 struct mrd_error *err)
+static enum mrd_status start_cluster(struct querier *querier, struct mrd_node *node,
+                                     struct mrd_error *err)
 {
-    querier->config = mrd_service_config(service);
-    const struct mrd_config *config = querier->config;
     struct qry_cluster *cluster = &querier->cluster;
-    struct mrd_metrics *metrics = mrd_service_metrics(service);
     cluster->retries =
-        mrd_metrics_counter(metrics, "meridian_querier_replica_retries_total",
+        mrd_metrics_counter(node->metrics, "meridian_querier_replica_retries_total",
                             "Questions repeated on another ingester.", MRD_NO_LABELS);
     cluster->partial =
-        mrd_metrics_counter(metrics, "meridian_querier_partitions_left_out_total",
+        mrd_metrics_counter(node->metrics, "meridian_querier_partitions_left_out_total",
                             "Partitions left out of answers asked to be partial.", MRD_NO_LABELS);
-    cluster->partition_count = (uint32_t)mrd_config_int(config, "region.partitions");
-    cluster->unavailable_wait_ms = mrd_config_duration(config, "querier.unavailable_wait");
-    querier->ready = mrd_service_condition_add(service, "nats");
-    querier->listener = (struct mrd_bus_listener){.on_event = on_bus_event, .context = querier};
-    MRD_TRY(mrd_bus_settings_open(config, "query", &cluster->bus, err));
-    mrd_bus_listen(cluster->bus, &querier->listener);
-    mrd_service_on_stop(service, "bus", stop_bus, querier);
-    MRD_TRY(mrd_bus_wait_connected(cluster->bus, START_TIMEOUT_MS, err));
-    mrd_service_condition_set(querier->ready, true, NULL);
-    const struct mrd_log_config log = mrd_bus_settings_log(config);
-    MRD_TRY(mrd_log_ensure(cluster->bus, &log, START_TIMEOUT_MS, err));
-    struct mrd_member self;
-    mrd_bus_settings_member(config, MRD_MEMBER_QUERIER, &self);
-    MRD_TRY(mrd_members_create(cluster->bus, &(struct mrd_members_options){.self = &self},
+    cluster->partition_count = (uint32_t)mrd_config_int(node->config, "region.partitions");
+    cluster->unavailable_wait_ms = mrd_config_duration(node->config, "querier.unavailable_wait");
+    MRD_TRY(mrd_node_connect(node, "query", &cluster->bus, err));
+    MRD_TRY(mrd_node_log_ensure(node, cluster->bus, err));
+    mrd_service_on_stop(node->service, "cluster", stop_cluster, querier);
+    MRD_TRY(mrd_members_create(cluster->bus, &(struct mrd_members_options){.self = &node->self},
                                &cluster->members, err));
     return mrd_rpc_client_create(cluster->bus, &cluster->rpc, err);
 }
 
-static enum mrd_status start_api(struct mrd_service *service, struct querier *querier,
-                                 struct mrd_error *err)
+static struct qry_api_options api_options(const struct querier *querier,
+                                          const struct mrd_node *node)
 {
-    const struct mrd_config *config = querier->config;
-    const struct qry_pool_options pool = {
-        .threads = (unsigned)mrd_config_int(config, "querier.concurrency"),
-        .queue_max = (size_t)mrd_config_int(config, "querier.queue_max"),
-        .metrics = mrd_service_metrics(service),
-    };
-    MRD_TRY(qry_pool_create(&pool, &querier->pool, err));
-    querier->api = qry_api_create(&(struct qry_api_options){
+    const struct mrd_config *config = node->config;
+    return (struct qry_api_options){
         .cluster = &querier->cluster,
         .pool = querier->pool,
-        .metrics = mrd_service_metrics(service),
+        .metrics = node->metrics,
         .promql = {.lookback_ms = mrd_config_duration(config, "querier.lookback_delta"),
                    .samples_max = (size_t)mrd_config_int(config, "querier.samples_max"),
                    .delayed_name_removal = mrd_config_bool(config, "querier.delayed_name_removal"),
@@ -138,41 +96,37 @@ static enum mrd_status start_api(struct mrd_service *service, struct querier *qu
         .response_bytes_max = mrd_config_size(config, "querier.response_bytes_max"),
         .series_max = (size_t)mrd_config_int(config, "querier.series_max"),
         .version = MRD_VERSION,
-    });
-    mrd_service_on_stop(service, "queries", stop_pool, querier);
-    qry_api_mount(querier->api, mrd_service_http(service));
-    return mrd_service_listen(service, err);
+    };
 }
 
-static enum mrd_status start(struct mrd_service *service, struct querier *querier,
-                             struct mrd_error *err)
+static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_error *err)
 {
-    MRD_TRY(start_bus(service, querier, err));
-    return start_api(service, querier, err);
+    struct querier *querier = context;
+    MRD_TRY(start_cluster(querier, node, err));
+    const struct qry_pool_options pool = {
+        .threads = (unsigned)mrd_config_int(node->config, "querier.concurrency"),
+        .queue_max = (size_t)mrd_config_int(node->config, "querier.queue_max"),
+        .metrics = node->metrics,
+    };
+    MRD_TRY(qry_pool_create(&pool, &querier->pool, err));
+    const struct qry_api_options options = api_options(querier, node);
+    querier->api = qry_api_create(&options);
+    mrd_service_on_stop(node->service, "queries", stop_pool, querier);
+    qry_api_mount(querier->api, mrd_service_http(node->service));
+    return mrd_service_listen(node->service, err);
 }
 
 int main(int argc, char **argv)
 {
-    struct mrd_config_key keys[MRD_ARRAY_LEN(querier_keys) + MRD_BUS_SETTINGS_KEYS];
-    memcpy(keys, mrd_bus_settings_keys, sizeof(mrd_bus_settings_keys));
-    memcpy(keys + MRD_BUS_SETTINGS_KEYS, querier_keys, sizeof(querier_keys));
-    const struct mrd_service_definition definition = {
+    struct querier querier = {0};
+    const struct mrd_node_definition definition = {
         .name = "querier",
         .summary = "Answers PromQL and the Prometheus HTTP API over the region's ingesters.",
         .listen_default = "0.0.0.0:7204",
-        .keys = keys,
-        .key_count = MRD_ARRAY_LEN(keys),
+        .kind = MRD_MEMBER_QUERIER,
+        .tables = {{querier_keys, MRD_ARRAY_LEN(querier_keys)}},
+        .start = start,
+        .context = &querier,
     };
-    mrd_auto(mrd_service_destroy)
-    struct mrd_service *service = NULL;
-    int exit_code;
-    if (!mrd_service_open(&definition, argc, argv, &service, &exit_code)) {
-        return exit_code;
-    }
-    struct querier querier = {0};
-    struct mrd_error err;
-    if (start(service, &querier, &err) != MRD_OK) {
-        return mrd_service_fail(service, &err);
-    }
-    return mrd_service_run(service);
+    return mrd_node_main(&definition, argc, argv);
 }

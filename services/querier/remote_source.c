@@ -13,7 +13,6 @@ enum { LABELS_BYTES_MAX = 1 << 20, LOG_STATE_TIMEOUT_MS = 2000 };
 
 struct mrd_source_set {
     const struct qry_remote *remote;
-    const struct mrd_query_scope *scope;
     mrd_time_ms min_ms;
     mrd_time_ms max_ms;
     struct qry_fanout *fanout;
@@ -76,7 +75,6 @@ static enum mrd_status source_open(void *context, const struct mrd_select *selec
     struct mrd_source_set *set = calloc(1, sizeof(*set));
     mrd_assert(set != NULL);
     set->remote = remote;
-    set->scope = scope;
     set->min_ms = select->min_ms;
     set->max_ms = select->max_ms;
     mrd_buf_init(&set->label_bytes, LABELS_BYTES_MAX);

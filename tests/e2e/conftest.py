@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -64,7 +65,8 @@ def start(binaries: Path, tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
 @pytest.fixture
 def tenant(request: pytest.FixtureRequest) -> str:
     """A tenant that no other test uses."""
-    return "".join(c if c.isalnum() else "-" for c in request.node.name)[:60]
+    name = "".join(c if c.isalnum() else "-" for c in request.node.name)
+    return f"{name[:40]}-{zlib.crc32(request.node.nodeid.encode()):08x}"
 
 
 @pytest.fixture

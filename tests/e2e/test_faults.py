@@ -128,7 +128,7 @@ def test_an_ingester_that_is_paused_again_and_again_catches_up(start):
 
 
 def test_a_full_log_is_503_and_takes_writes_again_when_there_is_room(start):
-    region = start({"partitions": 1}, settings=[f"all.log.max_bytes={2 << 20}", "distributor.log.max_age=20s", "ingester.log.max_age=20s"])
+    region = start({"partitions": 1}, settings=[f"all.log.max_bytes={2 << 20}", "all.log.max_age=20s"])
     url = region.push_urls()[0]
     connection = rw.Connection(url)
     ledger = Ledger()

@@ -3,6 +3,7 @@ never of what can never succeed."""
 
 from __future__ import annotations
 
+import socket
 import struct
 import time
 
@@ -84,8 +85,12 @@ def test_a_body_cut_short_is_not_an_acknowledgement(region, url, tenant, api):
     body = rw.snappy(rw.series_of({"__name__": "cut_short"}, [(now_ms(), 1)]))
     with raw.connect(url) as connection:
         connection.sendall(raw.push_request(url, body[:-4], f"X-Scope-OrgID: {tenant}", length=len(body)))
-        connection.shutdown(1)
-        status = raw.read_status(connection)
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(2)  # it may also wait for the rest until its own deadline
+        try:
+            status = raw.read_status(connection)
+        except TimeoutError:
+            status = None
     assert status is None or status >= 400
     assert api.vector("cut_short") == {}
 

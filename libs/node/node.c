@@ -1,0 +1,124 @@
+#include "node/node.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+enum { START_TIMEOUT_MS = 30000, LOG_RETRY_MS = 250 };
+
+static void on_bus_event(void *context, enum mrd_bus_event event, const char *text)
+{
+    struct mrd_node *node = context;
+    if (event == MRD_BUS_CONNECTED) {
+        mrd_service_condition_set(node->connected, true, NULL);
+        MRD_LOG_INFO("connected to NATS");
+    } else if (event == MRD_BUS_DISCONNECTED) {
+        mrd_service_condition_set(node->connected, false, "NATS is unreachable");
+        MRD_LOG_WARN("NATS is unreachable", mrd_log_str("text", text));
+    } else {
+        MRD_LOG_WARN("NATS reports an error", mrd_log_str("error", text));
+    }
+}
+
+static void stop_connections(void *context, mrd_time_ms grace_ms)
+{
+    (void)grace_ms;
+    struct mrd_node *node = context;
+    if (node->connection_count > 0) {
+        mrd_bus_unlisten(node->connections[0], &node->listener);
+    }
+    for (size_t i = 0; i < node->connection_count; i++) {
+        mrd_bus_close(&node->connections[i]);
+    }
+    mrd_bus_library_close();
+}
+
+enum mrd_status mrd_node_connect(struct mrd_node *node, const char *purpose,
+                                 struct mrd_bus **out_bus, struct mrd_error *err)
+{
+    mrd_assert(node->connection_count < MRD_NODE_CONNECTIONS_MAX);
+    struct mrd_bus *bus = NULL;
+    MRD_TRY(mrd_bus_settings_open(node->config, purpose, &bus, err));
+    node->connections[node->connection_count++] = bus;
+    if (node->connection_count == 1) {
+        mrd_bus_listen(bus, &node->listener);
+    }
+    MRD_TRY(mrd_bus_wait_connected(bus, START_TIMEOUT_MS, err));
+    mrd_service_condition_set(node->connected, true, NULL);
+    *out_bus = bus;
+    return MRD_OK;
+}
+
+enum mrd_status mrd_node_log_ensure(const struct mrd_node *node, struct mrd_bus *bus,
+                                    struct mrd_error *err)
+{
+    const struct mrd_log_config log = mrd_bus_settings_log(node->config);
+    enum mrd_status status = MRD_E_UNAVAILABLE;
+    for (int left_ms = START_TIMEOUT_MS; left_ms > 0 && status == MRD_E_UNAVAILABLE;
+         left_ms -= LOG_RETRY_MS) {
+        status = mrd_log_ensure(bus, &log, START_TIMEOUT_MS, err);
+        if (status == MRD_E_UNAVAILABLE) {
+            usleep(LOG_RETRY_MS * 1000);
+        }
+    }
+    return status;
+}
+
+/* The keys of the bus and of the service, one after the other. */
+static struct mrd_config_key *all_keys(const struct mrd_node_definition *definition,
+                                       size_t *out_count)
+{
+    size_t count = MRD_BUS_SETTINGS_KEYS;
+    for (size_t i = 0; i < MRD_NODE_TABLES_MAX; i++) {
+        count += definition->tables[i].key_count;
+    }
+    struct mrd_config_key *keys = calloc(count, sizeof(*keys));
+    mrd_assert(keys != NULL);
+    memcpy(keys, mrd_bus_settings_keys, sizeof(mrd_bus_settings_keys));
+    size_t at = MRD_BUS_SETTINGS_KEYS;
+    for (size_t i = 0; i < MRD_NODE_TABLES_MAX; i++) {
+        for (size_t k = 0; k < definition->tables[i].key_count; k++) {
+            keys[at++] = definition->tables[i].keys[k];
+        }
+    }
+    *out_count = count;
+    return keys;
+}
+
+static int run(const struct mrd_node_definition *definition, struct mrd_node *node)
+{
+    node->config = mrd_service_config(node->service);
+    node->metrics = mrd_service_metrics(node->service);
+    node->connected = mrd_service_condition_add(node->service, "nats");
+    node->listener = (struct mrd_bus_listener){.on_event = on_bus_event, .context = node};
+    mrd_bus_settings_member(node->config, definition->kind, &node->self);
+    mrd_service_on_stop(node->service, "connections", stop_connections, node);
+    struct mrd_error err = {0};
+    const int exit_code = definition->start(definition->context, node, &err) == MRD_OK
+                              ? mrd_service_run(node->service)
+                              : mrd_service_fail(node->service, &err);
+    mrd_config_release(&node->config);
+    return exit_code;
+}
+
+int mrd_node_main(const struct mrd_node_definition *definition, int argc, char **argv)
+{
+    struct mrd_node node = {0};
+    size_t key_count;
+    struct mrd_config_key *keys = all_keys(definition, &key_count);
+    const struct mrd_service_definition service = {
+        .name = definition->name,
+        .summary = definition->summary,
+        .listen_default = definition->listen_default,
+        .keys = keys,
+        .key_count = key_count,
+    };
+    int exit_code;
+    if (mrd_service_open(&service, argc, argv, &node.service, &exit_code)) {
+        exit_code = run(definition, &node);
+        mrd_service_destroy(&node.service);
+    }
+    free(keys);
+    return exit_code;
+}

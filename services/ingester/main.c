@@ -1,0 +1,128 @@
+/* meridian-ingester: the recent past of the region's log, in memory, for queriers. */
+#include <unistd.h>
+
+#include "ingester/owner.h"
+#include "ingester/questions.h"
+#include "node/node.h"
+
+#define KEY(path_, type_, initial_, min_, max_, doc_)                                              \
+    {                                                                                              \
+        .path = (path_), .type = (type_), .initial = (initial_), .doc = (doc_), .min = (min_),     \
+        .max = (max_)                                                                              \
+    }
+
+static const struct mrd_config_key ingester_keys[] = {
+    KEY("ingester.replicas", MRD_CONFIG_INT, "1", 1, MRD_RING_REPLICAS_MAX,
+        "Ingesters of this zone that hold each partition. The same on all of them."),
+    KEY("ingester.memory_bytes_max", MRD_CONFIG_SIZE, "0", 0, 1e15,
+        "Memory for the heads of all partitions. Over it the ingester stops applying the log. "
+        "0: 60 % of the machine's."),
+    KEY("ingester.head_window", MRD_CONFIG_DURATION, "0", 0, 1e12,
+        "How far back a new owner replays a partition. 0: all that the log holds."),
+    KEY("ingester.bucket", MRD_CONFIG_DURATION, "2h", 60000, 1e12,
+        "Time buckets of the heads: chunks do not cross them."),
+    KEY("ingester.loads_max", MRD_CONFIG_INT, "8", 0, MRD_LOG_PARTITIONS_MAX,
+        "Partitions that replay at the same time. 0: no limit."),
+    KEY("ingester.query_workers", MRD_CONFIG_INT, "8", 1, 256, "Threads that answer queriers."),
+    KEY("ingester.query_queue_max", MRD_CONFIG_INT, "1024", 1, 65536,
+        "Questions of queriers that wait at most; more are refused."),
+    KEY("ingester.request_memory_bytes_max", MRD_CONFIG_SIZE, "256MiB", 1 << 20, 1e15,
+        "Memory for one question: its matchers, or its list of names."),
+    KEY("http.listen", MRD_CONFIG_STRING, "0.0.0.0:7202", 0, 0,
+        "Address of the operations routes."),
+};
+
+/* The parts in the order in which they start. */
+struct ingester {
+    struct mrd_bus *log_bus;
+    struct mrd_bus *query_bus;
+    struct mrd_service_condition *partitions;
+    struct ing_budget budget;
+    struct ing_owner *owner;
+    struct ing_questions *questions;
+};
+
+static void on_ready(void *context, bool ready, const char *reason)
+{
+    struct ingester *ingester = context;
+    mrd_service_condition_set(ingester->partitions, ready, reason);
+}
+
+/* Others take over first, then no more questions, then the heads go. */
+static void stop_partitions(void *context, mrd_time_ms grace_ms)
+{
+    struct ingester *ingester = context;
+    if (ingester->owner != NULL) {
+        ing_owner_leave(ingester->owner, grace_ms / 2);
+    }
+    ing_questions_destroy(&ingester->questions, grace_ms / 4);
+    ing_owner_destroy(&ingester->owner);
+}
+
+static size_t memory_budget(const struct mrd_config *config)
+{
+    const size_t configured = mrd_config_size(config, "ingester.memory_bytes_max");
+    const size_t machine = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    return configured > 0 ? configured : machine / 10 * 6;
+}
+
+static enum mrd_status start_partitions(struct ingester *ingester, struct mrd_node *node,
+                                        struct mrd_error *err)
+{
+    const struct mrd_config *config = node->config;
+    ingester->partitions = mrd_service_condition_add(node->service, "partitions");
+    ingester->budget.limit = memory_budget(config);
+    const struct ing_owner_options owner = {
+        .log_bus = ingester->log_bus,
+        .members_bus = ingester->query_bus,
+        .self = &node->self,
+        .partition_count = (uint32_t)mrd_config_int(config, "region.partitions"),
+        .replicas = (uint32_t)mrd_config_int(config, "ingester.replicas"),
+        .loads_max = (uint32_t)mrd_config_int(config, "ingester.loads_max"),
+        .store = {.bucket_ms = mrd_config_duration(config, "ingester.bucket"),
+                  .retention_ms = mrd_config_duration(config, "log.max_age"),
+                  .budget = &ingester->budget},
+        .window_ms = mrd_config_duration(config, "ingester.head_window"),
+        .clock = mrd_clock_system(),
+        .metrics = node->metrics,
+        .on_ready = on_ready,
+        .context = ingester,
+    };
+    mrd_service_on_stop(node->service, "partitions", stop_partitions, ingester);
+    MRD_TRY(ing_owner_create(&owner, &ingester->owner, err));
+    const struct ing_questions_options questions = {
+        .bus = ingester->query_bus,
+        .owner = ingester->owner,
+        .instance = node->self.instance,
+        .workers = (uint32_t)mrd_config_int(config, "ingester.query_workers"),
+        .queue_max = (uint32_t)mrd_config_int(config, "ingester.query_queue_max"),
+        .memory_bytes_max = mrd_config_size(config, "ingester.request_memory_bytes_max"),
+        .metrics = node->metrics,
+    };
+    return ing_questions_create(&questions, &ingester->questions, err);
+}
+
+static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_error *err)
+{
+    struct ingester *ingester = context;
+    MRD_TRY(mrd_node_connect(node, "log", &ingester->log_bus, err));
+    MRD_TRY(mrd_node_connect(node, "query", &ingester->query_bus, err));
+    MRD_TRY(mrd_node_log_ensure(node, ingester->log_bus, err));
+    MRD_TRY(start_partitions(ingester, node, err));
+    return mrd_service_listen(node->service, err);
+}
+
+int main(int argc, char **argv)
+{
+    struct ingester ingester = {0};
+    const struct mrd_node_definition definition = {
+        .name = "ingester",
+        .summary = "Holds the recent past of the region's log in memory and answers queriers.",
+        .listen_default = "0.0.0.0:7202",
+        .kind = MRD_MEMBER_INGESTER,
+        .tables = {{ingester_keys, MRD_ARRAY_LEN(ingester_keys)}},
+        .start = start,
+        .context = &ingester,
+    };
+    return mrd_node_main(&definition, argc, argv);
+}

@@ -1,0 +1,68 @@
+/* partition.h: one partition at work: a log reader, a shard thread with the store, and queries.
+ *
+ *   reader thread --entries, bounded--> shard (apply) <--questions-- rpc workers
+ *
+ * The reader's thread waits when the shard is ING_ENTRIES_MAX entries or ING_ENTRY_BYTES_MAX bytes behind; when the
+ * memory budget is spent the shard keeps the entry and tries again every second, so the log holds
+ * the rest and the lag shows.
+ *
+ * Threads: create, destroy: one. The rest: any.
+ */
+#ifndef ING_PARTITION_H
+#define ING_PARTITION_H
+
+#include "base/metrics.h"
+#include "bus/log_reader.h"
+#include "ingester/store.h"
+
+enum {
+    ING_ENTRIES_MAX = 256,
+    ING_ENTRY_BYTES_MAX = 32 << 20,
+};
+
+struct ing_partition;
+
+struct ing_partition_options {
+    struct mrd_bus *bus;
+    struct ing_store_options store;
+    mrd_time_ms window_ms; /* replay from so far back; 0: from the log's start */
+    const struct mrd_clock *clock;
+};
+
+MRD_MUST_CHECK enum mrd_status ing_partition_create(const struct ing_partition_options *options,
+                                                    struct ing_partition **out_partition,
+                                                    struct mrd_error *err);
+
+/* No question may be under way. */
+void ing_partition_destroy(struct ing_partition **partition);
+
+uint32_t ing_partition_number(const struct ing_partition *partition);
+
+struct ing_partition_progress {
+    uint64_t applied; /* sequence */
+    uint64_t lag;     /* entries of the log that are known and not applied */
+    bool caught_up;   /* the log's end at the time of opening is applied */
+    bool attached;    /* the reader stands at the log */
+    bool over_budget; /* applying has stopped for memory */
+    uint64_t rewinds;
+    uint64_t sequences_missing;
+};
+void ing_partition_progress(struct ing_partition *partition, struct ing_partition_progress *out);
+const struct ing_store_figures *ing_partition_figures(const struct ing_partition *partition);
+
+/* Waits until `sequence` is applied. MRD_E_TIMEOUT names both; `ended` is asked now and then and ends
+ * the wait too (MRD_E_CANCELED). */
+MRD_MUST_CHECK enum mrd_status ing_partition_wait(struct ing_partition *partition,
+                                                  uint64_t sequence, int64_t deadline_ns,
+                                                  bool (*ended)(const void *context),
+                                                  const void *context, struct mrd_error *err);
+
+/* Runs ask->run on the shard's thread with the store's head and waits for it. MRD_E_UNAVAILABLE: the
+ * queue is full or the partition closes; run was not called then. */
+struct ing_ask {
+    enum mrd_status (*run)(struct ing_ask *ask, struct mrd_head *head, struct mrd_error *err);
+};
+MRD_MUST_CHECK enum mrd_status ing_partition_ask(struct ing_partition *partition,
+                                                 struct ing_ask *ask, struct mrd_error *err);
+
+#endif

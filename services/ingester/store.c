@@ -1,0 +1,288 @@
+#include "ingester/store.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum {
+    /* Tables of older epochs than this are dropped: how late a batch may be stored, at the most (a
+     * full log holds batches back). 2 hours and a quarter. */
+    EPOCHS_KEPT = 9,
+    /* How long after the first entry that we could read rows may lack their announcement: an epoch, and five minutes
+     * for batches that were stored late. */
+    EDGE_MS = MRD_BATCH_EPOCH_MS + 5 * 60 * 1000,
+};
+
+struct ing_store {
+    struct ing_store_options options;
+    struct mrd_head *head;
+    struct ing_references *references;
+    struct mrd_batch_reader *reader;
+    uint32_t *ordinals; /* scratch of one batch */
+    size_t ordinal_capacity;
+    bool started;
+    bool from_start;           /* the first entry had sequence 1 */
+    mrd_time_ms resolvable_ms; /* batches stored from here on must resolve */
+    mrd_time_ms log_ms;        /* the log's time: greatest stored_ms */
+    int64_t counted;           /* our share of the budget's `used` */
+    struct ing_store_figures figures;
+};
+
+static void add(_Atomic uint64_t *figure, uint64_t count)
+{
+    atomic_fetch_add_explicit(figure, count, memory_order_relaxed);
+}
+static void set(_Atomic uint64_t *figure, uint64_t value)
+{
+    atomic_store_explicit(figure, value, memory_order_relaxed);
+}
+
+enum mrd_status ing_store_create(const struct ing_store_options *options,
+                                 struct ing_store **out_store, struct mrd_error *err)
+{
+    struct ing_store *store = calloc(1, sizeof(*store));
+    mrd_assert(store != NULL);
+    store->options = *options;
+    const struct mrd_head_options head = {.bucket_ms = options->bucket_ms,
+                                          .memory_bytes_limit = options->budget->limit};
+    const enum mrd_status status = mrd_head_create(&head, &store->head, err);
+    if (status != MRD_OK) {
+        free(store);
+        return status;
+    }
+    store->references = ing_references_create();
+    store->reader = mrd_batch_reader_create();
+    *out_store = store;
+    return MRD_OK;
+}
+
+void ing_store_destroy(struct ing_store **store)
+{
+    if (*store == NULL) {
+        return;
+    }
+    struct ing_store *self = MRD_MOVE(*store);
+    atomic_fetch_sub_explicit(&self->options.budget->used, self->counted, memory_order_relaxed);
+    mrd_batch_reader_destroy(&self->reader);
+    ing_references_destroy(&self->references);
+    mrd_head_destroy(&self->head);
+    free(self->ordinals);
+    free(self);
+}
+
+struct mrd_head *ing_store_head(struct ing_store *store) { return store->head; }
+
+const struct ing_store_figures *ing_store_figures(const struct ing_store *store)
+{
+    return &store->figures;
+}
+
+/* ---- applying ---- */
+
+static bool over_budget(const struct ing_store *store)
+{
+    const struct ing_budget *budget = store->options.budget;
+    return budget->limit > 0 &&
+           atomic_load_explicit(&budget->used, memory_order_relaxed) > (int64_t)budget->limit;
+}
+
+static enum mrd_status budget_fail(const struct ing_store *store, struct mrd_error *err)
+{
+    return mrd_fail(err, MRD_E_LIMIT,
+                    "the heads of this process use %" PRId64
+                    " bytes, ingester.memory_bytes_max is %zu",
+                    atomic_load_explicit(&store->options.budget->used, memory_order_relaxed),
+                    store->options.budget->limit);
+}
+
+static void note_position(struct ing_store *store, const struct ing_position *position)
+{
+    if (!store->started) {
+        store->started = true;
+        store->from_start = position->sequence == 1;
+        store->resolvable_ms = store->from_start ? INT64_MIN : position->stored_ms + EDGE_MS;
+    } else if (position->missing_before >
+               0) { /* trimmed under our eyes: announcements may be gone */
+        store->resolvable_ms = position->stored_ms + EDGE_MS;
+    }
+    store->log_ms = MRD_MAX(store->log_ms, position->stored_ms);
+}
+
+/* An announcement that repeats is already in the table. */
+static enum mrd_status announce(struct ing_store *store, const struct mrd_batch *batch,
+                                struct ing_table *table, struct mrd_error *err)
+{
+    for (size_t i = 0; i < batch->announcement_count; i++) {
+        const struct mrd_batch_announcement *from = &batch->announcements[i];
+        if (ing_table_get(table, from->reference) != MRD_HEAD_ORDINAL_NONE) {
+            continue;
+        }
+        const struct mrd_head_series_key key = {
+            .tenant = batch->tenants[from->tenant], .id = from->id, .labels = from->labels};
+        uint32_t ordinal = MRD_HEAD_ORDINAL_NONE;
+        const enum mrd_status status =
+            mrd_head_series(store->head, &key, batch->header.hlc, &ordinal, err);
+        if (status == MRD_E_LIMIT) {
+            return status;
+        }
+        if (status != MRD_OK) {
+            add(&store->figures.announcements_refused, 1);
+            continue;
+        }
+        ing_table_set(store->references, table, from->reference, ordinal);
+    }
+    return MRD_OK;
+}
+
+/* Fills ordinals and returns how many rows name nothing. */
+static uint64_t resolve(struct ing_store *store, const struct mrd_batch *batch,
+                        const struct ing_table *table)
+{
+    if (batch->row_count > store->ordinal_capacity) {
+        store->ordinals = reallocarray(store->ordinals, batch->row_count, sizeof(*store->ordinals));
+        mrd_assert(store->ordinals != NULL);
+        store->ordinal_capacity = batch->row_count;
+    }
+    uint64_t unresolved = 0;
+    for (size_t i = 0; i < batch->row_count; i++) {
+        const uint32_t ordinal = ing_table_get(table, batch->references[i]);
+        store->ordinals[i] = ordinal;
+        unresolved += ordinal == MRD_HEAD_ORDINAL_NONE ? 1 : 0;
+    }
+    return unresolved;
+}
+
+static enum mrd_status append(struct ing_store *store, const struct mrd_batch *batch,
+                              struct mrd_error *err)
+{
+    const struct mrd_head_batch rows = {
+        .ordinals = store->ordinals,
+        .sample_counts = batch->sample_counts,
+        .row_count = batch->row_count,
+        .times_ms = batch->times_ms,
+        .values = batch->values,
+        .sample_count = batch->sample_count,
+        .hlc = batch->header.hlc,
+        .origin = mrd_batch_origin(&batch->header),
+    };
+    struct mrd_head_append_result result = {0};
+    MRD_TRY(mrd_head_append(store->head, &rows, &result, err));
+    add(&store->figures.samples, result.appended + result.out_of_order + result.overrides);
+    add(&store->figures.out_of_order, result.out_of_order);
+    add(&store->figures.duplicate_samples, result.duplicates + result.outdated);
+    add(&store->figures.refused_samples, result.refused);
+    return MRD_OK;
+}
+
+static void count_unresolved(struct ing_store *store, uint64_t rows,
+                             const struct ing_position *position)
+{
+    if (rows > 0) {
+        add(position->stored_ms < store->resolvable_ms ? &store->figures.rows_before_window
+                                                       : &store->figures.rows_unresolved,
+            rows);
+    }
+}
+
+static void count_number(struct ing_store *store, struct ing_instance *instance, uint64_t number,
+                         const struct ing_position *position)
+{
+    const struct ing_number_result result =
+        ing_instance_number(instance, number, position->stored_ms, store->from_start);
+    add(&store->figures.batches_duplicate, result.duplicate ? 1 : 0);
+    add(&store->figures.batches_late, result.late ? 1 : 0);
+}
+
+static enum mrd_status batch_read(struct ing_store *store, struct mrd_bytes message,
+                                  struct mrd_batch *batch, struct mrd_error *err)
+{
+    enum mrd_status status = mrd_batch_read(store->reader, message, batch, err);
+    if (status == MRD_OK && batch->header.partition != store->options.partition) {
+        status =
+            mrd_fail(err, MRD_E_CORRUPT, "a batch of partition %" PRIu32 " in the log of %" PRIu32,
+                     batch->header.partition, store->options.partition);
+    }
+    if (status != MRD_OK) {
+        add(&store->figures.batches_quarantined, 1);
+    }
+    return status;
+}
+
+enum mrd_status ing_store_apply(struct ing_store *store, struct mrd_bytes message,
+                                const struct ing_position *position, struct mrd_error *err)
+{
+    if (over_budget(store)) {
+        return budget_fail(store, err);
+    }
+    struct mrd_batch batch;
+    MRD_TRY(batch_read(store, message, &batch, err));
+    note_position(store, position);
+    struct ing_instance *instance =
+        ing_references_instance(store->references, batch.header.instance);
+    struct ing_table *table = ing_instance_table(store->references, instance, batch.header.epoch);
+    MRD_TRY(announce(store, &batch, table, err));
+    const uint64_t unresolved = resolve(store, &batch, table);
+    MRD_TRY(append(store, &batch, err));
+    /* Nothing can fail from here on, so a batch is counted once however often it was tried. */
+    count_unresolved(store, unresolved, position);
+    count_number(store, instance, batch.header.number, position);
+    add(&store->figures.batches, 1);
+    return MRD_OK;
+}
+
+/* ---- forgetting ---- */
+
+static void sweep(struct ing_store *store, mrd_time_ms kept_from_ms, size_t series_max,
+                  uint64_t epoch_min)
+{
+    const struct mrd_head_sweep sweep = {
+        .drop_before_ms = kept_from_ms,
+        .covered_hlc = mrd_hlc_make(kept_from_ms, 0),
+        /* A table of epoch_min or later has named its series at or after the beginning of that epoch,
+         * so no table names a series that goes now. */
+        .idle_before_hlc = mrd_hlc_make((mrd_time_ms)epoch_min * MRD_BATCH_EPOCH_MS, 0),
+        .series_max = series_max,
+    };
+    struct mrd_head_sweep_result result = {0};
+    mrd_head_sweep(store->head, &sweep, &result);
+    mrd_head_recycle(store->head);
+    add(&store->figures.samples_dropped, result.samples_dropped);
+}
+
+void ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_max,
+                    void (*on_hole)(void *context, const struct ing_hole *hole), void *context)
+{
+    if (!store->started) {
+        return;
+    }
+    const uint64_t epoch = mrd_batch_epoch_of(store->log_ms);
+    const uint64_t epoch_min = epoch < EPOCHS_KEPT ? 0 : epoch - EPOCHS_KEPT;
+    const uint64_t missing =
+        ing_references_expire(store->references, epoch_min, store->log_ms, on_hole, context);
+    add(&store->figures.batches_missing, missing);
+    const mrd_time_ms kept_from_ms = MRD_MAX(store->log_ms, now_ms) - store->options.retention_ms;
+    if (store->options.retention_ms > 0 && kept_from_ms > 0) {
+        sweep(store, kept_from_ms, series_max, epoch_min);
+    }
+    ing_store_publish(store);
+}
+
+void ing_store_publish(struct ing_store *store)
+{
+    struct mrd_head_stats stats;
+    mrd_head_stats(store->head, &stats);
+    for (size_t i = 0; i < MRD_HEAD_MEMORY_COUNT; i++) {
+        set(&store->figures.memory[i], stats.memory_bytes[i]);
+    }
+    const size_t references = ing_references_memory(store->references);
+    const size_t total =
+        stats.memory_bytes_total + references + mrd_batch_reader_memory(store->reader);
+    set(&store->figures.memory_references, references);
+    set(&store->figures.memory_total, total);
+    set(&store->figures.series, stats.series_count);
+    set(&store->figures.tenants, stats.tenant_count);
+    set(&store->figures.samples_stored, stats.sample_count);
+    set(&store->figures.series_created, stats.series_created);
+    atomic_fetch_add_explicit(&store->options.budget->used, (int64_t)total - store->counted,
+                              memory_order_relaxed);
+    store->counted = (int64_t)total;
+}

@@ -1,0 +1,89 @@
+/* store.h: one partition's head and what it takes to fill it from the log's batches.
+ *
+ * Everything is idempotent: the same batch again changes nothing, so a reader may start over anywhere.
+ *
+ * Threads: one, the partition's shard. The figures may be read by any.
+ * Limits:  memory: `used` of all stores of the process together against `limit`; over it
+ *          ing_store_apply says MRD_E_LIMIT, has changed nothing that matters, and is to be called again with the
+ *          same batch later.
+ */
+#ifndef ING_STORE_H
+#define ING_STORE_H
+
+#include <stdatomic.h>
+
+#include "head/head.h"
+#include "ingester/references.h"
+
+/* The process' memory for heads, shared by its stores. */
+struct ing_budget {
+    size_t limit; /* bytes; 0: none */
+    _Atomic int64_t used;
+};
+
+struct ing_store_options {
+    uint32_t partition;
+    mrd_time_ms bucket_ms;
+    mrd_time_ms
+        retention_ms; /* by receipt: what the log has forgotten is forgotten here; 0: never */
+    struct ing_budget *budget;
+};
+
+/* What happened, since the start. Written by the shard, read by anyone (relaxed). */
+struct ing_store_figures {
+    _Atomic uint64_t batches;
+    _Atomic uint64_t samples;
+    _Atomic uint64_t out_of_order;
+    _Atomic uint64_t duplicate_samples;
+    _Atomic uint64_t refused_samples;
+    _Atomic uint64_t batches_duplicate;   /* numbers that had come before */
+    _Atomic uint64_t batches_late;        /* came after a greater number */
+    _Atomic uint64_t batches_missing;     /* holes: LOSS */
+    _Atomic uint64_t batches_quarantined; /* unreadable: LOSS */
+    _Atomic uint64_t rows_unresolved;     /* no announcement: LOSS */
+    _Atomic uint64_t
+        rows_before_window; /* no announcement, but older than what is kept: expected */
+    _Atomic uint64_t announcements_refused; /* labels that are not canonical: LOSS */
+    _Atomic uint64_t samples_dropped;       /* by retention */
+    _Atomic uint64_t series;
+    _Atomic uint64_t tenants;
+    _Atomic uint64_t samples_stored;
+    _Atomic uint64_t series_created;
+    _Atomic uint64_t memory[MRD_HEAD_MEMORY_COUNT];
+    _Atomic uint64_t memory_total; /* head and tables */
+    _Atomic uint64_t memory_references;
+};
+
+struct ing_store;
+
+MRD_MUST_CHECK enum mrd_status ing_store_create(const struct ing_store_options *options,
+                                                struct ing_store **out_store,
+                                                struct mrd_error *err);
+void ing_store_destroy(struct ing_store **store);
+
+struct mrd_head *ing_store_head(struct ing_store *store);
+const struct ing_store_figures *ing_store_figures(const struct ing_store *store);
+
+/* Where a batch stood in the log. */
+struct ing_position {
+    uint64_t sequence;
+    uint64_t missing_before; /* sequences that the log has lost or trimmed */
+    mrd_time_ms stored_ms;
+};
+
+/* Applies one message. MRD_E_LIMIT: over the budget, call again with the same. MRD_E_CORRUPT or MRD_E_UNSUPPORTED:
+ * it is quarantined (counted; the caller logs err and goes on with the next). */
+MRD_MUST_CHECK enum mrd_status ing_store_apply(struct ing_store *store, struct mrd_bytes message,
+                                               const struct ing_position *position,
+                                               struct mrd_error *err);
+
+/* Forgets what is due: old tables, trimmed samples. now_ms is the wall clock once the log's end was
+ * reached, else 0: then only the log's own time counts. Looks at series_max series at most. Calls
+ * on_hole for each hole found. Call it about once a second. */
+void ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_max,
+                    void (*on_hole)(void *context, const struct ing_hole *hole), void *context);
+
+/* Publishes the head's figures. Cheap; after each batch of work. */
+void ing_store_publish(struct ing_store *store);
+
+#endif

@@ -1,0 +1,454 @@
+/* The source over real NATS, with ingesters that do what the test says. */
+#include "querier/remote_source.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "bus/nats_fixture.h"
+#include "codec/frame.h"
+#include "wire/query.h"
+
+enum { PARTITIONS = 3, SERIES = 10, FAIL_AFTER = 7 };
+
+static int64_t now_ns(void) { return mrd_clock_monotonic_ns(mrd_clock_system()); }
+
+/* ---- ingesters: each partition holds s{i="0".."9",p="<partition>"} with samples at 1, 2 and 3 s, the
+ * last one in a frame and an rpc chunk of its own ---- */
+
+enum behaviour { ANSWER, FAIL_MIDWAY, FAIL_ALWAYS, REFUSE };
+
+struct ingester {
+    struct mrd_bus *bus;
+    struct mrd_members *members;
+    struct mrd_rpc_server *server;
+    struct mrd_member_partition serves[PARTITIONS];
+    struct mrd_member self;
+    _Atomic int behaviour;
+    _Atomic size_t calls;
+    _Atomic uint64_t sequence_min[PARTITIONS];
+};
+
+static void write_frame(struct mrd_buf *out, uint32_t partition, int series, mrd_time_ms first_ms,
+                        uint32_t count)
+{
+    char i[8];
+    char p[8];
+    snprintf(i, sizeof(i), "%d", series);
+    snprintf(p, sizeof(p), "%u", partition);
+    const struct mrd_label items[] = {
+        {MRD_BYTES("__name__"), MRD_BYTES("s") },
+        {MRD_BYTES("i"),        mrd_bytes_of(i)},
+        {MRD_BYTES("p"),        mrd_bytes_of(p)},
+    };
+    struct mrd_buf labels = {0};
+    mrd_labels_encode((struct mrd_labels){items, 3}, &labels);
+    mrd_frame_write_head(out, mrd_buf_view(&labels), 1);
+    mrd_buf_fini(&labels);
+    mrd_time_ms times_ms[2];
+    double values[2];
+    uint8_t bytes[64];
+    for (uint32_t n = 0; n < count; n++) {
+        times_ms[n] = first_ms + n * 1000;
+        values[n] = partition * 100.0 + series;
+    }
+    struct mrd_chunk chunk = {.count = count, .bytes = {.data = bytes}};
+    chunk.bytes.size = mrd_chunk_encode(times_ms, values, count, bytes, &chunk.encoding);
+    mrd_frame_write_chunk(out, &chunk);
+}
+
+static enum mrd_status send_frame(struct mrd_rpc_call *call, uint32_t partition, int series,
+                                  mrd_time_ms first_ms, uint32_t count, struct mrd_error *err)
+{
+    struct mrd_buf frame = {0};
+    write_frame(&frame, partition, series, first_ms, count);
+    const enum mrd_status status = mrd_rpc_call_send(call, mrd_buf_view(&frame), err);
+    mrd_buf_fini(&frame);
+    return status;
+}
+
+static enum mrd_status send_series(struct mrd_rpc_call *call, uint32_t partition, int behaviour,
+                                   struct mrd_error *err)
+{
+    int sent = 0;
+    for (int i = 0; i < SERIES; i++) {
+        for (int part = 0; part < 2; part++) {
+            if (behaviour == FAIL_MIDWAY && sent++ == FAIL_AFTER) {
+                return mrd_fail(err, MRD_E_UNAVAILABLE, "lost my way");
+            }
+            MRD_TRY(
+                send_frame(call, partition, i, part == 0 ? 1000 : 3000, part == 0 ? 2 : 1, err));
+        }
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status send_names(struct mrd_rpc_call *call, uint32_t partition,
+                                  struct mrd_error *err)
+{
+    static const char *const own[PARTITIONS] = {"b", "c", "a"};
+    struct mrd_buf names = {0};
+    mrd_query_text_write(&names, MRD_BYTES("__name__"));
+    mrd_query_text_write(&names, mrd_bytes_of(own[partition]));
+    const enum mrd_status status = mrd_rpc_call_send(call, mrd_buf_view(&names), err);
+    mrd_buf_fini(&names);
+    return status;
+}
+
+static enum mrd_status answer(struct ingester *ingester, struct mrd_rpc_call *call,
+                              uint32_t partition, struct mrd_error *err)
+{
+    const int behaviour = atomic_load(&ingester->behaviour);
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("test", 1 << 20);
+    struct mrd_query_request request;
+    MRD_TRY(mrd_query_request_decode(mrd_rpc_call_request(call), arena, &request, err));
+    const enum mrd_query_kind kind = request.kind;
+    atomic_store(&ingester->sequence_min[partition], request.sequence_min);
+    mrd_query_request_fini(&request);
+    if (behaviour == FAIL_ALWAYS) {
+        return mrd_fail(err, MRD_E_UNAVAILABLE, "not today");
+    }
+    if (behaviour == REFUSE) {
+        return mrd_fail(err, MRD_E_LIMIT, "too many series");
+    }
+    return kind == MRD_QUERY_SELECT ? send_series(call, partition, behaviour, err)
+                                    : send_names(call, partition, err);
+}
+
+static enum mrd_status on_call(void *context, struct mrd_rpc_call *call, struct mrd_error *err)
+{
+    struct ingester *ingester = context;
+    uint32_t partition;
+    atomic_fetch_add(&ingester->calls, 1);
+    mrd_assert(mrd_query_subject_parse(mrd_rpc_call_subject(call), &partition));
+    return answer(ingester, call, partition, err);
+}
+
+static void ingester_start(struct ingester *ingester, const struct nats_fixture *nats,
+                           const char *name)
+{
+    ingester->bus = nats_fixture_connect(nats);
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        ingester->serves[p] = (struct mrd_member_partition){p, MRD_PARTITION_SERVING, 1};
+    }
+    ingester->self = (struct mrd_member){.kind = MRD_MEMBER_INGESTER,
+                                         .incarnation = 1,
+                                         .partitions = ingester->serves,
+                                         .partition_count = PARTITIONS};
+    snprintf(ingester->self.instance, sizeof(ingester->self.instance), "%s", name);
+    char subject[64];
+    snprintf(subject, sizeof(subject), "mrd.query.*.%s", name);
+    const struct mrd_rpc_server_options options = {
+        .subject = subject, .handle = on_call, .context = ingester};
+    assert_int_equal(mrd_rpc_server_create(ingester->bus, &options, &ingester->server, NULL),
+                     MRD_OK);
+    assert_int_equal(mrd_bus_flush(ingester->bus, 5000, NULL), MRD_OK);
+    assert_int_equal(mrd_members_create(ingester->bus,
+                                        &(struct mrd_members_options){.self = &ingester->self},
+                                        &ingester->members, NULL),
+                     MRD_OK);
+}
+
+static void ingester_stop(struct ingester *ingester)
+{
+    mrd_members_destroy(&ingester->members);
+    mrd_rpc_server_destroy(&ingester->server, 1000);
+    mrd_bus_close(&ingester->bus);
+}
+
+/* ---- the world ---- */
+
+struct world {
+    struct nats_fixture nats;
+    struct ingester one;
+    struct ingester two;
+    struct mrd_metrics *metrics;
+    struct qry_cluster cluster;
+};
+
+static void wait_for_members(struct mrd_members *members, size_t count)
+{
+    const int64_t deadline_ns = now_ns() + 10000000000;
+    for (;;) {
+        const struct mrd_members_snapshot *snapshot = mrd_members_acquire(members);
+        const size_t found = snapshot->count;
+        mrd_members_release(&snapshot);
+        if (found == count) {
+            return;
+        }
+        assert_true(now_ns() < deadline_ns);
+        usleep(2000);
+    }
+}
+
+static int world_setup(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    nats_fixture_start(&world->nats);
+    ingester_start(&world->one, &world->nats, "one");
+    ingester_start(&world->two, &world->nats, "two");
+    world->metrics = mrd_metrics_create();
+    struct qry_cluster *cluster = &world->cluster;
+    cluster->bus = nats_fixture_connect(&world->nats);
+    cluster->partition_count = PARTITIONS;
+    cluster->unavailable_wait_ms = 200;
+    cluster->retries = mrd_metrics_counter(world->metrics, "retries", "Test.", MRD_NO_LABELS);
+    cluster->partial = mrd_metrics_counter(world->metrics, "partial", "Test.", MRD_NO_LABELS);
+    assert_int_equal(mrd_rpc_client_create(cluster->bus, &cluster->rpc, NULL), MRD_OK);
+    assert_int_equal(mrd_members_create(cluster->bus, &(struct mrd_members_options){.self = NULL},
+                                        &cluster->members, NULL),
+                     MRD_OK);
+    wait_for_members(cluster->members, 2);
+    *state = world;
+    return 0;
+}
+
+static int world_teardown(void **state)
+{
+    struct world *world = *state;
+    mrd_rpc_client_destroy(&world->cluster.rpc);
+    mrd_members_destroy(&world->cluster.members);
+    mrd_bus_close(&world->cluster.bus);
+    ingester_stop(&world->one);
+    ingester_stop(&world->two);
+    mrd_metrics_destroy(&world->metrics);
+    nats_fixture_stop(&world->nats);
+    free(world);
+    return 0;
+}
+
+/* ---- one select ---- */
+
+struct query {
+    struct mrd_arena *arena;
+    struct mrd_annotations annotations;
+    struct mrd_query_control control;
+    struct qry_remote remote;
+    struct mrd_source source;
+};
+
+static void query_init(struct query *query, struct world *world, bool partial)
+{
+    *query = (struct query){.arena = mrd_arena_create("test", 1 << 20)};
+    mrd_annotations_init(&query->annotations, query->arena, MRD_BYTES_NONE);
+    query->control = (struct mrd_query_control){.clock = mrd_clock_system(),
+                                                .deadline_ns = now_ns() + 10000000000};
+    query->remote.options = (struct qry_remote_options){
+        .cluster = &world->cluster, .tenant = MRD_BYTES("anonymous"), .partial = partial};
+    query->source = qry_remote_source(&query->remote);
+}
+
+static struct mrd_matcher matcher = {
+    MRD_MATCH_EQ, {(const uint8_t *)"__name__", 8},
+     {(const uint8_t *)"s",        1},
+     NULL
+};
+static const struct mrd_select select_all = {
+    .matchers = &matcher, .matcher_count = 1, .min_ms = 0, .max_ms = 10000};
+
+/* The scope is lent for the call only, as the engine does it. */
+static enum mrd_status open_set(struct query *query, struct mrd_source_set **out,
+                                struct mrd_error *err)
+{
+    struct mrd_query_scope *scope = malloc(sizeof(*scope));
+    *scope = (struct mrd_query_scope){query->arena, &query->annotations, &query->control};
+    const enum mrd_status status =
+        query->source.open(query->source.context, &select_all, scope, out, err);
+    memset(scope, 0xee, sizeof(*scope));
+    free(scope);
+    return status;
+}
+
+static unsigned number_of(struct mrd_labels labels, const char *name)
+{
+    const struct mrd_bytes text = mrd_labels_get(labels, mrd_bytes_of(name));
+    assert_int_equal(text.size, 1);
+    return text.data[0] - '0';
+}
+
+/* Reads all series; seen[p][i] counts how often each came. */
+static enum mrd_status read_all(struct query *query, int seen[PARTITIONS][SERIES],
+                                struct mrd_error *err)
+{
+    struct mrd_source_set *set = NULL;
+    MRD_TRY(open_set(query, &set, err));
+    enum mrd_status status;
+    struct mrd_source_series series;
+    bool more = true;
+    while ((status = query->source.next(set, &series, &more, err)) == MRD_OK && more) {
+        const unsigned p = number_of(series.labels, "p");
+        const unsigned i = number_of(series.labels, "i");
+        assert_int_equal(series.samples.count, 3);
+        for (size_t n = 0; n < 3; n++) {
+            assert_int_equal(series.samples.times_ms[n], 1000 * (n + 1));
+            assert_true(series.samples.values[n] == p * 100.0 + i);
+        }
+        seen[p][i]++;
+    }
+    query->source.close(set);
+    return status;
+}
+
+static void assert_each_once(int seen[PARTITIONS][SERIES])
+{
+    for (int p = 0; p < PARTITIONS; p++) {
+        for (int i = 0; i < SERIES; i++) {
+            assert_int_equal(seen[p][i], 1);
+        }
+    }
+}
+
+static void every_series_of_every_partition_comes_once_and_whole(void **state)
+{
+    struct world *world = *state;
+    struct query query;
+    int seen[PARTITIONS][SERIES] = {0};
+    struct mrd_error err = {0};
+    query_init(&query, world, false);
+    assert_int_equal(read_all(&query, seen, &err), MRD_OK);
+    assert_each_once(seen);
+    assert_int_equal(atomic_load(&world->one.calls) + atomic_load(&world->two.calls), PARTITIONS);
+    mrd_arena_destroy(&query.arena);
+}
+
+static void a_replica_that_fails_midway_is_replaced_without_doubles_or_gaps(void **state)
+{
+    struct world *world = *state;
+    atomic_store(&world->one.behaviour, FAIL_MIDWAY);
+    for (uint64_t salt = 0; salt < 2; salt++) {
+        struct query query;
+        int seen[PARTITIONS][SERIES] = {0};
+        struct mrd_error err = {0};
+        query_init(&query, world, false);
+        query.remote.options.salt = salt; /* once with the failing one first */
+        assert_int_equal(read_all(&query, seen, &err), MRD_OK);
+        assert_each_once(seen);
+        mrd_arena_destroy(&query.arena);
+    }
+    assert_int_equal(mrd_counter_value(world->cluster.retries), PARTITIONS);
+}
+
+static void without_a_replica_left_the_query_fails(void **state)
+{
+    struct world *world = *state;
+    atomic_store(&world->one.behaviour, FAIL_ALWAYS);
+    atomic_store(&world->two.behaviour, FAIL_MIDWAY);
+    struct query query;
+    int seen[PARTITIONS][SERIES] = {0};
+    struct mrd_error err = {0};
+    query_init(&query, world, false);
+    assert_int_equal(read_all(&query, seen, &err), MRD_E_UNAVAILABLE);
+    assert_non_null(strstr(err.text, "partition 0 of 3 has no ingester that can answer"));
+    mrd_arena_destroy(&query.arena);
+}
+
+static void a_partial_answer_has_a_warning_for_each_partition_left_out(void **state)
+{
+    struct world *world = *state;
+    atomic_store(&world->one.behaviour, FAIL_ALWAYS);
+    atomic_store(&world->two.behaviour, FAIL_ALWAYS);
+    struct query query;
+    int seen[PARTITIONS][SERIES] = {0};
+    struct mrd_error err = {0};
+    query_init(&query, world, true);
+    assert_int_equal(read_all(&query, seen, &err), MRD_OK);
+    assert_int_equal(query.annotations.count[MRD_ANNOTATION_WARNING], PARTITIONS);
+    const struct mrd_bytes text = query.annotations.first[MRD_ANNOTATION_WARNING]->text;
+    assert_memory_equal(text.data, "partial answer: partition 0 of 3", 32);
+    assert_int_equal(seen[0][0], 0);
+    mrd_arena_destroy(&query.arena);
+}
+
+static void a_refusal_is_final_and_no_other_replica_is_asked(void **state)
+{
+    struct world *world = *state;
+    atomic_store(&world->one.behaviour, REFUSE);
+    atomic_store(&world->two.behaviour, REFUSE);
+    struct query query;
+    int seen[PARTITIONS][SERIES] = {0};
+    struct mrd_error err = {0};
+    query_init(&query, world, true);
+    assert_int_equal(read_all(&query, seen, &err), MRD_E_LIMIT);
+    assert_string_equal(err.text, "too many series");
+    assert_int_equal(mrd_counter_value(world->cluster.retries), 0);
+    mrd_arena_destroy(&query.arena);
+}
+
+static void strong_reads_tell_each_partition_its_own_sequence(void **state)
+{
+    struct world *world = *state;
+    static const uint64_t sequences[PARTITIONS] = {5, 0, 77};
+    struct query query;
+    int seen[PARTITIONS][SERIES] = {0};
+    struct mrd_error err = {0};
+    query_init(&query, world, false);
+    query.remote.options.sequences_min = sequences;
+    assert_int_equal(read_all(&query, seen, &err), MRD_OK);
+    for (int p = 0; p < PARTITIONS; p++) {
+        assert_int_equal(atomic_load(&world->one.sequence_min[p]) +
+                             atomic_load(&world->two.sequence_min[p]),
+                         sequences[p]);
+    }
+    mrd_arena_destroy(&query.arena);
+}
+
+static void label_names_are_united_sorted_and_cut(void **state)
+{
+    struct world *world = *state;
+    struct query query;
+    struct mrd_error err = {0};
+    query_init(&query, world, false);
+    const struct mrd_query_scope scope = {query.arena, &query.annotations, &query.control};
+    struct mrd_label_query names = {.min_ms = 0, .max_ms = 10000};
+    struct mrd_texts texts;
+    assert_int_equal(query.source.label_names(query.source.context, &names, &scope, &texts, &err),
+                     MRD_OK);
+    assert_int_equal(texts.count, 4);
+    assert_true(mrd_bytes_equal(texts.items[0], MRD_BYTES("__name__")));
+    assert_true(mrd_bytes_equal(texts.items[3], MRD_BYTES("c")));
+    assert_false(texts.truncated);
+    names.limit = 2;
+    assert_int_equal(query.source.label_names(query.source.context, &names, &scope, &texts, &err),
+                     MRD_OK);
+    assert_int_equal(texts.count, 2);
+    assert_true(mrd_bytes_equal(texts.items[1], MRD_BYTES("a")));
+    assert_true(texts.truncated);
+    mrd_arena_destroy(&query.arena);
+}
+
+static void an_early_end_stops_the_query(void **state)
+{
+    struct world *world = *state;
+    atomic_store(&world->one.behaviour, FAIL_ALWAYS);
+    atomic_store(&world->two.behaviour, FAIL_ALWAYS);
+    world->cluster.unavailable_wait_ms = 60000;
+    const _Atomic bool canceled = true;
+    struct query query;
+    int seen[PARTITIONS][SERIES] = {0};
+    struct mrd_error err = {0};
+    query_init(&query, world, false);
+    query.control.canceled = &canceled;
+    assert_int_equal(read_all(&query, seen, &err), MRD_E_CANCELED);
+    mrd_arena_destroy(&query.arena);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, world_setup, world_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(every_series_of_every_partition_comes_once_and_whole),
+        TEST(a_replica_that_fails_midway_is_replaced_without_doubles_or_gaps),
+        TEST(without_a_replica_left_the_query_fails),
+        TEST(a_partial_answer_has_a_warning_for_each_partition_left_out),
+        TEST(a_refusal_is_final_and_no_other_replica_is_asked),
+        TEST(strong_reads_tell_each_partition_its_own_sequence),
+        TEST(label_names_are_united_sorted_and_cut),
+        TEST(an_early_end_stops_the_query),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
