@@ -10,33 +10,23 @@ void mrd_annotations_init(struct mrd_annotations *annotations, struct mrd_arena 
     *annotations = (struct mrd_annotations){.arena = arena, .query = query};
 }
 
-static bool known(const struct mrd_annotations *annotations, enum mrd_annotation_kind kind,
-                  struct mrd_bytes text)
+static struct mrd_annotation *find(const struct mrd_annotations *annotations,
+                                   enum mrd_annotation_kind kind, struct mrd_bytes raw)
 {
-    for (const struct mrd_annotation *at = annotations->first[kind]; at != NULL; at = at->next) {
-        if (mrd_bytes_equal(at->text, text)) {
-            return true;
+    for (struct mrd_annotation *at = annotations->first[kind]; at != NULL; at = at->next) {
+        if (mrd_bytes_equal((struct mrd_bytes){at->text.data, at->raw_size}, raw)) {
+            return at;
         }
     }
-    return false;
+    return NULL;
 }
 
-void mrd_annotations_add(struct mrd_annotations *annotations, enum mrd_annotation_kind kind,
-                         struct mrd_bytes text)
+static struct mrd_annotation *append(struct mrd_annotations *annotations,
+                                     enum mrd_annotation_kind kind)
 {
-    if (known(annotations, kind, text)) {
-        return;
-    }
-    struct mrd_annotation *added = NULL;
-    if (annotations->count[kind] < MRD_ANNOTATIONS_MAX) {
-        added = mrd_arena_alloc(annotations->arena, sizeof(*added));
-    }
-    if (added != NULL) {
-        added->text = mrd_arena_copy(annotations->arena, text);
-    }
-    if (added == NULL || added->text.data == NULL) {
-        annotations->dropped[kind]++;
-        return;
+    struct mrd_annotation *added = mrd_arena_alloc(annotations->arena, sizeof(*added));
+    if (added == NULL) {
+        return NULL;
     }
     if (annotations->last[kind] == NULL) {
         annotations->first[kind] = added;
@@ -45,6 +35,36 @@ void mrd_annotations_add(struct mrd_annotations *annotations, enum mrd_annotatio
     }
     annotations->last[kind] = added;
     annotations->count[kind]++;
+    return added;
+}
+
+/* The first raw_size bytes of `text` say what it is about, the rest where. */
+static void add(struct mrd_annotations *annotations, enum mrd_annotation_kind kind,
+                struct mrd_bytes text, size_t raw_size, size_t order)
+{
+    struct mrd_annotation *at = find(annotations, kind, (struct mrd_bytes){text.data, raw_size});
+    if (at != NULL && (at->order >= order || at->text.size == raw_size)) {
+        return;
+    }
+    const struct mrd_bytes copy = at != NULL || annotations->count[kind] < MRD_ANNOTATIONS_MAX
+                                      ? mrd_arena_copy(annotations->arena, text)
+                                      : MRD_BYTES_NONE;
+    if (at == NULL && copy.data != NULL) {
+        at = append(annotations, kind);
+    }
+    if (at == NULL) {
+        annotations->dropped[kind]++;
+    } else if (copy.data != NULL) {
+        at->text = copy;
+        at->raw_size = raw_size;
+        at->order = order;
+    }
+}
+
+void mrd_annotations_add(struct mrd_annotations *annotations, enum mrd_annotation_kind kind,
+                         struct mrd_bytes text)
+{
+    add(annotations, kind, text, text.size, 0);
 }
 
 /* " (line:col)" as Prometheus counts: lines and bytes from 1. */
@@ -68,7 +88,7 @@ static void format_position(struct mrd_bytes query, size_t offset, char *out, si
 }
 
 void mrd_annotations_addf(struct mrd_annotations *annotations, enum mrd_annotation_kind kind,
-                          size_t offset, const char *format, ...)
+                          struct mrd_annotation_place place, const char *format, ...)
 {
     char message[1024];
     char position[64];
@@ -77,8 +97,9 @@ void mrd_annotations_addf(struct mrd_annotations *annotations, enum mrd_annotati
     va_start(args, format);
     (void)vsnprintf(message, sizeof(message), format, args);
     va_end(args);
-    format_position(annotations->query, offset, position, sizeof(position));
+    format_position(annotations->query, place.offset, position, sizeof(position));
     (void)snprintf(text, sizeof(text), "PromQL %s: %s%s",
                    kind == MRD_ANNOTATION_WARNING ? "warning" : "info", message, position);
-    mrd_annotations_add(annotations, kind, mrd_bytes_of(text));
+    const struct mrd_bytes whole = mrd_bytes_of(text);
+    add(annotations, kind, whole, whole.size - strlen(position), place.order);
 }

@@ -1,8 +1,9 @@
 /* annotations.h: the warnings and infos that a query collects beside its answer.
  *
  * The texts are Prometheus' (util/annotations): "PromQL warning: ..." or "PromQL info: ...", and
- * " (line:col)" where the place in the query is known. The same text is kept once, first come first
- * kept. Storage warnings carry no prefix of ours.
+ * " (line:col)" where the place in the query is known. The same text is kept once, whatever its place: with
+ * that of the expression that Prometheus evaluates last (left to right, inside out). Storage warnings
+ * carry no prefix of ours.
  *
  * Owner:   the query. Texts and the table live in the arena given to mrd_annotations_init.
  * Threads: the query's thread only; a source that collects elsewhere hands its texts over in `next`.
@@ -19,6 +20,8 @@ enum { MRD_ANNOTATIONS_MAX = 1000 };
 
 struct mrd_annotation {
     struct mrd_bytes text; /* complete, as the API prints it */
+    size_t raw_size;       /* of the text without its place */
+    size_t order;          /* of the expression */
     struct mrd_annotation *next;
 };
 
@@ -38,9 +41,15 @@ void mrd_annotations_init(struct mrd_annotations *annotations, struct mrd_arena 
 void mrd_annotations_add(struct mrd_annotations *annotations, enum mrd_annotation_kind kind,
                          struct mrd_bytes text);
 
-/* Adds "PromQL warning: <text> (line:col)" or "PromQL info: ..."; `offset` is the byte in the query
- * where the expression starts. */
+/* Where an annotation comes from. */
+struct mrd_annotation_place {
+    size_t offset; /* the byte in the query where the expression starts */
+    size_t order;  /* of its evaluation: greater is later */
+};
+
+/* Adds "PromQL warning: <text> (line:col)" or "PromQL info: ...". */
 void mrd_annotations_addf(struct mrd_annotations *annotations, enum mrd_annotation_kind kind,
-                          size_t offset, const char *format, ...) MRD_PRINTF(4, 5);
+                          struct mrd_annotation_place place, const char *format, ...)
+    MRD_PRINTF(4, 5);
 
 #endif

@@ -47,10 +47,31 @@ static void positions_count_lines_and_bytes_from_one(void **state)
         struct mrd_arena *arena = mrd_arena_create("query", SIZE_MAX);
         struct mrd_annotations annotations;
         mrd_annotations_init(&annotations, arena, mrd_bytes_of(cases[i].query));
-        mrd_annotations_addf(&annotations, MRD_ANNOTATION_INFO, cases[i].offset, "%s", "t");
+        mrd_annotations_addf(&annotations, MRD_ANNOTATION_INFO,
+                             (struct mrd_annotation_place){cases[i].offset, 0}, "%s", "t");
         assert_true(mrd_bytes_equal(annotations.first[MRD_ANNOTATION_INFO]->text,
                                     mrd_bytes_of(cases[i].want)));
     }
+}
+
+static void of_equal_texts_the_last_evaluated_place_is_kept(void **state)
+{
+    (void)state;
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("query", SIZE_MAX);
+    struct mrd_annotations annotations;
+    mrd_annotations_init(&annotations, arena, MRD_BYTES("a + b + c"));
+    static const struct mrd_annotation_place places[] = {
+        {0, 1},
+        {8, 3},
+        {4, 2}
+    };
+    for (size_t i = 0; i < MRD_ARRAY_LEN(places); i++) {
+        mrd_annotations_addf(&annotations, MRD_ANNOTATION_INFO, places[i], "%s", "t");
+    }
+    assert_int_equal(annotations.count[MRD_ANNOTATION_INFO], 1);
+    assert_true(mrd_bytes_equal(annotations.first[MRD_ANNOTATION_INFO]->text,
+                                MRD_BYTES("PromQL info: t (1:9)")));
 }
 
 static void what_does_not_fit_is_counted(void **state)
@@ -70,6 +91,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_texts_are_kept_once_in_their_order),
         cmocka_unit_test(positions_count_lines_and_bytes_from_one),
+        cmocka_unit_test(of_equal_texts_the_last_evaluated_place_is_kept),
         cmocka_unit_test(what_does_not_fit_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,12 +5,12 @@
 
 #include "promql/arithmetic.h"
 
-void pql_check_quantile(struct pql_exec *exec, double q, size_t position)
+void pql_check_quantile(struct pql_exec *exec, double q, struct mrd_annotation_place place)
 {
     if (q >= 0 && q <= 1) {
         return;
     }
-    mrd_annotations_addf(exec->annotations, MRD_ANNOTATION_WARNING, position,
+    mrd_annotations_addf(exec->annotations, MRD_ANNOTATION_WARNING, place,
                          "quantile value should be between 0 and 1, got %.*s",
                          MRD_FMT(pql_number_text(exec, q)));
 }

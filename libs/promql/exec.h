@@ -233,7 +233,7 @@ struct mrd_bytes pql_labels_text(struct pql_exec *exec, struct mrd_labels labels
 struct mrd_bytes pql_number_text(struct pql_exec *exec, double value);
 
 /* "quantile value should be between 0 and 1, got ..." where it is due. */
-void pql_check_quantile(struct pql_exec *exec, double q, size_t position);
+void pql_check_quantile(struct pql_exec *exec, double q, struct mrd_annotation_place place);
 
 /* The metric name of a series, empty if it has none. */
 static inline struct mrd_bytes pql_metric_name(struct mrd_labels labels)

@@ -12,7 +12,7 @@ static bool is_trim(const struct pql_node *node)
 static void note_incompatible(struct pql_exec *exec, const struct pql_node *node)
 {
     const char *text = mrd_binary_op_text(node->op);
-    mrd_annotations_addf(exec->annotations, MRD_ANNOTATION_INFO, node->position,
+    mrd_annotations_addf(exec->annotations, MRD_ANNOTATION_INFO, pql_place(node, node),
                          "incompatible sample types encountered for binary operator \"%s\": "
                          "float %s float",
                          text, text);

@@ -207,17 +207,17 @@ static void quantile_warn(const struct quantile_op *op)
     double greatest = -INFINITY;
     for (size_t i = 0; i < op->list.op.steps; i++) {
         if (isnan(op->q[i])) {
-            pql_check_quantile(op->list.op.exec, op->q[i], op->node->args[1]->position);
+            pql_check_quantile(op->list.op.exec, op->q[i], pql_place(op->node, op->node->args[1]));
             return;
         }
         least = fmin(least, op->q[i]);
         greatest = fmax(greatest, op->q[i]);
     }
     if (greatest > 1) {
-        pql_check_quantile(op->list.op.exec, greatest, op->node->args[1]->position);
+        pql_check_quantile(op->list.op.exec, greatest, pql_place(op->node, op->node->args[1]));
     }
     if (least < 0) {
-        pql_check_quantile(op->list.op.exec, least, op->node->args[1]->position);
+        pql_check_quantile(op->list.op.exec, least, pql_place(op->node, op->node->args[1]));
     }
 }
 

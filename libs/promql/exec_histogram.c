@@ -210,7 +210,7 @@ static void warn_about_bound(const struct histogram_op *op, struct mrd_labels la
                              struct mrd_bytes le)
 {
     mrd_annotations_addf(op->list.op.exec->annotations, MRD_ANNOTATION_WARNING,
-                         op->node->args[op->vector_arg]->position,
+                         pql_place(op->node, op->node->args[op->vector_arg]),
                          "bucket label \"le\" is missing or has a malformed value of \"%.*s\"%.*s",
                          MRD_FMT(le), MRD_FMT(name_suffix(op, pql_metric_name(labels))));
 }
@@ -329,7 +329,7 @@ static void report_repairs(const struct histogram_op *op)
     (void)mrd_double_format_g(all->widest.bucket_max, high);
     mrd_annotations_addf(
         op->list.op.exec->annotations, MRD_ANNOTATION_INFO,
-        op->node->args[op->vector_arg]->position,
+        pql_place(op->node, op->node->args[op->vector_arg]),
         "input to histogram_quantile needed to be fixed for monotonicity (see "
         "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)"
         "%.*s, from buckets %.40s to %.40s, with a max diff of %.2g, over %llu samples from %s to "
@@ -343,7 +343,8 @@ static void check_quantiles(const struct histogram_op *op)
 {
     for (size_t i = 0; i < op->list.op.steps; i++) {
         if (i == 0 || mrd_double_bits(op->first[i]) != mrd_double_bits(op->first[i - 1])) {
-            pql_check_quantile(op->list.op.exec, op->first[i], op->node->args[0]->position);
+            pql_check_quantile(op->list.op.exec, op->first[i],
+                               pql_place(op->node, op->node->args[0]));
         }
     }
 }

@@ -56,17 +56,12 @@ static bool any_at(const struct pql_series_list *list, size_t step)
     return false;
 }
 
-/* fill_left speaks of the "many" side and fill_right of the "one" side, under group_right too: there
- * Prometheus swaps the sides but not the fill values. */
-static bool fills_many(const struct pql_node *node) { return node->matching.fill_left_set; }
-static bool fills_one(const struct pql_node *node) { return node->matching.fill_right_set; }
-
 /* Notes the first step at which series `b` meets an earlier one of its group, if it is the earliest so
- * far. With nothing on the other side at a step, nothing is evaluated and nothing is wrong there. */
+ * far. With nothing on the other side at a step and no fill, nothing is evaluated there. */
 static void match_find_error(struct pql_match *match, const struct pql_node *node, uint32_t b)
 {
     const double *values = match->one.items[b].values;
-    const bool filled = fills_many(node);
+    const bool filled = node->matching.fill_left_set || node->matching.fill_right_set;
     for (uint32_t a = match->one_first[match->one_group[b]]; a != b; a = match->one_next[a]) {
         const size_t end = match->error_step;
         for (size_t i = 0; i < end; i++) {
@@ -104,36 +99,58 @@ enum mrd_status pql_match_make(struct pql_exec *exec, const struct pql_node *nod
 
 /* ---- filling ---- */
 
-static enum mrd_status make_fill(struct pql_match *match, uint32_t group,
-                                 const struct pql_series_list *list, uint32_t first,
-                                 const uint32_t *next, size_t steps, double value,
-                                 struct pql_series **out, struct mrd_error *err)
+/* A side that is filled: its series, and with what. fill_left is for the "many" side and fill_right for
+ * the "one" side, under group_right too: there Prometheus swaps the sides but not the values. */
+struct side {
+    const struct pql_series_list *list;
+    const uint32_t *first;
+    const uint32_t *next;
+    double value;
+};
+
+static struct side side_of(const struct pql_match *match, const struct pql_node *node, bool one)
+{
+    const struct pql_matching *matching = &node->matching;
+    if (one) {
+        return (struct side){&match->one, match->one_first, match->one_next, matching->fill_right};
+    }
+    return (struct side){&match->many, match->many_first, match->many_next, matching->fill_left};
+}
+
+/* The value at each step where the group has no series. */
+static void fill_column(const struct side *side, uint32_t group, double *column, size_t steps)
+{
+    pql_column_fill(column, steps, side->value);
+    for (uint32_t at = side->first[group]; at != UINT32_MAX; at = side->next[at]) {
+        for (size_t i = 0; i < steps; i++) {
+            if (!pql_is_none(side->list->items[at].values[i])) {
+                column[i] = pql_none();
+            }
+        }
+    }
+}
+
+static enum mrd_status match_fill(struct pql_match *match, const struct pql_node *node,
+                                  uint32_t group, bool one, struct pql_series ***fills,
+                                  struct mrd_error *err)
 {
     struct pql_exec *exec = match->table.exec;
+    const size_t steps = node->steps.count;
+    const struct side side = side_of(match, node, one);
     struct pql_series *fill = NULL;
+    if (*fills == NULL) {
+        MRD_TRY(PQL_NEW(exec, match->group_count, fills, err));
+        memset(*fills, 0, match->group_count * sizeof(**fills));
+    }
+    if ((*fills)[group] != NULL) {
+        return MRD_OK;
+    }
     MRD_TRY(PQL_NEW(exec, 1, &fill, err));
     *fill = (struct pql_series){.labels = match->table.keys[group]};
     MRD_TRY(pql_hold(exec, steps, err));
     MRD_TRY(PQL_NEW(exec, steps, &fill->values, err));
-    pql_column_fill(fill->values, steps, value);
-    for (uint32_t at = first; at != UINT32_MAX; at = next[at]) {
-        for (size_t i = 0; i < steps; i++) {
-            if (!pql_is_none(list->items[at].values[i])) {
-                fill->values[i] = pql_none();
-            }
-        }
-    }
-    *out = fill;
-    return MRD_OK;
-}
-
-static enum mrd_status fills_init(struct pql_match *match, struct pql_series ***fills,
-                                  struct mrd_error *err)
-{
-    if (*fills == NULL) {
-        MRD_TRY(PQL_NEW(match->table.exec, match->group_count, fills, err));
-        memset(*fills, 0, match->group_count * sizeof(**fills));
-    }
+    fill_column(&side, group, fill->values, steps);
+    (*fills)[group] = fill;
     return MRD_OK;
 }
 
@@ -142,16 +159,10 @@ enum mrd_status pql_match_fill_one(struct pql_match *match, const struct pql_nod
                                    struct mrd_error *err)
 {
     *out = NULL;
-    if (!fills_one(node)) {
-        return MRD_OK;
+    if (node->matching.fill_right_set) {
+        MRD_TRY(match_fill(match, node, group, true, &match->fill_one, err));
+        *out = match->fill_one[group];
     }
-    MRD_TRY(fills_init(match, &match->fill_one, err));
-    if (match->fill_one[group] == NULL) {
-        MRD_TRY(make_fill(match, group, &match->one, match->one_first[group], match->one_next,
-                          node->steps.count, node->matching.fill_right,
-                          &match->fill_one[group], err));
-    }
-    *out = match->fill_one[group];
     return MRD_OK;
 }
 
@@ -160,16 +171,10 @@ enum mrd_status pql_match_fill_many(struct pql_match *match, const struct pql_no
                                     struct mrd_error *err)
 {
     *out = NULL;
-    if (!fills_many(node)) {
-        return MRD_OK;
+    if (node->matching.fill_left_set) {
+        MRD_TRY(match_fill(match, node, group, false, &match->fill_many, err));
+        *out = match->fill_many[group];
     }
-    MRD_TRY(fills_init(match, &match->fill_many, err));
-    if (match->fill_many[group] == NULL) {
-        MRD_TRY(make_fill(match, group, &match->many, match->many_first[group], match->many_next,
-                          node->steps.count, node->matching.fill_left,
-                          &match->fill_many[group], err));
-    }
-    *out = match->fill_many[group];
     return MRD_OK;
 }
 

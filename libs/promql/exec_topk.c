@@ -325,7 +325,8 @@ static enum mrd_status ratio_next(struct pql_op *base, struct pql_series *out, b
     return MRD_OK;
 }
 
-static enum mrd_status ratio_check(struct ratio_op *op, size_t position, struct mrd_error *err)
+static enum mrd_status ratio_check(struct ratio_op *op, struct mrd_annotation_place place,
+                                   struct mrd_error *err)
 {
     struct pql_exec *exec = op->op.exec;
     for (size_t i = 0; i < op->op.steps; i++) {
@@ -335,7 +336,7 @@ static enum mrd_status ratio_check(struct ratio_op *op, size_t position, struct 
         }
         if (ratio < -1 || ratio > 1) {
             op->ratio[i] = ratio < 0 ? -1 : 1;
-            mrd_annotations_addf(exec->annotations, MRD_ANNOTATION_WARNING, position,
+            mrd_annotations_addf(exec->annotations, MRD_ANNOTATION_WARNING, place,
                                  "ratio value should be between -1 and 1, got %.*s, capping to %g",
                                  MRD_FMT(pql_number_text(exec, ratio)), op->ratio[i]);
         }
@@ -353,7 +354,7 @@ enum mrd_status pql_build_limit_ratio(struct pql_exec *exec, const struct pql_no
         .op = {.next = ratio_next, .exec = exec, .steps = steps}
     };
     MRD_TRY(pql_eval_scalar(exec, node->args[1], steps, &op->ratio, err));
-    MRD_TRY(ratio_check(op, node->args[1]->position, err));
+    MRD_TRY(ratio_check(op, pql_place(node, node->args[1]), err));
     MRD_TRY(pql_build(exec, node->args[0], steps, &op->input, err));
     op->op.one_name = op->input->one_name;
     *out = &op->op;

@@ -112,7 +112,6 @@ enum mrd_status pql_build_range(struct pql_exec *exec, const struct pql_node *no
 struct window_op {
     struct pql_op op;
     const struct pql_node *node;
-    size_t arg_position; /* of the range vector */
     struct pql_range_op *input;
     struct pql_windows windows;
     size_t capacity; /* of the per-sample scratch */
@@ -183,7 +182,8 @@ static void warn_if_no_counter(const struct window_op *op, struct mrd_labels lab
         ends_with(name, "_count") || ends_with(name, "_bucket")) {
         return;
     }
-    mrd_annotations_addf(op->op.exec->annotations, MRD_ANNOTATION_INFO, op->arg_position,
+    mrd_annotations_addf(op->op.exec->annotations, MRD_ANNOTATION_INFO,
+                         pql_place(op->node, op->node->args[op->node->function->range_arg]),
                          "metric might not be a counter, name does not end in "
                          "_total/_sum/_count/_bucket: \"%.*s\"",
                          MRD_FMT(name));
@@ -196,7 +196,7 @@ static void warn_about_quantile(const struct window_op *op)
         const bool repeats = i > 0 && mrd_double_bits(q[i]) == mrd_double_bits(q[i - 1]) &&
                              !pql_is_none(op->column[i - 1]);
         if (!pql_is_none(op->column[i]) && !repeats) {
-            pql_check_quantile(op->op.exec, q[i], op->node->args[0]->position);
+            pql_check_quantile(op->op.exec, q[i], pql_place(op->node, op->node->args[0]));
         }
     }
 }
@@ -217,6 +217,52 @@ static enum mrd_status window_check_smoothing(const struct window_op *op, struct
     return MRD_OK;
 }
 
+/* Samples that all windows together see, between two looks at the deadline. */
+enum { SAMPLES_PER_CHECK = 4 * 1000 * 1000 };
+
+static uint64_t window_cost(const struct pql_windows *windows)
+{
+    uint64_t cost = 0;
+    for (size_t i = 0; i < windows->steps; i++) {
+        cost += windows->to[i] - windows->from[i];
+    }
+    return cost;
+}
+
+/* The windows of `count` steps from `start` on. */
+static struct pql_windows window_part(const struct pql_windows *windows, size_t start, size_t count)
+{
+    struct pql_windows part = *windows;
+    part.steps = count;
+    part.from += start;
+    part.to += start;
+    part.end0_ms += (mrd_time_ms)start * windows->end_step_ms;
+    part.eval0_ms += (mrd_time_ms)start * windows->eval_step_ms;
+    for (size_t i = 0; i < MRD_ARRAY_LEN(part.args); i++) {
+        part.args[i] = windows->args[i] == NULL ? NULL : windows->args[i] + start;
+    }
+    return part;
+}
+
+/* Mostly in one go; a long series under many long windows in parts, so that it can be stopped. */
+static enum mrd_status window_apply(struct window_op *op, struct mrd_error *err)
+{
+    const size_t steps = op->windows.steps;
+    const uint64_t cost = window_cost(&op->windows);
+    const size_t stride = cost <= SAMPLES_PER_CHECK
+                              ? steps
+                              : (size_t)(steps * (uint64_t)SAMPLES_PER_CHECK / cost) + 1;
+    for (size_t start = 0; start < steps; start += stride) {
+        const struct pql_windows part =
+            window_part(&op->windows, start, MRD_MIN(stride, steps - start));
+        op->node->function->window(&part, op->column + start);
+        if (start > 0) {
+            MRD_TRY(mrd_query_check(op->op.exec->control, err));
+        }
+    }
+    return MRD_OK;
+}
+
 static enum mrd_status window_compute(struct window_op *op, const struct pql_range_series *series,
                                       bool *out_any, struct mrd_error *err)
 {
@@ -228,7 +274,7 @@ static enum mrd_status window_compute(struct window_op *op, const struct pql_ran
         return MRD_OK;
     }
     pql_windows_slide(&op->windows);
-    function->window(&op->windows, op->column);
+    MRD_TRY(window_apply(op, err));
     *out_any = !pql_column_empty(op->column, op->op.steps);
     if (*out_any && function->counter) {
         warn_if_no_counter(op, series->labels);
@@ -304,7 +350,6 @@ enum mrd_status pql_build_window(struct pql_exec *exec, const struct pql_node *n
     *op = (struct window_op){
         .op = {.next = window_next, .exec = exec, .steps = node->steps.count},
         .node = node,
-        .arg_position = range->position,
     };
     MRD_TRY(pql_build_range(exec, range, &op->input, err));
     op->op.one_name = op->input->one_name;

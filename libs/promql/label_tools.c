@@ -103,13 +103,13 @@ enum mrd_status pql_labels_set(struct pql_exec *exec, struct pql_label_scratch *
     }
     const bool there = at < labels.count && mrd_bytes_equal(labels.items[at].name, label.name);
     const size_t rest = labels.count - at - (there ? 1 : 0);
-    const struct mrd_label *tail = labels.items + at + (there ? 1 : 0);
     const size_t set = label.value.size > 0 ? 1 : 0;
     if (rest > 0) {
-        memmove(scratch->items + at + set, tail, rest * sizeof(*tail));
+        memmove(scratch->items + at + set, labels.items + labels.count - rest,
+                rest * sizeof(*labels.items));
     }
     if (at > 0) {
-        memmove(scratch->items, labels.items, at * sizeof(*tail));
+        memmove(scratch->items, labels.items, at * sizeof(*labels.items));
     }
     if (set > 0) {
         scratch->items[at] = label;

@@ -70,6 +70,7 @@ struct pql_node {
     enum pql_node_kind kind;
     enum pql_type type;
     size_t position;        /* byte in the query where the expression starts */
+    size_t order;           /* of evaluation in Prometheus: arguments first, left to right */
     struct pql_steps steps; /* where it is evaluated */
     bool spread;            /* evaluated once; the parent sees that value at each of its steps */
     struct pql_node **args;
@@ -86,6 +87,13 @@ struct pql_node {
     bool return_bool;
     struct pql_matching matching;
 };
+
+/* The place of what `node` has to say about `about` (itself or an argument). */
+static inline struct mrd_annotation_place pql_place(const struct pql_node *node,
+                                                    const struct pql_node *about)
+{
+    return (struct mrd_annotation_place){about->position, node->order};
+}
 
 struct pql_plan {
     struct pql_node *root;

@@ -4,12 +4,13 @@
 
 struct translation {
     struct mrd_arena *arena;
+    size_t order; /* of the node that is complete next */
 };
 
-static enum mrd_status translate(const struct translation *to, const struct mrd_expr *expr,
+static enum mrd_status translate(struct translation *to, const struct mrd_expr *expr,
                                  struct pql_node **out, struct mrd_error *err);
 
-static enum mrd_status node_create(const struct translation *to, enum pql_node_kind kind,
+static enum mrd_status node_create(struct translation *to, enum pql_node_kind kind,
                                    const struct mrd_expr *expr, size_t arg_count,
                                    struct pql_node **out, struct mrd_error *err)
 {
@@ -67,7 +68,7 @@ static bool selects_one_name(const struct mrd_selector *selector)
 }
 
 /* `expr` is the whole (a selector or a range of it), `source` the selector. */
-static enum mrd_status translate_selector(const struct translation *to, const struct mrd_expr *expr,
+static enum mrd_status translate_selector(struct translation *to, const struct mrd_expr *expr,
                                           const struct mrd_selector *source, mrd_time_ms range_ms,
                                           struct pql_node **out, struct mrd_error *err)
 {
@@ -88,7 +89,7 @@ static enum mrd_status translate_selector(const struct translation *to, const st
     return MRD_OK;
 }
 
-static enum mrd_status translate_subquery(const struct translation *to, const struct mrd_expr *expr,
+static enum mrd_status translate_subquery(struct translation *to, const struct mrd_expr *expr,
                                           struct pql_node **out, struct mrd_error *err)
 {
     const struct mrd_subquery *subquery = &expr->subquery;
@@ -101,7 +102,7 @@ static enum mrd_status translate_subquery(const struct translation *to, const st
 
 /* ---- calls and operators ---- */
 
-static enum mrd_status translate_call(const struct translation *to, const struct mrd_expr *expr,
+static enum mrd_status translate_call(struct translation *to, const struct mrd_expr *expr,
                                       struct pql_node **out, struct mrd_error *err)
 {
     const struct mrd_call *call = &expr->call;
@@ -118,9 +119,8 @@ static enum mrd_status translate_call(const struct translation *to, const struct
     return MRD_OK;
 }
 
-static enum mrd_status translate_aggregate(const struct translation *to,
-                                           const struct mrd_expr *expr, struct pql_node **out,
-                                           struct mrd_error *err)
+static enum mrd_status translate_aggregate(struct translation *to, const struct mrd_expr *expr,
+                                           struct pql_node **out, struct mrd_error *err)
 {
     const struct mrd_aggregate *aggregate = &expr->aggregate;
     MRD_TRY(node_create(to, PQL_AGGREGATE, expr, aggregate->param == NULL ? 1 : 2, out, err));
@@ -132,7 +132,7 @@ static enum mrd_status translate_aggregate(const struct translation *to,
                                     : translate(to, aggregate->param, &(*out)->args[1], err);
 }
 
-static enum mrd_status translate_binary(const struct translation *to, const struct mrd_expr *expr,
+static enum mrd_status translate_binary(struct translation *to, const struct mrd_expr *expr,
                                         struct pql_node **out, struct mrd_error *err)
 {
     const struct mrd_binary *binary = &expr->binary;
@@ -156,7 +156,7 @@ static enum mrd_status translate_binary(const struct translation *to, const stru
     return translate(to, binary->right, &(*out)->args[1], err);
 }
 
-static enum mrd_status translate_unary(const struct translation *to, const struct mrd_expr *expr,
+static enum mrd_status translate_unary(struct translation *to, const struct mrd_expr *expr,
                                        struct pql_node **out, struct mrd_error *err)
 {
     if (!expr->unary.minus) {
@@ -166,8 +166,8 @@ static enum mrd_status translate_unary(const struct translation *to, const struc
     return translate(to, expr->unary.expr, &(*out)->args[0], err);
 }
 
-static enum mrd_status translate(const struct translation *to, const struct mrd_expr *expr,
-                                 struct pql_node **out, struct mrd_error *err)
+static enum mrd_status translate_kind(struct translation *to, const struct mrd_expr *expr,
+                                      struct pql_node **out, struct mrd_error *err)
 {
     switch (expr->kind) {
     case MRD_EXPR_NUMBER:
@@ -199,9 +199,18 @@ static enum mrd_status translate(const struct translation *to, const struct mrd_
     mrd_assert(false);
 }
 
+/* Nodes are numbered when their arguments are complete: in the order of evaluation. */
+static enum mrd_status translate(struct translation *to, const struct mrd_expr *expr,
+                                 struct pql_node **out, struct mrd_error *err)
+{
+    MRD_TRY(translate_kind(to, expr, out, err));
+    (*out)->order = ++to->order;
+    return MRD_OK;
+}
+
 enum mrd_status pql_plan_translate(const struct mrd_expr *expr, struct mrd_arena *arena,
                                    struct pql_node **out, struct mrd_error *err)
 {
-    const struct translation to = {arena};
+    struct translation to = {.arena = arena};
     return translate(&to, expr, out, err);
 }

@@ -200,6 +200,37 @@ static void a_query_past_its_deadline_ends(void **state)
     assert_int_equal(ask(*state, &in_time, &err), MRD_OK);
 }
 
+/* 4,000 windows of 2,000 samples each are cut into parts, each as right as the whole. */
+static void long_windows_are_evaluated_in_parts(void **state)
+{
+    (void)state;
+    struct mrd_memory_source *source = mrd_memory_source_create();
+    char texts[64];
+    struct mrd_label items[3];
+    const struct mrd_labels labels = labels_of(texts, items, 0);
+    for (size_t i = 0; i < 6000; i++) {
+        const struct mrd_sample sample = {(mrd_time_ms)i * 1000, (double)(i % 1000)};
+        mrd_memory_source_put(source, labels, sample);
+    }
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("query", SIZE_MAX);
+    const struct mrd_promql_options options = {0};
+    const struct mrd_promql_request request = {
+        MRD_BYTES("sum_over_time(m_total[2000s]) + resets(m_total[2000s]) * 0"), 2000000, 5999000,
+        1000, false};
+    struct mrd_promql_result result;
+    struct mrd_error err = {0};
+    assert_int_equal(mrd_promql_query(&options, &request, mrd_memory_source_get(source), NULL,
+                                      arena, &result, &err),
+                     MRD_OK);
+    assert_int_equal(result.series_count, 1);
+    assert_int_equal(result.series[0].count, 4000);
+    for (size_t i = 0; i < result.series[0].count; i++) {
+        assert_true(result.series[0].values[i] == 2 * 499500);
+    }
+    mrd_memory_source_destroy(&source);
+}
+
 static void parse_errors_are_not_execution_errors(void **state)
 {
     static const struct {
@@ -289,6 +320,7 @@ int main(void)
         WITH_SOURCE(a_query_past_its_deadline_ends),
         WITH_SOURCE(parse_errors_are_not_execution_errors),
         cmocka_unit_test(selects_cover_what_windows_need),
+        cmocka_unit_test(long_windows_are_evaluated_in_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
