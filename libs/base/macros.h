@@ -20,6 +20,15 @@
  * it is inlined before that is looked at. */
 #define MRD_ALWAYS_INLINE inline __attribute__((always_inline))
 
+/* For a hot loop over columns: compiled twice, the CPU's abilities choose at start-up. Left out under
+ * sanitizers, which may not be ready when that choice is made. */
+#if defined(__x86_64__) && defined(__linux__) && defined(__OPTIMIZE__) &&                          \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__clang__)
+#define MRD_SIMD_CLONES __attribute__((target_clones("avx2", "default")))
+#else
+#define MRD_SIMD_CLONES
+#endif
+
 #define mrd_likely(condition) __builtin_expect(!!(condition), 1)
 #define mrd_unlikely(condition) __builtin_expect(!!(condition), 0)
 

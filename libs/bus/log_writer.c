@@ -73,7 +73,8 @@ struct mrd_log_writer {
     struct slot *slots;
     uint32_t free_head;
     uint64_t orders;
-    bool *full; /* by partition: the last answer said so */
+    bool *full;     /* by partition: the last answer said so */
+    size_t telling; /* calls of `done` under way */
     struct mrd_log_writer_stats stats;
 };
 
@@ -113,6 +114,19 @@ struct call {
     void *context;
     struct mrd_log_ack ack;
 };
+
+/* Makes the call without the lock, which is held before and after. */
+static void tell(struct mrd_log_writer *writer, const struct call *call)
+{
+    writer->telling++;
+    pthread_mutex_unlock(&writer->lock);
+    call->done(call->context, &call->ack);
+    pthread_mutex_lock(&writer->lock);
+    writer->telling--;
+    if (writer->telling == 0) {
+        pthread_cond_broadcast(&writer->empty);
+    }
+}
 
 /* Takes the right to tell the caller, once. */
 static bool batch_tell(struct mrd_log_writer *writer, struct batch *batch, bool stays,
@@ -198,10 +212,10 @@ static bool ack_stored(struct mrd_log_writer *writer, struct batch *batch,
     partition_not_full(writer, batch->partition);
     const struct mrd_log_ack answer = {
         .status = MRD_OK, .sequence = ack->sequence, .duplicate = ack->duplicate, .text = ""};
-    const bool tell = batch_tell(writer, batch, false, out, &answer);
+    const bool told_now = batch_tell(writer, batch, false, out, &answer);
     slot_release(writer, batch);
     batch_unref(batch);
-    return tell;
+    return told_now;
 }
 
 static bool ack_full(struct mrd_log_writer *writer, struct batch *batch,
@@ -223,10 +237,10 @@ static bool ack_refused(struct mrd_log_writer *writer, struct batch *batch,
         return false;
     }
     const struct mrd_log_ack answer = {.status = MRD_E_INVALID, .text = ack->text};
-    const bool tell = batch_tell(writer, batch, false, out, &answer);
+    const bool told_now = batch_tell(writer, batch, false, out, &answer);
     slot_release(writer, batch);
     batch_unref(batch);
-    return tell;
+    return told_now;
 }
 
 static bool ack_apply(struct mrd_log_writer *writer, struct batch *batch,
@@ -255,16 +269,12 @@ static void on_ack(natsConnection *nats, natsSubscription *subscription, natsMsg
         ack = (struct mrd_pub_ack){.code = 500, .text = "unreadable acknowledgement"};
     }
     struct call call;
-    bool tell = false;
     pthread_mutex_lock(&writer->lock);
     struct batch *batch = batch_of_subject(writer, natsMsg_GetSubject(msg));
-    if (batch != NULL) {
-        tell = ack_apply(writer, batch, &ack, &call);
+    if (batch != NULL && ack_apply(writer, batch, &ack, &call)) {
+        tell(writer, &call);
     }
     pthread_mutex_unlock(&writer->lock);
-    if (tell) {
-        call.done(call.context, &call.ack);
-    }
     natsMsg_Destroy(msg);
 }
 
@@ -296,9 +306,7 @@ static bool tell_one_late(struct mrd_log_writer *writer)
         if (batch != NULL && batch->deadline_ns <= now &&
             batch_tell(writer, batch, true, &call, &answer)) {
             writer->stats.timeouts++;
-            pthread_mutex_unlock(&writer->lock);
-            call.done(call.context, &call.ack);
-            pthread_mutex_lock(&writer->lock);
+            tell(writer, &call);
             return true;
         }
     }
@@ -612,7 +620,7 @@ enum mrd_status mrd_log_writer_drain(struct mrd_log_writer *writer, int64_t time
         mrd_bus_timespec(mrd_clock_monotonic_ns(mrd_clock_system()) + timeout_ms * MS);
     int waited = 0;
     pthread_mutex_lock(&writer->lock);
-    while (writer->stats.outstanding > 0 && waited == 0) {
+    while ((writer->stats.outstanding > 0 || writer->telling > 0) && waited == 0) {
         waited = pthread_cond_timedwait(&writer->empty, &writer->lock, &until);
     }
     const size_t left = writer->stats.outstanding;

@@ -89,7 +89,7 @@ struct mrd_log_writer_stats {
 };
 void mrd_log_writer_stats(struct mrd_log_writer *writer, struct mrd_log_writer_stats *out);
 
-/* Waits until nothing is outstanding, or timeout_ms. MRD_E_TIMEOUT names the number left. */
+/* Waits until nothing is outstanding and every `done` has returned, or timeout_ms. MRD_E_TIMEOUT names the number left. */
 MRD_MUST_CHECK enum mrd_status mrd_log_writer_drain(struct mrd_log_writer *writer,
                                                     int64_t timeout_ms, struct mrd_error *err);
 

@@ -6,13 +6,13 @@
 
 /* ---- sealed: reading ---- */
 
-/* Reads miniblocks one at a time, so that the work of a decode stays in 256 bytes. */
+/* Reads miniblocks one at a time, so that the work of a decode stays in 512 bytes. */
 struct miniblocks {
     struct mrd_reader *reader;
     size_t left; /* integers not yet read */
 };
 
-/* The next at most 32 integers, minimum added. Returns how many; 0 at the end or on failure. */
+/* The next at most 64 integers, minimum added. Returns how many; 0 at the end or on failure. */
 static inline size_t read_miniblock(struct miniblocks *blocks, uint64_t *out)
 {
     const size_t count = MRD_MIN(blocks->left, (size_t)MINIBLOCK);

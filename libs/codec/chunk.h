@@ -9,7 +9,7 @@
  *    bytes live elsewhere). About 2 to 3 bytes a sample on integers and short decimals.
  *  - sealed encodings are made from whole columns by mrd_chunk_encode, which takes the smallest of
  *    what it knows: decimal-scaled integers (or the doubles' own bits) as frame of reference, delta
- *    or delta of delta, bit-packed in miniblocks of 32; times regular, regular with a residual, or
+ *    or delta of delta, bit-packed in miniblocks of 64; times regular, regular with a residual, or
  *    deltas; or all of it raw.
  *
  * mrd_chunk_decode takes bytes from anywhere: it never reads outside them nor writes more than

@@ -8,9 +8,9 @@
 bool mrd_chunk_open_decode(struct mrd_bytes bytes, size_t count, mrd_time_ms *times_ms,
                            double *values);
 
-/* Bit-packed integers in miniblocks of 32: each is zigzag varint minimum, u8 width, then
+/* Bit-packed integers in miniblocks of 64: each is zigzag varint minimum, u8 width, then
  * (value - minimum) in `width` bits. */
-enum { MINIBLOCK = 32 };
+enum { MINIBLOCK = 64 };
 
 /* The two low bits of a sealed encoding, and the two above. */
 enum value_kind { VALUE_CONSTANT, VALUE_FRAME, VALUE_DELTA, VALUE_DELTA2 };

@@ -30,7 +30,7 @@ static inline size_t zigzag_size(uint64_t value)
     return varint_size(mrd_zigzag_encode((int64_t)value));
 }
 
-static size_t integers_size(const uint64_t *fields, size_t count)
+MRD_SIMD_CLONES static size_t integers_size(const uint64_t *fields, size_t count)
 {
     size_t size = 0;
     for (size_t i = 0; i < count; i += MINIBLOCK) {
@@ -93,8 +93,19 @@ static bool is_regular(const mrd_time_ms *times_ms, size_t count, uint64_t step)
     return off == 0;
 }
 
-/* Steps that a sender may have meant: the mean one, and that rounded to 10 ms, 100 ms, 1 s. */
-static const uint64_t step_roundings[] = {1, 10, 100, 1000};
+/* The step that the sender may have meant: the mean one rounded to a second, 100 ms or 10 ms if that
+ * is next to it, so that the residuals do not drift. */
+static uint64_t round_step(uint64_t mean)
+{
+    static const uint64_t units[] = {1000, 100, 10};
+    for (size_t i = 0; i < MRD_ARRAY_LEN(units) && mean < UINT64_MAX - 1000; i++) {
+        const uint64_t step = (mean + units[i] / 2) / units[i] * units[i];
+        if (step + 2 >= mean && step <= mean + 2) {
+            return step;
+        }
+    }
+    return mean;
+}
 
 static struct time_plan plan_times(const mrd_time_ms *times_ms, size_t count, uint64_t *scratch)
 {
@@ -109,18 +120,12 @@ static struct time_plan plan_times(const mrd_time_ms *times_ms, size_t count, ui
     }
     differences((const uint64_t *)times_ms, count, scratch);
     struct time_plan best = {TIME_DELTA, 0, first_size + integers_size(scratch, count - 1)};
-    uint64_t tried = UINT64_MAX;
-    for (size_t i = 0; i < MRD_ARRAY_LEN(step_roundings); i++) {
-        const uint64_t unit = step_roundings[i];
-        const uint64_t step = mean > UINT64_MAX - unit ? mean : (mean + unit / 2) / unit * unit;
-        if (step == tried) {
-            continue;
-        }
-        tried = step;
-        residuals(times_ms, count, step, scratch);
-        const size_t size = first_size + varint_size(step) + integers_size(scratch, count - 1);
+    const uint64_t steps[] = {round_step(mean), mean};
+    for (size_t i = 0; i < (steps[0] == mean ? 1 : 2); i++) {
+        residuals(times_ms, count, steps[i], scratch);
+        const size_t size = first_size + varint_size(steps[i]) + integers_size(scratch, count - 1);
         if (size < best.size) {
-            best = (struct time_plan){TIME_RESIDUAL, step, size};
+            best = (struct time_plan){TIME_RESIDUAL, steps[i], size};
         }
     }
     return best;
@@ -165,49 +170,61 @@ struct workspace {
 
 static size_t patches_max(size_t count) { return 1 + count / 32; }
 
-/* The fewest decimals that all values but a few exceptions have; -1 if there is no such number. */
-static int common_digits(const double *values, size_t count)
+/* Multiplies integers by 10^(to - from); false if one would leave what doubles hold exactly. */
+static bool rescale(uint64_t *integers, size_t count, unsigned from, unsigned to)
 {
-    unsigned digits = 0;
-    size_t misses = 0;
-    int64_t scaled;
+    const int64_t factor = (int64_t)decimal_powers[to - from];
+    const int64_t most = ((int64_t)1 << 51) / factor;
+    bool fits = true;
     for (size_t i = 0; i < count; i++) {
-        unsigned try = digits;
-        while (try <= DECIMAL_DIGITS_MAX && !decimal_scale(values[i], try, &scaled)) {
-            try++;
-        }
-        if (try <= DECIMAL_DIGITS_MAX) {
-            digits = try;
-        } else if (++misses > patches_max(count)) {
-            return -1;
-        }
+        const int64_t integer = (int64_t)integers[i];
+        fits &= integer <= most && integer >= -most;
+        integers[i] = (uint64_t)(integer * (fits ? factor : 1));
     }
-    return misses == count ? -1 : (int)digits;
+    return fits;
 }
 
-/* Fills integers (an exception repeats its neighbour) and patches; false if there are too many. */
-static bool scale_values(const double *values, size_t count, unsigned digits,
-                         struct workspace *work, size_t *out_patch_count)
+/* Finds the fewest decimals that all values but a few exceptions have, and fills integers (an exception
+ * repeats its neighbour) and patches. False if there is no such number. */
+static bool scale_values(const double *values, size_t count, struct workspace *work,
+                         struct value_plan *plan)
 {
+    unsigned digits = 0;
     size_t patch_count = 0;
     int64_t scaled = 0;
-    bool any = false;
     for (size_t i = 0; i < count; i++) {
-        if (decimal_scale(values[i], digits, &scaled)) {
-            for (size_t k = i; !any && k > 0; k--) {
-                work->integers[k - 1] = (uint64_t)scaled;
-            }
-            any = true;
-        } else {
+        unsigned wanted = digits;
+        while (wanted <= DECIMAL_DIGITS_MAX && !decimal_scale(values[i], wanted, &scaled)) {
+            wanted++;
+        }
+        if (wanted > DECIMAL_DIGITS_MAX) {
             if (patch_count == patches_max(count)) {
                 return false;
             }
             work->patches[patch_count++] = (uint16_t)i;
+            scaled = i > 0 ? (int64_t)work->integers[i - 1] : 0;
+        } else if (wanted > digits) {
+            if (!rescale(work->integers, i, digits, wanted)) {
+                return false;
+            }
+            digits = wanted;
         }
         work->integers[i] = (uint64_t)scaled;
     }
-    *out_patch_count = patch_count;
-    return any;
+    for (size_t i = 0; patch_count > 0 && i < count && work->patches[0] == 0; i++) {
+        if (i >= patch_count || work->patches[i] != i) { /* the first value that is no exception */
+            for (size_t k = 0; k < i; k++) {
+                work->integers[k] = work->integers[i];
+            }
+            break;
+        }
+    }
+    if (patch_count == count) {
+        return false;
+    }
+    plan->digits = digits;
+    plan->patch_count = patch_count;
+    return true;
 }
 
 static unsigned common_shift(const uint64_t *integers, size_t count)
@@ -299,12 +316,9 @@ static struct value_plan plan_values(const double *values, size_t count, struct 
         plan.size = 8;
         return plan;
     }
-    const int digits = common_digits(values, count);
-    if (digits >= 0 && scale_values(values, count, (unsigned)digits, work, &plan.patch_count)) {
-        plan.digits = (unsigned)digits;
+    if (scale_values(values, count, work, &plan)) {
         plan.shift = plan_decimals(work, count);
     } else {
-        plan.patch_count = 0;
         plan.shift = plan_bits(values, work, count);
     }
     plan_kind(&plan, work, count);

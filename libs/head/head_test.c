@@ -325,9 +325,9 @@ static double bytes_per_series(size_t series_count, size_t tenant_count)
 static void small_tenants_cost_no_more_than_a_big_one(void **state)
 {
     (void)state;
-    const double one = bytes_per_series(100000, 1);
-    const double many = bytes_per_series(100000, 10000);
-    print_message("%.0f bytes a series for one tenant, %.0f for 10000\n", one, many);
+    const double one = bytes_per_series(50000, 1);
+    const double many = bytes_per_series(50000, 5000);
+    print_message("%.0f bytes a series for one tenant, %.0f for 5000\n", one, many);
     assert_true(one < 350);
     assert_true(many < one * 1.1);
 }
@@ -488,12 +488,12 @@ static void dropped_series_give_their_memory_back(void **state)
     struct mrd_head *head = make_head(0);
     size_t most = 0;
     for (int round = 0; round < 4; round++) {
-        for (int i = 0; i < 20000; i++) {
+        for (int i = 0; i < 10000; i++) {
             char labels[100];
             (void)snprintf(labels, sizeof(labels), "__name__=m,id=%d-%d,long=%d-%050d", round, i,
                            round, i);
             const uint32_t a = testing_need_series(head, "t", labels, hlc_of(round));
-            for (int k = 0; k < 100; k++) {
+            for (int k = 0; k < 30; k++) {
                 testing_append(head, a, T0 + k * 15000, k * 0.1, hlc_of(round), 1, NULL);
             }
         }

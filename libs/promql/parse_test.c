@@ -111,7 +111,8 @@ static const struct {
     {"foo offset -2^2",                           "foo offset -2s ^ 2"                          },
     {"foo offset step() + 1",                     NULL                                          },
     {"foo offset +(1) + bar",                     NULL                                          },
-    {"foo offset --1 + 2",                        "foo offset (1 + 2)"                          },
+    {"foo offset (1) + 2 @ 3 + bar",              "foo @ 3.000 offset +((1) + 2) + bar"         },
+    {"foo offset --1 + 2",                        "foo offset +(1 + 2)"                         },
     {"foo offset max_of(1m, -(2s % 3))",          NULL                                          },
     {"foo[-(-5m)]",                               NULL                                          },
  /* operators */

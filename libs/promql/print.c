@@ -177,14 +177,28 @@ static bool stands_behind_offset(const struct mrd_duration_expr *expr)
     return !binary || expr->wrapped;
 }
 
-static void print_offset(const struct mrd_timing *timing, struct mrd_buf *out)
+static bool begins_with_paren(const struct mrd_duration_expr *expr)
 {
-    const struct mrd_duration *offset = &timing->offset;
-    if (offset->expr == NULL && offset->ms == 0) {
+    while (is_binary(expr) && !expr->wrapped) {
+        expr = expr->left;
+    }
+    return expr->wrapped;
+}
+
+/* `moved`: what stood behind the offset is printed before it, so an operator may follow now. A plus in
+ * front of a parenthesis ends the duration at the closing one. */
+static void print_offset(const struct mrd_duration *offset, bool moved, struct mrd_buf *out)
+{
+    const struct mrd_duration_expr *expr = offset->expr;
+    if (expr == NULL && offset->ms == 0) {
         return;
     }
-    const bool wrap = offset->expr != NULL && !stands_behind_offset(offset->expr);
-    mrd_buf_append_text(out, wrap ? " offset (" : " offset ");
+    const bool open =
+        expr != NULL && (!stands_behind_offset(expr) || (moved && begins_with_paren(expr)));
+    const bool wrap = open && !expr->wrapped;
+    mrd_buf_append_text(out, " offset ");
+    mrd_buf_append_text(out, open ? "+" : "");
+    mrd_buf_append_text(out, wrap ? "(" : "");
     print_duration(offset, out);
     mrd_buf_append_text(out, wrap ? ")" : "");
 }
@@ -249,12 +263,17 @@ static void print_series(const struct mrd_selector *selector, struct mrd_buf *ou
     free(sorted);
 }
 
+static bool is_moved(const struct mrd_selector *selector)
+{
+    return selector->timing.at_written != MRD_AT_NONE || selector->edge != MRD_EDGE_NONE;
+}
+
 static void print_selector(const struct mrd_selector *selector, struct mrd_buf *out)
 {
     print_series(selector, out);
     print_at(&selector->timing, out);
     print_edge(selector->edge, out);
-    print_offset(&selector->timing, out);
+    print_offset(&selector->timing.offset, is_moved(selector), out);
 }
 
 static void print_matrix(const struct mrd_matrix *matrix, struct mrd_buf *out)
@@ -266,7 +285,7 @@ static void print_matrix(const struct mrd_matrix *matrix, struct mrd_buf *out)
     mrd_buf_append_u8(out, ']');
     print_edge(selector->edge, out);
     print_at(&selector->timing, out);
-    print_offset(&selector->timing, out);
+    print_offset(&selector->timing.offset, is_moved(selector), out);
 }
 
 static void print_subquery_time(const struct mrd_subquery *subquery, struct mrd_buf *out)
@@ -279,7 +298,7 @@ static void print_subquery_time(const struct mrd_subquery *subquery, struct mrd_
     }
     mrd_buf_append_u8(out, ']');
     print_at(&subquery->timing, out);
-    print_offset(&subquery->timing, out);
+    print_offset(&subquery->timing.offset, subquery->timing.at_written != MRD_AT_NONE, out);
 }
 
 /* ---- the rest ---- */

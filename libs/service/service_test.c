@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
@@ -34,6 +35,7 @@ struct sample_state {
     struct mrd_service *service;
     struct mrd_service_condition *warm;
     int out; /* a line for each thing that happens */
+    _Atomic bool stuck;
 };
 
 static void say(const struct sample_state *state, const char *format, ...) MRD_PRINTF(2, 3);
@@ -57,11 +59,12 @@ static void stop_second(void *context, mrd_time_ms grace_ms)
     say(context, "stop second\n");
 }
 
-static void stop_never(void *context, mrd_time_ms grace_ms)
+static void stop_third(void *context, mrd_time_ms grace_ms)
 {
     (void)grace_ms;
-    say(context, "stuck\n");
-    for (;;) {
+    struct sample_state *state = context;
+    while (atomic_load(&state->stuck)) {
+        say(context, "stuck\n");
         (void)pause();
     }
 }
@@ -90,7 +93,7 @@ static void post_fail(void *context, struct mrd_http_request *request)
 static void get_stuck(void *context, struct mrd_http_request *request)
 {
     struct sample_state *state = context;
-    mrd_service_on_stop(state->service, "stuck", stop_never, state);
+    atomic_store(&state->stuck, true);
     mrd_http_reply(request, 204, NULL);
 }
 
@@ -108,6 +111,7 @@ static enum mrd_status sample_start(struct sample_state *state, struct mrd_error
     state->warm = mrd_service_condition_add(service, "warm");
     mrd_service_on_stop(service, "first", stop_first, state);
     mrd_service_on_stop(service, "second", stop_second, state);
+    mrd_service_on_stop(service, "third", stop_third, state);
     mrd_service_on_reload(service, reload, state);
     return mrd_service_listen(service, err);
 }
@@ -120,7 +124,7 @@ static int sample_main(int argc, char **argv, int out)
     if (!mrd_service_open(&sample, argc, argv, &service, &exit_code)) {
         return exit_code;
     }
-    struct sample_state state = {service, NULL, out};
+    struct sample_state state = {.service = service, .out = out};
     struct mrd_error err;
     if (sample_start(&state, &err) != MRD_OK) {
         return mrd_service_fail(service, &err);

@@ -41,27 +41,6 @@ static bool label_read(struct mrd_bytes bytes, struct mrd_label *out)
     return true;
 }
 
-/* True if the bytes are a well-formed Label. Nearly all are a name, a value and nothing else. */
-static inline bool label_check(const uint8_t *at, const uint8_t *end)
-{
-    const uint8_t *p = at;
-    uint64_t size;
-    if (mrd_likely(end - p >= 4 && p[0] == LABEL_NAME)) {
-        p++;
-        if (mrd_likely(mrd_pb_varint(&p, end, &size) && size < (uint64_t)(end - p))) {
-            p += size;
-            if (mrd_likely(*p == LABEL_VALUE)) {
-                p++;
-                if (mrd_likely(mrd_pb_varint(&p, end, &size) && size == (uint64_t)(end - p))) {
-                    return true;
-                }
-            }
-        }
-    }
-    struct mrd_label label;
-    return label_read((struct mrd_bytes){at, (size_t)(end - at)}, &label);
-}
-
 /* ---- Sample ---- */
 
 static bool sample_read_slow(struct mrd_bytes bytes, struct mrd_sample *out)
@@ -158,7 +137,7 @@ struct entry_state {
     bool scattered; /* labels do not follow each other */
 };
 
-static inline bool entry_label(struct entry_state *state, const uint8_t *field_start,
+static inline void entry_label(struct entry_state *state, const uint8_t *field_start,
                                struct mrd_bytes label)
 {
     if (state->labels_start == NULL) {
@@ -167,7 +146,6 @@ static inline bool entry_label(struct entry_state *state, const uint8_t *field_s
         state->scattered = true;
     }
     state->labels_end = label.data + label.size;
-    return label_check(label.data, state->labels_end);
 }
 
 static inline bool entry_sample(struct mrd_rw_series *out, const uint8_t *field_start,
@@ -212,9 +190,10 @@ static inline bool entry_read(const uint8_t **at, const uint8_t *end, struct ent
         *at = start;
         if (mrd_likely(*p == SERIES_LABELS)) {
             p++;
-            if (mrd_unlikely(!mrd_pb_bytes(&p, end, &bytes) || !entry_label(state, start, bytes))) {
+            if (mrd_unlikely(!mrd_pb_bytes(&p, end, &bytes))) {
                 return false;
             }
+            entry_label(state, start, bytes);
         } else if (mrd_likely(*p == SERIES_SAMPLES)) {
             p++;
             if (mrd_unlikely(!mrd_pb_bytes(&p, end, &bytes) ||
@@ -320,7 +299,7 @@ enum mrd_status mrd_rw_labels_read(struct mrd_bytes labels, struct mrd_label *it
         }
         if (!mrd_pb_field_read(&at, end, &field) || field.tag != SERIES_LABELS ||
             !label_read(field.bytes, &items[count])) {
-            return mrd_fail(err, MRD_E_INVALID, "malformed label bytes");
+            return mrd_fail(err, MRD_E_INVALID, "a label is not a well-formed protobuf message");
         }
         count++;
     }

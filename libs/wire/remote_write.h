@@ -8,10 +8,11 @@
  *
  * Follows the protobuf rules: unknown fields are skipped, of a repeated scalar the last one counts,
  * missing ones read 0. A known field of another wire type, groups, field number 0, and lengths beyond
- * their message are malformed. Exemplars, histograms and metadata are counted and not looked into.
+ * their message are malformed. Exemplars, histograms and metadata are counted and not looked into. Nor
+ * are labels: whoever knows the hash of their bytes has read them before.
  *
  * Threads: plain values. Bounds: no recursion; memory is what the caller gives.
- * Cost:    about 16 ns per series of one sample and eight labels.
+ * Cost:    about 15 ns per series of one sample and eight labels.
  */
 #ifndef MRD_WIRE_REMOTE_WRITE_H
 #define MRD_WIRE_REMOTE_WRITE_H
@@ -48,8 +49,8 @@ struct mrd_rw_walk {
  * check and count. */
 void mrd_rw_walk_init(struct mrd_rw_walk *walk, struct mrd_bytes message, struct mrd_arena *arena);
 
-/* Reads up to count_max further series; *out_count is 0 at the end. Every byte of a series that is
- * returned has been checked. MRD_E_INVALID says at which offset the message is malformed (the walk is over then),
+/* Reads up to count_max further series; *out_count is 0 at the end. Samples have been checked, labels
+ * have not. MRD_E_INVALID says at which offset the message is malformed (the walk is over then),
  * MRD_E_LIMIT comes from the arena. */
 MRD_MUST_CHECK enum mrd_status mrd_rw_walk_next(struct mrd_rw_walk *walk,
                                                 struct mrd_rw_series *out_series, size_t count_max,
@@ -67,7 +68,7 @@ bool mrd_rw_samples_next(struct mrd_bytes *rest, struct mrd_sample *out);
 enum { MRD_RW_LABELS_MAX = 512 };
 
 /* Parses label bytes of a series that the walk has returned: views into them, in the sender's order,
- * not validated (mrd_labels_validate does). `items` has room for MRD_RW_LABELS_MAX; MRD_E_LIMIT if there are more. */
+ * not validated (mrd_labels_validate does). MRD_E_INVALID if a Label is malformed. `items` has room for MRD_RW_LABELS_MAX; MRD_E_LIMIT if there are more. */
 MRD_MUST_CHECK enum mrd_status mrd_rw_labels_read(struct mrd_bytes labels, struct mrd_label *items,
                                                   size_t *out_count, struct mrd_error *err);
 

@@ -220,8 +220,6 @@ static const struct {
     {"0b 0c",                               MRD_E_INVALID, 0}, /* a group */
     {"0e 01",                               MRD_E_INVALID, 0}, /* wire type 6 */
     {"0a 02 0a 01",                         MRD_E_INVALID, 0}, /* a label beyond its entry */
-    {"0a 03 0a 01 0a",                      MRD_E_INVALID, 0}, /* half a label */
-    {"0a 04 0a 02 08 01",                   MRD_E_INVALID, 0}, /* a name as a varint */
     {"0a 05 12 03 09 01 02",                MRD_E_INVALID, 0}, /* half a value */
     {"0a 04 12 02 08 01",                   MRD_E_INVALID, 0}, /* a value as a varint */
     {"0a 04 12 02 12 00",                   MRD_E_INVALID, 0}, /* a time as bytes */
@@ -245,6 +243,29 @@ static void malformed_messages_are_refused(void **state)
             assert_non_null(strstr(err.text, "at byte"));
         }
         mrd_buf_fini(&request);
+    }
+}
+
+static const char *const label_cases[] = {
+    "0a 01 0a",    /* half a name */
+    "0a 02 08 01", /* a name as a varint */
+    "0a 02 10 01", /* a value as a varint */
+    "0a 02 02 00", /* field 0 */
+    "0a 02 0a 05", /* a name beyond its label */
+    "0a 01 ff",
+};
+
+static void malformed_labels_are_found_when_they_are_read(void **state)
+{
+    (void)state;
+    struct mrd_label items[MRD_RW_LABELS_MAX];
+    size_t count;
+    for (size_t i = 0; i < MRD_ARRAY_LEN(label_cases); i++) {
+        struct mrd_buf labels = bytes_of(label_cases[i]);
+        if (mrd_rw_labels_read(mrd_buf_view(&labels), items, &count, NULL) != MRD_E_INVALID) {
+            fail_msg("%s was read", label_cases[i]);
+        }
+        mrd_buf_fini(&labels);
     }
 }
 
@@ -366,6 +387,7 @@ int main(void)
         cmocka_unit_test(scattered_labels_are_brought_together),
         cmocka_unit_test(exemplars_histograms_and_metadata_are_counted),
         cmocka_unit_test(malformed_messages_are_refused),
+        cmocka_unit_test(malformed_labels_are_found_when_they_are_read),
         cmocka_unit_test(labels_beyond_the_bound_are_a_limit),
         cmocka_unit_test(the_walk_reads_what_protobuf_reads),
         cmocka_unit_test(truncated_messages_never_read_past_the_end),

@@ -192,7 +192,7 @@ static struct mrd_batch_header header_of(const struct part *part)
     };
 }
 
-/* Labels shrink to a fifth, samples hardly at all (docs/decisions/0001-batch-values-and-codec.md). */
+/* Labels shrink to a sixth, samples hardly at all (docs/decisions/0001-batch-values-and-codec.md). */
 static enum mrd_batch_codec codec_of(const struct part *part)
 {
     const struct dst_batcher_options *options = &part->batcher->options;

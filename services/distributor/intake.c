@@ -14,6 +14,7 @@ enum {
      * leaves nothing behind. */
     CHUNK = 4096,
     QUEUE_MAX = 1 << 20,
+    TENANTS_SHOWN_MAX = 500,       /* with counters of their own */
     SCRATCH_BYTES_MAX = 512 << 20, /* label bytes that a sender did not write contiguously */
 };
 
@@ -85,6 +86,14 @@ void dst_intake_metrics_init(struct dst_intake_metrics *metrics, struct mrd_metr
                                 "Samples that can never be written, by reason.",
                                 MRD_LABELS({"reason", dst_reason_name((enum dst_reason)i)}));
     }
+    metrics->tenant_accepted = mrd_metrics_counter_vec(
+        registry, "meridian_distributor_tenant_samples_accepted_total",
+        "Samples that the log has, by tenant; beyond the first tenants as \"other\".", "tenant",
+        MRD_NO_LABELS, TENANTS_SHOWN_MAX);
+    metrics->tenant_rejected = mrd_metrics_counter_vec(
+        registry, "meridian_distributor_tenant_samples_rejected_total",
+        "Samples that can never be written or are over the rate, by tenant.", "tenant",
+        MRD_NO_LABELS, TENANTS_SHOWN_MAX);
     metrics->ack_seconds =
         mrd_metrics_histogram(registry, "meridian_distributor_ack_seconds",
                               "Time from a complete request to its acknowledgement.", MRD_NO_LABELS,
@@ -313,6 +322,21 @@ static enum mrd_status take_write(struct dst_intake *intake, struct dst_write *w
     return MRD_OK;
 }
 
+static void count_by_tenant(struct dst_intake_metrics *metrics, const struct dst_write *write)
+{
+    uint64_t rejected = write->status == MRD_E_LIMIT ? write->samples : 0;
+    for (int i = 0; i < DST_REASONS; i++) {
+        rejected += write->rejected[i];
+    }
+    if (rejected > 0) {
+        mrd_counter_add(mrd_counter_vec_at(metrics->tenant_rejected, write->tenant), rejected);
+    }
+    if (write->status == MRD_OK && write->written > 0) {
+        mrd_counter_add(mrd_counter_vec_at(metrics->tenant_accepted, write->tenant),
+                        write->written);
+    }
+}
+
 static void complete(void *context, struct dst_write *write)
 {
     struct dst_intake *intake = context;
@@ -321,6 +345,7 @@ static void complete(void *context, struct dst_write *write)
                     : write->status == MRD_E_LIMIT ? metrics->limited
                                                    : metrics->failed,
                     write->status == MRD_OK ? write->written : write->samples);
+    count_by_tenant(metrics, write);
     const int64_t now_ns = mrd_clock_monotonic_ns(mrd_clock_system());
     mrd_histogram_observe(metrics->ack_seconds,
                           (double)(now_ns - mrd_http_received_ns(write->request)) / 1e9);

@@ -21,6 +21,8 @@ struct dst_intake_metrics {
     struct mrd_counter *requests;
     struct mrd_counter *accepted; /* samples acknowledged to their sender */
     struct mrd_counter *rejected[DST_REASONS];
+    struct mrd_counter_vec *tenant_accepted; /* the same by tenant, bounded */
+    struct mrd_counter_vec *tenant_rejected;
     struct mrd_counter *failed;    /* samples of requests answered with 503 */
     struct mrd_counter *limited;   /* samples of requests answered with 429 */
     struct mrd_counter *exemplars; /* not stored, as by a Prometheus without exemplar storage */

@@ -629,6 +629,9 @@ static void tenants_keep_their_own_series(void **state)
     const struct contents contents = read_log();
     assert_int_equal(contents.samples, 3);
     assert_int_equal(contents.announcements, 2);
+    assert_int_equal(mrd_counter_value(mrd_counter_vec_at(fixture->intake_metrics.tenant_accepted,
+                                                          MRD_BYTES("x"))),
+                     2);
     mrd_buf_fini(&request);
 }
 

@@ -62,7 +62,9 @@ void qry_json_string(struct mrd_bytes text, struct mrd_buf *out)
         }
         plain = ++at;
     }
-    mrd_buf_append(out, text.data + plain, at - plain);
+    if (at > plain) { /* an empty text may have no address to add to */
+        mrd_buf_append(out, text.data + plain, at - plain);
+    }
     mrd_buf_append_u8(out, '"');
 }
 

@@ -218,6 +218,56 @@ static void pass_read(struct bench *bench)
     mrd_batch_reader_destroy(&reader);
 }
 
+/* ---- announcements ---- */
+
+/* Labels parsed, checked, made canonical and announced, as for a series that is new. */
+static void announce_group(struct bench *bench, const struct mrd_rw_series *series, size_t count)
+{
+    const struct mrd_label_limits limits = {60, 1024, 4096};
+    const uint64_t seed = mrd_tenant_seed(MRD_BYTES("anonymous"));
+    for (size_t i = 0; i < count; i++) {
+        struct mrd_label labels[MRD_RW_LABELS_MAX];
+        size_t label_count;
+        mrd_assert(mrd_rw_labels_read(series[i].labels, labels, &label_count, NULL) == MRD_OK);
+        mrd_assert(mrd_labels_validate(labels, &label_count, &limits, NULL) == MRD_OK);
+        mrd_buf_clear(&bench->scratch);
+        mrd_labels_encode((struct mrd_labels){labels, label_count}, &bench->scratch);
+        const struct mrd_batch_announcement announcement = {
+            .reference = bench->row++,
+            .id = mrd_series_id_of(seed, mrd_buf_view(&bench->scratch)),
+            .labels = mrd_buf_view(&bench->scratch),
+        };
+        mrd_batch_builder_announce(bench->builders[0], &announcement);
+        mrd_batch_builder_row(bench->builders[0], 0, announcement.reference,
+                              series[i].first.time_ms, series[i].first.value);
+        if (mrd_batch_builder_size(bench->builders[0]) >= bench->target_bytes) {
+            batch_finish(bench, 0);
+        }
+    }
+}
+
+static void pass_announce(struct bench *bench)
+{
+    bench->batch_count = 0;
+    bench->batch_bytes = 0;
+    bench->row = 0;
+    batch_restart(bench, 0);
+    for (size_t i = 0; i < bench->body_count; i++) {
+        walk(bench, mrd_buf_view(&bench->decoded[i]), announce_group);
+    }
+    batch_finish(bench, 0);
+}
+
+static void report_announcements(struct bench *bench, const char *name, enum mrd_batch_codec codec)
+{
+    bench->codec = codec;
+    bench->target_bytes = 128 << 10;
+    const double announce_ns = measure(bench, pass_announce);
+    printf("%-7s new series: %5.0f ns and %5.1f B each, %.0f a batch\n", name, announce_ns,
+           (double)bench->batch_bytes / (double)bench->sample_count,
+           (double)bench->sample_count / (double)bench->batch_count);
+}
+
 static void report_codec(struct bench *bench, const char *name, enum mrd_batch_codec codec,
                          size_t target_bytes, double before_ns)
 {
@@ -266,6 +316,9 @@ static void report(struct bench *bench)
         {"snappy", MRD_BATCH_SNAPPY},
         {"zstd",   MRD_BATCH_ZSTD  }
     };
+    for (size_t c = 0; c < MRD_ARRAY_LEN(codecs); c++) {
+        report_announcements(bench, codecs[c].name, codecs[c].codec);
+    }
     static const size_t targets[] = {1, 32 << 10, 128 << 10}; /* 1: a batch per body */
     for (size_t t = 0; t < MRD_ARRAY_LEN(targets); t++) {
         for (size_t c = 0; c < MRD_ARRAY_LEN(codecs); c++) {

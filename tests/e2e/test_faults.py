@@ -115,6 +115,24 @@ def test_a_paused_ingester_stops_no_writer_and_gives_no_short_answer(start):
     watcher.check()
 
 
+def test_without_any_ingester_a_query_is_an_error_and_the_querier_lives_on(start):
+    region = start(ONE_OF_EACH)
+    at = int(time.time() * 1000)
+    assert rw.push(region.push_urls()[0], rw.series_of({"__name__": "unreachable"}, [(at, 1)])).status < 300
+    region.stop("ingester-1", "kill")
+    querier = region.service("querier-1")["pid"]
+    api = Api(region.query_urls()[0])
+    for _ in range(3):
+        reply = api.query("unreachable", at / 1000)
+        assert not reply.complete and (reply.status == 200 or reply.status >= 500), reply
+        assert api.query("1 + 1").complete
+    assert region.service("querier-1")["pid"] == querier
+    region.start("ingester-1")
+    region.wait_ready("ingester-1")
+    wait_until(lambda: api.query("unreachable", at / 1000).complete, 30, "answers after its return")
+    assert len(api.vector("unreachable", at / 1000)) == 1
+
+
 def test_an_ingester_that_is_paused_again_and_again_catches_up(start):
     region = start(ONE_OF_EACH)
     with Fleet(region.push_urls) as fleet:

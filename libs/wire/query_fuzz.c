@@ -1,0 +1,39 @@
+/* Requests and reply lists from anywhere: decoded within their bytes, or refused. */
+#include <stdlib.h>
+
+#include "wire/query.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void fuzz_lists(struct mrd_bytes bytes)
+{
+    struct mrd_reader reader = mrd_reader_of(bytes);
+    struct mrd_bytes text;
+    while (mrd_query_text_read(&reader, &text)) {
+        mrd_assert(text.size <= bytes.size);
+    }
+    reader = mrd_reader_of(bytes);
+    struct mrd_query_count count;
+    while (mrd_query_count_read(&reader, &count)) {
+        mrd_assert(count.name.size <= bytes.size);
+    }
+    struct mrd_query_trailer trailer;
+    (void)mrd_query_trailer_decode(bytes, &trailer, NULL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const struct mrd_bytes bytes = {data, size};
+    fuzz_lists(bytes);
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("fuzz", 1 << 20);
+    struct mrd_query_request request;
+    if (mrd_query_request_decode(bytes, arena, &request, NULL) == MRD_OK) {
+        struct mrd_buf again = {0};
+        mrd_query_request_encode(&request, &again);
+        mrd_assert(again.size > 0);
+        mrd_buf_fini(&again);
+        mrd_query_request_fini(&request);
+    }
+    return 0;
+}
