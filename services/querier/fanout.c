@@ -178,8 +178,6 @@ enum mrd_status qry_fanout_next(struct qry_fanout *fanout, struct qry_fanout_eve
         MRD_TRY(mrd_rpc_fan_next_of(fanout->fan, part->call, &event, err));
         switch (event.kind) {
         case MRD_RPC_CHUNK:
-            part->waiting_since_ns =
-                0; /* it answers: a later failure has its own time to recover */
             out->kind = QRY_FANOUT_CHUNK;
             out->bytes = event.bytes;
             return MRD_OK;
