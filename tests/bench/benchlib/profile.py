@@ -40,7 +40,7 @@ def write_report(data):
     parts = []
     for title, arguments in (
         ("by function (self)", ["--no-children", "-g", "none", "--percent-limit", "0.5"]),
-        ("by thread", ["--no-children", "-g", "none", "--sort", "comm,tid"]),
+        ("by thread name", ["--no-children", "-g", "none", "--sort", "comm"]),
         ("by function with what it calls", ["--children", "-g", "none", "--percent-limit", "2"]),
         ("call chains", ["--no-children", "-g", "caller,0.5,callee", "--percent-limit", "2"]),
     ):
