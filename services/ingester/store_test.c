@@ -1,0 +1,213 @@
+#include "ingester/store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static const mrd_time_ms T0 = 1700000000000;
+static const mrd_time_ms HOUR = 3600 * 1000;
+
+struct rig {
+    struct ing_budget budget;
+    struct ing_store *store;
+    struct mrd_batch_builder *builder;
+    struct mrd_buf message;
+    uint64_t sequence;
+    uint64_t number;
+};
+
+static void rig_init(struct rig *rig, mrd_time_ms retention_ms, size_t budget)
+{
+    *rig = (struct rig){.budget = {.limit = budget}};
+    const struct ing_store_options options = {
+        .bucket_ms = 2 * HOUR, .retention_ms = retention_ms, .budget = &rig->budget};
+    assert_int_equal(ing_store_create(&options, &rig->store, NULL), MRD_OK);
+    rig->builder = mrd_batch_builder_create();
+}
+
+static void rig_fini(struct rig *rig)
+{
+    mrd_batch_builder_destroy(&rig->builder);
+    mrd_buf_fini(&rig->message);
+    ing_store_destroy(&rig->store);
+    assert_int_equal(atomic_load(&rig->budget.used), 0);
+}
+
+/* Builds the next batch: one sample at `time_ms` of each of `count` series from `first` on. */
+static void build(struct rig *rig, mrd_time_ms time_ms, uint32_t first, uint32_t count,
+                  bool announce)
+{
+    mrd_batch_builder_reset(rig->builder);
+    const struct mrd_bytes tenant = MRD_BYTES("t");
+    const uint32_t index = mrd_batch_builder_tenant(rig->builder, tenant);
+    struct mrd_buf labels = {0};
+    for (uint32_t i = first; i < first + count; i++) {
+        char value[32];
+        snprintf(value, sizeof(value), "series-%u", i);
+        const struct mrd_label label = {MRD_BYTES("__name__"), mrd_bytes_of(value)};
+        mrd_buf_clear(&labels);
+        mrd_labels_encode((struct mrd_labels){&label, 1}, &labels);
+        const struct mrd_bytes canonical = mrd_buf_view(&labels);
+        if (announce) {
+            mrd_batch_builder_announce(
+                rig->builder, &(struct mrd_batch_announcement){
+                                  .reference = i,
+                                  .tenant = index,
+                                  .id = mrd_series_id_of(mrd_tenant_seed(tenant), canonical),
+                                  .labels = canonical});
+        }
+        mrd_batch_builder_row(rig->builder, index, i, time_ms, 1.0);
+    }
+    const struct mrd_batch_header header = {.region = MRD_BYTES("r"),
+                                            .residency_class = MRD_BYTES("c"),
+                                            .instance = MRD_BYTES("w"),
+                                            .epoch = mrd_batch_epoch_of(time_ms),
+                                            .number = ++rig->number,
+                                            .hlc = mrd_hlc_make(time_ms, 0)};
+    mrd_batch_builder_finish(rig->builder, &header, MRD_BATCH_NONE, &rig->message);
+    mrd_buf_fini(&labels);
+}
+
+static enum mrd_status apply(struct rig *rig, mrd_time_ms stored_ms)
+{
+    const struct ing_position position = {.sequence = ++rig->sequence, .stored_ms = stored_ms};
+    return ing_store_apply(rig->store, mrd_buf_view(&rig->message), &position, NULL);
+}
+
+static uint64_t figure(const _Atomic uint64_t *value) { return atomic_load(value); }
+
+static void on_hole(void *context, const struct ing_hole *hole)
+{
+    (void)hole;
+    *(size_t *)context += 1;
+}
+
+static void the_same_batch_again_changes_nothing(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 0, 0);
+    build(&rig, T0, 0, 100, true);
+    assert_int_equal(apply(&rig, T0), MRD_OK);
+    assert_int_equal(apply(&rig, T0), MRD_OK);
+    ing_store_publish(rig.store);
+    const struct ing_store_figures *figures = ing_store_figures(rig.store);
+    assert_int_equal(figure(&figures->samples), 100);
+    assert_int_equal(figure(&figures->samples_stored), 100);
+    assert_int_equal(figure(&figures->duplicate_samples), 100);
+    assert_int_equal(figure(&figures->batches_duplicate), 1);
+    rig_fini(&rig);
+}
+
+static void rows_before_the_first_readable_entry_are_no_loss(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 0, 0);
+    rig.sequence = 1000; /* the log begins in the middle of a life */
+    rig.number = 50;
+    build(&rig, T0, 0, 10, false);
+    assert_int_equal(apply(&rig, T0), MRD_OK);
+    const struct ing_store_figures *figures = ing_store_figures(rig.store);
+    assert_int_equal(figure(&figures->rows_before_window), 10);
+    assert_int_equal(figure(&figures->rows_unresolved), 0);
+    build(&rig, T0 + HOUR, 0, 10, false); /* by now each epoch's announcements were in reach */
+    assert_int_equal(apply(&rig, T0 + HOUR), MRD_OK);
+    assert_int_equal(figure(&figures->rows_unresolved), 10);
+    size_t holes = 0;
+    ing_store_tidy(rig.store, T0 + 2 * HOUR, 1000, on_hole, &holes);
+    assert_int_equal(holes, 0); /* nor are the numbers before it missing */
+    rig_fini(&rig);
+}
+
+static void a_missing_number_is_reported_as_a_hole(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 0, 0);
+    build(&rig, T0, 0, 1, true);
+    assert_int_equal(apply(&rig, T0), MRD_OK);
+    rig.number += 3;
+    build(&rig, T0 + 1, 0, 1, true);
+    assert_int_equal(apply(&rig, T0 + 1), MRD_OK);
+    build(&rig, T0 + 2 * ING_HOLE_MS, 0, 1, true);
+    assert_int_equal(apply(&rig, T0 + 2 * ING_HOLE_MS), MRD_OK);
+    size_t holes = 0;
+    ing_store_tidy(rig.store, 0, 1000, on_hole, &holes);
+    assert_int_equal(holes, 1);
+    assert_int_equal(figure(&ing_store_figures(rig.store)->batches_missing), 3);
+    rig_fini(&rig);
+}
+
+static void what_the_log_has_forgotten_is_forgotten(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 6 * HOUR, 0);
+    size_t holes = 0;
+    for (mrd_time_ms time_ms = T0; time_ms <= T0 + 24 * HOUR; time_ms += HOUR / 2) {
+        build(&rig, time_ms, 0, 50, true);
+        assert_int_equal(apply(&rig, time_ms), MRD_OK);
+        ing_store_tidy(rig.store, 0, 1000, on_hole, &holes);
+    }
+    const struct ing_store_figures *figures = ing_store_figures(rig.store);
+    assert_int_equal(figure(&figures->rows_unresolved), 0);
+    assert_true(figure(&figures->samples_dropped) >= 50 * 2 * 14);
+    /* All of the last six hours is there, and little more than a bucket beyond. */
+    assert_true(figure(&figures->samples_stored) >= 50 * 12);
+    assert_true(figure(&figures->samples_stored) <= 50 * 2 * 11);
+    assert_int_equal(holes, 0);
+    rig_fini(&rig);
+}
+
+static void a_batch_refused_for_memory_is_whole_when_tried_again(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 0, 64 << 20);
+    build(&rig, T0, 0, 2000, true);
+    atomic_store(&rig.budget.used, 65 << 20); /* another partition has it all */
+    assert_int_equal(apply(&rig, T0), MRD_E_LIMIT);
+    rig.sequence--;
+    const struct ing_store_figures *figures = ing_store_figures(rig.store);
+    assert_int_equal(figure(&figures->batches), 0);
+    atomic_store(&rig.budget.used, 0);
+    assert_int_equal(apply(&rig, T0), MRD_OK);
+    ing_store_publish(rig.store);
+    assert_int_equal(figure(&figures->samples_stored), 2000);
+    assert_int_equal(figure(&figures->batches), 1);
+    rig_fini(&rig);
+}
+
+static void bytes_that_are_no_batch_are_quarantined(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 0, 0);
+    build(&rig, T0, 0, 10, true);
+    for (size_t i = 0; i < rig.message.size; i++) { /* one byte wrong, anywhere */
+        rig.message.data[i] ^= 0x55;
+        assert_int_not_equal(apply(&rig, T0), MRD_OK);
+        rig.message.data[i] ^= 0x55;
+    }
+    assert_int_equal(figure(&ing_store_figures(rig.store)->batches_quarantined), rig.message.size);
+    rig.sequence = 0;
+    assert_int_equal(apply(&rig, T0), MRD_OK);
+    rig_fini(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_same_batch_again_changes_nothing),
+        cmocka_unit_test(rows_before_the_first_readable_entry_are_no_loss),
+        cmocka_unit_test(a_missing_number_is_reported_as_a_hole),
+        cmocka_unit_test(what_the_log_has_forgotten_is_forgotten),
+        cmocka_unit_test(a_batch_refused_for_memory_is_whole_when_tried_again),
+        cmocka_unit_test(bytes_that_are_no_batch_are_quarantined),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
