@@ -5,7 +5,9 @@
 
 #include "base/log.h"
 
-enum { START_TIMEOUT_MS = 30000, LOG_RETRY_MS = 250 };
+#define DURABLE_SERVER_VERSION "2.12.15"
+
+enum { START_TIMEOUT_MS = 30000, LOG_RETRY_MS = 250, SERVER_INFO_TIMEOUT_MS = 2000 };
 
 static void on_bus_event(void *context, enum mrd_bus_event event, const char *text)
 {
@@ -50,6 +52,26 @@ enum mrd_status mrd_node_connect(struct mrd_node *node, const char *purpose,
     return MRD_OK;
 }
 
+/* Before 2.10 a server syncs its store every two minutes and cannot be told otherwise; the versions
+ * named here are the first whose `sync_interval: always` holds in a cluster (design of the log). */
+static void tell_durability(const struct mrd_node *node)
+{
+    struct mrd_bus_server server;
+    struct mrd_error err;
+    if (mrd_bus_server_info(mrd_config_string(node->config, "nats.url"), SERVER_INFO_TIMEOUT_MS,
+                            &server, &err) != MRD_OK) {
+        MRD_LOG_WARN("the version of the NATS server is not known", mrd_log_error(&err));
+    } else if (mrd_bus_version_compare(server.version, DURABLE_SERVER_VERSION) < 0) {
+        MRD_LOG_WARN(
+            "this NATS server is older than " DURABLE_SERVER_VERSION
+            ": acknowledged samples survive the death of any process, but a power cut only "
+            "if its store is written through (docs/quickstart.md)",
+            mrd_log_str("version", server.version));
+    } else {
+        MRD_LOG_INFO("NATS server", mrd_log_str("version", server.version));
+    }
+}
+
 enum mrd_status mrd_node_log_ensure(const struct mrd_node *node, struct mrd_bus *bus,
                                     struct mrd_error *err)
 {
@@ -61,6 +83,9 @@ enum mrd_status mrd_node_log_ensure(const struct mrd_node *node, struct mrd_bus 
         if (status == MRD_E_UNAVAILABLE) {
             usleep(LOG_RETRY_MS * 1000);
         }
+    }
+    if (status == MRD_OK) {
+        tell_durability(node);
     }
     return status;
 }

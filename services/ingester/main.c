@@ -1,4 +1,5 @@
 /* meridian-ingester: the recent past of the region's log, in memory, for queriers. */
+#include <stdio.h>
 #include <unistd.h>
 
 #include "ingester/owner.h"
@@ -16,7 +17,7 @@ static const struct mrd_config_key ingester_keys[] = {
         "Ingesters of this zone that hold each partition. The same on all of them."),
     KEY("ingester.memory_bytes_max", MRD_CONFIG_SIZE, "0", 0, 1e15,
         "Memory for the heads of all partitions. Over it the ingester stops applying the log. "
-        "0: 60 % of the machine's."),
+        "0: 60 % of what the machine or the control group has."),
     KEY("ingester.head_window", MRD_CONFIG_DURATION, "0", 0, 1e12,
         "How far back a new owner replays a partition. 0: all that the log holds."),
     KEY("ingester.bucket", MRD_CONFIG_DURATION, "2h", 60000, 1e12,
@@ -59,11 +60,23 @@ static void stop_partitions(void *context, mrd_time_ms grace_ms)
     ing_owner_destroy(&ingester->owner);
 }
 
+/* Bytes that the process may use: the machine's, or less if its control group says so. */
+static size_t memory_available(void)
+{
+    const size_t machine = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    FILE *file = fopen("/sys/fs/cgroup/memory.max", "re");
+    unsigned long long limit = 0;
+    const bool limited = file != NULL && fscanf(file, "%llu", &limit) == 1; /* else it is "max" */
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return limited && limit < machine ? (size_t)limit : machine;
+}
+
 static size_t memory_budget(const struct mrd_config *config)
 {
     const size_t configured = mrd_config_size(config, "ingester.memory_bytes_max");
-    const size_t machine = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-    return configured > 0 ? configured : machine / 10 * 6;
+    return configured > 0 ? configured : memory_available() / 10 * 6;
 }
 
 static enum mrd_status start_partitions(struct ingester *ingester, struct mrd_node *node,
