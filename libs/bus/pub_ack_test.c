@@ -11,24 +11,24 @@ static const struct {
     bool want;
     struct mrd_pub_ack ack;
 } cases[] = {
-    {"{\"stream\":\"S\",\"seq\":7}",                                               true, {.stored = true, .sequence = 7}},
+    {"{\"stream\":\"S\",\"seq\":7}",        true,  {.stored = true, .sequence = 7}},
     {" { \"stream\" : \"S\" , \"domain\":\"d\", \"seq\" : 18446744073709551615, \"duplicate\": "
-     "true } ",                                                                             true,
-     {.stored = true, .duplicate = true, .sequence = UINT64_MAX}                        },
+     "true } ",                        true,
+     {.stored = true, .duplicate = true, .sequence = UINT64_MAX}                  },
     {"{\"error\":{\"code\":503,\"err_code\":10077,\"description\":\"maximum \\\"bytes\\\" "
      "exceeded\"},"
-     "\"stream\":\"S\",\"seq\":0}",                                                                            true,
-     {.code = 503, .error_code = 10077, .text = "maximum \\\"bytes\\\" exceeded"}                                                                                      },
-    {"{\"error\":{},\"seq\":0}", true,     {.code = 500}},
-    {"{\"stream\":\"seq\",\"x\":\"}\"}",                                                               false,                                                               {0}                                                                                                                                        },
-    {"{\"seq\":-1}",                                                                         false,               {0}},
-    {"{\"seq\":18446744073709551616}",                                                                         false,                                                               {0}                                                                                                                                                                      },
-    {"{\"seq\":1",                                                                         false,               {0}},
-    {"{\"seq\"",                                                                         false,                                                               {0}                                                                                                                                                                                                                        },
-    {"{\"a\":{\"b\":{\"c\":1}},\"seq\":1}",                                                                         false,               {0}},
-    {"\"",                                                                         false,                                                               {0}                                                                                                                                                                                                                                                                                                         },
-    {"{\"a\":\"\\",                                                                         false,               {0}},
-    {"",                                                                         false,                                                               {0}                                                                                                                                                                                                                                                                                                                                                                    },
+     "\"stream\":\"S\",\"seq\":0}",    true,
+     {.code = 503, .error_code = 10077, .text = "maximum \\\"bytes\\\" exceeded"} },
+    {"{\"error\":{},\"seq\":0}",            true,  {.code = 500}                  },
+    {"{\"stream\":\"seq\",\"x\":\"}\"}",    false, {0}                            },
+    {"{\"seq\":-1}",                        false, {0}                            },
+    {"{\"seq\":18446744073709551616}",      false, {0}                            },
+    {"{\"seq\":1",                          false, {0}                            },
+    {"{\"seq\"",                            false, {0}                            },
+    {"{\"a\":{\"b\":{\"c\":1}},\"seq\":1}", false, {0}                            },
+    {"\"",                                  false, {0}                            },
+    {"{\"a\":\"\\",                         false, {0}                            },
+    {"",                                    false, {0}                            },
 };
 
 static void answers_to_publishes_are_read(void **state)

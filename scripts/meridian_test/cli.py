@@ -17,7 +17,7 @@ UNDER_RELEASE = ["test_quickstart.py"]
 
 def unit(report: Report) -> None:
     stages.run_unit(report, "asan")
-    stages.run_unit(report, "tsan", only=stages.THREADED)
+    stages.run_threaded(report)
 
 
 def e2e(report: Report) -> None:

@@ -19,8 +19,8 @@ UNIT_SECONDS = 900
 E2E_SECONDS = 1500
 RESULTS = REPOSITORY / "build" / "results"
 
-THREADED = "base/|http/|bus/|service/|distributor/|ingester/|querier/"
-"""Unit tests that start threads: those which ThreadSanitizer can say something about."""
+THREADED = ("base", "http", "bus", "service", *SERVICES)
+"""Folders whose unit tests start threads: those which ThreadSanitizer can say something about."""
 
 CONFIGURATION = REPOSITORY / "docs" / "configuration.md"
 
@@ -50,8 +50,20 @@ def build(report: Report, preset: str, targets: list[str] | None = None) -> bool
         return True
 
 
-def run_unit(report: Report, preset: str, only: str | None = None) -> None:
-    if not build(report, preset):
+def programs_of(suffix: str, folders: tuple[str, ...] | None = None) -> list[str]:
+    """Names of the programs that CMake makes of <folder>/*<suffix>.c: all, or those of some folders."""
+    found = [path for root in ("libs", "services") for path in (REPOSITORY / root).glob(f"*/*{suffix}.c")]
+    return sorted(f"{path.parent.name}_{path.stem}" for path in found if folders is None or path.parent.name in folders)
+
+
+def run_threaded(report: Report) -> None:
+    """The unit tests with threads, under ThreadSanitizer; nothing else is built for it."""
+    pattern = "^(" + "|".join(THREADED) + ")/"
+    run_unit(report, "tsan", pattern, programs_of("_test", THREADED))
+
+
+def run_unit(report: Report, preset: str, only: str | None = None, targets: list[str] | None = None) -> None:
+    if not build(report, preset, targets):
         return
     with report.stage(f"unit {preset}"):
         results = RESULTS / f"ctest-{preset}.xml"
@@ -67,11 +79,11 @@ def run_unit(report: Report, preset: str, only: str | None = None) -> None:
 
 def run_fuzz(report: Report) -> None:
     """Every target for a short while, starting from the inputs in <concept>_corpus if there are any."""
-    if not build(report, "fuzz"):
+    targets = programs_of("_fuzz")
+    if not build(report, "fuzz", targets):
         return
     with report.stage("fuzz"):
-        folder = REPOSITORY / "build" / "fuzz"
-        for target in sorted(path for path in folder.rglob("*_fuzz") if os.access(path, os.X_OK) and path.is_file()):
+        for target in (REPOSITORY / "build" / "fuzz" / name for name in targets):
             found = RESULTS / "fuzz" / target.name
             found.mkdir(parents=True, exist_ok=True)
             command = [str(target), f"-max_total_time={FUZZ_SECONDS}", "-rss_limit_mb=2048", "-timeout=10",

@@ -98,7 +98,8 @@ static void at_most_ten_annotations_of_a_kind_are_shown(void **state)
     (void)state;
     struct mrd_annotation notes[12];
     for (size_t i = 0; i < 12; i++) {
-        notes[i] = (struct mrd_annotation){MRD_BYTES("n"), i < 11 ? &notes[i + 1] : NULL};
+        notes[i] =
+            (struct mrd_annotation){.text = MRD_BYTES("n"), .next = i < 11 ? &notes[i + 1] : NULL};
     }
     struct mrd_promql_result result = result_of(MRD_PROMQL_VECTOR, NULL, 0);
     result.annotations.first[MRD_ANNOTATION_INFO] = &notes[0];

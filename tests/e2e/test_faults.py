@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 
 import pytest
@@ -146,13 +147,13 @@ def test_an_ingester_that_is_paused_again_and_again_catches_up(start):
 
 
 def test_a_full_log_is_503_and_takes_writes_again_when_there_is_room(start):
-    region = start({"partitions": 1}, settings=[f"all.log.max_bytes={2 << 20}", "all.log.max_age=20s"])
+    region = start({"partitions": 1}, settings=[f"all.log.max_bytes={2 << 20}", "all.log.max_age=30s"])
     url = region.push_urls()[0]
     connection = rw.Connection(url)
     ledger = Ledger()
     start_ms = (int(time.time()) - 3600) * 1000
     refused = None
-    for number in range(2000):  # incompressible values: 2 MiB are soon full
+    for number in range(100):  # 20,000 values each that nothing compresses: 2 MiB are full long before they age
         request, samples = noise(number, start_ms)
         ledger.record_all(samples, Fate.UNKNOWN)
         answer = connection.post(rw.snappy(request))
@@ -162,7 +163,7 @@ def test_a_full_log_is_503_and_takes_writes_again_when_there_is_room(start):
         ledger.record_all(samples, Fate.ACKNOWLEDGED)
     assert refused is not None and refused.status == 503, refused
     # The log is trimmed by age here, so room comes back by itself.
-    request, samples = noise(5000, start_ms)
+    request, samples = noise(1000, start_ms)
     ledger.record_all(samples, Fate.UNKNOWN)
     wait_until(lambda: connection.post(rw.snappy(request)).status < 300, 90, "room in the log")
     ledger.record_all(samples, Fate.ACKNOWLEDGED)
@@ -170,13 +171,12 @@ def test_a_full_log_is_503_and_takes_writes_again_when_there_is_room(start):
 
 
 def noise(number: int, start_ms: int) -> tuple[bytes, list]:
-    import random
-
-    random.seed(number)
+    """Request `number`: 200 series, 100 samples each, later than those of the request before."""
+    chance = random.Random(number)
     parts, samples = [], []
-    for series in range(500):
+    for series in range(200):
         labels = {"__name__": "noise", "series": str(series)}
-        value = random.random()
-        parts.append(rw.series_of(labels, [(start_ms + number * 10, value)]))
-        samples.append((labels_key(labels), start_ms + number * 10, value))
+        points = [(start_ms + number * 1000 + step, chance.random()) for step in range(100)]
+        parts.append(rw.series_of(labels, points))
+        samples += [(labels_key(labels), stamp, value) for stamp, value in points]
     return b"".join(parts), samples
