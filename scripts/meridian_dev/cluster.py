@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -150,6 +151,11 @@ class Cluster:
             for line in log.read_text(errors="replace").splitlines()
             if any(mark in line for mark in marks)
         ]
+
+    def crashes(self) -> list[str]:
+        """Processes that ended without being told to: neither stopped nor killed by a test."""
+        ends = re.findall(r"^(\S+) ended \((.*)\)$", self.log_text("supervisor"), re.MULTILINE)
+        return [f"{instance}: {how}" for instance, how in ends if how != "SIGKILL"]
 
 
 def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:

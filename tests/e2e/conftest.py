@@ -36,7 +36,7 @@ def started(directory: Path, binaries: Path, topology: dict[str, Any] | None, **
 
 def ended(cluster: Cluster) -> None:
     cluster.down()
-    reports = cluster.sanitizer_reports()
+    reports = cluster.crashes() + cluster.sanitizer_reports()
     assert not reports, "\n".join(reports[:20])
 
 
