@@ -10,6 +10,8 @@ enum {
     /* What the last row and its announcement may add to a batch that was nearly full. */
     OVERSHOOT_MAX = MRD_BATCH_LABELS_SIZE_MAX + DST_ROW_SAMPLES_MAX * 64 + 1024,
 };
+static const int64_t PUBLISH_SLOW_NS = 900000000; /* the write deadline is a second */
+static const int64_t STALL_NS = 2000000000;
 
 /* Writes that wait for a batch. */
 struct waiters {
@@ -44,6 +46,7 @@ struct dst_batcher {
     size_t in_flight;
     struct mrd_buf message;
     struct dst_batcher_stats stats;
+    int64_t stalled_until_ns; /* publishing held the shard up: until then batches are given up */
 };
 
 /* A batch that the log has: becomes a message to the shard when it is acknowledged. */
@@ -202,6 +205,47 @@ static enum mrd_batch_codec codec_of(const struct part *part)
     return mostly_labels ? options->labels_codec : options->codec;
 }
 
+static int64_t now_ns(const struct dst_batcher *batcher)
+{
+    return mrd_clock_monotonic_ns(batcher->options.clock);
+}
+
+/* Would the log take the batch now? A frozen server lets each publish wait for the write deadline:
+ * after one such wait the writers hear 503 at once for a while, rather than all of them in turn. */
+static enum mrd_status part_may_send(const struct part *part, struct mrd_error *err)
+{
+    const struct dst_batcher *batcher = part->batcher;
+    if (now_ns(batcher) < batcher->stalled_until_ns) {
+        return mrd_fail(err, MRD_E_UNAVAILABLE, "it takes batches too slowly");
+    }
+    return mrd_log_writer_ready(batcher->options.log, part->partition,
+                                mrd_batch_builder_size_max(part->builder), err);
+}
+
+/* Hands the finished message to the log and notices when that holds the shard up. */
+static enum mrd_status part_publish(const struct part *part, struct flight *flight,
+                                    const struct mrd_batch_header *header, struct mrd_error *err)
+{
+    struct dst_batcher *batcher = part->batcher;
+    char id[MRD_BATCH_ID_MAX];
+    const struct mrd_log_batch batch = {
+        .partition = part->partition,
+        .residency_class = batcher->options.residency_class,
+        .id = mrd_batch_id(header, id),
+        .payload = mrd_buf_view(&batcher->message),
+        .deadline_ns = deadline_of(&flight->waiters),
+        .done = on_ack,
+        .context = flight,
+    };
+    const int64_t begun_ns = now_ns(batcher);
+    const enum mrd_status status = mrd_log_writer_publish(batcher->options.log, &batch, err);
+    const int64_t ended_ns = now_ns(batcher);
+    if (ended_ns - begun_ns > PUBLISH_SLOW_NS) {
+        batcher->stalled_until_ns = ended_ns + STALL_NS;
+    }
+    return status;
+}
+
 static void part_send(struct part *part) MRD_ON(mrd_shard_thread);
 static void part_send(struct part *part)
 {
@@ -211,25 +255,14 @@ static void part_send(struct part *part)
     }
     mrd_shard_timer_stop(batcher->options.shard, &part->linger);
     struct mrd_error err;
-    const size_t size_max = mrd_batch_builder_size_max(part->builder);
-    if (mrd_log_writer_ready(batcher->options.log, part->partition, size_max, &err) != MRD_OK) {
+    if (part_may_send(part, &err) != MRD_OK) {
         give_up(part, &err);
         return;
     }
     const struct mrd_batch_header header = header_of(part);
     mrd_batch_builder_finish(part->builder, &header, codec_of(part), &batcher->message);
-    char id[MRD_BATCH_ID_MAX];
     struct flight *flight = flight_create(part);
-    const struct mrd_log_batch batch = {
-        .partition = part->partition,
-        .residency_class = batcher->options.residency_class,
-        .id = mrd_batch_id(&header, id),
-        .payload = mrd_buf_view(&batcher->message),
-        .deadline_ns = deadline_of(&flight->waiters),
-        .done = on_ack,
-        .context = flight,
-    };
-    if (mrd_log_writer_publish(batcher->options.log, &batch, &err) != MRD_OK) {
+    if (part_publish(part, flight, &header, &err) != MRD_OK) {
         part->waiters = flight->waiters;
         flight->waiters = (struct waiters){0};
         flight_destroy(&flight);

@@ -15,7 +15,9 @@ enum { MESSAGES_MAX = 4096, PARTITIONS = 4 };
 
 /* ---- the log, played ---- */
 
-enum log_mode { LOG_ACKS, LOG_HOLDS, LOG_NOT_READY, LOG_REFUSES, LOG_TIMES_OUT };
+enum log_mode { LOG_ACKS, LOG_HOLDS, LOG_NOT_READY, LOG_REFUSES, LOG_TIMES_OUT, LOG_FREEZES };
+
+static _Atomic int64_t played_ahead_ns; /* of the monotonic clock */
 
 static struct played_log {
     pthread_mutex_t lock;
@@ -58,6 +60,9 @@ enum mrd_status mrd_log_writer_publish(struct mrd_log_writer *writer,
         pthread_mutex_unlock(&played.lock);
         return mrd_fail(err, MRD_E_UNAVAILABLE, "the log is away");
     }
+    if (mode == LOG_FREEZES) { /* the write deadline passes inside publish */
+        atomic_fetch_add(&played_ahead_ns, 1000000000);
+    }
     mrd_assert(played.message_count < MESSAGES_MAX);
     struct mrd_buf *message = &played.messages[played.message_count++];
     mrd_buf_append_bytes(message, batch->payload);
@@ -68,7 +73,7 @@ enum mrd_status mrd_log_writer_publish(struct mrd_log_writer *writer,
     pthread_cond_broadcast(&played.published);
     pthread_mutex_unlock(&played.lock);
     if (mode != LOG_HOLDS) {
-        answer(batch->done, batch->context, mode == LOG_ACKS ? MRD_OK : MRD_E_TIMEOUT);
+        answer(batch->done, batch->context, mode == LOG_TIMES_OUT ? MRD_E_TIMEOUT : MRD_OK);
     }
     return MRD_OK;
 }
@@ -129,7 +134,7 @@ static mrd_time_ms now_ms(void *context)
 static int64_t monotonic_ns(void *context)
 {
     (void)context;
-    return mrd_clock_monotonic_ns(mrd_clock_system());
+    return mrd_clock_monotonic_ns(mrd_clock_system()) + atomic_load(&played_ahead_ns);
 }
 static const struct mrd_clock played_clock = {.now_ms = now_ms, .monotonic_ns = monotonic_ns};
 
@@ -434,6 +439,24 @@ static void what_the_log_does_not_take_is_503_and_leaves_no_hole(void **state)
     mrd_buf_fini(&request);
 }
 
+/* One write pays for finding out that the server is frozen, not every one after it. */
+static void a_frozen_log_is_503_at_once_for_a_while(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture);
+    struct mrd_buf request = {0};
+    put_series(&request, "m", 1800000000000, 1);
+    set_mode(LOG_FREEZES);
+    expect_post(fixture, &request, "", 204, "");
+    set_mode(LOG_ACKS);
+    const size_t messages = message_count();
+    expect_post(fixture, &request, "", 503, "too slowly");
+    assert_int_equal(message_count(), messages); /* publish was not called */
+    atomic_fetch_add(&played_ahead_ns, 2000000000);
+    expect_post(fixture, &request, "", 204, "");
+    mrd_buf_fini(&request);
+}
+
 static void a_write_is_acknowledged_only_if_every_batch_is(void **state)
 {
     struct fixture *fixture = *state;
@@ -644,6 +667,7 @@ int main(void)
         WRITE_TEST(a_new_epoch_announces_again_from_reference_0),
         WRITE_TEST(an_announcement_repeats_until_the_log_has_it),
         WRITE_TEST(what_the_log_does_not_take_is_503_and_leaves_no_hole),
+        WRITE_TEST(a_frozen_log_is_503_at_once_for_a_while),
         WRITE_TEST(a_write_is_acknowledged_only_if_every_batch_is),
         WRITE_TEST(what_is_valid_is_kept_and_the_rest_is_counted),
         WRITE_TEST(a_long_series_is_split_over_batches),
