@@ -17,12 +17,13 @@
 
 #include "base/clock.h"
 #include "model/labels.h"
+#include "model/tenant.h"
 
 enum {
     MRD_BATCH_VERSION = 1,
     MRD_BATCH_EPOCH_MS = 15 * 60 * 1000, /* a label epoch, of wall clock */
     MRD_BATCH_NAME_MAX = 63,             /* bytes of region, class and instance */
-    MRD_BATCH_TENANT_SIZE_MAX = 150,
+    MRD_BATCH_TENANT_SIZE_MAX = MRD_TENANT_SIZE_MAX,
     MRD_BATCH_LABELS_SIZE_MAX = 64 << 10, /* canonical bytes of one series */
     MRD_BATCH_REFERENCE_COUNT_MAX = 1 << 24,
     MRD_BATCH_SAMPLE_COUNT_MAX = 1 << 20,

@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { SLOTS_MIN = 64, TENANT_TEXT_MAX = 150 };
+enum { SLOTS_MIN = 64 };
 
 #define LIMIT(path_, type_, initial_, max_, doc_)                                                  \
     {                                                                                              \
@@ -62,7 +62,7 @@ struct dst_limits dst_limits_of(const struct mrd_config *config)
 
 /* One tenant's bucket; size 0: a free slot. */
 struct bucket {
-    char tenant[TENANT_TEXT_MAX];
+    char tenant[MRD_TENANT_SIZE_MAX];
     uint8_t tenant_size;
     double tokens;
     int64_t filled_ns;
@@ -177,7 +177,7 @@ enum mrd_status dst_rates_take(struct dst_rates *rates, const struct dst_limits 
                         "lets through at once: send smaller requests",
                         samples, limits->ingestion_burst);
     }
-    mrd_assert(tenant.size > 0 && tenant.size <= TENANT_TEXT_MAX);
+    mrd_assert(tenant.size > 0 && tenant.size <= MRD_TENANT_SIZE_MAX);
     const int64_t now_ns = mrd_clock_monotonic_ns(rates->clock);
     pthread_mutex_lock(&rates->lock);
     struct bucket *bucket = bucket_of(rates, limits, tenant, now_ns);

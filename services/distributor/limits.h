@@ -12,6 +12,7 @@
 
 #include "base/config.h"
 #include "model/labels.h"
+#include "model/tenant.h"
 
 struct dst_limits {
     double ingestion_rate;  /* samples a second */

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "model/tenant.h"
+
 static const char proto_v2[] = "io.prometheus.write.v2.Request";
 
 static struct mrd_bytes trim(struct mrd_bytes text)
@@ -66,20 +68,6 @@ static const char *refusal_of_type(struct mrd_bytes type)
     return "";
 }
 
-/* Mimir's rules for tenant names, since the header is Mimir's. */
-static bool tenant_valid(struct mrd_bytes tenant)
-{
-    for (size_t i = 0; i < tenant.size; i++) {
-        const uint8_t c = tenant.data[i];
-        const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!letter && (c < '0' || c > '9') && (c == 0 || strchr("!-_.*'()", c) == NULL)) {
-            return false;
-        }
-    }
-    return tenant.size > 0 && tenant.size <= DST_TENANT_SIZE_MAX &&
-           !mrd_bytes_equal(tenant, MRD_BYTES(".")) && !mrd_bytes_equal(tenant, MRD_BYTES(".."));
-}
-
 /* Answers what the head alone refuses. True if the request may go on; *out_tenant is set then. */
 static bool check_head(struct dst_push *push, struct mrd_http_request *request,
                        struct mrd_bytes *out_tenant)
@@ -94,14 +82,11 @@ static bool check_head(struct dst_push *push, struct mrd_http_request *request,
         mrd_http_reply_text(request, 415, "%s\n", refusal);
         return false;
     }
-    const struct mrd_bytes header = mrd_http_header(request, "X-Scope-OrgID");
-    *out_tenant = header.data == NULL ? MRD_BYTES("anonymous") : header;
-    if (!tenant_valid(*out_tenant)) {
+    struct mrd_error err;
+    if (mrd_tenant_of_header(mrd_http_header(request, MRD_TENANT_HEADER), out_tenant, &err) !=
+        MRD_OK) {
         mrd_counter_add(push->refused_head, 1);
-        mrd_http_reply_text(request, 400,
-                            "X-Scope-OrgID is no tenant name: 1 to %d bytes of letters, digits and "
-                            "!-_.*'()\n",
-                            DST_TENANT_SIZE_MAX);
+        mrd_http_reply_text(request, 400, "%s\n", err.text);
         return false;
     }
     return true;

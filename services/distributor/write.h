@@ -9,6 +9,7 @@
 
 #include "base/shard.h"
 #include "http/server.h"
+#include "model/tenant.h"
 
 /* Why something was not written. Order is that of the answer's text. */
 enum dst_reason {
@@ -20,14 +21,12 @@ enum dst_reason {
     DST_REASONS
 };
 
-enum { DST_TENANT_SIZE_MAX = 150 };
-
 struct dst_write {
     struct mrd_shard_message message;
     struct mrd_http_request *request;
     struct mrd_buf body; /* as received */
     struct mrd_bytes tenant;
-    char tenant_text[DST_TENANT_SIZE_MAX];
+    char tenant_text[MRD_TENANT_SIZE_MAX];
     int64_t deadline_ns;
 
     /* The shard's, once posted. */

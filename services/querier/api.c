@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "model/tenant.h"
 #include "promql/parse.h"
 #include "promql/print.h"
 #include "querier/json.h"
@@ -9,7 +10,7 @@
 #include "querier/remote_source.h"
 #include "querier/syntax_json.h"
 
-enum { STEPS_MAX = 11000, MATCHER_SETS_MAX = 64, TENANT_SIZE_MAX = 150 };
+enum { STEPS_MAX = 11000, MATCHER_SETS_MAX = 64 };
 
 struct qry_api {
     struct qry_api_options options;
@@ -381,28 +382,6 @@ static unsigned error_type_of(const struct call *call, enum mrd_status status,
     return 500;
 }
 
-/* Mimir's rules for tenant names, since the header is Mimir's. */
-static enum mrd_status tenant_of(const struct mrd_http_request *request, struct mrd_bytes *out,
-                                 struct mrd_error *err)
-{
-    const struct mrd_bytes header = mrd_http_header(request, "X-Scope-OrgID");
-    *out = header.size == 0 ? MRD_BYTES("anonymous") : header;
-    bool valid = out->size <= TENANT_SIZE_MAX;
-    for (size_t i = 0; i < out->size; i++) {
-        const uint8_t c = out->data[i];
-        valid = valid && ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-                          (c >= 'A' && c <= 'Z') || strchr("!-_.*'()", c) != NULL);
-    }
-    const bool dots =
-        mrd_bytes_equal(*out, MRD_BYTES(".")) || mrd_bytes_equal(*out, MRD_BYTES(".."));
-    return valid && !dots
-               ? MRD_OK
-               : mrd_fail(err, MRD_E_INVALID,
-                          "X-Scope-OrgID is no tenant name: at most %d bytes of letters, "
-                          "digits and !-_.*'()",
-                          TENANT_SIZE_MAX);
-}
-
 static enum mrd_status deadline_of(const struct call *call, int64_t *out_ns, struct mrd_error *err)
 {
     mrd_time_ms timeout_ms = call->api->options.query_timeout_ms;
@@ -428,7 +407,8 @@ static enum mrd_status remote_of(struct call *call, struct mrd_error *err)
         .series_max = api->options.series_max,
         .samples_max = api->options.promql.samples_max,
     };
-    MRD_TRY(tenant_of(call->request, &call->remote.options.tenant, err));
+    MRD_TRY(mrd_tenant_of_header(mrd_http_header(call->request, MRD_TENANT_HEADER),
+                                 &call->remote.options.tenant, err));
     const struct mrd_bytes consistency = mrd_http_header(call->request, "X-Read-Consistency");
     if (mrd_bytes_equal(consistency, MRD_BYTES("strong"))) {
         MRD_TRY(qry_remote_log_end(api->options.cluster, call->arena,
