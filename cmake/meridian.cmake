@@ -16,7 +16,6 @@ pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(protobuf-c REQUIRED IMPORTED_TARGET libprotobuf-c)
 pkg_check_modules(microhttpd REQUIRED IMPORTED_TARGET libmicrohttpd)
 pkg_check_modules(nats REQUIRED IMPORTED_TARGET libnats)
-pkg_check_modules(hiredis REQUIRED IMPORTED_TARGET hiredis)
 pkg_check_modules(cmocka REQUIRED IMPORTED_TARGET cmocka)
 
 add_library(mrd_options INTERFACE)
