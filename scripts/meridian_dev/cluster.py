@@ -85,11 +85,15 @@ class Cluster:
     def instances(self, name: str) -> list[str]:
         return [service["instance"] for service in self.region["services"] if service["name"] == name]
 
+    def urls(self, name: str) -> list[str]:
+        """One look at the state: instances come and go while tests run."""
+        return [service["ops_url"] for service in self.region["services"] if service["name"] == name]
+
     def push_urls(self) -> list[str]:
-        return [f"{self.service(name)['ops_url']}/api/v1/push" for name in self.instances("distributor")]
+        return [f"{url}/api/v1/push" for url in self.urls("distributor")]
 
     def query_urls(self) -> list[str]:
-        return [self.service(name)["ops_url"] for name in self.instances("querier")]
+        return self.urls("querier")
 
     def is_ready(self, instance: str) -> bool:
         service = self.service(instance)
