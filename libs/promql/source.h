@@ -21,6 +21,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "model/histogram.h"
 #include "model/labels.h"
 #include "model/matcher.h"
 #include "model/sample.h"
@@ -65,7 +66,7 @@ struct mrd_select {
 struct mrd_source_series {
     struct mrd_labels labels;
     struct mrd_samples samples;
-    /* Native histograms will stand here as a second pair of columns (times, histograms). */
+    struct mrd_histograms histograms; /* same range and lifetime */
 };
 
 struct mrd_source_set; /* the source's own */

@@ -177,6 +177,7 @@ static enum mrd_status source_next(struct mrd_source_set *set, struct mrd_source
         const size_t from = first_at(series, select->min_ms);
         const size_t to = first_at(series, select->max_ms + 1);
         if (from < to) {
+            out->histograms = (struct mrd_histograms){0};
             out->labels = series->labels;
             out->samples =
                 (struct mrd_samples){series->times_ms + from, series->values + from, to - from};

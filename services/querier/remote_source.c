@@ -121,6 +121,7 @@ static enum mrd_status finish_series(struct mrd_source_set *set, struct mrd_sour
     if (set->skipping) {
         return MRD_OK;
     }
+    out->histograms = (struct mrd_histograms){0};
     MRD_TRY(mrd_columns_finish(&set->columns, set->min_ms, set->max_ms, &out->samples, err));
     const struct qry_remote_options *options = &set->remote->options;
     set->sample_count += out->samples.count;
