@@ -1,0 +1,167 @@
+#include "bus/subscription_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RETIRE_MS = 250 };
+
+/* ---- retiring ---- */
+
+struct retired {
+    natsSubscription *nats;
+    struct retired *next;
+};
+
+void mrd_bus_retired_init(struct mrd_bus_retired *retired)
+{
+    pthread_mutex_init(&retired->lock, NULL);
+}
+
+void mrd_bus_retired_fini(struct mrd_bus_retired *retired)
+{
+    mrd_assert(retired->first == NULL);
+    pthread_mutex_destroy(&retired->lock);
+}
+
+static void retired_add(struct mrd_bus_retired *retired, struct retired *list)
+{
+    pthread_mutex_lock(&retired->lock);
+    while (list != NULL) {
+        struct retired *next = list->next;
+        list->next = retired->first;
+        retired->first = list;
+        list = next;
+    }
+    pthread_mutex_unlock(&retired->lock);
+}
+
+static struct retired *retired_take(struct mrd_bus_retired *retired)
+{
+    pthread_mutex_lock(&retired->lock);
+    struct retired *list = MRD_MOVE(retired->first);
+    pthread_mutex_unlock(&retired->lock);
+    return list;
+}
+
+static void retired_destroy(struct retired *list)
+{
+    while (list != NULL) {
+        struct retired *next = list->next;
+        natsSubscription_Destroy(list->nats);
+        free(list);
+        list = next;
+    }
+}
+
+void mrd_bus_retired_destroy_all(struct mrd_bus_retired *retired)
+{
+    retired_destroy(retired_take(retired));
+}
+
+void mrd_bus_retire(struct mrd_bus *bus, natsSubscription **subscription)
+{
+    if (*subscription == NULL) {
+        return;
+    }
+    struct retired *entry = calloc(1, sizeof(*entry));
+    mrd_assert(entry != NULL);
+    entry->nats = MRD_MOVE(*subscription);
+    (void)natsSubscription_Unsubscribe(entry->nats); /* fails if the connection closed: no matter */
+    struct mrd_bus_retired *retired = mrd_bus_retired(bus);
+    retired_add(retired, entry);
+    struct retired *list = retired_take(retired); /* all of these left the table before the ping */
+    if (mrd_bus_connected(bus) &&
+        natsConnection_FlushTimeout(mrd_bus_nats(bus), RETIRE_MS) == NATS_OK) {
+        retired_destroy(list);
+    } else {
+        retired_add(retired, list);
+    }
+}
+
+/* ---- asynchronous subscriptions ---- */
+
+struct mrd_bus_subscription {
+    struct mrd_bus *bus;
+    natsSubscription *nats;
+    pthread_mutex_t lock;
+    pthread_cond_t ended_changed;
+    bool ended; /* the library's delivery thread has; guarded by the lock */
+};
+
+static void on_subscription_end(void *closure)
+{
+    struct mrd_bus_subscription *self = closure;
+    pthread_mutex_lock(&self->lock);
+    self->ended = true;
+    pthread_cond_signal(&self->ended_changed);
+    pthread_mutex_unlock(&self->lock);
+}
+
+static void subscription_free(struct mrd_bus_subscription *self)
+{
+    pthread_cond_destroy(&self->ended_changed);
+    pthread_mutex_destroy(&self->lock);
+    free(self);
+}
+
+static void await_end(struct mrd_bus_subscription *self)
+{
+    pthread_mutex_lock(&self->lock);
+    while (!self->ended) {
+        pthread_cond_wait(&self->ended_changed, &self->lock);
+    }
+    pthread_mutex_unlock(&self->lock);
+}
+
+enum mrd_status mrd_bus_subscribe(struct mrd_bus *bus, const char *subject,
+                                  natsMsgHandler on_message, void *context,
+                                  struct mrd_bus_subscription **out, struct mrd_error *err)
+{
+    struct mrd_bus_subscription *self = calloc(1, sizeof(*self));
+    mrd_assert(self != NULL);
+    self->bus = bus;
+    pthread_mutex_init(&self->lock, NULL);
+    mrd_bus_cond_init(&self->ended_changed);
+    natsStatus status =
+        natsConnection_Subscribe(&self->nats, mrd_bus_nats(bus), subject, on_message, context);
+    if (status == NATS_OK) {
+        /* The library's own limits are 65536 messages and 64 MiB, dropped silently beyond. Ours are
+         * the credit windows and outstanding counts. */
+        status = natsSubscription_SetPendingLimits(self->nats, -1, -1);
+    }
+    if (status == NATS_OK) {
+        status = natsSubscription_SetOnCompleteCB(self->nats, on_subscription_end, self);
+    }
+    if (status != NATS_OK) {
+        mrd_bus_retire(bus, &self->nats);
+        subscription_free(self);
+        return mrd_bus_fail(err, status, 0, "subscribe %s", subject);
+    }
+    *out = self;
+    return MRD_OK;
+}
+
+void mrd_bus_unsubscribe(struct mrd_bus_subscription **subscription)
+{
+    if (*subscription == NULL) {
+        return;
+    }
+    struct mrd_bus_subscription *self = MRD_MOVE(*subscription);
+    mrd_bus_retire(self->bus, &self->nats);
+    await_end(self);
+    subscription_free(self);
+}
+
+/* ---- inboxes ---- */
+
+enum mrd_status mrd_bus_inbox(char out[MRD_BUS_INBOX_MAX], struct mrd_error *err)
+{
+    natsInbox *inbox = NULL;
+    const natsStatus status = natsInbox_Create(&inbox);
+    if (status != NATS_OK) {
+        return mrd_bus_fail(err, status, 0, "inbox");
+    }
+    snprintf(out, MRD_BUS_INBOX_MAX, "%s", inbox);
+    natsInbox_Destroy(inbox);
+    return MRD_OK;
+}
