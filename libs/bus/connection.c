@@ -1,4 +1,4 @@
-#include "bus/subscription_internal.h"
+#include "bus/connection_internal.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -32,11 +32,11 @@ struct mrd_bus {
     char last_error[256];
     pthread_mutex_t listener_lock; /* held while listeners run; guards the list */
     struct mrd_bus_listener *listeners;
-    struct mrd_bus_retired retired;
+    struct mrd_retired retired;
 };
 
 natsConnection *mrd_bus_nats(struct mrd_bus *bus) { return bus->nats; }
-struct mrd_bus_retired *mrd_bus_retired(struct mrd_bus *bus) { return &bus->retired; }
+struct mrd_retired *mrd_bus_retired(struct mrd_bus *bus) { return &bus->retired; }
 
 /* ---- helpers of the lib ---- */
 
@@ -289,7 +289,7 @@ static void bus_free(struct mrd_bus *bus)
     pthread_cond_destroy(&bus->changed);
     pthread_mutex_destroy(&bus->lock);
     pthread_mutex_destroy(&bus->listener_lock);
-    mrd_bus_retired_fini(&bus->retired);
+    mrd_retired_fini(&bus->retired);
     free(bus->urls);
     free(bus);
 }
@@ -305,7 +305,7 @@ enum mrd_status mrd_bus_open(const struct mrd_bus_options *options, struct mrd_b
     bus->urls = strdup(options->urls);
     pthread_mutex_init(&bus->lock, NULL);
     pthread_mutex_init(&bus->listener_lock, NULL);
-    mrd_bus_retired_init(&bus->retired);
+    mrd_retired_init(&bus->retired);
     mrd_bus_cond_init(&bus->changed);
     natsStatus status = natsOptions_Create(&bus->options);
     if (status == NATS_OK) {
@@ -391,7 +391,6 @@ void mrd_bus_close(struct mrd_bus **bus)
         pthread_cond_wait(&self->changed, &self->lock);
     }
     pthread_mutex_unlock(&self->lock);
-    mrd_bus_retired_destroy_all(&self->retired); /* the library's reading thread has ended */
     natsConnection_Destroy(self->nats);
     bus_free(self);
     nats_ReleaseThreadMemory();

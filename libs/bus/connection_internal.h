@@ -6,15 +6,11 @@
 #include <pthread.h>
 
 #include "bus/connection.h"
+#include "bus/retired_internal.h"
 
 natsConnection *mrd_bus_nats(struct mrd_bus *bus);
 
-/* Subscriptions that have ended but may still be looked at: see subscription_internal.h. */
-struct mrd_bus_retired {
-    pthread_mutex_t lock;
-    struct retired *first; /* guarded by the lock */
-};
-struct mrd_bus_retired *mrd_bus_retired(struct mrd_bus *bus);
+struct mrd_retired *mrd_bus_retired(struct mrd_bus *bus);
 
 /* The status that a caller can act on: away or slow is MRD_E_UNAVAILABLE, and so on. */
 enum mrd_status mrd_bus_status_of(natsStatus status);

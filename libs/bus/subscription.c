@@ -7,74 +7,21 @@ enum { RETIRE_MS = 250 };
 
 /* ---- retiring ---- */
 
-struct retired {
-    natsSubscription *nats;
-    struct retired *next;
-};
-
-void mrd_bus_retired_init(struct mrd_bus_retired *retired)
-{
-    pthread_mutex_init(&retired->lock, NULL);
-}
-
-void mrd_bus_retired_fini(struct mrd_bus_retired *retired)
-{
-    mrd_assert(retired->first == NULL);
-    pthread_mutex_destroy(&retired->lock);
-}
-
-static void retired_add(struct mrd_bus_retired *retired, struct retired *list)
-{
-    pthread_mutex_lock(&retired->lock);
-    while (list != NULL) {
-        struct retired *next = list->next;
-        list->next = retired->first;
-        retired->first = list;
-        list = next;
-    }
-    pthread_mutex_unlock(&retired->lock);
-}
-
-static struct retired *retired_take(struct mrd_bus_retired *retired)
-{
-    pthread_mutex_lock(&retired->lock);
-    struct retired *list = MRD_MOVE(retired->first);
-    pthread_mutex_unlock(&retired->lock);
-    return list;
-}
-
-static void retired_destroy(struct retired *list)
-{
-    while (list != NULL) {
-        struct retired *next = list->next;
-        natsSubscription_Destroy(list->nats);
-        free(list);
-        list = next;
-    }
-}
-
-void mrd_bus_retired_destroy_all(struct mrd_bus_retired *retired)
-{
-    retired_destroy(retired_take(retired));
-}
-
 void mrd_bus_retire(struct mrd_bus *bus, natsSubscription **subscription)
 {
     if (*subscription == NULL) {
         return;
     }
-    struct retired *entry = calloc(1, sizeof(*entry));
-    mrd_assert(entry != NULL);
-    entry->nats = MRD_MOVE(*subscription);
-    (void)natsSubscription_Unsubscribe(entry->nats); /* fails if the connection closed: no matter */
-    struct mrd_bus_retired *retired = mrd_bus_retired(bus);
-    retired_add(retired, entry);
-    struct retired *list = retired_take(retired); /* all of these left the table before the ping */
+    natsSubscription *nats = MRD_MOVE(*subscription);
+    (void)natsSubscription_Unsubscribe(nats); /* fails if the connection closed: no matter */
+    struct mrd_retired *retired = mrd_bus_retired(bus);
+    mrd_retired_add(retired, nats);
+    struct mrd_retired_entry *list = mrd_retired_take(retired); /* all left the table by now */
     if (mrd_bus_connected(bus) &&
         natsConnection_FlushTimeout(mrd_bus_nats(bus), RETIRE_MS) == NATS_OK) {
-        retired_destroy(list);
+        mrd_retired_destroy(list);
     } else {
-        retired_add(retired, list);
+        mrd_retired_put_back(retired, list);
     }
 }
 

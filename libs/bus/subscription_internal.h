@@ -35,12 +35,4 @@ MRD_MUST_CHECK enum mrd_status mrd_bus_inbox(char out[MRD_BUS_INBOX_MAX], struct
 /* Ends any subscription of the library's. *subscription may be NULL and is NULL afterwards. */
 void mrd_bus_retire(struct mrd_bus *bus, natsSubscription **subscription);
 
-/* ---- the connection's list of retired ones ---- */
-
-void mrd_bus_retired_init(struct mrd_bus_retired *retired);
-/* Destroys them. Only when the library's reading thread has ended or has answered since. */
-void mrd_bus_retired_destroy_all(struct mrd_bus_retired *retired);
-/* The list must be empty. */
-void mrd_bus_retired_fini(struct mrd_bus_retired *retired);
-
 #endif
