@@ -61,6 +61,65 @@ enum mrd_status mrd_float_histogram_copy(const struct mrd_float_histogram *from,
     return MRD_OK;
 }
 
+static enum mrd_status copy_bytes(const void *from, size_t count, size_t size,
+                                  struct mrd_arena *arena, const void **out, struct mrd_error *err)
+{
+    void *copy = NULL;
+    if (count > 0) {
+        MRD_TRY(alloc_array(arena, count, size, &copy, err));
+        memcpy(copy, from, count * size);
+    }
+    *out = copy;
+    return MRD_OK;
+}
+
+static enum mrd_status clone_indexes(struct mrd_float_buckets *side, struct mrd_arena *arena,
+                                     struct mrd_error *err)
+{
+    return copy_bytes(side->indexes, side->count, sizeof(*side->indexes), arena,
+                      (const void **)&side->indexes, err);
+}
+
+enum mrd_status mrd_float_histogram_clone(const struct mrd_float_histogram *from,
+                                          struct mrd_arena *arena, struct mrd_float_histogram **out,
+                                          struct mrd_error *err)
+{
+    struct mrd_float_histogram *clone = NULL;
+    MRD_TRY(mrd_float_histogram_copy(from, arena, &clone, err));
+    MRD_TRY(clone_indexes(&clone->positive, arena, err));
+    MRD_TRY(clone_indexes(&clone->negative, arena, err));
+    MRD_TRY(copy_bytes(from->custom_values, from->custom_value_count, sizeof(*from->custom_values),
+                       arena, (const void **)&clone->custom_values, err));
+    *out = clone;
+    return MRD_OK;
+}
+
+static enum mrd_status assign_side(struct mrd_float_buckets *to, double *room, size_t room_count,
+                                   struct mrd_arena *arena, struct mrd_error *err)
+{
+    if (to->count > room_count) {
+        return copy_counts(to, arena, err);
+    }
+    if (to->count > 0) {
+        memcpy(room, to->counts, to->count * sizeof(*room));
+    }
+    to->counts = room;
+    return MRD_OK;
+}
+
+enum mrd_status mrd_float_histogram_assign(struct mrd_float_histogram **to,
+                                           const struct mrd_float_histogram *from,
+                                           struct mrd_arena *arena, struct mrd_error *err)
+{
+    if (*to == NULL) {
+        return mrd_float_histogram_copy(from, arena, to, err);
+    }
+    const struct mrd_float_histogram room = **to;
+    **to = *from;
+    MRD_TRY(assign_side(&(*to)->positive, room.positive.counts, room.positive.count, arena, err));
+    return assign_side(&(*to)->negative, room.negative.counts, room.negative.count, arena, err);
+}
+
 /* ---- from a source's form ---- */
 
 static double real_of(union mrd_histogram_count count, bool is_float)

@@ -53,6 +53,18 @@ MRD_MUST_CHECK enum mrd_status mrd_float_histogram_copy(const struct mrd_float_h
                                                         struct mrd_float_histogram **out,
                                                         struct mrd_error *err);
 
+/* A copy that shares nothing: it outlives the arena of `from`. */
+MRD_MUST_CHECK enum mrd_status mrd_float_histogram_clone(const struct mrd_float_histogram *from,
+                                                         struct mrd_arena *arena,
+                                                         struct mrd_float_histogram **out,
+                                                         struct mrd_error *err);
+
+/* Like copy into *to, which is made if it is NULL; its counts are used again where there is room. */
+MRD_MUST_CHECK enum mrd_status mrd_float_histogram_assign(struct mrd_float_histogram **to,
+                                                          const struct mrd_float_histogram *from,
+                                                          struct mrd_arena *arena,
+                                                          struct mrd_error *err);
+
 /* ---- changes of a histogram that nobody else sees ---- */
 
 /* A negative factor makes a gauge. Division by zero drops all buckets. */
