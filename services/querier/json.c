@@ -5,7 +5,13 @@
 
 #include "base/number.h"
 
-enum { ANNOTATIONS_SHOWN_MAX = 10 };
+enum { ANNOTATIONS_SHOWN_MAX = 10, POINTS_PER_DRAIN = 64 };
+
+/* False: stop, nobody wants the rest. */
+static bool drain(const struct qry_json_extra *extra)
+{
+    return extra == NULL || extra->drain == NULL || extra->drain(extra->drain_context);
+}
 
 /* Length of the well-formed UTF-8 sequence at the front of text, or 0. */
 static size_t sequence_size(struct mrd_bytes text)
@@ -116,7 +122,8 @@ static void append_vector_series(const struct mrd_promql_series *series, struct 
     mrd_buf_append_u8(out, '}');
 }
 
-static void append_matrix_series(const struct mrd_promql_series *series, struct mrd_buf *out)
+static void append_matrix_series(const struct mrd_promql_series *series,
+                                 const struct qry_json_extra *extra, struct mrd_buf *out)
 {
     mrd_assert(series->histograms == NULL);
     mrd_buf_append_text(out, "{\"metric\":");
@@ -126,61 +133,77 @@ static void append_matrix_series(const struct mrd_promql_series *series, struct 
         if (i > 0) {
             mrd_buf_append_u8(out, ',');
         }
+        if (i % POINTS_PER_DRAIN == POINTS_PER_DRAIN - 1 && !drain(extra)) {
+            return;
+        }
         append_point(series->times_ms[i], series->values[i], out);
     }
     mrd_buf_append_text(out, "]}");
 }
 
-/* ,"warnings":["...",...] with at most ten and the number of the rest. `extra` may be NULL. */
+/* ,"warnings":["...",...] with at most ten and the number of the rest, after those of our own. */
+struct own_texts {
+    struct mrd_bytes items[2]; /* empty ones are left out */
+};
+
 static void append_annotations(const struct mrd_annotations *annotations,
-                               enum mrd_annotation_kind kind, const char *extra,
+                               enum mrd_annotation_kind kind, const struct own_texts *own,
                                struct mrd_buf *out)
 {
     const size_t total =
         annotations == NULL ? 0 : annotations->count[kind] + annotations->dropped[kind];
-    if (total == 0 && extra == NULL) {
+    size_t own_count = 0;
+    for (size_t i = 0; own != NULL && i < MRD_ARRAY_LEN(own->items); i++) {
+        own_count += own->items[i].size > 0;
+    }
+    if (total == 0 && own_count == 0) {
         return;
     }
     const bool warnings = kind == MRD_ANNOTATION_WARNING;
     mrd_buf_append_text(out, warnings ? ",\"warnings\":[" : ",\"infos\":[");
-    size_t shown = 0;
-    if (extra != NULL) {
-        qry_json_string(mrd_bytes_of(extra), out);
+    for (size_t i = 0, written = 0; i < (own_count > 0 ? MRD_ARRAY_LEN(own->items) : 0); i++) {
+        if (own->items[i].size > 0) {
+            mrd_buf_append_text(out, written++ > 0 ? "," : "");
+            qry_json_string(own->items[i], out);
+        }
     }
+    size_t shown = 0;
     for (const struct mrd_annotation *a = total == 0 ? NULL : annotations->first[kind];
          a != NULL && shown < ANNOTATIONS_SHOWN_MAX; a = a->next, shown++) {
-        if (shown > 0 || extra != NULL) {
+        if (shown > 0 || own_count > 0) {
             mrd_buf_append_u8(out, ',');
         }
         qry_json_string(a->text, out);
     }
     if (total > shown) {
-        mrd_buf_printf(out, "%s\"%zu more %s annotations omitted\"", shown > 0 ? "," : "",
+        mrd_buf_printf(out, "%s\"%zu more %s annotations omitted\"", shown + own_count > 0 ? "," : "",
                        total - shown, warnings ? "warning" : "info");
     }
     mrd_buf_append_u8(out, ']');
 }
 
-static const char *const truncation_warning = "results truncated due to limit";
+static const struct mrd_bytes truncation_warning = {
+    (const uint8_t *)"results truncated due to limit", sizeof("results truncated due to limit") - 1};
 
-static void append_series(const struct mrd_promql_result *result, size_t count, struct mrd_buf *out)
+static void append_series(const struct mrd_promql_result *result, size_t count,
+                          const struct qry_json_extra *extra, struct mrd_buf *out)
 {
     mrd_buf_append_u8(out, '[');
-    for (size_t i = 0; i < count && !out->failed; i++) {
+    for (size_t i = 0; i < count && !out->failed && drain(extra); i++) {
         if (i > 0) {
             mrd_buf_append_u8(out, ',');
         }
         if (result->type == MRD_PROMQL_VECTOR) {
             append_vector_series(&result->series[i], out);
         } else {
-            append_matrix_series(&result->series[i], out);
+            append_matrix_series(&result->series[i], extra, out);
         }
     }
     mrd_buf_append_u8(out, ']');
 }
 
-void qry_json_result(const struct mrd_promql_result *result, mrd_time_ms time_ms, size_t limit,
-                     struct mrd_buf *out)
+void qry_json_result(const struct mrd_promql_result *result, mrd_time_ms time_ms,
+                     const struct qry_json_extra *extra, struct mrd_buf *out)
 {
     static const char *const type_names[] = {
         [MRD_PROMQL_SCALAR] = "scalar",
@@ -190,7 +213,8 @@ void qry_json_result(const struct mrd_promql_result *result, mrd_time_ms time_ms
     };
     mrd_buf_printf(out, "{\"status\":\"success\",\"data\":{\"resultType\":\"%s\",\"result\":",
                    type_names[result->type]);
-    const char *truncated = NULL;
+    struct own_texts own = {0};
+    size_t count = result->series_count;
     switch (result->type) {
     case MRD_PROMQL_SCALAR:
         append_point(result->scalar.time_ms, result->scalar.value, out);
@@ -204,14 +228,20 @@ void qry_json_result(const struct mrd_promql_result *result, mrd_time_ms time_ms
         break;
     case MRD_PROMQL_VECTOR:
     case MRD_PROMQL_MATRIX:
-        if (limit != 0 && result->series_count > limit) {
-            truncated = truncation_warning;
+        if (extra != NULL && extra->limit != 0 && count > extra->limit) {
+            count = extra->limit;
+            own.items[0] = truncation_warning;
         }
-        append_series(result, truncated != NULL ? limit : result->series_count, out);
+        append_series(result, count, extra, out);
         break;
     }
+    if (extra != NULL && extra->stats.size > 0) {
+        mrd_buf_append_text(out, ",\"stats\":");
+        mrd_buf_append_bytes(out, extra->stats);
+    }
     mrd_buf_append_u8(out, '}');
-    append_annotations(&result->annotations, MRD_ANNOTATION_WARNING, truncated, out);
+    own.items[1] = extra != NULL ? extra->warning : MRD_BYTES_NONE;
+    append_annotations(&result->annotations, MRD_ANNOTATION_WARNING, &own, out);
     append_annotations(&result->annotations, MRD_ANNOTATION_INFO, NULL, out);
     mrd_buf_append_u8(out, '}');
 }
@@ -219,16 +249,16 @@ void qry_json_result(const struct mrd_promql_result *result, mrd_time_ms time_ms
 static void append_end(bool truncated, const struct mrd_annotations *annotations,
                        struct mrd_buf *out)
 {
-    append_annotations(annotations, MRD_ANNOTATION_WARNING, truncated ? truncation_warning : NULL,
-                       out);
+    const struct own_texts own = {{truncated ? truncation_warning : MRD_BYTES_NONE}};
+    append_annotations(annotations, MRD_ANNOTATION_WARNING, &own, out);
     mrd_buf_append_u8(out, '}');
 }
 
 void qry_json_texts(const struct mrd_texts *texts, const struct mrd_annotations *annotations,
-                    struct mrd_buf *out)
+                    const struct qry_json_extra *extra, struct mrd_buf *out)
 {
     mrd_buf_append_text(out, "{\"status\":\"success\",\"data\":[");
-    for (size_t i = 0; i < texts->count; i++) {
+    for (size_t i = 0; i < texts->count && drain(extra); i++) {
         if (i > 0) {
             mrd_buf_append_u8(out, ',');
         }
@@ -239,10 +269,11 @@ void qry_json_texts(const struct mrd_texts *texts, const struct mrd_annotations 
 }
 
 void qry_json_label_sets(const struct mrd_label_sets *sets,
-                         const struct mrd_annotations *annotations, struct mrd_buf *out)
+                         const struct mrd_annotations *annotations,
+                         const struct qry_json_extra *extra, struct mrd_buf *out)
 {
     mrd_buf_append_text(out, "{\"status\":\"success\",\"data\":[");
-    for (size_t i = 0; i < sets->count; i++) {
+    for (size_t i = 0; i < sets->count && drain(extra); i++) {
         if (i > 0) {
             mrd_buf_append_u8(out, ',');
         }

@@ -67,28 +67,28 @@ static void answers_have_the_shape_of_prometheus(void **state)
     };
     struct mrd_buf out = {0};
     struct mrd_promql_result result = result_of(MRD_PROMQL_MATRIX, series, 2);
-    qry_json_result(&result, 0, 0, &out);
+    qry_json_result(&result, 0, NULL, &out);
     assert_text(&out, "{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":["
                       "{\"metric\":{\"__name__\":\"up\",\"job\":\"a\"},"
                       "\"values\":[[1,\"1\"],[2.5,\"NaN\"]]},"
                       "{\"metric\":{},\"values\":[[1,\"1\"]]}]}}");
     result = result_of(MRD_PROMQL_VECTOR, series, 2);
-    qry_json_result(&result, 0, 1, &out);
+    qry_json_result(&result, 0, &(struct qry_json_extra){.limit = 1}, &out);
     assert_text(&out, "{\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":["
                       "{\"metric\":{\"__name__\":\"up\",\"job\":\"a\"},\"value\":[1,\"1\"]}]},"
                       "\"warnings\":[\"results truncated due to limit\"]}");
     result = result_of(MRD_PROMQL_MATRIX, NULL, 0);
-    qry_json_result(&result, 0, 0, &out);
+    qry_json_result(&result, 0, NULL, &out);
     assert_text(&out,
                 "{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":[]}}");
     result = result_of(MRD_PROMQL_SCALAR, NULL, 0);
     result.scalar = (struct mrd_sample){1500, -INFINITY};
-    qry_json_result(&result, 0, 0, &out);
+    qry_json_result(&result, 0, NULL, &out);
     assert_text(&out, "{\"status\":\"success\",\"data\":{\"resultType\":\"scalar\",\"result\":"
                       "[1.5,\"-Inf\"]}}");
     result = result_of(MRD_PROMQL_STRING, NULL, 0);
     result.string = MRD_BYTES("x");
-    qry_json_result(&result, 3000, 0, &out);
+    qry_json_result(&result, 3000, NULL, &out);
     assert_text(&out, "{\"status\":\"success\",\"data\":{\"resultType\":\"string\",\"result\":"
                       "[3,\"x\"]}}");
 }
@@ -105,7 +105,7 @@ static void at_most_ten_annotations_of_a_kind_are_shown(void **state)
     result.annotations.first[MRD_ANNOTATION_INFO] = &notes[0];
     result.annotations.count[MRD_ANNOTATION_INFO] = 12;
     struct mrd_buf out = {0};
-    qry_json_result(&result, 0, 0, &out);
+    qry_json_result(&result, 0, NULL, &out);
     assert_text(&out, "{\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":[]},"
                       "\"infos\":[\"n\",\"n\",\"n\",\"n\",\"n\",\"n\",\"n\",\"n\",\"n\",\"n\","
                       "\"2 more info annotations omitted\"]}");
@@ -116,16 +116,16 @@ static void names_series_and_errors_have_the_shape_of_prometheus(void **state)
     (void)state;
     const struct mrd_bytes names[] = {MRD_BYTES("__name__"), MRD_BYTES("job")};
     struct mrd_buf out = {0};
-    qry_json_texts(&(struct mrd_texts){names, 2, false}, NULL, &out);
+    qry_json_texts(&(struct mrd_texts){names, 2, false}, NULL, NULL, &out);
     assert_text(&out, "{\"status\":\"success\",\"data\":[\"__name__\",\"job\"]}");
-    qry_json_texts(&(struct mrd_texts){names, 1, true}, NULL, &out);
+    qry_json_texts(&(struct mrd_texts){names, 1, true}, NULL, NULL, &out);
     assert_text(&out, "{\"status\":\"success\",\"data\":[\"__name__\"],"
                       "\"warnings\":[\"results truncated due to limit\"]}");
     const struct mrd_labels sets[] = {
         {up_labels, 2},
         {up_labels, 1},
     };
-    qry_json_label_sets(&(struct mrd_label_sets){sets, 2, false}, NULL, &out);
+    qry_json_label_sets(&(struct mrd_label_sets){sets, 2, false}, NULL, NULL, &out);
     assert_text(&out, "{\"status\":\"success\",\"data\":[{\"__name__\":\"up\",\"job\":\"a\"},"
                       "{\"__name__\":\"up\"}]}");
     qry_json_error("bad_data", "1:5: \"x\"", &out);
