@@ -41,32 +41,57 @@ static void append_control(uint8_t c, struct mrd_buf *out)
     }
 }
 
-void qry_json_string(struct mrd_bytes text, struct mrd_buf *out)
+/* Whether a byte stands for itself. Go's JSON escapes what HTML would take for markup, but not in labels. */
+static bool is_plain(uint8_t c, bool html)
+{
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\' &&
+           !(html && (c == '<' || c == '>' || c == '&'));
+}
+
+static void append_escaped(uint8_t c, struct mrd_buf *out)
+{
+    if (c == '"' || c == '\\') {
+        mrd_buf_append_u8(out, '\\');
+        mrd_buf_append_u8(out, c);
+    } else if (c < 0x80) {
+        append_control(c, out);
+    } else {
+        mrd_buf_append_text(out, "\\ufffd");
+    }
+}
+
+/* U+2028 and U+2029, which JavaScript once took for line ends. */
+static bool is_separator(const uint8_t *at, size_t size)
+{
+    return size == 3 && at[0] == 0xe2 && at[1] == 0x80 && (at[2] & 0xfe) == 0xa8;
+}
+
+static void append_string(struct mrd_bytes text, bool html, struct mrd_buf *out)
 {
     mrd_buf_append_u8(out, '"');
     size_t plain = 0; /* start of the run that needs no escape */
     size_t at = 0;
     while (at < text.size) {
         const uint8_t c = text.data[at];
-        if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\') {
+        if (is_plain(c, html)) {
             at++;
             continue;
         }
-        const size_t size = sequence_size((struct mrd_bytes){text.data + at, text.size - at});
-        if (size > 1) {
+        const size_t size =
+            c < 0x80 ? 1 : sequence_size((struct mrd_bytes){text.data + at, text.size - at});
+        const bool separator = html && is_separator(text.data + at, size);
+        if (size > 1 && !separator) {
             at += size;
             continue;
         }
         mrd_buf_append(out, text.data + plain, at - plain);
-        if (c == '"' || c == '\\') {
-            mrd_buf_append_u8(out, '\\');
-            mrd_buf_append_u8(out, c);
-        } else if (c < 0x20) {
-            append_control(c, out);
+        if (separator) {
+            mrd_buf_printf(out, "\\u202%c", text.data[at + 2] == 0xa8 ? '8' : '9');
         } else {
-            mrd_buf_append_text(out, "\xef\xbf\xbd");
+            append_escaped(c, out);
         }
-        plain = ++at;
+        at += size > 1 ? size : 1;
+        plain = at;
     }
     if (at > plain) { /* an empty text may have no address to add to */
         mrd_buf_append(out, text.data + plain, at - plain);
@@ -74,19 +99,24 @@ void qry_json_string(struct mrd_bytes text, struct mrd_buf *out)
     mrd_buf_append_u8(out, '"');
 }
 
-void qry_json_time(mrd_time_ms time_ms, struct mrd_buf *out)
+void qry_json_string(struct mrd_bytes text, struct mrd_buf *out) { append_string(text, true, out); }
+
+/* Seconds; the fraction, if there is one, with three digits or without the zeros at its end. */
+static void append_time(mrd_time_ms time_ms, bool shortest, struct mrd_buf *out)
 {
     const uint64_t size = time_ms < 0 ? -(uint64_t)time_ms : (uint64_t)time_ms;
     char text[32];
     int used = snprintf(text, sizeof(text), "%s%" PRIu64, time_ms < 0 ? "-" : "", size / 1000);
     if (size % 1000 != 0) {
         used += snprintf(text + used, sizeof(text) - (size_t)used, ".%03" PRIu64, size % 1000);
-        while (text[used - 1] == '0') {
+        while (shortest && text[used - 1] == '0') {
             used--;
         }
     }
     mrd_buf_append(out, text, (size_t)used);
 }
+
+void qry_json_time(mrd_time_ms time_ms, struct mrd_buf *out) { append_time(time_ms, false, out); }
 
 static void append_point(mrd_time_ms time_ms, double value, struct mrd_buf *out)
 {
@@ -98,6 +128,17 @@ static void append_point(mrd_time_ms time_ms, double value, struct mrd_buf *out)
     mrd_buf_append_text(out, "\"]");
 }
 
+/* Scalars are printed by Go's own JSON: no exponents, no zeros at the end of the time. */
+static void append_scalar(struct mrd_sample scalar, struct mrd_buf *out)
+{
+    char text[MRD_DOUBLE_TEXT_MAX];
+    mrd_buf_append_u8(out, '[');
+    append_time(scalar.time_ms, true, out);
+    mrd_buf_append_text(out, ",\"");
+    mrd_buf_append(out, text, mrd_double_format_f(scalar.value, text));
+    mrd_buf_append_text(out, "\"]");
+}
+
 static void append_labels(struct mrd_labels labels, struct mrd_buf *out)
 {
     mrd_buf_append_u8(out, '{');
@@ -105,9 +146,9 @@ static void append_labels(struct mrd_labels labels, struct mrd_buf *out)
         if (i > 0) {
             mrd_buf_append_u8(out, ',');
         }
-        qry_json_string(labels.items[i].name, out);
+        append_string(labels.items[i].name, false, out);
         mrd_buf_append_u8(out, ':');
-        qry_json_string(labels.items[i].value, out);
+        append_string(labels.items[i].value, false, out);
     }
     mrd_buf_append_u8(out, '}');
 }
@@ -176,14 +217,16 @@ static void append_annotations(const struct mrd_annotations *annotations,
         qry_json_string(a->text, out);
     }
     if (total > shown) {
-        mrd_buf_printf(out, "%s\"%zu more %s annotations omitted\"", shown + own_count > 0 ? "," : "",
-                       total - shown, warnings ? "warning" : "info");
+        mrd_buf_printf(out, "%s\"%zu more %s annotations omitted\"",
+                       shown + own_count > 0 ? "," : "", total - shown,
+                       warnings ? "warning" : "info");
     }
     mrd_buf_append_u8(out, ']');
 }
 
 static const struct mrd_bytes truncation_warning = {
-    (const uint8_t *)"results truncated due to limit", sizeof("results truncated due to limit") - 1};
+    (const uint8_t *)"results truncated due to limit",
+    sizeof("results truncated due to limit") - 1};
 
 static void append_series(const struct mrd_promql_result *result, size_t count,
                           const struct qry_json_extra *extra, struct mrd_buf *out)
@@ -217,11 +260,11 @@ void qry_json_result(const struct mrd_promql_result *result, mrd_time_ms time_ms
     size_t count = result->series_count;
     switch (result->type) {
     case MRD_PROMQL_SCALAR:
-        append_point(result->scalar.time_ms, result->scalar.value, out);
+        append_scalar(result->scalar, out);
         break;
     case MRD_PROMQL_STRING:
         mrd_buf_append_u8(out, '[');
-        qry_json_time(time_ms, out);
+        append_time(time_ms, true, out);
         mrd_buf_append_u8(out, ',');
         qry_json_string(result->string, out);
         mrd_buf_append_u8(out, ']');

@@ -8,10 +8,11 @@
 
 #include "promql/engine.h"
 
-/* A JSON string with its quotes. Bytes that are no UTF-8 become U+FFFD. */
+/* A JSON string with its quotes, as Prometheus writes all but labels: <, >, & and U+2028, U+2029 are
+ * escaped. Bytes that are no UTF-8 become U+FFFD. */
 void qry_json_string(struct mrd_bytes text, struct mrd_buf *out);
 
-/* Seconds with up to three decimals: 1435781451.781, 12, 0.5. */
+/* The time of a point, seconds: 1435781451.781, 12, 0.500. */
 void qry_json_time(mrd_time_ms time_ms, struct mrd_buf *out);
 
 /* What an answer has beside the result, and who takes it as it grows; may be NULL, and any part 0. */

@@ -19,12 +19,14 @@ static void strings_are_escaped_and_always_valid_utf8(void **state)
     (void)state;
     struct mrd_buf out = {0};
     qry_json_string(MRD_BYTES("a\"b\\c\n\x01\xc3\xa9<\xff>\xf0\x9f\x98\x80"), &out);
-    assert_text(&out, "\"a\\\"b\\\\c\\n\\u0001\xc3\xa9<\xef\xbf\xbd>\xf0\x9f\x98\x80\"");
+    assert_text(&out, "\"a\\\"b\\\\c\\n\\u0001\xc3\xa9\\u003c\\ufffd\\u003e\xf0\x9f\x98\x80\"");
+    qry_json_string(MRD_BYTES("&\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa\x7f"), &out);
+    assert_text(&out, "\"\\u0026\\u2028\\u2029\xe2\x80\xaa\x7f\"");
     qry_json_string(MRD_BYTES_NONE, &out);
     assert_text(&out, "\"\"");
 }
 
-static void times_have_up_to_three_decimals(void **state)
+static void times_have_no_decimals_or_three(void **state)
 {
     (void)state;
     static const struct {
@@ -33,9 +35,9 @@ static void times_have_up_to_three_decimals(void **state)
     } cases[] = {
         {1435781451781, "1435781451.781"},
         {12000,         "12"            },
-        {500,           "0.5"           },
+        {500,           "0.500"         },
         {-1,            "-0.001"        },
-        {10,            "0.01"          },
+        {10,            "0.010"         },
         {0,             "0"             },
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
@@ -70,7 +72,7 @@ static void answers_have_the_shape_of_prometheus(void **state)
     qry_json_result(&result, 0, NULL, &out);
     assert_text(&out, "{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":["
                       "{\"metric\":{\"__name__\":\"up\",\"job\":\"a\"},"
-                      "\"values\":[[1,\"1\"],[2.5,\"NaN\"]]},"
+                      "\"values\":[[1,\"1\"],[2.500,\"NaN\"]]},"
                       "{\"metric\":{},\"values\":[[1,\"1\"]]}]}}");
     result = result_of(MRD_PROMQL_VECTOR, series, 2);
     qry_json_result(&result, 0, &(struct qry_json_extra){.limit = 1}, &out);
@@ -137,7 +139,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strings_are_escaped_and_always_valid_utf8),
-        cmocka_unit_test(times_have_up_to_three_decimals),
+        cmocka_unit_test(times_have_no_decimals_or_three),
         cmocka_unit_test(answers_have_the_shape_of_prometheus),
         cmocka_unit_test(at_most_ten_annotations_of_a_kind_are_shown),
         cmocka_unit_test(names_series_and_errors_have_the_shape_of_prometheus),

@@ -94,7 +94,7 @@ static void end_whole(struct qry_sink *sink, unsigned status, struct qry_answer 
     if (sink->encoding != MRD_HTTP_IDENTITY && sink->body.size >= MRD_HTTP_ENCODE_BYTES_MIN) {
         encode_whole(sink);
     }
-    if (sink->body.size > 0) {
+    if (status != 204) {
         set_headers(sink);
     }
     *out = (struct qry_answer){.status = status, .body = sink->body};
