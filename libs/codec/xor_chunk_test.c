@@ -40,17 +40,17 @@ static uint64_t take_varint(struct bits *bits)
 static int64_t take_delta_of_delta(struct bits *bits)
 {
     static const unsigned widths[] = {0, 14, 17, 20, 64};
-    unsigned class = 0;
-    while (class < 4 && take(bits, 1) == 1) {
-        class++;
+    unsigned kind = 0;
+    while (kind < 4 && take(bits, 1) == 1) {
+        kind++;
     }
-    const unsigned width = widths[class];
+    const unsigned width = widths[kind];
     const uint64_t value = take(bits, width);
     if (width == 0 || width == 64) {
         return (int64_t)value;
     }
     return value > (uint64_t)1 << (width - 1) ? (int64_t)value - ((int64_t)1 << width)
-                                               : (int64_t)value;
+                                              : (int64_t)value;
 }
 
 struct value_state {
@@ -129,17 +129,17 @@ static void further_samples_are_changes_of_changes(void **state)
      *   0                        v3 the same
      * 0011 0000 | 1001 0111 | 1111 1111 | 1110 0000 | 0000 0000 | 0010 -> the last: 10 00000000000001 0
      * begins after 26 bits: 00 11 00001 001011 11111111111 = 26 bits. */
-    static const uint8_t want[] = {0, 4, 0x00, 0x3f, 0xf0, 0, 0,    0,    0,    0,    0,
-                                   0x0f, 0x30, 0x97, 0xff, 0xe0, 0x00, 0x40};
+    static const uint8_t want[] = {0, 4, 0x00, 0x3f, 0xf0, 0,    0,    0,    0,
+                                   0, 0, 0x0f, 0x30, 0x97, 0xff, 0xe0, 0x00, 0x40};
     assert_bytes(&(struct mrd_samples){times, values, 4}, want, sizeof(want));
 }
 
 static void every_class_of_times_reads_back_at_its_edges(void **state)
 {
     (void)state;
-    static const int64_t changes[] = {0,      1,      -1,     8192,   8193,    -8191,   -8192,
-                                      65536,  65537,  -65535, -65536, 524288,  524289,  -524287,
-                                      -524288, 1 << 30};
+    static const int64_t changes[] = {0,      1,       -1,      8192,   8193,   -8191,
+                                      -8192,  65536,   65537,   -65535, -65536, 524288,
+                                      524289, -524287, -524288, 1 << 30};
     for (size_t i = 0; i < MRD_ARRAY_LEN(changes); i++) {
         const mrd_time_ms start = -5;
         const mrd_time_ms delta = 2000000;
@@ -169,7 +169,8 @@ static void values_of_every_shape_read_back(void **state)
         double values[COUNT];
         for (size_t i = 0; i < COUNT; i++) {
             const uint64_t r = next_random(&random);
-            times[i] = (i == 0 ? -1000 : times[i - 1]) + 1 + (int64_t)(r % (round % 3 == 0 ? 3 : 1U << (round % 30)));
+            times[i] = (i == 0 ? -1000 : times[i - 1]) + 1 +
+                       (int64_t)(r % (round % 3 == 0 ? 3 : 1U << (round % 30)));
             values[i] = round % 4 == 0   ? (double)(r % 100)
                         : round % 4 == 1 ? mrd_double_from_bits(r << (r % 60))
                         : i % 7 == 3     ? mrd_stale_nan()

@@ -7,7 +7,8 @@
 
 static enum mrd_status malformed(const char *what, struct mrd_error *err)
 {
-    return mrd_fail(err, MRD_E_INVALID, "malformed %s: not a protobuf message of remote read", what);
+    return mrd_fail(err, MRD_E_INVALID, "malformed %s: not a protobuf message of remote read",
+                    what);
 }
 
 /* ---- requests ---- */
@@ -17,7 +18,7 @@ static bool count_fields(struct mrd_bytes message, uint64_t tag, size_t *out_cou
 {
     const uint8_t *at = message.data;
     const uint8_t *end = at + message.size;
-    struct mrd_pb_field field;
+    struct mrd_pb_field field = {0};
     *out_count = 0;
     while (at != end) {
         if (!mrd_pb_field_read(&at, end, &field)) {
@@ -35,7 +36,7 @@ static enum mrd_status matcher_decode(struct mrd_bytes message, struct mrd_match
                                                 MRD_MATCH_NRE};
     const uint8_t *at = message.data;
     const uint8_t *end = at + message.size;
-    struct mrd_pb_field field;
+    struct mrd_pb_field field = {0};
     uint64_t type = 0;
     struct mrd_bytes name = MRD_BYTES("");
     struct mrd_bytes value = MRD_BYTES("");
@@ -86,7 +87,7 @@ static enum mrd_status query_decode(struct mrd_bytes message, struct mrd_arena *
     }
     const uint8_t *at = message.data;
     const uint8_t *end = at + message.size;
-    struct mrd_pb_field field;
+    struct mrd_pb_field field = {0};
     while (at != end && mrd_pb_field_read(&at, end, &field)) {
         if (field.tag == TAG(1, VARINT)) {
             out->min_ms = (mrd_time_ms)field.scalar;
@@ -134,7 +135,7 @@ static enum mrd_status fields_decode(struct mrd_bytes bytes, struct mrd_arena *a
 {
     const uint8_t *at = bytes.data;
     const uint8_t *end = at + bytes.size;
-    struct mrd_pb_field field;
+    struct mrd_pb_field field = {0};
     bool asked = false;
     bool chosen = false;
     while (at != end && mrd_pb_field_read(&at, end, &field)) {
@@ -215,7 +216,10 @@ static void varint_append(unsigned field, uint64_t value, struct mrd_buf *out)
     mrd_buf_append_varint(out, value);
 }
 
-static size_t bytes_size(struct mrd_bytes bytes) { return mrd_read_head_size(bytes.size) + bytes.size; }
+static size_t bytes_size(struct mrd_bytes bytes)
+{
+    return mrd_read_head_size(bytes.size) + bytes.size;
+}
 
 void mrd_read_labels_append(struct mrd_labels labels, struct mrd_buf *out)
 {
@@ -254,7 +258,7 @@ bool mrd_read_piece_next(struct mrd_bytes *rest, struct mrd_bytes *out_piece)
         return false;
     }
     const uint8_t *at = rest->data;
-    struct mrd_pb_field field;
+    struct mrd_pb_field field = {0};
     mrd_assert(mrd_pb_field_read(&at, at + rest->size, &field)); /* our own bytes */
     *out_piece = (struct mrd_bytes){rest->data, (size_t)(at - rest->data)};
     rest->size -= out_piece->size;

@@ -29,12 +29,11 @@ static int destroy_arena(void **state)
 
 /* queries{start 5, end 300, {EQ "a" "b"}, {RE "c" "d.*"}}, accepted (packed) 7, 1, 0. */
 static const uint8_t request_bytes[] = {
-    0x0a, 27,                                              /* queries */
-    0x08, 5,  0x10, 0xac, 0x02,                            /* times: 5 bytes */
-    0x1a, 6,  0x12, 1,    'a',  0x1a, 1,   'b',            /* EQ, which is not sent: 8 */
-    0x1a, 12, 0x08, 2,    0x12, 2,    'c', 'c', 0x1a, 4,   /* RE: 14 */
-    'd',  '.', '*', '!',
-    0x12, 3,  7,    1,    0,
+    0x0a, 27,                                             /* queries */
+    0x08, 5,   0x10, 0xac, 0x02,                          /* times: 5 bytes */
+    0x1a, 6,   0x12, 1,    'a',  0x1a, 1,   'b',          /* EQ, which is not sent: 8 */
+    0x1a, 12,  0x08, 2,    0x12, 2,    'c', 'c', 0x1a, 4, /* RE: 14 */
+    'd',  '.', '*',  '!',  0x12, 3,    7,   1,   0,
 };
 
 static void a_request_is_read_field_by_field(void **state)
@@ -65,12 +64,12 @@ static void what_the_client_accepts_first_is_chosen(void **state)
         enum mrd_status want;
         enum mrd_read_kind kind;
     } cases[] = {
-        {MRD_BYTES_NONE,          MRD_OK,        MRD_READ_SAMPLES },
-        {BYTES(0x10, 0, 0x10, 1), MRD_OK,        MRD_READ_SAMPLES },
-        {BYTES(0x10, 9, 0x10, 1), MRD_OK,        MRD_READ_STREAMED},
-        {BYTES(0x12, 2, 1, 0),    MRD_OK,        MRD_READ_STREAMED},
-        {BYTES(0x10, 9),          MRD_E_INVALID, MRD_READ_SAMPLES },
-        {BYTES(0x12, 1, 0x80),    MRD_E_INVALID, MRD_READ_SAMPLES },
+        {MRD_BYTES_NONE, MRD_OK, MRD_READ_SAMPLES},
+        {                 BYTES(0x10,                  0,              0x10,           1), MRD_OK, MRD_READ_SAMPLES},
+        { BYTES(0x10,                            9,   0x10,               1), MRD_OK, MRD_READ_STREAMED},
+        {           BYTES(0x12,      2,      1,                0), MRD_OK, MRD_READ_STREAMED},
+        {    BYTES(0x10,                        9),           MRD_E_INVALID,            MRD_READ_SAMPLES},
+        { BYTES(0x12,1,      0x80),            MRD_E_INVALID, MRD_READ_SAMPLES},
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
         struct mrd_read_request request = {0};
@@ -86,12 +85,12 @@ static void hostile_requests_are_refused(void **state)
 {
     (void)state;
     const struct mrd_bytes cases[] = {
-        BYTES(0x0a),                                            /* cut */
-        BYTES(0x0a, 5, 1),                                      /* longer than there is */
-        BYTES(0x0a, 4, 0x1a, 2, 0x08, 4),                       /* matcher type 4 */
-        BYTES(0x0a, 7, 0x1a, 5, 0x08, 2, 0x1a, 1, '('),         /* no regex */
-        BYTES(0x0a, 5, 0x1a, 3, 0x12, 1, 0xff),                 /* no UTF-8 */
-        BYTES(0x0b, 0x0c),                                      /* a group */
+        BYTES(0x0a),                                    /* cut */
+        BYTES(0x0a, 5, 1),                              /* longer than there is */
+        BYTES(0x0a, 4, 0x1a, 2, 0x08, 4),               /* matcher type 4 */
+        BYTES(0x0a, 7, 0x1a, 5, 0x08, 2, 0x1a, 1, '('), /* no regex */
+        BYTES(0x0a, 5, 0x1a, 3, 0x12, 1, 0xff),         /* no UTF-8 */
+        BYTES(0x0b, 0x0c),                              /* a group */
         BYTES(0x0a, 11, 0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f),
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
@@ -123,12 +122,14 @@ static void pieces_are_the_protocols_fields(void **state)
     assert_memory_equal(out.data, labels, sizeof(labels));
     mrd_buf_clear(&out);
     mrd_read_sample_append((struct mrd_sample){300, 1.5}, &out);
-    static const uint8_t sample[] = {0x12, 12, 0x09, 0, 0, 0, 0, 0, 0, 0xf8, 0x3f, 0x10, 0xac, 0x02};
+    static const uint8_t sample[] = {0x12, 12, 0x09, 0,    0,    0,    0,
+                                     0,    0,  0xf8, 0x3f, 0x10, 0xac, 0x02};
     assert_int_equal(out.size, sizeof(sample));
     assert_memory_equal(out.data, sample, sizeof(sample));
     mrd_buf_clear(&out);
     mrd_read_chunk_append(1, 300, MRD_BYTES("xyz"), &out);
-    static const uint8_t chunk[] = {0x12, 12, 0x08, 1, 0x10, 0xac, 0x02, 0x18, 1, 0x22, 3, 'x', 'y', 'z'};
+    static const uint8_t chunk[] = {0x12, 12, 0x08, 1, 0x10, 0xac, 0x02,
+                                    0x18, 1,  0x22, 3, 'x',  'y',  'z'};
     assert_int_equal(out.size, sizeof(chunk));
     assert_memory_equal(out.data, chunk, sizeof(chunk));
     mrd_read_chunk_append(-1, -1, MRD_BYTES("q"), &out);

@@ -200,12 +200,13 @@ static void refuse(struct mrd_http_request *request, enum qry_pool_verdict verdi
     struct mrd_buf body = {0};
     const bool stopping = verdict == QRY_POOL_STOPPING;
     qry_json_error(stopping ? "unavailable" : "too_many_requests",
-                   stopping                          ? "the querier is stopping"
-                   : verdict == QRY_POOL_TENANT_FULL ? "the tenant has too many queries under way: "
-                                                       "try again, or raise "
-                                                       "querier.tenant_queries_max"
-                                                     : "too many queries are waiting: try again, or "
-                                                       "raise querier.concurrency",
+                   stopping ? "the querier is stopping"
+                   : verdict == QRY_POOL_TENANT_FULL
+                       ? "the tenant has too many queries under way: "
+                         "try again, or raise "
+                         "querier.tenant_queries_max"
+                       : "too many queries are waiting: try again, or "
+                         "raise querier.concurrency",
                    &body);
     mrd_http_header_set(request, "Content-Type", "application/json");
     mrd_http_header_set(request, "Retry-After", "1");
@@ -229,8 +230,8 @@ static void handle(void *context, struct mrd_http_request *request)
         return;
     }
     mrd_http_header_set(request, "Vary", "Accept-Encoding");
-    const enum qry_pool_verdict verdict = qry_pool_submit(
-        binding->api->options.pool, request, tenant_key(request), run_job, binding);
+    const enum qry_pool_verdict verdict =
+        qry_pool_submit(binding->api->options.pool, request, tenant_key(request), run_job, binding);
     if (verdict != QRY_POOL_TAKEN) {
         refuse(request, verdict);
     }
@@ -295,10 +296,10 @@ struct qry_api *qry_api_create(const struct qry_api_options *options)
     api->answers = mrd_metrics_counter_vec(options->metrics, "meridian_querier_answers_total",
                                            "Answers of the query API, by outcome.", "outcome",
                                            MRD_NO_LABELS, 16);
-    api->seconds = mrd_metrics_histogram(options->metrics, "meridian_querier_query_seconds",
-                                         "Time from a complete request to its answer.",
-                                         MRD_NO_LABELS, mrd_bounds_seconds,
-                                         mrd_bounds_seconds_count);
+    api->seconds =
+        mrd_metrics_histogram(options->metrics, "meridian_querier_query_seconds",
+                              "Time from a complete request to its answer.", MRD_NO_LABELS,
+                              mrd_bounds_seconds, mrd_bounds_seconds_count);
     api->bindings = calloc(MRD_ARRAY_LEN(endpoints), sizeof(*api->bindings));
     mrd_assert(api->bindings != NULL);
     for (size_t i = 0; i < MRD_ARRAY_LEN(endpoints); i++) {

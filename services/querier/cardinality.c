@@ -90,8 +90,8 @@ static enum mrd_status finish_list(struct gather *gather, struct mrd_buf *list,
             items[count++] = items[i];
         }
     }
-    const struct mrd_bytes copy = mrd_arena_copy(
-        gather->arena, (struct mrd_bytes){list->data, count * sizeof(*items)});
+    const struct mrd_bytes copy =
+        mrd_arena_copy(gather->arena, (struct mrd_bytes){list->data, count * sizeof(*items)});
     *out = (struct qry_counts){(const struct qry_count *)(const void *)copy.data, count};
     return copy.data == NULL ? mrd_arena_fail(gather->arena, err) : MRD_OK;
 }

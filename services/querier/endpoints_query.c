@@ -48,8 +48,9 @@ static struct mrd_bytes stats_warning(struct mrd_bytes stats, struct mrd_buf *st
     }
     mrd_buf_append_text(storage, "value ");
     mrd_quote_append((struct mrd_bytes){stats.data, MRD_MIN(stats.size, (size_t)1024)}, storage);
-    mrd_buf_append_text(storage, " for parameter \"stats\" is deprecated and will be rejected in the "
-                                 "next major release, use \"true\" or \"all\"");
+    mrd_buf_append_text(storage,
+                        " for parameter \"stats\" is deprecated and will be rejected in the "
+                        "next major release, use \"true\" or \"all\"");
     return mrd_buf_view(storage);
 }
 
@@ -59,9 +60,9 @@ static struct mrd_bytes stats_warning(struct mrd_bytes stats, struct mrd_buf *st
 static size_t answer_bytes_min(const struct mrd_promql_result *result, size_t limit)
 {
     const bool is_list = result->type == MRD_PROMQL_VECTOR || result->type == MRD_PROMQL_MATRIX;
-    const size_t count = !is_list                                      ? 0
+    const size_t count = !is_list                                     ? 0
                          : limit != 0 && result->series_count > limit ? limit
-                                                                       : result->series_count;
+                                                                      : result->series_count;
     size_t size = 0;
     for (size_t i = 0; i < count; i++) {
         const struct mrd_promql_series *series = &result->series[i];

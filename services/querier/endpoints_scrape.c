@@ -25,9 +25,8 @@ static bool param_is(const struct qry_call *call, const char *name, const char *
 enum mrd_status qry_answer_targets(struct qry_call *call, struct mrd_error *err)
 {
     (void)err;
-    const bool dropped =
-        param_is(call, "state", "") || param_is(call, "state", "any") ||
-        param_is(call, "state", "dropped");
+    const bool dropped = param_is(call, "state", "") || param_is(call, "state", "any") ||
+                         param_is(call, "state", "dropped");
     return answer_text(call, dropped ? "{\"activeTargets\":[],\"droppedTargets\":[],"
                                        "\"droppedTargetCounts\":{}}"
                                      : "{\"activeTargets\":[],\"droppedTargets\":[],"
@@ -139,38 +138,42 @@ static enum mrd_status group_limit_param(const struct qry_call *call, struct mrd
     errno = 0; /* a NUL stands behind every parameter */
     const long long value = strtoll((const char *)text.data, &end, 10);
     if (end != (const char *)text.data + text.size || text.data[0] <= ' ') {
-        return mrd_fail(err, MRD_E_INVALID,
-                        "invalid parameter \"group_limit\": group_limit needs to be a valid number: "
-                        "strconv.ParseInt: parsing \"%.*s\": invalid syntax",
-                        (int)MRD_MIN(text.size, (size_t)64), (const char *)text.data);
+        return mrd_fail(
+            err, MRD_E_INVALID,
+            "invalid parameter \"group_limit\": group_limit needs to be a valid number: "
+            "strconv.ParseInt: parsing \"%.*s\": invalid syntax",
+            (int)MRD_MIN(text.size, (size_t)64), (const char *)text.data);
     }
     if (errno != 0 || value > INT32_MAX || value < INT32_MIN) {
-        return mrd_fail(err, MRD_E_INVALID,
-                        "invalid parameter \"group_limit\": group_limit needs to be a valid number: "
-                        "strconv.ParseInt: parsing \"%.*s\": value out of range",
-                        (int)MRD_MIN(text.size, (size_t)64), (const char *)text.data);
+        return mrd_fail(
+            err, MRD_E_INVALID,
+            "invalid parameter \"group_limit\": group_limit needs to be a valid number: "
+            "strconv.ParseInt: parsing \"%.*s\": value out of range",
+            (int)MRD_MIN(text.size, (size_t)64), (const char *)text.data);
     }
-    return value > 0 ? MRD_OK
-                     : mrd_fail(err, MRD_E_INVALID,
-                                "invalid parameter \"group_limit\": group_limit needs to be greater "
-                                "than 0");
+    return value > 0
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_INVALID,
+                          "invalid parameter \"group_limit\": group_limit needs to be greater "
+                          "than 0");
 }
 
 static enum mrd_status pagination_params(const struct qry_call *call, struct mrd_error *err)
 {
     const struct mrd_bytes token = qry_param(call, "group_next_token");
     if (token.size > 0 && !qry_param_given(call, "group_limit")) {
-        return mrd_fail(err, MRD_E_INVALID,
-                        "invalid parameter \"group_next_token\": group_limit needs to be present in "
-                        "order to paginate over the groups");
+        return mrd_fail(
+            err, MRD_E_INVALID,
+            "invalid parameter \"group_next_token\": group_limit needs to be present in "
+            "order to paginate over the groups");
     }
     MRD_TRY(group_limit_param(call, err));
-    return token.size == 0 ? MRD_OK
-                           : mrd_fail(err, MRD_E_INVALID,
-                                      "invalid parameter \"group_next_token\": invalid "
-                                      "group_next_token '%.*s'. were rule groups changed?",
-                                      (int)MRD_MIN(token.size, (size_t)128),
-                                      (const char *)token.data);
+    return token.size == 0
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_INVALID,
+                          "invalid parameter \"group_next_token\": invalid "
+                          "group_next_token '%.*s'. were rule groups changed?",
+                          (int)MRD_MIN(token.size, (size_t)128), (const char *)token.data);
 }
 
 enum mrd_status qry_answer_rules(struct qry_call *call, struct mrd_error *err)
@@ -182,7 +185,8 @@ enum mrd_status qry_answer_rules(struct qry_call *call, struct mrd_error *err)
     if (!param_is(call, "type", "") && !param_is(call, "type", "alert") &&
         !param_is(call, "type", "record")) {
         const struct mrd_bytes type = qry_param(call, "type");
-        return mrd_fail(err, MRD_E_INVALID, "invalid parameter \"type\": not supported value \"%.*s\"",
+        return mrd_fail(err, MRD_E_INVALID,
+                        "invalid parameter \"type\": not supported value \"%.*s\"",
                         (int)MRD_MIN(type.size, (size_t)64), (const char *)type.data);
     }
     MRD_TRY(exclude_alerts_param(call, err));

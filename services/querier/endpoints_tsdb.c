@@ -75,8 +75,8 @@ static enum mrd_status add_label(struct figures *figures, struct mrd_bytes name,
     append_count(&figures->values, name, values.count);
     append_count(&figures->memory, name, memory);
     figures->pair_count += values.count;
-    struct qry_count *sorted = mrd_arena_alloc_array(figures->arena, values.count + 1,
-                                                     sizeof(*sorted));
+    struct qry_count *sorted =
+        mrd_arena_alloc_array(figures->arena, values.count + 1, sizeof(*sorted));
     if (sorted == NULL) {
         return mrd_arena_fail(figures->arena, err);
     }

@@ -11,7 +11,8 @@
 
 struct format {
     bool openmetrics;
-    bool utf8; /* names beyond the legacy ones are understood, in quotes; else they get underscores */
+    bool
+        utf8; /* names beyond the legacy ones are understood, in quotes; else they get underscores */
     const char *content_type;
 };
 
@@ -25,7 +26,7 @@ static struct format format_of(struct mrd_bytes accept)
 {
     static const char *const types[2][2] = {
         {"text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
-         "text/plain; version=0.0.4; charset=utf-8; escaping=allow-utf-8"},
+         "text/plain; version=0.0.4; charset=utf-8; escaping=allow-utf-8"                  },
         {"application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores",
          "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8"},
     };
@@ -76,14 +77,15 @@ static enum mrd_status keep(struct gather *gather, const struct mrd_source_serie
     if (copy.data == NULL) {
         return mrd_arena_fail(gather->arena, err);
     }
-    struct item item = {.sample = {series->samples.times_ms[count - 1],
-                                   series->samples.values[count - 1]}};
+    struct item item = {
+        .sample = {series->samples.times_ms[count - 1], series->samples.values[count - 1]}
+    };
     MRD_TRY(mrd_labels_decode(copy, gather->arena, &item.labels, err));
     item.name = mrd_labels_get(item.labels, MRD_BYTES(MRD_METRIC_NAME));
     mrd_buf_append(&gather->items, &item, sizeof(item));
-    return gather->items.failed ? mrd_fail(err, MRD_E_LIMIT,
-                                           "too many series (querier.memory_bytes_max)")
-                                : MRD_OK;
+    return gather->items.failed
+               ? mrd_fail(err, MRD_E_LIMIT, "too many series (querier.memory_bytes_max)")
+               : MRD_OK;
 }
 
 static enum mrd_status gather_set(const struct qry_call *call, struct gather *gather,
@@ -218,7 +220,8 @@ static void append_float(double value, bool openmetrics, struct mrd_buf *out)
     }
 }
 
-static void append_sample(struct mrd_sample sample, const struct format *format, struct mrd_buf *out)
+static void append_sample(struct mrd_sample sample, const struct format *format,
+                          struct mrd_buf *out)
 {
     append_float(sample.value, format->openmetrics, out);
     if (format->openmetrics) {

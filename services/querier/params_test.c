@@ -11,31 +11,31 @@ static const struct {
     bool ok;
     mrd_time_ms want_ms;
 } time_cases[] = {
-    {"0",                              true,  0            },
-    {"1435781451.781",                 true,  1435781451781},
-    {"1435781451",                     true,  1435781451000},
-    {"-1.5",                           true,  -1500        },
-    {"1e3",                            true,  1000000      },
-    {"0.0004",                         true,  0            },
-    {"0.0006",                         true,  1            },
-    {"2015-07-01T20:10:51.781Z",       true,  1435781451781},
-    {"2015-07-01T22:10:51.781+02:00",  true,  1435781451781},
-    {"2015-07-01T20:10:51Z",           true,  1435781451000},
-    {"2016-02-29T00:00:00.123456789Z", true,  1456704000123},
-    {"1969-12-31T23:59:59.5Z",         true,  -500         },
-    {"-292273086-05-16T16:47:06Z",     true,  QRY_TIME_MIN_MS},
-    {"292277025-08-18T07:12:54.999999999Z", true, QRY_TIME_MAX_MS},
-    {"2015-02-29T00:00:00Z",           false, 0            },
-    {"2015-13-01T00:00:00Z",           false, 0            },
-    {"2015-07-01T24:00:00Z",           false, 0            },
-    {"2015-07-01T20:10:51",            false, 0            },
-    {"2015-07-01 20:10:51Z",           false, 0            },
-    {"2015-07-01T20:10:51.Z",          false, 0            },
-    {"NaN",                            false, 0            },
-    {"Inf",                            false, 0            },
-    {"1e300",                          false, 0            },
-    {"",                               false, 0            },
-    {"now",                            false, 0            },
+    {"0",                                   true,  0              },
+    {"1435781451.781",                      true,  1435781451781  },
+    {"1435781451",                          true,  1435781451000  },
+    {"-1.5",                                true,  -1500          },
+    {"1e3",                                 true,  1000000        },
+    {"0.0004",                              true,  0              },
+    {"0.0006",                              true,  1              },
+    {"2015-07-01T20:10:51.781Z",            true,  1435781451781  },
+    {"2015-07-01T22:10:51.781+02:00",       true,  1435781451781  },
+    {"2015-07-01T20:10:51Z",                true,  1435781451000  },
+    {"2016-02-29T00:00:00.123456789Z",      true,  1456704000123  },
+    {"1969-12-31T23:59:59.5Z",              true,  -500           },
+    {"-292273086-05-16T16:47:06Z",          true,  QRY_TIME_MIN_MS},
+    {"292277025-08-18T07:12:54.999999999Z", true,  QRY_TIME_MAX_MS},
+    {"2015-02-29T00:00:00Z",                false, 0              },
+    {"2015-13-01T00:00:00Z",                false, 0              },
+    {"2015-07-01T24:00:00Z",                false, 0              },
+    {"2015-07-01T20:10:51",                 false, 0              },
+    {"2015-07-01 20:10:51Z",                false, 0              },
+    {"2015-07-01T20:10:51.Z",               false, 0              },
+    {"NaN",                                 false, 0              },
+    {"Inf",                                 false, 0              },
+    {"1e300",                               false, 0              },
+    {"",                                    false, 0              },
+    {"now",                                 false, 0              },
 };
 
 static void times_are_read_as_prometheus_reads_them(void **state)
@@ -97,12 +97,12 @@ static void limits_are_counts(void **state)
         const char *text;
         const char *error;
     } bad[] = {
-        {"-1",                      "limit must be non-negative"                                },
-        {"1.5",                     "strconv.Atoi: parsing \"1.5\": invalid syntax"             },
-        {"x",                       "strconv.Atoi: parsing \"x\": invalid syntax"               },
-        {"-",                       "strconv.Atoi: parsing \"-\": invalid syntax"               },
-        {"9223372036854775808",     "strconv.Atoi: parsing \"9223372036854775808\": value out of "
-                                    "range"                                                     },
+        {"-1",                  "limit must be non-negative"                   },
+        {"1.5",                 "strconv.Atoi: parsing \"1.5\": invalid syntax"},
+        {"x",                   "strconv.Atoi: parsing \"x\": invalid syntax"  },
+        {"-",                   "strconv.Atoi: parsing \"-\": invalid syntax"  },
+        {"9223372036854775808", "strconv.Atoi: parsing \"9223372036854775808\": value out of "
+                                "range"         },
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(bad); i++) {
         struct mrd_error err;

@@ -21,8 +21,8 @@ struct worker {
     struct qry_pool *pool;
     pthread_t thread;
     struct mrd_http_request
-        *request;          /* NULL: none, or being answered. Guarded by the pool's lock */
-    bool busy;             /* with a job of `tenant`; guarded by the pool's lock */
+        *request; /* NULL: none, or being answered. Guarded by the pool's lock */
+    bool busy;    /* with a job of `tenant`; guarded by the pool's lock */
     uint64_t tenant;
     _Atomic bool canceled; /* set by the watcher, read by the job; relaxed, a mere flag */
 };
@@ -164,9 +164,9 @@ enum mrd_status qry_pool_create(const struct qry_pool_options *options, struct q
                                       "Queries that are being evaluated.", MRD_NO_LABELS);
     pool->waiting = mrd_metrics_gauge(options->metrics, "meridian_querier_queries_waiting",
                                       "Queries that wait for a thread.", MRD_NO_LABELS);
-    pool->refused =
-        mrd_metrics_counter(options->metrics, "meridian_querier_queries_refused_total",
-                            "Queries not taken because the queue or the tenant's share was full.", MRD_NO_LABELS);
+    pool->refused = mrd_metrics_counter(
+        options->metrics, "meridian_querier_queries_refused_total",
+        "Queries not taken because the queue or the tenant's share was full.", MRD_NO_LABELS);
     MRD_TRY(start_threads(pool, options->threads, err));
     *out_pool = MRD_MOVE(pool);
     return MRD_OK;

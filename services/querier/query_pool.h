@@ -16,8 +16,8 @@
 struct qry_pool;
 
 struct qry_pool_options {
-    unsigned threads; /* queries that run at once */
-    size_t queue_max; /* jobs that wait at most */
+    unsigned threads;  /* queries that run at once */
+    size_t queue_max;  /* jobs that wait at most */
     size_t tenant_max; /* jobs of one tenant that run or wait at most; 0: no limit */
     struct mrd_metrics *metrics;
 };

@@ -108,9 +108,9 @@ static enum mrd_status keep_series(struct read_result *result,
     }
     MRD_TRY(scratch_keep(result, &kept.data_fields, err));
     mrd_buf_append(&result->series, &kept, sizeof(kept));
-    return result->series.failed ? mrd_fail(err, MRD_E_LIMIT,
-                                            "too many series (querier.memory_bytes_max)")
-                                 : MRD_OK;
+    return result->series.failed
+               ? mrd_fail(err, MRD_E_LIMIT, "too many series (querier.memory_bytes_max)")
+               : MRD_OK;
 }
 
 static enum mrd_status read_set(struct read_result *result, struct mrd_source_set *set,
@@ -246,8 +246,7 @@ static enum mrd_status answer_streamed(struct qry_call *call, struct read_result
         size_t count;
         MRD_TRY(read_query(result, &request->queries[q], err));
         const struct read_series *series = series_of(result, &count);
-        for (size_t i = 0; i < count && append_frames(call, &series[i], q); i++) {
-        }
+        for (size_t i = 0; i < count && append_frames(call, &series[i], q); i++) {}
     }
     return MRD_OK;
 }
@@ -257,8 +256,8 @@ static enum mrd_status answer_streamed(struct qry_call *call, struct read_result
 static enum mrd_status decode(const struct qry_call *call, struct mrd_buf *plain,
                               struct mrd_read_request *out, struct mrd_error *err)
 {
-    const enum mrd_status status = mrd_snappy_decode(
-        mrd_http_body(call->request), MRD_READ_REQUEST_BYTES_MAX, plain, err);
+    const enum mrd_status status =
+        mrd_snappy_decode(mrd_http_body(call->request), MRD_READ_REQUEST_BYTES_MAX, plain, err);
     if (status != MRD_OK) {
         (void)mrd_fail_prefix(err, status, "remote read request");
         return MRD_E_INVALID; /* too large is a bad request as well */
