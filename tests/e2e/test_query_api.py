@@ -7,6 +7,7 @@ import gzip
 import json
 import math
 import socket
+import subprocess
 import time
 import urllib.error
 import urllib.parse
@@ -17,6 +18,7 @@ from typing import Any, Iterator
 
 import pytest
 
+from meridian_dev.cluster import wait_until
 from support import remote_write as rw
 from support.api import Api
 from support.prometheus import Prometheus
@@ -364,6 +366,52 @@ def test_federation_as_openmetrics_is_what_its_readers_expect(sides):
     assert lines[0] == "# TYPE api_instance unknown" and lines[-1] == "# EOF"
     sample, value, at = lines[1].split(" ")
     assert (sample, value, float(at)) == ('api_instance{instance="x:1",job="j"}', "1.0", sides.end)
+
+
+def test_another_prometheus_scrapes_federated_series(region, tmp_path):
+    at = int(time.time() * 1000)
+    series = [{"__name__": "federated", "instance": "plant-7", "job": "pump"}, {"__name__": "federated", "job": "no-instance"}, {"__name__": "federated", "a.b": "dotted"}]
+    for labels in series:
+        assert rw.push(region.region["push_url"], rw.series_of(labels, [(at, 2.5)])).status < 300
+    prometheus = Prometheus(tmp_path, f"""
+scrape_configs:
+  - job_name: federate
+    scrape_interval: 1s
+    honor_labels: true
+    metrics_path: /federate
+    params: {{"match[]": ["federated"]}}
+    static_configs: [{{targets: ["{urllib.parse.urlsplit(region.region['query_url']).netloc}"]}}]
+""")
+    try:
+        def seen() -> list:
+            return [entry for entry in ask(prometheus.url, "GET", "/api/v1/query", [("query", "federated"), ("time", at / 1000 + 1)]).json["data"]["result"]]
+
+        wait_until(lambda: len(seen()) == len(series), 30, "the federated series")
+        assert sorted((sorted(entry["metric"].items()), entry["value"][1]) for entry in seen()) == sorted((pairs, "2.5") for pairs in [
+            [("__name__", "federated"), ("instance", "plant-7"), ("job", "pump")], [("__name__", "federated"), ("job", "no-instance")],
+            [("__name__", "federated"), ("a_b", "dotted"), ("job", "federate")]])
+    finally:
+        prometheus.stop()
+
+
+# ---- other people's tools ----
+
+@pytest.mark.parametrize("arguments", [
+    ["instant", "{url}", "sum(api_total)", "--time={end}"], ["range", "{url}", "api_total", "--start={start}", "--end={end}", "--step=30s"],
+    ["series", "{url}", "--match=api_total"], ["labels", "{url}", "device"]])
+def test_promtool_prints_the_same(sides, region, arguments):
+    """promtool names no tenant, so what is compared is what anonymous has: the same samples."""
+    start = round(sides.start * 1000)
+    assert rw.push(region.region["push_url"], samples_of_both(start)).status < 300
+    assert ask(sides.ours, "GET", "/api/v1/query", [("query", "1")], headers={"X-Scope-OrgID": "anonymous"}).status == 200
+
+    def printed(url: str) -> list[str]:
+        filled = [part.format(url=url, start=int(sides.start), end=int(sides.end)) for part in arguments]
+        done = subprocess.run(["promtool", "query", *filled], capture_output=True, text=True, timeout=60, check=True)
+        return sorted(done.stdout.splitlines())
+
+    assert printed(sides.ours) == printed(sides.theirs)
+    assert printed(sides.ours)
 
 
 # ---- compression and size ----
