@@ -434,9 +434,18 @@ def test_answers_are_compressed_as_the_client_likes(sides, accept, encoding):
     answer = ask(sides.ours, "GET", "/api/v1/query_range", query, headers=headers)
     assert answer.headers.get("Content-Encoding") == encoding
     assert decoded(answer) == plain.body
+    assert len(plain.body) < 100_000  # sent as one body; the large ones are below
     assert "Accept-Encoding" in ", ".join(answer.headers.get_all("Vary"))
     tiny = ask(sides.ours, "GET", "/api/v1/query", [("query", "1"), ("time", 4)], headers=headers)
     assert tiny.headers.get("Content-Encoding") is None
+
+
+def test_zstd_is_spoken_where_it_is_liked_most(sides):
+    query = [("query", "api_total"), ("start", sides.start), ("end", sides.end), ("step", 1)]
+    plain = ask(sides.ours, "GET", "/api/v1/query_range", query).body
+    answer = ask(sides.ours, "GET", "/api/v1/query_range", query, headers={"Accept-Encoding": "gzip;q=0.5, zstd"})
+    assert answer.headers["Content-Encoding"] == "zstd"
+    assert subprocess.run(["zstd", "-dcq"], input=answer.body, capture_output=True, check=True).stdout == plain
 
 
 def large(sides) -> list[tuple[str, Any]]:
