@@ -34,8 +34,8 @@ static void print_chunk(size_t chunk)
     const uint64_t spread = chunk % 3 == 0 ? 3 : (uint64_t)1 << (chunk % 36);
     for (size_t i = 0; i < count; i++) {
         const uint64_t random = next_random();
-        times_ms[i] = (i == 0 ? -(int64_t)(random % 5000) : times_ms[i - 1]) + 1 +
-                      (int64_t)(random % spread);
+        times_ms[i] =
+            (i == 0 ? -(int64_t)(random % 5000) : times_ms[i - 1]) + 1 + (int64_t)(random % spread);
         values[i] = value_of(chunk, i, random);
     }
     struct mrd_buf bytes = {0};
