@@ -12,6 +12,9 @@ static const struct mrd_config_key querier_keys[] = {
     KEY("querier.concurrency", MRD_CONFIG_INT, "8", 1, 1024, "Queries that are evaluated at once."),
     KEY("querier.queue_max", MRD_CONFIG_INT, "256", 0, 65536,
         "Queries that wait at most; more are answered with 429."),
+    KEY("querier.tenant_concurrency", MRD_CONFIG_INT, "0", 0, 1024,
+        "Queries of one tenant that are evaluated, or read slowly, at once. 0: all but one of "
+        "querier.concurrency."),
     KEY("querier.tenant_queries_max", MRD_CONFIG_INT, "128", 0, 1e6,
         "Queries of one tenant that run or wait at most; more are answered with 429. 0: no limit."),
     KEY("querier.query_timeout", MRD_CONFIG_DURATION, "2m", 1, 86400000,
@@ -119,6 +122,7 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
     const struct qry_pool_options pool = {
         .threads = (unsigned)mrd_config_int(node->config, "querier.concurrency"),
         .queue_max = (size_t)mrd_config_int(node->config, "querier.queue_max"),
+        .tenant_threads = (unsigned)mrd_config_int(node->config, "querier.tenant_concurrency"),
         .tenant_max = (size_t)mrd_config_int(node->config, "querier.tenant_queries_max"),
         .metrics = node->metrics,
     };

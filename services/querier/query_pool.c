@@ -6,7 +6,10 @@
 
 #include "base/threads.h"
 
-enum { WATCH_INTERVAL_MS = 25 };
+enum {
+    WATCH_INTERVAL_MS = 25,
+    PICK_LOOK_MAX = 1024 /* waiting jobs that a free thread chooses from */
+};
 
 struct queued {
     struct queued *next;
@@ -37,6 +40,7 @@ struct qry_pool {
 
     size_t queue_max;
     size_t tenant_max;
+    size_t tenant_threads;
     size_t worker_count;
     struct worker *workers;
     pthread_t watcher;
@@ -46,19 +50,47 @@ struct qry_pool {
     struct mrd_counter *refused;
 };
 
+static size_t tenant_running(const struct qry_pool *pool, uint64_t tenant)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < pool->worker_count; i++) {
+        count += pool->workers[i].busy && pool->workers[i].tenant == tenant;
+    }
+    return count;
+}
+
+/* Where the job stands that is to run next, NULL if none may. The lock is held. */
+static struct queued **pick(struct qry_pool *pool)
+{
+    struct queued **best = NULL;
+    size_t fewest = pool->tenant_threads;
+    size_t looked = 0;
+    for (struct queued **at = &pool->first; *at != NULL && fewest > 0 && looked < PICK_LOOK_MAX;
+         at = &(*at)->next, looked++) {
+        const size_t running = tenant_running(pool, (*at)->tenant);
+        if (running < fewest) {
+            fewest = running;
+            best = at;
+        }
+    }
+    return best;
+}
+
 /* Waits for a job and makes it the worker's; NULL when the pool stops and none is left. */
 static struct queued *take_job(struct worker *worker)
 {
     struct qry_pool *pool = worker->pool;
     pthread_mutex_lock(&pool->lock);
-    while (pool->first == NULL && !pool->stopping) {
+    struct queued **place = pick(pool);
+    while (place == NULL && !(pool->stopping && pool->first == NULL)) {
         pthread_cond_wait(&pool->work, &pool->lock);
+        place = pick(pool);
     }
-    struct queued *job = pool->first;
+    struct queued *job = place == NULL ? NULL : *place;
     if (job != NULL) {
-        pool->first = job->next;
-        if (pool->first == NULL) {
-            pool->last = &pool->first;
+        *place = job->next;
+        if (job->next == NULL) {
+            pool->last = place;
         }
         mrd_gauge_set(pool->waiting, (int64_t)--pool->queued);
         atomic_store_explicit(&worker->canceled, false, memory_order_relaxed);
@@ -77,6 +109,7 @@ static void answer_job(struct worker *worker, struct qry_answer *answer)
     struct mrd_http_request *request = worker->request;
     worker->request = NULL;
     worker->busy = false;
+    pthread_cond_broadcast(&worker->pool->work); /* others of the tenant may run now */
     pthread_mutex_unlock(&worker->pool->lock);
     if (answer->writer != NULL) {
         mrd_http_writer_end(&answer->writer, answer->whole);
@@ -158,6 +191,9 @@ enum mrd_status qry_pool_create(const struct qry_pool_options *options, struct q
     pool->last = &pool->first;
     pool->queue_max = options->queue_max;
     pool->tenant_max = options->tenant_max;
+    pool->tenant_threads = options->tenant_threads != 0 ? options->tenant_threads
+                           : options->threads > 1       ? options->threads - 1
+                                                        : 1;
     pool->workers = calloc(options->threads, sizeof(*pool->workers));
     mrd_assert(pool->workers != NULL);
     pool->running = mrd_metrics_gauge(options->metrics, "meridian_querier_queries_running",
@@ -175,10 +211,7 @@ enum mrd_status qry_pool_create(const struct qry_pool_options *options, struct q
 /* Jobs of the tenant that run or wait. The lock is held. */
 static size_t tenant_jobs(const struct qry_pool *pool, uint64_t tenant)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < pool->worker_count; i++) {
-        count += pool->workers[i].busy && pool->workers[i].tenant == tenant;
-    }
+    size_t count = tenant_running(pool, tenant);
     for (const struct queued *job = pool->first; job != NULL; job = job->next) {
         count += job->tenant == tenant;
     }

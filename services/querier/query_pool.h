@@ -1,8 +1,11 @@
 /* query_pool.h: threads that run queries, and the bounded queue before them.
  *
  * HTTP threads only enqueue; a pool thread parses, evaluates and replies. A job for which the queue is
- * full, or whose tenant has its share of jobs, is not taken (the caller answers 429). Once in the pool a job knows when nobody waits for its
- * answer any more: a watcher looks at the requests a few dozen times a second and sets the job's flag.
+ * full, or whose tenant has its share of jobs, is not taken (the caller answers 429). A free thread takes
+ * the oldest job of the tenant that holds the fewest threads, so that no tenant's queries, nor its
+ * clients that read slowly, keep the others waiting for long. Once in the pool a job knows when nobody
+ * waits for its answer any more: a watcher looks at the requests a few dozen times a second and sets the
+ * job's flag.
  *
  * Owner:   main.
  * Threads: submit from any; `run` is called on a pool thread.
@@ -16,9 +19,10 @@
 struct qry_pool;
 
 struct qry_pool_options {
-    unsigned threads;  /* queries that run at once */
-    size_t queue_max;  /* jobs that wait at most */
-    size_t tenant_max; /* jobs of one tenant that run or wait at most; 0: no limit */
+    unsigned threads;        /* queries that run at once */
+    size_t queue_max;        /* jobs that wait at most */
+    size_t tenant_max;       /* jobs of one tenant that run or wait at most; 0: no limit */
+    unsigned tenant_threads; /* that one tenant may hold; 0: all but one (of more than one) */
     struct mrd_metrics *metrics;
 };
 

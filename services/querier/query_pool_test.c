@@ -83,13 +83,13 @@ static void written(void *context, struct mrd_http_request *request)
     submit(context, request, TENANT_A, writing_job);
 }
 
-static void start(struct fixture *fixture)
+static void start(struct fixture *fixture, unsigned threads)
 {
     struct mrd_error err;
     *fixture = (struct fixture){.metrics = mrd_metrics_create()};
     pthread_mutex_init(&fixture->lock, NULL);
     pthread_cond_init(&fixture->changed, NULL);
-    const struct qry_pool_options pool = {.threads = 1,
+    const struct qry_pool_options pool = {.threads = threads,
                                           .queue_max = QUEUE_MAX,
                                           .tenant_max = TENANT_MAX,
                                           .metrics = fixture->metrics};
@@ -154,12 +154,15 @@ static void expect(struct raw_client *client, unsigned status, const char *body)
     raw_close(client);
 }
 
+static int64_t queued(struct fixture *fixture)
+{
+    return mrd_gauge_value(mrd_metrics_gauge(fixture->metrics, "meridian_querier_queries_waiting",
+                                             "Queries that wait for a thread.", MRD_NO_LABELS));
+}
+
 static void wait_queued(struct fixture *fixture, int64_t wanted)
 {
-    struct mrd_gauge *waiting =
-        mrd_metrics_gauge(fixture->metrics, "meridian_querier_queries_waiting",
-                          "Queries that wait for a thread.", MRD_NO_LABELS);
-    while (mrd_gauge_value(waiting) < wanted) {
+    while (queued(fixture) < wanted) {
         usleep(1000);
     }
 }
@@ -169,7 +172,7 @@ static void a_tenant_has_its_share_and_the_queue_its_end(void **state)
     (void)state;
     char text[8];
     struct fixture fixture;
-    start(&fixture);
+    start(&fixture, 1);
     struct raw_client running = ask(&fixture, "/a");
     wait_for(&fixture, &fixture.running, 1);
     struct raw_client waiting_a = ask(&fixture, "/a");
@@ -191,11 +194,30 @@ static void a_tenant_has_its_share_and_the_queue_its_end(void **state)
     finish(&fixture);
 }
 
+static void a_tenant_leaves_a_thread_to_the_others(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    start(&fixture, 2);
+    struct raw_client running_a = ask(&fixture, "/a");
+    wait_for(&fixture, &fixture.running, 1);
+    struct raw_client waiting_a = ask(&fixture, "/a");
+    wait_queued(&fixture, 1); /* although a thread is free */
+    struct raw_client running_b = ask(&fixture, "/b");
+    wait_for(&fixture, &fixture.running, 2);
+    assert_int_equal(queued(&fixture), 1); /* the tenant's second still waits */
+    open_gate(&fixture);
+    expect(&running_b, 200, "done");
+    expect(&running_a, 200, "done");
+    expect(&waiting_a, 200, "done");
+    finish(&fixture);
+}
+
 static void a_job_learns_that_its_client_has_gone(void **state)
 {
     (void)state;
     struct fixture fixture;
-    start(&fixture);
+    start(&fixture, 1);
     struct raw_client client = ask(&fixture, "/a");
     wait_for(&fixture, &fixture.running, 1);
     raw_close(&client);
@@ -207,7 +229,7 @@ static void a_job_may_write_its_answer(void **state)
 {
     (void)state;
     struct fixture fixture;
-    start(&fixture);
+    start(&fixture, 1);
     for (int i = 0; i < 20; i++) {
         struct raw_client client = ask(&fixture, "/written");
         mrd_auto(raw_answer_fini)
@@ -223,6 +245,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tenant_has_its_share_and_the_queue_its_end),
+        cmocka_unit_test(a_tenant_leaves_a_thread_to_the_others),
         cmocka_unit_test(a_job_learns_that_its_client_has_gone),
         cmocka_unit_test(a_job_may_write_its_answer),
     };

@@ -36,7 +36,7 @@ def cluster(binaries, tmp_path_factory) -> Iterator[Cluster]:
     from conftest import ended, started
 
     region = started(tmp_path_factory.mktemp("streaming"), binaries, None,
-                     settings=["querier.http.stall_timeout=1s", "querier.querier.concurrency=2", "querier.querier.queue_max=2", "querier.querier.tenant_queries_max=3"])
+                     settings=["querier.http.stall_timeout=1s", "querier.querier.concurrency=2", "querier.querier.queue_max=3", "querier.querier.tenant_queries_max=3"])
     yield region
     ended(region)
 
@@ -134,7 +134,8 @@ def test_a_client_that_goes_ends_its_query(cluster, read_first):
 
 
 def test_too_many_queries_are_told_to_come_back(cluster):
-    """A tenant's share is three here, all have two running and two waiting. Clients that read nothing hold their threads."""
+    """A tenant's share is three here: one that runs, since another thread is left to others, and two that wait. Clients that read
+    nothing hold their threads."""
     url = cluster.region["query_url"]
     held = []
     try:
@@ -144,6 +145,7 @@ def test_too_many_queries_are_told_to_come_back(cluster):
         answer = ask(url, "GET", "/api/v1/query", [("query", "1")], headers={"X-Scope-OrgID": "slow"})
         assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
         assert "tenant_queries_max" in answer.json["error"]
+        assert ask(url, "GET", "/api/v1/query", [("query", "1")], headers={"X-Scope-OrgID": "another"}).status == 200  # at once, beside the slow ones
     finally:
         for connection in held:
             connection.close()
