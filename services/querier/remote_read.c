@@ -206,9 +206,11 @@ static enum mrd_status answer_samples(struct qry_call *call, struct read_result 
                         "STREAMED_XOR_CHUNKS, or for less",
                         message.limit);
     }
-    call->sink->content_type = "application/x-protobuf";
-    mrd_http_header_set(call->request, "Content-Encoding", "snappy");
     mrd_snappy_encode(mrd_buf_view(&message), &call->sink->body);
+    if (!call->sink->body.failed) { /* an error is not encoded */
+        call->sink->content_type = "application/x-protobuf";
+        mrd_http_header_set(call->request, "Content-Encoding", "snappy");
+    }
     return MRD_OK;
 }
 

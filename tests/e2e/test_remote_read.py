@@ -210,15 +210,20 @@ def test_what_is_no_snappy_or_too_large_is_refused(pushed, body):
     assert answer.status == 400, answer
 
 
-def test_a_limit_of_samples_is_a_bad_request(start):
-    cluster = start(settings=["querier.querier.read_samples_max=100"])
+def test_limits_on_samples_and_bytes_are_told(start):
+    cluster = start(settings=["querier.querier.read_samples_max=100", "querier.querier.response_bytes_max=1KiB"])
     at = int(time.time() * 1000)
     assert rw.push(cluster.region["push_url"], rw.series_of({"__name__": "x"}, [(at - point, point) for point in range(101)][::-1]), TENANT).status < 300
-    message = query(0, at, (EQ, "__name__", "x"))
-    answer = read(cluster.region["query_url"], read_request([message], [SAMPLES]))
-    assert (answer.status, answer.body) == (400, b"exceeded sample limit (100)\n")
-    assert read(cluster.region["query_url"], read_request([message], [STREAMED])).status == 200
-    assert read(cluster.region["query_url"], read_request([query(0, at - 1, (EQ, "__name__", "x"))], [SAMPLES])).status == 200
+
+    def answer(count: int, kind: int):
+        return read(cluster.region["query_url"], read_request([query(at - count + 1, at, (EQ, "__name__", "x"))], [kind]))
+
+    assert (answer(101, SAMPLES).status, answer(101, SAMPLES).body) == (400, b"exceeded sample limit (100)\n")
+    assert answer(101, STREAMED).status == 200
+    large = answer(100, SAMPLES)
+    assert (large.status, large.headers.get("Content-Encoding")) == (422, None)
+    assert b"querier.response_bytes_max" in large.body
+    assert answer(30, SAMPLES).status == 200
 
 
 # ---- a real client ----
