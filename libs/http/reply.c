@@ -15,6 +15,7 @@ struct MHD_Response *reply_text_response(const char *text)
         MHD_create_response_from_buffer(strlen(copy), copy, MHD_RESPMEM_MUST_FREE);
     mrd_assert(response != NULL);
     (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type_text);
+    (void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     return response;
 }
 

@@ -73,6 +73,7 @@ static void append_error(const struct endpoint *endpoint, struct qry_sink *sink,
     mrd_buf_clear(&sink->body);
     if (endpoint->plain) {
         sink->content_type = "text/plain; charset=utf-8";
+        mrd_http_header_set(sink->request, "X-Content-Type-Options", "nosniff");
         mrd_buf_printf(&sink->body, "%s\n", text);
     } else {
         sink->content_type = "application/json";
@@ -181,17 +182,20 @@ static void run_job(void *context, struct mrd_http_request *request, const _Atom
 
 /* ---- from HTTP to a job ---- */
 
-/* As Prometheus sets them with its default of any origin. */
+/* As Prometheus sets them with its default of any origin, which it names back. */
 static void cors_headers(struct mrd_http_request *request)
 {
+    enum { ORIGIN_SIZE_MAX = 1024 };
+    const struct mrd_bytes origin = mrd_http_header(request, "Origin");
     mrd_http_header_set(request, "Vary", "Origin");
-    if (mrd_http_header(request, "Origin").size == 0) {
+    if (origin.size == 0) {
         return;
     }
     mrd_http_header_set(request, "Access-Control-Allow-Headers",
                         "Accept, Authorization, Content-Type, Origin");
     mrd_http_header_set(request, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
-    mrd_http_header_set(request, "Access-Control-Allow-Origin", "*");
+    mrd_http_header_set(request, "Access-Control-Allow-Origin",
+                        origin.size <= ORIGIN_SIZE_MAX ? (const char *)origin.data : "*");
     mrd_http_header_set(request, "Access-Control-Expose-Headers", "Date");
 }
 
@@ -246,6 +250,7 @@ static void handle_unknown(void *context, struct mrd_http_request *request)
         mrd_http_reply(request, 204, NULL);
         return;
     }
+    mrd_http_header_set(request, "X-Content-Type-Options", "nosniff");
     mrd_http_reply_text(request, 404, "404 page not found\n");
 }
 
@@ -273,7 +278,6 @@ static const struct endpoint endpoints[] = {
     GET("/targets/metadata", qry_answer_targets_metadata),
     GET("/targets/relabel_steps", qry_answer_relabel_steps),
     GET("/scrape_pools", qry_answer_scrape_pools),
-    GET("/scrape_pools/config", qry_answer_scrape_pool_config),
     GET("/alertmanagers", qry_answer_alertmanagers),
     GET("/alerts", qry_answer_alerts),
     GET("/rules", qry_answer_rules),

@@ -23,7 +23,6 @@ qry_endpoint qry_answer_targets;
 qry_endpoint qry_answer_targets_metadata;
 qry_endpoint qry_answer_relabel_steps;
 qry_endpoint qry_answer_scrape_pools;
-qry_endpoint qry_answer_scrape_pool_config;
 qry_endpoint qry_answer_alertmanagers;
 qry_endpoint qry_answer_alerts;
 qry_endpoint qry_answer_rules;

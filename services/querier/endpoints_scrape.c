@@ -91,13 +91,6 @@ enum mrd_status qry_answer_scrape_pools(struct qry_call *call, struct mrd_error 
     return answer_text(call, "{\"scrapePools\":[]}");
 }
 
-enum mrd_status qry_answer_scrape_pool_config(struct qry_call *call, struct mrd_error *err)
-{
-    return qry_param_given(call, "scrapePool")
-               ? no_such_pool(call, err)
-               : mrd_fail(err, MRD_E_INVALID, "no scrapePool parameter provided");
-}
-
 enum mrd_status qry_answer_alertmanagers(struct qry_call *call, struct mrd_error *err)
 {
     (void)err;

@@ -261,6 +261,9 @@ static enum mrd_status gather_all(const struct qry_call *call, struct gather *ga
     const mrd_time_ms lookback_ms = call->options->promql.lookback_ms;
     const mrd_time_ms now_ms = qry_now_ms();
     for (size_t i = 0; i < sets->count; i++) {
+        if (sets->counts[i] == 0) {
+            continue; /* {} finds nothing in Prometheus' storage */
+        }
         const struct mrd_select select = {
             .matchers = sets->sets[i],
             .matcher_count = sets->counts[i],

@@ -65,11 +65,11 @@ static int days_in_month(int year, int month)
     return month == 2 && leap ? 29 : days[month - 1];
 }
 
-/* The milliseconds of ".123456789" at *at, cut, not rounded, as Go's time does it. */
+/* The milliseconds of ".123456789" (or ",1") at *at, cut, not rounded, as Go's time does it. */
 static bool read_fraction(struct mrd_bytes text, size_t *at, int *out_ms)
 {
     *out_ms = 0;
-    if (*at >= text.size || text.data[*at] != '.') {
+    if (*at >= text.size || (text.data[*at] != '.' && text.data[*at] != ',')) {
         return true;
     }
     (*at)++;
@@ -79,7 +79,7 @@ static bool read_fraction(struct mrd_bytes text, size_t *at, int *out_ms)
         *out_ms += (text.data[*at] - '0') * scale;
         scale /= 10;
     }
-    return digits > 0 && digits <= 9;
+    return digits > 0;
 }
 
 /* "Z", "+02:00", "-07:30": minutes east of UTC. */
@@ -98,7 +98,8 @@ static bool read_zone(struct mrd_bytes text, size_t *at, int *out_minutes)
     int hours;
     int minutes;
     if (!read_digits(text, at, 2, &hours) || !read_byte(text, at, ':') ||
-        !read_digits(text, at, 2, &minutes) || hours > 23 || minutes > 59) {
+        !read_digits(text, at, 2, &minutes) || hours > 24 ||
+        minutes > 59) { /* 24 is what Go takes */
         return false;
     }
     *out_minutes = sign * (hours * 60 + minutes);
@@ -170,8 +171,12 @@ enum mrd_status qry_duration_parse(struct mrd_bytes text, mrd_time_ms *out_ms,
         *out_ms = (int64_t)ns / 1000000;
         return MRD_OK;
     }
-    return mrd_duration_parse(text, out_ms, NULL) == MRD_OK ? MRD_OK
-                                                            : cannot_parse(text, "duration", err);
+    mrd_time_ms ms;
+    if (mrd_duration_parse(text, &ms, NULL) != MRD_OK || ms > INT64_MAX / 1000000) {
+        return cannot_parse(text, "duration", err); /* Go counts nanoseconds */
+    }
+    *out_ms = ms;
+    return MRD_OK;
 }
 
 static enum mrd_status not_a_number(struct mrd_bytes text, const char *why, struct mrd_error *err)

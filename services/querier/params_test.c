@@ -25,6 +25,10 @@ static const struct {
     {"1969-12-31T23:59:59.5Z",              true,  -500           },
     {"-292273086-05-16T16:47:06Z",          true,  QRY_TIME_MIN_MS},
     {"292277025-08-18T07:12:54.999999999Z", true,  QRY_TIME_MAX_MS},
+    {"2015-07-01T20:10:51,781Z",            true,  1435781451781  },
+    {"2015-07-01T20:10:51.78199999999Z",    true,  1435781451781  },
+    {"2015-07-01T20:10:51.781+24:00",       true,  1435695051781  },
+    {"2015-07-01T20:10:51.781+25:00",       false, 0              },
     {"2015-02-29T00:00:00Z",                false, 0              },
     {"2015-13-01T00:00:00Z",                false, 0              },
     {"2015-07-01T24:00:00Z",                false, 0              },
@@ -61,15 +65,17 @@ static const struct {
     bool ok;
     mrd_time_ms want_ms;
 } duration_cases[] = {
-    {"15",    true,  15000  },
-    {"0.5",   true,  500    },
-    {"-1",    true,  -1000  },
-    {"5m",    true,  300000 },
-    {"1h30m", true,  5400000},
-    {"1e30",  false, 0      },
-    {"NaN",   false, 0      },
-    {"5 m",   false, 0      },
-    {"",      false, 0      },
+    {"15",      true,  15000        },
+    {"0.5",     true,  500          },
+    {"-1",      true,  -1000        },
+    {"5m",      true,  300000       },
+    {"1h30m",   true,  5400000      },
+    {"1e30",    false, 0            },
+    {"NaN",     false, 0            },
+    {"5 m",     false, 0            },
+    {"106752d", false, 0            }, /* more nanoseconds than 63 bits hold */
+    {"106751d", true,  9223286400000},
+    {"",        false, 0            },
 };
 
 static void durations_are_seconds_or_prometheus_durations(void **state)

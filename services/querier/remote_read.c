@@ -148,8 +148,8 @@ static enum mrd_status read_query(struct read_result *result, const struct mrd_r
     };
     struct mrd_source_set *set = NULL;
     mrd_buf_clear(&result->series);
-    if (query->max_ms < query->min_ms) {
-        return MRD_OK;
+    if (query->max_ms < query->min_ms || query->matcher_count == 0) {
+        return MRD_OK; /* without matchers Prometheus' storage finds nothing */
     }
     MRD_TRY(call->source.open(call->source.context, &select, &call->scope, &set, err));
     const enum mrd_status status = read_set(result, set, err);

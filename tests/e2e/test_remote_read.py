@@ -150,7 +150,7 @@ def read(url: str, message: bytes, path: str = "/api/v1/read"):
 
 @pytest.mark.parametrize("matchers,count", [
     ([(EQ, "__name__", "read_total")], SERIES), ([(EQ, "__name__", "read_total"), (NEQ, "parity", "odd")], SERIES // 2), ([(RE, "number", "00.")], 10),
-    ([(RE, "__name__", "read_.*"), (NRE, "number", "0.*")], 1), ([(EQ, "__name__", "nothing")], 0), ([], SERIES + 1)])
+    ([(RE, "__name__", "read_.*"), (NRE, "number", "0.*")], 1), ([(EQ, "__name__", "nothing")], 0), ([], 0)])
 def test_samples_come_sorted_and_whole(pushed, matchers, count):
     url, start = pushed
     answer = read(url, read_request([query(start + 1000, start + 9999, *matchers)], []))
