@@ -229,11 +229,11 @@ static void handle(void *context, struct mrd_http_request *request)
 {
     struct endpoint_binding *binding = context;
     cors_headers(request);
+    mrd_http_header_set(request, "Vary", "Accept-Encoding");
     if (mrd_http_method_of(request) == MRD_HTTP_OPTIONS) {
         mrd_http_reply(request, 204, NULL);
         return;
     }
-    mrd_http_header_set(request, "Vary", "Accept-Encoding");
     const enum qry_pool_verdict verdict =
         qry_pool_submit(binding->api->options.pool, request, tenant_key(request), run_job, binding);
     if (verdict != QRY_POOL_TAKEN) {

@@ -68,9 +68,9 @@ static enum mrd_status add_pairs(struct figures *figures, struct mrd_bytes name,
 static enum mrd_status add_label(struct figures *figures, struct mrd_bytes name,
                                  struct qry_counts values, struct mrd_error *err)
 {
-    uint64_t memory = 0;
+    uint64_t memory = 0; /* as Prometheus counts it: two bytes beside each name and value */
     for (size_t i = 0; i < values.count; i++) {
-        memory += values.items[i].name.size * values.items[i].count;
+        memory += (name.size + values.items[i].name.size + 2) * values.items[i].count;
     }
     append_count(&figures->values, name, values.count);
     append_count(&figures->memory, name, memory);

@@ -338,7 +338,7 @@ def test_cardinality_is_counted_over_all_partitions(sides, region):
         "headStats": {"numSeries": 60, "numLabelPairs": 65},
         "seriesCountByMetricName": [{"name": f"metric_{number}", "value": 20} for number in range(3)],
         "labelValueCountByLabelName": [{"name": "device", "value": 60}, {"name": "__name__", "value": 3}, {"name": "room", "value": 2}],
-        "memoryInBytesByLabelName": [{"name": "__name__", "value": 480}, {"name": "device", "value": 170}, {"name": "room", "value": 60}],
+        "memoryInBytesByLabelName": [{"name": "__name__", "value": 1080}, {"name": "device", "value": 650}, {"name": "room", "value": 420}],
         "seriesCountByLabelValuePair": [{"name": "room=a", "value": 30}, {"name": "room=b", "value": 30}, {"name": "__name__=metric_0", "value": 20}, {"name": "__name__=metric_1", "value": 20}],
     }
 
