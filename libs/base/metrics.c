@@ -14,7 +14,7 @@ struct metric {
     union {
         struct mrd_counter counter;
         struct mrd_gauge gauge;
-        struct mrd_histogram histogram;
+        struct mrd_metrics_histogram histogram;
         struct {
             double (*read)(void *context);
             void *context;
@@ -224,9 +224,10 @@ struct mrd_gauge *mrd_metrics_gauge(struct mrd_metrics *metrics, const char *nam
     return &register_metric(metrics, MRD_METRIC_GAUGE, METRIC_GAUGE, name, help, labels)->gauge;
 }
 
-struct mrd_histogram *mrd_metrics_histogram(struct mrd_metrics *metrics, const char *name,
-                                            const char *help, const struct mrd_metric_label *labels,
-                                            const double *bounds, size_t bound_count)
+struct mrd_metrics_histogram *mrd_metrics_histogram(struct mrd_metrics *metrics, const char *name,
+                                                    const char *help,
+                                                    const struct mrd_metric_label *labels,
+                                                    const double *bounds, size_t bound_count)
 {
     mrd_assert(bound_count <= MRD_HISTOGRAM_BUCKETS_MAX);
     char *text = labels_text(labels, NULL, MRD_BYTES_NONE);
@@ -333,7 +334,7 @@ struct mrd_counter *mrd_counter_vec_at(struct mrd_counter_vec *vec, struct mrd_b
 
 /* ---- counting ---- */
 
-void mrd_histogram_observe(struct mrd_histogram *histogram, double value)
+void mrd_metrics_histogram_observe(struct mrd_metrics_histogram *histogram, double value)
 {
     size_t i = 0;
     while (i < histogram->bound_count && !(value <= histogram->bounds[i])) {
@@ -351,7 +352,7 @@ void mrd_histogram_observe(struct mrd_histogram *histogram, double value)
                                                     memory_order_relaxed, memory_order_relaxed));
 }
 
-uint64_t mrd_histogram_count(const struct mrd_histogram *histogram)
+uint64_t mrd_metrics_histogram_observations(const struct mrd_metrics_histogram *histogram)
 {
     uint64_t count = 0;
     for (size_t i = 0; i <= histogram->bound_count; i++) {
@@ -388,7 +389,7 @@ static void write_double(struct mrd_buf *out, double value)
  * own: it always agrees with the +Inf bucket. */
 static void write_histogram(struct mrd_buf *out, const char *name, const struct metric *metric)
 {
-    const struct mrd_histogram *histogram = &metric->histogram;
+    const struct mrd_metrics_histogram *histogram = &metric->histogram;
     uint64_t count = 0;
     for (size_t i = 0; i <= histogram->bound_count; i++) {
         char le[MRD_DOUBLE_TEXT_MAX] = "+Inf";

@@ -45,7 +45,7 @@ struct mrd_gauge {
 
 enum { MRD_HISTOGRAM_BUCKETS_MAX = 24 };
 
-struct mrd_histogram {
+struct mrd_metrics_histogram {
     size_t bound_count;
     double bounds[MRD_HISTOGRAM_BUCKETS_MAX];               /* upper, inclusive, rising */
     _Atomic uint64_t counts[MRD_HISTOGRAM_BUCKETS_MAX + 1]; /* the last: +Inf */
@@ -65,9 +65,10 @@ struct mrd_gauge *mrd_metrics_gauge(struct mrd_metrics *metrics, const char *nam
                                     const struct mrd_metric_label *labels);
 
 /* `bounds` are at most MRD_HISTOGRAM_BUCKETS_MAX rising upper bounds, +Inf left out. */
-struct mrd_histogram *mrd_metrics_histogram(struct mrd_metrics *metrics, const char *name,
-                                            const char *help, const struct mrd_metric_label *labels,
-                                            const double *bounds, size_t bound_count);
+struct mrd_metrics_histogram *mrd_metrics_histogram(struct mrd_metrics *metrics, const char *name,
+                                                    const char *help,
+                                                    const struct mrd_metric_label *labels,
+                                                    const double *bounds, size_t bound_count);
 
 /* 0.5 ms to 60 s: what most latencies here need. */
 extern const double mrd_bounds_seconds[];
@@ -117,8 +118,8 @@ static inline int64_t mrd_gauge_value(const struct mrd_gauge *gauge)
 {
     return atomic_load_explicit(&gauge->value, memory_order_relaxed);
 }
-void mrd_histogram_observe(struct mrd_histogram *histogram, double value);
-uint64_t mrd_histogram_count(const struct mrd_histogram *histogram);
+void mrd_metrics_histogram_observe(struct mrd_metrics_histogram *histogram, double value);
+uint64_t mrd_metrics_histogram_observations(const struct mrd_metrics_histogram *histogram);
 
 /* ---- reading ---- */
 

@@ -64,13 +64,13 @@ static void histograms_count_cumulatively(void **state)
     mrd_auto(mrd_metrics_destroy)
     struct mrd_metrics *metrics = mrd_metrics_create();
     const double bounds[] = {0.1, 1, 2.5};
-    struct mrd_histogram *seconds =
+    struct mrd_metrics_histogram *seconds =
         mrd_metrics_histogram(metrics, "s", "h", MRD_LABELS({"k", "v"}), bounds, 3);
     const double values[] = {0.1, 0.05, 1.5, 100, 2.5};
     for (size_t i = 0; i < MRD_ARRAY_LEN(values); i++) {
-        mrd_histogram_observe(seconds, values[i]);
+        mrd_metrics_histogram_observe(seconds, values[i]);
     }
-    assert_int_equal(mrd_histogram_count(seconds), 5);
+    assert_int_equal(mrd_metrics_histogram_observations(seconds), 5);
     assert_text(metrics, "# HELP s h\n# TYPE s histogram\n"
                          "s_bucket{k=\"v\",le=\"0.1\"} 2\n"
                          "s_bucket{k=\"v\",le=\"1\"} 2\n"
@@ -157,7 +157,7 @@ enum { THREADS = 4, ROUNDS = 20000 };
 
 struct shared {
     struct mrd_metrics *metrics;
-    struct mrd_histogram *histogram;
+    struct mrd_metrics_histogram *histogram;
 };
 
 static void *count_main(void *context)
@@ -166,7 +166,7 @@ static void *count_main(void *context)
     struct mrd_counter *counter = mrd_metrics_counter(shared->metrics, "n", "h", MRD_NO_LABELS);
     for (int i = 0; i < ROUNDS; i++) {
         mrd_counter_add(counter, 1);
-        mrd_histogram_observe(shared->histogram, 0.5);
+        mrd_metrics_histogram_observe(shared->histogram, 0.5);
         if (i % 1000 == 0) {
             free(text_of(shared->metrics));
         }

@@ -32,9 +32,11 @@ struct mrd_bus {
     char last_error[256];
     pthread_mutex_t listener_lock; /* held while listeners run; guards the list */
     struct mrd_bus_listener *listeners;
+    struct mrd_retired retired;
 };
 
 natsConnection *mrd_bus_nats(struct mrd_bus *bus) { return bus->nats; }
+struct mrd_retired *mrd_bus_retired(struct mrd_bus *bus) { return &bus->retired; }
 
 /* ---- helpers of the lib ---- */
 
@@ -101,18 +103,6 @@ void mrd_bus_cond_init(pthread_cond_t *cond)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(cond, &attributes);
     pthread_condattr_destroy(&attributes);
-}
-
-enum mrd_status mrd_bus_inbox(char out[MRD_BUS_INBOX_MAX], struct mrd_error *err)
-{
-    natsInbox *inbox = NULL;
-    const natsStatus status = natsInbox_Create(&inbox);
-    if (status != NATS_OK) {
-        return mrd_bus_fail(err, status, 0, "inbox");
-    }
-    snprintf(out, MRD_BUS_INBOX_MAX, "%s", inbox);
-    natsInbox_Destroy(inbox);
-    return MRD_OK;
 }
 
 /* ---- events ---- */
@@ -299,6 +289,7 @@ static void bus_free(struct mrd_bus *bus)
     pthread_cond_destroy(&bus->changed);
     pthread_mutex_destroy(&bus->lock);
     pthread_mutex_destroy(&bus->listener_lock);
+    mrd_retired_fini(&bus->retired);
     free(bus->urls);
     free(bus);
 }
@@ -314,6 +305,7 @@ enum mrd_status mrd_bus_open(const struct mrd_bus_options *options, struct mrd_b
     bus->urls = strdup(options->urls);
     pthread_mutex_init(&bus->lock, NULL);
     pthread_mutex_init(&bus->listener_lock, NULL);
+    mrd_retired_init(&bus->retired);
     mrd_bus_cond_init(&bus->changed);
     natsStatus status = natsOptions_Create(&bus->options);
     if (status == NATS_OK) {
@@ -419,70 +411,4 @@ void mrd_bus_stats(struct mrd_bus *bus, struct mrd_bus_stats *out)
                                        &out->bytes_out, &out->reconnects);
     }
     natsStatistics_Destroy(stats);
-}
-
-/* ---- subscriptions ---- */
-
-/* Counted: the owner holds one, the library one until its delivery thread has ended. */
-struct mrd_bus_subscription {
-    natsSubscription *nats;
-    pthread_mutex_t lock;
-    pthread_cond_t ended_changed;
-    bool ended;
-};
-
-static void on_subscription_end(void *closure)
-{
-    struct mrd_bus_subscription *self = closure;
-    pthread_mutex_lock(&self->lock);
-    self->ended = true;
-    pthread_cond_signal(&self->ended_changed);
-    pthread_mutex_unlock(&self->lock);
-}
-
-enum mrd_status mrd_bus_subscribe(struct mrd_bus *bus, const char *subject,
-                                  natsMsgHandler on_message, void *context,
-                                  struct mrd_bus_subscription **out, struct mrd_error *err)
-{
-    struct mrd_bus_subscription *self = calloc(1, sizeof(*self));
-    mrd_assert(self != NULL);
-    pthread_mutex_init(&self->lock, NULL);
-    mrd_bus_cond_init(&self->ended_changed);
-    natsStatus status =
-        natsConnection_Subscribe(&self->nats, bus->nats, subject, on_message, context);
-    if (status == NATS_OK) {
-        status = natsSubscription_SetOnCompleteCB(self->nats, on_subscription_end, self);
-        /* The library's own limits are 65536 messages and 64 MiB, dropped silently beyond. Ours are
-         * the credit windows and outstanding counts. */
-        if (status == NATS_OK) {
-            status = natsSubscription_SetPendingLimits(self->nats, -1, -1);
-        }
-        if (status != NATS_OK) {
-            natsSubscription_Destroy(self->nats);
-        }
-    }
-    if (status != NATS_OK) {
-        free(self);
-        return mrd_bus_fail(err, status, 0, "subscribe %s", subject);
-    }
-    *out = self;
-    return MRD_OK;
-}
-
-void mrd_bus_unsubscribe(struct mrd_bus_subscription **subscription)
-{
-    if (*subscription == NULL) {
-        return;
-    }
-    struct mrd_bus_subscription *self = MRD_MOVE(*subscription);
-    (void)natsSubscription_Unsubscribe(self->nats);
-    pthread_mutex_lock(&self->lock);
-    while (!self->ended) {
-        pthread_cond_wait(&self->ended_changed, &self->lock);
-    }
-    pthread_mutex_unlock(&self->lock);
-    natsSubscription_Destroy(self->nats);
-    pthread_cond_destroy(&self->ended_changed);
-    pthread_mutex_destroy(&self->lock);
-    free(self);
 }

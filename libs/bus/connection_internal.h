@@ -3,10 +3,14 @@
 #define MRD_BUS_CONNECTION_INTERNAL_H
 
 #include <nats/nats.h>
+#include <pthread.h>
 
 #include "bus/connection.h"
+#include "bus/retired_internal.h"
 
 natsConnection *mrd_bus_nats(struct mrd_bus *bus);
+
+struct mrd_retired *mrd_bus_retired(struct mrd_bus *bus);
 
 /* The status that a caller can act on: away or slow is MRD_E_UNAVAILABLE, and so on. */
 enum mrd_status mrd_bus_status_of(natsStatus status);
@@ -14,22 +18,6 @@ enum mrd_status mrd_bus_status_of(natsStatus status);
 /* Fills err with the text, nats.c's words and, if not 0, JetStream's error code. */
 enum mrd_status mrd_bus_fail(struct mrd_error *err, natsStatus status, int js_code,
                              const char *format, ...) MRD_PRINTF(4, 5);
-
-/* A subscription with a thread of its own whose end can be awaited: natsSubscription_Destroy alone
- * returns while a callback still runs. */
-struct mrd_bus_subscription;
-
-MRD_MUST_CHECK enum mrd_status mrd_bus_subscribe(struct mrd_bus *bus, const char *subject,
-                                                 natsMsgHandler on_message, void *context,
-                                                 struct mrd_bus_subscription **out,
-                                                 struct mrd_error *err);
-
-/* No callback runs after the return. Not from within the callback. */
-void mrd_bus_unsubscribe(struct mrd_bus_subscription **subscription);
-
-/* A new unique inbox subject; buffer of MRD_BUS_INBOX_MAX bytes. */
-enum { MRD_BUS_INBOX_MAX = 64 };
-MRD_MUST_CHECK enum mrd_status mrd_bus_inbox(char out[MRD_BUS_INBOX_MAX], struct mrd_error *err);
 
 /* One subject token: letters, digits, '-' and '_'. */
 bool mrd_bus_token_valid(const char *text, size_t size_max);

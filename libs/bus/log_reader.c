@@ -7,6 +7,7 @@
 #include "bus/connection_internal.h"
 #include "bus/log_admin.h"
 #include "bus/log_names.h"
+#include "bus/subscription_internal.h"
 
 /* One thread does everything: it makes a consumer ("attach"), asks for messages, takes them from a
  * synchronous inbox subscription and delivers them. Whenever anything looks wrong (new connection,
@@ -89,11 +90,7 @@ static bool stopping(const struct mrd_log_reader *reader)
 
 static void detach(struct mrd_log_reader *reader)
 {
-    if (reader->inbox != NULL) {
-        (void)natsSubscription_Unsubscribe(reader->inbox);
-        natsSubscription_Destroy(reader->inbox);
-        reader->inbox = NULL;
-    }
+    mrd_bus_retire(reader->bus, &reader->inbox);
     if (reader->consumer[0] != '\0' && mrd_bus_connected(reader->bus)) {
         /* Nobody waits for the answer: what is not deleted is forgotten by the server itself. */
         char subject[2 * MRD_LOG_NAME_MAX + 64];

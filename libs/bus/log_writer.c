@@ -6,6 +6,7 @@
 #include "bus/connection_internal.h"
 #include "bus/log_names.h"
 #include "bus/pub_ack.h"
+#include "bus/subscription_internal.h"
 
 /* How it works. Every batch in flight has a slot; the slot's number and a generation are the last
  * token of its reply subject, so an acknowledgement finds it without a search and a late one of an

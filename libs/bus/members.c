@@ -8,6 +8,7 @@
 #include "bus/connection_internal.h"
 #include "bus/log_names.h"
 #include "bus/member_record.h"
+#include "bus/subscription_internal.h"
 
 /* Beats are published to the bucket's subjects, so JetStream keeps the last one of each member for
  * whoever looks with other tools, while members see them as plain messages. Someone new says hello on

@@ -142,9 +142,11 @@ static inline void nats_fixture_kill(struct nats_fixture *fixture)
     waitpid(fixture->pid, NULL, 0);
 }
 
+/* Returns when the server stands still. */
 static inline void nats_fixture_freeze(const struct nats_fixture *fixture)
 {
     kill(fixture->pid, SIGSTOP);
+    waitpid(fixture->pid, NULL, WUNTRACED);
 }
 static inline void nats_fixture_thaw(const struct nats_fixture *fixture)
 {

@@ -8,6 +8,7 @@
 #include "bus/connection_internal.h"
 #include "bus/rpc.h"
 #include "bus/rpc_frame.h"
+#include "bus/subscription_internal.h"
 
 /* One subscription <inbox>.* carries the replies of all calls; the last token names the call's slot
  * and a generation. Its callback checks numbers and moves messages to the call's queue; the fan-out's

@@ -7,6 +7,7 @@
 #include "bus/connection_internal.h"
 #include "bus/rpc.h"
 #include "bus/rpc_frame.h"
+#include "bus/subscription_internal.h"
 
 /* The request subscription only queues; worker threads run handlers; a control subscription
  * <inbox>.* takes credit and cancellations; a pulse thread sends signs of life. A call lives in a

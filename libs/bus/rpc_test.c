@@ -8,10 +8,10 @@
 
 #include <cmocka.h>
 
-#include "bus/connection_internal.h"
 #include "bus/nats_fixture.h"
 #include "bus/rpc.h"
 #include "bus/rpc_frame.h"
+#include "bus/subscription_internal.h"
 
 static const int64_t MS = 1000000;
 #define SUBJECT "mrd.query.0.one"

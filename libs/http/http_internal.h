@@ -72,7 +72,7 @@ struct http_header {
 
 struct http_route {
     struct mrd_http_route route;
-    struct mrd_histogram *seconds;
+    struct mrd_metrics_histogram *seconds;
     _Atomic(struct mrd_counter *) codes[HTTP_CODE_MAX - HTTP_CODE_MIN + 1];
 };
 

@@ -45,8 +45,8 @@ void reply_count(struct mrd_http_request *request, unsigned status)
     }
     mrd_counter_add(code_counter(request->route, request->server->metrics, status), 1);
     if (request->received_ns != 0) {
-        mrd_histogram_observe(request->route->seconds,
-                              (double)(http_now_ns() - request->received_ns) / 1e9);
+        mrd_metrics_histogram_observe(request->route->seconds,
+                                      (double)(http_now_ns() - request->received_ns) / 1e9);
     }
 }
 

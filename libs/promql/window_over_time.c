@@ -82,6 +82,31 @@ static inline size_t window_max_index(const double *values, size_t count, bool l
     return best;
 }
 
+/* The extreme value as the index functions find it, without a branch per value. The first comparison is
+ * false for NaN, so NaN is passed over; the four chains may meet equal values in another order, which shows
+ * in the sign of a zero only, and a window without any value beyond the start is looked at with care. */
+#define WINDOW_EXTREME(name, start, beyond, index)                                                 \
+    static inline double name(const double *values, size_t count)                                  \
+    {                                                                                              \
+        double best[4] = {(start), (start), (start), (start)};                                     \
+        size_t i = 0;                                                                              \
+        for (; i + 4 <= count; i += 4) {                                                           \
+            for (size_t k = 0; k < 4; k++) {                                                       \
+                best[k] = values[i + k] beyond best[k] ? values[i + k] : best[k];                  \
+            }                                                                                      \
+        }                                                                                          \
+        for (; i < count; i++) {                                                                   \
+            best[0] = values[i] beyond best[0] ? values[i] : best[0];                              \
+        }                                                                                          \
+        for (size_t k = 1; k < 4; k++) {                                                           \
+            best[0] = best[k] beyond best[0] ? best[k] : best[0];                                  \
+        }                                                                                          \
+        const bool plain = best[0] != 0 && best[0] != (start);                                     \
+        return plain ? best[0] : values[index(values, count, false)];                              \
+    }
+WINDOW_EXTREME(window_min, INFINITY, <, window_min_index)
+WINDOW_EXTREME(window_max, -INFINITY, >, window_max_index)
+
 static inline double window_variance(const double *values, size_t count)
 {
     struct mrd_kahan mean = {0};
@@ -118,8 +143,8 @@ static double window_mad(const double *values, size_t count, double *scratch)
 
 WINDOW_FUNCTION(sum_over_time, window_sum(values, count))
 WINDOW_FUNCTION(avg_over_time, window_mean(values, count))
-WINDOW_FUNCTION(min_over_time, values[window_min_index(values, count, false)])
-WINDOW_FUNCTION(max_over_time, values[window_max_index(values, count, false)])
+WINDOW_FUNCTION(min_over_time, window_min(values, count))
+WINDOW_FUNCTION(max_over_time, window_max(values, count))
 WINDOW_FUNCTION(count_over_time, (double)count)
 WINDOW_FUNCTION(stdvar_over_time, window_variance(values, count))
 WINDOW_FUNCTION(stddev_over_time, sqrt(window_variance(values, count)))

@@ -202,9 +202,49 @@ static void sums_over_time_compensate_and_overflow_as_one_by_one(void **state)
     }
 }
 
+/* Prometheus' loop: the first of equal values stays, NaN gives way to whatever comes. */
+static double extreme_one_by_one(const double *values, size_t count, bool max)
+{
+    double best = values[0];
+    for (size_t i = 1; i < count; i++) {
+        if (isnan(best) || (max ? values[i] > best : values[i] < best)) {
+            best = values[i];
+        }
+    }
+    return best;
+}
+
+static void extremes_over_time_equal_the_plain_loop_bit_for_bit(void **state)
+{
+    (void)state;
+    const double odd[] = {0.0,       -0.0, INFINITY,
+                          -INFINITY, NAN,  mrd_double_from_bits(MRD_NORMAL_NAN_BITS)};
+    uint64_t random = 42;
+    struct fixture fixture;
+    for (int round = 0; round < 3000; round++) {
+        fixture_init(&fixture);
+        const size_t count = 1 + next_random(&random) % 60;
+        for (size_t i = 0; i < count; i++) {
+            const bool plain = next_random(&random) % 100 < (uint64_t)(round % 5) * 25;
+            fixture.values[i] = plain ? (double)(next_random(&random) % 9) - 4
+                                      : odd[next_random(&random) % MRD_ARRAY_LEN(odd)];
+        }
+        fixture.windows.count = count;
+        fixture.windows.steps = 1;
+        fixture.to[0] = (uint32_t)count;
+        pql_max_over_time(&fixture.windows, fixture.out);
+        assert_int_equal(mrd_double_bits(fixture.out[0]),
+                         mrd_double_bits(extreme_one_by_one(fixture.values, count, true)));
+        pql_min_over_time(&fixture.windows, fixture.out);
+        assert_int_equal(mrd_double_bits(fixture.out[0]),
+                         mrd_double_bits(extreme_one_by_one(fixture.values, count, false)));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(extremes_over_time_equal_the_plain_loop_bit_for_bit),
         cmocka_unit_test(sliding_finds_the_windows_of_any_series),
         cmocka_unit_test(rates_equal_the_plain_formula_bit_for_bit),
         cmocka_unit_test(sums_over_time_compensate_and_overflow_as_one_by_one),

@@ -347,8 +347,8 @@ static void complete(void *context, struct dst_write *write)
                     write->status == MRD_OK ? write->written : write->samples);
     count_by_tenant(metrics, write);
     const int64_t now_ns = mrd_clock_monotonic_ns(mrd_clock_system());
-    mrd_histogram_observe(metrics->ack_seconds,
-                          (double)(now_ns - mrd_http_received_ns(write->request)) / 1e9);
+    mrd_metrics_histogram_observe(metrics->ack_seconds,
+                                  (double)(now_ns - mrd_http_received_ns(write->request)) / 1e9);
     /* Relaxed: a bound, not a lock. */
     atomic_fetch_sub_explicit(intake->options.bytes_in_flight, (int64_t)write->body.size,
                               memory_order_relaxed);

@@ -33,7 +33,7 @@ struct dst_intake_metrics {
     struct mrd_counter *batch_bytes;
     struct mrd_counter *announcements;
     struct mrd_counter *batches_failed;
-    struct mrd_histogram *ack_seconds;
+    struct mrd_metrics_histogram *ack_seconds;
 };
 void dst_intake_metrics_init(struct dst_intake_metrics *metrics, struct mrd_metrics *registry);
 

@@ -18,7 +18,7 @@ struct ing_questions {
     struct ing_questions_options options;
     struct mrd_rpc_server *server;
     struct mrd_counter *answered[KINDS][MRD_STATUS_COUNT];
-    struct mrd_histogram *seconds[KINDS];
+    struct mrd_metrics_histogram *seconds[KINDS];
     struct mrd_counter *series;
     struct mrd_counter *samples;
 };
@@ -370,7 +370,7 @@ static void count_question(struct question *question, enum mrd_status status, in
     const size_t kind = (size_t)question->request.kind; /* 0: it could not be read */
     const int64_t now_ns = mrd_clock_monotonic_ns(mrd_clock_system());
     mrd_counter_add(questions->answered[kind][status], 1);
-    mrd_histogram_observe(questions->seconds[kind], (double)(now_ns - started_ns) * 1e-9);
+    mrd_metrics_histogram_observe(questions->seconds[kind], (double)(now_ns - started_ns) * 1e-9);
     mrd_counter_add(questions->series, question->trailer.series);
     mrd_counter_add(questions->samples, question->trailer.samples);
 }

@@ -15,7 +15,7 @@ enum { STEPS_MAX = 11000, MATCHER_SETS_MAX = 64 };
 struct qry_api {
     struct qry_api_options options;
     struct mrd_counter_vec *answers; /* by outcome */
-    struct mrd_histogram *seconds;
+    struct mrd_metrics_histogram *seconds;
     _Atomic uint64_t salt;
     struct endpoint_binding *bindings;
 };
@@ -442,7 +442,7 @@ static void count_answer(const struct endpoint_binding *binding,
                          const struct mrd_http_request *request, const char *outcome)
 {
     const int64_t ns = mrd_clock_monotonic_ns(mrd_clock_system()) - mrd_http_received_ns(request);
-    mrd_histogram_observe(binding->api->seconds, (double)ns / 1e9);
+    mrd_metrics_histogram_observe(binding->api->seconds, (double)ns / 1e9);
     mrd_counter_add(mrd_counter_vec_at(binding->api->answers, mrd_bytes_of(outcome)), 1);
 }
 
