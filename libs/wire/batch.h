@@ -201,6 +201,11 @@ static inline void mrd_batch_builder_row(struct mrd_batch_builder *builder, uint
 static inline void mrd_batch_builder_sample(struct mrd_batch_builder *builder, mrd_time_ms time_ms,
                                             double value);
 
+/* Nothing is in it but, perhaps, announcements; and whether a histogram, exemplar or metadata entry more is beyond the format's
+ * counts. */
+bool mrd_batch_builder_empty(const struct mrd_batch_builder *builder);
+bool mrd_batch_builder_full(const struct mrd_batch_builder *builder);
+
 size_t mrd_batch_builder_row_count(const struct mrd_batch_builder *builder);
 size_t mrd_batch_builder_sample_count(const struct mrd_batch_builder *builder);
 size_t mrd_batch_builder_announcement_count(const struct mrd_batch_builder *builder);
@@ -210,7 +215,7 @@ size_t mrd_batch_builder_announcement_count(const struct mrd_batch_builder *buil
 size_t mrd_batch_builder_size(const struct mrd_batch_builder *builder);
 size_t mrd_batch_builder_size_max(const struct mrd_batch_builder *builder);
 
-/* Replaces out's content by the message. At least one row or announcement, at most
+/* Replaces out's content by the message. At least one row, announcement or anything else, at most
  * MRD_BATCH_SAMPLE_COUNT_MAX samples; the builder stays as it is. */
 void mrd_batch_builder_finish(struct mrd_batch_builder *builder,
                               const struct mrd_batch_header *header, enum mrd_batch_codec codec,
@@ -247,6 +252,7 @@ struct mrd_batch_builder {
     uint64_t *numbers;
     size_t number_capacity;
     void *zstd;
+    struct mrd_batch_extras *extras; /* what is not a float sample; NULL until there was any */
 };
 
 void mrd_batch_builder_grow_rows(struct mrd_batch_builder *builder);
