@@ -36,61 +36,65 @@ static const struct {
     const double *bounds;
     size_t bound_count;
 } cases[] = {
-  /* clang-format off: entries name only what they are about */
-    {"",                                                                   .schema = 0                                                                },
-    {"",                                                                   .schema = 8,                                                                 .sum = 3, .count = 6, .zero_count = 1,
+  /* clang-format off */
+    {"", .schema = 0},
+    {"", .schema = 8, .sum = 3, .count = 6, .zero_count = 1,
      .positive = {SPANS({-3, 2}, {0, 1}), COUNTS(1, 0, 2)}, .negative = {SPANS({5, 1}), COUNTS(2)}},
-    {"",                                                          .schema = -4,                                                                                                                      .sum = NAN, .count = 9, .positive = {SPANS({0, 1}), COUNTS(2)}},
-    {"",                              .is_float = true,                                                                                                         .count = 1, .positive = {SPANS({0, 2}), COUNTS(7, 8)}},
-    {"",.schema = -53,.count = 3, .positive = {SPANS({0, 2}), COUNTS(1, 2)},
+    {"", .schema = -4, .sum = NAN, .count = 9, .positive = {SPANS({0, 1}), COUNTS(2)}},
+    {"", .is_float = true, .count = 1, .positive = {SPANS({0, 2}), COUNTS(7, 8)}},
+    {"", .schema = -53,.count = 3, .positive = {SPANS({0, 2}), COUNTS(1, 2)},
      .bounds = (const double[]){1}, .bound_count = 1},
     {"invalid histogram schema 9: must be between -4 and 52, or -53 for custom buckets",
-     .schema = 9                                                                                                        },
+     .schema = 9},
     {"invalid histogram schema -5: must be between -4 and 52, or -53 for custom buckets",
      .schema = -5},
     {"positive side: spans need 2 buckets, have 1 buckets: histogram spans specify different "
-     "number of buckets than provided",                                                                    .count = 1,                                                                                                                                              .positive = {SPANS({0, 2}), COUNTS(1)}},
+     "number of buckets than provided", .count = 1, .positive = {SPANS({0, 2}), COUNTS(1)}},
     {"negative side: spans need 0 buckets, have 1 buckets: histogram spans specify different "
-     "number of buckets than provided",                                                          .count = 1,                                                                                                                                                  .negative = {NONE, COUNTS(1)}},
+     "number of buckets than provided", .count = 1, .negative = {NONE, COUNTS(1)}},
     {"positive side: span number 2 with offset -1: histogram has a span whose offset is negative",
-     .positive = {SPANS({-9, 1}, {-1, 1}), COUNTS(0, 0)}                                                                                                                              },
+     .positive = {SPANS({-9, 1}, {-1, 1}), COUNTS(0, 0)}},
     {"positive side: bucket number 2 has observation count of -1: histogram has a bucket whose "
-     "observation count is negative",                                                          .positive = {SPANS({0, 2}), COUNTS(1, (uint64_t)-1)}                            },
+     "observation count is negative", .positive = {SPANS({0, 2}), COUNTS(1, (uint64_t)-1)}},
     {"negative side: bucket number 1 has observation count of -2: histogram has a bucket whose "
-     "observation count is negative",                                                         .is_float = true,                                                                                                                                                     .negative = {SPANS({0, 1}), COUNTS((uint64_t)-2)}},
+     "observation count is negative", .is_float = true,
+     .negative = {SPANS({0, 1}), COUNTS((uint64_t)-2)}},
     {"zero bucket has observation count of -1: histogram has a bucket whose observation count is "
-     "negative",.is_float = true,.zero_count = -1},
-    {"observation count is -1: histogram's observation count is negative",                               .is_float = true,
+     "negative", .is_float = true,.zero_count = -1},
+    {"observation count is -1: histogram's observation count is negative", .is_float = true,
      .count = -1},
     {"3 observations found in buckets, but the Count field is 4: histogram's observation count "
-     "should equal the number of observations found in the buckets (in absence of NaN)",                                                                    .count = 4,                                                    .zero_count = 1, .positive = {SPANS({0, 1}), COUNTS(2)}},
+     "should equal the number of observations found in the buckets (in absence of NaN)",
+     .count = 4, .zero_count = 1, .positive = {SPANS({0, 1}), COUNTS(2)}},
     {"3 observations found in buckets, but the Count field is 2: histogram's observation count "
      "should "
-     "be at least the number of observations found in the buckets",                                                                    .sum = NAN,.count = 2, .zero_count = 1, .positive = {SPANS({0, 1}), COUNTS(2)}},
-    {"histogram with exponential schema must not have custom bounds",                                                                    .schema = 1,
+     "be at least the number of observations found in the buckets", .sum = NAN,.count = 2,
+     .zero_count = 1, .positive = {SPANS({0, 1}), COUNTS(2)}},
+    {"histogram with exponential schema must not have custom bounds", .schema = 1,
      .bounds = BOUNDS(1)},
-    {"custom buckets: histogram custom bounds must not be NaN",                   .schema = -53,
+    {"custom buckets: histogram custom bounds must not be NaN", .schema = -53,
      .bounds = BOUNDS(1, NAN)},
     {"custom buckets: previous bound is 2.000000 and current is 2.000000: histogram custom bounds "
      "must "
-     "be in strictly increasing order",                                                              .schema = -53,                                                                                                                                                                                                                                           .bounds = BOUNDS(1, 2, 2)},
+     "be in strictly increasing order", .schema = -53, .bounds = BOUNDS(1, 2, 2)},
     {"custom buckets: last +Inf bound must not be explicitly defined: histogram custom bounds must "
-     "be finite", .schema = -53,                              .bounds = BOUNDS(1, INFINITY)},
+     "be finite", .schema = -53, .bounds = BOUNDS(1, INFINITY)},
     {"custom buckets: span number 1 with offset -1: histogram has a span whose offset is "
-     "negative",                                                                    .schema = -53,                                                         .positive = {SPANS({-1, 1}), COUNTS(0)}},
+     "negative", .schema = -53, .positive = {SPANS({-1, 1}), COUNTS(0)}},
     {"custom buckets: only 1 custom bounds defined which is insufficient to cover total span "
-     "length of 3: histogram custom bounds are too few",                                                     .schema = -53,                                       .count = 2, .positive = {SPANS({1, 2}), COUNTS(1, 1)}, .bounds = BOUNDS(1)},
-    {"custom buckets: must have zero count of 0",   .schema = -53, .zero_count = 1, .count = 1},
-    {"custom buckets: must have zero threshold of 0",                                                     .schema = -53,                                                                                          .zero_threshold = 0.5},
-    {"custom buckets: must not have negative spans",      .schema = -53,
+     "length of 3: histogram custom bounds are too few", .schema = -53, .count = 2,
+     .positive = {SPANS({1, 2}), COUNTS(1, 1)}, .bounds = BOUNDS(1)},
+    {"custom buckets: must have zero count of 0", .schema = -53, .zero_count = 1, .count = 1},
+    {"custom buckets: must have zero threshold of 0", .schema = -53, .zero_threshold = 0.5},
+    {"custom buckets: must not have negative spans", .schema = -53,
      .negative = {SPANS({0, 0}), NONE}},
-    {"custom buckets: must not have negative buckets",                                                                    .schema = -53,
+    {"custom buckets: must not have negative buckets", .schema = -53,
      .negative = {NONE, COUNTS(0)}},
     {"positive side: a bucket's index is beyond 2147483647",
-     .positive = {SPANS({2147483647, 1}), COUNTS(0)}                                                                                                                         },
+     .positive = {SPANS({2147483647, 1}), COUNTS(0)}},
     {"positive side: a bucket's index is beyond 2147483647",
-     .positive = {SPANS({2147483647, 0}, {2147483647, 1}), COUNTS(0)}                               },
- /* clang-format on */
+     .positive = {SPANS({2147483647, 0}, {2147483647, 1}), COUNTS(0)}},
+  /* clang-format on */
 };
 
 static struct mrd_histogram_side side_of(const struct side *side, bool is_float,
