@@ -2,7 +2,7 @@
 #ifndef MRD_MODEL_EXEMPLAR_H
 #define MRD_MODEL_EXEMPLAR_H
 
-#include "base/bytes.h"
+#include "model/labels.h"
 #include "model/sample.h"
 
 enum { MRD_EXEMPLAR_LABEL_RUNES_MAX = 128 }; /* OpenMetrics: names and values together */
@@ -12,5 +12,11 @@ struct mrd_exemplar {
     double value;
     struct mrd_bytes labels; /* canonical (model/labels.h); may be empty; borrowed */
 };
+
+/* Checks the labels that a writer sent with an exemplar: sorts items in place, drops those with an empty value
+ * (*count shrinks), then demands non-empty valid UTF-8 names, valid UTF-8 values, no name twice, and at most
+ * MRD_EXEMPLAR_LABEL_RUNES_MAX characters in all. MRD_E_INVALID says what is wrong. */
+MRD_MUST_CHECK enum mrd_status mrd_exemplar_labels_check(struct mrd_label *items, size_t *count,
+                                                         struct mrd_error *err);
 
 #endif

@@ -7,20 +7,20 @@
 
 #include "base/bytes.h"
 
-enum mrd_metric_type {
-    MRD_METRIC_UNKNOWN = 0,
-    MRD_METRIC_COUNTER = 1,
-    MRD_METRIC_GAUGE = 2,
-    MRD_METRIC_HISTOGRAM = 3,
-    MRD_METRIC_GAUGE_HISTOGRAM = 4,
-    MRD_METRIC_SUMMARY = 5,
-    MRD_METRIC_INFO = 6,
-    MRD_METRIC_STATESET = 7,
-    MRD_METRIC_TYPE_COUNT
+enum mrd_family_type {
+    MRD_FAMILY_UNKNOWN = 0,
+    MRD_FAMILY_COUNTER = 1,
+    MRD_FAMILY_GAUGE = 2,
+    MRD_FAMILY_HISTOGRAM = 3,
+    MRD_FAMILY_GAUGE_HISTOGRAM = 4,
+    MRD_FAMILY_SUMMARY = 5,
+    MRD_FAMILY_INFO = 6,
+    MRD_FAMILY_STATESET = 7,
+    MRD_FAMILY_TYPE_COUNT
 };
 
 struct mrd_metadata {
-    enum mrd_metric_type type;
+    enum mrd_family_type type;
     struct mrd_bytes family; /* not empty; borrowed, as the next two */
     struct mrd_bytes help;
     struct mrd_bytes unit;
@@ -28,9 +28,9 @@ struct mrd_metadata {
 
 /* Prometheus' word for a type: "unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info",
  * "stateset". Static storage. */
-const char *mrd_metric_type_name(enum mrd_metric_type type);
+const char *mrd_family_type_name(enum mrd_family_type type);
 
 /* The family that a series' metric name belongs to: "x_bucket" of a histogram is of "x". A view into `name`. */
-struct mrd_bytes mrd_metric_family_of(struct mrd_bytes name, enum mrd_metric_type type);
+struct mrd_bytes mrd_family_of(struct mrd_bytes name, enum mrd_family_type type);
 
 #endif

@@ -9,23 +9,23 @@
 
 static const struct {
     const char *name;
-    enum mrd_metric_type type;
+    enum mrd_family_type type;
     const char *want;
 } family_cases[] = {
-    {"x_bucket",  MRD_METRIC_HISTOGRAM,       "x"       },
-    {"x_count",   MRD_METRIC_HISTOGRAM,       "x"       },
-    {"x_sum",     MRD_METRIC_HISTOGRAM,       "x"       },
-    {"x",         MRD_METRIC_HISTOGRAM,       "x"       }, /* a native one */
-    {"x_sum_sum", MRD_METRIC_HISTOGRAM,       "x_sum"   },
-    {"x_bucket",  MRD_METRIC_SUMMARY,         "x_bucket"},
-    {"x_count",   MRD_METRIC_SUMMARY,         "x"       },
-    {"x_gsum",    MRD_METRIC_GAUGE_HISTOGRAM, "x"       },
-    {"x_gcount",  MRD_METRIC_GAUGE_HISTOGRAM, "x"       },
-    {"x_bucket",  MRD_METRIC_GAUGE_HISTOGRAM, "x"       },
-    {"x_sum",     MRD_METRIC_GAUGE_HISTOGRAM, "x_sum"   },
-    {"x_total",   MRD_METRIC_COUNTER,         "x_total" },
-    {"x_count",   MRD_METRIC_GAUGE,           "x_count" },
-    {"_count",    MRD_METRIC_SUMMARY,         "_count"  }, /* nothing would be left */
+    {"x_bucket",  MRD_FAMILY_HISTOGRAM,       "x"       },
+    {"x_count",   MRD_FAMILY_HISTOGRAM,       "x"       },
+    {"x_sum",     MRD_FAMILY_HISTOGRAM,       "x"       },
+    {"x",         MRD_FAMILY_HISTOGRAM,       "x"       }, /* a native one */
+    {"x_sum_sum", MRD_FAMILY_HISTOGRAM,       "x_sum"   },
+    {"x_bucket",  MRD_FAMILY_SUMMARY,         "x_bucket"},
+    {"x_count",   MRD_FAMILY_SUMMARY,         "x"       },
+    {"x_gsum",    MRD_FAMILY_GAUGE_HISTOGRAM, "x"       },
+    {"x_gcount",  MRD_FAMILY_GAUGE_HISTOGRAM, "x"       },
+    {"x_bucket",  MRD_FAMILY_GAUGE_HISTOGRAM, "x"       },
+    {"x_sum",     MRD_FAMILY_GAUGE_HISTOGRAM, "x_sum"   },
+    {"x_total",   MRD_FAMILY_COUNTER,         "x_total" },
+    {"x_count",   MRD_FAMILY_GAUGE,           "x_count" },
+    {"_count",    MRD_FAMILY_SUMMARY,         "_count"  }, /* nothing would be left */
 };
 
 static void series_belong_to_the_family_of_their_type(void **state)
@@ -33,7 +33,7 @@ static void series_belong_to_the_family_of_their_type(void **state)
     (void)state;
     for (size_t i = 0; i < MRD_ARRAY_LEN(family_cases); i++) {
         const struct mrd_bytes got =
-            mrd_metric_family_of(mrd_bytes_of(family_cases[i].name), family_cases[i].type);
+            mrd_family_of(mrd_bytes_of(family_cases[i].name), family_cases[i].type);
         if (!mrd_bytes_equal(got, mrd_bytes_of(family_cases[i].want))) {
             fail_msg("case %zu: \"%.*s\"", i, MRD_FMT(got));
         }
@@ -43,10 +43,10 @@ static void series_belong_to_the_family_of_their_type(void **state)
 static void types_have_prometheus_words(void **state)
 {
     (void)state;
-    assert_string_equal(mrd_metric_type_name(MRD_METRIC_UNKNOWN), "unknown");
-    assert_string_equal(mrd_metric_type_name(MRD_METRIC_GAUGE_HISTOGRAM), "gaugehistogram");
-    assert_string_equal(mrd_metric_type_name(MRD_METRIC_STATESET), "stateset");
-    assert_string_equal(mrd_metric_type_name(99), "unknown");
+    assert_string_equal(mrd_family_type_name(MRD_FAMILY_UNKNOWN), "unknown");
+    assert_string_equal(mrd_family_type_name(MRD_FAMILY_GAUGE_HISTOGRAM), "gaugehistogram");
+    assert_string_equal(mrd_family_type_name(MRD_FAMILY_STATESET), "stateset");
+    assert_string_equal(mrd_family_type_name(99), "unknown");
 }
 
 int main(void)

@@ -210,6 +210,9 @@ size_t mrd_batch_builder_row_count(const struct mrd_batch_builder *builder);
 size_t mrd_batch_builder_sample_count(const struct mrd_batch_builder *builder);
 size_t mrd_batch_builder_announcement_count(const struct mrd_batch_builder *builder);
 
+/* Of mrd_batch_builder_size, what is neither float samples nor announcements. */
+size_t mrd_batch_builder_extras_size(const struct mrd_batch_builder *builder);
+
 /* What the body will be before compression, about; and a size that the whole message cannot pass, with any
  * codec. Both cost nothing. */
 size_t mrd_batch_builder_size(const struct mrd_batch_builder *builder);

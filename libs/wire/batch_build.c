@@ -145,6 +145,11 @@ size_t mrd_batch_builder_announcement_count(const struct mrd_batch_builder *buil
     return builder->announcement_count;
 }
 
+size_t mrd_batch_builder_extras_size(const struct mrd_batch_builder *builder)
+{
+    return mrd_batch_extras_size(builder->extras);
+}
+
 size_t mrd_batch_builder_size(const struct mrd_batch_builder *builder)
 {
     const size_t row_size = 2;

@@ -172,7 +172,7 @@ void mrd_batch_builder_exemplar(struct mrd_batch_builder *builder, uint32_t tena
 void mrd_batch_builder_metadata(struct mrd_batch_builder *builder, uint32_t tenant,
                                 const struct mrd_metadata *metadata)
 {
-    mrd_assert(tenant < builder->tenant_count && metadata->type < MRD_METRIC_TYPE_COUNT);
+    mrd_assert(tenant < builder->tenant_count && metadata->type < MRD_FAMILY_TYPE_COUNT);
     mrd_assert(metadata->family.size > 0);
     mrd_assert(metadata->family.size + metadata->help.size + metadata->unit.size <=
                MRD_BATCH_METADATA_SIZE_MAX);
@@ -244,7 +244,7 @@ size_t mrd_batch_extras_size_max(const struct mrd_batch_extras *extras)
                              extras->exemplar_labels.size;
     const size_t metadata =
         5 * mrd_runs_size_max(extras->metadata_types.count) + extras->metadata_texts.size;
-    return 4 * mrd_runs_size_max(starts) + histograms + exemplars + metadata +
+    return 2 * mrd_runs_size_max(starts) + histograms + exemplars + metadata +
            16 * MRD_VARINT_SIZE_MAX;
 }
 

@@ -188,10 +188,10 @@ static bool metadata_columns(struct mrd_reader *section, struct mrd_batch_metada
         return false;
     }
     for (size_t i = 0; i < count; i++) {
-        if (sizes[i] >= MRD_METRIC_TYPE_COUNT) {
+        if (sizes[i] >= MRD_FAMILY_TYPE_COUNT) {
             return false;
         }
-        items[i].metadata.type = (enum mrd_metric_type)sizes[i];
+        items[i].metadata.type = (enum mrd_family_type)sizes[i];
     }
     for (size_t column = 0; column < METADATA_COLUMNS; column++) {
         if (!mrd_runs_read(section, sizes + column * count, count)) {

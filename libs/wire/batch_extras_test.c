@@ -111,9 +111,9 @@ static void fill_extras(struct mrd_batch_builder *builder)
     mrd_batch_builder_exemplar(builder, first, 0, &with_labels);
     mrd_batch_builder_exemplar(builder, first, 0, &without);
     mrd_batch_builder_exemplar(builder, tenant, 7, &with_labels);
-    const struct mrd_metadata counter = {MRD_METRIC_COUNTER, MRD_BYTES("requests_total"),
+    const struct mrd_metadata counter = {MRD_FAMILY_COUNTER, MRD_BYTES("requests_total"),
                                          MRD_BYTES("Requests."), MRD_BYTES_NONE};
-    const struct mrd_metadata bare = {MRD_METRIC_UNKNOWN, MRD_BYTES("x"), MRD_BYTES_NONE,
+    const struct mrd_metadata bare = {MRD_FAMILY_UNKNOWN, MRD_BYTES("x"), MRD_BYTES_NONE,
                                       MRD_BYTES("seconds")};
     mrd_batch_builder_metadata(builder, first, &counter);
     mrd_batch_builder_metadata(builder, tenant, &bare);
@@ -198,7 +198,7 @@ static void assert_extras(const struct mrd_batch *batch)
     assert_int_equal(batch->metadata_count, 2);
     const struct mrd_batch_metadata *metadata = batch->metadata;
     assert_int_equal(metadata[0].tenant, 0);
-    assert_int_equal(metadata[0].metadata.type, MRD_METRIC_COUNTER);
+    assert_int_equal(metadata[0].metadata.type, MRD_FAMILY_COUNTER);
     assert_true(mrd_bytes_equal(metadata[0].metadata.family, MRD_BYTES("requests_total")));
     assert_true(mrd_bytes_equal(metadata[0].metadata.help, MRD_BYTES("Requests.")));
     assert_int_equal(metadata[0].metadata.unit.size, 0);
@@ -273,7 +273,7 @@ static void what_is_not_there_reads_as_nothing(void **state)
 static void a_batch_may_hold_metadata_alone(void **state)
 {
     struct fixture *fixture = *state;
-    const struct mrd_metadata metadata = {MRD_METRIC_GAUGE, MRD_BYTES("up"), MRD_BYTES("Is it up?"),
+    const struct mrd_metadata metadata = {MRD_FAMILY_GAUGE, MRD_BYTES("up"), MRD_BYTES("Is it up?"),
                                           MRD_BYTES_NONE};
     mrd_batch_builder_metadata(
         fixture->builder, mrd_batch_builder_tenant(fixture->builder, MRD_BYTES("farm")), &metadata);
