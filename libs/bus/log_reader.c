@@ -26,6 +26,7 @@ enum {
     EXPIRES_MS = 3000,
     SILENCE_MS = EXPIRES_MS + 2000,
     LOOK_MS = 250,             /* how often an idle reader looks at connection and stop flag */
+    STANDSTILL_MS = 5000,      /* without a message: is there really none? */
     CONSUMER_IDLE_MS = 120000, /* the server forgets a consumer that nobody asks */
     API_MS = 5000,
     RETRY_MS_MIN = 100,
@@ -56,6 +57,7 @@ struct mrd_log_reader {
     int64_t request_bytes;
     bool data_since_request;
     int64_t heard_ns;
+    int64_t standstill_ns; /* when to ask the log itself whether it has more */
 
     pthread_mutex_t lock; /* guards stats */
     struct mrd_log_reader_stats stats;
@@ -201,6 +203,7 @@ static void attached(struct mrd_log_reader *reader, const struct mrd_log_state *
     reader->wanted = 0;
     reader->consumer_number = 0;
     reader->heard_ns = now_ns();
+    reader->standstill_ns = reader->heard_ns + STANDSTILL_MS * MS;
     const uint64_t next = MRD_MAX(reader->position + 1, log->sequence_first);
     pthread_mutex_lock(&reader->lock);
     reader->stats.attached = true;
@@ -328,6 +331,7 @@ static enum mrd_status deliver(struct mrd_log_reader *reader, natsMsg **msg, str
     };
     reader->wanted--;
     reader->data_since_request = true;
+    reader->standstill_ns = now_ns() + STANDSTILL_MS * MS;
     reader->consumer_number = delivery.number;
     reader->position = delivery.sequence;
     reader->positioned = true;
@@ -385,6 +389,36 @@ static enum mrd_status take(struct mrd_log_reader *reader, natsMsg **msg, struct
     return deliver(reader, msg, err);
 }
 
+/* A consumer on a replica that fell behind its leader answers every request, "nothing new", for ever. So
+ * a reader that got nothing for a while asks the leader where the log ends. */
+static enum mrd_status standstill_check(struct mrd_log_reader *reader, struct mrd_error *err)
+{
+    const bool from_time = !reader->positioned && reader->options.time_start_ms > 0;
+    if (now_ns() < reader->standstill_ns || from_time) { /* all may be older than that time */
+        return MRD_OK;
+    }
+    struct mrd_log_state log;
+    MRD_TRY(mrd_log_state_read(reader->bus, reader->options.partition, API_MS, &log, err));
+    reader->standstill_ns = now_ns() + STANDSTILL_MS * MS;
+    return log.messages == 0 || log.sequence_last <= reader->position
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_UNAVAILABLE,
+                          "the consumer stands still at %" PRIu64 ", the log ends at %" PRIu64,
+                          reader->position, log.sequence_last);
+}
+
+/* Nothing came for LOOK_MS. */
+static enum mrd_status idle(struct mrd_log_reader *reader, struct mrd_error *err)
+{
+    if (!mrd_bus_connected(reader->bus)) {
+        return MRD_OK; /* a new connection is noticed by its generation */
+    }
+    if (now_ns() - reader->heard_ns > SILENCE_MS * MS) {
+        return mrd_fail(err, MRD_E_UNAVAILABLE, "requests are not answered");
+    }
+    return standstill_check(reader, err);
+}
+
 static void msg_close(natsMsg **msg) { natsMsg_Destroy(*msg); }
 
 /* One round: ask if needed, take one message or notice that something is wrong. */
@@ -398,10 +432,7 @@ static enum mrd_status step(struct mrd_log_reader *reader, struct mrd_error *err
     natsMsg *msg = NULL;
     const natsStatus status = natsSubscription_NextMsg(&msg, reader->inbox, LOOK_MS);
     if (status == NATS_TIMEOUT) {
-        if (mrd_bus_connected(reader->bus) && now_ns() - reader->heard_ns > SILENCE_MS * MS) {
-            return mrd_fail(err, MRD_E_UNAVAILABLE, "requests are not answered");
-        }
-        return MRD_OK;
+        return idle(reader, err);
     }
     if (status != NATS_OK) {
         return mrd_bus_fail(err, status, 0, "inbox of the log reader");

@@ -7,7 +7,13 @@
 
 #define DURABLE_SERVER_VERSION "2.12.15"
 
-enum { START_TIMEOUT_MS = 30000, LOG_RETRY_MS = 250, SERVER_INFO_TIMEOUT_MS = 2000 };
+enum {
+    START_TIMEOUT_MS = 30000,
+    LOG_CALL_MS = 3000, /* a clustered server leaves a request unanswered now and then, as when two
+                         * services create the same stream at the same moment */
+    LOG_RETRY_MS = 250,
+    SERVER_INFO_TIMEOUT_MS = 2000,
+};
 
 static void on_bus_event(void *context, enum mrd_bus_event event, const char *text)
 {
@@ -76,13 +82,12 @@ enum mrd_status mrd_node_log_ensure(const struct mrd_node *node, struct mrd_bus 
                                     struct mrd_error *err)
 {
     const struct mrd_log_config log = mrd_bus_settings_log(node->config);
-    enum mrd_status status = MRD_E_UNAVAILABLE;
-    for (int left_ms = START_TIMEOUT_MS; left_ms > 0 && status == MRD_E_UNAVAILABLE;
-         left_ms -= LOG_RETRY_MS) {
-        status = mrd_log_ensure(bus, &log, START_TIMEOUT_MS, err);
-        if (status == MRD_E_UNAVAILABLE) {
-            usleep(LOG_RETRY_MS * 1000);
-        }
+    const struct mrd_clock *clock = mrd_clock_system();
+    const int64_t end_ns = mrd_clock_monotonic_ns(clock) + START_TIMEOUT_MS * INT64_C(1000000);
+    enum mrd_status status = mrd_log_ensure(bus, &log, LOG_CALL_MS, err);
+    while (status == MRD_E_UNAVAILABLE && mrd_clock_monotonic_ns(clock) < end_ns) {
+        usleep(LOG_RETRY_MS * 1000);
+        status = mrd_log_ensure(bus, &log, LOG_CALL_MS, err);
     }
     if (status == MRD_OK) {
         tell_durability(node);

@@ -13,6 +13,7 @@ DEFAULTS = {
     "querier": 7204,
     "nats-server": 4222,
     "nats-monitor": 8222,
+    "nats-cluster": 6222,
     "redis-server": 6379,
     "prometheus": 9090,
 }

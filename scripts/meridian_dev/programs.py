@@ -73,6 +73,9 @@ class NatsServer(Program):
     def __init__(self, instance: str, region: Region, layout: Layout, ports: Ports):
         super().__init__(instance, region, layout, ports)
         self.monitor_port = ports.take("nats-monitor")
+        self.cluster_port = ports.take("nats-cluster") if region.nats_servers > 1 else None
+        self.peers: list[NatsServer] = []
+        """All servers of the cluster, this one too; filled by whoever makes them, before the first start."""
         self.config_file = layout.config / f"{instance}.conf"
         self.store = layout.data_of(instance)
 
@@ -85,7 +88,7 @@ class NatsServer(Program):
         return f"http://{HOST}:{self.monitor_port}"
 
     def ports_used(self) -> list[int]:
-        return [self.port, self.monitor_port]
+        return [self.port, self.monitor_port] + ([self.cluster_port] if self.cluster_port else [])
 
     def prepare(self) -> None:
         if self.region.nats_sync == "always":
@@ -102,6 +105,10 @@ class NatsServer(Program):
         }
         lines = [f"{key}: {value}" for key, value in settings.items()]
         lines.append(f"jetstream {{ store_dir: {json.dumps(str(self.store))} }}")
+        if self.cluster_port:
+            routes = ", ".join(json.dumps(f"nats-route://{HOST}:{peer.cluster_port}") for peer in self.peers)
+            lines.append(f"cluster {{ name: {json.dumps(self.region.id)}, "
+                         f"listen: {json.dumps(f'{HOST}:{self.cluster_port}')}, routes: [{routes}] }}")
         write_atomically(self.config_file, "\n".join(lines) + "\n")
 
     def write_through(self) -> None:
@@ -155,9 +162,9 @@ class Service(Program):
 
     stop_seconds = 25
 
-    def __init__(self, kind: str, number: int, nats: NatsServer, binaries: Path, ports: Ports):
+    def __init__(self, kind: str, number: int, nats: list[NatsServer], binaries: Path, ports: Ports):
         self.kind = kind
-        super().__init__(f"{kind}-{number}", nats.region, nats.layout, ports)
+        super().__init__(f"{kind}-{number}", nats[0].region, nats[0].layout, ports)
         self.zone = self.region.zones[(number - 1) % len(self.region.zones)]
         self.nats = nats
         self.binary = binaries / f"meridian-{kind}"
@@ -175,9 +182,9 @@ class Service(Program):
             "region.jurisdiction": self.region.jurisdiction,
             "region.partitions": self.region.partitions,
             "http.listen": self.address,
-            "nats.url": self.nats.url,
+            "nats.url": ",".join(server.url for server in self.nats),
             "ingester.replicas": self.region.replicas,
-            "log.replicas": 1,
+            "log.replicas": self.region.log_replicas,
             "log.max_bytes": self.log_bytes(),
         }
         settings = {key: value for key, value in offered.items() if key in known}

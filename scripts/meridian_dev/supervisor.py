@@ -125,11 +125,14 @@ class Supervisor:
             pass
 
     def start_all(self) -> None:
-        nats = NatsServer("nats-server-1", self.region, self.layout, self.ports)
+        numbers = range(1, self.region.nats_servers + 1)
+        nats = [NatsServer(f"nats-server-{number}", self.region, self.layout, self.ports) for number in numbers]
+        for server in nats:
+            server.peers = nats
         redis = RedisServer("redis-server-1", self.region, self.layout, self.ports)
-        for program in (nats, redis):
+        for program in (*nats, redis):
             self.add_slot(program)
-        self.await_ready([nats, redis])
+        self.await_ready([*nats, redis])
         # Ingesters first: a distributor needs only the log, but queries need owners of partitions.
         services = []
         for kind in ("ingester", "distributor", "querier"):
@@ -137,7 +140,7 @@ class Supervisor:
                 services.append(self.new_service(kind))
                 self.add_slot(services[-1])
         self.await_ready(services)
-        if self.region.demo and self.services_of("distributor"):
+        if self.region.demo and self.programs_of("distributor"):
             prometheus = Prometheus(self.region, self.layout, self.ports, self.push_url())
             prometheus.write_targets(self.all_services())
             self.add_slot(prometheus)
@@ -229,8 +232,7 @@ class Supervisor:
 
     def new_service(self, kind: str) -> Service:
         numbers = [int(slot.program.instance.rpartition("-")[2]) for slot in self.slots.values() if slot.program.kind == kind]
-        nats = self.slots["nats-server-1"].program
-        return Service(kind, max(numbers, default=0) + 1, nats, self.binaries, self.ports)
+        return Service(kind, max(numbers, default=0) + 1, self.programs_of("nats-server"), self.binaries, self.ports)
 
     def add_slot(self, program: Program) -> None:
         slot = Slot(program)
@@ -248,14 +250,14 @@ class Supervisor:
             raise UserError(f"{command[0]} is not there") from None
         slot.starts += 1
 
-    def services_of(self, kind: str) -> list[Service]:
+    def programs_of(self, kind: str) -> list[Any]:
         return [slot.program for slot in self.slots.values() if slot.program.kind == kind]
 
     def all_services(self) -> list[Service]:
-        return [program for kind in SERVICES for program in self.services_of(kind)]
+        return [program for kind in SERVICES for program in self.programs_of(kind)]
 
     def push_url(self) -> str:
-        return f"{self.services_of('distributor')[0].ops_url}/api/v1/push"
+        return f"{self.programs_of('distributor')[0].ops_url}/api/v1/push"
 
     def retarget_demo(self) -> None:
         for slot in self.slots.values():
@@ -275,12 +277,11 @@ class Supervisor:
 
     def region_state(self) -> dict[str, Any]:
         def first(kind: str, suffix: str) -> str | None:
-            programs = self.services_of(kind)
+            programs = self.programs_of(kind)
             return f"{programs[0].ops_url}{suffix}" if programs else None
 
         def url(kind: str) -> str | None:
-            programs = self.services_of(kind)
-            return programs[0].url if programs else None
+            return ",".join(program.url for program in self.programs_of(kind)) or None
 
         return {
             "id": self.region.id,

@@ -34,8 +34,14 @@ class Region:
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Flat configuration keys and their values, per program or under "all": for every service that has the key."""
     nats_sync: str = "default"
+    nats_servers: int = 1
     demo: bool = True
     ports: str = "default"
+
+    @property
+    def log_replicas(self) -> int:
+        """Of each partition of the log: as many as servers, but an odd number, and no more than five."""
+        return min(self.nats_servers - 1 + self.nats_servers % 2, 5)
 
     def settings_of(self, name: str) -> dict[str, Any]:
         return dict(self.settings.get(name, {}))
@@ -102,7 +108,10 @@ def parse_region(entry: Any) -> Region:
     expect_keys(settings, set(SETTABLE), "set")
     region.settings = {name: flatten(values, f"set.{name}") for name, values in settings.items()}
     nats = entry.get("nats", {})
-    expect_keys(nats, {"sync"}, "nats")
+    expect_keys(nats, {"sync", "servers"}, "nats")
+    region.nats_servers = count_of(nats.get("servers", region.nats_servers), "nats.servers", 1, 9)
+    if region.nats_servers == 2:
+        raise UserError("nats.servers must not be 2: the loss of one would leave no majority")
     region.nats_sync = one_of(nats.get("sync", region.nats_sync), SYNC_POLICIES, "nats.sync")
     region.ports = one_of(entry.get("ports", region.ports), PORT_POLICIES, "ports")
     region.demo = bool(entry.get("demo", region.demo))
