@@ -415,6 +415,28 @@ static void what_the_log_does_not_take_is_not_counted(void **state)
     request_end(&request);
 }
 
+static void a_busy_distributor_says_503_with_nothing_written(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture);
+    fixture->push.bytes_in_flight_max = 1;
+    struct mrd_buf first = {0};
+    put_series(&first, "a", NOW, 1);
+    set_mode(LOG_HOLDS);
+    struct raw_client client = raw_connect(mrd_http_server_port(fixture->server));
+    send_post(&client, &first, "");
+    wait_for_messages(1);
+    struct request request = some_of_each();
+    expect(fixture, &request, 503, "too many requests wait", (struct written){0, 0, 0});
+    release_held(MRD_OK);
+    struct raw_answer answer = raw_answer(&client, true);
+    assert_int_equal(answer.status, 204);
+    raw_answer_fini(&answer);
+    raw_close(&client);
+    request_end(&request);
+    mrd_buf_fini(&first);
+}
+
 static void over_the_rate_is_429_with_nothing_written(void **state)
 {
     struct fixture *fixture = *state;
@@ -559,6 +581,7 @@ int main(void)
         WRITE_TEST(exemplars_are_refused_one_by_one),
         WRITE_TEST(a_refused_request_has_written_nothing),
         WRITE_TEST(what_the_log_does_not_take_is_not_counted),
+        WRITE_TEST(a_busy_distributor_says_503_with_nothing_written),
         WRITE_TEST(over_the_rate_is_429_with_nothing_written),
         WRITE_TEST(metadata_keeps_to_its_limits),
         WRITE_TEST(version_1_brings_the_same_without_headers),
