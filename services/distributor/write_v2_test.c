@@ -373,6 +373,29 @@ static void exemplars_are_refused_one_by_one(void **state)
     request_end(&request);
 }
 
+/* Of a series that cannot be, everything is refused, counted once each. */
+static void what_a_nameless_series_brings_is_refused_with_it(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture);
+    struct request request = request_begin();
+    struct mrd_buf entry = entry_of(&request, LABELS("job", "a"));
+    put_v2_sample(&entry, NOW, 1, 0);
+    put_v2_sample(&entry, NOW + 1, 1, 0);
+    for (int i = 0; i < 3; i++) {
+        put_histogram(&entry, 0x1a, NOW, i == 0 ? 9 : 1, 1); /* the first is wrong by itself */
+        put_exemplar(&request, &entry, NOW, LABELS("a", "b"));
+    }
+    put_entry(&request, &entry);
+    expect(
+        fixture, &request, 400,
+        "2 of 2 samples, 3 of 3 histograms, 3 of 3 exemplars were not written, the others were:\n"
+        "7 labels: a series has no metric name: send the label __name__\n1 histogram: ",
+        (struct written){0, 0, 0});
+    assert_int_equal(message_count(), 0);
+    request_end(&request);
+}
+
 /* Whole requests that are refused leave nothing, and say so in the headers. */
 static void a_refused_request_has_written_nothing(void **state)
 {
@@ -579,6 +602,7 @@ int main(void)
         WRITE_TEST(series_are_recognised_whatever_their_references),
         WRITE_TEST(a_wrong_part_refuses_only_itself),
         WRITE_TEST(exemplars_are_refused_one_by_one),
+        WRITE_TEST(what_a_nameless_series_brings_is_refused_with_it),
         WRITE_TEST(a_refused_request_has_written_nothing),
         WRITE_TEST(what_the_log_does_not_take_is_not_counted),
         WRITE_TEST(a_busy_distributor_says_503_with_nothing_written),
