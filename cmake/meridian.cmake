@@ -123,8 +123,10 @@ function(mrd_add_benches)
         target_link_libraries(${stem} PRIVATE mrd_head mrd_wire mrd_promql mrd_bench_loader)
     endforeach()
     target_link_libraries(log_bench PRIVATE mrd_bus)
-    target_sources(path_bench PRIVATE ${CMAKE_SOURCE_DIR}/services/distributor/series_cache.c)
-    target_include_directories(path_bench PRIVATE ${CMAKE_SOURCE_DIR}/services)
+    foreach(bench path_bench versions_bench)
+        target_sources(${bench} PRIVATE ${CMAKE_SOURCE_DIR}/services/distributor/series_cache.c)
+        target_include_directories(${bench} PRIVATE ${CMAKE_SOURCE_DIR}/services)
+    endforeach()
 endfunction()
 
 # One program per *_test.c and, with MRD_FUZZ, per *_fuzz.c beside the code they test.

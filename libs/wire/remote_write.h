@@ -8,8 +8,9 @@
  *
  * Follows the protobuf rules: unknown fields are skipped, of a repeated scalar the last one counts,
  * missing ones read 0. A known field of another wire type, groups, field number 0, and lengths beyond
- * their message are malformed. Exemplars, histograms and metadata are counted and not looked into. Nor
- * are labels: whoever knows the hash of their bytes has read them before.
+ * their message are malformed. Exemplars, histograms and metadata are counted by the walk and not looked into: the
+ * functions of remote_write_items.h read them, and each refuses only itself. Nor are labels looked into: whoever knows
+ * the hash of their bytes has read them before.
  *
  * Threads: plain values. Bounds: no recursion; memory is what the caller gives.
  * Cost:    about 15 ns per series of one sample and eight labels.
@@ -28,6 +29,9 @@ struct mrd_rw_series {
     uint32_t sample_count;
     uint32_t histogram_count;
     uint32_t exemplar_count;
+    bool has_metadata;          /* 2.0 only; in `others` */
+    mrd_time_ms first_start_ms; /* 2.0 only: since when the first sample counts; 0: unknown */
+    struct mrd_bytes others;    /* from the first field on that is neither label nor sample */
 };
 
 struct mrd_rw_totals {
@@ -43,6 +47,7 @@ struct mrd_rw_walk {
     const uint8_t *start;
     struct mrd_arena *arena;
     struct mrd_rw_totals totals; /* of what was walked so far */
+    struct mrd_bytes metadata;   /* from the first metadata field on; empty: none so far */
 };
 
 /* `message` is the decoded body. With an arena of NULL label bytes that are not contiguous come back empty: enough to
@@ -57,10 +62,9 @@ MRD_MUST_CHECK enum mrd_status mrd_rw_walk_next(struct mrd_rw_walk *walk,
                                                 size_t *out_count, struct mrd_error *err);
 
 /* Goes over the rest without returning it, so that totals are complete and the whole message is known to
- * be well-formed before any of it is used. Works on a copy: the walk stands where it stood. */
-MRD_MUST_CHECK enum mrd_status mrd_rw_walk_rest(const struct mrd_rw_walk *walk,
-                                                struct mrd_rw_totals *out_totals,
-                                                struct mrd_error *err);
+ * be well-formed before any of it is used. The walk stands where it stood but for `metadata`, which it knows then. */
+MRD_MUST_CHECK enum mrd_status
+mrd_rw_walk_rest(struct mrd_rw_walk *walk, struct mrd_rw_totals *out_totals, struct mrd_error *err);
 
 /* Reads one sample after the other: `*rest` starts as series.samples. False after the last. */
 bool mrd_rw_samples_next(struct mrd_bytes *rest, struct mrd_sample *out);
