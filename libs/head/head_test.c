@@ -1,50 +1,5 @@
 #include "head/testing_internal.h"
 
-enum { BUCKET_MS = 7200000 };
-
-/* Start of a bucket, so that tests know where the next one is. */
-static const mrd_time_ms T0 = 1789999200000 / BUCKET_MS * (mrd_time_ms)BUCKET_MS;
-
-static mrd_hlc hlc_of(int64_t seconds) { return mrd_hlc_make(1790000000000 + seconds * 1000, 0); }
-
-static struct mrd_head *make_head(size_t memory_bytes_limit)
-{
-    struct mrd_head *head = NULL;
-    const struct mrd_head_options options = {.memory_bytes_limit = memory_bytes_limit};
-    assert_int_equal(mrd_head_create(&options, &head, NULL), MRD_OK);
-    return head;
-}
-
-static struct mrd_head_query everything(const char *tenant)
-{
-    return (struct mrd_head_query){
-        .tenant = mrd_bytes_of(tenant), .time_min_ms = INT64_MIN, .time_max_ms = INT64_MAX};
-}
-
-/* Checks one series' samples against pairs of (offset from T0, value). */
-static void expect_samples(struct mrd_head *head, const char *labels, const double (*want)[2],
-                           size_t count)
-{
-    struct testing_results results;
-    const struct mrd_head_query query = everything("t");
-    testing_select(head, &query, SIZE_MAX, &results);
-    const struct testing_result *got = testing_find(&results, labels);
-    assert_non_null(got);
-    assert_int_equal(got->count, count);
-    for (size_t i = 0; i < count; i++) {
-        assert_int_equal(got->times_ms[i], T0 + (mrd_time_ms)want[i][0]);
-        assert_true(got->bits[i] == mrd_double_bits(want[i][1]));
-    }
-    testing_results_fini(&results);
-}
-
-static struct mrd_head_stats stats_of(const struct mrd_head *head)
-{
-    struct mrd_head_stats stats;
-    mrd_head_stats(head, &stats);
-    return stats;
-}
-
 /* ---- samples ---- */
 
 static void special_values_come_back_bit_for_bit(void **state)
@@ -107,9 +62,17 @@ static void the_later_write_wins_whatever_comes_first(void **state)
     for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
         struct mrd_head *head = make_head(0);
         const uint32_t a = testing_need_series(head, "t", "__name__=a", hlc_of(0));
+        struct mrd_head_verdict greatest = {0};
         for (size_t k = 0; k < 3; k++) {
-            testing_append(head, a, T0, cases[i].writes[k].value, hlc_of(cases[i].writes[k].hlc),
-                           cases[i].writes[k].origin, NULL);
+            const struct mrd_head_verdict write = {hlc_of(cases[i].writes[k].hlc),
+                                                   cases[i].writes[k].origin,
+                                                   cases[i].writes[k].value};
+            testing_append(head, a, T0, write.value, write.hlc, write.origin, NULL);
+            greatest = mrd_head_is_later(&write, &greatest) ? write : greatest;
+        }
+        struct mrd_head_contested sample;
+        while (mrd_head_contested_take(head, &sample, 1) == 1) {
+            mrd_head_settle(head, &sample, &greatest);
         }
         const double want[][2] = {
             {0, cases[i].want}
@@ -118,27 +81,6 @@ static void the_later_write_wins_whatever_comes_first(void **state)
         assert_int_equal(stats_of(head).sample_count, 1);
         mrd_head_destroy(&head);
     }
-}
-
-/* What head.h calls approximate: the stamp of the chunk stands for that of the sample. */
-static void a_write_older_than_its_chunk_loses(void **state)
-{
-    (void)state;
-    struct mrd_head *head = make_head(0);
-    const uint32_t a = testing_need_series(head, "t", "__name__=a", hlc_of(0));
-    struct mrd_head_append_result result = {0};
-    testing_append(head, a, T0, 1, hlc_of(1), 1, &result);
-    testing_append(head, a, T0 + 1000, 1, hlc_of(9), 1, &result);
-    testing_append(head, a, T0, 2, hlc_of(5), 1, &result);
-    assert_int_equal(result.outdated, 1);
-    testing_append(head, a, T0, 3, hlc_of(10), 1, &result);
-    assert_int_equal(result.overrides, 1);
-    const double want[][2] = {
-        {0,    3},
-        {1000, 1}
-    };
-    expect_samples(head, "__name__=a", want, 2);
-    mrd_head_destroy(&head);
 }
 
 static void many_overrides_end_up_in_the_chunks(void **state)
@@ -790,7 +732,6 @@ int main(void)
         cmocka_unit_test(special_values_come_back_bit_for_bit),
         cmocka_unit_test(the_same_sample_again_is_free),
         cmocka_unit_test(the_later_write_wins_whatever_comes_first),
-        cmocka_unit_test(a_write_older_than_its_chunk_loses),
         cmocka_unit_test(many_overrides_end_up_in_the_chunks),
         cmocka_unit_test(samples_arriving_backwards_are_all_there_and_get_compressed),
         cmocka_unit_test(times_out_of_range_are_refused_and_counted),

@@ -1,4 +1,5 @@
-/* batch.h: one message of the partition log: samples of many series, of one partition and class.
+/* batch.h: one message of the partition log: samples, native histograms, exemplars and metadata of many
+ * series, of one partition and class.
  *
  * An envelope (a protobuf message, batch.proto) around a body of columns, compressed as a whole. Byte
  * layout: docs/formats/batch.md. Labels travel once: a batch *announces* a series (reference, tenant,
@@ -16,7 +17,10 @@
 #define MRD_WIRE_BATCH_H
 
 #include "base/clock.h"
+#include "model/exemplar.h"
+#include "model/histogram.h"
 #include "model/labels.h"
+#include "model/metadata.h"
 #include "model/tenant.h"
 
 enum {
@@ -27,8 +31,13 @@ enum {
     MRD_BATCH_LABELS_SIZE_MAX = 64 << 10, /* canonical bytes of one series */
     MRD_BATCH_REFERENCE_COUNT_MAX = 1 << 24,
     MRD_BATCH_SAMPLE_COUNT_MAX = 1 << 20,
-    MRD_BATCH_BODY_SIZE_MAX = 32 << 20,    /* decompressed */
-    MRD_BATCH_MESSAGE_SIZE_MAX = 64 << 20, /* before anything is looked at */
+    MRD_BATCH_HISTOGRAM_COUNT_MAX = 1 << 16,
+    MRD_BATCH_BUCKET_COUNT_MAX = 1 << 20, /* of all histograms; so for spans and custom bounds */
+    MRD_BATCH_EXEMPLAR_COUNT_MAX = 1 << 16,
+    MRD_BATCH_METADATA_COUNT_MAX = 1 << 16,
+    MRD_BATCH_METADATA_SIZE_MAX = 64 << 10, /* one family's name, help and unit together */
+    MRD_BATCH_BODY_SIZE_MAX = 32 << 20,     /* decompressed */
+    MRD_BATCH_MESSAGE_SIZE_MAX = 64 << 20,  /* before anything is looked at */
 };
 
 enum mrd_batch_codec { MRD_BATCH_NONE = 0, MRD_BATCH_SNAPPY = 1, MRD_BATCH_ZSTD = 2 };
@@ -74,6 +83,36 @@ struct mrd_batch_tenant_run {
     uint32_t row_count;
 };
 
+/* Rows of something that series have (histograms, exemplars): row i has counts[i] >= 1 items, which follow each
+ * other in the columns of the items. A reference may stand in several rows. */
+struct mrd_batch_rows {
+    const struct mrd_batch_tenant_run *tenant_runs; /* they add up to row_count */
+    size_t tenant_run_count;
+    const uint32_t *references;
+    const uint32_t *counts; /* NULL: one each */
+    size_t row_count;       /* 0: the batch has none */
+    size_t item_count;
+};
+
+/* Structure is checked: as many buckets as spans say, a schema in range, custom bounds only with that schema, at most
+ * MRD_BATCH_BUCKET_COUNT_MAX in all. That counts add up was for the writer to check. */
+struct mrd_batch_histograms {
+    struct mrd_batch_rows rows;
+    const mrd_time_ms *times_ms;
+    const mrd_time_ms *start_times_ms; /* 0: unknown; NULL: all unknown */
+    const struct mrd_histogram *items; /* those of one layout share spans and custom bounds */
+};
+
+struct mrd_batch_exemplars {
+    struct mrd_batch_rows rows;
+    const struct mrd_exemplar *items;
+};
+
+struct mrd_batch_metadata {
+    uint32_t tenant; /* index into tenants */
+    struct mrd_metadata metadata;
+};
+
 /* Row i has sample_counts[i] >= 1 samples, which follow each other in times_ms and values. A reference
  * may stand in several rows. */
 struct mrd_batch {
@@ -89,7 +128,12 @@ struct mrd_batch {
     size_t row_count;
     const mrd_time_ms *times_ms;
     const double *values;
+    const mrd_time_ms *start_times_ms; /* of the samples; 0: unknown; NULL: all unknown */
     size_t sample_count;
+    struct mrd_batch_histograms histograms;
+    struct mrd_batch_exemplars exemplars;
+    const struct mrd_batch_metadata *metadata;
+    size_t metadata_count;
 };
 
 /* Memory for reading, used again for every batch. */
@@ -134,22 +178,47 @@ uint32_t mrd_batch_builder_tenant(struct mrd_batch_builder *builder, struct mrd_
 void mrd_batch_builder_announce(struct mrd_batch_builder *builder,
                                 const struct mrd_batch_announcement *announcement);
 
+/* Says since when the sample that was added last counts; 0 says nothing. */
+void mrd_batch_builder_start_time(struct mrd_batch_builder *builder, mrd_time_ms start_time_ms);
+
+/* Adds a histogram: to the last row of histograms if that is the same series', else to a new one. All of it is copied. It must
+ * be well formed (mrd_histogram_check); start_time_ms 0: unknown. */
+void mrd_batch_builder_histogram(struct mrd_batch_builder *builder, uint32_t tenant,
+                                 uint32_t reference, mrd_time_ms time_ms, mrd_time_ms start_time_ms,
+                                 const struct mrd_histogram *histogram);
+
+/* Likewise for exemplars; labels (at most MRD_BATCH_LABELS_SIZE_MAX) are copied. */
+void mrd_batch_builder_exemplar(struct mrd_batch_builder *builder, uint32_t tenant,
+                                uint32_t reference, const struct mrd_exemplar *exemplar);
+
+/* Texts (together at most MRD_BATCH_METADATA_SIZE_MAX) are copied. */
+void mrd_batch_builder_metadata(struct mrd_batch_builder *builder, uint32_t tenant,
+                                const struct mrd_metadata *metadata);
+
 /* Adds a row with its first sample, then further samples to that row. Inline: they are the hot path. */
 static inline void mrd_batch_builder_row(struct mrd_batch_builder *builder, uint32_t tenant,
                                          uint32_t reference, mrd_time_ms time_ms, double value);
 static inline void mrd_batch_builder_sample(struct mrd_batch_builder *builder, mrd_time_ms time_ms,
                                             double value);
 
+/* Nothing is in it but, perhaps, announcements; and whether a histogram, exemplar or metadata entry more is beyond the format's
+ * counts. */
+bool mrd_batch_builder_empty(const struct mrd_batch_builder *builder);
+bool mrd_batch_builder_full(const struct mrd_batch_builder *builder);
+
 size_t mrd_batch_builder_row_count(const struct mrd_batch_builder *builder);
 size_t mrd_batch_builder_sample_count(const struct mrd_batch_builder *builder);
 size_t mrd_batch_builder_announcement_count(const struct mrd_batch_builder *builder);
+
+/* Of mrd_batch_builder_size, what is neither float samples nor announcements. */
+size_t mrd_batch_builder_extras_size(const struct mrd_batch_builder *builder);
 
 /* What the body will be before compression, about; and a size that the whole message cannot pass, with any
  * codec. Both cost nothing. */
 size_t mrd_batch_builder_size(const struct mrd_batch_builder *builder);
 size_t mrd_batch_builder_size_max(const struct mrd_batch_builder *builder);
 
-/* Replaces out's content by the message. At least one row or announcement, at most
+/* Replaces out's content by the message. At least one row, announcement or anything else, at most
  * MRD_BATCH_SAMPLE_COUNT_MAX samples; the builder stays as it is. */
 void mrd_batch_builder_finish(struct mrd_batch_builder *builder,
                               const struct mrd_batch_header *header, enum mrd_batch_codec codec,
@@ -186,6 +255,7 @@ struct mrd_batch_builder {
     uint64_t *numbers;
     size_t number_capacity;
     void *zstd;
+    struct mrd_batch_extras *extras; /* what is not a float sample; NULL until there was any */
 };
 
 void mrd_batch_builder_grow_rows(struct mrd_batch_builder *builder);

@@ -6,9 +6,6 @@
 #include <stdlib.h>
 #include <zstd.h>
 
-/* Chosen by measurement: docs/decisions/0001-batch-values-and-codec.md. */
-enum { ZSTD_LEVEL = 1 };
-
 /* Doubles an array that is full; start-up sizes come by themselves. */
 static void *grow(void *array, size_t *capacity, size_t item_size)
 {
@@ -44,6 +41,7 @@ void mrd_batch_builder_destroy(struct mrd_batch_builder **builder)
     mrd_buf_fini(&(*builder)->body);
     mrd_buf_fini(&(*builder)->packed);
     (void)ZSTD_freeCCtx((*builder)->zstd);
+    mrd_batch_extras_destroy(&(*builder)->extras);
     free(*builder);
     *builder = NULL;
 }
@@ -57,6 +55,9 @@ void mrd_batch_builder_reset(struct mrd_batch_builder *builder)
     builder->announcement_count = 0;
     mrd_buf_clear(&builder->tenants);
     mrd_buf_clear(&builder->label_bytes);
+    if (builder->extras != NULL) {
+        mrd_batch_extras_clear(builder->extras);
+    }
 }
 
 /* ---- filling ---- */
@@ -124,6 +125,11 @@ void mrd_batch_builder_announce(struct mrd_batch_builder *builder,
 
 /* ---- sizes ---- */
 
+bool mrd_batch_builder_empty(const struct mrd_batch_builder *builder)
+{
+    return builder->columns.row_count == 0 && mrd_batch_extras_empty(builder->extras);
+}
+
 size_t mrd_batch_builder_row_count(const struct mrd_batch_builder *builder)
 {
     return builder->columns.row_count;
@@ -139,6 +145,11 @@ size_t mrd_batch_builder_announcement_count(const struct mrd_batch_builder *buil
     return builder->announcement_count;
 }
 
+size_t mrd_batch_builder_extras_size(const struct mrd_batch_builder *builder)
+{
+    return mrd_batch_extras_size(builder->extras);
+}
+
 size_t mrd_batch_builder_size(const struct mrd_batch_builder *builder)
 {
     const size_t row_size = 2;
@@ -146,7 +157,7 @@ size_t mrd_batch_builder_size(const struct mrd_batch_builder *builder)
     const size_t announcement_size = SERIES_ID_SIZE + 2;
     return builder->columns.row_count * row_size + builder->columns.sample_count * sample_size +
            builder->announcement_count * announcement_size + builder->label_bytes.size +
-           builder->tenants.size;
+           builder->tenants.size + mrd_batch_extras_size(builder->extras);
 }
 
 static size_t body_size_max(const struct mrd_batch_builder *builder)
@@ -159,7 +170,8 @@ static size_t body_size_max(const struct mrd_batch_builder *builder)
     const size_t rows = 2 * mrd_runs_size_max(columns->row_count) + columns->run_count * 10;
     const size_t samples =
         mrd_runs_size_max(columns->sample_count) + mrd_values_size_max(columns->sample_count);
-    return sections + builder->tenants.size + announcements + rows + samples;
+    return sections + builder->tenants.size + announcements + rows + samples +
+           mrd_batch_extras_size_max(builder->extras);
 }
 
 size_t mrd_batch_builder_size_max(const struct mrd_batch_builder *builder)
@@ -169,7 +181,7 @@ size_t mrd_batch_builder_size_max(const struct mrd_batch_builder *builder)
 
 /* ---- the body ---- */
 
-static uint64_t *numbers_of(struct mrd_batch_builder *builder, size_t count)
+uint64_t *mrd_batch_builder_numbers(struct mrd_batch_builder *builder, size_t count)
 {
     if (count > builder->number_capacity) {
         free(builder->numbers);
@@ -180,8 +192,7 @@ static uint64_t *numbers_of(struct mrd_batch_builder *builder, size_t count)
     return builder->numbers;
 }
 
-/* A section is written behind a head of fixed room, which is then closed up: its size is known late. */
-static size_t section_begin(struct mrd_buf *body)
+size_t mrd_batch_section_begin(struct mrd_buf *body)
 {
     const size_t start = body->size;
     const uint8_t room[SECTION_HEAD_SIZE_MAX] = {0};
@@ -189,7 +200,7 @@ static size_t section_begin(struct mrd_buf *body)
     return start;
 }
 
-static void section_end(struct mrd_buf *body, size_t start, uint8_t kind)
+void mrd_batch_section_end(struct mrd_buf *body, size_t start, uint8_t kind)
 {
     const size_t content = start + SECTION_HEAD_SIZE_MAX;
     const size_t size = body->size - content;
@@ -203,10 +214,10 @@ static void section_end(struct mrd_buf *body, size_t start, uint8_t kind)
 static void write_tenants(struct mrd_batch_builder *builder)
 {
     struct mrd_buf *body = &builder->body;
-    const size_t start = section_begin(body);
+    const size_t start = mrd_batch_section_begin(body);
     mrd_buf_append_varint(body, builder->tenant_count);
     mrd_buf_append_bytes(body, mrd_buf_view(&builder->tenants));
-    section_end(body, start, SECTION_TENANTS);
+    mrd_batch_section_end(body, start, SECTION_TENANTS);
 }
 
 static void write_announcements(struct mrd_batch_builder *builder)
@@ -214,8 +225,8 @@ static void write_announcements(struct mrd_batch_builder *builder)
     struct mrd_buf *body = &builder->body;
     const size_t count = builder->announcement_count;
     const struct mrd_batch_announcement *items = builder->announcements;
-    uint64_t *numbers = numbers_of(builder, count);
-    const size_t start = section_begin(body);
+    uint64_t *numbers = mrd_batch_builder_numbers(builder, count);
+    const size_t start = mrd_batch_section_begin(body);
     mrd_buf_append_varint(body, count);
     int64_t expected = 0;
     for (size_t i = 0; i < count; i++) {
@@ -236,57 +247,74 @@ static void write_announcements(struct mrd_batch_builder *builder)
         mrd_buf_append_u64(body, items[i].id.high);
     }
     mrd_buf_append_bytes(body, mrd_buf_view(&builder->label_bytes));
-    section_end(body, start, SECTION_ANNOUNCEMENTS);
+    mrd_batch_section_end(body, start, SECTION_ANNOUNCEMENTS);
+}
+
+void mrd_batch_rows_write(struct mrd_batch_builder *builder, const struct mrd_batch_rows *rows)
+{
+    struct mrd_buf *body = &builder->body;
+    uint64_t *numbers = mrd_batch_builder_numbers(builder, rows->row_count);
+    mrd_buf_append_varint(body, rows->row_count);
+    mrd_buf_append_varint(body, rows->item_count);
+    mrd_buf_append_varint(body, rows->tenant_run_count);
+    for (size_t i = 0; i < rows->tenant_run_count; i++) {
+        mrd_buf_append_varint(body, rows->tenant_runs[i].tenant);
+        mrd_buf_append_varint(body, rows->tenant_runs[i].row_count);
+    }
+    int64_t expected = 0;
+    for (size_t i = 0; i < rows->row_count; i++) {
+        numbers[i] = mrd_zigzag_encode((int64_t)rows->references[i] - expected);
+        expected = (int64_t)rows->references[i] + 1;
+    }
+    mrd_runs_write(body, numbers, rows->row_count);
+    for (size_t i = 0; i < rows->row_count; i++) {
+        numbers[i] = rows->counts[i] - 1;
+    }
+    mrd_runs_write(body, numbers, rows->row_count);
 }
 
 static void write_rows(struct mrd_batch_builder *builder)
 {
-    struct mrd_buf *body = &builder->body;
     const struct mrd_batch_columns *columns = &builder->columns;
-    uint64_t *numbers = numbers_of(builder, columns->row_count);
-    const size_t start = section_begin(body);
-    mrd_buf_append_varint(body, columns->row_count);
-    mrd_buf_append_varint(body, columns->sample_count);
-    mrd_buf_append_varint(body, columns->run_count);
-    for (size_t i = 0; i < columns->run_count; i++) {
-        mrd_buf_append_varint(body, columns->runs[i].tenant);
-        mrd_buf_append_varint(body, columns->runs[i].row_count);
+    const struct mrd_batch_rows rows = {
+        .tenant_runs = columns->runs,
+        .tenant_run_count = columns->run_count,
+        .references = columns->references,
+        .counts = columns->sample_counts,
+        .row_count = columns->row_count,
+        .item_count = columns->sample_count,
+    };
+    const size_t start = mrd_batch_section_begin(&builder->body);
+    mrd_batch_rows_write(builder, &rows);
+    mrd_batch_section_end(&builder->body, start, SECTION_ROWS);
+}
+
+void mrd_batch_deltas_write(struct mrd_batch_builder *builder, const uint64_t *values, size_t count)
+{
+    uint64_t *numbers = mrd_batch_builder_numbers(builder, count);
+    uint64_t last = 0;
+    for (size_t i = 0; i < count; i++) {
+        numbers[i] =
+            mrd_zigzag_encode((int64_t)(values[i] - last)); /* wraps, and so does the reader */
+        last = values[i];
     }
-    int64_t expected = 0;
-    for (size_t i = 0; i < columns->row_count; i++) {
-        numbers[i] = mrd_zigzag_encode((int64_t)columns->references[i] - expected);
-        expected = (int64_t)columns->references[i] + 1;
-    }
-    mrd_runs_write(body, numbers, columns->row_count);
-    for (size_t i = 0; i < columns->row_count; i++) {
-        numbers[i] = columns->sample_counts[i] - 1;
-    }
-    mrd_runs_write(body, numbers, columns->row_count);
-    section_end(body, start, SECTION_ROWS);
+    mrd_runs_write(&builder->body, numbers, count);
 }
 
 static void write_times(struct mrd_batch_builder *builder)
 {
-    struct mrd_buf *body = &builder->body;
     const struct mrd_batch_columns *columns = &builder->columns;
-    uint64_t *numbers = numbers_of(builder, columns->sample_count);
-    const size_t start = section_begin(body);
-    uint64_t last = 0;
-    for (size_t i = 0; i < columns->sample_count; i++) {
-        const uint64_t time = (uint64_t)columns->times_ms[i];
-        numbers[i] = mrd_zigzag_encode((int64_t)(time - last)); /* wraps, and so does the reader */
-        last = time;
-    }
-    mrd_runs_write(body, numbers, columns->sample_count);
-    section_end(body, start, SECTION_TIMES);
+    const size_t start = mrd_batch_section_begin(&builder->body);
+    mrd_batch_deltas_write(builder, (const uint64_t *)columns->times_ms, columns->sample_count);
+    mrd_batch_section_end(&builder->body, start, SECTION_TIMES);
 }
 
 static void write_values(struct mrd_batch_builder *builder)
 {
     const struct mrd_batch_columns *columns = &builder->columns;
-    const size_t start = section_begin(&builder->body);
+    const size_t start = mrd_batch_section_begin(&builder->body);
     mrd_values_write(&builder->body, columns->values, columns->sample_count);
-    section_end(&builder->body, start, SECTION_VALUES);
+    mrd_batch_section_end(&builder->body, start, SECTION_VALUES);
 }
 
 static void write_body(struct mrd_batch_builder *builder)
@@ -301,6 +329,7 @@ static void write_body(struct mrd_batch_builder *builder)
         write_times(builder);
         write_values(builder);
     }
+    mrd_batch_extras_write(builder);
     mrd_assert(!builder->body.failed);
     mrd_assert(builder->body.size <= MRD_BATCH_BODY_SIZE_MAX);
 }
@@ -324,7 +353,8 @@ static size_t compress(struct mrd_batch_builder *builder, enum mrd_batch_codec c
             builder->zstd = ZSTD_createCCtx();
             mrd_assert(builder->zstd != NULL);
         }
-        size = ZSTD_compressCCtx(builder->zstd, place, room, body->data, body->size, ZSTD_LEVEL);
+        size = ZSTD_compressCCtx(builder->zstd, place, room, body->data, body->size,
+                                 MRD_BATCH_ZSTD_LEVEL);
         if (ZSTD_isError(size)) {
             return 0;
         }
@@ -369,7 +399,7 @@ void mrd_batch_builder_finish(struct mrd_batch_builder *builder,
                               const struct mrd_batch_header *header, enum mrd_batch_codec codec,
                               struct mrd_buf *out)
 {
-    mrd_assert(builder->columns.row_count > 0 || builder->announcement_count > 0);
+    mrd_assert(!mrd_batch_builder_empty(builder) || builder->announcement_count > 0);
     mrd_assert(builder->columns.sample_count <= MRD_BATCH_SAMPLE_COUNT_MAX);
     mrd_assert(header->number > 0);
     write_body(builder);

@@ -13,6 +13,14 @@ static void seal(uint8_t *message, size_t size)
     memcpy(message + size + 1, &crc, sizeof(crc));
 }
 
+static void add_start(struct mrd_batch_builder *builder, const struct mrd_batch *batch,
+                      size_t sample)
+{
+    if (batch->start_times_ms != NULL) {
+        mrd_batch_builder_start_time(builder, batch->start_times_ms[sample]);
+    }
+}
+
 /* The tenant of each row, by its run. */
 static void build_rows(struct mrd_batch_builder *builder, const struct mrd_batch *batch)
 {
@@ -25,15 +33,98 @@ static void build_rows(struct mrd_batch_builder *builder, const struct mrd_batch
             const size_t count = batch->sample_counts == NULL ? 1 : batch->sample_counts[row];
             mrd_batch_builder_row(builder, tenant, batch->references[row], batch->times_ms[sample],
                                   batch->values[sample]);
+            add_start(builder, batch, sample);
             for (size_t j = 1; j < count; j++) {
                 mrd_batch_builder_sample(builder, batch->times_ms[sample + j],
                                          batch->values[sample + j]);
+                add_start(builder, batch, sample + j);
             }
             sample += count;
         }
     }
     mrd_assert(row == batch->row_count);
     mrd_assert(sample == batch->sample_count);
+}
+
+/* Calls `item` for every item of the rows, with its tenant and its row. */
+static void each_item(struct mrd_batch_builder *builder, const struct mrd_batch *batch,
+                      const struct mrd_batch_rows *rows,
+                      void (*item)(struct mrd_batch_builder *builder, const struct mrd_batch *batch,
+                                   uint32_t tenant, uint32_t reference, size_t index))
+{
+    size_t row = 0;
+    size_t index = 0;
+    for (size_t run = 0; run < rows->tenant_run_count; run++) {
+        const struct mrd_batch_tenant_run *of = &rows->tenant_runs[run];
+        const uint32_t tenant = mrd_batch_builder_tenant(builder, batch->tenants[of->tenant]);
+        for (uint32_t i = 0; i < of->row_count; i++, row++) {
+            const size_t count = rows->counts == NULL ? 1 : rows->counts[row];
+            for (size_t j = 0; j < count; j++) {
+                item(builder, batch, tenant, rows->references[row], index++);
+            }
+        }
+    }
+    mrd_assert(row == rows->row_count && index == rows->item_count);
+}
+
+static void add_histogram(struct mrd_batch_builder *builder, const struct mrd_batch *batch,
+                          uint32_t tenant, uint32_t reference, size_t index)
+{
+    const struct mrd_batch_histograms *histograms = &batch->histograms;
+    mrd_batch_builder_histogram(
+        builder, tenant, reference, histograms->times_ms[index],
+        histograms->start_times_ms == NULL ? 0 : histograms->start_times_ms[index],
+        &histograms->items[index]);
+}
+
+static void add_exemplar(struct mrd_batch_builder *builder, const struct mrd_batch *batch,
+                         uint32_t tenant, uint32_t reference, size_t index)
+{
+    mrd_batch_builder_exemplar(builder, tenant, reference, &batch->exemplars.items[index]);
+}
+
+static void build_extras(struct mrd_batch_builder *builder, const struct mrd_batch *batch)
+{
+    each_item(builder, batch, &batch->histograms.rows, add_histogram);
+    each_item(builder, batch, &batch->exemplars.rows, add_exemplar);
+    for (size_t i = 0; i < batch->metadata_count; i++) {
+        const struct mrd_batch_metadata *of = &batch->metadata[i];
+        mrd_batch_builder_metadata(
+            builder, mrd_batch_builder_tenant(builder, batch->tenants[of->tenant]), &of->metadata);
+    }
+}
+
+static void compare_sides(const struct mrd_histogram_side *a, const struct mrd_histogram_side *b)
+{
+    mrd_assert(a->span_count == b->span_count && a->bucket_count == b->bucket_count);
+    mrd_assert(a->bucket_count == 0 ||
+               memcmp(a->buckets, b->buckets, a->bucket_count * sizeof(*a->buckets)) == 0);
+}
+
+static void compare_extras(const struct mrd_batch *a, const struct mrd_batch *b)
+{
+    mrd_assert(a->histograms.rows.item_count == b->histograms.rows.item_count);
+    for (size_t i = 0; i < a->histograms.rows.item_count; i++) {
+        const struct mrd_histogram *x = &a->histograms.items[i];
+        const struct mrd_histogram *y = &b->histograms.items[i];
+        mrd_assert(a->histograms.times_ms[i] == b->histograms.times_ms[i]);
+        mrd_assert(x->schema == y->schema && x->reset == y->reset && x->is_float == y->is_float);
+        mrd_assert(mrd_double_bits(x->sum) == mrd_double_bits(y->sum));
+        mrd_assert(x->count.integer == y->count.integer);
+        compare_sides(&x->positive, &y->positive);
+        compare_sides(&x->negative, &y->negative);
+    }
+    mrd_assert(a->exemplars.rows.item_count == b->exemplars.rows.item_count);
+    for (size_t i = 0; i < a->exemplars.rows.item_count; i++) {
+        mrd_assert(mrd_bytes_equal(a->exemplars.items[i].labels, b->exemplars.items[i].labels));
+    }
+    mrd_assert(a->metadata_count == b->metadata_count);
+    for (size_t i = 0; i < a->metadata_count; i++) {
+        mrd_assert(mrd_bytes_equal(a->metadata[i].metadata.help, b->metadata[i].metadata.help));
+    }
+    mrd_assert((a->start_times_ms == NULL) == (b->start_times_ms == NULL));
+    mrd_assert(a->start_times_ms == NULL ||
+               memcmp(a->start_times_ms, b->start_times_ms, a->sample_count * 8) == 0);
 }
 
 static void build(struct mrd_batch_builder *builder, const struct mrd_batch *batch)
@@ -47,6 +138,7 @@ static void build(struct mrd_batch_builder *builder, const struct mrd_batch *bat
         mrd_batch_builder_announce(builder, &announcement);
     }
     build_rows(builder, batch);
+    build_extras(builder, batch);
 }
 
 static void round_trip(const struct mrd_batch *batch)
@@ -67,6 +159,7 @@ static void round_trip(const struct mrd_batch *batch)
         mrd_assert(memcmp(again.times_ms, batch->times_ms, batch->sample_count * 8) == 0);
         mrd_assert(memcmp(again.values, batch->values, batch->sample_count * 8) == 0);
     }
+    compare_extras(&again, batch);
     mrd_buf_fini(&message);
     mrd_batch_reader_destroy(&reader);
     mrd_batch_builder_destroy(&builder);

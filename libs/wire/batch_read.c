@@ -8,42 +8,23 @@
 #include <stdlib.h>
 #include <zstd.h>
 
-/* A growing array whose old content does not matter. */
-struct scratch {
-    void *data;
-    size_t size_bytes;
-};
+enum { SCRATCHES = 9 };
 
-struct mrd_batch_reader {
-    struct mrd_buf body;
-    struct scratch tenants;
-    struct scratch tenant_seeds;
-    struct scratch announcements;
-    struct scratch runs;
-    struct scratch references;
-    struct scratch sample_counts;
-    struct scratch times;
-    struct scratch values;
-    struct scratch numbers;
-    ZSTD_DCtx *zstd;
-};
-
-static struct scratch *const *scratches(struct mrd_batch_reader *reader, struct scratch *list[9])
+static void scratches(struct mrd_batch_reader *reader, struct mrd_batch_scratch *list[SCRATCHES])
 {
     list[0] = &reader->tenants;
     list[1] = &reader->tenant_seeds;
     list[2] = &reader->announcements;
-    list[3] = &reader->runs;
-    list[4] = &reader->references;
-    list[5] = &reader->sample_counts;
+    list[3] = &reader->rows.runs;
+    list[4] = &reader->rows.references;
+    list[5] = &reader->rows.counts;
     list[6] = &reader->times;
     list[7] = &reader->values;
     list[8] = &reader->numbers;
-    return list;
 }
 
 /* Counts come from checked sizes, so this cannot be made to ask for more than a few times the body. */
-static void *scratch_of(struct scratch *scratch, size_t count, size_t item_size)
+static void *scratch_of(struct mrd_batch_scratch *scratch, size_t count, size_t item_size)
 {
     const size_t wanted = MRD_MAX(count, (size_t)1) * item_size;
     if (wanted > scratch->size_bytes) {
@@ -67,13 +48,14 @@ void mrd_batch_reader_destroy(struct mrd_batch_reader **reader)
     if (*reader == NULL) {
         return;
     }
-    struct scratch *list[9];
-    (void)scratches(*reader, list);
+    struct mrd_batch_scratch *list[SCRATCHES];
+    scratches(*reader, list);
     for (size_t i = 0; i < MRD_ARRAY_LEN(list); i++) {
         free(list[i]->data);
     }
     mrd_buf_fini(&(*reader)->body);
     (void)ZSTD_freeDCtx((*reader)->zstd);
+    mrd_arena_destroy(&(*reader)->extras);
     free(*reader);
     *reader = NULL;
 }
@@ -82,9 +64,11 @@ size_t mrd_batch_reader_memory(const struct mrd_batch_reader *reader)
 {
     return sizeof(*reader) + reader->body.capacity + reader->tenants.size_bytes +
            reader->tenant_seeds.size_bytes + reader->announcements.size_bytes +
-           reader->runs.size_bytes + reader->references.size_bytes +
-           reader->sample_counts.size_bytes + reader->times.size_bytes + reader->values.size_bytes +
-           reader->numbers.size_bytes + (reader->zstd == NULL ? 0 : ZSTD_sizeof_DCtx(reader->zstd));
+           reader->rows.runs.size_bytes + reader->rows.references.size_bytes +
+           reader->rows.counts.size_bytes + reader->times.size_bytes + reader->values.size_bytes +
+           reader->numbers.size_bytes +
+           (reader->zstd == NULL ? 0 : ZSTD_sizeof_DCtx(reader->zstd)) +
+           (reader->extras == NULL ? 0 : mrd_arena_used(reader->extras));
 }
 
 /* ---- the envelope ---- */
@@ -247,8 +231,8 @@ static bool unpack_snappy(struct mrd_bytes packed, uint8_t *place, size_t size)
            written == size;
 }
 
-static bool unpack_zstd(struct mrd_batch_reader *reader, struct mrd_bytes packed, uint8_t *place,
-                        size_t size)
+bool mrd_batch_unpack_zstd(struct mrd_batch_reader *reader, struct mrd_bytes packed, uint8_t *place,
+                           size_t size)
 {
     if (reader->zstd == NULL) {
         reader->zstd = ZSTD_createDCtx();
@@ -283,7 +267,7 @@ static enum mrd_status unpack(struct mrd_batch_reader *reader, const struct enve
     mrd_assert(place != NULL);
     const bool unpacked = envelope->codec == MRD_BATCH_SNAPPY
                               ? unpack_snappy(envelope->body, place, size)
-                              : unpack_zstd(reader, envelope->body, place, size);
+                              : mrd_batch_unpack_zstd(reader, envelope->body, place, size);
     if (!unpacked) {
         return mrd_fail(err, MRD_E_CORRUPT, "batch: the body does not decompress to %zu bytes",
                         size);
@@ -294,20 +278,15 @@ static enum mrd_status unpack(struct mrd_batch_reader *reader, const struct enve
 
 /* ---- sections ---- */
 
-struct sections {
-    struct mrd_bytes bytes[SECTION_KNOWN_END];
-    bool present[SECTION_KNOWN_END];
-};
-
 static enum mrd_status section_fail(const char *what, struct mrd_error *err)
 {
     return mrd_fail(err, MRD_E_CORRUPT, "batch: malformed %s", what);
 }
 
-static enum mrd_status sections_read(struct mrd_bytes body, struct sections *out,
+static enum mrd_status sections_read(struct mrd_bytes body, struct mrd_batch_sections *out,
                                      struct mrd_error *err)
 {
-    *out = (struct sections){0};
+    *out = (struct mrd_batch_sections){0};
     struct mrd_reader reader = mrd_reader_of(body);
     unsigned last = 0;
     while (mrd_reader_left(&reader) > 0) {
@@ -325,8 +304,12 @@ static enum mrd_status sections_read(struct mrd_bytes body, struct sections *out
         last = kind;
     }
     const bool rows = out->present[SECTION_ROWS];
+    const bool anything = rows || out->present[SECTION_ANNOUNCEMENTS] ||
+                          out->present[SECTION_HISTOGRAMS] || out->present[SECTION_EXEMPLARS] ||
+                          out->present[SECTION_METADATA];
     if (!out->present[SECTION_TENANTS] || rows != out->present[SECTION_TIMES] ||
-        rows != out->present[SECTION_VALUES] || (!rows && !out->present[SECTION_ANNOUNCEMENTS])) {
+        rows != out->present[SECTION_VALUES] || (!rows && out->present[SECTION_START_TIMES]) ||
+        !anything) {
         return mrd_fail(err, MRD_E_CORRUPT, "batch: a section is missing");
     }
     return MRD_OK;
@@ -355,22 +338,6 @@ static enum mrd_status tenants_read(struct mrd_batch_reader *reader, struct mrd_
     return MRD_OK;
 }
 
-/* Differences to the previous reference + 1. */
-static bool reference_next(uint64_t number, int64_t *expected, uint32_t *out)
-{
-    const int64_t delta = mrd_zigzag_decode(number);
-    if (delta < -MRD_BATCH_REFERENCE_COUNT_MAX || delta > MRD_BATCH_REFERENCE_COUNT_MAX) {
-        return false;
-    }
-    const int64_t reference = *expected + delta;
-    if (reference < 0 || reference >= MRD_BATCH_REFERENCE_COUNT_MAX) {
-        return false;
-    }
-    *out = (uint32_t)reference;
-    *expected = reference + 1;
-    return true;
-}
-
 /* The columns before the ids: references, tenants, label sizes. */
 static bool announcement_columns(struct mrd_reader *section, uint64_t *numbers,
                                  struct mrd_batch_announcement *items, size_t count,
@@ -381,7 +348,7 @@ static bool announcement_columns(struct mrd_reader *section, uint64_t *numbers,
     }
     int64_t expected = 0;
     for (size_t i = 0; i < count; i++) {
-        if (!reference_next(numbers[i], &expected, &items[i].reference)) {
+        if (!mrd_batch_reference_next(numbers[i], &expected, &items[i].reference)) {
             return false;
         }
     }
@@ -444,85 +411,36 @@ static enum mrd_status announcements_read(struct mrd_batch_reader *reader, struc
     return MRD_OK;
 }
 
-static bool tenant_runs_read(struct mrd_batch_reader *reader, struct mrd_reader *section,
-                             uint64_t run_count, struct mrd_batch *out)
-{
-    if (run_count == 0 || run_count > out->row_count) {
-        return false;
-    }
-    struct mrd_batch_tenant_run *runs = scratch_of(&reader->runs, (size_t)run_count, sizeof(*runs));
-    uint64_t rows = 0;
-    for (size_t i = 0; i < run_count; i++) {
-        const uint64_t tenant = mrd_read_varint(section);
-        const uint64_t row_count = mrd_read_varint(section);
-        if (section->failed || tenant >= out->tenant_count || row_count == 0 ||
-            row_count > out->row_count - rows) {
-            return false;
-        }
-        rows += row_count;
-        runs[i] = (struct mrd_batch_tenant_run){(uint32_t)tenant, (uint32_t)row_count};
-    }
-    out->tenant_runs = runs;
-    out->tenant_run_count = (size_t)run_count;
-    return rows == out->row_count;
-}
+/* ---- rows ---- */
 
-static bool references_read(struct mrd_batch_reader *reader, struct mrd_reader *section,
-                            struct mrd_batch *out)
+static void *scratch_array(void *from, size_t count, size_t item_size)
 {
-    uint64_t *numbers = scratch_of(&reader->numbers, out->row_count, sizeof(*numbers));
-    uint32_t *references = scratch_of(&reader->references, out->row_count, sizeof(*references));
-    if (!mrd_runs_read(section, numbers, out->row_count)) {
-        return false;
-    }
-    int64_t expected = 0;
-    for (size_t i = 0; i < out->row_count; i++) {
-        if (mrd_unlikely(!reference_next(numbers[i], &expected, &references[i]))) {
-            return false;
-        }
-    }
-    out->references = references;
-    return true;
-}
-
-static bool sample_counts_read(struct mrd_batch_reader *reader, struct mrd_reader *section,
-                               struct mrd_batch *out)
-{
-    uint64_t *numbers = scratch_of(&reader->numbers, out->row_count, sizeof(*numbers));
-    uint32_t *counts = scratch_of(&reader->sample_counts, out->row_count, sizeof(*counts));
-    if (!mrd_runs_read(section, numbers, out->row_count)) {
-        return false;
-    }
-    uint64_t samples = 0;
-    for (size_t i = 0; i < out->row_count; i++) {
-        if (numbers[i] >= out->sample_count - samples) {
-            return false;
-        }
-        counts[i] = (uint32_t)numbers[i] + 1;
-        samples += counts[i];
-    }
-    out->sample_counts = out->row_count == out->sample_count ? NULL : counts;
-    return samples == out->sample_count;
+    return scratch_of(from, count, item_size);
 }
 
 static enum mrd_status rows_read(struct mrd_batch_reader *reader, struct mrd_bytes bytes,
                                  struct mrd_batch *out, struct mrd_error *err)
 {
     struct mrd_reader section = mrd_reader_of(bytes);
-    const uint64_t row_count = mrd_read_varint(&section);
-    const uint64_t sample_count = mrd_read_varint(&section);
-    const uint64_t run_count = mrd_read_varint(&section);
-    if (section.failed || row_count == 0 || row_count > sample_count ||
-        sample_count > MRD_BATCH_SAMPLE_COUNT_MAX) {
-        return section_fail("rows", err);
-    }
-    out->row_count = (size_t)row_count;
-    out->sample_count = (size_t)sample_count;
-    if (!tenant_runs_read(reader, &section, run_count, out) ||
-        !references_read(reader, &section, out) || !sample_counts_read(reader, &section, out) ||
+    const struct mrd_batch_row_arrays arrays = {
+        .array_of = scratch_array,
+        .runs = &reader->rows.runs,
+        .references = &reader->rows.references,
+        .counts = &reader->rows.counts,
+        .numbers = &reader->numbers,
+    };
+    struct mrd_batch_rows rows;
+    if (!mrd_batch_rows_read(&arrays, &section, out->tenant_count, MRD_BATCH_SAMPLE_COUNT_MAX,
+                             &rows) ||
         mrd_reader_left(&section) > 0) {
         return section_fail("rows", err);
     }
+    out->tenant_runs = rows.tenant_runs;
+    out->tenant_run_count = rows.tenant_run_count;
+    out->references = rows.references;
+    out->sample_counts = rows.counts;
+    out->row_count = rows.row_count;
+    out->sample_count = rows.item_count;
     return MRD_OK;
 }
 
@@ -531,13 +449,9 @@ static enum mrd_status times_read(struct mrd_batch_reader *reader, struct mrd_by
 {
     struct mrd_reader section = mrd_reader_of(bytes);
     uint64_t *times = scratch_of(&reader->times, out->sample_count, sizeof(*times));
-    if (!mrd_runs_read(&section, times, out->sample_count) || mrd_reader_left(&section) > 0) {
+    if (!mrd_batch_deltas_read(&section, times, out->sample_count) ||
+        mrd_reader_left(&section) > 0) {
         return section_fail("times", err);
-    }
-    uint64_t last = 0;
-    for (size_t i = 0; i < out->sample_count; i++) {
-        last += (uint64_t)mrd_zigzag_decode(times[i]);
-        times[i] = last;
     }
     out->times_ms = (const mrd_time_ms *)times;
     return MRD_OK;
@@ -559,7 +473,7 @@ enum mrd_status mrd_batch_read(struct mrd_batch_reader *reader, struct mrd_bytes
 {
     struct envelope envelope;
     struct mrd_bytes body = MRD_BYTES_NONE;
-    struct sections sections;
+    struct mrd_batch_sections sections;
     MRD_TRY(envelope_read(message, &envelope, err));
     MRD_TRY(unpack(reader, &envelope, &body, err));
     MRD_TRY(sections_read(body, &sections, err));
@@ -573,6 +487,7 @@ enum mrd_status mrd_batch_read(struct mrd_batch_reader *reader, struct mrd_bytes
         MRD_TRY(times_read(reader, sections.bytes[SECTION_TIMES], &batch, err));
         MRD_TRY(values_read(reader, sections.bytes[SECTION_VALUES], &batch, err));
     }
+    MRD_TRY(mrd_batch_extras_read(reader, &sections, &batch, err));
     *out = batch;
     return MRD_OK;
 }

@@ -1,6 +1,6 @@
 #include "wire/remote_write.h"
 
-#include "wire/protobuf_internal.h"
+#include "wire/remote_write_internal.h"
 
 #include <inttypes.h>
 
@@ -8,19 +8,19 @@
 enum {
     REQUEST_TIMESERIES = MRD_PB_TAG(1, MRD_PB_BYTES),
     REQUEST_METADATA = MRD_PB_TAG(3, MRD_PB_BYTES),
+    REQUEST_2_SYMBOLS = MRD_PB_TAG(4, MRD_PB_BYTES), /* what 2.0 has where 1.0 has nothing */
+    REQUEST_2_TIMESERIES = MRD_PB_TAG(5, MRD_PB_BYTES),
     SERIES_LABELS = MRD_PB_TAG(1, MRD_PB_BYTES),
     SERIES_SAMPLES = MRD_PB_TAG(2, MRD_PB_BYTES),
     SERIES_EXEMPLARS = MRD_PB_TAG(3, MRD_PB_BYTES),
     SERIES_HISTOGRAMS = MRD_PB_TAG(4, MRD_PB_BYTES),
     LABEL_NAME = MRD_PB_TAG(1, MRD_PB_BYTES),
     LABEL_VALUE = MRD_PB_TAG(2, MRD_PB_BYTES),
-    SAMPLE_VALUE = MRD_PB_TAG(1, MRD_PB_FIXED64),
-    SAMPLE_TIMESTAMP = MRD_PB_TAG(2, MRD_PB_VARINT),
 };
 
 /* ---- Label ---- */
 
-static bool label_read(struct mrd_bytes bytes, struct mrd_label *out)
+bool mrd_rw_label_read(struct mrd_bytes bytes, struct mrd_label *out)
 {
     const uint8_t *at = bytes.data;
     const uint8_t *end = at + bytes.size;
@@ -54,9 +54,9 @@ static bool sample_read_slow(struct mrd_bytes bytes, struct mrd_sample *out)
         if (!mrd_pb_field_read(&at, end, &field)) {
             return false;
         }
-        if (field.tag == SAMPLE_VALUE) {
+        if (field.tag == MRD_RW_SAMPLE_VALUE) {
             value_bits = field.scalar;
-        } else if (field.tag == SAMPLE_TIMESTAMP) {
+        } else if (field.tag == MRD_RW_SAMPLE_TIMESTAMP) {
             time = field.scalar;
         } else if (field.tag >> 3 <= 2) {
             return false;
@@ -66,24 +66,9 @@ static bool sample_read_slow(struct mrd_bytes bytes, struct mrd_sample *out)
     return true;
 }
 
-/* Nearly all are 09 <8 bytes> 10 <6-byte varint>. */
 static inline bool sample_read(struct mrd_bytes bytes, struct mrd_sample *out)
 {
-    const uint8_t *p = bytes.data;
-    if (mrd_likely(bytes.size == 16 && p[0] == SAMPLE_VALUE && p[9] == SAMPLE_TIMESTAMP)) {
-        uint64_t raw = 0;
-        memcpy(&raw, p + 10, 6);
-        if (mrd_likely((raw & 0x808080808080) == 0x008080808080)) {
-            const uint64_t time = (raw & 0x7f) | (raw >> 1 & 0x3f80) | (raw >> 2 & 0x1fc000) |
-                                  (raw >> 3 & 0xfe00000) | (raw >> 4 & 0x7f0000000) |
-                                  (raw >> 5 & 0x3f800000000);
-            uint64_t value_bits;
-            memcpy(&value_bits, p + 1, 8);
-            *out = (struct mrd_sample){(mrd_time_ms)time, mrd_double_from_bits(value_bits)};
-            return true;
-        }
-    }
-    return sample_read_slow(bytes, out);
+    return mrd_likely(mrd_rw_sample_fast(bytes, out)) || sample_read_slow(bytes, out);
 }
 
 bool mrd_rw_samples_next(struct mrd_bytes *rest, struct mrd_sample *out)
@@ -166,6 +151,9 @@ static inline bool entry_sample(struct mrd_rw_series *out, const uint8_t *field_
 static bool entry_other(struct mrd_rw_series *out, const uint8_t **at, const uint8_t *end)
 {
     struct mrd_pb_field field = {0};
+    if (out->others_size == 0) {
+        out->others_size = (uint32_t)(end - *at) & MRD_RW_OTHERS_SIZE_MASK;
+    }
     if (!mrd_pb_field_read(at, end, &field)) {
         return false;
     }
@@ -221,7 +209,9 @@ static inline enum mrd_status series_read(struct mrd_rw_walk *walk, struct mrd_b
                                           struct mrd_rw_series *out, struct mrd_error *err)
 {
     struct entry_state state = {0};
-    *out = (struct mrd_rw_series){0};
+    *out = (struct mrd_rw_series){
+        .samples = {entry.data + entry.size, 0}
+    };
     const uint8_t *at = entry.data;
     if (mrd_unlikely(!entry_read(&at, entry.data + entry.size, &state, out))) {
         return malformed(walk, at, "series", err);
@@ -243,6 +233,7 @@ static inline enum mrd_status series_read(struct mrd_rw_walk *walk, struct mrd_b
 
 void mrd_rw_walk_init(struct mrd_rw_walk *walk, struct mrd_bytes message, struct mrd_arena *arena)
 {
+    mrd_assert(message.size < MRD_RW_BODY_SIZE_MAX);
     *walk = (struct mrd_rw_walk){
         .reader = mrd_reader_of(message), .start = message.data, .arena = arena};
 }
@@ -262,16 +253,24 @@ enum mrd_status mrd_rw_walk_next(struct mrd_rw_walk *walk, struct mrd_rw_series 
             MRD_TRY(series_read(walk, field.bytes, &out_series[count], err));
             count++;
         } else if (field.tag == REQUEST_METADATA) {
-            walk->totals.metadata++;
+            if (walk->totals.metadata++ == 0) {
+                walk->metadata = (struct mrd_bytes){start, (size_t)(end - start)};
+            }
         } else if (field.tag >> 3 == 1 || field.tag >> 3 == 3) {
             return malformed(walk, start, "field", err);
+        } else if (field.tag == REQUEST_2_SYMBOLS || field.tag == REQUEST_2_TIMESERIES) {
+            mrd_reader_fail(
+                &walk->reader); /* skipped as unknown it would be lost and acknowledged */
+            return mrd_fail(err, MRD_E_INVALID,
+                            "the body is a remote-write 2.0 message, but Content-Type says 1.0: "
+                            "send application/x-protobuf;proto=io.prometheus.write.v2.Request");
         }
     }
     *out_count = count;
     return MRD_OK;
 }
 
-enum mrd_status mrd_rw_walk_rest(const struct mrd_rw_walk *walk, struct mrd_rw_totals *out_totals,
+enum mrd_status mrd_rw_walk_rest(struct mrd_rw_walk *walk, struct mrd_rw_totals *out_totals,
                                  struct mrd_error *err)
 {
     struct mrd_rw_walk rest = *walk;
@@ -282,6 +281,7 @@ enum mrd_status mrd_rw_walk_rest(const struct mrd_rw_walk *walk, struct mrd_rw_t
         MRD_TRY(mrd_rw_walk_next(&rest, ignored, MRD_ARRAY_LEN(ignored), &count, err));
     }
     *out_totals = rest.totals;
+    walk->metadata = rest.metadata;
     return MRD_OK;
 }
 
@@ -298,7 +298,7 @@ enum mrd_status mrd_rw_labels_read(struct mrd_bytes labels, struct mrd_label *it
                             MRD_RW_LABELS_MAX);
         }
         if (!mrd_pb_field_read(&at, end, &field) || field.tag != SERIES_LABELS ||
-            !label_read(field.bytes, &items[count])) {
+            !mrd_rw_label_read(field.bytes, &items[count])) {
             return mrd_fail(err, MRD_E_INVALID, "a label is not a well-formed protobuf message");
         }
         count++;

@@ -8,8 +8,9 @@
  *
  * Follows the protobuf rules: unknown fields are skipped, of a repeated scalar the last one counts,
  * missing ones read 0. A known field of another wire type, groups, field number 0, and lengths beyond
- * their message are malformed. Exemplars, histograms and metadata are counted and not looked into. Nor
- * are labels: whoever knows the hash of their bytes has read them before.
+ * their message are malformed. Exemplars, histograms and metadata are counted by the walk and not looked into: the
+ * functions of remote_write_items.h read them, and each refuses only itself. Nor are labels looked into: whoever knows
+ * the hash of their bytes has read them before.
  *
  * Threads: plain values. Bounds: no recursion; memory is what the caller gives.
  * Cost:    about 15 ns per series of one sample and eight labels.
@@ -22,13 +23,31 @@
 #include "model/sample.h"
 
 struct mrd_rw_series {
-    struct mrd_bytes labels;  /* the Label fields, tags included */
-    struct mrd_bytes samples; /* from the first Sample field on; for mrd_rw_samples_next */
-    struct mrd_sample first;  /* if sample_count > 0 */
+    struct mrd_bytes labels; /* the Label fields, tags included; 2.0: the references */
+    struct mrd_bytes
+        samples; /* from the first Sample field on, to the entry's end; for mrd_rw_samples_next */
+    struct mrd_sample first; /* if sample_count > 0 */
     uint32_t sample_count;
     uint32_t histogram_count;
     uint32_t exemplar_count;
+    uint32_t others_size : 30; /* of mrd_rw_series_others */
+    bool has_metadata : 1;     /* 2.0 only */
+    bool has_start : 1;        /* 2.0 only: a sample says since when it counts */
 };
+_Static_assert(sizeof(struct mrd_rw_series) == 64,
+               "one cache line: the walk is as fast as it writes");
+
+enum { MRD_RW_BODY_SIZE_MAX = 1 << 30 }; /* decoded; others_size holds less */
+
+/* From the first field on that is neither label nor sample, to the entry's end. */
+static inline struct mrd_bytes mrd_rw_series_others(const struct mrd_rw_series *series)
+{
+    const struct mrd_bytes rest = series->samples;
+    return series->others_size == 0
+               ? MRD_BYTES_NONE
+               : (struct mrd_bytes){rest.data + rest.size - series->others_size,
+                                    series->others_size};
+}
 
 struct mrd_rw_totals {
     uint64_t series; /* entries */
@@ -43,9 +62,10 @@ struct mrd_rw_walk {
     const uint8_t *start;
     struct mrd_arena *arena;
     struct mrd_rw_totals totals; /* of what was walked so far */
+    struct mrd_bytes metadata;   /* from the first metadata field on; empty: none so far */
 };
 
-/* `message` is the decoded body. With an arena of NULL label bytes that are not contiguous come back empty: enough to
+/* `message` is the decoded body, of less than MRD_RW_BODY_SIZE_MAX bytes. With an arena of NULL label bytes that are not contiguous come back empty: enough to
  * check and count. */
 void mrd_rw_walk_init(struct mrd_rw_walk *walk, struct mrd_bytes message, struct mrd_arena *arena);
 
@@ -57,10 +77,9 @@ MRD_MUST_CHECK enum mrd_status mrd_rw_walk_next(struct mrd_rw_walk *walk,
                                                 size_t *out_count, struct mrd_error *err);
 
 /* Goes over the rest without returning it, so that totals are complete and the whole message is known to
- * be well-formed before any of it is used. Works on a copy: the walk stands where it stood. */
-MRD_MUST_CHECK enum mrd_status mrd_rw_walk_rest(const struct mrd_rw_walk *walk,
-                                                struct mrd_rw_totals *out_totals,
-                                                struct mrd_error *err);
+ * be well-formed before any of it is used. The walk stands where it stood but for `metadata`, which it knows then. */
+MRD_MUST_CHECK enum mrd_status
+mrd_rw_walk_rest(struct mrd_rw_walk *walk, struct mrd_rw_totals *out_totals, struct mrd_error *err);
 
 /* Reads one sample after the other: `*rest` starts as series.samples. False after the last. */
 bool mrd_rw_samples_next(struct mrd_bytes *rest, struct mrd_sample *out);

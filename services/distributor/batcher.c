@@ -13,9 +13,14 @@ enum {
 static const int64_t PUBLISH_SLOW_NS = 900000000; /* the write deadline is a second */
 static const int64_t STALL_NS = 2000000000;
 
-/* Writes that wait for a batch. */
+/* A write that waits for a batch, and what that batch holds of it. */
+struct waiter {
+    struct dst_write *write;
+    uint64_t counts[DST_KINDS];
+};
+
 struct waiters {
-    struct dst_write **items;
+    struct waiter *items;
     size_t count;
     size_t capacity;
 };
@@ -60,18 +65,24 @@ struct flight {
     char text[256];
 };
 
-static void waiters_add(struct waiters *waiters, struct dst_write *write)
+static void waiters_grow(struct waiters *waiters)
 {
-    if (waiters->count > 0 && waiters->items[waiters->count - 1] == write) {
-        return;
+    waiters->capacity = MRD_MAX(waiters->capacity * 2, (size_t)8);
+    waiters->items = realloc(waiters->items, waiters->capacity * sizeof(*waiters->items));
+    mrd_assert(waiters->items != NULL);
+}
+
+static void waiters_add(struct waiters *waiters, struct dst_write *write, enum dst_kind kind,
+                        size_t count)
+{
+    if (waiters->count == 0 || waiters->items[waiters->count - 1].write != write) {
+        if (waiters->count == waiters->capacity) {
+            waiters_grow(waiters);
+        }
+        waiters->items[waiters->count++] = (struct waiter){.write = write};
+        write->pending++;
     }
-    if (waiters->count == waiters->capacity) {
-        waiters->capacity = MRD_MAX(waiters->capacity * 2, (size_t)8);
-        waiters->items = realloc(waiters->items, waiters->capacity * sizeof(struct dst_write *));
-        mrd_assert(waiters->items != NULL);
-    }
-    waiters->items[waiters->count++] = write;
-    write->pending++;
+    waiters->items[waiters->count - 1].counts[kind] += count;
 }
 
 /* Tells every waiting write what became of the batch and completes those that wait for no other. */
@@ -79,7 +90,10 @@ static void waiters_finish(struct dst_batcher *batcher, struct waiters *waiters,
                            enum mrd_status status, const char *text)
 {
     for (size_t i = 0; i < waiters->count; i++) {
-        struct dst_write *write = waiters->items[i];
+        struct dst_write *write = waiters->items[i].write;
+        for (int kind = 0; status == MRD_OK && kind < DST_KINDS; kind++) {
+            write->written[kind] += waiters->items[i].counts[kind];
+        }
         if (status != MRD_OK && write->status == MRD_OK) {
             write->status = MRD_E_UNAVAILABLE;
             (void)mrd_fail(&write->error, MRD_E_UNAVAILABLE,
@@ -130,10 +144,7 @@ static void on_ack(void *context, const struct mrd_log_ack *ack)
     mrd_assert(posted);
 }
 
-static bool part_empty(const struct part *part)
-{
-    return mrd_batch_builder_row_count(part->builder) == 0;
-}
+static bool part_empty(const struct part *part) { return mrd_batch_builder_empty(part->builder); }
 
 static void part_restart(struct part *part)
 {
@@ -176,7 +187,7 @@ static int64_t deadline_of(const struct waiters *waiters)
 {
     int64_t deadline_ns = INT64_MAX;
     for (size_t i = 0; i < waiters->count; i++) {
-        deadline_ns = MRD_MIN(deadline_ns, waiters->items[i]->deadline_ns);
+        deadline_ns = MRD_MIN(deadline_ns, waiters->items[i].write->deadline_ns);
     }
     return deadline_ns;
 }
@@ -200,8 +211,9 @@ static enum mrd_batch_codec codec_of(const struct part *part)
 {
     const struct dst_batcher_options *options = &part->batcher->options;
     const size_t samples = mrd_batch_builder_sample_count(part->builder);
-    const size_t sample_bytes = samples * (sizeof(double) + 1);
-    const bool mostly_labels = mrd_batch_builder_size(part->builder) > 2 * sample_bytes;
+    const size_t other_bytes =
+        samples * (sizeof(double) + 1) + mrd_batch_builder_extras_size(part->builder);
+    const bool mostly_labels = mrd_batch_builder_size(part->builder) > 2 * other_bytes;
     return mostly_labels ? options->labels_codec : options->codec;
 }
 
@@ -419,21 +431,93 @@ static uint32_t tenant_of(struct part *part, const struct dst_write *write)
     return part->tenant_index;
 }
 
+static void send_if_full(struct part *part) MRD_ON(mrd_shard_thread);
+static void send_if_full(struct part *part)
+{
+    if (mrd_batch_builder_size(part->builder) >= part->batcher->options.target_bytes) {
+        part_send(part);
+    }
+}
+
 void dst_batcher_row(struct dst_batcher *batcher, struct dst_write *write,
                      const struct dst_series *series, const struct mrd_sample *samples,
-                     size_t sample_count)
+                     const mrd_time_ms *start_times_ms, size_t sample_count)
 {
     struct part *part = &batcher->parts[series->partition];
     mrd_assert(sample_count >= 1 && sample_count <= DST_ROW_SAMPLES_MAX);
-    waiters_add(&part->waiters, write);
+    waiters_add(&part->waiters, write, DST_KIND_SAMPLES, sample_count);
     mrd_batch_builder_row(part->builder, tenant_of(part, write), series->reference,
                           samples[0].time_ms, samples[0].value);
+    if (mrd_unlikely(start_times_ms != NULL)) {
+        mrd_batch_builder_start_time(part->builder, start_times_ms[0]);
+    }
     for (size_t i = 1; i < sample_count; i++) {
         mrd_batch_builder_sample(part->builder, samples[i].time_ms, samples[i].value);
+        if (start_times_ms != NULL) {
+            mrd_batch_builder_start_time(part->builder, start_times_ms[i]);
+        }
     }
-    if (mrd_batch_builder_size(part->builder) >= batcher->options.target_bytes) {
+    send_if_full(part);
+}
+
+void dst_batcher_reserve(struct dst_batcher *batcher, uint32_t partition, size_t size_bytes)
+{
+    struct part *part = &batcher->parts[partition];
+    if (mrd_batch_builder_size(part->builder) + size_bytes > batcher->options.target_bytes ||
+        mrd_batch_builder_full(part->builder)) {
         part_send(part);
     }
+}
+
+/* After something whose number per batch is bounded. */
+static void send_if_full_of_others(struct part *part) MRD_ON(mrd_shard_thread);
+static void send_if_full_of_others(struct part *part)
+{
+    if (mrd_batch_builder_full(part->builder)) {
+        part_send(part);
+    } else {
+        send_if_full(part);
+    }
+}
+
+void dst_batcher_histogram(struct dst_batcher *batcher, struct dst_write *write,
+                           const struct dst_series *series,
+                           const struct mrd_rw_histogram *histogram)
+{
+    struct part *part = &batcher->parts[series->partition];
+    waiters_add(&part->waiters, write, DST_KIND_HISTOGRAMS, 1);
+    mrd_batch_builder_histogram(part->builder, tenant_of(part, write), series->reference,
+                                histogram->time_ms, histogram->start_time_ms,
+                                &histogram->histogram);
+    send_if_full_of_others(part);
+}
+
+void dst_batcher_exemplar(struct dst_batcher *batcher, struct dst_write *write,
+                          const struct dst_series *series, const struct mrd_exemplar *exemplar)
+{
+    struct part *part = &batcher->parts[series->partition];
+    waiters_add(&part->waiters, write, DST_KIND_EXEMPLARS, 1);
+    mrd_batch_builder_exemplar(part->builder, tenant_of(part, write), series->reference, exemplar);
+    send_if_full_of_others(part);
+}
+
+void dst_batcher_metadata(struct dst_batcher *batcher, struct dst_write *write,
+                          struct dst_series *family, const struct mrd_metadata *metadata)
+{
+    struct part *part = &batcher->parts[family->partition];
+    const bool same_epoch = family->epoch == (uint32_t)batcher->epoch;
+    if (same_epoch && is_acknowledged(part, family->serial)) {
+        write->written[DST_KIND_METADATA]++;
+        return;
+    }
+    waiters_add(&part->waiters, write, DST_KIND_METADATA, 1);
+    if (same_epoch && family->serial == part->serial) {
+        return; /* it is in this batch already, for which the write now waits */
+    }
+    family->epoch = (uint32_t)batcher->epoch;
+    family->serial = part->serial;
+    mrd_batch_builder_metadata(part->builder, tenant_of(part, write), metadata);
+    send_if_full_of_others(part);
 }
 
 void dst_batcher_idle(struct dst_batcher *batcher)

@@ -9,7 +9,8 @@
  *
  * Owner:   a shard.
  * Threads: the shard's. Acknowledgements come on a library thread and are posted to the shard.
- * Limits:  target_bytes per batch, one announcement and 64 samples more at most.
+ * Limits:  target_bytes per batch, one announcement and 64 samples more at most. A histogram or a metadata entry that is
+ *          larger than target_bytes by itself has a batch of its own.
  */
 #ifndef DST_BATCHER_H
 #define DST_BATCHER_H
@@ -20,6 +21,7 @@
 #include "distributor/write.h"
 #include "model/sample.h"
 #include "wire/batch.h"
+#include "wire/remote_write_items.h"
 
 struct dst_batcher;
 
@@ -74,11 +76,32 @@ MRD_MUST_CHECK enum mrd_status dst_batcher_announce(struct dst_batcher *batcher,
 
 enum { DST_ROW_SAMPLES_MAX = 64 };
 
-/* Adds a row of 1 to DST_ROW_SAMPLES_MAX samples. The write waits for the batch. May send the batch off
- * afterwards, and then the series' next row may need an announcement again. */
+/* Adds a row of 1 to DST_ROW_SAMPLES_MAX samples. start_times_ms: since when each counts (0: unknown), or NULL. The write
+ * waits for the batch. May send the batch off afterwards, and then the series' next row may need an
+ * announcement again. */
 void dst_batcher_row(struct dst_batcher *batcher, struct dst_write *write,
                      const struct dst_series *series, const struct mrd_sample *samples,
-                     size_t sample_count) MRD_ON(mrd_shard_thread);
+                     const mrd_time_ms *start_times_ms, size_t sample_count)
+    MRD_ON(mrd_shard_thread);
+
+/* Sends the partition's batch off if what comes next, of about size_bytes, would make it too large. Before something
+ * large is announced or added. */
+void dst_batcher_reserve(struct dst_batcher *batcher, uint32_t partition, size_t size_bytes)
+    MRD_ON(mrd_shard_thread);
+
+/* Adds a histogram or an exemplar of an announced series, as dst_batcher_row does. */
+void dst_batcher_histogram(struct dst_batcher *batcher, struct dst_write *write,
+                           const struct dst_series *series,
+                           const struct mrd_rw_histogram *histogram) MRD_ON(mrd_shard_thread);
+void dst_batcher_exemplar(struct dst_batcher *batcher, struct dst_write *write,
+                          const struct dst_series *series, const struct mrd_exemplar *exemplar)
+    MRD_ON(mrd_shard_thread);
+
+/* Adds metadata of a family, once per label epoch: `family` remembers the batch as a series does (its partition is set). If
+ * the log is known to have it, it counts as written at once; if it is on its way in another batch, it goes again. */
+void dst_batcher_metadata(struct dst_batcher *batcher, struct dst_write *write,
+                          struct dst_series *family, const struct mrd_metadata *metadata)
+    MRD_ON(mrd_shard_thread);
 
 /* The largest target whose batches fit into messages of payload_max bytes, however badly their columns
  * compress. */

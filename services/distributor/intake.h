@@ -16,17 +16,17 @@
 
 struct dst_intake;
 
-/* Counters that all shards share. */
+enum { DST_KINDS_COUNTED = DST_KIND_METADATA + 1 };
+
+/* Counters that all shards share. By kind: samples, histograms, exemplars, metadata. */
 struct dst_intake_metrics {
-    struct mrd_counter *requests;
-    struct mrd_counter *accepted; /* samples acknowledged to their sender */
-    struct mrd_counter *rejected[DST_REASONS];
-    struct mrd_counter_vec *tenant_accepted; /* the same by tenant, bounded */
-    struct mrd_counter_vec *tenant_rejected;
-    struct mrd_counter *failed;    /* samples of requests answered with 503 */
-    struct mrd_counter *limited;   /* samples of requests answered with 429 */
-    struct mrd_counter *exemplars; /* not stored, as by a Prometheus without exemplar storage */
-    struct mrd_counter *metadata;  /* likewise */
+    struct mrd_counter *requests[2];                            /* of remote write 1.0 and 2.0 */
+    struct mrd_counter *accepted[DST_KINDS_COUNTED];            /* acknowledged to their sender */
+    struct mrd_counter *failed[DST_KINDS_COUNTED];              /* of requests answered with 503 */
+    struct mrd_counter *limited[DST_KINDS_COUNTED];             /* of requests answered with 429 */
+    struct mrd_counter *rejected[DST_KINDS][DST_REASONS];       /* NULL where that cannot be */
+    struct mrd_counter_vec *tenant_accepted[DST_KINDS_COUNTED]; /* the same by tenant, bounded */
+    struct mrd_counter_vec *tenant_rejected[DST_KINDS_COUNTED];
     struct mrd_counter *series_hits;
     struct mrd_counter *series_misses;
     struct mrd_counter *batches;

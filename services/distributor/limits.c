@@ -5,6 +5,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "model/histogram_check.h"
+#include "wire/batch.h"
+#include "wire/remote_write.h"
+
 enum { SLOTS_MIN = 64 };
 
 #define LIMIT(path_, type_, initial_, max_, doc_)                                                  \
@@ -15,7 +19,8 @@ enum { SLOTS_MIN = 64 };
 
 const struct mrd_config_key dst_limits_keys[DST_LIMITS_KEYS] = {
     LIMIT("ingestion_rate", MRD_CONFIG_FLOAT, "0", 1e12,
-          "Samples a second that a tenant may send to this process. 0: no limit."),
+          "Samples, histograms and exemplars a second that a tenant may send to this process. 0: "
+          "no limit."),
     LIMIT("ingestion_burst", MRD_CONFIG_FLOAT, "0", 1e12,
           "Samples that a tenant may send at once under ingestion_rate. 0: ten seconds' worth."),
     {.path = "limits.request_body_bytes_max",
@@ -33,6 +38,14 @@ const struct mrd_config_key dst_limits_keys[DST_LIMITS_KEYS] = {
           "Size of a label value. 0: no limit."),
     LIMIT("creation_grace_period", MRD_CONFIG_DURATION, "10m", 1e12,
           "How far in the future a sample may lie. 0: no limit."),
+    LIMIT("histogram_buckets_max", MRD_CONFIG_INT, "0", MRD_HISTOGRAM_PARTS_MAX,
+          "Buckets of a native histogram, both sides together. 0: no limit but 8192."),
+    LIMIT("exemplars_per_request_max", MRD_CONFIG_INT, "0", 1e9,
+          "Exemplars of one request; those beyond it are refused. 0: no limit."),
+    LIMIT("metadata_per_request_max", MRD_CONFIG_INT, "0", 1e9,
+          "Metadata entries of one request; those beyond it are refused. 0: no limit."),
+    LIMIT("metadata_bytes_max", MRD_CONFIG_SIZE, "16KiB", MRD_BATCH_METADATA_SIZE_MAX,
+          "Size of a metric family's name, help and unit together. 0: no limit but 64 KiB."),
 };
 
 static size_t or_most(size_t value, size_t most)
@@ -42,7 +55,7 @@ static size_t or_most(size_t value, size_t most)
 
 struct dst_limits dst_limits_of(const struct mrd_config *config)
 {
-    const size_t most = (size_t)1 << 30;
+    const size_t most = MRD_RW_BODY_SIZE_MAX - 1;
     struct dst_limits limits = {
         .ingestion_rate = mrd_config_float(config, "limits.ingestion_rate"),
         .ingestion_burst = mrd_config_float(config, "limits.ingestion_burst"),
@@ -53,6 +66,15 @@ struct dst_limits dst_limits_of(const struct mrd_config *config)
                    .name_size_max = mrd_config_size(config, "limits.label_name_bytes_max"),
                    .value_size_max = mrd_config_size(config, "limits.label_value_bytes_max")},
         .creation_grace_ms = mrd_config_duration(config, "limits.creation_grace_period"),
+        .histogram_buckets_max =
+            or_most((size_t)mrd_config_int(config, "limits.histogram_buckets_max"),
+                    MRD_HISTOGRAM_PARTS_MAX),
+        .exemplars_per_request_max =
+            or_most((size_t)mrd_config_int(config, "limits.exemplars_per_request_max"), SIZE_MAX),
+        .metadata_per_request_max =
+            or_most((size_t)mrd_config_int(config, "limits.metadata_per_request_max"), SIZE_MAX),
+        .metadata_bytes_max = or_most(mrd_config_size(config, "limits.metadata_bytes_max"),
+                                      MRD_BATCH_METADATA_SIZE_MAX),
     };
     if (limits.ingestion_burst <= 0) {
         limits.ingestion_burst = limits.ingestion_rate * 10;

@@ -15,15 +15,19 @@
 #include "model/tenant.h"
 
 struct dst_limits {
-    double ingestion_rate;  /* samples a second */
+    double ingestion_rate;  /* samples, histograms and exemplars a second */
     double ingestion_burst; /* samples */
     size_t request_body_bytes_max;
     size_t decoded_bytes_max;
     struct mrd_label_limits labels;
     mrd_time_ms creation_grace_ms;
+    size_t histogram_buckets_max;
+    size_t exemplars_per_request_max;
+    size_t metadata_per_request_max;
+    size_t metadata_bytes_max; /* of one entry */
 };
 
-enum { DST_LIMITS_KEYS = 8 };
+enum { DST_LIMITS_KEYS = 12 };
 extern const struct mrd_config_key dst_limits_keys[DST_LIMITS_KEYS];
 
 struct dst_limits dst_limits_of(const struct mrd_config *config);

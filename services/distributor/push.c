@@ -38,9 +38,18 @@ static struct mrd_bytes cut(struct mrd_bytes *text, char separator)
     return trim(part);
 }
 
-/* "" is remote write 1.0; any other answer is what to tell the sender. */
-static const char *refusal_of_type(struct mrd_bytes type)
+static struct mrd_bytes unquote(struct mrd_bytes text)
 {
+    if (text.size >= 2 && text.data[0] == '"' && text.data[text.size - 1] == '"') {
+        return (struct mrd_bytes){text.data + 1, text.size - 2};
+    }
+    return text;
+}
+
+/* "" is a version that we take, and says which; any other answer is what to tell the sender. */
+static const char *refusal_of_type(struct mrd_bytes type, bool *out_is_v2)
+{
+    *out_is_v2 = false;
     if (type.size == 0) {
         return "";
     }
@@ -53,27 +62,22 @@ static const char *refusal_of_type(struct mrd_bytes type)
         if (!equal_ignoring_case(name, "proto")) {
             continue;
         }
-        if (parameter.size >= 2 && parameter.data[0] == '"') {
-            parameter.data++;
-            parameter.size -= 2;
-        }
-        if (mrd_bytes_equal(parameter, mrd_bytes_of(proto_v2))) {
-            return "remote write 2.0 is not supported by this version: send "
-                   "application/x-protobuf;proto=prometheus.WriteRequest";
-        }
-        if (!mrd_bytes_equal(parameter, MRD_BYTES("prometheus.WriteRequest"))) {
-            return "unknown proto in Content-Type: use prometheus.WriteRequest";
+        parameter = unquote(parameter);
+        *out_is_v2 = mrd_bytes_equal(parameter, mrd_bytes_of(proto_v2));
+        if (!*out_is_v2 && !mrd_bytes_equal(parameter, MRD_BYTES("prometheus.WriteRequest"))) {
+            return "unknown proto in Content-Type: use prometheus.WriteRequest (remote write 1.0) "
+                   "or io.prometheus.write.v2.Request (2.0)";
         }
     }
     return "";
 }
 
-/* Answers what the head alone refuses. True if the request may go on; *out_tenant is set then. */
+/* Answers what the head alone refuses. True if the request may go on; *out_tenant and *out_is_v2 are set then. */
 static bool check_head(struct dst_push *push, struct mrd_http_request *request,
-                       struct mrd_bytes *out_tenant)
+                       struct mrd_bytes *out_tenant, bool *out_is_v2)
 {
     const struct mrd_bytes encoding = trim(mrd_http_header(request, "Content-Encoding"));
-    const char *refusal = refusal_of_type(mrd_http_header(request, "Content-Type"));
+    const char *refusal = refusal_of_type(mrd_http_header(request, "Content-Type"), out_is_v2);
     if (refusal[0] == 0 && encoding.size > 0 && !equal_ignoring_case(encoding, "snappy")) {
         refusal = "Content-Encoding must be snappy";
     }
@@ -113,8 +117,12 @@ static struct dst_write *write_create(struct dst_push *push, struct mrd_http_req
     return write;
 }
 
-static void refuse_busy(struct dst_push *push, struct mrd_http_request *request)
+static void refuse_busy(struct dst_push *push, struct mrd_http_request *request, bool is_v2)
 {
+    static const uint64_t nothing[DST_KINDS];
+    if (is_v2) {
+        dst_tell_written(request, nothing);
+    }
     mrd_counter_add(push->refused_busy, 1);
     mrd_http_header_set(request, "Retry-After", "1");
     mrd_http_reply_text(request, 503, "too many requests wait for the log: send again later\n");
@@ -124,7 +132,8 @@ static void handle(void *context, struct mrd_http_request *request)
 {
     struct dst_push *push = context;
     struct mrd_bytes tenant;
-    if (!check_head(push, request, &tenant)) {
+    bool is_v2;
+    if (!check_head(push, request, &tenant, &is_v2)) {
         return;
     }
     /* Relaxed: a bound, not a lock; it may be passed by what other threads add meanwhile. */
@@ -133,13 +142,14 @@ static void handle(void *context, struct mrd_http_request *request)
         atomic_fetch_add_explicit(&push->bytes_in_flight, size, memory_order_relaxed);
     if (before + size > push->bytes_in_flight_max && before > 0) {
         atomic_fetch_sub_explicit(&push->bytes_in_flight, size, memory_order_relaxed);
-        refuse_busy(push, request);
+        refuse_busy(push, request, is_v2);
         return;
     }
     struct dst_write *write = write_create(push, request, tenant);
+    write->is_v2 = is_v2;
     if (!dst_intake_post(intake_of(push, write), write)) {
         atomic_fetch_sub_explicit(&push->bytes_in_flight, size, memory_order_relaxed);
-        refuse_busy(push, request);
+        refuse_busy(push, request, is_v2);
         mrd_buf_fini(&write->body);
         free(write);
     }

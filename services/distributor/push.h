@@ -1,8 +1,9 @@
 /* push.h: the HTTP face of remote write: checks a request's head and hands it to a shard.
  *
- * POST /api/v1/push and /api/v1/write, remote write 1.0: Content-Type application/x-protobuf (none means
- * the same), Content-Encoding snappy (none means the same). Anything else is 415, so that a sender can
- * fall back. Source: the Remote-Write 1.0 specification, and 2.0 for its refusal.
+ * POST /api/v1/push and /api/v1/write: Content-Type application/x-protobuf with proto=prometheus.WriteRequest, with no proto,
+ * or none at all is remote write 1.0; with proto=io.prometheus.write.v2.Request it is 2.0. Content-Encoding snappy
+ * (none means the same). Anything else is 415, so that a sender can fall back. The header
+ * X-Prometheus-Remote-Write-Version decides nothing. Source: the Remote-Write 1.0 and 2.0 specifications.
  *
  * Owner:   main; outlives the HTTP server's requests.
  * Threads: handlers run on HTTP threads.
