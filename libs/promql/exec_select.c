@@ -128,7 +128,7 @@ static enum mrd_status select_next(struct pql_op *base, struct pql_series *out, 
     struct select_op *op = (struct select_op *)base;
     struct pql_exec *exec = base->exec;
     for (;;) {
-        struct mrd_source_series series;
+        struct mrd_source_series series = {0}; /* a source without histograms need not name them */
         MRD_TRY(mrd_query_check(exec->control, err));
         MRD_TRY(exec->source->next(op->selector->set, &series, out_more, err));
         if (!*out_more) {

@@ -17,7 +17,7 @@ static enum mrd_status range_select_next(struct pql_range_op *base, struct pql_r
 {
     struct range_select *op = (struct range_select *)base;
     struct pql_exec *exec = base->exec;
-    struct mrd_source_series series;
+    struct mrd_source_series series = {0}; /* a source without histograms need not name them */
     MRD_TRY(mrd_query_check(exec->control, err));
     MRD_TRY(exec->source->next(op->selector->set, &series, out_more, err));
     if (*out_more) {
