@@ -4,10 +4,16 @@
 #include "promql/exec_binary_histogram.h"
 #include "promql/exec_match.h"
 
-/* Whether the result is of another metric, so that the name goes. */
+/* Whether the result is of another metric: arithmetic. */
+static bool makes_metric(const struct pql_node *node)
+{
+    return !mrd_op_is_comparison(node->op) && !pql_op_trims(node->op);
+}
+
+/* Whether the name goes. */
 static bool changes_metric(const struct pql_node *node)
 {
-    return node->return_bool || !(mrd_op_is_comparison(node->op) || pql_op_trims(node->op));
+    return node->return_bool || makes_metric(node);
 }
 
 /* ---- vector and scalar ---- */
@@ -124,8 +130,11 @@ static enum mrd_status result_labels(struct vector_op *op, struct mrd_labels man
     const struct pql_node *node = op->node;
     const struct pql_matching *matching = &node->matching;
     out->labels = many;
-    if (changes_metric(node)) {
+    if (node->return_bool) {
         MRD_TRY(pql_series_drop_name(exec, &op->set_scratch, out, err));
+    }
+    if (makes_metric(node)) { /* the result has no name that could be dropped later */
+        MRD_TRY(pql_labels_drop_name(exec, &op->set_scratch, &out->labels, err));
     }
     if (matching->cardinality == MRD_ONE_TO_ONE) {
         MRD_TRY(pql_labels_filter(exec, &op->scratch, out->labels, matching->names, matching->on,

@@ -39,11 +39,13 @@ type hs struct {
 	h *histogram.FloatHistogram
 }
 
-func (s hs) T() int64                      { return s.t }
-func (s hs) ST() int64                     { return 0 }
-func (s hs) F() float64                    { return 0 }
-func (s hs) H() *histogram.Histogram       { return nil }
-func (s hs) FH() *histogram.FloatHistogram { return s.h }
+func (s hs) T() int64                { return s.t }
+func (s hs) ST() int64               { return 0 }
+func (s hs) F() float64              { return 0 }
+func (s hs) H() *histogram.Histogram { return nil }
+
+// The engine writes into what it gets.
+func (s hs) FH() *histogram.FloatHistogram { return s.h.Copy() }
 func (s hs) Type() chunkenc.ValueType      { return chunkenc.ValFloatHistogram }
 func (s hs) Copy() chunks.Sample           { return hs{s.t, s.h.Copy()} }
 
@@ -137,6 +139,7 @@ func text(h *histogram.FloatHistogram) string {
 	fmt.Fprintf(&w, " counter_reset_hint:%s}}", []string{"unknown", "reset", "not_reset", "gauge"}[h.CounterResetHint])
 	return w.String()
 }
+
 type db struct {
 	s   []*ser
 	idx map[string]*ser
