@@ -238,6 +238,7 @@ struct mrd_head {
     struct head_columns decoded;
     uint8_t *encoded; /* scratch: one sealed chunk */
     struct head_contested_list contested;
+    size_t mark_count; /* of all late blocks */
     struct mrd_head_contested_stats contested_stats;
     struct head_numbers chain;
 };
@@ -371,6 +372,12 @@ void head_late_write(struct mrd_head *head, uint32_t ordinal, const struct head_
                      struct mrd_head_append_result *result);
 void head_late_free(struct mrd_head *head, uint32_t ordinal);
 size_t head_late_bytes(uint32_t capacity);
+/* A mark is made into an override, or goes. */
+static inline void head_late_mark_gone(struct mrd_head *head, struct head_late_block *block)
+{
+    block->marks--;
+    head->mark_count--;
+}
 /* Takes a mark away. */
 void head_late_unmark(struct mrd_head *head, uint32_t ordinal, const struct head_late *mark);
 /* Moves late samples into chunks if there are so many that one more, marks apart, would be too many. */
