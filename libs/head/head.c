@@ -74,6 +74,7 @@ void mrd_head_destroy(struct mrd_head **head_pointer)
     head_columns_reserve(head, &head->merged, 0);
     head_columns_reserve(head, &head->decoded, 0);
     free(head->encoded);
+    free(head->contested.items);
     mrd_region_fini(&head->hot);
     mrd_region_fini(&head->series);
     mrd_region_fini(&head->tenants);

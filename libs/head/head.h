@@ -22,17 +22,18 @@
  *
  * ## Last writer wins
  * (series, time) is a register; the greatest (hlc, origin, value bits) wins. Stamps per sample would
- * cost more than the samples, so a chunk keeps only the greatest hlc of its samples:
- *  - the same time and value again: nothing happens, whatever its stamp;
- *  - another value for a stored time: it wins if its hlc is greater than the chunk's, and is then an
- *    override, kept with its exact (hlc, origin); against an override (hlc, origin, bits) decide.
- *    With a smaller hlc it loses. With an hlc equal to the chunk's (the batch brought other samples
- *    of the series too) it wins, but against the series' newest sample the greater value bits decide.
- * Exact when conflicting writes arrive in the order of their stamps (as from one log), or when the
- * later stamp differs from every stamp in the chunk by being greater. Approximate (the old value
- * stays) when a conflicting write is newer than the sample but not newer than the newest
- * sample of its chunk; or when a series had more than a hundred overrides at once, which are then
- * folded into their chunk and raise its stamp. Blocks decide exactly. The outcome is a function of the sequence of calls.
+ * cost more than the samples, so a chunk keeps only the greatest hlc that its samples were written
+ * with, and what overrides a sample of a chunk stands beside it with its exact stamp. So
+ *  - a write with a greater hlc than the chunk's wins, as nearly all do: a log's batches come almost in
+ *    the order of their stamps; against an override (hlc, origin, bits) decide;
+ *  - the same value again can only raise the sample's stamp, so it raises the chunk's;
+ *  - another value with an hlc that is not greater than the chunk's is *contested*: the head can not
+ *    know which of the two was written later. The stored value stays for the time being, and the caller is asked:
+ *    it takes the contested samples, finds for each the greatest write of all (the log has the exact stamps) and
+ *    settles them. What is written in between is noticed and asked about again.
+ * After that the answer is that of the map, whatever the order of the writes. Two bounds: above 1,024 contested
+ * samples of one series, or 65,536 of a head, the stored value stays; that is counted
+ * (mrd_head_contested_stats.dropped).
  */
 #ifndef MRD_HEAD_HEAD_H
 #define MRD_HEAD_HEAD_H
@@ -94,6 +95,7 @@ struct mrd_head_append_result { /* added to, so it may accumulate */
     uint64_t duplicates;        /* same time, same value */
     uint64_t overrides;         /* same time, other value: won */
     uint64_t outdated;          /* same time, other value: lost */
+    uint64_t contested;         /* same time, other value: not known yet which is the later one */
     uint64_t refused;           /* times beyond +-MRD_HEAD_TIME_MAX */
     uint64_t rows_dead;         /* rows of dead ordinals, and of MRD_HEAD_ORDINAL_NONE */
 };
@@ -104,6 +106,47 @@ MRD_MUST_CHECK enum mrd_status mrd_head_append(struct mrd_head *head,
                                                const struct mrd_head_batch *batch,
                                                struct mrd_head_append_result *result,
                                                struct mrd_error *err);
+
+/* ---- contested samples (see above) ---- */
+
+struct mrd_head_contested {
+    mrd_series_id id;
+    uint32_t ordinal;
+    mrd_time_ms time_ms;
+};
+
+/* The greatest of all writes to a sample that the head has been given before the sample was taken. */
+struct mrd_head_verdict {
+    mrd_hlc hlc;
+    uint32_t origin;
+    double value;
+};
+
+/* True if `a` was written after `b`. */
+static inline bool mrd_head_is_later(const struct mrd_head_verdict *a,
+                                     const struct mrd_head_verdict *b)
+{
+    return a->hlc != b->hlc         ? a->hlc > b->hlc
+           : a->origin != b->origin ? a->origin > b->origin
+                                    : mrd_double_bits(a->value) > mrd_double_bits(b->value);
+}
+
+/* How many wait to be taken. */
+size_t mrd_head_contested_count(const struct mrd_head *head);
+
+/* Moves up to `max` of them into `out` and returns how many. Each is to be settled afterwards. */
+size_t mrd_head_contested_take(struct mrd_head *head, struct mrd_head_contested *out, size_t max);
+
+/* The verdict on a sample that was taken, or NULL for none: then it waits to be taken again. */
+void mrd_head_settle(struct mrd_head *head, const struct mrd_head_contested *sample,
+                     const struct mrd_head_verdict *verdict);
+
+struct mrd_head_contested_stats {
+    uint64_t found;
+    uint64_t settled;
+    uint64_t dropped; /* beyond the bounds: the stored value stays */
+};
+void mrd_head_contested_stats(const struct mrd_head *head, struct mrd_head_contested_stats *out);
 
 /* ---- forgetting ---- */
 

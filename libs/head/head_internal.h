@@ -28,9 +28,12 @@ enum {
     HEAD_TAIL_WORDS_MAX = 512,
     HEAD_LATE_MAX = 127, /* out-of-order samples and overrides beside a series' chunks */
     HEAD_LATE_OVERRIDES_MAX = 100,
-    HEAD_PURGE_MIN = 4096,  /* dead series that are worth a walk over their postings, */
-    HEAD_PURGE_SHARE = 32,  /* or one in so many of all, */
-    HEAD_PURGE_PASSES = 16, /* or any after so many passes of the sweep */
+    HEAD_LATE_CONTESTED_MAX = 1024, /* contested samples beside those, of one series */
+    HEAD_CONTESTED_MAX = 65536,     /* that wait for a verdict, of one head */
+    HEAD_BATCH_LOOK_BACK = 4096,    /* rows of a batch that are looked at for the same sample */
+    HEAD_PURGE_MIN = 4096,          /* dead series that are worth a walk over their postings, */
+    HEAD_PURGE_SHARE = 32,          /* or one in so many of all, */
+    HEAD_PURGE_PASSES = 16,         /* or any after so many passes of the sweep */
 };
 #define HEAD_SERIES_MAX ((size_t)1 << 27)
 #define HEAD_BUCKET_MS_DEFAULT ((mrd_time_ms)2 * 3600 * 1000)
@@ -127,20 +130,44 @@ struct head_chunk {
     uint8_t bytes[];
 };
 
-/* A sample beside the chunks: at a time that no chunk has, or overriding the one of a chunk. */
+/* What stands beside the chunks at a time. */
+enum head_late_kind {
+    LATE_SAMPLE,   /* a sample at a time that no chunk has */
+    LATE_OVERRIDE, /* a sample that takes the place of a chunk's */
+    LATE_CONTESTED, /* a mark: whether the chunk's sample is right is not known; on the list of those */
+    LATE_TAKEN,     /* the same, given to the caller for a verdict */
+    LATE_DOUBTED, /* the same, and there was another write since: that verdict will not do */
+};
+
 struct head_late {
     mrd_time_ms time_ms;
     uint64_t bits;
-    mrd_hlc hlc;
+    mrd_hlc hlc; /* 0 of a mark */
     uint32_t origin;
-    uint32_t overrides;
+    uint32_t kind; /* enum head_late_kind */
 };
+static inline bool head_late_is_mark(const struct head_late *item)
+{
+    return item->kind >= LATE_CONTESTED;
+}
 
 struct head_late_block {
     mrd_time_ms oldest_ms; /* no chunk has a sample before this */
     uint32_t count;
     uint32_t capacity;
+    uint32_t marks; /* of the count */
+    uint32_t unused;
     struct head_late items[]; /* ascending, times unique */
+};
+
+struct head_contested_key {
+    mrd_time_ms time_ms;
+    uint32_t ordinal;
+};
+struct head_contested_list {
+    struct head_contested_key *items;
+    size_t count;
+    size_t capacity;
 };
 
 /* Columns of decoded samples. */
@@ -210,6 +237,8 @@ struct mrd_head {
     struct head_columns merged; /* scratch of sealing */
     struct head_columns decoded;
     uint8_t *encoded; /* scratch: one sealed chunk */
+    struct head_contested_list contested;
+    struct mrd_head_contested_stats contested_stats;
     struct head_numbers chain;
 };
 
@@ -327,17 +356,31 @@ mrd_time_ms head_bucket_of(const struct mrd_head *head, mrd_time_ms time_ms);
 
 /* ---- late.c ---- */
 
+/* One sample of a batch on its way in. */
 struct head_write {
     mrd_time_ms time_ms;
     double value;
     mrd_hlc hlc;
     uint32_t origin;
+    const struct mrd_head_batch *batch;
+    size_t row;    /* of the batch */
+    size_t sample; /* of the batch */
 };
 /* A sample that is not newer than all others of its series. */
 void head_late_write(struct mrd_head *head, uint32_t ordinal, const struct head_write *write,
                      struct mrd_head_append_result *result);
 void head_late_free(struct mrd_head *head, uint32_t ordinal);
 size_t head_late_bytes(uint32_t capacity);
+/* Moves late samples into chunks if there are so many that one more, marks apart, would be too many. */
+void head_late_make_room(struct mrd_head *head, uint32_t ordinal);
+/* What stands at the time beside the series' chunks, or NULL. */
+struct head_late *head_late_find(const struct mrd_head *head, uint32_t ordinal,
+                                 mrd_time_ms time_ms);
+
+/* ---- contested.c ---- */
+
+/* Puts a sample on the list; false if that is full. */
+bool head_contested_add(struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_ms);
 
 /* ---- match.c ---- */
 

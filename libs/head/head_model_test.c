@@ -9,6 +9,7 @@ enum {
     MODEL_OPERATIONS = 400,
     MODEL_BUCKET_MS = 60000,
     MODEL_STEP_MS = 1000,
+    MODEL_TAKEN_MAX = 50,
 };
 
 struct model_sample {
@@ -37,6 +38,10 @@ struct model {
     uint64_t random;
     uint64_t focus;    /* series that most rows go to */
     uint64_t compared; /* samples */
+    uint64_t settled;
+    struct mrd_head_contested taken[MODEL_TAKEN_MAX];
+    struct mrd_head_verdict verdicts[MODEL_TAKEN_MAX]; /* of the moment when they were taken */
+    size_t taken_count;
 };
 
 static uint64_t next_random(struct model *model)
@@ -66,7 +71,7 @@ static void model_write(struct model_series *series, const struct model_sample *
         const bool later = sample->hlc != old->hlc         ? sample->hlc > old->hlc
                            : sample->origin != old->origin ? sample->origin > old->origin
                                                            : sample->bits > old->bits;
-        if (later && sample->bits != old->bits) {
+        if (later) {
             *old = *sample;
         }
         return;
@@ -145,8 +150,8 @@ static void ensure_series(struct model *model, struct model_series *series)
 }
 
 /* One row: samples go to the model as they are made, so a batch may repeat a time. */
-static void add_row(struct model *model, struct rows *rows, size_t index, uint32_t origin,
-                    bool orderly)
+static void add_row(struct model *model, struct rows *rows, size_t index,
+                    const struct model_sample *stamp, bool orderly)
 {
     struct model_series *series = &model->series[index];
     ensure_series(model, series);
@@ -157,15 +162,17 @@ static void add_row(struct model *model, struct rows *rows, size_t index, uint32
         const mrd_time_ms time_ms = pick_time(model, series, orderly);
         double value = model_value(model, series);
         const size_t at = position_of(series, time_ms);
-        /* A retry; and inside one batch the head promises less than the model. */
+        /* A retry; and what the head does not promise: a batch that has a sample twice meets another
+         * writer's of the very same stamp. */
         if (at < series->count && series->samples[at].time_ms == time_ms &&
-            (below(model, 2) == 0 || series->samples[at].hlc == model->hlc)) {
+            (below(model, 2) == 0 || (series->samples[at].hlc == stamp->hlc &&
+                                      series->samples[at].origin != stamp->origin))) {
             value = mrd_double_from_bits(series->samples[at].bits);
         }
         rows->times_ms[rows->sample_count] = time_ms;
         rows->values[rows->sample_count++] = value;
-        model_write(series,
-                    &(struct model_sample){time_ms, mrd_double_bits(value), model->hlc, origin});
+        model_write(series, &(struct model_sample){time_ms, mrd_double_bits(value), stamp->hlc,
+                                                   stamp->origin});
     }
 }
 
@@ -173,22 +180,75 @@ static void append_rows(struct model *model)
 {
     struct rows rows = {.row_count = 0};
     model->hlc += 1 + below(model, 1000);
-    const uint32_t origin = (uint32_t)below(model, 3);
+    /* Now and then a batch comes after others with greater stamps, or with the same one. */
+    const uint64_t behind = below(model, 4) == 0 ? below(model, 20000) : 0;
+    const struct model_sample stamp = {.hlc = (model->hlc - behind) & ~(mrd_hlc)511,
+                                       .origin = (uint32_t)below(model, 3)};
     const size_t row_count = 1 + below(model, ROWS_MAX);
     const bool orderly = below(model, 3) > 0;
     for (size_t i = 0; i < row_count; i++) {
         const size_t span = below(model, 4) == 0 ? MODEL_SERIES : model->focus;
-        add_row(model, &rows, below(model, span), origin, orderly);
+        add_row(model, &rows, below(model, span), &stamp, orderly);
     }
     const struct mrd_head_batch batch = {rows.ordinals, rows.counts, rows.row_count,
                                          rows.times_ms, rows.values, rows.sample_count,
-                                         model->hlc,    origin};
+                                         stamp.hlc,     stamp.origin};
     struct mrd_head_append_result result = {0};
     assert_int_equal(mrd_head_append(model->head, &batch, &result, NULL), MRD_OK);
     assert_int_equal(result.appended + result.out_of_order + result.duplicates + result.overrides +
-                         result.outdated,
+                         result.outdated + result.contested,
                      rows.sample_count);
     assert_int_equal(result.rows_dead, 0);
+}
+
+static struct model_sample *model_find(struct model *model, const struct mrd_head_contested *sample)
+{
+    for (size_t i = 0; i < MODEL_SERIES; i++) {
+        struct model_series *series = &model->series[i];
+        if (series->ordinal == sample->ordinal) {
+            const size_t at = position_of(series, sample->time_ms);
+            assert_true(at < series->count && series->samples[at].time_ms == sample->time_ms);
+            return &series->samples[at];
+        }
+    }
+    fail_msg("a contested sample of no series");
+    return NULL;
+}
+
+static void take_contested(struct model *model)
+{
+    if (model->taken_count > 0) {
+        return;
+    }
+    model->taken_count = mrd_head_contested_take(model->head, model->taken, MODEL_TAKEN_MAX);
+    for (size_t i = 0; i < model->taken_count; i++) {
+        const struct model_sample *sample = model_find(model, &model->taken[i]);
+        model->verdicts[i] = (struct mrd_head_verdict){sample->hlc, sample->origin,
+                                                       mrd_double_from_bits(sample->bits)};
+    }
+}
+
+/* With the verdicts of when they were taken, old as they may be by now. */
+static void settle_taken(struct model *model)
+{
+    for (size_t i = 0; i < model->taken_count; i++) {
+        const bool unknown = below(model, 10) == 0; /* the caller could not find out */
+        mrd_head_settle(model->head, &model->taken[i], unknown ? NULL : &model->verdicts[i]);
+    }
+    model->settled += model->taken_count;
+    model->taken_count = 0;
+}
+
+static void settle_all(struct model *model)
+{
+    settle_taken(model);
+    while (mrd_head_contested_count(model->head) > 0) {
+        take_contested(model);
+        settle_taken(model);
+    }
+    struct mrd_head_contested_stats stats;
+    mrd_head_contested_stats(model->head, &stats);
+    assert_int_equal(stats.dropped, 0);
 }
 
 static struct mrd_labels split(const char *text, struct mrd_label *items)
@@ -260,6 +320,7 @@ static void compare_series(struct model *model, const struct model_series *serie
 
 static void select_and_compare(struct model *model)
 {
+    settle_all(model);
     struct mrd_matcher matchers[3];
     const size_t count = below(model, 4);
     for (size_t i = 0; i < count; i++) {
@@ -404,8 +465,12 @@ static void run_model(uint64_t seed)
     model_init(&model, seed);
     for (size_t i = 0; i < MODEL_OPERATIONS; i++) {
         const uint64_t kind = below(&model, 100);
-        if (kind < 75) {
+        if (kind < 70) {
             append_rows(&model);
+        } else if (kind < 73) {
+            take_contested(&model);
+        } else if (kind < 75) {
+            settle_taken(&model);
         } else if (kind < 95) {
             select_and_compare(&model);
         } else if (kind < 98) {
@@ -418,7 +483,8 @@ static void run_model(uint64_t seed)
     for (size_t i = 0; i < 10; i++) {
         select_and_compare(&model);
     }
-    print_message("%lu samples compared\n", (unsigned long)model.compared);
+    print_message("%lu samples compared, %lu verdicts\n", (unsigned long)model.compared,
+                  (unsigned long)model.settled);
     model_fini(&model);
 }
 

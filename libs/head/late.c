@@ -18,7 +18,7 @@ void head_late_free(struct mrd_head *head, uint32_t ordinal)
     }
     const struct head_late_block *block = head_at(head, series->late);
     for (uint32_t i = 0; i < block->count; i++) {
-        head->sample_count -= block->items[i].overrides ? 0 : 1;
+        head->sample_count -= block->items[i].kind == LATE_SAMPLE ? 1 : 0;
     }
     head_free(head, MRD_HEAD_MEMORY_OVERLAY, series->late, head_late_bytes(block->capacity));
     series->late = 0;
@@ -51,13 +51,17 @@ static struct head_late_block *late_reserve(struct mrd_head *head, uint32_t ordi
     if (block != NULL && block->count < block->capacity) {
         return block;
     }
-    const uint32_t capacity =
-        block == NULL ? LATE_CAPACITY_MIN : MRD_MIN(block->capacity * 2, (uint32_t)HEAD_LATE_MAX);
+    const uint32_t have = block == NULL ? 0 : block->capacity;
+    const uint32_t limit = /* only with marks does it pass HEAD_LATE_MAX */
+        have < HEAD_LATE_MAX ? HEAD_LATE_MAX : HEAD_LATE_MAX + HEAD_LATE_CONTESTED_MAX;
+    const uint32_t capacity = MRD_MIN(MRD_MAX(have * 2, (uint32_t)LATE_CAPACITY_MIN), limit);
+    mrd_assert(capacity > have);
     const mrd_pool_handle handle =
         head_alloc(head, MRD_HEAD_MEMORY_OVERLAY, head_late_bytes(capacity));
     struct head_late_block *bigger = head_at(head, handle);
     bigger->count = 0;
     bigger->capacity = capacity;
+    bigger->marks = block == NULL ? 0 : block->marks;
     if (block == NULL) {
         bigger->oldest_ms = oldest_stored(head, ordinal);
     } else {
@@ -91,20 +95,19 @@ static uint32_t late_position(const struct head_late_block *block, mrd_time_ms t
 
 struct stored {
     bool found;
-    bool newest; /* the tail's last: if the tail has a stamp from this batch, this sample has it */
     uint64_t bits;
-    mrd_hlc hlc; /* the chunk's */
+    mrd_hlc *hlc; /* the chunk's */
 };
 
 static struct stored find_in(struct mrd_head *head, uint8_t encoding, struct mrd_bytes bytes,
-                             size_t count, mrd_time_ms time_ms, mrd_hlc hlc)
+                             size_t count, mrd_time_ms time_ms, mrd_hlc *hlc)
 {
     struct head_columns *columns = &head->decoded;
     columns->count = 0;
     head_columns_decode(head, columns, encoding, bytes, count);
     for (size_t i = 0; i < count; i++) {
         if (columns->times_ms[i] == time_ms) {
-            return (struct stored){true, false, mrd_double_bits(columns->values[i]), hlc};
+            return (struct stored){true, mrd_double_bits(columns->values[i]), hlc};
         }
     }
     return (struct stored){0};
@@ -112,14 +115,14 @@ static struct stored find_in(struct mrd_head *head, uint8_t encoding, struct mrd
 
 static struct stored find_stored(struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_ms)
 {
-    const struct head_hot *hot = head_hot(head, ordinal);
+    struct head_hot *hot = head_hot(head, ordinal);
     if (hot->open.count > 0) {
         if (time_ms == hot->open.last_time_ms) {
-            return (struct stored){true, true, hot->open.last_bits, hot->hlc};
+            return (struct stored){true, hot->open.last_bits, &hot->hlc};
         }
         if (time_ms >= head_tail_first_ms(head, hot)) {
             const struct mrd_bytes tail = {head_at(head, hot->tail), head_tail_bytes(hot)};
-            return find_in(head, MRD_CHUNK_OPEN, tail, hot->open.count, time_ms, hot->hlc);
+            return find_in(head, MRD_CHUNK_OPEN, tail, hot->open.count, time_ms, &hot->hlc);
         }
     }
     if (head_series(head, ordinal)->late != 0) {
@@ -129,14 +132,14 @@ static struct stored find_stored(struct mrd_head *head, uint32_t ordinal, mrd_ti
         }
     }
     for (mrd_pool_handle at = hot->chunks; at != 0;) {
-        const struct head_chunk *chunk = head_at(head, at);
+        struct head_chunk *chunk = head_at(head, at);
         const mrd_time_ms first = head_chunk_first_ms(chunk);
         if (first <= time_ms) {
             if (time_ms > first + (mrd_time_ms)chunk->span_ms) {
                 break;
             }
             return find_in(head, chunk->encoding, (struct mrd_bytes){chunk->bytes, chunk->size},
-                           chunk->count, time_ms, chunk->hlc);
+                           chunk->count, time_ms, &chunk->hlc);
         }
         at = chunk->next;
     }
@@ -273,11 +276,12 @@ static void late_merge(struct mrd_head *head, uint32_t ordinal, bool overrides_t
     struct merge merge = {.head = head, .items = moving};
     uint32_t kept = 0;
     for (uint32_t i = 0; i < block->count; i++) {
-        if (block->items[i].overrides && !overrides_too) {
-            block->items[kept++] = block->items[i];
+        const struct head_late *item = &block->items[i];
+        if (head_late_is_mark(item) || (item->kind == LATE_OVERRIDE && !overrides_too)) {
+            block->items[kept++] = *item;
         } else {
-            head->sample_count -= block->items[i].overrides ? 0 : 1;
-            moving[merge.count++] = block->items[i];
+            head->sample_count -= item->kind == LATE_SAMPLE ? 1 : 0;
+            moving[merge.count++] = *item;
         }
     }
     block->count = kept;
@@ -292,18 +296,30 @@ static void late_merge(struct mrd_head *head, uint32_t ordinal, bool overrides_t
 
 /* ---- writing ---- */
 
-/* True if a (hlc, origin, bits) is the later write. */
-static bool is_later(const struct head_write *write, const struct head_late *than)
+static struct mrd_head_verdict verdict_of(const struct head_write *write)
 {
-    if (write->hlc != than->hlc) {
-        return write->hlc > than->hlc;
-    }
-    if (write->origin != than->origin) {
-        return write->origin > than->origin;
-    }
-    return mrd_double_bits(write->value) > than->bits;
+    return (struct mrd_head_verdict){write->hlc, write->origin, write->value};
 }
 
+static bool is_later(const struct head_write *write, const struct head_late *than)
+{
+    const struct mrd_head_verdict a = verdict_of(write);
+    const struct mrd_head_verdict b = {than->hlc, than->origin, mrd_double_from_bits(than->bits)};
+    return mrd_head_is_later(&a, &b);
+}
+
+struct head_late *head_late_find(const struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_ms)
+{
+    const struct head_series *series = head_series(head, ordinal);
+    if (series->late == 0) {
+        return NULL;
+    }
+    struct head_late_block *block = head_at(head, series->late);
+    const uint32_t at = late_position(block, time_ms);
+    return at < block->count && block->items[at].time_ms == time_ms ? &block->items[at] : NULL;
+}
+
+/* Samples and overrides, without marks. */
 static uint32_t late_count(const struct mrd_head *head, uint32_t ordinal)
 {
     const struct head_series *series = head_series(head, ordinal);
@@ -311,11 +327,10 @@ static uint32_t late_count(const struct mrd_head *head, uint32_t ordinal)
         return 0;
     }
     const struct head_late_block *block = head_at(head, series->late);
-    return block->count;
+    return block->count - block->marks;
 }
 
-static void late_insert(struct mrd_head *head, uint32_t ordinal, const struct head_write *write,
-                        bool overrides)
+void head_late_make_room(struct mrd_head *head, uint32_t ordinal)
 {
     if (late_count(head, ordinal) == HEAD_LATE_MAX) {
         late_merge(head, ordinal, false);
@@ -323,29 +338,121 @@ static void late_insert(struct mrd_head *head, uint32_t ordinal, const struct he
             late_merge(head, ordinal, true);
         }
     }
-    struct head_late_block *block = late_reserve(head, ordinal);
-    const uint32_t at = late_position(block, write->time_ms);
-    memmove(&block->items[at + 1], &block->items[at],
-            (block->count - at) * sizeof(block->items[0]));
-    block->items[at] = (struct head_late){write->time_ms, mrd_double_bits(write->value), write->hlc,
-                                          write->origin, overrides};
-    block->count++;
-    head->sample_count += overrides ? 0 : 1;
 }
 
-/* Decides against a late sample of the same time. */
+static void late_insert(struct mrd_head *head, uint32_t ordinal, const struct head_late *item)
+{
+    struct head_late_block *block = late_reserve(head, ordinal);
+    const uint32_t at = late_position(block, item->time_ms);
+    memmove(&block->items[at + 1], &block->items[at],
+            (block->count - at) * sizeof(block->items[0]));
+    block->items[at] = *item;
+    block->count++;
+    block->marks += head_late_is_mark(item) ? 1 : 0;
+    head->sample_count += item->kind == LATE_SAMPLE ? 1 : 0;
+}
+
+static void write_insert(struct mrd_head *head, uint32_t ordinal, const struct head_write *write,
+                         enum head_late_kind kind)
+{
+    head_late_make_room(head, ordinal);
+    const struct head_late item = {write->time_ms, mrd_double_bits(write->value), write->hlc,
+                                   write->origin, kind};
+    late_insert(head, ordinal, &item);
+}
+
+/* Against a sample with an exact stamp. The same value again may raise it. */
 static void late_contest(struct head_late *item, const struct head_write *write,
                          struct mrd_head_append_result *result)
 {
-    if (item->bits == mrd_double_bits(write->value)) {
-        result->duplicates++;
-    } else if (is_later(write, item)) {
-        item->bits = mrd_double_bits(write->value);
+    const uint64_t bits = mrd_double_bits(write->value);
+    const bool same = item->bits == bits;
+    const bool later = is_later(write, item);
+    if (later) {
+        item->bits = bits;
         item->hlc = write->hlc;
         item->origin = write->origin;
-        result->overrides++;
-    } else {
+    }
+    result->duplicates += same ? 1 : 0;
+    result->overrides += !same && later ? 1 : 0;
+    result->outdated += !same && !later ? 1 : 0;
+}
+
+/* The stored sample is contested: a write that is later than all of its chunk decides, others only add
+ * to the doubt. */
+static void mark_write(struct mrd_head *head, uint32_t ordinal, struct head_late *mark,
+                       const struct head_write *write, struct mrd_head_append_result *result)
+{
+    const struct stored stored = find_stored(head, ordinal, write->time_ms);
+    mrd_assert(stored.found);
+    if (write->hlc <= *stored.hlc) {
+        mark->kind = mark->kind == LATE_TAKEN ? (uint32_t)LATE_DOUBTED : mark->kind;
+        result->contested++;
+        return;
+    }
+    struct head_late_block *block = head_at(head, head_series(head, ordinal)->late);
+    block->marks--;
+    *mark = (struct head_late){write->time_ms, mrd_double_bits(write->value), write->hlc,
+                               write->origin, LATE_OVERRIDE};
+    result->overrides++;
+}
+
+static void contest(struct mrd_head *head, uint32_t ordinal, const struct head_write *write,
+                    struct mrd_head_append_result *result)
+{
+    const struct head_series *series = head_series(head, ordinal);
+    const struct head_late_block *block = series->late == 0 ? NULL : head_at(head, series->late);
+    head->contested_stats.found++;
+    if ((block != NULL && block->marks == HEAD_LATE_CONTESTED_MAX) ||
+        !head_contested_add(head, ordinal, write->time_ms)) {
+        head->contested_stats.dropped++;
         result->outdated++;
+        return;
+    }
+    const struct head_late mark = {.time_ms = write->time_ms, .kind = LATE_CONTESTED};
+    late_insert(head, ordinal, &mark);
+    result->contested++;
+}
+
+/* True if the batch itself wrote this sample before: then what is stored came from it, with its stamp. */
+static bool is_repeated(uint32_t ordinal, const struct head_write *write)
+{
+    const struct mrd_head_batch *batch = write->batch;
+    size_t sample = write->sample;
+    size_t row = write->row;
+    const size_t first = row < HEAD_BATCH_LOOK_BACK ? 0 : row - HEAD_BATCH_LOOK_BACK;
+    size_t row_start = sample; /* of the present row: its samples before this one come first */
+    for (bool own = true; own || row > first; own = false) {
+        if (!own) {
+            row--;
+            row_start -= batch->sample_counts == NULL ? 1 : batch->sample_counts[row];
+        }
+        if (batch->ordinals[row] != ordinal) {
+            sample = row_start;
+            continue;
+        }
+        while (sample > row_start) {
+            if (batch->times_ms[--sample] == write->time_ms) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Another value for a time that a chunk has. */
+static void conflict(struct mrd_head *head, uint32_t ordinal, const struct head_write *write,
+                     const struct stored *stored, struct mrd_head_append_result *result)
+{
+    const bool later = write->hlc > *stored->hlc;
+    const bool repeated = write->hlc == *stored->hlc && is_repeated(ordinal, write);
+    if (later || (repeated && mrd_double_bits(write->value) > stored->bits)) {
+        write_insert(head, ordinal, write, LATE_OVERRIDE);
+        result->overrides++;
+    } else if (repeated) {
+        result->outdated++;
+    } else {
+        contest(head, ordinal, write, result);
     }
 }
 
@@ -355,26 +462,23 @@ void head_late_write(struct mrd_head *head, uint32_t ordinal, const struct head_
     struct head_series *series = head_series(head, ordinal);
     const uint32_t touched_s = (uint32_t)(mrd_hlc_time_ms(write->hlc) / 1000);
     series->touched_s = MRD_MAX(series->touched_s, touched_s);
-    if (series->late != 0) {
-        struct head_late_block *block = head_at(head, series->late);
-        const uint32_t at = late_position(block, write->time_ms);
-        if (at < block->count && block->items[at].time_ms == write->time_ms) {
-            late_contest(&block->items[at], write, result);
-            return;
-        }
+    struct head_late *item = head_late_find(head, ordinal, write->time_ms);
+    if (item != NULL && head_late_is_mark(item)) {
+        mark_write(head, ordinal, item, write, result);
+        return;
+    }
+    if (item != NULL) {
+        late_contest(item, write, result);
+        return;
     }
     const struct stored stored = find_stored(head, ordinal, write->time_ms);
-    const uint64_t bits = mrd_double_bits(write->value);
     if (!stored.found) {
-        late_insert(head, ordinal, write, false);
+        write_insert(head, ordinal, write, LATE_SAMPLE);
         result->out_of_order++;
-    } else if (stored.bits == bits) {
+    } else if (stored.bits == mrd_double_bits(write->value)) {
+        *stored.hlc = MRD_MAX(*stored.hlc, write->hlc);
         result->duplicates++;
-    } else if (write->hlc > stored.hlc ||
-               (write->hlc == stored.hlc && (!stored.newest || bits > stored.bits))) {
-        late_insert(head, ordinal, write, true);
-        result->overrides++;
     } else {
-        result->outdated++;
+        conflict(head, ordinal, write, &stored, result);
     }
 }

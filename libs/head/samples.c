@@ -220,6 +220,7 @@ static inline void append_sample(struct mrd_head *head, uint32_t ordinal,
     }
     if (time_ms == hot->open.last_time_ms && (hot->open.owner_flags & HOT_LATE) == 0 &&
         mrd_double_bits(write->value) == hot->open.last_bits && hot->open.count > 0) {
+        hot->hlc = MRD_MAX(hot->hlc, write->hlc);
         result->duplicates++;
         return;
     }
@@ -264,7 +265,7 @@ enum mrd_status mrd_head_append(struct mrd_head *head, const struct mrd_head_bat
                         "head: %zu bytes in use, more than the limit of %zu (memory_bytes_limit)",
                         head_memory_total(head), head->memory_bytes_limit);
     }
-    struct head_write write = {.hlc = batch->hlc, .origin = batch->origin};
+    struct head_write write = {.hlc = batch->hlc, .origin = batch->origin, .batch = batch};
     size_t at = 0;
     for (size_t row = 0; row < batch->row_count; row++) {
         prefetch_rows(head, batch, row);
@@ -275,7 +276,9 @@ enum mrd_status mrd_head_append(struct mrd_head *head, const struct mrd_head_bat
             at += count;
             continue;
         }
+        write.row = row;
         for (size_t end = at + count; at < end; at++) {
+            write.sample = at;
             write.time_ms = batch->times_ms[at];
             write.value = batch->values[at];
             append_sample(head, batch->ordinals[row], &write, result);

@@ -64,7 +64,8 @@ static size_t find_late(struct mrd_head *head, const struct mrd_head_cursor *cur
     head_columns_reserve(head, columns, HEAD_LATE_MAX);
     for (uint32_t i = 0; i < block->count; i++) {
         const struct head_late *item = &block->items[i];
-        if (item->time_ms >= cursor->time_min_ms && item->time_ms <= cursor->time_max_ms) {
+        if (item->time_ms >= cursor->time_min_ms && item->time_ms <= cursor->time_max_ms &&
+            !head_late_is_mark(item)) {
             columns->times_ms[columns->count] = item->time_ms;
             columns->values[columns->count++] = mrd_double_from_bits(item->bits);
         }

@@ -70,8 +70,16 @@ static void drop_late(struct mrd_head *head, uint32_t ordinal, const struct mrd_
     for (uint32_t i = 0; i < block->count; i++) {
         struct head_late *item = &block->items[i];
         const bool spanned = is_spanned(head, ordinal, item->time_ms);
-        if (item->overrides && !spanned) {
-            item->overrides = 0; /* what it overrode is gone: it is the sample now */
+        if (head_late_is_mark(item)) {
+            if (spanned) {
+                block->items[kept++] = *item;
+            } else {
+                block->marks--; /* what it marked is gone */
+            }
+            continue;
+        }
+        if (item->kind == LATE_OVERRIDE && !spanned) {
+            item->kind = LATE_SAMPLE; /* what it overrode is gone: it is the sample now */
             head->sample_count++;
         }
         if (item->time_ms < before_ms && is_covered(item->hlc, sweep) && !spanned) {
