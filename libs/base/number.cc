@@ -72,12 +72,7 @@ size_t mrd_double_format_json(double value, char *out)
     if (!std::isfinite(value) || magnitude == 0 || (magnitude >= 1e-6 && magnitude < 1e21)) {
         return mrd_double_format_f(value, out);
     }
-    size_t size = format_as(value, out, std::chars_format::scientific);
-    if (size >= 4 && std::memcmp(out + size - 4, "e-0", 3) == 0) {
-        out[size - 2] = out[size - 1]; /* as encoding/json: e-09 becomes e-9 */
-        out[--size] = 0;
-    }
-    return size;
+    return format_as(value, out, std::chars_format::scientific);
 }
 
 size_t mrd_double_format_g(double value, char *out)

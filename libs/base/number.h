@@ -22,7 +22,7 @@ enum { MRD_DOUBLE_TEXT_MAX = 1100 }; /* 'f' of the smallest subnormal, sign and 
 size_t mrd_double_format_f(double value, char *out);
 
 /* Prometheus' JSON form (util/jsonutil MarshalFloat): 'f' for 1e-6 <= |value| < 1e21 and for 0, else
- * 'e' with at least one exponent digit ("1e-07" becomes "1e-7"). Without quotes. */
+ * 'e' with at least two exponent digits ("1e-07"). Without quotes. */
 size_t mrd_double_format_json(double value, char *out);
 
 /* Go's 'g', precision -1: 'e' for exponents below -4 or from 6 on, as %v and %g print a float64

@@ -88,6 +88,12 @@ static bool stopping(const struct mrd_log_reader *reader)
     return atomic_load_explicit(&reader->stopping, memory_order_relaxed);
 }
 
+/* Nothing has come yet, and what is wanted is said by a time. */
+static bool is_from_time(const struct mrd_log_reader *reader)
+{
+    return !reader->positioned && reader->options.time_start_ms > 0;
+}
+
 /* ---- attaching ---- */
 
 static void detach(struct mrd_log_reader *reader)
@@ -134,7 +140,7 @@ static void consumer_config(const struct mrd_log_reader *reader, jsConsumerConfi
     if (reader->positioned) {
         config->DeliverPolicy = js_DeliverByStartSequence;
         config->OptStartSeq = reader->position + 1;
-    } else if (reader->options.time_start_ms > 0) {
+    } else if (is_from_time(reader)) {
         config->DeliverPolicy = js_DeliverByStartTime;
         config->OptStartTime = reader->options.time_start_ms * MS;
     } else {
@@ -142,7 +148,9 @@ static void consumer_config(const struct mrd_log_reader *reader, jsConsumerConfi
     }
 }
 
-static enum mrd_status consumer_create(struct mrd_log_reader *reader, struct mrd_error *err)
+/* *out_pending: what the consumer has to deliver. */
+static enum mrd_status consumer_create(struct mrd_log_reader *reader, uint64_t *out_pending,
+                                       struct mrd_error *err)
 {
     jsConsumerConfig config;
     consumer_config(reader, &config);
@@ -154,6 +162,7 @@ static enum mrd_status consumer_create(struct mrd_log_reader *reader, struct mrd
         return mrd_bus_fail(err, status, (int)code, "consumer of %s", reader->stream);
     }
     snprintf(reader->consumer, sizeof(reader->consumer), "%s", info->Name);
+    *out_pending = info->NumPending;
     jsConsumerInfo_Destroy(info);
     snprintf(reader->next_subject, sizeof(reader->next_subject), "$JS.API.CONSUMER.MSG.NEXT.%s.%s",
              reader->stream, reader->consumer);
@@ -195,7 +204,20 @@ static void caught_up_check(struct mrd_log_reader *reader, uint64_t sequence)
     }
 }
 
-static void attached(struct mrd_log_reader *reader, const struct mrd_log_state *log)
+/* How much is to come, by the log itself: a consumer may stand on a replica that lags. Only what lies behind a
+ * time nobody else knows. */
+static uint64_t pending_of(const struct mrd_log_reader *reader, const struct mrd_log_state *log,
+                           uint64_t consumer_pending)
+{
+    if (is_from_time(reader)) {
+        return consumer_pending;
+    }
+    const uint64_t next = MRD_MAX(reader->position + 1, log->sequence_first);
+    return log->messages == 0 || next > log->sequence_last ? 0 : log->sequence_last + 1 - next;
+}
+
+static void attached(struct mrd_log_reader *reader, const struct mrd_log_state *log,
+                     uint64_t pending)
 {
     char text[MRD_LOG_NAME_MAX + 128];
     snprintf(text, sizeof(text), "reading %s behind %" PRIu64 " of %" PRIu64, reader->stream,
@@ -204,16 +226,14 @@ static void attached(struct mrd_log_reader *reader, const struct mrd_log_state *
     reader->consumer_number = 0;
     reader->heard_ns = now_ns();
     reader->standstill_ns = reader->heard_ns + STANDSTILL_MS * MS;
-    const uint64_t next = MRD_MAX(reader->position + 1, log->sequence_first);
     pthread_mutex_lock(&reader->lock);
     reader->stats.attached = true;
     reader->stats.consumers++;
-    reader->stats.pending = log->sequence_last + 1 - MRD_MIN(next, log->sequence_last + 1);
-    const bool nothing = reader->stats.pending == 0 || log->messages == 0;
+    reader->stats.pending = pending;
     pthread_mutex_unlock(&reader->lock);
     reader_event(reader, MRD_LOG_RESUMED, text);
     reader->catch_up_to = log->sequence_last;
-    if (nothing) {
+    if (pending == 0) {
         caught_up_check(reader, UINT64_MAX);
     }
 }
@@ -228,8 +248,9 @@ static enum mrd_status attach(struct mrd_log_reader *reader, struct mrd_error *e
     struct mrd_log_state log;
     MRD_TRY(check_position(reader, &log, err));
     MRD_TRY(inbox_open(reader, err));
-    MRD_TRY(consumer_create(reader, err));
-    attached(reader, &log);
+    uint64_t pending = 0;
+    MRD_TRY(consumer_create(reader, &pending, err));
+    attached(reader, &log, pending_of(reader, &log, pending));
     return MRD_OK;
 }
 
@@ -393,8 +414,7 @@ static enum mrd_status take(struct mrd_log_reader *reader, natsMsg **msg, struct
  * a reader that got nothing for a while asks the leader where the log ends. */
 static enum mrd_status standstill_check(struct mrd_log_reader *reader, struct mrd_error *err)
 {
-    const bool from_time = !reader->positioned && reader->options.time_start_ms > 0;
-    if (now_ns() < reader->standstill_ns || from_time) { /* all may be older than that time */
+    if (now_ns() < reader->standstill_ns || is_from_time(reader)) { /* all may be older */
         return MRD_OK;
     }
     struct mrd_log_state log;

@@ -660,6 +660,38 @@ static void a_reader_gets_messages_larger_than_its_request(void **state)
     told_fini(&told);
 }
 
+static void a_reader_from_a_time_with_nothing_behind_it_has_caught_up(void **state)
+{
+    struct world *world = *state;
+    enum { COUNT = 5 };
+    const struct mrd_log_config config = config_of(1, 64 << 20);
+    assert_ok(log_ensure(world->publish, &config, ok_err));
+    struct told told;
+    told_init(&told, 2 * COUNT);
+    struct told_batch batches[2 * COUNT];
+    struct mrd_log_writer *writer = writer_of(world->publish, (struct mrd_log_writer_options){0});
+    publish_many(writer, &told, batches, 0, COUNT, 100);
+    told_wait(&told, COUNT);
+    usleep(10 * 1000); /* the log's clock has milliseconds */
+    struct seen seen;
+    seen_init(&seen, 2 * COUNT);
+    const struct mrd_log_reader_options options = {.partition = 0,
+                                                   .time_start_ms =
+                                                       mrd_clock_now_ms(mrd_clock_system()),
+                                                   .on_entry = on_entry,
+                                                   .on_event = on_event,
+                                                   .context = &seen};
+    struct mrd_log_reader *reader = NULL;
+    assert_ok(mrd_log_reader_create(world->consume, &options, &reader, ok_err));
+    seen_wait(&seen, 0, MRD_LOG_CAUGHT_UP, 1);
+    publish_many(writer, &told, batches, COUNT, COUNT, 100);
+    seen_wait(&seen, COUNT, MRD_LOG_CAUGHT_UP, 1);
+    mrd_log_reader_destroy(&reader);
+    seen_fini(&seen);
+    mrd_log_writer_destroy(&writer);
+    told_fini(&told);
+}
+
 int main(void)
 {
 #define LOG_TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
@@ -676,6 +708,7 @@ int main(void)
         LOG_TEST(a_slow_reader_gets_everything),
         LOG_TEST(a_reader_starts_where_asked_and_reports_what_was_trimmed),
         LOG_TEST(a_reader_gets_messages_larger_than_its_request),
+        LOG_TEST(a_reader_from_a_time_with_nothing_behind_it_has_caught_up),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     mrd_bus_library_close();

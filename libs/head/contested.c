@@ -62,24 +62,48 @@ static void wait_again(struct mrd_head *head, const struct mrd_head_contested *s
     }
 }
 
+/* The mark of a sample that was taken. NULL: decided or dropped meanwhile, or another series has the
+ * ordinal now. */
+static struct head_late *taken_find(const struct mrd_head *head,
+                                    const struct mrd_head_contested *sample)
+{
+    struct head_late *mark = mark_find(head, sample->ordinal, sample->time_ms);
+    const bool taken = mark != NULL && mark->kind != LATE_CONTESTED &&
+                       mrd_id128_equal(head_series(head, sample->ordinal)->id, sample->id);
+    return taken ? mark : NULL;
+}
+
 void mrd_head_settle(struct mrd_head *head, const struct mrd_head_contested *sample,
                      const struct mrd_head_verdict *verdict)
 {
-    struct head_late *mark = mark_find(head, sample->ordinal, sample->time_ms);
-    const struct head_series *series = head_series(head, sample->ordinal);
-    if (mark == NULL || !mrd_id128_equal(series->id, sample->id) || mark->kind == LATE_CONTESTED) {
-        return; /* decided or dropped meanwhile; or another series has the ordinal now */
+    struct head_late *mark = taken_find(head, sample);
+    if (mark == NULL) {
+        return;
     }
     if (mark->kind == LATE_DOUBTED || verdict == NULL) {
         wait_again(head, sample, mark);
         return;
     }
     head_late_make_room(head, sample->ordinal);
-    mark = mark_find(head, sample->ordinal, sample->time_ms); /* it may have moved */
+    mark = taken_find(head, sample); /* it may have moved */
     mrd_assert(mark != NULL);
-    struct head_late_block *block = head_at(head, series->late);
+    struct head_late_block *block = head_at(head, head_series(head, sample->ordinal)->late);
     block->marks--;
     *mark = (struct head_late){sample->time_ms, mrd_double_bits(verdict->value), verdict->hlc,
                                verdict->origin, LATE_OVERRIDE};
+    head->contested_stats.settled++;
+}
+
+void mrd_head_contested_forget(struct mrd_head *head, const struct mrd_head_contested *sample)
+{
+    struct head_late *mark = taken_find(head, sample);
+    if (mark == NULL) {
+        return;
+    }
+    if (mark->kind == LATE_DOUBTED) {
+        wait_again(head, sample, mark);
+        return;
+    }
+    head_late_unmark(head, sample->ordinal, mark);
     head->contested_stats.settled++;
 }

@@ -168,6 +168,9 @@ size_t mrd_head_contested_take(struct mrd_head *head, struct mrd_head_contested 
 void mrd_head_settle(struct mrd_head *head, const struct mrd_head_contested *sample,
                      const struct mrd_head_verdict *verdict);
 
+/* There is no more to be found out about it: the stored value stays. */
+void mrd_head_contested_forget(struct mrd_head *head, const struct mrd_head_contested *sample);
+
 struct mrd_head_contested_stats {
     uint64_t found;
     uint64_t settled;

@@ -437,6 +437,8 @@ void head_late_write(struct mrd_head *head, uint32_t ordinal, const struct head_
                      struct mrd_head_append_result *result);
 void head_late_free(struct mrd_head *head, uint32_t ordinal);
 size_t head_late_bytes(uint32_t capacity);
+/* Takes a mark away. */
+void head_late_unmark(struct mrd_head *head, uint32_t ordinal, const struct head_late *mark);
 /* Moves late samples into chunks if there are so many that one more, marks apart, would be too many. */
 void head_late_make_room(struct mrd_head *head, uint32_t ordinal);
 /* Where time_ms stands or would stand. */

@@ -1,50 +1,5 @@
 #include "head/testing_internal.h"
 
-enum { BUCKET_MS = 7200000 };
-
-/* Start of a bucket, so that tests know where the next one is. */
-static const mrd_time_ms T0 = 1789999200000 / BUCKET_MS * (mrd_time_ms)BUCKET_MS;
-
-static mrd_hlc hlc_of(int64_t seconds) { return mrd_hlc_make(1790000000000 + seconds * 1000, 0); }
-
-static struct mrd_head *make_head(size_t memory_bytes_limit)
-{
-    struct mrd_head *head = NULL;
-    const struct mrd_head_options options = {.memory_bytes_limit = memory_bytes_limit};
-    assert_int_equal(mrd_head_create(&options, &head, NULL), MRD_OK);
-    return head;
-}
-
-static struct mrd_head_query everything(const char *tenant)
-{
-    return (struct mrd_head_query){
-        .tenant = mrd_bytes_of(tenant), .time_min_ms = INT64_MIN, .time_max_ms = INT64_MAX};
-}
-
-/* Checks one series' samples against pairs of (offset from T0, value). */
-static void expect_samples(struct mrd_head *head, const char *labels, const double (*want)[2],
-                           size_t count)
-{
-    struct testing_results results;
-    const struct mrd_head_query query = everything("t");
-    testing_select(head, &query, SIZE_MAX, &results);
-    const struct testing_result *got = testing_find(&results, labels);
-    assert_non_null(got);
-    assert_int_equal(got->count, count);
-    for (size_t i = 0; i < count; i++) {
-        assert_int_equal(got->times_ms[i], T0 + (mrd_time_ms)want[i][0]);
-        assert_true(got->bits[i] == mrd_double_bits(want[i][1]));
-    }
-    testing_results_fini(&results);
-}
-
-static struct mrd_head_stats stats_of(const struct mrd_head *head)
-{
-    struct mrd_head_stats stats;
-    mrd_head_stats(head, &stats);
-    return stats;
-}
-
 /* ---- samples ---- */
 
 static void special_values_come_back_bit_for_bit(void **state)
@@ -126,125 +81,6 @@ static void the_later_write_wins_whatever_comes_first(void **state)
         assert_int_equal(stats_of(head).sample_count, 1);
         mrd_head_destroy(&head);
     }
-}
-
-/* The stamp of the chunk stands for that of the sample, so the head asks. */
-static void a_write_that_is_not_later_than_its_chunk_is_contested(void **state)
-{
-    (void)state;
-    static const struct {
-        int hlc; /* of the write to the first of two samples, written with 1 and 9 */
-        int settled;
-        double verdict;
-        double want;
-    } cases[] = {
-        {5,  1, 2, 2},
-        {5,  1, 1, 1},
-        {9,  1, 2, 2},
-        {10, 0, 0, 2}, /* later than all of the chunk: nothing to ask */
-    };
-    for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
-        struct mrd_head *head = make_head(0);
-        const uint32_t a = testing_need_series(head, "t", "__name__=a", hlc_of(0));
-        struct mrd_head_append_result result = {0};
-        testing_append(head, a, T0, 1, hlc_of(1), 1, &result);
-        testing_append(head, a, T0 + 1000, 1, hlc_of(9), 1, &result);
-        testing_append(head, a, T0, 2, hlc_of(cases[i].hlc), 2, &result);
-        assert_int_equal(result.contested, cases[i].settled);
-        const double before[][2] = {
-            {0,    cases[i].settled ? 1 : 2},
-            {1000, 1                       }
-        };
-        expect_samples(head, "__name__=a", before, 2);
-        struct mrd_head_contested sample;
-        assert_int_equal(mrd_head_contested_take(head, &sample, 1), cases[i].settled);
-        if (cases[i].settled) {
-            const struct mrd_head_verdict verdict = {hlc_of(cases[i].hlc), 2, cases[i].verdict};
-            mrd_head_settle(head, &sample, &verdict);
-        }
-        const double after[][2] = {
-            {0,    cases[i].want},
-            {1000, 1            }
-        };
-        expect_samples(head, "__name__=a", after, 2);
-        assert_int_equal(stats_of(head).sample_count, 2);
-        mrd_head_destroy(&head);
-    }
-}
-
-static void a_write_between_question_and_verdict_asks_again(void **state)
-{
-    (void)state;
-    struct mrd_head *head = make_head(0);
-    const uint32_t a = testing_need_series(head, "t", "__name__=a", hlc_of(0));
-    testing_append(head, a, T0, 1, hlc_of(1), 1, NULL);
-    testing_append(head, a, T0 + 1000, 1, hlc_of(9), 1, NULL);
-    testing_append(head, a, T0, 2, hlc_of(5), 1, NULL);
-    struct mrd_head_contested sample;
-    assert_int_equal(mrd_head_contested_take(head, &sample, 1), 1);
-    testing_append(head, a, T0, 1, hlc_of(6), 1, NULL); /* the first value again, later */
-    mrd_head_settle(head, &sample, &(struct mrd_head_verdict){hlc_of(5), 1, 2});
-    assert_int_equal(mrd_head_contested_count(head), 1);
-    assert_int_equal(mrd_head_contested_take(head, &sample, 1), 1);
-    mrd_head_settle(head, &sample, &(struct mrd_head_verdict){hlc_of(6), 1, 1});
-    assert_int_equal(mrd_head_contested_count(head), 0);
-    struct mrd_head_append_result result = {0};
-    testing_append(head, a, T0, 3, hlc_of(5), 9, &result); /* the stamp is exact now */
-    assert_int_equal(result.outdated, 1);
-    const double want[][2] = {
-        {0,    1},
-        {1000, 1}
-    };
-    expect_samples(head, "__name__=a", want, 2);
-    mrd_head_destroy(&head);
-}
-
-static void the_same_value_again_raises_its_stamp(void **state)
-{
-    (void)state;
-    struct mrd_head *head = make_head(0);
-    const uint32_t a = testing_need_series(head, "t", "__name__=a", hlc_of(0));
-    struct mrd_head_append_result result = {0};
-    testing_append(head, a, T0, 1, hlc_of(1), 1, NULL);
-    testing_append(head, a, T0, 1, hlc_of(8), 1, NULL);
-    testing_append(head, a, T0, 2, hlc_of(5), 1, &result);
-    assert_int_equal(result.contested, 1);
-    testing_append(head, a, T0 - 1, 1, hlc_of(1), 1, NULL); /* beside the chunk: stamps are exact */
-    testing_append(head, a, T0 - 1, 1, hlc_of(8), 1, NULL);
-    testing_append(head, a, T0 - 1, 2, hlc_of(5), 1, &result);
-    assert_int_equal(result.outdated, 1);
-    mrd_head_destroy(&head);
-}
-
-static void what_is_contested_beyond_the_bound_is_counted(void **state)
-{
-    (void)state;
-    struct mrd_head *head = make_head(0);
-    const uint32_t a = testing_need_series(head, "t", "__name__=a", hlc_of(0));
-    enum { COUNT = 1500, BOUND = 1024 };
-    for (int i = 0; i < COUNT; i++) {
-        testing_append(head, a, T0 + i * 1000, 1, hlc_of(9), 1, NULL);
-    }
-    for (int i = 0; i < COUNT; i++) {
-        testing_append(head, a, T0 + i * 1000, 2, hlc_of(5), 1, NULL);
-    }
-    struct mrd_head_contested_stats stats;
-    mrd_head_contested_stats(head, &stats);
-    assert_int_equal(stats.found, COUNT);
-    assert_int_equal(stats.dropped, COUNT - BOUND);
-    static struct mrd_head_contested samples[BOUND];
-    assert_int_equal(mrd_head_contested_take(head, samples, BOUND), BOUND);
-    for (int i = 0; i < BOUND; i++) {
-        mrd_head_settle(head, &samples[i], &(struct mrd_head_verdict){hlc_of(20), 1, 3});
-    }
-    static double want[COUNT][2];
-    for (int i = 0; i < COUNT; i++) {
-        want[i][0] = i * 1000;
-        want[i][1] = i < BOUND ? 3 : 1;
-    }
-    expect_samples(head, "__name__=a", want, COUNT);
-    assert_int_equal(stats_of(head).sample_count, COUNT);
-    mrd_head_destroy(&head);
 }
 
 static void many_overrides_end_up_in_the_chunks(void **state)
@@ -896,10 +732,6 @@ int main(void)
         cmocka_unit_test(special_values_come_back_bit_for_bit),
         cmocka_unit_test(the_same_sample_again_is_free),
         cmocka_unit_test(the_later_write_wins_whatever_comes_first),
-        cmocka_unit_test(a_write_that_is_not_later_than_its_chunk_is_contested),
-        cmocka_unit_test(a_write_between_question_and_verdict_asks_again),
-        cmocka_unit_test(the_same_value_again_raises_its_stamp),
-        cmocka_unit_test(what_is_contested_beyond_the_bound_is_counted),
         cmocka_unit_test(many_overrides_end_up_in_the_chunks),
         cmocka_unit_test(samples_arriving_backwards_are_all_there_and_get_compressed),
         cmocka_unit_test(times_out_of_range_are_refused_and_counted),

@@ -345,6 +345,19 @@ static void late_insert(struct mrd_head *head, uint32_t ordinal, const struct he
     head->sample_count += item->kind == LATE_SAMPLE ? 1 : 0;
 }
 
+void head_late_unmark(struct mrd_head *head, uint32_t ordinal, const struct head_late *mark)
+{
+    struct head_late_block *block = head_at(head, head_series(head, ordinal)->late);
+    const size_t at = (size_t)(mark - block->items);
+    block->count--;
+    block->marks--;
+    memmove(&block->items[at], &block->items[at + 1],
+            (block->count - at) * sizeof(block->items[0]));
+    if (block->count == 0) {
+        head_late_free(head, ordinal);
+    }
+}
+
 static void write_insert(struct mrd_head *head, uint32_t ordinal, const struct head_write *write,
                          enum head_late_kind kind)
 {

@@ -195,4 +195,54 @@ static inline const struct testing_result *testing_find(const struct testing_res
     return NULL;
 }
 
+/* ---- a head with the default bucket, one tenant "t" ---- */
+
+enum { BUCKET_MS = 7200000 };
+
+/* Start of a bucket, so that tests know where the next one is. */
+static const mrd_time_ms T0 = 1789999200000 / BUCKET_MS * (mrd_time_ms)BUCKET_MS;
+
+static inline mrd_hlc hlc_of(int64_t seconds)
+{
+    return mrd_hlc_make(1790000000000 + seconds * 1000, 0);
+}
+
+static inline struct mrd_head *make_head(size_t memory_bytes_limit)
+{
+    struct mrd_head *head = NULL;
+    const struct mrd_head_options options = {.memory_bytes_limit = memory_bytes_limit};
+    assert_int_equal(mrd_head_create(&options, &head, NULL), MRD_OK);
+    return head;
+}
+
+static inline struct mrd_head_query everything(const char *tenant)
+{
+    return (struct mrd_head_query){
+        .tenant = mrd_bytes_of(tenant), .time_min_ms = INT64_MIN, .time_max_ms = INT64_MAX};
+}
+
+/* Checks one series' samples against pairs of (offset from T0, value). */
+static inline void expect_samples(struct mrd_head *head, const char *labels,
+                                  const double (*want)[2], size_t count)
+{
+    struct testing_results results;
+    const struct mrd_head_query query = everything("t");
+    testing_select(head, &query, SIZE_MAX, &results);
+    const struct testing_result *got = testing_find(&results, labels);
+    assert_non_null(got);
+    assert_int_equal(got->count, count);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(got->times_ms[i], T0 + (mrd_time_ms)want[i][0]);
+        assert_true(got->bits[i] == mrd_double_bits(want[i][1]));
+    }
+    testing_results_fini(&results);
+}
+
+static inline struct mrd_head_stats stats_of(const struct mrd_head *head)
+{
+    struct mrd_head_stats stats;
+    mrd_head_stats(head, &stats);
+    return stats;
+}
+
 #endif

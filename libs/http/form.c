@@ -60,6 +60,19 @@ static bool decode(struct decoder *decoder, struct mrd_bytes text, struct mrd_by
     return true;
 }
 
+/* The first escape that is none, as Go quotes it: its '%' and what should be two digits. */
+static struct mrd_bytes broken_escape(struct mrd_bytes text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        const size_t size = MRD_MIN(text.size - i, (size_t)3);
+        if (text.data[i] == '%' &&
+            (size < 3 || hex_digit(text.data[i + 1]) < 0 || hex_digit(text.data[i + 2]) < 0)) {
+            return (struct mrd_bytes){text.data + i, size};
+        }
+    }
+    return MRD_BYTES_NONE;
+}
+
 static enum mrd_status add_pair(struct decoder *decoder, struct mrd_bytes pair,
                                 struct mrd_http_param *param, struct mrd_error *err)
 {
@@ -68,9 +81,10 @@ static enum mrd_status add_pair(struct decoder *decoder, struct mrd_bytes pair,
     }
     struct mrd_bytes value = pair;
     const struct mrd_bytes name = split_off(&value, '=');
-    if (!decode(decoder, name, &param->name) || !decode(decoder, value, &param->value)) {
-        return mrd_fail(err, MRD_E_INVALID, "invalid URL escape in \"%.*s\"",
-                        (int)MRD_MIN(pair.size, (size_t)100), (const char *)pair.data);
+    const bool name_valid = decode(decoder, name, &param->name);
+    if (!name_valid || !decode(decoder, value, &param->value)) {
+        const struct mrd_bytes escape = broken_escape(name_valid ? value : name);
+        return mrd_fail(err, MRD_E_INVALID, "invalid URL escape \"%.*s\"", MRD_FMT(escape));
     }
     return MRD_OK;
 }
@@ -98,12 +112,18 @@ enum mrd_status mrd_form_parse(struct mrd_bytes text, struct mrd_http_param **pa
     mrd_assert(storage != NULL);
     *storage_out = storage;
     struct decoder decoder = {storage};
+    enum mrd_status status = MRD_OK;
     while (text.size > 0) {
         const struct mrd_bytes pair = split_off(&text, '&');
-        if (pair.size > 0) {
-            MRD_TRY(add_pair(&decoder, pair, &grown[*count], err));
+        struct mrd_error later;
+        if (pair.size == 0) {
+            continue;
+        }
+        if (add_pair(&decoder, pair, &grown[*count], status == MRD_OK ? err : &later) == MRD_OK) {
             (*count)++;
+        } else {
+            status = MRD_E_INVALID; /* the first is told */
         }
     }
-    return MRD_OK;
+    return status;
 }

@@ -22,8 +22,8 @@ MRD_MUST_CHECK bool mrd_percent_decode(struct mrd_bytes text, bool plus_is_space
 
 /* Appends the parameters of `text` ("a=1&b=2") to *params, an array of *count that grows by realloc.
  * Names and values are decoded into *storage_out, one block that the caller frees after them.
- * MRD_E_INVALID: a broken escape or a ';'. MRD_E_LIMIT: more than MRD_HTTP_PARAMS_MAX. Parameters
- * before the failure stay appended. */
+ * MRD_E_INVALID: a broken escape or a ';'; the other pairs are appended all the same, as Go does.
+ * MRD_E_LIMIT: more than MRD_HTTP_PARAMS_MAX, nothing is appended. */
 MRD_MUST_CHECK enum mrd_status mrd_form_parse(struct mrd_bytes text, struct mrd_http_param **params,
                                               size_t *count, uint8_t **storage_out,
                                               struct mrd_error *err);

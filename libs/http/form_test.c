@@ -77,6 +77,24 @@ static void parameters_are_decoded_as_go_does(void **state)
     }
 }
 
+static void pairs_beside_a_broken_one_are_kept(void **state)
+{
+    (void)state;
+    struct mrd_http_param *params = NULL;
+    size_t count = 0;
+    uint8_t *storage = NULL;
+    struct mrd_error err;
+    assert_int_equal(
+        mrd_form_parse(MRD_BYTES("a=1&b=x%zzy&c;d=2&%4=5&e=3"), &params, &count, &storage, &err),
+        MRD_E_INVALID);
+    assert_string_equal(err.text, "invalid URL escape \"%zz\"");
+    assert_int_equal(count, 2);
+    assert_true(mrd_bytes_equal(params[0].value, MRD_BYTES("1")));
+    assert_true(mrd_bytes_equal(params[1].value, MRD_BYTES("3")));
+    free(params);
+    free(storage);
+}
+
 static void the_number_of_parameters_is_bounded(void **state)
 {
     (void)state;
@@ -100,6 +118,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parameters_are_decoded_as_go_does),
+        cmocka_unit_test(pairs_beside_a_broken_one_are_kept),
         cmocka_unit_test(the_number_of_parameters_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,6 +30,7 @@ enum {
     HTTP_DISCARD_MAX = 16 << 20, /* of a refused body is read and thrown away, so that the client is
                                     still there when the answer comes */
     HTTP_REPLY_HEADERS_MAX = 16,
+    REPLY_BLOCK_SIZE = 32 << 10, /* what a reply of unknown size is read in */
     HTTP_CODE_MIN = 100,
     HTTP_CODE_MAX = 599
 };
@@ -56,7 +57,7 @@ struct http_connection {
     _Atomic int phase;              /* written by the server thread */
     _Atomic int64_t phase_since_ns; /* likewise; relaxed, the sweeper may see them a moment apart */
 
-    struct mrd_http_request *suspended; /* under the server's lock */
+    struct mrd_http_request *suspended; /* or with a written reply; under the server's lock */
 
     /* The sweeper's own. */
     int64_t idle_since_ns;
@@ -109,6 +110,9 @@ struct mrd_http_request {
     int64_t deadline_ns;
     bool begun;  /* the first access call was made */
     bool listed; /* it is its connection's `suspended`; the server thread's */
+
+    bool written;     /* the reply comes from a writer; set before ANSWERED */
+    _Atomic bool cut; /* its client takes nothing: the sweeper shuts the connection */
 
     unsigned refusal_status; /* 0: none */
     char refusal[160];
@@ -183,6 +187,9 @@ void request_body_forget(struct mrd_http_request *request);
 /* reply.c */
 struct MHD_Response *reply_text_response(const char *text);
 void reply_count(struct mrd_http_request *request, unsigned status);
+/* Adds the reply's headers, gives the response to the server thread and the request back. */
+void reply_hand_over(struct mrd_http_request *request, unsigned status,
+                     struct MHD_Response *response_take);
 
 /* sweep.c */
 void *sweep_main(void *server);

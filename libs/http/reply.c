@@ -5,8 +5,6 @@
 
 #include "http/http_internal.h"
 
-enum { STREAM_BLOCK_SIZE = 32 << 10 };
-
 static const char content_type_text[] = "text/plain; charset=utf-8";
 
 struct MHD_Response *reply_text_response(const char *text)
@@ -17,6 +15,7 @@ struct MHD_Response *reply_text_response(const char *text)
         MHD_create_response_from_buffer(strlen(copy), copy, MHD_RESPMEM_MUST_FREE);
     mrd_assert(response != NULL);
     (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type_text);
+    (void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     return response;
 }
 
@@ -109,6 +108,13 @@ static void answer(struct mrd_http_request *request, unsigned status, struct MHD
     atomic_fetch_sub(&server->resumes, 1);
 }
 
+void reply_hand_over(struct mrd_http_request *request, unsigned status,
+                     struct MHD_Response *response_take)
+{
+    headers_add(request, response_take, true);
+    answer(request, status, response_take);
+}
+
 void mrd_http_reply(struct mrd_http_request *request, unsigned status, struct mrd_buf *body_take)
 {
     struct mrd_buf body = {0};
@@ -168,10 +174,9 @@ void mrd_http_reply_stream(struct mrd_http_request *request, unsigned status,
     mrd_assert(copy != NULL);
     *copy = *stream;
     struct MHD_Response *response = MHD_create_response_from_callback(
-        MHD_SIZE_UNKNOWN, STREAM_BLOCK_SIZE, stream_read, copy, stream_free);
+        MHD_SIZE_UNKNOWN, REPLY_BLOCK_SIZE, stream_read, copy, stream_free);
     mrd_assert(response != NULL);
-    headers_add(request, response, true);
-    answer(request, status, response);
+    reply_hand_over(request, status, response);
 }
 
 unsigned mrd_http_status_of(enum mrd_status status)

@@ -114,14 +114,17 @@ enum mrd_status mrd_http_params_parse(struct mrd_http_request *request,
 {
     mrd_assert(request->params_storage[0] == NULL); /* once per request */
     mrd_assert(request->params_storage[1] == NULL);
+    enum mrd_status status = MRD_OK;
     if (is_form(request)) {
-        MRD_TRY(mrd_form_parse(mrd_http_body(request), &request->params, &request->params_count,
-                               &request->params_storage[0], err));
+        status = mrd_form_parse(mrd_http_body(request), &request->params, &request->params_count,
+                                &request->params_storage[0], err);
     }
-    MRD_TRY(mrd_form_parse(request->query, &request->params, &request->params_count,
-                           &request->params_storage[1], err));
+    struct mrd_error later;
+    const enum mrd_status in_query =
+        mrd_form_parse(request->query, &request->params, &request->params_count,
+                       &request->params_storage[1], status == MRD_OK ? err : &later);
     *out_params = (struct mrd_http_params){request->params, request->params_count};
-    return MRD_OK;
+    return status != MRD_OK ? status : in_query;
 }
 
 bool mrd_http_param_get(const struct mrd_http_params *params, const char *name,

@@ -33,6 +33,7 @@ static void config_fill(struct mrd_http_config *config)
     config->head_ms_max = config->head_ms_max != 0 ? config->head_ms_max : 10 * second;
     config->body_ms_max = config->body_ms_max != 0 ? config->body_ms_max : 60 * second;
     config->reply_ms_max = config->reply_ms_max != 0 ? config->reply_ms_max : 300 * second;
+    config->stall_ms_max = config->stall_ms_max != 0 ? config->stall_ms_max : 30 * second;
     config->idle_ms_max = config->idle_ms_max != 0 ? config->idle_ms_max : 75 * second;
 }
 
@@ -147,7 +148,11 @@ void mrd_http_route_add(struct mrd_http_server *server, const struct mrd_http_ro
 {
     mrd_assert(server->daemon == NULL);
     mrd_assert(route->handler != NULL);
-    mrd_router_add(&server->router, route->path, route->methods, server->route_count);
+    unsigned methods = route->methods & ~(unsigned)MRD_HTTP_NO_HEAD;
+    if ((methods & MRD_HTTP_GET) != 0 && methods == route->methods) {
+        methods |= MRD_HTTP_HEAD;
+    }
+    mrd_router_add(&server->router, route->path, methods, server->route_count);
     struct http_route *kept = calloc(1, sizeof(*kept));
     mrd_assert(kept != NULL);
     kept->route = *route;

@@ -34,14 +34,16 @@
 struct mrd_http_server;
 struct mrd_http_request;
 
-/* Methods as bits, so that a route can take several. HEAD is answered wherever GET is. */
+/* Methods as bits, so that a route can take several. HEAD is answered wherever GET is, unless the
+ * route says otherwise. */
 enum mrd_http_method {
     MRD_HTTP_GET = 1,
     MRD_HTTP_POST = 2,
     MRD_HTTP_PUT = 4,
     MRD_HTTP_DELETE = 8,
     MRD_HTTP_HEAD = 16,
-    MRD_HTTP_OPTIONS = 32
+    MRD_HTTP_OPTIONS = 32,
+    MRD_HTTP_NO_HEAD = 64 /* of a route: HEAD is refused although GET is taken */
 };
 
 /* 0 takes the default in brackets. */
@@ -56,6 +58,7 @@ struct mrd_http_config {
     mrd_time_ms head_ms_max;     /* from its first byte to the end of the headers [10 s] */
     mrd_time_ms body_ms_max;     /* for the body after that [60 s] */
     mrd_time_ms reply_ms_max;    /* for the client to take the reply [300 s] */
+    mrd_time_ms stall_ms_max;    /* for it to take anything of a written reply [30 s] */
     mrd_time_ms idle_ms_max;     /* between requests on a connection [75 s] */
     struct mrd_metrics *metrics; /* meridian_http_*; may be NULL */
 };
@@ -133,7 +136,8 @@ struct mrd_http_params {
 };
 
 /* The parameters of an application/x-www-form-urlencoded body (POST and PUT), then those of the query
- * string, in order, as Go's Request.ParseForm gives them. MRD_E_INVALID: a broken escape or ';'. */
+ * string, in order, as Go's Request.ParseForm gives them. MRD_E_INVALID: a broken escape or ';'. As
+ * there, out_params has the well-formed ones then all the same. */
 MRD_MUST_CHECK enum mrd_status mrd_http_params_parse(struct mrd_http_request *request,
                                                      struct mrd_http_params *out_params,
                                                      struct mrd_error *err);
@@ -168,6 +172,25 @@ struct mrd_http_stream {
 };
 void mrd_http_reply_stream(struct mrd_http_request *request, unsigned status,
                            const struct mrd_http_stream *stream);
+
+/* A reply that a thread of the owner's writes while the client reads it. What is written and not yet
+ * taken by the client waits in a queue of a fixed size; when that is full, writing waits. So an answer
+ * of any size needs no memory beside the queue, and a slow client slows its writer down. */
+struct mrd_http_writer;
+
+/* Sends status and headers, and keeps the request valid until the writer ends. Not on a server thread:
+ * writing may wait for one. Never NULL. */
+struct mrd_http_writer *mrd_http_reply_begin(struct mrd_http_request *request, unsigned status,
+                                             size_t queue_bytes);
+
+/* Queues all of `bytes`, waiting for room. MRD_E_CANCELED: nobody reads any more, because the client
+ * has gone, took nothing for stall_ms_max (it is cut off then), or the server stops. */
+MRD_MUST_CHECK enum mrd_status mrd_http_writer_write(struct mrd_http_writer *writer,
+                                                     struct mrd_bytes bytes, struct mrd_error *err);
+
+/* Ends the reply and gives the request back. `whole`: all was written; otherwise the connection is
+ * broken off, so that the client sees an error and not a short answer. Does not wait. */
+void mrd_http_writer_end(struct mrd_http_writer **writer, bool whole);
 
 /* The HTTP status for a status of ours: OK 200, INVALID 400, LIMIT 429, NOT_FOUND 404, CONFLICT 409,
  * UNAVAILABLE and TIMEOUT 503, CANCELED 499, UNSUPPORTED 501, CORRUPT 500. */

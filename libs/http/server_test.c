@@ -310,7 +310,7 @@ static void a_path_parameter_is_one_decoded_segment(void **state)
     expect(&client, 404, NULL);
     expect(&client, 400, NULL);
     raw_send(&client, GET("/describe?a=%2") GET("/describe?a=1;b=2") GET("/describe?&&a&=&"));
-    expect(&client, 400, "invalid URL escape in \"a=%2\"");
+    expect(&client, 400, "invalid URL escape \"%2\"");
     expect(&client, 400, "invalid semicolon separator in query");
     expect(&client, 200, "path=/describe param=\ntenant= from=127.0.0.1\na=\n=\n");
     finish(&fixture);

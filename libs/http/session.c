@@ -198,12 +198,12 @@ static const struct {
     const char *name;
     enum mrd_http_method method;
 } method_names[] = {
-    {"GET",     MRD_HTTP_GET    },
-    {"POST",    MRD_HTTP_POST   },
-    {"PUT",     MRD_HTTP_PUT    },
     {"DELETE",  MRD_HTTP_DELETE },
+    {"GET",     MRD_HTTP_GET    },
     {"HEAD",    MRD_HTTP_HEAD   },
     {"OPTIONS", MRD_HTTP_OPTIONS},
+    {"POST",    MRD_HTTP_POST   },
+    {"PUT",     MRD_HTTP_PUT    },
 };
 
 static unsigned method_parse(const char *name)
@@ -317,8 +317,7 @@ static void find_route(struct mrd_http_request *request, const char *method)
 {
     struct mrd_http_server *server = request->server;
     const unsigned bit = method_parse(method);
-    const unsigned wanted = bit == MRD_HTTP_HEAD ? MRD_HTTP_GET | MRD_HTTP_HEAD : bit;
-    const struct mrd_router_match match = mrd_router_find(&server->router, request->path, wanted);
+    const struct mrd_router_match match = mrd_router_find(&server->router, request->path, bit);
     request->method = (enum mrd_http_method)bit;
     if (match.found) {
         request->route = server->routes[match.value];
@@ -326,9 +325,8 @@ static void find_route(struct mrd_http_request *request, const char *method)
         const size_t size_max = request->route->route.body_size_max;
         request->body_size_max = size_max != 0 ? size_max : server->config.body_size_max;
     } else if (match.methods != 0) {
-        refuse(request, 405, "method", "method not allowed");
-        const unsigned head = (match.methods & MRD_HTTP_GET) != 0 ? MRD_HTTP_HEAD : 0;
-        allow_text(match.methods | head, request->allow, sizeof(request->allow));
+        refuse(request, 405, "method", "Method Not Allowed");
+        allow_text(match.methods, request->allow, sizeof(request->allow));
     } else {
         refuse(request, 404, "path", "404 page not found");
     }
@@ -466,6 +464,7 @@ static enum MHD_Result dispatch(struct mrd_http_request *request)
     request->route->route.handler(request->route->route.context, request);
     /* Our own reference keeps it; acquire pairs with the owner's release in request_step. */
     if (atomic_load_explicit(&request->state, memory_order_acquire) == HTTP_ANSWERED) {
+        list_set(request, request->written);
         return queue_answer(request);
     }
     MHD_suspend_connection(connection);
@@ -485,7 +484,7 @@ static enum MHD_Result complete(struct mrd_http_request *request)
         }
         return request->refusal_status != 0 ? refuse_now(request, true) : dispatch(request);
     case HTTP_ANSWERED:
-        list_set(request, false);
+        list_set(request, request->written);
         return queue_answer(request);
     case HTTP_EXPIRED:
         list_set(request, false);

@@ -11,6 +11,16 @@
 
 enum { SWEEP_AGES_MS = 500, SWEEP_BATCH = 64 };
 
+/* Wakes the server thread, which finds the connection closed; the descriptor stays its own. */
+static void shut(struct mrd_http_server *server, struct http_connection *peer, int phase)
+{
+    if (!peer->shut) {
+        peer->shut = true;
+        (void)shutdown(peer->fd, SHUT_RDWR);
+        mrd_counter_add(server->counts.shut[phase], 1);
+    }
+}
+
 /* ---- requests: deadlines and clients that have gone ---- */
 
 /* The client has closed at least its sending side: an HTTP client that still wants the reply does not.
@@ -27,13 +37,36 @@ static bool is_expired(const struct mrd_http_request *request, int64_t now_ns)
            atomic_load_explicit(&request->server->expiring, memory_order_relaxed);
 }
 
+/* Counts a client that has gone, once; whoever works for it learns of it by mrd_http_canceled. */
+static void watch_client(struct http_connection *peer, int64_t now_ns)
+{
+    struct mrd_http_request *request = peer->suspended;
+    if (now_ns - request->received_ns > HTTP_SWEEP_MS * 1000000LL &&
+        !atomic_load_explicit(&request->gone, memory_order_relaxed) && client_is_gone(peer->fd)) {
+        atomic_store_explicit(&request->gone, true, memory_order_relaxed);
+        mrd_counter_add(request->server->counts.canceled, 1);
+    }
+}
+
+/* A reply that is being written: the server thread may be out of reach, waiting for bytes. */
+static void watch_written(struct http_connection *peer, int64_t now_ns)
+{
+    if (atomic_load_explicit(&peer->suspended->cut, memory_order_relaxed)) {
+        shut(peer->suspended->server, peer, HTTP_PHASE_REPLY);
+    }
+    watch_client(peer, now_ns);
+}
+
 /* Under the lock; the request lives as long as it is in `suspended`. True: the caller resumes it. */
 static bool watch_request(struct http_connection *peer, int64_t now_ns)
 {
     struct mrd_http_request *request = peer->suspended;
-    const bool waits =
-        atomic_load_explicit(&request->state, memory_order_relaxed) == HTTP_SUSPENDED;
-    if (!waits) {
+    /* Acquire: `written` was set before the step to ANSWERED. */
+    const int state = atomic_load_explicit(&request->state, memory_order_acquire);
+    if (state == HTTP_ANSWERED && request->written) {
+        watch_written(peer, now_ns);
+    }
+    if (state != HTTP_SUSPENDED) {
         return false;
     }
     if (is_expired(request, now_ns)) {
@@ -42,11 +75,8 @@ static bool watch_request(struct http_connection *peer, int64_t now_ns)
             mrd_counter_add(request->server->counts.expired, 1);
             return true;
         }
-    } else if (now_ns - request->received_ns > HTTP_SWEEP_MS * 1000000LL &&
-               !atomic_load_explicit(&request->gone, memory_order_relaxed) &&
-               client_is_gone(peer->fd)) {
-        atomic_store_explicit(&request->gone, true, memory_order_relaxed);
-        mrd_counter_add(request->server->counts.canceled, 1);
+    } else {
+        watch_client(peer, now_ns);
     }
     return false;
 }
@@ -127,16 +157,6 @@ static bool is_too_old(struct mrd_http_server *server, struct http_connection *p
         break;
     }
     return false;
-}
-
-/* Wakes the server thread, which finds the connection closed; the descriptor stays its own. */
-static void shut(struct mrd_http_server *server, struct http_connection *peer, int phase)
-{
-    if (!peer->shut) {
-        peer->shut = true;
-        (void)shutdown(peer->fd, SHUT_RDWR);
-        mrd_counter_add(server->counts.shut[phase], 1);
-    }
 }
 
 static void sweep_ages(struct mrd_http_server *server)

@@ -137,6 +137,8 @@ static enum mrd_status run_vector(struct answer *answer, const struct pql_node *
     for (;;) {
         struct pql_series series;
         bool more = false;
+        /* Selectors check as well, but not every expression has one. */
+        MRD_TRY(mrd_query_check(answer->exec->control, err));
         MRD_TRY(pql_next(op, &series, &more, err));
         if (!more) {
             return MRD_OK;

@@ -29,7 +29,7 @@
 
 /* Common keys that every service has beside its own (a table of the service may give them another
  * default): http.listen, http.threads, http.connections_max, http.connections_per_ip_max,
- * http.body_size_max, http.bodies_size_max, http.{request,head,body,reply,idle}_timeout,
+ * http.body_size_max, http.bodies_size_max, http.{request,head,body,reply,stall,idle}_timeout,
  * log.level, log.format, process.stop_grace, process.open_files. */
 struct mrd_service_definition {
     const char *name;           /* "distributor": the binary is meridian-distributor */

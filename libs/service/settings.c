@@ -29,6 +29,8 @@ static const struct mrd_config_key common_keys[] = {
      .doc = "For a request's body to arrive after its headers."},
     {.path = "http.reply_timeout", .type = MRD_CONFIG_DURATION, .initial = "5m", .min = 10, .max = 86400000,
      .doc = "For a client to take a reply."},
+    {.path = "http.stall_timeout", .type = MRD_CONFIG_DURATION, .initial = "30s", .min = 10, .max = 86400000,
+     .doc = "For a client to take anything of a reply that is written while it reads; then it is cut off."},
     {.path = "http.idle_timeout", .type = MRD_CONFIG_DURATION, .initial = "75s", .min = 1000, .max = 86400000,
      .doc = "For a connection without a request."},
     {.path = "log.level", .type = MRD_CONFIG_ENUM, .initial = "info", .choices = level_choices, .reloadable = true,
@@ -84,6 +86,7 @@ struct mrd_http_config settings_http(const struct mrd_config *config, struct mrd
         .head_ms_max = mrd_config_duration(config, "http.head_timeout"),
         .body_ms_max = mrd_config_duration(config, "http.body_timeout"),
         .reply_ms_max = mrd_config_duration(config, "http.reply_timeout"),
+        .stall_ms_max = mrd_config_duration(config, "http.stall_timeout"),
         .idle_ms_max = mrd_config_duration(config, "http.idle_timeout"),
         .metrics = metrics,
     };

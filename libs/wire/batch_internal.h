@@ -166,6 +166,22 @@ MRD_MUST_CHECK bool mrd_batch_rows_read(const struct mrd_batch_row_arrays *array
 MRD_MUST_CHECK bool mrd_batch_deltas_read(struct mrd_reader *section, uint64_t *values,
                                           size_t count);
 
+/* The next of a column of references: differences to the previous one plus 1. False if it is out of range. */
+static inline bool mrd_batch_reference_next(uint64_t number, int64_t *expected, uint32_t *out)
+{
+    const int64_t delta = mrd_zigzag_decode(number);
+    if (delta < -MRD_BATCH_REFERENCE_COUNT_MAX || delta > MRD_BATCH_REFERENCE_COUNT_MAX) {
+        return false;
+    }
+    const int64_t reference = *expected + delta;
+    if (reference < 0 || reference >= MRD_BATCH_REFERENCE_COUNT_MAX) {
+        return false;
+    }
+    *out = (uint32_t)reference;
+    *expected = reference + 1;
+    return true;
+}
+
 /* Decompresses exactly `size` bytes. */
 MRD_MUST_CHECK bool mrd_batch_unpack_zstd(struct mrd_batch_reader *reader, struct mrd_bytes packed,
                                           uint8_t *place, size_t size);

@@ -39,6 +39,18 @@ static inline bool mrd_rw_sample_fast(struct mrd_bytes bytes, struct mrd_sample 
     return false;
 }
 
+struct mrd_rw2_walk;
+
+/* The symbol of 2.0 that a reference names. */
+MRD_MUST_CHECK enum mrd_status mrd_rw2_symbol(const struct mrd_rw2_walk *walk, uint64_t reference,
+                                              struct mrd_bytes *out, struct mrd_error *err);
+
+/* Labels of 2.0 from packed references, at most count_max. */
+MRD_MUST_CHECK enum mrd_status mrd_rw2_labels_of(const struct mrd_rw2_walk *walk,
+                                                 struct mrd_bytes references,
+                                                 struct mrd_label *items, size_t count_max,
+                                                 size_t *out_count, struct mrd_error *err);
+
 /* A Label of 1.0: false if it is malformed. */
 bool mrd_rw_label_read(struct mrd_bytes message, struct mrd_label *out);
 

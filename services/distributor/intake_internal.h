@@ -56,6 +56,12 @@ enum mrd_status dst_take_write(struct dst_intake *intake, struct dst_write *writ
 void dst_take_reject(struct dst_taking *taking, enum dst_kind kind, enum dst_reason reason,
                      uint64_t count, const struct mrd_error *why);
 
+/* True if nothing has been rejected for that reason yet: only then is a text looked at, and worth making. */
+static inline bool dst_take_first(const struct dst_taking *taking, enum dst_reason reason)
+{
+    return taking->write->rejected[reason] == 0;
+}
+
 /* True if that time may be written; else the item is rejected. */
 bool dst_take_time(struct dst_taking *taking, enum dst_kind kind, mrd_time_ms time_ms);
 

@@ -7,6 +7,9 @@
 
 #include <cmocka.h>
 
+#include "model/histogram_check.h"
+#include "wire/batch.h"
+
 static int64_t fake_ns(void *context) { return *(int64_t *)context; }
 
 struct world {
@@ -94,12 +97,42 @@ static void many_tenants_keep_their_own_buckets(void **state)
     dst_rates_destroy(&world.rates);
 }
 
+static struct dst_limits limits_with(const char *set)
+{
+    const struct mrd_config_table table = {dst_limits_keys, DST_LIMITS_KEYS};
+    const struct mrd_config_schema schema = {.tables = &table, .table_count = 1};
+    struct mrd_config_sources sources = {.sets = {set}, .set_count = set == NULL ? 0 : 1};
+    struct mrd_config *config = NULL;
+    struct mrd_error err;
+    assert_int_equal(mrd_config_load(&schema, &sources, &config, &err), MRD_OK);
+    const struct dst_limits limits = dst_limits_of(config);
+    mrd_config_release(&config);
+    return limits;
+}
+
+/* None, but for what a batch can hold. */
+static void zero_is_no_limit(void **state)
+{
+    (void)state;
+    const struct dst_limits limits = limits_with(NULL);
+    assert_int_equal(limits.histogram_buckets_max, MRD_HISTOGRAM_PARTS_MAX);
+    assert_int_equal(limits.exemplars_per_request_max, SIZE_MAX);
+    assert_int_equal(limits.metadata_per_request_max, SIZE_MAX);
+    assert_int_equal(limits.metadata_bytes_max, 16 << 10);
+    assert_int_equal(limits_with("limits.metadata_bytes_max=0").metadata_bytes_max,
+                     MRD_BATCH_METADATA_SIZE_MAX);
+    assert_int_equal(limits_with("limits.histogram_buckets_max=160").histogram_buckets_max, 160);
+    assert_int_equal(limits_with("limits.exemplars_per_request_max=5").exemplars_per_request_max,
+                     5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tenant_gets_its_burst_and_then_its_rate),
         cmocka_unit_test(what_can_never_pass_is_not_called_a_matter_of_time),
         cmocka_unit_test(a_rate_of_zero_is_no_limit),
+        cmocka_unit_test(zero_is_no_limit),
         cmocka_unit_test(many_tenants_keep_their_own_buckets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,8 +117,12 @@ static struct dst_write *write_create(struct dst_push *push, struct mrd_http_req
     return write;
 }
 
-static void refuse_busy(struct dst_push *push, struct mrd_http_request *request)
+static void refuse_busy(struct dst_push *push, struct mrd_http_request *request, bool is_v2)
 {
+    static const uint64_t nothing[DST_KINDS];
+    if (is_v2) {
+        dst_tell_written(request, nothing);
+    }
     mrd_counter_add(push->refused_busy, 1);
     mrd_http_header_set(request, "Retry-After", "1");
     mrd_http_reply_text(request, 503, "too many requests wait for the log: send again later\n");
@@ -138,14 +142,14 @@ static void handle(void *context, struct mrd_http_request *request)
         atomic_fetch_add_explicit(&push->bytes_in_flight, size, memory_order_relaxed);
     if (before + size > push->bytes_in_flight_max && before > 0) {
         atomic_fetch_sub_explicit(&push->bytes_in_flight, size, memory_order_relaxed);
-        refuse_busy(push, request);
+        refuse_busy(push, request, is_v2);
         return;
     }
     struct dst_write *write = write_create(push, request, tenant);
     write->is_v2 = is_v2;
     if (!dst_intake_post(intake_of(push, write), write)) {
         atomic_fetch_sub_explicit(&push->bytes_in_flight, size, memory_order_relaxed);
-        refuse_busy(push, request);
+        refuse_busy(push, request, is_v2);
         mrd_buf_fini(&write->body);
         free(write);
     }

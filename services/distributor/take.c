@@ -26,16 +26,17 @@ static bool time_allowed(const struct dst_taking *taking, mrd_time_ms time_ms)
 static void reject_time(struct dst_taking *taking, enum dst_kind kind, mrd_time_ms time_ms)
 {
     struct mrd_error why;
-    if (time_ms > TIME_MAX_MS || time_ms < -TIME_MAX_MS) {
+    const bool possible = time_ms <= TIME_MAX_MS && time_ms >= -TIME_MAX_MS;
+    const enum dst_reason reason = possible ? DST_REASON_FUTURE : DST_REASON_TIME;
+    if (dst_take_first(taking, reason) && possible) {
+        (void)mrd_fail(&why, MRD_E_INVALID,
+                       "timestamp %" PRId64 " ms lies more than limits.creation_grace_period "
+                       "(%" PRId64 " ms) in the future: set the sender's clock",
+                       time_ms, taking->intake->options.limits.creation_grace_ms);
+    } else if (dst_take_first(taking, reason)) {
         (void)mrd_fail(&why, MRD_E_INVALID, "timestamp %" PRId64 " ms cannot be stored", time_ms);
-        dst_take_reject(taking, kind, DST_REASON_TIME, 1, &why);
-        return;
     }
-    (void)mrd_fail(&why, MRD_E_INVALID,
-                   "timestamp %" PRId64 " ms lies more than limits.creation_grace_period "
-                   "(%" PRId64 " ms) in the future: set the sender's clock",
-                   time_ms, taking->intake->options.limits.creation_grace_ms);
-    dst_take_reject(taking, kind, DST_REASON_FUTURE, 1, &why);
+    dst_take_reject(taking, kind, reason, 1, &why);
 }
 
 bool dst_take_time(struct dst_taking *taking, enum dst_kind kind, mrd_time_ms time_ms)

@@ -24,12 +24,15 @@ static bool read_histogram(struct dst_taking *taking, struct mrd_bytes message,
 {
     struct mrd_error why;
     const struct dst_limits *limits = &taking->intake->options.limits;
-    const enum mrd_status status =
-        mrd_rw_histogram_read(message, taking->intake->histogram_room, out, &why);
+    struct mrd_rw_histogram_room *room = taking->intake->histogram_room;
+    const enum mrd_status status = mrd_rw_histogram_read(message, room, out, NULL);
     if (status != MRD_OK) {
-        dst_take_reject(taking, DST_KIND_HISTOGRAMS,
-                        status == MRD_E_LIMIT ? DST_REASON_HISTOGRAM_LIMIT : DST_REASON_HISTOGRAM,
-                        1, &why);
+        const enum dst_reason reason =
+            status == MRD_E_LIMIT ? DST_REASON_HISTOGRAM_LIMIT : DST_REASON_HISTOGRAM;
+        if (dst_take_first(taking, reason)) {
+            (void)!mrd_rw_histogram_read(message, room, out, &why);
+        }
+        dst_take_reject(taking, DST_KIND_HISTOGRAMS, reason, 1, &why);
         return false;
     }
     const size_t buckets =
@@ -55,7 +58,7 @@ static enum mrd_status take_histograms(struct dst_taking *taking,
     struct mrd_bytes rest = series->others;
     struct mrd_bytes message;
     const enum mrd_rw_version version = taking->v2 == NULL ? MRD_RW_1 : MRD_RW_2;
-    while (mrd_rw_histogram_next(version, &rest, &message)) {
+    for (uint32_t i = 0; mrd_rw_histogram_next(version, &rest, &message); i++) {
         struct mrd_rw_histogram histogram;
         struct dst_series *ready;
         if (!read_histogram(taking, message, &histogram)) {
@@ -63,15 +66,28 @@ static enum mrd_status take_histograms(struct dst_taking *taking,
         }
         const enum mrd_status status =
             dst_take_ready(taking, series, key, size_of(&histogram.histogram), &ready, err);
-        if (status == MRD_OK) {
-            dst_batcher_histogram(taking->intake->batcher, taking->write, ready, &histogram);
+        if (status != MRD_OK) { /* nor can those that follow be of such a series */
+            return dst_take_after(taking, status, DST_KIND_HISTOGRAMS, series->histogram_count - i,
+                                  err);
         }
-        MRD_TRY(dst_take_after(taking, status, DST_KIND_HISTOGRAMS, 1, err));
+        dst_batcher_histogram(taking->intake->batcher, taking->write, ready, &histogram);
     }
     return MRD_OK;
 }
 
 /* ---- exemplars ---- */
+
+static enum mrd_status parse_exemplar(struct dst_taking *taking, struct mrd_bytes message,
+                                      struct mrd_label *items, size_t *count,
+                                      struct mrd_exemplar *out, struct mrd_error *err)
+{
+    if (taking->v2 == NULL) {
+        MRD_TRY(mrd_rw_exemplar_read(message, items, count, out, err));
+    } else {
+        MRD_TRY(mrd_rw2_exemplar_read(taking->v2, message, items, count, out, err));
+    }
+    return mrd_exemplar_labels_check(items, count, err);
+}
 
 /* Reads an exemplar that may be written, its labels canonical in `labels`; false if it is rejected. */
 static bool read_exemplar(struct dst_taking *taking, struct mrd_bytes message,
@@ -80,13 +96,10 @@ static bool read_exemplar(struct dst_taking *taking, struct mrd_bytes message,
     struct mrd_label items[MRD_RW_EXEMPLAR_LABELS_MAX];
     size_t count = 0;
     struct mrd_error why;
-    enum mrd_status status =
-        taking->v2 == NULL ? mrd_rw_exemplar_read(message, items, &count, out, &why)
-                           : mrd_rw2_exemplar_read(taking->v2, message, items, &count, out, &why);
-    if (status == MRD_OK) {
-        status = mrd_exemplar_labels_check(items, &count, &why);
-    }
-    if (status != MRD_OK) {
+    if (parse_exemplar(taking, message, items, &count, out, NULL) != MRD_OK) {
+        if (dst_take_first(taking, DST_REASON_EXEMPLAR)) {
+            (void)!parse_exemplar(taking, message, items, &count, out, &why);
+        }
         dst_take_reject(taking, DST_KIND_EXEMPLARS, DST_REASON_EXEMPLAR, 1, &why);
         return false;
     }
@@ -97,19 +110,14 @@ static bool read_exemplar(struct dst_taking *taking, struct mrd_bytes message,
     return dst_take_time(taking, DST_KIND_EXEMPLARS, out->time_ms);
 }
 
-static bool exemplar_within_limit(struct dst_taking *taking)
+static void reject_over_limit(struct dst_taking *taking, uint64_t count)
 {
-    const size_t most = taking->intake->options.limits.exemplars_per_request_max;
-    if (taking->exemplars++ < most) {
-        return true;
-    }
     struct mrd_error why;
     (void)mrd_fail(&why, MRD_E_LIMIT,
                    "the request has more exemplars than the limit of %zu "
                    "(limits.exemplars_per_request_max)",
-                   most);
-    dst_take_reject(taking, DST_KIND_EXEMPLARS, DST_REASON_EXEMPLAR_LIMIT, 1, &why);
-    return false;
+                   taking->intake->options.limits.exemplars_per_request_max);
+    dst_take_reject(taking, DST_KIND_EXEMPLARS, DST_REASON_EXEMPLAR_LIMIT, count, &why);
 }
 
 static enum mrd_status take_exemplars(struct dst_taking *taking, const struct mrd_rw_series *series,
@@ -121,19 +129,23 @@ static enum mrd_status take_exemplars(struct dst_taking *taking, const struct mr
     struct mrd_bytes rest = series->others;
     struct mrd_bytes message;
     const enum mrd_rw_version version = taking->v2 == NULL ? MRD_RW_1 : MRD_RW_2;
-    while (mrd_rw_exemplar_next(version, &rest, &message)) {
+    for (uint32_t i = 0; mrd_rw_exemplar_next(version, &rest, &message); i++) {
         struct mrd_exemplar exemplar;
         struct dst_series *ready;
-        if (!exemplar_within_limit(taking) ||
-            !read_exemplar(taking, message, &taking->intake->exemplar_labels, &exemplar)) {
+        if (taking->exemplars++ >= taking->intake->options.limits.exemplars_per_request_max) {
+            reject_over_limit(taking, series->exemplar_count - i);
+            return MRD_OK;
+        }
+        if (!read_exemplar(taking, message, &taking->intake->exemplar_labels, &exemplar)) {
             continue;
         }
         const enum mrd_status status =
             dst_take_ready(taking, series, key, ITEM_SIZE + exemplar.labels.size, &ready, err);
-        if (status == MRD_OK) {
-            dst_batcher_exemplar(taking->intake->batcher, taking->write, ready, &exemplar);
+        if (status != MRD_OK) { /* nor can those that follow be of such a series */
+            return dst_take_after(taking, status, DST_KIND_EXEMPLARS, series->exemplar_count - i,
+                                  err);
         }
-        MRD_TRY(dst_take_after(taking, status, DST_KIND_EXEMPLARS, 1, err));
+        dst_batcher_exemplar(taking->intake->batcher, taking->write, ready, &exemplar);
     }
     return MRD_OK;
 }
@@ -146,35 +158,45 @@ static void reject_metadata(struct dst_taking *taking, enum dst_reason reason,
     dst_take_reject(taking, DST_KIND_METADATA, reason, 1, why);
 }
 
+static enum mrd_status check_metadata(struct dst_taking *taking,
+                                      const struct mrd_metadata *metadata, struct mrd_error *err)
+{
+    const struct dst_limits *limits = &taking->intake->options.limits;
+    const size_t size = metadata->family.size + metadata->help.size + metadata->unit.size;
+    if (taking->metadata > limits->metadata_per_request_max) {
+        return mrd_fail(err, MRD_E_LIMIT,
+                        "the request has more metadata entries than the limit of %zu "
+                        "(limits.metadata_per_request_max)",
+                        limits->metadata_per_request_max);
+    }
+    if (size > limits->metadata_bytes_max) {
+        return mrd_fail(err, MRD_E_LIMIT,
+                        "the metadata of a metric family has %zu bytes, more than the limit of %zu "
+                        "(limits.metadata_bytes_max)",
+                        size, limits->metadata_bytes_max);
+    }
+    return mrd_bytes_utf8_valid(metadata->family) && mrd_bytes_utf8_valid(metadata->help) &&
+                   mrd_bytes_utf8_valid(metadata->unit)
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_INVALID, "a metadata entry is not UTF-8");
+}
+
 /* False if the entry is beyond a limit or no text: it is rejected then. */
 static bool metadata_allowed(struct dst_taking *taking, const struct mrd_metadata *metadata)
 {
     struct mrd_error why;
-    const struct dst_limits *limits = &taking->intake->options.limits;
-    const size_t size = metadata->family.size + metadata->help.size + metadata->unit.size;
-    if (taking->metadata++ >= limits->metadata_per_request_max) {
-        (void)mrd_fail(&why, MRD_E_LIMIT,
-                       "the request has more metadata entries than the limit of %zu "
-                       "(limits.metadata_per_request_max)",
-                       limits->metadata_per_request_max);
-        reject_metadata(taking, DST_REASON_METADATA_LIMIT, &why);
-        return false;
+    taking->metadata++;
+    const enum mrd_status status = check_metadata(taking, metadata, NULL);
+    if (status == MRD_OK) {
+        return true;
     }
-    if (size > limits->metadata_bytes_max) {
-        (void)mrd_fail(&why, MRD_E_LIMIT,
-                       "the metadata of a metric family has %zu bytes, more than the limit of %zu "
-                       "(limits.metadata_bytes_max)",
-                       size, limits->metadata_bytes_max);
-        reject_metadata(taking, DST_REASON_METADATA_LIMIT, &why);
-        return false;
+    const enum dst_reason reason =
+        status == MRD_E_LIMIT ? DST_REASON_METADATA_LIMIT : DST_REASON_METADATA;
+    if (dst_take_first(taking, reason)) {
+        (void)!check_metadata(taking, metadata, &why);
     }
-    if (!mrd_bytes_utf8_valid(metadata->family) || !mrd_bytes_utf8_valid(metadata->help) ||
-        !mrd_bytes_utf8_valid(metadata->unit)) {
-        (void)mrd_fail(&why, MRD_E_INVALID, "a metadata entry is not UTF-8");
-        reject_metadata(taking, DST_REASON_METADATA, &why);
-        return false;
-    }
-    return true;
+    reject_metadata(taking, reason, &why);
+    return false;
 }
 
 /* Stands for the whole entry, so that another text is another entry. */
@@ -223,7 +245,8 @@ void dst_take_metadata(struct dst_taking *taking, struct mrd_bytes metadata)
     struct mrd_metadata entry;
     enum mrd_status status;
     struct mrd_error why;
-    while (mrd_rw_metadata_next(&metadata, &entry, &status, &why)) {
+    while (mrd_rw_metadata_next(&metadata, &entry, &status,
+                                dst_take_first(taking, DST_REASON_METADATA) ? &why : NULL)) {
         if (status == MRD_OK) {
             add_metadata(taking, &entry);
         } else {

@@ -70,7 +70,7 @@ static void answer_rejected(struct dst_write *write)
 }
 
 /* Remote write 2.0, "Required Written Response Headers". */
-static void tell_written(const struct dst_write *write)
+void dst_tell_written(struct mrd_http_request *request, const uint64_t written[DST_KINDS])
 {
     static const struct {
         enum dst_kind kind;
@@ -82,8 +82,8 @@ static void tell_written(const struct dst_write *write)
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(headers); i++) {
         char count[24];
-        (void)snprintf(count, sizeof(count), "%" PRIu64, write->written[headers[i].kind]);
-        mrd_http_header_set(write->request, headers[i].name, count);
+        (void)snprintf(count, sizeof(count), "%" PRIu64, written[headers[i].kind]);
+        mrd_http_header_set(request, headers[i].name, count);
     }
 }
 
@@ -102,7 +102,7 @@ void dst_write_answer(struct dst_write **write)
         rejected += mine->rejected[i];
     }
     if (mine->is_v2) {
-        tell_written(mine);
+        dst_tell_written(mine->request, mine->written);
     }
     if (mine->status == MRD_E_INVALID) {
         mrd_http_reply_text(mine->request, 400, "%s\n", mine->error.text);

@@ -68,6 +68,9 @@ void dst_write_reject(struct dst_write *write, enum dst_kind kind, enum dst_reas
  * A write of 2.0 is told with each of them how many samples, histograms and exemplars the log has. */
 void dst_write_answer(struct dst_write **write);
 
+/* Sets the headers by which remote write 2.0 is told what was written. */
+void dst_tell_written(struct mrd_http_request *request, const uint64_t written[DST_KINDS]);
+
 /* "samples", "histograms", ... */
 const char *dst_kind_name(enum dst_kind kind);
 

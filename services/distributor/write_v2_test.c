@@ -373,6 +373,29 @@ static void exemplars_are_refused_one_by_one(void **state)
     request_end(&request);
 }
 
+/* Of a series that cannot be, everything is refused, counted once each. */
+static void what_a_nameless_series_brings_is_refused_with_it(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture);
+    struct request request = request_begin();
+    struct mrd_buf entry = entry_of(&request, LABELS("job", "a"));
+    put_v2_sample(&entry, NOW, 1, 0);
+    put_v2_sample(&entry, NOW + 1, 1, 0);
+    for (int i = 0; i < 3; i++) {
+        put_histogram(&entry, 0x1a, NOW, i == 0 ? 9 : 1, 1); /* the first is wrong by itself */
+        put_exemplar(&request, &entry, NOW, LABELS("a", "b"));
+    }
+    put_entry(&request, &entry);
+    expect(
+        fixture, &request, 400,
+        "2 of 2 samples, 3 of 3 histograms, 3 of 3 exemplars were not written, the others were:\n"
+        "7 labels: a series has no metric name: send the label __name__\n1 histogram: ",
+        (struct written){0, 0, 0});
+    assert_int_equal(message_count(), 0);
+    request_end(&request);
+}
+
 /* Whole requests that are refused leave nothing, and say so in the headers. */
 static void a_refused_request_has_written_nothing(void **state)
 {
@@ -413,6 +436,28 @@ static void what_the_log_does_not_take_is_not_counted(void **state)
     const struct contents contents = read_log();
     assert_int_equal(contents.metadata, 4); /* again, until the log had it */
     request_end(&request);
+}
+
+static void a_busy_distributor_says_503_with_nothing_written(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture);
+    fixture->push.bytes_in_flight_max = 1;
+    struct mrd_buf first = {0};
+    put_series(&first, "a", NOW, 1);
+    set_mode(LOG_HOLDS);
+    struct raw_client client = raw_connect(mrd_http_server_port(fixture->server));
+    send_post(&client, &first, "");
+    wait_for_messages(1);
+    struct request request = some_of_each();
+    expect(fixture, &request, 503, "too many requests wait", (struct written){0, 0, 0});
+    release_held(MRD_OK);
+    struct raw_answer answer = raw_answer(&client, true);
+    assert_int_equal(answer.status, 204);
+    raw_answer_fini(&answer);
+    raw_close(&client);
+    request_end(&request);
+    mrd_buf_fini(&first);
 }
 
 static void over_the_rate_is_429_with_nothing_written(void **state)
@@ -557,8 +602,10 @@ int main(void)
         WRITE_TEST(series_are_recognised_whatever_their_references),
         WRITE_TEST(a_wrong_part_refuses_only_itself),
         WRITE_TEST(exemplars_are_refused_one_by_one),
+        WRITE_TEST(what_a_nameless_series_brings_is_refused_with_it),
         WRITE_TEST(a_refused_request_has_written_nothing),
         WRITE_TEST(what_the_log_does_not_take_is_not_counted),
+        WRITE_TEST(a_busy_distributor_says_503_with_nothing_written),
         WRITE_TEST(over_the_rate_is_429_with_nothing_written),
         WRITE_TEST(metadata_keeps_to_its_limits),
         WRITE_TEST(version_1_brings_the_same_without_headers),

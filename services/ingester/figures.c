@@ -30,6 +30,11 @@ static const struct {
             "Rows older than what this ingester keeps, without their announcement."),
     COUNTER(announcements_refused, "announcements_refused",
             "Announcements with labels that are not well formed: data is lost here."),
+    COUNTER(contested_found, "samples_contested",
+            "Conflicting writes of which the later one must be found in the log."),
+    COUNTER(contested_settled, "samples_contested_settled", "Contested samples that were settled."),
+    COUNTER(contested_dropped, "samples_contested_dropped",
+            "Contested samples beyond the bound: they keep the value that came first."),
 };
 
 void ing_figures_init(struct ing_figures *figures, struct mrd_metrics *metrics)
@@ -60,6 +65,9 @@ void ing_figures_init(struct ing_figures *figures, struct mrd_metrics *metrics)
                           "Tenants in the heads, summed over the partitions.", MRD_NO_LABELS);
     figures->samples = mrd_metrics_gauge(metrics, "meridian_ingester_samples_stored",
                                          "Samples in the heads now.", MRD_NO_LABELS);
+    figures->contested =
+        mrd_metrics_gauge(metrics, "meridian_ingester_samples_contested_waiting",
+                          "Contested samples that are not settled yet.", MRD_NO_LABELS);
     figures->missing_sequences = mrd_metrics_counter(
         metrics, "meridian_ingester_log_entries_missing_total",
         "Entries that the log no longer had when they were due.", MRD_NO_LABELS);
@@ -128,6 +136,7 @@ void ing_figures_take(struct ing_figures *figures, struct ing_partition_figures 
     totals->series += atomic_load_explicit(&from->series, memory_order_relaxed);
     totals->tenants += atomic_load_explicit(&from->tenants, memory_order_relaxed);
     totals->samples += atomic_load_explicit(&from->samples_stored, memory_order_relaxed);
+    totals->contested += atomic_load_explicit(&from->contested_waiting, memory_order_relaxed);
 }
 
 void ing_figures_closed(struct ing_partition_figures *own)
@@ -155,4 +164,5 @@ void ing_figures_publish(struct ing_figures *figures, const struct ing_totals *t
     mrd_gauge_set(figures->series, (int64_t)totals->series);
     mrd_gauge_set(figures->tenants, (int64_t)totals->tenants);
     mrd_gauge_set(figures->samples, (int64_t)totals->samples);
+    mrd_gauge_set(figures->contested, (int64_t)totals->contested);
 }

@@ -4,6 +4,7 @@
 
 #include "ingester/owner.h"
 #include "ingester/questions.h"
+#include "ingester/resolver.h"
 #include "node/node.h"
 
 #define KEY(path_, type_, initial_, min_, max_, doc_)                                              \
@@ -40,6 +41,7 @@ struct ingester {
     struct mrd_service_condition *partitions;
     struct ing_budget budget;
     struct ing_owner *owner;
+    struct ing_resolver *resolver;
     struct ing_questions *questions;
 };
 
@@ -57,6 +59,7 @@ static void stop_partitions(void *context, mrd_time_ms grace_ms)
         ing_owner_leave(ingester->owner, grace_ms / 2);
     }
     ing_questions_destroy(&ingester->questions, grace_ms / 4);
+    ing_resolver_destroy(&ingester->resolver);
     ing_owner_destroy(&ingester->owner);
 }
 
@@ -103,6 +106,13 @@ static enum mrd_status start_partitions(struct ingester *ingester, struct mrd_no
     };
     mrd_service_on_stop(node->service, "partitions", stop_partitions, ingester);
     MRD_TRY(ing_owner_create(&owner, &ingester->owner, err));
+    const struct ing_resolver_options resolver = {
+        .log_bus = ingester->log_bus,
+        .owner = ingester->owner,
+        .partition_count = owner.partition_count,
+        .metrics = node->metrics,
+    };
+    ingester->resolver = ing_resolver_create(&resolver);
     const struct ing_questions_options questions = {
         .bus = ingester->query_bus,
         .owner = ingester->owner,

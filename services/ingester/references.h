@@ -21,6 +21,9 @@
 enum {
     ING_HOLE_MS = 5 * 60 * 1000,
     ING_GAPS_MAX = 256,
+    /* Tables of older epochs than this may be dropped: how late a batch may be stored, at the most (a
+     * full log holds batches back). 2 hours and a quarter. */
+    ING_EPOCHS_KEPT = 9,
 };
 
 struct ing_references;

@@ -4,9 +4,6 @@
 #include <stdlib.h>
 
 enum {
-    /* Tables of older epochs than this are dropped: how late a batch may be stored, at the most (a
-     * full log holds batches back). 2 hours and a quarter. */
-    EPOCHS_KEPT = 9,
     /* How long after the first entry that we could read rows may lack their announcement: an epoch, and five minutes
      * for batches that were stored late. */
     EDGE_MS = MRD_BATCH_EPOCH_MS + 5 * 60 * 1000,
@@ -255,7 +252,7 @@ void ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_m
         return;
     }
     const uint64_t epoch = mrd_batch_epoch_of(store->log_ms);
-    const uint64_t epoch_min = epoch < EPOCHS_KEPT ? 0 : epoch - EPOCHS_KEPT;
+    const uint64_t epoch_min = epoch < ING_EPOCHS_KEPT ? 0 : epoch - ING_EPOCHS_KEPT;
     const uint64_t missing =
         ing_references_expire(store->references, epoch_min, store->log_ms, on_hole, context);
     add(&store->figures.batches_missing, missing);
@@ -282,6 +279,12 @@ void ing_store_publish(struct ing_store *store)
     set(&store->figures.tenants, stats.tenant_count);
     set(&store->figures.samples_stored, stats.sample_count);
     set(&store->figures.series_created, stats.series_created);
+    struct mrd_head_contested_stats contested;
+    mrd_head_contested_stats(store->head, &contested);
+    set(&store->figures.contested_found, contested.found);
+    set(&store->figures.contested_settled, contested.settled);
+    set(&store->figures.contested_dropped, contested.dropped);
+    set(&store->figures.contested_waiting, mrd_head_contested_count(store->head));
     atomic_fetch_add_explicit(&store->options.budget->used, (int64_t)total - store->counted,
                               memory_order_relaxed);
     store->counted = (int64_t)total;

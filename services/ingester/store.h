@@ -45,6 +45,10 @@ struct ing_store_figures {
         rows_before_window; /* no announcement, but older than what is kept: expected */
     _Atomic uint64_t announcements_refused; /* labels that are not canonical: LOSS */
     _Atomic uint64_t samples_dropped;       /* by retention */
+    _Atomic uint64_t contested_found;       /* conflicting writes that the head could not decide */
+    _Atomic uint64_t contested_settled;
+    _Atomic uint64_t contested_dropped; /* too many: the stored value stays */
+    _Atomic uint64_t contested_waiting;
     _Atomic uint64_t series;
     _Atomic uint64_t tenants;
     _Atomic uint64_t samples_stored;

@@ -1,7 +1,8 @@
 /* api.h: the Prometheus HTTP API, under / and /prometheus.
  *
  * Each endpoint reads its parameters, evaluates on a pool thread, and answers in Prometheus' JSON with
- * its codes: 400 bad_data, 422 execution, 499 canceled, 503 timeout or unavailable, 500 internal.
+ * its codes: 400 bad_data, 422 execution, 429 too many at once, 499 canceled, 503 timeout or
+ * unavailable, 500 internal. docs/api.md lists all endpoints and where they differ from Prometheus'.
  * The tenant is X-Scope-OrgID, `anonymous` without it. X-Read-Consistency: strong answers only when
  * everything acknowledged before the query is in the answer.
  *
@@ -14,6 +15,9 @@
 #include "promql/engine.h"
 #include "querier/cluster.h"
 #include "querier/query_pool.h"
+#include "service/service.h"
+
+enum { QRY_READ_FRAME_BYTES = 1 << 20 }; /* of a streamed remote read, Prometheus' default */
 
 struct qry_api_options {
     const struct qry_cluster *cluster;
@@ -24,7 +28,14 @@ struct qry_api_options {
     size_t memory_bytes_max;      /* of one query's arena */
     size_t response_bytes_max;    /* of one answer */
     size_t series_max;            /* that one selector may find; 0: none */
+    size_t read_samples_max;      /* of a remote read answered as samples; 0: none */
     const char *version;
+
+    /* For status: */
+    struct mrd_service *service; /* whose configuration is shown */
+    mrd_time_ms started_ms;
+    mrd_time_ms retention_ms;
+    unsigned concurrency;
 };
 
 struct qry_api;

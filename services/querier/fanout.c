@@ -183,7 +183,10 @@ enum mrd_status qry_fanout_next(struct qry_fanout *fanout, struct qry_fanout_eve
             return MRD_OK;
         case MRD_RPC_END:
             part->state = PART_DONE;
-            break;
+            fanout->current++;
+            out->kind = QRY_FANOUT_PARTITION;
+            out->bytes = event.bytes;
+            return MRD_OK;
         case MRD_RPC_FAILED:
             MRD_TRY(part_failed(fanout, partition, &event.error, err));
             out->kind = QRY_FANOUT_RESTART;

@@ -39,7 +39,8 @@ enum qry_fanout_kind {
 struct qry_fanout_event {
     enum qry_fanout_kind kind;
     uint32_t partition;
-    struct mrd_bytes bytes; /* CHUNK; valid until the next call */
+    struct mrd_bytes
+        bytes; /* CHUNK; PARTITION: its trailer, none if left out. Until the next call */
 };
 
 /* Sends the requests; does not wait. Failures to send show up in next. */

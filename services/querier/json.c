@@ -5,7 +5,13 @@
 
 #include "base/number.h"
 
-enum { ANNOTATIONS_SHOWN_MAX = 10 };
+enum { ANNOTATIONS_SHOWN_MAX = 10, POINTS_PER_DRAIN = 64 };
+
+/* False: stop, nobody wants the rest. */
+static bool drain(const struct qry_json_extra *extra)
+{
+    return extra == NULL || extra->drain == NULL || extra->drain(extra->drain_context);
+}
 
 /* Length of the well-formed UTF-8 sequence at the front of text, or 0. */
 static size_t sequence_size(struct mrd_bytes text)
@@ -35,32 +41,57 @@ static void append_control(uint8_t c, struct mrd_buf *out)
     }
 }
 
-void qry_json_string(struct mrd_bytes text, struct mrd_buf *out)
+/* Whether a byte stands for itself. Go's JSON escapes what HTML would take for markup, but not in labels. */
+static bool is_plain(uint8_t c, bool html)
+{
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\' &&
+           !(html && (c == '<' || c == '>' || c == '&'));
+}
+
+static void append_escaped(uint8_t c, struct mrd_buf *out)
+{
+    if (c == '"' || c == '\\') {
+        mrd_buf_append_u8(out, '\\');
+        mrd_buf_append_u8(out, c);
+    } else if (c < 0x80) {
+        append_control(c, out);
+    } else {
+        mrd_buf_append_text(out, "\\ufffd");
+    }
+}
+
+/* U+2028 and U+2029, which JavaScript once took for line ends. */
+static bool is_separator(const uint8_t *at, size_t size)
+{
+    return size == 3 && at[0] == 0xe2 && at[1] == 0x80 && (at[2] & 0xfe) == 0xa8;
+}
+
+static void append_string(struct mrd_bytes text, bool html, struct mrd_buf *out)
 {
     mrd_buf_append_u8(out, '"');
     size_t plain = 0; /* start of the run that needs no escape */
     size_t at = 0;
     while (at < text.size) {
         const uint8_t c = text.data[at];
-        if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\') {
+        if (is_plain(c, html)) {
             at++;
             continue;
         }
-        const size_t size = sequence_size((struct mrd_bytes){text.data + at, text.size - at});
-        if (size > 1) {
+        const size_t size =
+            c < 0x80 ? 1 : sequence_size((struct mrd_bytes){text.data + at, text.size - at});
+        const bool separator = html && is_separator(text.data + at, size);
+        if (size > 1 && !separator) {
             at += size;
             continue;
         }
         mrd_buf_append(out, text.data + plain, at - plain);
-        if (c == '"' || c == '\\') {
-            mrd_buf_append_u8(out, '\\');
-            mrd_buf_append_u8(out, c);
-        } else if (c < 0x20) {
-            append_control(c, out);
+        if (separator) {
+            mrd_buf_printf(out, "\\u202%c", text.data[at + 2] == 0xa8 ? '8' : '9');
         } else {
-            mrd_buf_append_text(out, "\xef\xbf\xbd");
+            append_escaped(c, out);
         }
-        plain = ++at;
+        at += size > 1 ? size : 1;
+        plain = at;
     }
     if (at > plain) { /* an empty text may have no address to add to */
         mrd_buf_append(out, text.data + plain, at - plain);
@@ -68,19 +99,24 @@ void qry_json_string(struct mrd_bytes text, struct mrd_buf *out)
     mrd_buf_append_u8(out, '"');
 }
 
-void qry_json_time(mrd_time_ms time_ms, struct mrd_buf *out)
+void qry_json_string(struct mrd_bytes text, struct mrd_buf *out) { append_string(text, true, out); }
+
+/* Seconds; the fraction, if there is one, with three digits or without the zeros at its end. */
+static void append_time(mrd_time_ms time_ms, bool shortest, struct mrd_buf *out)
 {
     const uint64_t size = time_ms < 0 ? -(uint64_t)time_ms : (uint64_t)time_ms;
     char text[32];
     int used = snprintf(text, sizeof(text), "%s%" PRIu64, time_ms < 0 ? "-" : "", size / 1000);
     if (size % 1000 != 0) {
         used += snprintf(text + used, sizeof(text) - (size_t)used, ".%03" PRIu64, size % 1000);
-        while (text[used - 1] == '0') {
+        while (shortest && text[used - 1] == '0') {
             used--;
         }
     }
     mrd_buf_append(out, text, (size_t)used);
 }
+
+void qry_json_time(mrd_time_ms time_ms, struct mrd_buf *out) { append_time(time_ms, false, out); }
 
 static void append_point(mrd_time_ms time_ms, double value, struct mrd_buf *out)
 {
@@ -92,6 +128,17 @@ static void append_point(mrd_time_ms time_ms, double value, struct mrd_buf *out)
     mrd_buf_append_text(out, "\"]");
 }
 
+/* Scalars are printed by Go's own JSON: no exponents, no zeros at the end of the time. */
+static void append_scalar(struct mrd_sample scalar, struct mrd_buf *out)
+{
+    char text[MRD_DOUBLE_TEXT_MAX];
+    mrd_buf_append_u8(out, '[');
+    append_time(scalar.time_ms, true, out);
+    mrd_buf_append_text(out, ",\"");
+    mrd_buf_append(out, text, mrd_double_format_f(scalar.value, text));
+    mrd_buf_append_text(out, "\"]");
+}
+
 static void append_labels(struct mrd_labels labels, struct mrd_buf *out)
 {
     mrd_buf_append_u8(out, '{');
@@ -99,9 +146,9 @@ static void append_labels(struct mrd_labels labels, struct mrd_buf *out)
         if (i > 0) {
             mrd_buf_append_u8(out, ',');
         }
-        qry_json_string(labels.items[i].name, out);
+        append_string(labels.items[i].name, false, out);
         mrd_buf_append_u8(out, ':');
-        qry_json_string(labels.items[i].value, out);
+        append_string(labels.items[i].value, false, out);
     }
     mrd_buf_append_u8(out, '}');
 }
@@ -116,7 +163,8 @@ static void append_vector_series(const struct mrd_promql_series *series, struct 
     mrd_buf_append_u8(out, '}');
 }
 
-static void append_matrix_series(const struct mrd_promql_series *series, struct mrd_buf *out)
+static void append_matrix_series(const struct mrd_promql_series *series,
+                                 const struct qry_json_extra *extra, struct mrd_buf *out)
 {
     mrd_assert(series->histograms == NULL);
     mrd_buf_append_text(out, "{\"metric\":");
@@ -126,61 +174,79 @@ static void append_matrix_series(const struct mrd_promql_series *series, struct 
         if (i > 0) {
             mrd_buf_append_u8(out, ',');
         }
+        if (i % POINTS_PER_DRAIN == POINTS_PER_DRAIN - 1 && !drain(extra)) {
+            return;
+        }
         append_point(series->times_ms[i], series->values[i], out);
     }
     mrd_buf_append_text(out, "]}");
 }
 
-/* ,"warnings":["...",...] with at most ten and the number of the rest. `extra` may be NULL. */
+/* ,"warnings":["...",...] with at most ten and the number of the rest, after those of our own. */
+struct own_texts {
+    struct mrd_bytes items[2]; /* empty ones are left out */
+};
+
 static void append_annotations(const struct mrd_annotations *annotations,
-                               enum mrd_annotation_kind kind, const char *extra,
+                               enum mrd_annotation_kind kind, const struct own_texts *own,
                                struct mrd_buf *out)
 {
     const size_t total =
         annotations == NULL ? 0 : annotations->count[kind] + annotations->dropped[kind];
-    if (total == 0 && extra == NULL) {
+    size_t own_count = 0;
+    for (size_t i = 0; own != NULL && i < MRD_ARRAY_LEN(own->items); i++) {
+        own_count += own->items[i].size > 0;
+    }
+    if (total == 0 && own_count == 0) {
         return;
     }
     const bool warnings = kind == MRD_ANNOTATION_WARNING;
     mrd_buf_append_text(out, warnings ? ",\"warnings\":[" : ",\"infos\":[");
-    size_t shown = 0;
-    if (extra != NULL) {
-        qry_json_string(mrd_bytes_of(extra), out);
+    for (size_t i = 0, written = 0; i < (own_count > 0 ? MRD_ARRAY_LEN(own->items) : 0); i++) {
+        if (own->items[i].size > 0) {
+            mrd_buf_append_text(out, written++ > 0 ? "," : "");
+            qry_json_string(own->items[i], out);
+        }
     }
+    size_t shown = 0;
     for (const struct mrd_annotation *a = total == 0 ? NULL : annotations->first[kind];
          a != NULL && shown < ANNOTATIONS_SHOWN_MAX; a = a->next, shown++) {
-        if (shown > 0 || extra != NULL) {
+        if (shown > 0 || own_count > 0) {
             mrd_buf_append_u8(out, ',');
         }
         qry_json_string(a->text, out);
     }
     if (total > shown) {
-        mrd_buf_printf(out, "%s\"%zu more %s annotations omitted\"", shown > 0 ? "," : "",
-                       total - shown, warnings ? "warning" : "info");
+        mrd_buf_printf(out, "%s\"%zu more %s annotations omitted\"",
+                       shown + own_count > 0 ? "," : "", total - shown,
+                       warnings ? "warning" : "info");
     }
     mrd_buf_append_u8(out, ']');
 }
 
-static const char *const truncation_warning = "results truncated due to limit";
+static const struct mrd_bytes truncation_warning = {
+    (const uint8_t *)"results truncated due to limit",
+    sizeof("results truncated due to limit") - 1};
 
-static void append_series(const struct mrd_promql_result *result, size_t count, struct mrd_buf *out)
+static void append_series(const struct mrd_promql_result *result, size_t count,
+                          const struct qry_json_extra *extra, struct mrd_buf *out)
 {
     mrd_buf_append_u8(out, '[');
-    for (size_t i = 0; i < count && !out->failed; i++) {
+    for (size_t i = 0; i < count && !out->failed && drain(extra); i++) {
         if (i > 0) {
             mrd_buf_append_u8(out, ',');
         }
         if (result->type == MRD_PROMQL_VECTOR) {
             append_vector_series(&result->series[i], out);
         } else {
-            append_matrix_series(&result->series[i], out);
+            append_matrix_series(&result->series[i], extra, out);
         }
     }
     mrd_buf_append_u8(out, ']');
 }
 
-void qry_json_result(const struct mrd_promql_result *result, mrd_time_ms time_ms, size_t limit,
-                     struct mrd_buf *out)
+void qry_json_result(const struct mrd_promql_result *result, mrd_time_ms time_ms,
+                     const struct qry_json_extra *extra, struct mrd_buf *out)
 {
     static const char *const type_names[] = {
         [MRD_PROMQL_SCALAR] = "scalar",
@@ -190,28 +256,35 @@ void qry_json_result(const struct mrd_promql_result *result, mrd_time_ms time_ms
     };
     mrd_buf_printf(out, "{\"status\":\"success\",\"data\":{\"resultType\":\"%s\",\"result\":",
                    type_names[result->type]);
-    const char *truncated = NULL;
+    struct own_texts own = {0};
+    size_t count = result->series_count;
     switch (result->type) {
     case MRD_PROMQL_SCALAR:
-        append_point(result->scalar.time_ms, result->scalar.value, out);
+        append_scalar(result->scalar, out);
         break;
     case MRD_PROMQL_STRING:
         mrd_buf_append_u8(out, '[');
-        qry_json_time(time_ms, out);
+        append_time(time_ms, true, out);
         mrd_buf_append_u8(out, ',');
         qry_json_string(result->string, out);
         mrd_buf_append_u8(out, ']');
         break;
     case MRD_PROMQL_VECTOR:
     case MRD_PROMQL_MATRIX:
-        if (limit != 0 && result->series_count > limit) {
-            truncated = truncation_warning;
+        if (extra != NULL && extra->limit != 0 && count > extra->limit) {
+            count = extra->limit;
+            own.items[0] = truncation_warning;
         }
-        append_series(result, truncated != NULL ? limit : result->series_count, out);
+        append_series(result, count, extra, out);
         break;
     }
+    if (extra != NULL && extra->stats.size > 0) {
+        mrd_buf_append_text(out, ",\"stats\":");
+        mrd_buf_append_bytes(out, extra->stats);
+    }
     mrd_buf_append_u8(out, '}');
-    append_annotations(&result->annotations, MRD_ANNOTATION_WARNING, truncated, out);
+    own.items[1] = extra != NULL ? extra->warning : MRD_BYTES_NONE;
+    append_annotations(&result->annotations, MRD_ANNOTATION_WARNING, &own, out);
     append_annotations(&result->annotations, MRD_ANNOTATION_INFO, NULL, out);
     mrd_buf_append_u8(out, '}');
 }
@@ -219,16 +292,16 @@ void qry_json_result(const struct mrd_promql_result *result, mrd_time_ms time_ms
 static void append_end(bool truncated, const struct mrd_annotations *annotations,
                        struct mrd_buf *out)
 {
-    append_annotations(annotations, MRD_ANNOTATION_WARNING, truncated ? truncation_warning : NULL,
-                       out);
+    const struct own_texts own = {{truncated ? truncation_warning : MRD_BYTES_NONE}};
+    append_annotations(annotations, MRD_ANNOTATION_WARNING, &own, out);
     mrd_buf_append_u8(out, '}');
 }
 
 void qry_json_texts(const struct mrd_texts *texts, const struct mrd_annotations *annotations,
-                    struct mrd_buf *out)
+                    const struct qry_json_extra *extra, struct mrd_buf *out)
 {
     mrd_buf_append_text(out, "{\"status\":\"success\",\"data\":[");
-    for (size_t i = 0; i < texts->count; i++) {
+    for (size_t i = 0; i < texts->count && drain(extra); i++) {
         if (i > 0) {
             mrd_buf_append_u8(out, ',');
         }
@@ -239,10 +312,11 @@ void qry_json_texts(const struct mrd_texts *texts, const struct mrd_annotations 
 }
 
 void qry_json_label_sets(const struct mrd_label_sets *sets,
-                         const struct mrd_annotations *annotations, struct mrd_buf *out)
+                         const struct mrd_annotations *annotations,
+                         const struct qry_json_extra *extra, struct mrd_buf *out)
 {
     mrd_buf_append_text(out, "{\"status\":\"success\",\"data\":[");
-    for (size_t i = 0; i < sets->count; i++) {
+    for (size_t i = 0; i < sets->count && drain(extra); i++) {
         if (i > 0) {
             mrd_buf_append_u8(out, ',');
         }

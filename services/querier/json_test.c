@@ -19,12 +19,14 @@ static void strings_are_escaped_and_always_valid_utf8(void **state)
     (void)state;
     struct mrd_buf out = {0};
     qry_json_string(MRD_BYTES("a\"b\\c\n\x01\xc3\xa9<\xff>\xf0\x9f\x98\x80"), &out);
-    assert_text(&out, "\"a\\\"b\\\\c\\n\\u0001\xc3\xa9<\xef\xbf\xbd>\xf0\x9f\x98\x80\"");
+    assert_text(&out, "\"a\\\"b\\\\c\\n\\u0001\xc3\xa9\\u003c\\ufffd\\u003e\xf0\x9f\x98\x80\"");
+    qry_json_string(MRD_BYTES("&\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa\x7f"), &out);
+    assert_text(&out, "\"\\u0026\\u2028\\u2029\xe2\x80\xaa\x7f\"");
     qry_json_string(MRD_BYTES_NONE, &out);
     assert_text(&out, "\"\"");
 }
 
-static void times_have_up_to_three_decimals(void **state)
+static void times_have_no_decimals_or_three(void **state)
 {
     (void)state;
     static const struct {
@@ -33,9 +35,9 @@ static void times_have_up_to_three_decimals(void **state)
     } cases[] = {
         {1435781451781, "1435781451.781"},
         {12000,         "12"            },
-        {500,           "0.5"           },
+        {500,           "0.500"         },
         {-1,            "-0.001"        },
-        {10,            "0.01"          },
+        {10,            "0.010"         },
         {0,             "0"             },
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
@@ -67,28 +69,28 @@ static void answers_have_the_shape_of_prometheus(void **state)
     };
     struct mrd_buf out = {0};
     struct mrd_promql_result result = result_of(MRD_PROMQL_MATRIX, series, 2);
-    qry_json_result(&result, 0, 0, &out);
+    qry_json_result(&result, 0, NULL, &out);
     assert_text(&out, "{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":["
                       "{\"metric\":{\"__name__\":\"up\",\"job\":\"a\"},"
-                      "\"values\":[[1,\"1\"],[2.5,\"NaN\"]]},"
+                      "\"values\":[[1,\"1\"],[2.500,\"NaN\"]]},"
                       "{\"metric\":{},\"values\":[[1,\"1\"]]}]}}");
     result = result_of(MRD_PROMQL_VECTOR, series, 2);
-    qry_json_result(&result, 0, 1, &out);
+    qry_json_result(&result, 0, &(struct qry_json_extra){.limit = 1}, &out);
     assert_text(&out, "{\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":["
                       "{\"metric\":{\"__name__\":\"up\",\"job\":\"a\"},\"value\":[1,\"1\"]}]},"
                       "\"warnings\":[\"results truncated due to limit\"]}");
     result = result_of(MRD_PROMQL_MATRIX, NULL, 0);
-    qry_json_result(&result, 0, 0, &out);
+    qry_json_result(&result, 0, NULL, &out);
     assert_text(&out,
                 "{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":[]}}");
     result = result_of(MRD_PROMQL_SCALAR, NULL, 0);
     result.scalar = (struct mrd_sample){1500, -INFINITY};
-    qry_json_result(&result, 0, 0, &out);
+    qry_json_result(&result, 0, NULL, &out);
     assert_text(&out, "{\"status\":\"success\",\"data\":{\"resultType\":\"scalar\",\"result\":"
                       "[1.5,\"-Inf\"]}}");
     result = result_of(MRD_PROMQL_STRING, NULL, 0);
     result.string = MRD_BYTES("x");
-    qry_json_result(&result, 3000, 0, &out);
+    qry_json_result(&result, 3000, NULL, &out);
     assert_text(&out, "{\"status\":\"success\",\"data\":{\"resultType\":\"string\",\"result\":"
                       "[3,\"x\"]}}");
 }
@@ -105,7 +107,7 @@ static void at_most_ten_annotations_of_a_kind_are_shown(void **state)
     result.annotations.first[MRD_ANNOTATION_INFO] = &notes[0];
     result.annotations.count[MRD_ANNOTATION_INFO] = 12;
     struct mrd_buf out = {0};
-    qry_json_result(&result, 0, 0, &out);
+    qry_json_result(&result, 0, NULL, &out);
     assert_text(&out, "{\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":[]},"
                       "\"infos\":[\"n\",\"n\",\"n\",\"n\",\"n\",\"n\",\"n\",\"n\",\"n\",\"n\","
                       "\"2 more info annotations omitted\"]}");
@@ -116,16 +118,16 @@ static void names_series_and_errors_have_the_shape_of_prometheus(void **state)
     (void)state;
     const struct mrd_bytes names[] = {MRD_BYTES("__name__"), MRD_BYTES("job")};
     struct mrd_buf out = {0};
-    qry_json_texts(&(struct mrd_texts){names, 2, false}, NULL, &out);
+    qry_json_texts(&(struct mrd_texts){names, 2, false}, NULL, NULL, &out);
     assert_text(&out, "{\"status\":\"success\",\"data\":[\"__name__\",\"job\"]}");
-    qry_json_texts(&(struct mrd_texts){names, 1, true}, NULL, &out);
+    qry_json_texts(&(struct mrd_texts){names, 1, true}, NULL, NULL, &out);
     assert_text(&out, "{\"status\":\"success\",\"data\":[\"__name__\"],"
                       "\"warnings\":[\"results truncated due to limit\"]}");
     const struct mrd_labels sets[] = {
         {up_labels, 2},
         {up_labels, 1},
     };
-    qry_json_label_sets(&(struct mrd_label_sets){sets, 2, false}, NULL, &out);
+    qry_json_label_sets(&(struct mrd_label_sets){sets, 2, false}, NULL, NULL, &out);
     assert_text(&out, "{\"status\":\"success\",\"data\":[{\"__name__\":\"up\",\"job\":\"a\"},"
                       "{\"__name__\":\"up\"}]}");
     qry_json_error("bad_data", "1:5: \"x\"", &out);
@@ -137,7 +139,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strings_are_escaped_and_always_valid_utf8),
-        cmocka_unit_test(times_have_up_to_three_decimals),
+        cmocka_unit_test(times_have_no_decimals_or_three),
         cmocka_unit_test(answers_have_the_shape_of_prometheus),
         cmocka_unit_test(at_most_ten_annotations_of_a_kind_are_shown),
         cmocka_unit_test(names_series_and_errors_have_the_shape_of_prometheus),

@@ -11,7 +11,12 @@
 static const struct mrd_config_key querier_keys[] = {
     KEY("querier.concurrency", MRD_CONFIG_INT, "8", 1, 1024, "Queries that are evaluated at once."),
     KEY("querier.queue_max", MRD_CONFIG_INT, "256", 0, 65536,
-        "Queries that wait at most; more are answered with 503."),
+        "Queries that wait at most; more are answered with 429."),
+    KEY("querier.tenant_concurrency", MRD_CONFIG_INT, "0", 0, 1024,
+        "Queries of one tenant that are evaluated, or read slowly, at once. 0: all but one of "
+        "querier.concurrency."),
+    KEY("querier.tenant_queries_max", MRD_CONFIG_INT, "128", 0, 1e6,
+        "Queries of one tenant that run or wait at most; more are answered with 429. 0: no limit."),
     KEY("querier.query_timeout", MRD_CONFIG_DURATION, "2m", 1, 86400000,
         "Longest time of a query; the parameter timeout can only shorten it."),
     KEY("querier.lookback_delta", MRD_CONFIG_DURATION, "5m", 1, 1e12,
@@ -23,7 +28,9 @@ static const struct mrd_config_key querier_keys[] = {
     KEY("querier.memory_bytes_max", MRD_CONFIG_SIZE, "1GiB", 1 << 20, 1e15,
         "Memory that one query may use."),
     KEY("querier.response_bytes_max", MRD_CONFIG_SIZE, "512MiB", 1 << 10, 1e15,
-        "Size of one answer at most."),
+        "Size of one answer at most, as far as it is known before the first byte is sent."),
+    KEY("querier.read_samples_max", MRD_CONFIG_INT, "50000000", 0, 1e15,
+        "Samples of one remote read that is not streamed. 0: no limit."),
     KEY("querier.unavailable_wait", MRD_CONFIG_DURATION, "3s", 0, 600000,
         "How long a query waits for a partition that no ingester serves, before it fails."),
     KEY("querier.delayed_name_removal", MRD_CONFIG_BOOL, "false", 0, 0,
@@ -99,7 +106,12 @@ static struct qry_api_options api_options(const struct querier *querier,
         .memory_bytes_max = mrd_config_size(config, "querier.memory_bytes_max"),
         .response_bytes_max = mrd_config_size(config, "querier.response_bytes_max"),
         .series_max = (size_t)mrd_config_int(config, "querier.series_max"),
+        .read_samples_max = (size_t)mrd_config_int(config, "querier.read_samples_max"),
         .version = MRD_VERSION,
+        .service = node->service,
+        .started_ms = mrd_clock_now_ms(mrd_clock_system()),
+        .retention_ms = mrd_config_duration(config, "log.max_age"),
+        .concurrency = (unsigned)mrd_config_int(config, "querier.concurrency"),
     };
 }
 
@@ -110,6 +122,8 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
     const struct qry_pool_options pool = {
         .threads = (unsigned)mrd_config_int(node->config, "querier.concurrency"),
         .queue_max = (size_t)mrd_config_int(node->config, "querier.queue_max"),
+        .tenant_threads = (unsigned)mrd_config_int(node->config, "querier.tenant_concurrency"),
+        .tenant_max = (size_t)mrd_config_int(node->config, "querier.tenant_queries_max"),
         .metrics = node->metrics,
     };
     MRD_TRY(qry_pool_create(&pool, &querier->pool, err));

@@ -5,11 +5,18 @@
 
 #include "base/duration.h"
 #include "base/number.h"
+#include "base/quote.h"
+
+/* What client_golang writes for the ends of time; years of more than four digits are no RFC 3339. */
+#define TIME_MIN_TEXT "-292273086-05-16T16:47:06Z"
+#define TIME_MAX_TEXT "292277025-08-18T07:12:54.999999999Z"
 
 static enum mrd_status cannot_parse(struct mrd_bytes text, const char *what, struct mrd_error *err)
 {
-    return mrd_fail(err, MRD_E_INVALID, "cannot parse \"%.*s\" to a valid %s",
-                    (int)MRD_MIN(text.size, (size_t)128), (const char *)text.data, what);
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf quoted = {0};
+    mrd_quote_append((struct mrd_bytes){text.data, MRD_MIN(text.size, (size_t)128)}, &quoted);
+    return mrd_fail(err, MRD_E_INVALID, "cannot parse %.*s to a valid %s", MRD_FMT(quoted), what);
 }
 
 /* Reads exactly `digits` digits at *at. */
@@ -58,11 +65,11 @@ static int days_in_month(int year, int month)
     return month == 2 && leap ? 29 : days[month - 1];
 }
 
-/* The milliseconds of ".123456789" at *at, cut, not rounded, as Go's time does it. */
+/* The milliseconds of ".123456789" (or ",1") at *at, cut, not rounded, as Go's time does it. */
 static bool read_fraction(struct mrd_bytes text, size_t *at, int *out_ms)
 {
     *out_ms = 0;
-    if (*at >= text.size || text.data[*at] != '.') {
+    if (*at >= text.size || (text.data[*at] != '.' && text.data[*at] != ',')) {
         return true;
     }
     (*at)++;
@@ -72,7 +79,7 @@ static bool read_fraction(struct mrd_bytes text, size_t *at, int *out_ms)
         *out_ms += (text.data[*at] - '0') * scale;
         scale /= 10;
     }
-    return digits > 0 && digits <= 9;
+    return digits > 0;
 }
 
 /* "Z", "+02:00", "-07:30": minutes east of UTC. */
@@ -91,7 +98,8 @@ static bool read_zone(struct mrd_bytes text, size_t *at, int *out_minutes)
     int hours;
     int minutes;
     if (!read_digits(text, at, 2, &hours) || !read_byte(text, at, ':') ||
-        !read_digits(text, at, 2, &minutes) || hours > 23 || minutes > 59) {
+        !read_digits(text, at, 2, &minutes) || hours > 24 ||
+        minutes > 59) { /* 24 is what Go takes */
         return false;
     }
     *out_minutes = sign * (hours * 60 + minutes);
@@ -138,6 +146,14 @@ enum mrd_status qry_time_parse(struct mrd_bytes text, mrd_time_ms *out_ms, struc
         *out_ms = (int64_t)whole * 1000 + (int64_t)round(fraction * 1000);
         return MRD_OK;
     }
+    if (mrd_bytes_equal(text, MRD_BYTES(TIME_MIN_TEXT))) {
+        *out_ms = QRY_TIME_MIN_MS;
+        return MRD_OK;
+    }
+    if (mrd_bytes_equal(text, MRD_BYTES(TIME_MAX_TEXT))) {
+        *out_ms = QRY_TIME_MAX_MS;
+        return MRD_OK;
+    }
     return rfc3339_parse(text, out_ms) ? MRD_OK : cannot_parse(text, "timestamp", err);
 }
 
@@ -155,26 +171,45 @@ enum mrd_status qry_duration_parse(struct mrd_bytes text, mrd_time_ms *out_ms,
         *out_ms = (int64_t)ns / 1000000;
         return MRD_OK;
     }
-    return mrd_duration_parse(text, out_ms, NULL) == MRD_OK ? MRD_OK
-                                                            : cannot_parse(text, "duration", err);
+    mrd_time_ms ms;
+    if (mrd_duration_parse(text, &ms, NULL) != MRD_OK || ms > INT64_MAX / 1000000) {
+        return cannot_parse(text, "duration", err); /* Go counts nanoseconds */
+    }
+    *out_ms = ms;
+    return MRD_OK;
+}
+
+static enum mrd_status not_a_number(struct mrd_bytes text, const char *why, struct mrd_error *err)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf quoted = {0};
+    mrd_quote_append((struct mrd_bytes){text.data, MRD_MIN(text.size, (size_t)64)}, &quoted);
+    return mrd_fail(err, MRD_E_INVALID, "strconv.Atoi: parsing %.*s: %s", MRD_FMT(quoted), why);
 }
 
 enum mrd_status qry_limit_parse(struct mrd_bytes text, size_t *out_limit, struct mrd_error *err)
 {
-    size_t value = 0;
-    const bool negative = text.size > 1 && text.data[0] == '-';
-    for (size_t i = negative ? 1 : 0; i < text.size; i++) {
+    int64_t value = 0;
+    bool overflow = false;
+    const bool sign = text.size > 1 && (text.data[0] == '-' || text.data[0] == '+');
+    for (size_t i = sign ? 1 : 0; i < text.size; i++) {
         const uint8_t c = text.data[i];
-        if (c < '0' || c > '9' || __builtin_mul_overflow(value, 10, &value) ||
-            __builtin_add_overflow(value, (size_t)(c - '0'), &value)) {
-            return mrd_fail(err, MRD_E_INVALID, "cannot parse \"%.*s\" to a valid limit",
-                            (int)MRD_MIN(text.size, (size_t)64), (const char *)text.data);
+        if (c < '0' || c > '9') {
+            return not_a_number(text, "invalid syntax", err);
         }
+        overflow = overflow || __builtin_mul_overflow(value, 10, &value) ||
+                   __builtin_add_overflow(value, c - '0', &value);
     }
-    if (negative && value != 0) {
+    if (text.size == 0) {
+        return not_a_number(text, "invalid syntax", err);
+    }
+    if (overflow) {
+        return not_a_number(text, "value out of range", err);
+    }
+    if (value != 0 && text.data[0] == '-') {
         return mrd_fail(err, MRD_E_INVALID, "limit must be non-negative");
     }
-    *out_limit = value;
+    *out_limit = (size_t)value;
     return MRD_OK;
 }
 
@@ -183,7 +218,8 @@ static int hex_digit(uint8_t c)
     if (c >= '0' && c <= '9') {
         return c - '0';
     }
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    const uint8_t letter = c | 0x20;
+    return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
 }
 
 static void append_code_point(uint32_t code, struct mrd_buf *out)
@@ -205,14 +241,14 @@ static void append_code_point(uint32_t code, struct mrd_buf *out)
     }
 }
 
-/* Reads the hexadecimal digits and the closing '_' of an escape; the code point, or -1. */
+/* Reads the hexadecimal digits (five at most) and the closing '_' of an escape; the code point, or -1. */
 static int64_t read_escape(struct mrd_bytes name, size_t *at)
 {
     int64_t code = 0;
-    for (size_t digits = 0; *at < name.size && digits <= 6; digits++) {
+    for (size_t digits = 0; *at < name.size && digits < 6; digits++) {
         const uint8_t c = name.data[(*at)++];
         if (c == '_') {
-            return digits == 0 || code > 0x10ffff ? -1 : code;
+            return code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ? -1 : code;
         }
         const int digit = hex_digit(c);
         if (digit < 0) {
@@ -223,14 +259,10 @@ static int64_t read_escape(struct mrd_bytes name, size_t *at)
     return -1;
 }
 
-bool qry_label_name_unescape(struct mrd_bytes name, struct mrd_buf *out)
+/* False if some escape is none. */
+static bool unescape(struct mrd_bytes name, struct mrd_buf *out)
 {
-    if (name.size < 3 || memcmp(name.data, "U__", 3) != 0) {
-        mrd_buf_append_bytes(out, name);
-        return name.size > 0 && mrd_bytes_utf8_valid(name);
-    }
-    const size_t start = out->size;
-    size_t at = 3;
+    size_t at = 0;
     while (at < name.size) {
         const uint8_t c = name.data[at++];
         if (c != '_') {
@@ -246,6 +278,15 @@ bool qry_label_name_unescape(struct mrd_bytes name, struct mrd_buf *out)
             append_code_point((uint32_t)code, out);
         }
     }
-    return out->size > start &&
-           mrd_bytes_utf8_valid((struct mrd_bytes){out->data + start, out->size - start});
+    return true;
+}
+
+void qry_label_name_unescape(struct mrd_bytes name, struct mrd_buf *out)
+{
+    const size_t start = out->size;
+    const bool escaped = name.size >= 3 && memcmp(name.data, "U__", 3) == 0;
+    if (!escaped || !unescape((struct mrd_bytes){name.data + 3, name.size - 3}, out)) {
+        out->size = start;
+        mrd_buf_append_bytes(out, name);
+    }
 }

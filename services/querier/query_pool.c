@@ -6,11 +6,15 @@
 
 #include "base/threads.h"
 
-enum { WATCH_INTERVAL_MS = 25 };
+enum {
+    WATCH_INTERVAL_MS = 25,
+    PICK_LOOK_MAX = 1024 /* waiting jobs that a free thread chooses from */
+};
 
 struct queued {
     struct queued *next;
     struct mrd_http_request *request;
+    uint64_t tenant;
     qry_job_fn *run;
     void *context;
 };
@@ -20,7 +24,9 @@ struct worker {
     struct qry_pool *pool;
     pthread_t thread;
     struct mrd_http_request
-        *request;          /* NULL: none, or being answered. Guarded by the pool's lock */
+        *request; /* NULL: none, or being answered. Guarded by the pool's lock */
+    bool busy;    /* with a job of `tenant`; guarded by the pool's lock */
+    uint64_t tenant;
     _Atomic bool canceled; /* set by the watcher, read by the job; relaxed, a mere flag */
 };
 
@@ -33,6 +39,8 @@ struct qry_pool {
     bool stopping;
 
     size_t queue_max;
+    size_t tenant_max;
+    size_t tenant_threads;
     size_t worker_count;
     struct worker *workers;
     pthread_t watcher;
@@ -42,23 +50,53 @@ struct qry_pool {
     struct mrd_counter *refused;
 };
 
+static size_t tenant_running(const struct qry_pool *pool, uint64_t tenant)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < pool->worker_count; i++) {
+        count += pool->workers[i].busy && pool->workers[i].tenant == tenant;
+    }
+    return count;
+}
+
+/* Where the job stands that is to run next, NULL if none may. The lock is held. */
+static struct queued **pick(struct qry_pool *pool)
+{
+    struct queued **best = NULL;
+    size_t fewest = pool->tenant_threads;
+    size_t looked = 0;
+    for (struct queued **at = &pool->first; *at != NULL && fewest > 0 && looked < PICK_LOOK_MAX;
+         at = &(*at)->next, looked++) {
+        const size_t running = tenant_running(pool, (*at)->tenant);
+        if (running < fewest) {
+            fewest = running;
+            best = at;
+        }
+    }
+    return best;
+}
+
 /* Waits for a job and makes it the worker's; NULL when the pool stops and none is left. */
 static struct queued *take_job(struct worker *worker)
 {
     struct qry_pool *pool = worker->pool;
     pthread_mutex_lock(&pool->lock);
-    while (pool->first == NULL && !pool->stopping) {
+    struct queued **place = pick(pool);
+    while (place == NULL && !(pool->stopping && pool->first == NULL)) {
         pthread_cond_wait(&pool->work, &pool->lock);
+        place = pick(pool);
     }
-    struct queued *job = pool->first;
+    struct queued *job = place == NULL ? NULL : *place;
     if (job != NULL) {
-        pool->first = job->next;
-        if (pool->first == NULL) {
-            pool->last = &pool->first;
+        *place = job->next;
+        if (job->next == NULL) {
+            pool->last = place;
         }
         mrd_gauge_set(pool->waiting, (int64_t)--pool->queued);
         atomic_store_explicit(&worker->canceled, false, memory_order_relaxed);
         worker->request = job->request;
+        worker->tenant = job->tenant;
+        worker->busy = true;
     }
     pthread_mutex_unlock(&pool->lock);
     return job;
@@ -70,9 +108,14 @@ static void answer_job(struct worker *worker, struct qry_answer *answer)
     pthread_mutex_lock(&worker->pool->lock);
     struct mrd_http_request *request = worker->request;
     worker->request = NULL;
+    worker->busy = false;
+    pthread_cond_broadcast(&worker->pool->work); /* others of the tenant may run now */
     pthread_mutex_unlock(&worker->pool->lock);
-    mrd_http_header_set(request, "Content-Type", "application/json");
-    mrd_http_reply(request, answer->status, &answer->body);
+    if (answer->writer != NULL) {
+        mrd_http_writer_end(&answer->writer, answer->whole);
+    } else {
+        mrd_http_reply(request, answer->status, &answer->body);
+    }
     mrd_buf_fini(&answer->body);
 }
 
@@ -147,40 +190,68 @@ enum mrd_status qry_pool_create(const struct qry_pool_options *options, struct q
     pthread_cond_init(&pool->work, NULL);
     pool->last = &pool->first;
     pool->queue_max = options->queue_max;
+    pool->tenant_max = options->tenant_max;
+    pool->tenant_threads = options->tenant_threads != 0 ? options->tenant_threads
+                           : options->threads > 1       ? options->threads - 1
+                                                        : 1;
     pool->workers = calloc(options->threads, sizeof(*pool->workers));
     mrd_assert(pool->workers != NULL);
     pool->running = mrd_metrics_gauge(options->metrics, "meridian_querier_queries_running",
                                       "Queries that are being evaluated.", MRD_NO_LABELS);
     pool->waiting = mrd_metrics_gauge(options->metrics, "meridian_querier_queries_waiting",
                                       "Queries that wait for a thread.", MRD_NO_LABELS);
-    pool->refused =
-        mrd_metrics_counter(options->metrics, "meridian_querier_queries_refused_total",
-                            "Queries answered with 503 because the queue was full.", MRD_NO_LABELS);
+    pool->refused = mrd_metrics_counter(
+        options->metrics, "meridian_querier_queries_refused_total",
+        "Queries not taken because the queue or the tenant's share was full.", MRD_NO_LABELS);
     MRD_TRY(start_threads(pool, options->threads, err));
     *out_pool = MRD_MOVE(pool);
     return MRD_OK;
 }
 
-bool qry_pool_submit(struct qry_pool *pool, struct mrd_http_request *request, qry_job_fn *run,
-                     void *context)
+/* Jobs of the tenant that run or wait. The lock is held. */
+static size_t tenant_jobs(const struct qry_pool *pool, uint64_t tenant)
+{
+    size_t count = tenant_running(pool, tenant);
+    for (const struct queued *job = pool->first; job != NULL; job = job->next) {
+        count += job->tenant == tenant;
+    }
+    return count;
+}
+
+/* The lock is held. */
+static enum qry_pool_verdict judge(const struct qry_pool *pool, uint64_t tenant)
+{
+    if (pool->stopping) {
+        return QRY_POOL_STOPPING;
+    }
+    if (pool->queued >= pool->queue_max) {
+        return QRY_POOL_FULL;
+    }
+    return pool->tenant_max != 0 && tenant_jobs(pool, tenant) >= pool->tenant_max
+               ? QRY_POOL_TENANT_FULL
+               : QRY_POOL_TAKEN;
+}
+
+enum qry_pool_verdict qry_pool_submit(struct qry_pool *pool, struct mrd_http_request *request,
+                                      uint64_t tenant, qry_job_fn *run, void *context)
 {
     struct queued *job = malloc(sizeof(*job));
     mrd_assert(job != NULL);
-    *job = (struct queued){NULL, request, run, context};
+    *job = (struct queued){NULL, request, tenant, run, context};
     pthread_mutex_lock(&pool->lock);
-    const bool taken = !pool->stopping && pool->queued < pool->queue_max;
-    if (taken) {
+    const enum qry_pool_verdict verdict = judge(pool, tenant);
+    if (verdict == QRY_POOL_TAKEN) {
         *pool->last = job;
         pool->last = &job->next;
         mrd_gauge_set(pool->waiting, (int64_t)++pool->queued);
         pthread_cond_signal(&pool->work);
     }
     pthread_mutex_unlock(&pool->lock);
-    if (!taken) {
+    if (verdict != QRY_POOL_TAKEN) {
         mrd_counter_add(pool->refused, 1);
         free(job);
     }
-    return taken;
+    return verdict;
 }
 
 void qry_pool_stop(struct qry_pool *pool)

@@ -1,8 +1,11 @@
 /* query_pool.h: threads that run queries, and the bounded queue before them.
  *
- * HTTP threads only enqueue; a pool thread parses, evaluates and replies. A job that waits in a full
- * queue is not taken (the caller answers 503). Once in the pool a job knows when nobody waits for its
- * answer any more: a watcher looks at the requests a few dozen times a second and sets the job's flag.
+ * HTTP threads only enqueue; a pool thread parses, evaluates and replies. A job for which the queue is
+ * full, or whose tenant has its share of jobs, is not taken (the caller answers 429). A free thread takes
+ * the oldest job of the tenant that holds the fewest threads, so that no tenant's queries, nor its
+ * clients that read slowly, keep the others waiting for long. Once in the pool a job knows when nobody
+ * waits for its answer any more: a watcher looks at the requests a few dozen times a second and sets the
+ * job's flag.
  *
  * Owner:   main.
  * Threads: submit from any; `run` is called on a pool thread.
@@ -16,15 +19,20 @@
 struct qry_pool;
 
 struct qry_pool_options {
-    unsigned threads; /* queries that run at once */
-    size_t queue_max; /* jobs that wait at most */
+    unsigned threads;        /* queries that run at once */
+    size_t queue_max;        /* jobs that wait at most */
+    size_t tenant_max;       /* jobs of one tenant that run or wait at most; 0: no limit */
+    unsigned tenant_threads; /* that one tenant may hold; 0: all but one (of more than one) */
     struct mrd_metrics *metrics;
 };
 
-/* What a job answers: HTTP status and JSON body. */
+/* What a job answers: a status and a body, or a reply that it has begun and that the pool ends. Headers
+ * are set by the job. */
 struct qry_answer {
     unsigned status;
     struct mrd_buf body;
+    struct mrd_http_writer *writer;
+    bool whole; /* all was written */
 };
 
 /* Works on the request and fills the answer, which the pool sends. `canceled` is set when nobody
@@ -35,9 +43,14 @@ typedef void qry_job_fn(void *context, struct mrd_http_request *request,
 MRD_MUST_CHECK enum mrd_status qry_pool_create(const struct qry_pool_options *options,
                                                struct qry_pool **out_pool, struct mrd_error *err);
 
-/* False if the queue is full or the pool stops; the request is still the caller's then. */
-MRD_MUST_CHECK bool qry_pool_submit(struct qry_pool *pool, struct mrd_http_request *request,
-                                    qry_job_fn *run, void *context);
+enum qry_pool_verdict { QRY_POOL_TAKEN, QRY_POOL_FULL, QRY_POOL_TENANT_FULL, QRY_POOL_STOPPING };
+
+/* `tenant` stands for the tenant (a hash of its name). Unless the job is taken the request is still the
+ * caller's. Cost: a look at every job under way. */
+MRD_MUST_CHECK enum qry_pool_verdict qry_pool_submit(struct qry_pool *pool,
+                                                     struct mrd_http_request *request,
+                                                     uint64_t tenant, qry_job_fn *run,
+                                                     void *context);
 
 /* Lets running and waiting jobs finish, then joins the threads. Submitting is refused from now on. */
 void qry_pool_stop(struct qry_pool *pool);

@@ -100,7 +100,13 @@ static void duration_field(const char *name, const struct mrd_duration_expr *exp
     mrd_buf_append_u8(out, '}');
 }
 
-static void timing_fields(const struct mrd_timing *timing, struct mrd_buf *out)
+static void offset_fields(const struct mrd_timing *timing, struct mrd_buf *out)
+{
+    ms_field("offset", timing->offset.ms, out);
+    duration_field("offsetExpr", timing->offset.expr, out);
+}
+
+static void start_or_end_field(const struct mrd_timing *timing, struct mrd_buf *out)
 {
     static const char *const at_texts[] = {
         [MRD_AT_NONE] = "null",
@@ -108,10 +114,12 @@ static void timing_fields(const struct mrd_timing *timing, struct mrd_buf *out)
         [MRD_AT_START] = "\"start\"",
         [MRD_AT_END] = "\"end\"",
     };
-    ms_field("offset", timing->offset.ms, out);
-    duration_field("offsetExpr", timing->offset.expr, out);
     field("startOrEnd", out);
     mrd_buf_append_text(out, at_texts[timing->at_written]);
+}
+
+static void timestamp_field(const struct mrd_timing *timing, struct mrd_buf *out)
+{
     field("timestamp", out);
     if (timing->at_written == MRD_AT_TIME) {
         mrd_buf_printf(out, "%" PRId64, timing->at_ms);
@@ -120,9 +128,30 @@ static void timing_fields(const struct mrd_timing *timing, struct mrd_buf *out)
     }
 }
 
-/* ---- nodes ---- */
+/* ---- nodes: their fields in the order of the names, as Go prints maps ---- */
 
-static void selector_fields(const struct mrd_selector *selector, struct mrd_buf *out)
+static void type_field(const struct mrd_expr *expr, struct mrd_buf *out)
+{
+    static const char *const types[] = {
+        [MRD_EXPR_NUMBER] = "numberLiteral",    [MRD_EXPR_STRING] = "stringLiteral",
+        [MRD_EXPR_SELECTOR] = "vectorSelector", [MRD_EXPR_MATRIX] = "matrixSelector",
+        [MRD_EXPR_SUBQUERY] = "subquery",       [MRD_EXPR_CALL] = "call",
+        [MRD_EXPR_AGGREGATE] = "aggregation",   [MRD_EXPR_BINARY] = "binaryExpr",
+        [MRD_EXPR_UNARY] = "unaryExpr",         [MRD_EXPR_PAREN] = "parenExpr",
+    };
+    text_field("type", types[expr->kind], out);
+}
+
+static void duration_fields(const char *name, const char *expr_name,
+                            const struct mrd_duration *duration, struct mrd_buf *out)
+{
+    ms_field(name, duration->ms, out);
+    duration_field(expr_name, duration->expr, out);
+}
+
+/* `range` is that of a range selector, or NULL. */
+static void selector_fields(const struct mrd_selector *selector, const struct mrd_duration *range,
+                            struct mrd_buf *out)
 {
     bool_field("anchored", selector->edge == MRD_EDGE_ANCHORED, out);
     field("matchers", out);
@@ -140,16 +169,23 @@ static void selector_fields(const struct mrd_selector *selector, struct mrd_buf 
     mrd_buf_append_u8(out, ']');
     field("name", out);
     qry_json_string(selector->name, out);
-    timing_fields(&selector->timing, out);
+    offset_fields(&selector->timing, out);
+    if (range != NULL) {
+        duration_fields("range", "rangeExpr", range, out);
+    }
     bool_field("smoothed", selector->edge == MRD_EDGE_SMOOTHED, out);
+    start_or_end_field(&selector->timing, out);
+    timestamp_field(&selector->timing, out);
 }
 
-static void aggregate_fields(const struct mrd_aggregate *aggregate, struct mrd_buf *out)
+static void aggregate_fields(const struct mrd_expr *expr, struct mrd_buf *out)
 {
+    const struct mrd_aggregate *aggregate = &expr->aggregate;
     expr_field("expr", aggregate->expr, out);
     names_field("grouping", aggregate->grouping, out);
     text_field("op", mrd_aggregation_text(aggregate->op), out);
     expr_field("param", aggregate->param, out);
+    type_field(expr, out);
     bool_field("without", aggregate->without, out);
 }
 
@@ -243,30 +279,30 @@ static void call_fields(const struct mrd_call *call, struct mrd_buf *out)
 static void subquery_fields(const struct mrd_subquery *subquery, struct mrd_buf *out)
 {
     expr_field("expr", subquery->expr, out);
-    timing_fields(&subquery->timing, out);
-    ms_field("range", subquery->range.ms, out);
-    duration_field("rangeExpr", subquery->range.expr, out);
-    ms_field("step", subquery->step.ms, out);
-    duration_field("stepExpr", subquery->step.expr, out);
+    offset_fields(&subquery->timing, out);
+    duration_fields("range", "rangeExpr", &subquery->range, out);
+    start_or_end_field(&subquery->timing, out);
+    duration_fields("step", "stepExpr", &subquery->step, out);
+    timestamp_field(&subquery->timing, out);
 }
 
 static void fields_of(const struct mrd_expr *expr, struct mrd_buf *out)
 {
     switch (expr->kind) {
     case MRD_EXPR_NUMBER:
+        type_field(expr, out);
         number_field("val", expr->number.value, out);
         break;
     case MRD_EXPR_STRING:
+        type_field(expr, out);
         field("val", out);
         qry_json_string(expr->string, out);
         break;
     case MRD_EXPR_SELECTOR:
-        selector_fields(&expr->selector, out);
+        selector_fields(&expr->selector, NULL, out);
         break;
     case MRD_EXPR_MATRIX:
-        selector_fields(&expr->matrix.selector->selector, out);
-        ms_field("range", expr->matrix.range.ms, out);
-        duration_field("rangeExpr", expr->matrix.range.expr, out);
+        selector_fields(&expr->matrix.selector->selector, &expr->matrix.range, out);
         break;
     case MRD_EXPR_SUBQUERY:
         subquery_fields(&expr->subquery, out);
@@ -275,7 +311,7 @@ static void fields_of(const struct mrd_expr *expr, struct mrd_buf *out)
         call_fields(&expr->call, out);
         break;
     case MRD_EXPR_AGGREGATE:
-        aggregate_fields(&expr->aggregate, out);
+        aggregate_fields(expr, out);
         break;
     case MRD_EXPR_BINARY:
         binary_fields(&expr->binary, out);
@@ -292,15 +328,12 @@ static void fields_of(const struct mrd_expr *expr, struct mrd_buf *out)
 
 void qry_json_syntax(const struct mrd_expr *expr, struct mrd_buf *out)
 {
-    static const char *const types[] = {
-        [MRD_EXPR_NUMBER] = "numberLiteral",    [MRD_EXPR_STRING] = "stringLiteral",
-        [MRD_EXPR_SELECTOR] = "vectorSelector", [MRD_EXPR_MATRIX] = "matrixSelector",
-        [MRD_EXPR_SUBQUERY] = "subquery",       [MRD_EXPR_CALL] = "call",
-        [MRD_EXPR_AGGREGATE] = "aggregation",   [MRD_EXPR_BINARY] = "binaryExpr",
-        [MRD_EXPR_UNARY] = "unaryExpr",         [MRD_EXPR_PAREN] = "parenExpr",
-    };
+    const bool type_inside = expr->kind == MRD_EXPR_NUMBER || expr->kind == MRD_EXPR_STRING ||
+                             expr->kind == MRD_EXPR_AGGREGATE;
     mrd_buf_append_u8(out, '{');
-    text_field("type", types[expr->kind], out);
     fields_of(expr, out);
+    if (!type_inside) { /* the last one of the others */
+        type_field(expr, out);
+    }
     mrd_buf_append_u8(out, '}');
 }

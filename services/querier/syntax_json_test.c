@@ -10,47 +10,44 @@
 
 /* the tree of the query "a" */
 #define A                                                                                          \
-    "{\"type\":\"vectorSelector\",\"anchored\":false,\"matchers\":[{\"name\":\"__name__\","        \
-    "\"type\":"                                                                                    \
-    "\"=\",\"value\":\"a\"}],\"name\":\"a\",\"offset\":0,\"offsetExpr\":null,\"startOrEnd\":null," \
-    "\"timestamp\":null,\"smoothed\":false}"
+    "{\"anchored\":false,\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\",\"value\":\""         \
+    "a\"}],\"name\":\"a\",\"offset\":0,\"offsetExpr\":null,\"smoothed\":false,\"startOrEn"         \
+    "d\":null,\"timestamp\":null,\"type\":\"vectorSelector\"}"
 
 static const struct {
     const char *query;
     const char *want;
 } cases[] = {
     {"1",                                                      "{\"type\":\"numberLiteral\",\"val\":\"1\"}"                                    },
-    {"(\"\\n\")",                                              "{\"type\":\"parenExpr\",\"expr\":{\"type\":\"stringLiteral\",\"val\":\"\\n\"}}"},
+    {"(\"\\n\")",                                              "{\"expr\":{\"type\":\"stringLiteral\",\"val\":\"\\n\"},\"type\":\"parenExpr\"}"},
     {"foo{a=~\"b\"} @ start()",
-     "{\"type\":\"vectorSelector\",\"anchored\":false,\"matchers\":[{\"name\":\"a\",\"type\":\"=~"
-     "\","
-     "\"value\":\"b\"},{\"name\":\"__name__\",\"type\":\"=\",\"value\":\"foo\"}],\"name\":\"foo\","
-     "\"offset\":0,\"offsetExpr\":null,\"startOrEnd\":\"start\",\"timestamp\":null,"
-     "\"smoothed\":false}"                                                                                                                     },
+     "{\"anchored\":false,\"matchers\":[{\"name\":\"a\",\"type\":\"=~\",\"value\":\"b\"},{"
+     "\"name\":\"__name__\",\"type\":\"=\",\"value\":\"foo\"}],\"name\":\"foo\",\"offset\""
+     ":0,\"offsetExpr\":null,\"smoothed\":false,\"startOrEnd\":\"start\",\"timestamp\":nul"
+     "l,\"type\":\"vectorSelector\"}"                                                                                                          },
     {"foo[5m] @ 1.5 offset -(1m)",
-     "{\"type\":\"matrixSelector\",\"anchored\":false,\"matchers\":[{\"name\":\"__name__\","
-     "\"type\":\"=\",\"value\":\"foo\"}],\"name\":\"foo\",\"offset\":0,\"offsetExpr\":{\"lhs\":"
-     "null,"
-     "\"op\":\"-\",\"rhs\":{\"lhs\":null,\"op\":\"+\",\"rhs\":{\"duration\":true,\"type\":"
-     "\"numberLiteral\",\"val\":\"60\"},\"type\":\"durationExpr\",\"wrapped\":true},\"type\":"
-     "\"durationExpr\",\"wrapped\":false},\"startOrEnd\":null,\"timestamp\":1500,\"smoothed\":"
-     "false,"
-     "\"range\":300000,\"rangeExpr\":null}"                                                                                                    },
+     "{\"anchored\":false,\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\",\"value\":\""
+     "foo\"}],\"name\":\"foo\",\"offset\":0,\"offsetExpr\":{\"lhs\":null,\"op\":\"-\",\"rh"
+     "s\":{\"lhs\":null,\"op\":\"+\",\"rhs\":{\"duration\":true,\"type\":\"numberLiteral\""
+     ",\"val\":\"60\"},\"type\":\"durationExpr\",\"wrapped\":true},\"type\":\"durationExpr"
+     "\",\"wrapped\":false},\"range\":300000,\"rangeExpr\":null,\"smoothed\":false,\"start"
+     "OrEnd\":null,\"timestamp\":1500,\"type\":\"matrixSelector\"}"                                                                            },
     {"sum by (b) (a) - on (x) group_left (y) fill_left (2) a",
-     "{\"type\":\"binaryExpr\",\"bool\":false,\"lhs\":{\"type\":\"aggregation\",\"expr\":" A ","
-     "\"grouping\":[\"b\"],\"op\":\"sum\",\"param\":null,\"without\":false},\"matching\":{\"card\":"
-     "\"many-to-one\",\"fillValues\":{\"lhs\":2,\"rhs\":null},\"include\":[\"y\"],\"labels\":["
-     "\"x\"],"
-     "\"on\":true},\"op\":\"-\",\"rhs\":" A "}"                                                                                                },
+     "{\"bool\":false,\"lhs\":{\"expr\":" A
+     ",\"grouping\":[\"b\"],\"op\":\"sum\",\"param\":null,\"type\":\"aggregation\",\"witho"
+     "ut\":false},\"matching\":{\"card\":\"many-to-one\",\"fillValues\":{\"lhs\":2,\"rhs\""
+     ":null},\"include\":[\"y\"],\"labels\":[\"x\"],\"on\":true},\"op\":\"-\",\"rhs\":" A
+     ",\"type\":\"binaryExpr\"}"                                                                                                               },
     {"a[1m:1s]",
-     "{\"type\":\"subquery\",\"expr\":" A ",\"offset\":0,\"offsetExpr\":null,\"startOrEnd\":null,"
-     "\"timestamp\":null,\"range\":60000,\"rangeExpr\":null,\"step\":1000,\"stepExpr\":null}"                                                  },
+     "{\"expr\":" A
+     ",\"offset\":0,\"offsetExpr\":null,\"range\":60000,\"rangeExpr\":null,\"startOrEnd\":"
+     "null,\"step\":1000,\"stepExpr\":null,\"timestamp\":null,\"type\":\"subquery\"}"                                                          },
     {"-round(vector(1), 2)",
-     "{\"type\":\"unaryExpr\",\"expr\":{\"type\":\"call\",\"args\":[{\"type\":\"call\",\"args\":[{"
-     "\"type\":\"numberLiteral\",\"val\":\"1\"}],\"func\":{\"argTypes\":[\"scalar\"],\"name\":"
-     "\"vector\",\"returnType\":\"vector\",\"variadic\":0}},{\"type\":\"numberLiteral\",\"val\":"
-     "\"2\"}],\"func\":{\"argTypes\":[\"vector\",\"scalar\"],\"name\":\"round\",\"returnType\":"
-     "\"vector\",\"variadic\":1}},\"op\":\"-\"}"                                                                                               },
+     "{\"expr\":{\"args\":[{\"args\":[{\"type\":\"numberLiteral\",\"val\":\"1\"}],\"func\""
+     ":{\"argTypes\":[\"scalar\"],\"name\":\"vector\",\"returnType\":\"vector\",\"variadic"
+     "\":0},\"type\":\"call\"},{\"type\":\"numberLiteral\",\"val\":\"2\"}],\"func\":{\"arg"
+     "Types\":[\"vector\",\"scalar\"],\"name\":\"round\",\"returnType\":\"vector\",\"varia"
+     "dic\":1},\"type\":\"call\"},\"op\":\"-\",\"type\":\"unaryExpr\"}"                                                                        },
 };
 
 static void trees_become_prometheus_json(void **state)

@@ -1,0 +1,77 @@
+/* call.h: one request to the API under way, and its parameters as Prometheus reads them
+ * (web/api/v1/api.go), with its error texts. What all endpoint files share; nobody else includes it.
+ *
+ * Owner:   the pool's job, on its stack.
+ * Threads: the job's.
+ */
+#ifndef QRY_CALL_H
+#define QRY_CALL_H
+
+#include "querier/api.h"
+#include "querier/remote_source.h"
+#include "querier/sink.h"
+
+enum { QRY_MATCHER_SETS_MAX = 64 };
+
+struct qry_call {
+    const struct qry_api_options *options;
+    struct mrd_http_request *request;
+    struct mrd_http_params params;
+    struct mrd_error form_error; /* the first malformed parameter; status OK: there was none */
+    struct mrd_arena *arena;
+    struct mrd_annotations annotations;
+    struct mrd_query_control control;
+    struct mrd_query_scope scope;
+    struct qry_remote remote;
+    struct mrd_source source;
+    struct qry_sink *sink;
+    int64_t started_ns;   /* when a pool thread took it; mrd_http_received_ns says when it came */
+    unsigned status;      /* of a success: 200, or 204 without a body */
+    bool execution_error; /* the failure came after the parameters and the expression were good */
+};
+
+/* Evaluates and appends the answer to call->sink. */
+typedef enum mrd_status qry_endpoint(struct qry_call *call, struct mrd_error *err);
+
+/* The parameter's first value, empty if there is none: Go's FormValue does not tell them apart. */
+struct mrd_bytes qry_param(const struct qry_call *call, const char *name);
+static inline bool qry_param_given(const struct qry_call *call, const char *name)
+{
+    return qry_param(call, name).size > 0;
+}
+
+/* Puts `invalid parameter "name": ` before err's text. */
+enum mrd_status qry_bad_param(enum mrd_status status, const char *name, struct mrd_error *err);
+
+/* MRD_E_INVALID with Prometheus' text if a parameter was malformed: for endpoints that care. */
+enum mrd_status qry_form_check(const struct qry_call *call, struct mrd_error *err);
+
+enum mrd_status qry_time_param(const struct qry_call *call, const char *name,
+                               mrd_time_ms missing_ms, mrd_time_ms *out_ms, struct mrd_error *err);
+enum mrd_status qry_limit_param(const struct qry_call *call, size_t *out_limit,
+                                struct mrd_error *err);
+
+/* `timeout`: shortens the deadline of the call. */
+enum mrd_status qry_timeout_param(struct qry_call *call, struct mrd_error *err);
+
+/* The lookback: the parameter lookback_delta or the configured one. */
+enum mrd_status qry_promql_options(const struct qry_call *call, struct mrd_promql_options *out,
+                                   struct mrd_error *err);
+
+/* The parsed match[] parameters. */
+struct qry_matcher_sets {
+    struct mrd_ast asts[QRY_MATCHER_SETS_MAX];
+    const struct mrd_matcher *sets[QRY_MATCHER_SETS_MAX];
+    size_t counts[QRY_MATCHER_SETS_MAX];
+    size_t count;
+};
+
+/* Parses all; then none may match everything, unless match_all says so. Errors are without prefix.
+ * Finish *out in any case. */
+enum mrd_status qry_match_params(const struct qry_call *call, bool match_all,
+                                 struct qry_matcher_sets *out, struct mrd_error *err);
+void qry_matcher_sets_fini(struct qry_matcher_sets *sets);
+
+mrd_time_ms qry_now_ms(void);
+
+#endif

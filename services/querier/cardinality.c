@@ -1,0 +1,138 @@
+#include "querier/cardinality.h"
+
+#include <stdlib.h>
+
+#include "querier/fanout.h"
+
+/* What comes in: struct qry_count, the name in the arena. A partition whose answer starts over takes
+ * back what it gave. */
+struct gather {
+    struct mrd_arena *arena;
+    struct mrd_buf lists[MRD_QUERY_COUNT_NAMES + 1];
+    size_t sizes[MRD_QUERY_COUNT_NAMES + 1]; /* when the present partition began */
+    uint64_t series;
+};
+
+static void gather_fini(struct gather *gather)
+{
+    for (size_t i = 0; i < MRD_ARRAY_LEN(gather->lists); i++) {
+        mrd_buf_fini(&gather->lists[i]);
+    }
+}
+
+static enum mrd_status gather_chunk(struct gather *gather, struct mrd_bytes bytes,
+                                    struct mrd_error *err)
+{
+    struct mrd_reader chunk = mrd_reader_of(bytes);
+    struct mrd_query_count item;
+    while (mrd_query_count_read(&chunk, &item)) {
+        const struct qry_count count = {mrd_arena_copy(gather->arena, item.name), item.series};
+        if (count.name.data == NULL) {
+            return mrd_arena_fail(gather->arena, err);
+        }
+        mrd_buf_append(&gather->lists[item.list], &count, sizeof(count));
+        if (gather->lists[item.list].failed) {
+            return mrd_fail(err, MRD_E_LIMIT,
+                            "too many label values to count (querier.memory_bytes_max)");
+        }
+    }
+    return chunk.failed ? mrd_fail(err, MRD_E_CORRUPT, "an ingester's list of counts is malformed")
+                        : MRD_OK;
+}
+
+static enum mrd_status gather_event(struct gather *gather, const struct qry_fanout_event *event,
+                                    struct mrd_error *err)
+{
+    struct mrd_query_trailer trailer;
+    switch (event->kind) {
+    case QRY_FANOUT_CHUNK:
+        return gather_chunk(gather, event->bytes, err);
+    case QRY_FANOUT_RESTART:
+        for (size_t i = 0; i < MRD_ARRAY_LEN(gather->lists); i++) {
+            gather->lists[i].size = gather->sizes[i];
+        }
+        return MRD_OK;
+    case QRY_FANOUT_PARTITION:
+        for (size_t i = 0; i < MRD_ARRAY_LEN(gather->lists); i++) {
+            gather->sizes[i] = gather->lists[i].size;
+        }
+        if (event->bytes.size > 0) {
+            MRD_TRY(mrd_query_trailer_decode(event->bytes, &trailer, err));
+            gather->series += trailer.total;
+        }
+        return MRD_OK;
+    case QRY_FANOUT_END:
+        break;
+    }
+    return MRD_OK;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return mrd_bytes_compare(((const struct qry_count *)a)->name,
+                             ((const struct qry_count *)b)->name);
+}
+
+/* Sorts a list, adds up what has the same name, and copies it to the arena. */
+static enum mrd_status finish_list(struct gather *gather, struct mrd_buf *list,
+                                   struct qry_counts *out, struct mrd_error *err)
+{
+    struct qry_count *items = (struct qry_count *)(void *)list->data;
+    const size_t given = list->size / sizeof(*items);
+    size_t count = 0;
+    if (given > 0) {
+        qsort(items, given, sizeof(*items), compare_names);
+    }
+    for (size_t i = 0; i < given; i++) {
+        if (count > 0 && mrd_bytes_equal(items[count - 1].name, items[i].name)) {
+            items[count - 1].count += items[i].count;
+        } else {
+            items[count++] = items[i];
+        }
+    }
+    const struct mrd_bytes copy =
+        mrd_arena_copy(gather->arena, (struct mrd_bytes){list->data, count * sizeof(*items)});
+    *out = (struct qry_counts){(const struct qry_count *)(const void *)copy.data, count};
+    return copy.data == NULL ? mrd_arena_fail(gather->arena, err) : MRD_OK;
+}
+
+static enum mrd_status gather_all(struct gather *gather, const struct qry_remote *remote,
+                                  const struct mrd_query_request *request,
+                                  const struct mrd_query_scope *scope, struct mrd_error *err)
+{
+    mrd_auto(qry_fanout_destroy)
+    struct qry_fanout *fanout = NULL;
+    const struct qry_fanout_options options = {
+        .cluster = remote->options.cluster,
+        .request = request,
+        .sequences_min = remote->options.sequences_min,
+        .scope = scope,
+        .salt = remote->options.salt,
+        .partial = remote->options.partial,
+    };
+    MRD_TRY(qry_fanout_create(&options, &fanout, err));
+    struct qry_fanout_event event;
+    do {
+        MRD_TRY(qry_fanout_next(fanout, &event, err));
+        MRD_TRY(gather_event(gather, &event, err));
+    } while (event.kind != QRY_FANOUT_END);
+    return MRD_OK;
+}
+
+enum mrd_status qry_cardinality_read(const struct qry_remote *remote, struct mrd_bytes label,
+                                     const struct mrd_query_scope *scope,
+                                     struct qry_cardinality *out, struct mrd_error *err)
+{
+    mrd_auto(gather_fini)
+    struct gather gather = {.arena = scope->arena};
+    for (size_t i = 0; i < MRD_ARRAY_LEN(gather.lists); i++) {
+        mrd_buf_init(&gather.lists[i], mrd_arena_limit(scope->arena));
+    }
+    const struct mrd_query_request request = {
+        .kind = MRD_QUERY_CARDINALITY, .tenant = remote->options.tenant, .label = label};
+    MRD_TRY(gather_all(&gather, remote, &request, scope, err));
+    MRD_TRY(finish_list(&gather, &gather.lists[MRD_QUERY_COUNT_VALUES], &out->values, err));
+    MRD_TRY(finish_list(&gather, &gather.lists[MRD_QUERY_COUNT_NAMES], &out->names, err));
+    out->series = gather.series;
+    return MRD_OK;
+}

@@ -1,0 +1,42 @@
+/* endpoints.h: the API's endpoints, one function each (call.h says what they work with). */
+#ifndef QRY_ENDPOINTS_H
+#define QRY_ENDPOINTS_H
+
+#include "querier/call.h"
+
+/* endpoints_query.c */
+qry_endpoint qry_answer_query;
+qry_endpoint qry_answer_query_range;
+
+/* endpoints_labels.c */
+qry_endpoint qry_answer_series;
+qry_endpoint qry_answer_labels;
+qry_endpoint qry_answer_label_values;
+
+/* endpoints_text.c: queries as text, and what is found by their selectors */
+qry_endpoint qry_answer_format_query;
+qry_endpoint qry_answer_parse_query;
+qry_endpoint qry_answer_query_exemplars;
+
+/* endpoints_scrape.c: what belongs to scraping, rules and alerts, of which there is none */
+qry_endpoint qry_answer_targets;
+qry_endpoint qry_answer_targets_metadata;
+qry_endpoint qry_answer_relabel_steps;
+qry_endpoint qry_answer_scrape_pools;
+qry_endpoint qry_answer_alertmanagers;
+qry_endpoint qry_answer_alerts;
+qry_endpoint qry_answer_rules;
+qry_endpoint qry_answer_metadata;
+
+/* endpoints_status.c */
+qry_endpoint qry_answer_buildinfo;
+qry_endpoint qry_answer_runtimeinfo;
+qry_endpoint qry_answer_flags;
+qry_endpoint qry_answer_config;
+qry_endpoint qry_answer_walreplay;
+qry_endpoint qry_answer_tsdb_blocks;
+
+/* endpoints_tsdb.c */
+qry_endpoint qry_answer_tsdb;
+
+#endif

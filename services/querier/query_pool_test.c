@@ -1,0 +1,253 @@
+/* The pool behind a real server: whose jobs are taken, and how they are answered. */
+#include "querier/query_pool.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "http/raw_client.h"
+
+enum { TENANT_A = 1, TENANT_B = 2, TENANT_MAX = 2, QUEUE_MAX = 2 };
+
+struct fixture {
+    struct mrd_metrics *metrics;
+    struct mrd_http_server *server;
+    struct qry_pool *pool;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool open;      /* jobs that wait may end */
+    size_t running; /* jobs that were begun */
+    size_t canceled;
+};
+
+/* A job that lasts until the gate opens or nobody waits for it. */
+static void held_job(void *context, struct mrd_http_request *request, const _Atomic bool *canceled,
+                     struct qry_answer *out)
+{
+    (void)request;
+    struct fixture *fixture = context;
+    pthread_mutex_lock(&fixture->lock);
+    fixture->running++;
+    pthread_cond_broadcast(&fixture->changed);
+    while (!fixture->open && !*canceled) {
+        pthread_mutex_unlock(&fixture->lock);
+        usleep(1000);
+        pthread_mutex_lock(&fixture->lock);
+    }
+    fixture->canceled += *canceled;
+    pthread_cond_broadcast(&fixture->changed);
+    pthread_mutex_unlock(&fixture->lock);
+    out->status = 200;
+    mrd_buf_append_text(&out->body, "done");
+}
+
+/* A job that writes its answer. */
+static void writing_job(void *context, struct mrd_http_request *request,
+                        const _Atomic bool *canceled, struct qry_answer *out)
+{
+    (void)context, (void)canceled;
+    struct mrd_error err;
+    out->writer = mrd_http_reply_begin(request, 200, 4096);
+    out->whole = true;
+    for (int i = 0; i < 1000; i++) {
+        out->whole = out->whole &&
+                     mrd_http_writer_write(out->writer, MRD_BYTES("0123456789"), &err) == MRD_OK;
+    }
+}
+
+static void submit(struct fixture *fixture, struct mrd_http_request *request, uint64_t tenant,
+                   qry_job_fn *run)
+{
+    const enum qry_pool_verdict verdict =
+        qry_pool_submit(fixture->pool, request, tenant, run, fixture);
+    if (verdict != QRY_POOL_TAKEN) {
+        mrd_http_reply_text(request, 429, "%d", (int)verdict);
+    }
+}
+
+static void hold_a(void *context, struct mrd_http_request *request)
+{
+    submit(context, request, TENANT_A, held_job);
+}
+
+static void hold_b(void *context, struct mrd_http_request *request)
+{
+    submit(context, request, TENANT_B, held_job);
+}
+
+static void written(void *context, struct mrd_http_request *request)
+{
+    submit(context, request, TENANT_A, writing_job);
+}
+
+static void start(struct fixture *fixture, unsigned threads)
+{
+    struct mrd_error err;
+    *fixture = (struct fixture){.metrics = mrd_metrics_create()};
+    pthread_mutex_init(&fixture->lock, NULL);
+    pthread_cond_init(&fixture->changed, NULL);
+    const struct qry_pool_options pool = {.threads = threads,
+                                          .queue_max = QUEUE_MAX,
+                                          .tenant_max = TENANT_MAX,
+                                          .metrics = fixture->metrics};
+    assert_int_equal(qry_pool_create(&pool, &fixture->pool, &err), MRD_OK);
+    const struct mrd_http_config http = {.listen = "127.0.0.1:0", .metrics = fixture->metrics};
+    assert_int_equal(mrd_http_server_create(&http, &fixture->server, &err), MRD_OK);
+    const struct mrd_http_route routes[] = {
+        {MRD_HTTP_GET, "/a",       0, hold_a,  fixture},
+        {MRD_HTTP_GET, "/b",       0, hold_b,  fixture},
+        {MRD_HTTP_GET, "/written", 0, written, fixture},
+    };
+    for (size_t i = 0; i < MRD_ARRAY_LEN(routes); i++) {
+        mrd_http_route_add(fixture->server, &routes[i]);
+    }
+    assert_int_equal(mrd_http_server_start(fixture->server, &err), MRD_OK);
+}
+
+static void open_gate(struct fixture *fixture)
+{
+    pthread_mutex_lock(&fixture->lock);
+    fixture->open = true;
+    pthread_mutex_unlock(&fixture->lock);
+}
+
+static void finish(struct fixture *fixture)
+{
+    open_gate(fixture);
+    mrd_http_server_stop(fixture->server, 10000);
+    qry_pool_destroy(&fixture->pool);
+    mrd_http_server_destroy(&fixture->server);
+    mrd_metrics_destroy(&fixture->metrics);
+    pthread_mutex_destroy(&fixture->lock);
+    pthread_cond_destroy(&fixture->changed);
+}
+
+static void wait_for(struct fixture *fixture, const size_t *count, size_t wanted)
+{
+    pthread_mutex_lock(&fixture->lock);
+    while (*count < wanted) {
+        pthread_cond_wait(&fixture->changed, &fixture->lock);
+    }
+    pthread_mutex_unlock(&fixture->lock);
+}
+
+static struct raw_client ask(struct fixture *fixture, const char *path)
+{
+    struct raw_client client = raw_connect(mrd_http_server_port(fixture->server));
+    char text[128];
+    (void)snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: h\r\n\r\n", path);
+    assert_true(raw_send(&client, text));
+    return client;
+}
+
+static void expect(struct raw_client *client, unsigned status, const char *body)
+{
+    mrd_auto(raw_answer_fini)
+    struct raw_answer answer = raw_answer(client, true);
+    assert_true(answer.complete);
+    assert_int_equal(answer.status, status);
+    assert_int_equal(answer.body.size, strlen(body));
+    assert_memory_equal(answer.body.data, body, answer.body.size);
+    raw_close(client);
+}
+
+static int64_t queued(struct fixture *fixture)
+{
+    return mrd_gauge_value(mrd_metrics_gauge(fixture->metrics, "meridian_querier_queries_waiting",
+                                             "Queries that wait for a thread.", MRD_NO_LABELS));
+}
+
+static void wait_queued(struct fixture *fixture, int64_t wanted)
+{
+    while (queued(fixture) < wanted) {
+        usleep(1000);
+    }
+}
+
+static void a_tenant_has_its_share_and_the_queue_its_end(void **state)
+{
+    (void)state;
+    char text[8];
+    struct fixture fixture;
+    start(&fixture, 1);
+    struct raw_client running = ask(&fixture, "/a");
+    wait_for(&fixture, &fixture.running, 1);
+    struct raw_client waiting_a = ask(&fixture, "/a");
+    wait_queued(&fixture, 1);
+    struct raw_client refused_a = ask(&fixture, "/a");
+    (void)snprintf(text, sizeof(text), "%d", QRY_POOL_TENANT_FULL);
+    expect(&refused_a, 429, text);
+    struct raw_client waiting_b = ask(&fixture, "/b");
+    wait_queued(&fixture, 2);
+    struct raw_client refused_b = ask(&fixture, "/b");
+    (void)snprintf(text, sizeof(text), "%d", QRY_POOL_FULL);
+    expect(&refused_b, 429, text);
+    open_gate(&fixture);
+    expect(&running, 200, "done");
+    expect(&waiting_a, 200, "done");
+    expect(&waiting_b, 200, "done");
+    struct raw_client again = ask(&fixture, "/a"); /* the share is free again */
+    expect(&again, 200, "done");
+    finish(&fixture);
+}
+
+static void a_tenant_leaves_a_thread_to_the_others(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    start(&fixture, 2);
+    struct raw_client running_a = ask(&fixture, "/a");
+    wait_for(&fixture, &fixture.running, 1);
+    struct raw_client waiting_a = ask(&fixture, "/a");
+    wait_queued(&fixture, 1); /* although a thread is free */
+    struct raw_client running_b = ask(&fixture, "/b");
+    wait_for(&fixture, &fixture.running, 2);
+    assert_int_equal(queued(&fixture), 1); /* the tenant's second still waits */
+    open_gate(&fixture);
+    expect(&running_b, 200, "done");
+    expect(&running_a, 200, "done");
+    expect(&waiting_a, 200, "done");
+    finish(&fixture);
+}
+
+static void a_job_learns_that_its_client_has_gone(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    start(&fixture, 1);
+    struct raw_client client = ask(&fixture, "/a");
+    wait_for(&fixture, &fixture.running, 1);
+    raw_close(&client);
+    wait_for(&fixture, &fixture.canceled, 1);
+    finish(&fixture);
+}
+
+static void a_job_may_write_its_answer(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    start(&fixture, 1);
+    for (int i = 0; i < 20; i++) {
+        struct raw_client client = ask(&fixture, "/written");
+        mrd_auto(raw_answer_fini)
+        struct raw_answer answer = raw_answer(&client, true);
+        assert_true(answer.complete);
+        assert_int_equal(answer.body.size, 10000);
+        raw_close(&client);
+    }
+    finish(&fixture);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_tenant_has_its_share_and_the_queue_its_end),
+        cmocka_unit_test(a_tenant_leaves_a_thread_to_the_others),
+        cmocka_unit_test(a_job_learns_that_its_client_has_gone),
+        cmocka_unit_test(a_job_may_write_its_answer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,284 @@
+#include "querier/remote_read.h"
+
+#include <stdlib.h>
+
+#include "codec/xor_chunk.h"
+#include "wire/remote_read.h"
+#include "wire/snappy_block.h"
+
+/* ---- one query's series ---- */
+
+struct read_series {
+    struct mrd_labels labels; /* all in the arena */
+    struct mrd_bytes label_fields;
+    struct mrd_bytes data_fields; /* samples, or chunks */
+};
+
+struct read_result {
+    const struct qry_call *call;
+    enum mrd_read_kind kind;
+    struct mrd_buf series;  /* struct read_series */
+    struct mrd_buf scratch; /* fields of one series */
+    struct mrd_buf chunk;
+    size_t sample_count; /* of all queries */
+};
+
+static void read_result_fini(struct read_result *result)
+{
+    mrd_buf_fini(&result->series);
+    mrd_buf_fini(&result->scratch);
+    mrd_buf_fini(&result->chunk);
+}
+
+static void append_chunks(struct read_result *result, const struct mrd_samples *samples)
+{
+    for (size_t at = 0; at < samples->count; at += MRD_XOR_CHUNK_SAMPLES) {
+        const struct mrd_samples part = {
+            .times_ms = samples->times_ms + at,
+            .values = samples->values + at,
+            .count = MRD_MIN(samples->count - at, (size_t)MRD_XOR_CHUNK_SAMPLES),
+        };
+        mrd_buf_clear(&result->chunk);
+        mrd_xor_chunk_encode(&part, &result->chunk);
+        mrd_read_chunk_append(part.times_ms[0], part.times_ms[part.count - 1],
+                              mrd_buf_view(&result->chunk), &result->scratch);
+    }
+}
+
+static void append_samples(struct read_result *result, const struct mrd_samples *samples)
+{
+    for (size_t i = 0; i < samples->count; i++) {
+        const struct mrd_sample sample = {samples->times_ms[i], samples->values[i]};
+        mrd_read_sample_append(sample, &result->scratch);
+    }
+}
+
+static enum mrd_status count_samples(struct read_result *result, size_t count,
+                                     struct mrd_error *err)
+{
+    const size_t limit = result->call->options->read_samples_max;
+    result->sample_count += count;
+    return result->kind != MRD_READ_SAMPLES || limit == 0 || result->sample_count <= limit
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_INVALID, "exceeded sample limit (%zu)", limit);
+}
+
+/* Keeps what is in the scratch buffer. */
+static enum mrd_status scratch_keep(struct read_result *result, struct mrd_bytes *out,
+                                    struct mrd_error *err)
+{
+    struct mrd_arena *arena = result->call->arena;
+    if (result->scratch.failed) {
+        return mrd_fail(err, MRD_E_LIMIT,
+                        "a series needs more than %zu bytes (querier.memory_bytes_max)",
+                        result->scratch.limit);
+    }
+    *out = mrd_arena_copy(arena, mrd_buf_view(&result->scratch));
+    mrd_buf_clear(&result->scratch);
+    return out->data == NULL ? mrd_arena_fail(arena, err) : MRD_OK;
+}
+
+static enum mrd_status keep_labels(struct read_result *result, struct mrd_labels labels,
+                                   struct read_series *out, struct mrd_error *err)
+{
+    struct mrd_bytes canonical;
+    mrd_labels_encode(labels, &result->scratch);
+    MRD_TRY(scratch_keep(result, &canonical, err));
+    MRD_TRY(mrd_labels_decode(canonical, result->call->arena, &out->labels, err));
+    mrd_read_labels_append(labels, &result->scratch);
+    return scratch_keep(result, &out->label_fields, err);
+}
+
+static enum mrd_status keep_series(struct read_result *result,
+                                   const struct mrd_source_series *series, struct mrd_error *err)
+{
+    struct read_series kept;
+    if (series->histograms.count > 0) {
+        return mrd_fail(err, MRD_E_UNSUPPORTED, "remote read does not know native histograms yet");
+    }
+    if (series->samples.count == 0) {
+        return MRD_OK;
+    }
+    MRD_TRY(count_samples(result, series->samples.count, err));
+    MRD_TRY(keep_labels(result, series->labels, &kept, err));
+    if (result->kind == MRD_READ_SAMPLES) {
+        append_samples(result, &series->samples);
+    } else {
+        append_chunks(result, &series->samples);
+    }
+    MRD_TRY(scratch_keep(result, &kept.data_fields, err));
+    mrd_buf_append(&result->series, &kept, sizeof(kept));
+    return result->series.failed
+               ? mrd_fail(err, MRD_E_LIMIT, "too many series (querier.memory_bytes_max)")
+               : MRD_OK;
+}
+
+static enum mrd_status read_set(struct read_result *result, struct mrd_source_set *set,
+                                struct mrd_error *err)
+{
+    const struct qry_call *call = result->call;
+    for (;;) {
+        struct mrd_source_series series;
+        bool more;
+        MRD_TRY(mrd_query_check(&call->control, err));
+        MRD_TRY(call->source.next(set, &series, &more, err));
+        if (!more) {
+            return MRD_OK;
+        }
+        MRD_TRY(keep_series(result, &series, err));
+    }
+}
+
+static int compare_series(const void *a, const void *b)
+{
+    return mrd_labels_compare(((const struct read_series *)a)->labels,
+                              ((const struct read_series *)b)->labels);
+}
+
+/* Gathers the series of one query, sorted. */
+static enum mrd_status read_query(struct read_result *result, const struct mrd_read_query *query,
+                                  struct mrd_error *err)
+{
+    const struct qry_call *call = result->call;
+    const struct mrd_select select = {
+        .matchers = query->matchers,
+        .matcher_count = query->matcher_count,
+        .min_ms = query->min_ms,
+        .max_ms = query->max_ms,
+    };
+    struct mrd_source_set *set = NULL;
+    mrd_buf_clear(&result->series);
+    if (query->max_ms < query->min_ms || query->matcher_count == 0) {
+        return MRD_OK; /* without matchers Prometheus' storage finds nothing */
+    }
+    MRD_TRY(call->source.open(call->source.context, &select, &call->scope, &set, err));
+    const enum mrd_status status = read_set(result, set, err);
+    call->source.close(set);
+    if (status == MRD_OK && result->series.size > 0) {
+        qsort(result->series.data, result->series.size / sizeof(struct read_series),
+              sizeof(struct read_series), compare_series);
+    }
+    return status;
+}
+
+static const struct read_series *series_of(const struct read_result *result, size_t *out_count)
+{
+    *out_count = result->series.size / sizeof(struct read_series);
+    return (const struct read_series *)(const void *)result->series.data;
+}
+
+/* ---- as samples ---- */
+
+static size_t series_size(const struct read_series *series)
+{
+    return series->label_fields.size + series->data_fields.size;
+}
+
+static void append_query_result(const struct read_result *result, struct mrd_buf *out)
+{
+    size_t count;
+    size_t size = 0;
+    const struct read_series *series = series_of(result, &count);
+    for (size_t i = 0; i < count; i++) {
+        size += mrd_read_head_size(series_size(&series[i])) + series_size(&series[i]);
+    }
+    mrd_read_head_append(1, size, out);
+    for (size_t i = 0; i < count; i++) {
+        mrd_read_head_append(1, series_size(&series[i]), out);
+        mrd_buf_append_bytes(out, series[i].label_fields);
+        mrd_buf_append_bytes(out, series[i].data_fields);
+    }
+}
+
+static enum mrd_status answer_samples(struct qry_call *call, struct read_result *result,
+                                      const struct mrd_read_request *request, struct mrd_error *err)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf message;
+    mrd_buf_init(&message, call->options->response_bytes_max);
+    for (size_t i = 0; i < request->query_count; i++) {
+        MRD_TRY(read_query(result, &request->queries[i], err));
+        append_query_result(result, &message);
+    }
+    if (message.failed) {
+        return mrd_fail(err, MRD_E_LIMIT,
+                        "the answer is larger than %zu bytes (querier.response_bytes_max): ask for "
+                        "STREAMED_XOR_CHUNKS, or for less",
+                        message.limit);
+    }
+    mrd_snappy_encode(mrd_buf_view(&message), &call->sink->body);
+    if (!call->sink->body.failed) { /* an error is not encoded */
+        call->sink->content_type = "application/x-protobuf";
+        mrd_http_header_set(call->request, "Content-Encoding", "snappy");
+    }
+    return MRD_OK;
+}
+
+/* ---- as streamed chunks ---- */
+
+/* The frames of one series: as many chunks in each as stay below the limit, one at least. */
+static bool append_frames(struct qry_call *call, const struct read_series *series, size_t index)
+{
+    struct mrd_bytes rest = series->data_fields;
+    while (rest.size > 0) {
+        struct mrd_bytes chunks = {rest.data, 0};
+        struct mrd_bytes piece;
+        while (chunks.size + series->label_fields.size < QRY_READ_FRAME_BYTES &&
+               mrd_read_piece_next(&rest, &piece)) {
+            chunks.size += piece.size;
+        }
+        if (chunks.size == 0 && mrd_read_piece_next(&rest, &piece)) {
+            chunks.size = piece.size; /* labels alone pass the limit */
+        }
+        mrd_read_frame_append(index, series->label_fields, chunks, &call->sink->body);
+        if (!qry_sink_drain(call->sink)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum mrd_status answer_streamed(struct qry_call *call, struct read_result *result,
+                                       const struct mrd_read_request *request,
+                                       struct mrd_error *err)
+{
+    call->sink->content_type =
+        "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
+    for (size_t q = 0; q < request->query_count; q++) {
+        size_t count;
+        MRD_TRY(read_query(result, &request->queries[q], err));
+        const struct read_series *series = series_of(result, &count);
+        for (size_t i = 0; i < count && append_frames(call, &series[i], q); i++) {}
+    }
+    return MRD_OK;
+}
+
+/* ---- the request ---- */
+
+static enum mrd_status decode(const struct qry_call *call, struct mrd_buf *plain,
+                              struct mrd_read_request *out, struct mrd_error *err)
+{
+    const enum mrd_status status =
+        mrd_snappy_decode(mrd_http_body(call->request), MRD_READ_REQUEST_BYTES_MAX, plain, err);
+    if (status != MRD_OK) {
+        (void)mrd_fail_prefix(err, status, "remote read request");
+        return MRD_E_INVALID; /* too large is a bad request as well */
+    }
+    return mrd_read_request_decode(mrd_buf_view(plain), call->arena, out, err);
+}
+
+enum mrd_status qry_answer_read(struct qry_call *call, struct mrd_error *err)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf plain = {0};
+    mrd_auto(mrd_read_request_fini)
+    struct mrd_read_request request = {0};
+    MRD_TRY(decode(call, &plain, &request, err));
+    mrd_auto(read_result_fini)
+    struct read_result result = {.call = call, .kind = request.kind};
+    mrd_buf_init(&result.series, mrd_arena_limit(call->arena));
+    mrd_buf_init(&result.scratch, mrd_arena_limit(call->arena));
+    call->sink->encoding = MRD_HTTP_IDENTITY; /* the protocol has its own */
+    return request.kind == MRD_READ_SAMPLES ? answer_samples(call, &result, &request, err)
+                                            : answer_streamed(call, &result, &request, err);
+}

@@ -1,0 +1,5 @@
+module xor_chunk
+
+go 1.26
+
+require github.com/prometheus/prometheus v0.314.0
