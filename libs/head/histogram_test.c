@@ -5,7 +5,7 @@
 
 #include <time.h>
 
-enum { BUCKET_MS = 60000, SERIES = 4, BUCKETS_MAX = 24 };
+enum { SPAN_MS = 60000, SERIES = 4, BUCKETS_MAX = 24 };
 
 static uint64_t random_state;
 static uint64_t next_random(void)
@@ -20,7 +20,7 @@ static uint64_t below(uint64_t bound) { return next_random() % bound; }
 static struct mrd_head *need_head(size_t limit)
 {
     struct mrd_head *head = NULL;
-    const struct mrd_head_options options = {.bucket_ms = BUCKET_MS, .memory_bytes_limit = limit};
+    const struct mrd_head_options options = {.bucket_ms = SPAN_MS, .memory_bytes_limit = limit};
     assert_int_equal(mrd_head_create(&options, &head, NULL), MRD_OK);
     return head;
 }
@@ -241,8 +241,8 @@ static void compare(struct mrd_head *head, const struct map *map, struct values 
     mrd_time_ms min_ms = INT64_MIN;
     mrd_time_ms max_ms = INT64_MAX;
     if (below(2) == 0) {
-        min_ms = map->next_ms - (mrd_time_ms)below(20 * BUCKET_MS);
-        max_ms = min_ms + (mrd_time_ms)below(5 * BUCKET_MS);
+        min_ms = map->next_ms - (mrd_time_ms)below(20 * SPAN_MS);
+        max_ms = min_ms + (mrd_time_ms)below(5 * SPAN_MS);
     }
     read_all(head, map->tenant, min_ms, max_ms, values);
     size_t at = 0;
@@ -272,11 +272,10 @@ static mrd_time_ms pick_time(struct map *map)
 {
     const uint64_t kind = below(20);
     if (kind < 12 || map->count == 0) {
-        return map->next_ms +=
-               1000 + (mrd_time_ms)(below(30) == 0 ? below(3 * BUCKET_MS) : below(5));
+        return map->next_ms += 1000 + (mrd_time_ms)(below(30) == 0 ? below(3 * SPAN_MS) : below(5));
     }
     return kind < 16 ? map->entries[below(map->count)].time_ms
-                     : map->next_ms - (mrd_time_ms)below(10 * BUCKET_MS);
+                     : map->next_ms - (mrd_time_ms)below(10 * SPAN_MS);
 }
 
 static void write_one(struct mrd_head *head, struct map *map, mrd_hlc *clock)
@@ -309,13 +308,13 @@ static void write_one(struct mrd_head *head, struct map *map, mrd_hlc *clock)
 
 static void drop_old(struct mrd_head *head, struct map *maps)
 {
-    const mrd_time_ms before_ms = maps[0].next_ms - (mrd_time_ms)below(15 * BUCKET_MS);
+    const mrd_time_ms before_ms = maps[0].next_ms - (mrd_time_ms)below(15 * SPAN_MS);
     const struct mrd_head_sweep sweep = {before_ms, UINT64_MAX, 0, 100};
     struct mrd_head_sweep_result result = {0};
     while (!result.pass_done) {
         mrd_head_sweep(head, &sweep, &result);
     }
-    const mrd_time_ms bound_ms = before_ms - before_ms % BUCKET_MS;
+    const mrd_time_ms bound_ms = before_ms - before_ms % SPAN_MS;
     for (size_t i = 0; i < SERIES; i++) {
         const size_t gone = map_position(&maps[i], bound_ms);
         maps[i].count -= gone;
@@ -452,13 +451,13 @@ static void what_was_hidden_stays_hidden_until_it_is_forgotten(void **state)
     testing_append(head, ordinal, 1000, 1, early, 1, NULL);
     put(head, ordinal, 1000, 3, early + 1, 1, NULL);
     testing_append(head, ordinal, 2000, 1, late, 1, NULL); /* keeps the floats from going */
-    const struct mrd_head_sweep sweep = {10 * BUCKET_MS, early + 5, 0, 100};
+    const struct mrd_head_sweep sweep = {10 * SPAN_MS, early + 5, 0, 100};
     struct mrd_head_sweep_result result = {0};
     mrd_head_sweep(head, &sweep, &result);
     read_all(head, "t", INT64_MIN, INT64_MAX, values);
     assert_int_equal(values->count, 2);
     assert_true(values->items[0].is_histogram);
-    const struct mrd_head_sweep rest = {10 * BUCKET_MS, UINT64_MAX, 0, 100};
+    const struct mrd_head_sweep rest = {10 * SPAN_MS, UINT64_MAX, 0, 100};
     mrd_head_sweep(head, &rest, &result);
     read_all(head, "t", INT64_MIN, INT64_MAX, values);
     assert_int_equal(values->count, 0);
@@ -480,7 +479,7 @@ static void a_series_lives_as_long_as_it_has_histograms(void **state)
     struct mrd_head_sweep_result result = {0};
     mrd_head_sweep(head, &keep, &result);
     assert_int_equal(result.dead_count, 0);
-    const struct mrd_head_sweep drop = {10 * BUCKET_MS, UINT64_MAX, UINT64_MAX, 100};
+    const struct mrd_head_sweep drop = {10 * SPAN_MS, UINT64_MAX, UINT64_MAX, 100};
     mrd_head_sweep(head, &drop, &result);
     assert_int_equal(result.dead_count, 1);
     assert_int_equal(result.samples_dropped, 1);
