@@ -225,7 +225,9 @@ static void compare_series(struct world *world, uint32_t partition, const struct
     struct mrd_samples got = {0};
     mrd_columns_begin(&columns);
     assert_int_equal(mrd_columns_add(&columns, &chunks, SIZE_MAX, NULL), MRD_OK);
-    assert_int_equal(mrd_columns_finish(&columns, INT64_MIN, INT64_MAX, &got, NULL), MRD_OK);
+    struct mrd_histograms histograms;
+    assert_int_equal(mrd_columns_finish(&columns, INT64_MIN, INT64_MAX, &got, &histograms, NULL),
+                     MRD_OK);
     const size_t series = series_of(frame->labels);
     size_t at = 0;
     for (size_t time = 0; time < TIMES; time++) {
