@@ -206,10 +206,6 @@ static bool parse_number(struct mrd_bytes text, double *out)
         *out = mrd_stale_nan();
         return true;
     }
-    if (text.size > 2 && text.data[0] == '0' && text.data[1] == 'x') {
-        *out = (double)strtoull((const char *)text.data, NULL, 16);
-        return true;
-    }
     return mrd_double_parse((const char *)text.data, text.size, out);
 }
 
@@ -229,8 +225,8 @@ static enum mrd_status parse_item(struct mrd_bytes word, struct item *out, struc
 {
     *out = (struct item){0};
     struct mrd_bytes head = word;
-    for (size_t i = word.size; i > 1; i--) { /* the last x separates the count, unless 0x.. */
-        if (word.data[i - 1] == 'x' && !(i == 2 && word.data[0] == '0')) {
+    for (size_t i = word.size; i > 1; i--) { /* no hexadecimal numbers here: 0x3 is four zeros */
+        if (word.data[i - 1] == 'x') {
             head.size = i - 1;
             out->more = strtoull((const char *)word.data + i, NULL, 10);
             break;
