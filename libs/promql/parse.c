@@ -247,9 +247,6 @@ static bool parse_args(struct pql_parser *parser, struct pql_items *list)
 
 static bool function_enabled(const struct pql_parser *parser, const struct mrd_function *function)
 {
-    if (function->id == MRD_FN_START_TIMESTAMP && !parser->features->start_timestamps) {
-        return false;
-    }
     return !function->experimental || parser->features->experimental_functions;
 }
 

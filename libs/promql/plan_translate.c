@@ -36,11 +36,6 @@ static enum mrd_status node_create(struct translation *to, enum pql_node_kind ki
     return MRD_OK;
 }
 
-static enum mrd_status unsupported(struct mrd_error *err, const char *what)
-{
-    return mrd_fail(err, MRD_E_UNSUPPORTED, "%s: not supported yet", what);
-}
-
 /* ---- leaves ---- */
 
 static struct pql_timing timing_of(const struct mrd_timing *timing, mrd_time_ms range_ms)
@@ -73,9 +68,6 @@ static enum mrd_status translate_selector(struct translation *to, const struct m
                                           struct pql_node **out, struct mrd_error *err)
 {
     const bool range = expr->kind == MRD_EXPR_MATRIX;
-    if (source->edge != MRD_EDGE_NONE) {
-        return unsupported(err, "anchored and smoothed selectors");
-    }
     MRD_TRY(node_create(to, range ? PQL_WINDOW : PQL_SELECT, expr, 0, out, err));
     struct pql_selector *selector = mrd_arena_alloc(to->arena, sizeof(*selector));
     if (selector == NULL) {
@@ -84,6 +76,7 @@ static enum mrd_status translate_selector(struct translation *to, const struct m
     selector->select.matchers = source->matchers;
     selector->select.matcher_count = source->matcher_count;
     selector->timing = timing_of(&source->timing, range_ms);
+    selector->timing.edge = source->edge;
     selector->one_name = selects_one_name(source);
     (*out)->selector = selector;
     return MRD_OK;

@@ -152,25 +152,13 @@ static enum mrd_status answer_add_window(struct answer *answer, const struct pql
                                          const struct pql_range_series *series,
                                          struct mrd_error *err)
 {
-    const mrd_time_ms end_ms = pql_timing_end_ms(&op->timing, answer->steps.start_ms);
-    const mrd_time_ms begin_ms = end_ms - op->timing.range_ms;
-    const struct mrd_samples *samples = &series->samples;
-    mrd_time_ms *times_ms = NULL;
-    double *values = NULL;
-    size_t count = 0;
-    MRD_TRY(PQL_NEW(answer->exec, samples->count, &times_ms, err));
-    MRD_TRY(PQL_NEW(answer->exec, samples->count, &values, err));
-    for (size_t i = 0; i < samples->count; i++) {
-        if (samples->times_ms[i] > begin_ms && samples->times_ms[i] <= end_ms &&
-            !mrd_is_stale(samples->values[i])) {
-            times_ms[count] = samples->times_ms[i];
-            values[count++] = samples->values[i];
-        }
-    }
-    if (count == 0) {
+    struct mrd_samples range;
+    MRD_TRY(pql_range_at(op, series->samples, answer->steps.start_ms, &range, err));
+    if (range.count == 0) {
         return MRD_OK;
     }
-    return answer_add(answer, series->labels, series->drop_name, times_ms, values, count, err);
+    return answer_add(answer, series->labels, series->drop_name, range.times_ms, range.values,
+                      range.count, err);
 }
 
 static enum mrd_status run_range(struct answer *answer, const struct pql_node *root,

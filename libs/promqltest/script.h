@@ -14,7 +14,8 @@
  * regex:RE], expect ordered, expect string "TEXT", expect range vector from .. to .. step ..
  * Values: 1.5, NaN, _ (none), stale, 1x3 (1 and three more), _x3, 0+10x5, 10-1x5. A blank line or a
  * comment ends a command. Additions of our own: expect unsupported (MRD_E_UNSUPPORTED), and
- * option <name> on|off with the names delayed_name_removal.
+ * option <name> on|off with the names delayed_name_removal and
+ * type_and_unit_labels.
  *
  * Numbers are compared with a relative tolerance of 1e-6 and NaN equals NaN; label sets, times and
  * (where promised) order exactly. After each instant evaluation the same query is also asked as a
