@@ -69,6 +69,8 @@ static pql_builder *call_builder(enum pql_call_kind kind)
     case PQL_CALL_LABEL_REPLACE:
     case PQL_CALL_LABEL_JOIN:
         return pql_build_labels;
+    case PQL_CALL_INFO:
+        return pql_build_info;
     case PQL_CALL_SORT:
     case PQL_CALL_SORT_BY_LABEL:
         return pql_build_sort;
@@ -76,6 +78,8 @@ static pql_builder *call_builder(enum pql_call_kind kind)
         return pql_build_timestamp;
     case PQL_CALL_VECTOR:
         return pql_build_vector;
+    case PQL_CALL_HISTOGRAM_QUANTILES:
+        return pql_build_quantiles;
     case PQL_CALL_HISTOGRAM_QUANTILE:
     case PQL_CALL_HISTOGRAM_FRACTION:
     case PQL_CALL_HISTOGRAM_ONLY:
@@ -105,6 +109,8 @@ static pql_builder *aggregation_builder(enum mrd_aggregation aggregation)
 static pql_builder *node_builder(const struct pql_node *node)
 {
     switch ((int)node->kind) {
+    case PQL_REPLAY:
+        return pql_build_replay;
     case PQL_SELECT:
         return pql_build_select;
     case PQL_CALL:
@@ -226,6 +232,9 @@ static enum mrd_status eval_node(struct pql_exec *exec, const struct pql_node *n
     switch ((int)node->kind) {
     case PQL_NUMBER:
         pql_column_fill(out, steps, node->number);
+        return MRD_OK;
+    case PQL_REPLAY:
+        memcpy(out, node->replay_column, steps * sizeof(*out));
         return MRD_OK;
     case PQL_CALL:
         return eval_call(exec, node, out, err);

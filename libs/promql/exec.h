@@ -142,6 +142,9 @@ pql_builder pql_build_absent;      /* exec_absent.c */
 pql_builder pql_build_map;         /* exec_map.c */
 pql_builder pql_build_vector;      /* exec_map.c */
 pql_builder pql_build_labels;      /* exec_labels.c */
+pql_builder pql_build_info;        /* exec_info.c */
+pql_builder pql_build_quantiles;   /* exec_quantiles.c */
+pql_builder pql_build_replay;      /* exec_quantiles.c */
 pql_builder pql_build_sort;        /* exec_sort.c */
 pql_builder pql_build_histogram;   /* exec_histogram.c */
 pql_builder pql_build_aggregate;   /* exec_aggregate.c */

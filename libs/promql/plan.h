@@ -15,6 +15,8 @@
 #include "promql/engine.h"
 #include "promql/function_table.h"
 
+struct pql_series_list;
+
 enum pql_type { PQL_SCALAR, PQL_STRING, PQL_VECTOR, PQL_RANGE };
 
 enum pql_node_kind {
@@ -27,6 +29,7 @@ enum pql_node_kind {
     PQL_AGGREGATE, /* aggregation, args: vector, then the parameter */
     PQL_BINARY,    /* op, args: left, right */
     PQL_NEGATE,    /* args[0] */
+    PQL_REPLAY,    /* replay: never planned, stands in for an argument that was read already */
 };
 
 /* When a selector or subquery looks, relative to the step: end = (at_set ? at : step) - offset. */
@@ -87,6 +90,8 @@ struct pql_node {
     enum mrd_binary_op op;
     bool return_bool;
     struct pql_matching matching;
+    const struct pql_series_list *replay; /* of a vector */
+    const double *replay_column;          /* of a scalar */
 };
 
 /* The place of what `node` has to say about `about` (itself or an argument). */

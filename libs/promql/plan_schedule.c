@@ -36,6 +36,7 @@ static bool is_invariant(const struct pql_node *node)
     case PQL_AGGREGATE:
     case PQL_BINARY:
     case PQL_NEGATE:
+    case PQL_REPLAY:
         break;
     }
     for (size_t i = 0; i < node->arg_count; i++) {
