@@ -56,7 +56,7 @@ struct quantiles_op {
 static struct mrd_bytes quantile_text(struct pql_exec *exec, double q)
 {
     char text[MRD_DOUBLE_TEXT_MAX];
-    const size_t size = mrd_double_format_g(q, text);
+    const size_t size = mrd_double_format_g(q == 0 ? 0 : q, text); /* -0 is 0 */
     const bool whole =
         isfinite(q) && memchr(text, '.', size) == NULL && memchr(text, 'e', size) == NULL;
     const char *copy = mrd_arena_printf(exec->arena, "%.*s%s", (int)size, text, whole ? ".0" : "");
@@ -165,9 +165,6 @@ static enum mrd_status quantiles_fill(struct pql_list_op *base, struct mrd_error
     vector->replay = &op->input;
     for (size_t i = 2; i < op->node->arg_count; i++) {
         MRD_TRY(add_quantile(op, vector, i, err));
-    }
-    if (exec->options->delayed_name_removal) {
-        return MRD_OK;
     }
     return pql_series_list_merge(exec, &base->list, base->op.steps, false, err);
 }

@@ -33,7 +33,8 @@ static bool is_invariant(const struct pql_node *node)
             return false;
         }
         break;
-    case PQL_AGGREGATE:
+    case PQL_AGGREGATE: /* its parameter has no say: Prometheus takes that of the first step then */
+        return is_invariant(node->args[0]);
     case PQL_BINARY:
     case PQL_NEGATE:
     case PQL_REPLAY:
