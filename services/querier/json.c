@@ -139,7 +139,7 @@ static void append_scalar(struct mrd_sample scalar, struct mrd_buf *out)
     mrd_buf_append_text(out, "\"]");
 }
 
-static void append_labels(struct mrd_labels labels, struct mrd_buf *out)
+void qry_json_labels(struct mrd_labels labels, struct mrd_buf *out)
 {
     mrd_buf_append_u8(out, '{');
     for (size_t i = 0; i < labels.count; i++) {
@@ -157,7 +157,7 @@ static void append_vector_series(const struct mrd_promql_series *series, struct 
 {
     mrd_assert(series->histograms == NULL); /* the engine has none yet */
     mrd_buf_append_text(out, "{\"metric\":");
-    append_labels(series->labels, out);
+    qry_json_labels(series->labels, out);
     mrd_buf_append_text(out, ",\"value\":");
     append_point(series->times_ms[0], series->values[0], out);
     mrd_buf_append_u8(out, '}');
@@ -168,7 +168,7 @@ static void append_matrix_series(const struct mrd_promql_series *series,
 {
     mrd_assert(series->histograms == NULL);
     mrd_buf_append_text(out, "{\"metric\":");
-    append_labels(series->labels, out);
+    qry_json_labels(series->labels, out);
     mrd_buf_append_text(out, ",\"values\":[");
     for (size_t i = 0; i < series->count; i++) {
         if (i > 0) {
@@ -297,6 +297,11 @@ static void append_end(bool truncated, const struct mrd_annotations *annotations
     mrd_buf_append_u8(out, '}');
 }
 
+void qry_json_end(const struct mrd_annotations *annotations, struct mrd_buf *out)
+{
+    append_end(false, annotations, out);
+}
+
 void qry_json_texts(const struct mrd_texts *texts, const struct mrd_annotations *annotations,
                     const struct qry_json_extra *extra, struct mrd_buf *out)
 {
@@ -320,7 +325,7 @@ void qry_json_label_sets(const struct mrd_label_sets *sets,
         if (i > 0) {
             mrd_buf_append_u8(out, ',');
         }
-        append_labels(sets->items[i], out);
+        qry_json_labels(sets->items[i], out);
     }
     mrd_buf_append_u8(out, ']');
     append_end(sets->truncated, annotations, out);
