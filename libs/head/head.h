@@ -158,7 +158,7 @@ static inline bool mrd_head_is_later(const struct mrd_head_verdict *a,
                                     : mrd_double_bits(a->value) > mrd_double_bits(b->value);
 }
 
-/* How many wait to be taken. */
+/* How many are not settled, those that were taken included. */
 size_t mrd_head_contested_count(const struct mrd_head *head);
 
 /* Moves up to `max` of them into `out` and returns how many. Each is to be settled afterwards. */

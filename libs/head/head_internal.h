@@ -33,7 +33,7 @@ enum {
     HEAD_CONTESTED_MAX = 65536,     /* that wait for a verdict, of one head */
     HEAD_BATCH_LOOK_BACK = 4096,    /* rows of a batch that are looked at for the same sample */
     HEAD_HISTOGRAM_CHUNK_MAX = 120, /* histograms of a chunk */
-    HEAD_HISTOGRAM_CHUNK_BYTES = 16 * 1024, /* a chunk that has so many takes no more */
+    HEAD_HISTOGRAM_CHUNK_BYTES = MRD_POOL_SMALL_MAX, /* of a chunk of several: no whole pages */
     HEAD_PURGE_MIN = 4096,  /* dead series that are worth a walk over their postings, */
     HEAD_PURGE_SHARE = 32,  /* or one in so many of all, */
     HEAD_PURGE_PASSES = 16, /* or any after so many passes of the sweep */
@@ -302,6 +302,7 @@ struct mrd_head {
     struct head_columns decoded;
     uint8_t *encoded; /* scratch: one sealed chunk */
     struct head_contested_list contested;
+    size_t mark_count; /* of all late blocks */
     struct mrd_head_contested_stats contested_stats;
     struct head_numbers chain;
     struct head_histogram_scratch *histogram_scratch;
@@ -437,6 +438,12 @@ void head_late_write(struct mrd_head *head, uint32_t ordinal, const struct head_
                      struct mrd_head_append_result *result);
 void head_late_free(struct mrd_head *head, uint32_t ordinal);
 size_t head_late_bytes(uint32_t capacity);
+/* A mark is made into an override, or goes. */
+static inline void head_late_mark_gone(struct mrd_head *head, struct head_late_block *block)
+{
+    block->marks--;
+    head->mark_count--;
+}
 /* Takes a mark away. */
 void head_late_unmark(struct mrd_head *head, uint32_t ordinal, const struct head_late *mark);
 /* Moves late samples into chunks if there are so many that one more, marks apart, would be too many. */

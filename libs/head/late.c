@@ -20,6 +20,7 @@ void head_late_free(struct mrd_head *head, uint32_t ordinal)
     for (uint32_t i = 0; i < block->count; i++) {
         head->sample_count -= block->items[i].kind == LATE_SAMPLE ? 1 : 0;
     }
+    head->mark_count -= block->marks;
     head_free(head, MRD_HEAD_MEMORY_OVERLAY, series->late, head_late_bytes(block->capacity));
     series->late = 0;
     head_hot(head, ordinal)->open.owner_flags &= (uint8_t)~HOT_LATE;
@@ -342,6 +343,7 @@ static void late_insert(struct mrd_head *head, uint32_t ordinal, const struct he
     block->items[at] = *item;
     block->count++;
     block->marks += head_late_is_mark(item) ? 1 : 0;
+    head->mark_count += head_late_is_mark(item) ? 1 : 0;
     head->sample_count += item->kind == LATE_SAMPLE ? 1 : 0;
 }
 
@@ -350,7 +352,7 @@ void head_late_unmark(struct mrd_head *head, uint32_t ordinal, const struct head
     struct head_late_block *block = head_at(head, head_series(head, ordinal)->late);
     const size_t at = (size_t)(mark - block->items);
     block->count--;
-    block->marks--;
+    head_late_mark_gone(head, block);
     memmove(&block->items[at], &block->items[at + 1],
             (block->count - at) * sizeof(block->items[0]));
     if (block->count == 0) {
@@ -397,7 +399,7 @@ static void mark_write(struct mrd_head *head, uint32_t ordinal, struct head_late
         return;
     }
     struct head_late_block *block = head_at(head, head_series(head, ordinal)->late);
-    block->marks--;
+    head_late_mark_gone(head, block);
     *mark = (struct head_late){write->time_ms, mrd_double_bits(write->value), write->hlc,
                                write->origin, LATE_OVERRIDE};
     result->overrides++;

@@ -74,7 +74,7 @@ static void drop_late(struct mrd_head *head, uint32_t ordinal, const struct mrd_
             if (spanned) {
                 block->items[kept++] = *item;
             } else {
-                block->marks--; /* what it marked is gone */
+                head_late_mark_gone(head, block); /* what it marked is gone */
             }
             continue;
         }

@@ -21,6 +21,7 @@ struct spread_op {
     struct pql_op op;
     struct pql_op *input;
     double *column;
+    pql_histogram *histograms;
 };
 
 static enum mrd_status spread_next(struct pql_op *base, struct pql_series *out, bool *out_more,
@@ -28,10 +29,21 @@ static enum mrd_status spread_next(struct pql_op *base, struct pql_series *out, 
 {
     struct spread_op *op = (struct spread_op *)base;
     MRD_TRY(pql_next(op->input, out, out_more, err));
-    if (*out_more) {
-        pql_column_fill(op->column, base->steps, out->values[0]);
-        out->values = op->column;
+    if (!*out_more) {
+        return MRD_OK;
     }
+    pql_column_fill(op->column, base->steps, out->values[0]);
+    out->values = op->column;
+    if (out->histograms == NULL) {
+        return MRD_OK;
+    }
+    if (op->histograms == NULL) {
+        MRD_TRY(pql_histograms_create(base->exec, base->steps, &op->histograms, err));
+    }
+    for (size_t i = 0; i < base->steps; i++) {
+        op->histograms[i] = out->histograms[0];
+    }
+    out->histograms = op->histograms;
     return MRD_OK;
 }
 
@@ -77,9 +89,11 @@ static pql_builder *call_builder(enum pql_call_kind kind)
     case PQL_CALL_VECTOR:
         return pql_build_vector;
     case PQL_CALL_HISTOGRAM_QUANTILE:
+    case PQL_CALL_HISTOGRAM_QUANTILES:
     case PQL_CALL_HISTOGRAM_FRACTION:
-    case PQL_CALL_HISTOGRAM_ONLY:
         return pql_build_histogram;
+    case PQL_CALL_HISTOGRAM_ONLY:
+        return pql_build_histogram_only;
     default:
         return NULL;
     }

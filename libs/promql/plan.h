@@ -46,6 +46,7 @@ struct pql_selector {
     struct mrd_select select;
     struct pql_timing timing;
     bool one_name;              /* all its series have the same metric name */
+    bool stats_only;            /* of its histograms only count, sum and resets matter */
     struct mrd_source_set *set; /* open from the start of the execution until its end */
     struct pql_selector *next;
 };
