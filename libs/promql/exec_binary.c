@@ -4,10 +4,16 @@
 #include "promql/exec_binary_histogram.h"
 #include "promql/exec_match.h"
 
-/* Whether the result is of another metric, so that the name goes. */
+/* Whether the result is of another metric: arithmetic. */
+static bool makes_metric(const struct pql_node *node)
+{
+    return !mrd_op_is_comparison(node->op) && !pql_op_trims(node->op);
+}
+
+/* Whether the name goes. */
 static bool changes_metric(const struct pql_node *node)
 {
-    return node->return_bool || !(mrd_op_is_comparison(node->op) || pql_op_trims(node->op));
+    return node->return_bool || makes_metric(node);
 }
 
 /* ---- vector and scalar ---- */
@@ -124,8 +130,11 @@ static enum mrd_status result_labels(struct vector_op *op, struct mrd_labels man
     const struct pql_node *node = op->node;
     const struct pql_matching *matching = &node->matching;
     out->labels = many;
-    if (changes_metric(node)) {
+    if (node->return_bool) {
         MRD_TRY(pql_series_drop_name(exec, &op->set_scratch, out, err));
+    }
+    if (makes_metric(node)) { /* the result has no name that could be dropped later */
+        MRD_TRY(pql_labels_drop_name(exec, &op->set_scratch, &out->labels, err));
     }
     if (matching->cardinality == MRD_ONE_TO_ONE) {
         MRD_TRY(pql_labels_filter(exec, &op->scratch, out->labels, matching->names, matching->on,
@@ -187,7 +196,48 @@ struct combine {
     size_t capacity;
     size_t error_step; /* first step at which something is wrong; steps if nothing is */
     bool error_same_group;
+    uint8_t *
+        *fits; /* with fill_left only: enum fit per group and step; NULL for groups without pairs */
 };
+
+/* A pair of types that the operator does not work on does not count as matched: Prometheus fills there
+ * what has no other match. */
+enum fit { FIT_NO_PAIR = 0, FIT_NONE = 1, FIT_SOME = 2 };
+
+static enum mrd_status note_fit(struct vector_op *op, struct combine *combine, uint32_t group,
+                                size_t step, bool valid, struct mrd_error *err)
+{
+    struct pql_exec *exec = op->list.op.exec;
+    const size_t steps = op->list.op.steps;
+    if (!op->node->matching.fill_left_set) {
+        return MRD_OK;
+    }
+    if (combine->fits == NULL) {
+        MRD_TRY(PQL_NEW(exec, op->match.group_count, &combine->fits, err));
+        memset((void *)combine->fits, 0, op->match.group_count * sizeof(*combine->fits));
+    }
+    uint8_t **fits = &combine->fits[group];
+    if (*fits == NULL) {
+        MRD_TRY(PQL_NEW(exec, steps, fits, err));
+        memset(*fits, FIT_NO_PAIR, steps);
+    }
+    if (valid || (*fits)[step] == FIT_NO_PAIR) {
+        (*fits)[step] = valid ? FIT_SOME : FIT_NONE;
+    }
+    return MRD_OK;
+}
+
+/* Fills in for the "many" side also where the group's pairs did not fit. */
+static void fill_unfit(struct vector_op *op, const struct combine *combine, uint32_t group)
+{
+    const uint8_t *fits = combine->fits == NULL ? NULL : combine->fits[group];
+    double *values = op->match.fill_many[group]->values;
+    for (size_t i = 0; fits != NULL && i < op->list.op.steps; i++) {
+        if (fits[i] == FIT_NONE) {
+            values[i] = op->node->matching.fill_left;
+        }
+    }
+}
 
 static enum mrd_status claims_of(struct vector_op *op, struct combine *combine, size_t index,
                                  uint32_t **out, struct mrd_error *err)
@@ -245,6 +295,7 @@ static enum mrd_status combine_histograms(struct vector_op *op, struct combine *
         }
         MRD_TRY(pql_combine_operands(node, &left, &right, exec->arena, &combined, err));
         MRD_TRY(pql_step_note(exec, &op->notes, i, combined.note, err));
+        MRD_TRY(note_fit(op, combine, group, i, combined.valid, err));
         if (!combined.valid) {
             continue;
         }
@@ -288,6 +339,7 @@ static enum mrd_status combine_pair(struct vector_op *op, struct combine *combin
             const size_t index = (size_t)(result - op->list.list.items);
             MRD_TRY(claims_of(op, combine, one_to_one ? group : index, &claims, err));
         }
+        MRD_TRY(note_fit(op, combine, group, i, true, err));
         const double left = swapped ? one->values[i] : many->values[i];
         const double right = swapped ? many->values[i] : one->values[i];
         const double value = pql_combine(node, left, right, left);
@@ -333,6 +385,7 @@ static enum mrd_status combine_all(struct vector_op *op, struct mrd_error *err)
         const struct pql_series *fill = NULL;
         MRD_TRY(pql_match_fill_many(match, op->node, group, &fill, err));
         if (fill != NULL) {
+            fill_unfit(op, &combine, group);
             MRD_TRY(combine_pair(op, &combine, group, fill, &match->one.items[o], err));
         }
     }

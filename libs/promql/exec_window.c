@@ -313,8 +313,8 @@ static enum mrd_status window_add_histograms(struct window_op *op,
     const struct pql_node *node = op->node;
     if (op->histograms == NULL) {
         MRD_TRY(pql_histogram_windows_create(op->op.exec, node->function,
-                                             pql_place(node, node->args[node->function->range_arg]),
-                                             op->op.steps, &op->histograms, err));
+                                             pql_place(node, node->args[0]), op->op.steps,
+                                             &op->histograms, err));
     }
     return pql_histogram_windows_apply(op->histograms, &op->windows, series, op->column, err);
 }

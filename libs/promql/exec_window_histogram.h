@@ -10,7 +10,7 @@
 
 struct pql_histogram_windows;
 
-/* `place` is that of the call's range vector. */
+/* `place` is that of the call's first argument. */
 MRD_MUST_CHECK enum mrd_status
 pql_histogram_windows_create(struct pql_exec *exec, const struct pql_function *function,
                              struct mrd_annotation_place place, size_t steps,

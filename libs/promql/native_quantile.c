@@ -44,10 +44,10 @@ static struct found find_rank(const struct mrd_float_histogram *histogram, doubl
     return found;
 }
 
-static double sum_of_rest(const struct mrd_float_histogram *histogram, size_t from)
+/* `count` and the buckets from `from` on, added up one after the other. */
+static double count_on(const struct mrd_float_histogram *histogram, double count, size_t from)
 {
     const size_t total = mrd_float_histogram_bucket_count(histogram);
-    double count = 0;
     for (size_t i = from; i < total; i++) {
         count += mrd_float_histogram_bucket(histogram, i).count;
     }
@@ -107,7 +107,7 @@ double pql_native_quantile(double q, const struct mrd_float_histogram *histogram
     struct mrd_float_bucket last = *bucket;
     if (has_nan) {
         const size_t total = mrd_float_histogram_bucket_count(histogram);
-        count += sum_of_rest(histogram, found.next);
+        count = count_on(histogram, count, found.next);
         if (found.next < total) { /* Prometheus goes on from the last bucket then */
             last = mrd_float_histogram_bucket(histogram, total - 1);
         }
@@ -181,7 +181,7 @@ double pql_native_fraction(double lower, double upper, const struct mrd_float_hi
         rank += bucket.count;
     }
     if (isnan(histogram->sum)) {
-        count += sum_of_rest(histogram, next);
+        count = count_on(histogram, count, next);
         *out_note = count < histogram->count ? PQL_NAN_EXCLUDED : PQL_NAN_NONE;
     } else {
         count = histogram->count;
