@@ -35,6 +35,7 @@ struct pql_timing {
     mrd_time_ms at_ms;
     mrd_time_ms offset_ms;
     mrd_time_ms range_ms; /* 0: instant selector */
+    enum mrd_edge edge; /* anchored and smoothed see samples around the range, as far as lookback */
 };
 
 static inline mrd_time_ms pql_timing_end_ms(const struct pql_timing *timing, mrd_time_ms step_ms)

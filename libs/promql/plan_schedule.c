@@ -35,7 +35,8 @@ static bool is_invariant(const struct pql_node *node)
             return false;
         }
         break;
-    case PQL_AGGREGATE:
+    case PQL_AGGREGATE: /* its parameter has no say: Prometheus takes that of the first step then */
+        return is_invariant(node->args[0]);
     case PQL_BINARY:
     case PQL_NEGATE:
         break;
@@ -63,11 +64,15 @@ static void schedule_selector(const struct schedule *schedule, struct pql_node *
 {
     struct pql_selector *selector = node->selector;
     const struct pql_timing *timing = &selector->timing;
-    const mrd_time_ms reach_ms =
-        node->kind == PQL_WINDOW ? timing->range_ms : schedule->options->lookback_ms;
+    const mrd_time_ms lookback_ms = schedule->options->lookback_ms;
+    const bool window = node->kind == PQL_WINDOW;
+    const bool wider = window && timing->edge != MRD_EDGE_NONE;
+    const mrd_time_ms back_ms =
+        (window ? timing->range_ms : lookback_ms) + (wider ? lookback_ms : 0);
+    const mrd_time_ms ahead_ms = timing->edge == MRD_EDGE_SMOOTHED ? lookback_ms : 0;
     struct mrd_select *select = &selector->select;
-    select->min_ms = pql_timing_end_ms(timing, node->steps.start_ms) - reach_ms + 1;
-    select->max_ms = pql_timing_end_ms(timing, pql_steps_last_ms(&node->steps));
+    select->min_ms = pql_timing_end_ms(timing, node->steps.start_ms) - back_ms + 1;
+    select->max_ms = pql_timing_end_ms(timing, pql_steps_last_ms(&node->steps)) + ahead_ms;
     select->hints = (struct mrd_select_hints){
         .function = around->function,
         .range_ms = timing->range_ms,
