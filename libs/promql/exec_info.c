@@ -168,6 +168,34 @@ static bool find_times(const struct info_op *op, struct mrd_samples samples)
     return any;
 }
 
+/* Whether an instant selector would find a histogram at a step where the base has anything. */
+static bool finds_histogram(const struct info_op *op, const struct mrd_source_series *series)
+{
+    const struct mrd_histograms *histograms = &series->histograms;
+    const struct mrd_samples *samples = &series->samples;
+    const mrd_time_ms lookback_ms = op->list.op.exec->options->lookback_ms;
+    const struct pql_timing *timing = &op->node->args[1]->selector->timing;
+    size_t seen = 0;
+    size_t seen_floats = 0;
+    for (size_t i = 0; histograms->count > 0 && i < op->list.op.steps; i++) {
+        const mrd_time_ms end_ms = pql_timing_end_ms(timing, pql_step_ms(&op->node->steps, i));
+        while (seen < histograms->count && histograms->times_ms[seen] <= end_ms) {
+            seen++;
+        }
+        while (seen_floats < samples->count && samples->times_ms[seen_floats] <= end_ms) {
+            seen_floats++;
+        }
+        const mrd_time_ms float_ms =
+            seen_floats == 0 ? INT64_MIN : samples->times_ms[seen_floats - 1];
+        if (seen > 0 && op->base_at[i] && histograms->times_ms[seen - 1] > float_ms &&
+            histograms->times_ms[seen - 1] > end_ms - lookback_ms &&
+            !mrd_histogram_is_stale(&histograms->items[seen - 1])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum mrd_status source_add(struct info_op *op, uint32_t index, struct mrd_error *err)
 {
     struct pql_exec *exec = op->list.op.exec;
@@ -235,7 +263,7 @@ static enum mrd_status read_infos(struct info_op *op, struct mrd_error *err)
 {
     struct pql_exec *exec = op->list.op.exec;
     for (;;) {
-        struct mrd_source_series series;
+        struct mrd_source_series series = {0};
         bool more = false;
         MRD_TRY(mrd_query_check(exec->control, err));
         MRD_TRY(exec->source->next(op->node->args[1]->selector->set, &series, &more, err));
@@ -243,7 +271,10 @@ static enum mrd_status read_infos(struct info_op *op, struct mrd_error *err)
             return MRD_OK;
         }
         exec->stats->series_read++;
-        exec->stats->samples_read += series.samples.count;
+        exec->stats->samples_read += series.samples.count + series.histograms.count;
+        if (is_wanted(op, series.labels) && finds_histogram(op, &series)) {
+            return pql_fail(err, "info sample should be float");
+        }
         if (is_wanted(op, series.labels) && find_times(op, series.samples)) {
             MRD_TRY(info_add(op, series.labels, err));
         }
