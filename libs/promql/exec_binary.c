@@ -101,7 +101,9 @@ static enum mrd_status result_labels(struct vector_op *op, struct mrd_labels man
     const struct pql_node *node = op->node;
     const struct pql_matching *matching = &node->matching;
     out->labels = many;
-    if (node->return_bool || !mrd_op_is_comparison(node->op)) {
+    if (node->op <= MRD_OP_ATAN2) { /* at once, under delayed name removal too */
+        MRD_TRY(pql_labels_drop_name(exec, &op->set_scratch, &out->labels, err));
+    } else if (node->return_bool) {
         MRD_TRY(pql_series_drop_name(exec, &op->set_scratch, out, err));
     }
     if (matching->cardinality == MRD_ONE_TO_ONE) {
