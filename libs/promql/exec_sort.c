@@ -126,7 +126,7 @@ enum mrd_status pql_build_sort(struct pql_exec *exec, const struct pql_node *nod
 {
     struct pql_op *input = NULL;
     MRD_TRY(pql_build(exec, node->args[0], node->steps.count, &input, err));
-    if (node->steps.count != 1) {
+    if (node->ranged) {
         mrd_annotations_addf(exec->annotations, MRD_ANNOTATION_WARNING, pql_place(node, node),
                              "sort is ineffective for range queries since results are always "
                              "ordered by labels");
