@@ -29,9 +29,10 @@ enum {
 
 /* Values of the encoding byte that have a name; sealed ones are MRD_CHUNK_SEALED plus flags. */
 enum mrd_chunk_encoding {
-    MRD_CHUNK_RAW = 0,     /* count times of 8 bytes, then count values of 8 bytes */
-    MRD_CHUNK_OPEN = 1,    /* bit stream, see struct mrd_chunk_open */
-    MRD_CHUNK_SEALED = 16, /* +(time kind << 2) + value kind */
+    MRD_CHUNK_RAW = 0,        /* count times of 8 bytes, then count values of 8 bytes */
+    MRD_CHUNK_OPEN = 1,       /* bit stream, see struct mrd_chunk_open */
+    MRD_CHUNK_HISTOGRAMS = 2, /* no samples but histograms: codec/histogram.h */
+    MRD_CHUNK_SEALED = 16,    /* +(time kind << 2) + value kind */
 };
 
 /* A borrowed chunk. */

@@ -2,8 +2,15 @@
 
 #include <stdlib.h>
 
+#include "codec/histogram.h"
+
+enum { HISTOGRAM_BYTES_MAX = 64 << 20 };
+
 void mrd_columns_fini(struct mrd_columns *columns)
 {
+    mrd_arena_destroy(&columns->histograms.arena);
+    free(columns->histograms.times_ms);
+    free(columns->histograms.items);
     free(columns->times_ms);
     free(columns->values);
     free(columns->runs);
@@ -67,17 +74,150 @@ static enum mrd_status add_run(struct mrd_columns *columns, struct mrd_columns_r
 
 void mrd_columns_begin(struct mrd_columns *columns)
 {
+    struct mrd_histogram_column *histograms = &columns->histograms;
     columns->count = 0;
     columns->run_count = 0;
+    histograms->count = 0;
+    histograms->weight = 0;
+    histograms->unordered = false;
+    if (histograms->arena != NULL) {
+        mrd_arena_reset(histograms->arena);
+    }
 }
+
+/* ---- histograms ---- */
+
+static enum mrd_status histograms_reserve(struct mrd_columns *columns, size_t capacity,
+                                          struct mrd_error *err)
+{
+    struct mrd_histogram_column *column = &columns->histograms;
+    if (column->arena == NULL) {
+        const size_t limit = columns->histogram_bytes_max;
+        column->arena = mrd_arena_create("histograms of one series",
+                                         limit == 0 ? (size_t)HISTOGRAM_BYTES_MAX : limit);
+    }
+    if (capacity <= column->capacity) {
+        return MRD_OK;
+    }
+    capacity = MRD_MAX(capacity, column->capacity * 2);
+    mrd_time_ms *times_ms = reallocarray(column->times_ms, capacity, sizeof(*times_ms));
+    if (times_ms == NULL) {
+        return out_of_memory(err);
+    }
+    column->times_ms = times_ms;
+    struct mrd_histogram *items = reallocarray(column->items, capacity, sizeof(*items));
+    if (items == NULL) {
+        return out_of_memory(err);
+    }
+    column->items = items;
+    column->capacity = capacity;
+    return MRD_OK;
+}
+
+static enum mrd_status too_many(size_t samples_max, struct mrd_error *err)
+{
+    return mrd_fail(err, MRD_E_LIMIT,
+                    "one series has more than %zu samples, each 16 bytes of a histogram counted "
+                    "as one",
+                    samples_max);
+}
+
+static enum mrd_status add_histograms(struct mrd_columns *columns, const struct mrd_chunk *chunk,
+                                      size_t samples_max, struct mrd_error *err)
+{
+    struct mrd_histogram_column *column = &columns->histograms;
+    MRD_TRY(histograms_reserve(columns, column->count + chunk->count, err));
+    MRD_TRY(mrd_histogram_chunk_decode(chunk->bytes, chunk->count, column->arena,
+                                       column->times_ms + column->count,
+                                       column->items + column->count, err));
+    if (column->count > 0 &&
+        column->times_ms[column->count] <= column->times_ms[column->count - 1]) {
+        column->unordered = true;
+    }
+    for (size_t i = 0; i < chunk->count; i++) {
+        column->weight += mrd_histogram_weight(&column->items[column->count + i]);
+    }
+    column->count += chunk->count;
+    const size_t left = samples_max - MRD_MIN(columns->count, samples_max);
+    return column->weight > left ? too_many(samples_max, err) : MRD_OK;
+}
+
+struct histogram_place {
+    mrd_time_ms time_ms;
+    size_t index;
+};
+
+static int compare_places(const void *a, const void *b)
+{
+    const struct histogram_place *x = a;
+    const struct histogram_place *y = b;
+    if (x->time_ms != y->time_ms) {
+        return x->time_ms < y->time_ms ? -1 : 1;
+    }
+    return x->index < y->index ? -1 : x->index > y->index;
+}
+
+/* Brings the histograms into the order of their times; of equal ones the last added stays. */
+static enum mrd_status sort_histograms(struct mrd_histogram_column *column, struct mrd_error *err)
+{
+    struct histogram_place *places =
+        mrd_arena_alloc_array(column->arena, column->count, sizeof(*places));
+    struct mrd_histogram *items =
+        mrd_arena_alloc_array(column->arena, column->count, sizeof(*items));
+    if (places == NULL || items == NULL) {
+        return mrd_arena_fail(column->arena, err);
+    }
+    for (size_t i = 0; i < column->count; i++) {
+        places[i] = (struct histogram_place){column->times_ms[i], i};
+        items[i] = column->items[i];
+    }
+    qsort(places, column->count, sizeof(*places), compare_places);
+    size_t kept = 0;
+    for (size_t i = 0; i < column->count; i++) {
+        if (i + 1 < column->count && places[i + 1].time_ms == places[i].time_ms) {
+            continue;
+        }
+        column->times_ms[kept] = places[i].time_ms;
+        column->items[kept++] = items[places[i].index];
+    }
+    column->count = kept;
+    column->unordered = false;
+    return MRD_OK;
+}
+
+/* Takes the samples away that have the time of a histogram. */
+static void drop_hidden(struct mrd_columns *columns)
+{
+    const struct mrd_histogram_column *histograms = &columns->histograms;
+    size_t kept = 0;
+    size_t at = 0;
+    for (size_t i = 0; i < columns->count; i++) {
+        while (at < histograms->count && histograms->times_ms[at] < columns->times_ms[i]) {
+            at++;
+        }
+        if (at < histograms->count && histograms->times_ms[at] == columns->times_ms[i]) {
+            continue;
+        }
+        columns->times_ms[kept] = columns->times_ms[i];
+        columns->values[kept++] = columns->values[i];
+    }
+    columns->count = kept;
+}
+
+/* ---- samples ---- */
 
 enum mrd_status mrd_columns_add(struct mrd_columns *columns, struct mrd_frame *frame,
                                 size_t samples_max, struct mrd_error *err)
 {
     struct mrd_chunk chunk;
     while (mrd_frame_read_chunk(frame, &chunk)) {
-        if (chunk.count > samples_max - MRD_MIN(columns->count, samples_max)) {
-            return mrd_fail(err, MRD_E_LIMIT, "one series has more than %zu samples", samples_max);
+        if (chunk.encoding == MRD_CHUNK_HISTOGRAMS) {
+            MRD_TRY(add_histograms(columns, &chunk, samples_max, err));
+            continue;
+        }
+        const size_t taken = columns->count + columns->histograms.weight;
+        if (chunk.count > samples_max - MRD_MIN(taken, samples_max)) {
+            return too_many(samples_max, err);
         }
         MRD_TRY(columns_reserve(columns, columns->count + chunk.count, err));
         MRD_TRY(mrd_chunk_decode(chunk.encoding, chunk.bytes, chunk.count,
@@ -144,13 +284,13 @@ static enum mrd_status merge_pass(struct mrd_columns *columns, struct mrd_error 
 }
 
 /* Index of the first time that is at least (or, with `after`, greater than) time_ms. */
-static size_t find_time(const struct mrd_columns *columns, mrd_time_ms time_ms, bool after)
+static size_t find_time(const mrd_time_ms *times_ms, size_t count, mrd_time_ms time_ms, bool after)
 {
     size_t low = 0;
-    size_t high = columns->count;
+    size_t high = count;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        const mrd_time_ms at = columns->times_ms[middle];
+        const mrd_time_ms at = times_ms[middle];
         if (after ? at <= time_ms : at < time_ms) {
             low = middle + 1;
         } else {
@@ -160,23 +300,49 @@ static size_t find_time(const struct mrd_columns *columns, mrd_time_ms time_ms, 
     return low;
 }
 
+struct range {
+    size_t first;
+    size_t count;
+};
+static struct range find_range(const mrd_time_ms *times_ms, size_t count, mrd_time_ms min_ms,
+                               mrd_time_ms max_ms)
+{
+    const size_t first = find_time(times_ms, count, min_ms, false);
+    const size_t end = find_time(times_ms, count, max_ms, true);
+    return (struct range){first, end > first ? end - first : 0};
+}
+
+static enum mrd_status finish_histograms(struct mrd_columns *columns, mrd_time_ms min_ms,
+                                         mrd_time_ms max_ms, struct mrd_histograms *out,
+                                         struct mrd_error *err)
+{
+    struct mrd_histogram_column *column = &columns->histograms;
+    if (column->unordered) {
+        MRD_TRY(sort_histograms(column, err));
+    }
+    drop_hidden(columns);
+    const struct range range = find_range(column->times_ms, column->count, min_ms, max_ms);
+    *out = (struct mrd_histograms){column->times_ms + range.first, column->items + range.first,
+                                   range.count};
+    return MRD_OK;
+}
+
 enum mrd_status mrd_columns_finish(struct mrd_columns *columns, mrd_time_ms min_ms,
                                    mrd_time_ms max_ms, struct mrd_samples *out,
-                                   struct mrd_error *err)
+                                   struct mrd_histograms *out_histograms, struct mrd_error *err)
 {
     *out = (struct mrd_samples){0};
-    if (columns->count == 0) {
-        return MRD_OK;
-    }
+    *out_histograms = (struct mrd_histograms){0};
     while (columns->run_count > 1) {
         MRD_TRY(merge_pass(columns, err));
     }
-    const size_t first = find_time(columns, min_ms, false);
-    const size_t end = find_time(columns, max_ms, true);
-    *out = (struct mrd_samples){
-        .times_ms = columns->times_ms + first,
-        .values = columns->values + first,
-        .count = end > first ? end - first : 0,
-    };
+    if (columns->histograms.count > 0) {
+        MRD_TRY(finish_histograms(columns, min_ms, max_ms, out_histograms, err));
+    }
+    if (columns->count > 0) {
+        const struct range range = find_range(columns->times_ms, columns->count, min_ms, max_ms);
+        *out = (struct mrd_samples){columns->times_ms + range.first, columns->values + range.first,
+                                    range.count};
+    }
     return MRD_OK;
 }

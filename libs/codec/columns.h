@@ -1,17 +1,21 @@
-/* columns.h: the chunks of one series decoded into one pair of columns.
+/* columns.h: the chunks of one series decoded into columns: times and values, times and histograms.
  *
  * Chunks come in the order of a frame (codec/frame.h): where two have the same timestamp, the later
  * chunk's sample counts. Most series need no merge at all, since their chunks follow each other in
- * time; the rest is merged pairwise, later over earlier.
+ * time; the rest is merged pairwise, later over earlier. Where a sample and a histogram have the same time, the
+ * histogram counts.
  *
  * Owner:   struct mrd_columns owns its memory and is used again from series to series.
  * Threads: one at a time.
- * Limits:  samples_max samples of one series, counted before the merge.
+ * Limits:  samples_max samples of one series, counted before the merge; a histogram counts by its size
+ *          (mrd_histogram_weight). histogram_bytes_max for what the histograms of one series point to.
  */
 #ifndef MRD_CODEC_COLUMNS_H
 #define MRD_CODEC_COLUMNS_H
 
+#include "base/arena.h"
 #include "codec/frame.h"
+#include "model/histogram.h"
 
 struct mrd_columns {
     mrd_time_ms *times_ms;
@@ -23,6 +27,17 @@ struct mrd_columns {
     struct mrd_columns_run *runs;
     size_t run_count;
     size_t run_capacity;
+
+    size_t histogram_bytes_max; /* set it before use; 0: 64 MiB */
+    struct mrd_histogram_column {
+        struct mrd_arena *arena; /* of what the items point to; NULL until there was a histogram */
+        mrd_time_ms *times_ms;
+        struct mrd_histogram *items;
+        size_t count;
+        size_t capacity;
+        size_t weight;  /* of the items */
+        bool unordered; /* times do not ascend strictly */
+    } histograms;
 };
 
 /* Zero-initialise to begin; frees. */
@@ -37,11 +52,12 @@ void mrd_columns_begin(struct mrd_columns *columns);
 MRD_MUST_CHECK enum mrd_status mrd_columns_add(struct mrd_columns *columns, struct mrd_frame *frame,
                                                size_t samples_max, struct mrd_error *err);
 
-/* Merges what was added and gives the samples in [min_ms, max_ms]. The view stays valid until the
+/* Merges what was added and gives the samples and histograms in [min_ms, max_ms]. The views stay valid until the
  * next call on the columns. MRD_E_LIMIT: out of memory. Cost: nothing where chunks do not overlap,
  * else about 3 ns a sample and merge pass. */
 MRD_MUST_CHECK enum mrd_status mrd_columns_finish(struct mrd_columns *columns, mrd_time_ms min_ms,
                                                   mrd_time_ms max_ms, struct mrd_samples *out,
+                                                  struct mrd_histograms *out_histograms,
                                                   struct mrd_error *err);
 
 #endif

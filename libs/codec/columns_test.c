@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include "codec/histogram.h"
+
 /* Appends a chunk with times first, first + step, ... and the values base, base + 1, ... */
 static void write_chunk(struct mrd_buf *out, mrd_time_ms first, mrd_time_ms step, uint32_t count,
                         double base)
@@ -39,7 +41,37 @@ static enum mrd_status read_frame(struct mrd_columns *columns, struct mrd_frame 
 {
     mrd_columns_begin(columns);
     MRD_TRY(mrd_columns_add(columns, frame, samples_max, err));
-    return mrd_columns_finish(columns, min_ms, max_ms, out, err);
+    struct mrd_histograms histograms;
+    MRD_TRY(mrd_columns_finish(columns, min_ms, max_ms, out, &histograms, err));
+    assert_int_equal(histograms.count, 0);
+    return MRD_OK;
+}
+
+/* The same with histograms, told apart by their counts base, base + 1, ... */
+static void write_histogram_chunk(struct mrd_buf *out, mrd_time_ms first, mrd_time_ms step,
+                                  uint32_t count, uint64_t base)
+{
+    static const struct mrd_histogram_span span = {0, 1};
+    struct mrd_histogram_open open = {0};
+    struct mrd_buf bytes = {0};
+    struct mrd_buf entry = {0};
+    uint64_t counters[2 * 3];
+    for (uint32_t i = 0; i < count; i++) {
+        const union mrd_histogram_count bucket = {.integer = base + i};
+        const struct mrd_histogram histogram = {
+            .schema = 1, .count = bucket, .positive = {&span, &bucket, 1, 1}
+        };
+        mrd_buf_clear(&entry);
+        assert_int_equal(mrd_histogram_open_append(&open, mrd_buf_view(&bytes), counters,
+                                                   first + (mrd_time_ms)i * step, &histogram,
+                                                   &entry, NULL),
+                         MRD_OK);
+        mrd_buf_append_bytes(&bytes, mrd_buf_view(&entry));
+    }
+    const struct mrd_chunk chunk = {mrd_buf_view(&bytes), count, MRD_CHUNK_HISTOGRAMS};
+    mrd_frame_write_chunk(out, &chunk);
+    mrd_buf_fini(&bytes);
+    mrd_buf_fini(&entry);
 }
 
 static void chunks_that_follow_each_other_are_joined_and_cut_to_the_range(void **state)
@@ -129,12 +161,93 @@ static void a_series_over_the_limit_is_refused_by_name(void **state)
     mrd_buf_fini(&buf);
 }
 
+static void histograms_count_where_both_have_a_time(void **state)
+{
+    (void)state;
+    enum { CHUNKS = 8, TIMES = 200 };
+    uint32_t random = 777;
+    struct mrd_columns columns = {0};
+    for (int round = 0; round < 200; round++) {
+        uint64_t want[2][TIMES]; /* floats, histograms */
+        bool present[2][TIMES] = {{false}};
+        struct mrd_buf buf = {0};
+        mrd_frame_write_head(&buf, MRD_BYTES("\1a\1b"), CHUNKS);
+        for (int c = 0; c < CHUNKS; c++) {
+            random = random * 1664525 + 1013904223;
+            const mrd_time_ms first = (random >> 8) % 100;
+            const mrd_time_ms step = 1 + (random >> 20) % 3;
+            const uint32_t count = 1 + (random >> 24) % 30;
+            const int kind = (random >> 16) % 2;
+            if (kind == 0) {
+                write_chunk(&buf, first, step, count, c * 1000);
+            } else {
+                write_histogram_chunk(&buf, first, step, count, (uint64_t)c * 1000);
+            }
+            for (uint32_t i = 0; i < count; i++) {
+                want[kind][first + (mrd_time_ms)i * step] = (uint64_t)c * 1000 + i;
+                present[kind][first + (mrd_time_ms)i * step] = true;
+            }
+        }
+        struct mrd_frame frame = frame_of(&buf);
+        struct mrd_samples floats;
+        struct mrd_histograms histograms;
+        mrd_columns_begin(&columns);
+        assert_int_equal(mrd_columns_add(&columns, &frame, 10000, NULL), MRD_OK);
+        assert_int_equal(mrd_columns_finish(&columns, 10, 90, &floats, &histograms, NULL), MRD_OK);
+        size_t at[2] = {0, 0};
+        for (mrd_time_ms t = 10; t <= 90; t++) {
+            if (present[1][t]) {
+                assert_true(at[1] < histograms.count && histograms.times_ms[at[1]] == t);
+                assert_int_equal(histograms.items[at[1]].count.integer, want[1][t]);
+                assert_int_equal(histograms.items[at[1]++].positive.buckets[0].integer, want[1][t]);
+            } else if (present[0][t]) {
+                assert_true(at[0] < floats.count && floats.times_ms[at[0]] == t);
+                assert_true(floats.values[at[0]++] == (double)want[0][t]);
+            }
+        }
+        assert_int_equal(at[0], floats.count);
+        assert_int_equal(at[1], histograms.count);
+        mrd_buf_fini(&buf);
+    }
+    mrd_columns_fini(&columns);
+}
+
+static void histograms_are_limited_by_their_size(void **state)
+{
+    (void)state;
+    struct mrd_buf buf = {0};
+    mrd_frame_write_head(&buf, MRD_BYTES("\1a\1b"), 1);
+    write_histogram_chunk(&buf, 0, 10, 10, 5); /* of a weight of 5 each */
+    struct mrd_columns columns = {0};
+    struct mrd_samples floats;
+    struct mrd_histograms histograms;
+    struct mrd_error err;
+    struct mrd_frame frame = frame_of(&buf);
+    mrd_columns_begin(&columns);
+    assert_int_equal(mrd_columns_add(&columns, &frame, 49, &err), MRD_E_LIMIT);
+    assert_non_null(strstr(err.text, "more than 49 samples"));
+    frame = frame_of(&buf);
+    mrd_columns_begin(&columns);
+    assert_int_equal(mrd_columns_add(&columns, &frame, 50, &err), MRD_OK);
+    assert_int_equal(mrd_columns_finish(&columns, 0, 100, &floats, &histograms, NULL), MRD_OK);
+    assert_int_equal(histograms.count, 10);
+    mrd_columns_fini(&columns);
+    columns.histogram_bytes_max = 256;
+    frame = frame_of(&buf);
+    mrd_columns_begin(&columns);
+    assert_int_equal(mrd_columns_add(&columns, &frame, 50, &err), MRD_E_LIMIT);
+    mrd_columns_fini(&columns);
+    mrd_buf_fini(&buf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chunks_that_follow_each_other_are_joined_and_cut_to_the_range),
         cmocka_unit_test(where_chunks_overlap_the_later_chunk_wins),
         cmocka_unit_test(a_series_over_the_limit_is_refused_by_name),
+        cmocka_unit_test(histograms_count_where_both_have_a_time),
+        cmocka_unit_test(histograms_are_limited_by_their_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,8 @@
  *   varint label size, canonical label bytes, varint chunk count,
  *   per chunk: u8 encoding, varint sample count, varint byte size, bytes
  *
- * Chunks stand in an order in which, on equal timestamps, the later chunk wins. Frames follow each
+ * Chunks stand in an order in which, on equal timestamps, the later chunk wins; a histogram wins against a sample
+ * wherever its chunk stands. Frames follow each
  * other without a gap, so a reader needs nothing but their bytes.
  */
 #ifndef MRD_CODEC_FRAME_H

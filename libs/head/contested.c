@@ -19,7 +19,7 @@ bool head_contested_add(struct mrd_head *head, uint32_t ordinal, mrd_time_ms tim
     return true;
 }
 
-size_t mrd_head_contested_count(const struct mrd_head *head) { return head->contested.count; }
+size_t mrd_head_contested_count(const struct mrd_head *head) { return head->mark_count; }
 
 void mrd_head_contested_stats(const struct mrd_head *head, struct mrd_head_contested_stats *out)
 {
@@ -58,7 +58,8 @@ static void wait_again(struct mrd_head *head, const struct mrd_head_contested *s
     if (head_contested_add(head, sample->ordinal, sample->time_ms)) {
         mark->kind = LATE_CONTESTED;
     } else {
-        head->contested_stats.dropped++; /* the mark stays: a write later than all still decides */
+        head_late_unmark(head, sample->ordinal, mark);
+        head->contested_stats.dropped++;
     }
 }
 
@@ -88,7 +89,7 @@ void mrd_head_settle(struct mrd_head *head, const struct mrd_head_contested *sam
     mark = taken_find(head, sample); /* it may have moved */
     mrd_assert(mark != NULL);
     struct head_late_block *block = head_at(head, head_series(head, sample->ordinal)->late);
-    block->marks--;
+    head_late_mark_gone(head, block);
     *mark = (struct head_late){sample->time_ms, mrd_double_bits(verdict->value), verdict->hlc,
                                verdict->origin, LATE_OVERRIDE};
     head->contested_stats.settled++;

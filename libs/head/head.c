@@ -74,6 +74,7 @@ void mrd_head_destroy(struct mrd_head **head_pointer)
     head_columns_reserve(head, &head->merged, 0);
     head_columns_reserve(head, &head->decoded, 0);
     free(head->encoded);
+    head_histogram_scratch_free(head);
     free(head->contested.items);
     mrd_region_fini(&head->hot);
     mrd_region_fini(&head->series);
@@ -278,6 +279,7 @@ void mrd_head_stats(const struct mrd_head *head, struct mrd_head_stats *out)
         .series_count = head->series_count,
         .tenant_count = head->tenant_count,
         .sample_count = head->sample_count,
+        .histogram_count = head->histogram_count,
         .series_created = head->series_created,
         .series_removed = head->series_removed,
     };
@@ -292,7 +294,7 @@ void mrd_head_stats(const struct mrd_head *head, struct mrd_head_stats *out)
 
 const char *mrd_head_memory_name(enum mrd_head_memory category)
 {
-    static const char *const names[MRD_HEAD_MEMORY_COUNT] = {"series", "labels", "index",
-                                                             "open",   "sealed", "overlay"};
+    static const char *const names[MRD_HEAD_MEMORY_COUNT] = {
+        "series", "labels", "index", "open", "sealed", "overlay", "histograms"};
     return names[category];
 }

@@ -34,12 +34,21 @@
  * After that the answer is that of the map, whatever the order of the writes. Two bounds: above 1,024 contested
  * samples of one series, or 65,536 of a head, the stored value stays; that is counted
  * (mrd_head_contested_stats.dropped).
+ *
+ * ## Histograms
+ * The value of (series, time) is a float sample or a native histogram; at one time a series has only one of
+ * the two. Among values of equal stamps a histogram is greater than a float, and of two histograms the one whose bytes as
+ * the only entry of a chunk (codec/histogram.h) are greater. Histograms keep their exact stamps, and so do
+ * floats that took the place of one, so these are decided exactly, but for one case: a histogram that is not newer than
+ * the stamp of the chunk that has a float at its time is taken for the older one (outdated). In a selection a series has
+ * chunks of both kinds; where they have the same time, the histogram counts.
  */
 #ifndef MRD_HEAD_HEAD_H
 #define MRD_HEAD_HEAD_H
 
 #include "base/clock.h"
 #include "codec/frame.h"
+#include "model/histogram.h"
 #include "model/matcher.h"
 
 struct mrd_head;
@@ -107,6 +116,24 @@ MRD_MUST_CHECK enum mrd_status mrd_head_append(struct mrd_head *head,
                                                struct mrd_head_append_result *result,
                                                struct mrd_error *err);
 
+/* Rows of histograms of one log batch, as above. */
+struct mrd_head_histogram_batch {
+    const uint32_t *ordinals;
+    const uint32_t *counts; /* NULL: one each */
+    size_t row_count;
+    const mrd_time_ms *times_ms;
+    const struct mrd_histogram *items; /* whatever mrd_histogram_check takes; others are refused */
+    size_t item_count;
+    mrd_hlc hlc;
+    uint32_t origin;
+};
+
+/* Applies the histograms of a batch. It does not look at the budget, so that a batch is applied whole or not at all: call
+ * mrd_head_append before it, which does. A number of an ordinal is as there. Cost: about 3 ns a bucket at
+ * a series' end; elsewhere a chunk is taken apart and put together again, about 0.1 ms. */
+void mrd_head_append_histograms(struct mrd_head *head, const struct mrd_head_histogram_batch *batch,
+                                struct mrd_head_append_result *result);
+
 /* ---- contested samples (see above) ---- */
 
 struct mrd_head_contested {
@@ -131,7 +158,7 @@ static inline bool mrd_head_is_later(const struct mrd_head_verdict *a,
                                     : mrd_double_bits(a->value) > mrd_double_bits(b->value);
 }
 
-/* How many wait to be taken. */
+/* How many are not settled, those that were taken included. */
 size_t mrd_head_contested_count(const struct mrd_head *head);
 
 /* Moves up to `max` of them into `out` and returns how many. Each is to be settled afterwards. */
@@ -187,9 +214,11 @@ struct mrd_head_query {
     size_t matcher_count;
     mrd_time_ms time_min_ms; /* both ends included */
     mrd_time_ms time_max_ms;
-    size_t series_max;  /* 0: none. More is MRD_E_LIMIT */
-    size_t samples_max; /* 0: none. Counted as stored in the chunks that are returned */
-    bool labels_only;   /* no chunks: which series have samples in the range */
+    size_t series_max; /* 0: none. More is MRD_E_LIMIT */
+    size_t
+        samples_max;  /* 0: none. Counted as stored in the chunks that are returned; a histogram by
+                           its size (mrd_histogram_weight) */
+    bool labels_only; /* no chunks: which series have samples in the range */
 };
 
 /* A part of an answer: whole series as frames (codec/frame.h), in memory of its own. Any thread may
@@ -198,7 +227,7 @@ struct mrd_head_selection {
     struct mrd_buf frames;
     size_t series_count;
     size_t chunk_count;
-    size_t sample_count;
+    size_t sample_count; /* a histogram counts as its weight */
 };
 
 struct mrd_head_cursor;
@@ -257,6 +286,7 @@ enum mrd_head_memory {
     MRD_HEAD_MEMORY_OPEN,    /* growing chunks */
     MRD_HEAD_MEMORY_SEALED,  /* closed chunks */
     MRD_HEAD_MEMORY_OVERLAY, /* out-of-order samples and overrides */
+    MRD_HEAD_MEMORY_HISTOGRAMS,
     MRD_HEAD_MEMORY_COUNT
 };
 
@@ -265,7 +295,9 @@ struct mrd_head_stats {
     size_t memory_bytes_total;                  /* taken from the system, free blocks included */
     uint64_t series_count;
     uint64_t tenant_count;
-    uint64_t sample_count; /* stored now */
+    uint64_t
+        sample_count; /* stored now, histograms included; a float that a histogram hides counts too */
+    uint64_t histogram_count;
     uint64_t series_created;
     uint64_t series_removed;
 };

@@ -15,6 +15,7 @@
 #define MRD_HEAD_HEAD_INTERNAL_H
 
 #include "base/pool.h"
+#include "codec/histogram.h"
 #include "head/head.h"
 #include "head/table_internal.h"
 
@@ -31,9 +32,11 @@ enum {
     HEAD_LATE_CONTESTED_MAX = 1024, /* contested samples beside those, of one series */
     HEAD_CONTESTED_MAX = 65536,     /* that wait for a verdict, of one head */
     HEAD_BATCH_LOOK_BACK = 4096,    /* rows of a batch that are looked at for the same sample */
-    HEAD_PURGE_MIN = 4096,          /* dead series that are worth a walk over their postings, */
-    HEAD_PURGE_SHARE = 32,          /* or one in so many of all, */
-    HEAD_PURGE_PASSES = 16,         /* or any after so many passes of the sweep */
+    HEAD_HISTOGRAM_CHUNK_MAX = 120, /* histograms of a chunk */
+    HEAD_HISTOGRAM_CHUNK_BYTES = 16 * 1024, /* a chunk that has so many takes no more */
+    HEAD_PURGE_MIN = 4096,  /* dead series that are worth a walk over their postings, */
+    HEAD_PURGE_SHARE = 32,  /* or one in so many of all, */
+    HEAD_PURGE_PASSES = 16, /* or any after so many passes of the sweep */
 };
 #define HEAD_SERIES_MAX ((size_t)1 << 27)
 #define HEAD_BUCKET_MS_DEFAULT ((mrd_time_ms)2 * 3600 * 1000)
@@ -93,7 +96,11 @@ struct head_tenant {
     struct head_list series;
 };
 
-enum { HOT_LIVE = 1, HOT_LATE = 2 /* has a late block */ };
+enum {
+    HOT_LIVE = 1,
+    HOT_LATE = 2,       /* has a late block */
+    HOT_HISTOGRAMS = 4, /* has a struct head_histograms */
+};
 
 /* What an in-order append touches: one cache line, and the end of the tail. */
 struct head_hot {
@@ -116,7 +123,10 @@ struct head_series {
     uint16_t label_count;
     uint8_t state;
     uint8_t unused;
-    uint32_t next; /* list of free or purged ordinals */
+    union {
+        mrd_pool_handle histograms; /* live: 0, or a struct head_histograms */
+        uint32_t next;              /* dead: list of free or purged ordinals */
+    };
 };
 _Static_assert(sizeof(struct head_series) == 40, "small");
 
@@ -168,6 +178,60 @@ struct head_contested_list {
     struct head_contested_key *items;
     size_t count;
     size_t capacity;
+};
+
+/* ---- histograms: nothing of this exists for a series that has none ---- */
+
+/* Bytes in a pool block that grows. */
+struct head_bytes {
+    mrd_pool_handle at;
+    uint32_t size;
+    uint32_t capacity;
+};
+
+/* Consecutive histograms of one bucket of time. */
+struct head_histogram_chunk {
+    mrd_hlc hlc; /* greatest of the stamps */
+    mrd_time_ms first_ms;
+    mrd_time_ms last_ms;
+    struct head_bytes bytes; /* codec/histogram.h */
+    struct head_bytes
+        stamps;       /* per histogram: zigzag difference of hlc, zigzag difference of origin */
+    mrd_hlc last_hlc; /* of the last stamp */
+    uint32_t last_origin;
+    mrd_pool_handle next; /* older */
+    uint32_t weight;      /* sum of mrd_histogram_weight */
+    uint16_t count;
+    bool hides; /* a float sample stands at the time of one of them */
+};
+
+/* The histograms of a series, and what stands in the place of some. */
+struct head_histograms {
+    struct mrd_histogram_open open; /* of the newest chunk; its count is 0 if that can not grow */
+    mrd_time_ms last_ms;            /* no histogram, and nothing in the place of one, is later */
+    mrd_pool_handle chunks;         /* newest first, disjoint */
+    mrd_pool_handle counters;       /* of `open` */
+    uint32_t counters_capacity;
+    mrd_pool_handle
+        floats; /* a struct head_late_block: float samples that won against histograms */
+};
+
+/* Scratch of rewriting one chunk; made when the first histogram comes. */
+struct head_histogram_scratch {
+    struct mrd_arena *arena;
+    struct mrd_buf entry;
+    struct mrd_buf bytes;
+    struct mrd_buf stamps;
+    uint64_t *counters;
+    size_t counters_capacity;
+    struct mrd_histogram_open open;
+    size_t count;
+    mrd_time_ms times_ms[HEAD_HISTOGRAM_CHUNK_MAX + 1];
+    struct mrd_histogram items[HEAD_HISTOGRAM_CHUNK_MAX + 1];
+    struct head_stamp {
+        mrd_hlc hlc;
+        uint32_t origin;
+    } stamp_items[HEAD_HISTOGRAM_CHUNK_MAX + 1];
 };
 
 /* Columns of decoded samples. */
@@ -238,8 +302,11 @@ struct mrd_head {
     struct head_columns decoded;
     uint8_t *encoded; /* scratch: one sealed chunk */
     struct head_contested_list contested;
+    size_t mark_count; /* of all late blocks */
     struct mrd_head_contested_stats contested_stats;
     struct head_numbers chain;
+    struct head_histogram_scratch *histogram_scratch;
+    uint64_t histogram_count;
 };
 
 static inline struct head_hot *head_hot(const struct mrd_head *head, uint32_t ordinal)
@@ -371,10 +438,18 @@ void head_late_write(struct mrd_head *head, uint32_t ordinal, const struct head_
                      struct mrd_head_append_result *result);
 void head_late_free(struct mrd_head *head, uint32_t ordinal);
 size_t head_late_bytes(uint32_t capacity);
+/* A mark is made into an override, or goes. */
+static inline void head_late_mark_gone(struct mrd_head *head, struct head_late_block *block)
+{
+    block->marks--;
+    head->mark_count--;
+}
 /* Takes a mark away. */
 void head_late_unmark(struct mrd_head *head, uint32_t ordinal, const struct head_late *mark);
 /* Moves late samples into chunks if there are so many that one more, marks apart, would be too many. */
 void head_late_make_room(struct mrd_head *head, uint32_t ordinal);
+/* Where time_ms stands or would stand. */
+uint32_t head_late_position(const struct head_late_block *block, mrd_time_ms time_ms);
 /* What stands at the time beside the series' chunks, or NULL. */
 struct head_late *head_late_find(const struct mrd_head *head, uint32_t ordinal,
                                  mrd_time_ms time_ms);
@@ -384,13 +459,92 @@ struct head_late *head_late_find(const struct mrd_head *head, uint32_t ordinal,
 /* Puts a sample on the list; false if that is full. */
 bool head_contested_add(struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_ms);
 
+/* What the series' chunks or late samples have at a time. */
+struct head_stored {
+    bool found;
+    uint64_t bits;
+    mrd_hlc *hlc; /* the chunk's, or the sample's own: not above it */
+};
+struct head_stored head_stored_find(struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_ms);
+
+/* ---- samples.c ---- */
+
+/* A float sample of a live series, in order or not, as if there were no histograms. */
+void head_sample_write(struct mrd_head *head, uint32_t ordinal, const struct head_write *write,
+                       struct mrd_head_append_result *result);
+
+/* ---- histograms.c: chunks ---- */
+
+struct head_histogram_write {
+    mrd_time_ms time_ms;
+    const struct mrd_histogram *histogram;
+    struct head_stamp stamp;
+};
+
+static inline struct head_histograms *head_histograms(const struct mrd_head *head, uint32_t ordinal)
+{
+    const mrd_pool_handle handle = head_series(head, ordinal)->histograms;
+    return (head_hot(head, ordinal)->open.owner_flags & HOT_HISTOGRAMS) == 0
+               ? NULL
+               : head_at(head, handle);
+}
+/* The record of a series, made if there is none; and the end of one that is empty. */
+struct head_histograms *head_histograms_acquire(struct mrd_head *head, uint32_t ordinal);
+void head_histograms_release(struct mrd_head *head, uint32_t ordinal);
+
+/* Adds one that is later than all. False if it can not be stored. */
+bool head_histogram_append(struct mrd_head *head, struct head_histograms *own,
+                           const struct head_histogram_write *write);
+
+/* Finds the time; true if there is a histogram. Then its chunk is decoded in the scratch, and *out_index says where. */
+bool head_histogram_find(struct mrd_head *head, struct head_histograms *own, mrd_time_ms time_ms,
+                         mrd_pool_handle **out_link, size_t *out_index);
+/* Change what was found by the call before: give it another value or stamp (false: it can not be
+ * stored), or take it out. */
+bool head_histogram_replace(struct mrd_head *head, struct head_histograms *own,
+                            mrd_pool_handle *link, size_t index,
+                            const struct head_histogram_write *write);
+void head_histogram_remove(struct mrd_head *head, struct head_histograms *own,
+                           mrd_pool_handle *link, size_t index);
+/* Puts one where none is. False if it can not be stored. `hides`: see struct head_histogram_chunk. */
+bool head_histogram_insert(struct mrd_head *head, struct head_histograms *own,
+                           const struct head_histogram_write *write, bool hides);
+
+void head_histogram_chunk_free(struct mrd_head *head, struct head_histograms *own,
+                               mrd_pool_handle *link);
+struct mrd_bytes head_bytes_view(const struct mrd_head *head, const struct head_bytes *bytes);
+void head_histogram_scratch_free(struct mrd_head *head);
+
+/* ---- mixed.c: histograms and floats of one series ---- */
+
+/* A float sample of a series that has histograms. */
+void head_mixed_write(struct mrd_head *head, uint32_t ordinal, const struct head_write *write,
+                      struct mrd_head_append_result *result);
+void head_mixed_sweep(struct mrd_head *head, uint32_t ordinal, const struct mrd_head_sweep *sweep,
+                      mrd_time_ms before_ms);
+/* Adds the histograms and the floats in the place of some that meet the cursor's range, in the order in which later
+ * chunks count; returns how many chunks. With out = NULL it only counts. */
+size_t head_mixed_append(struct mrd_head *head, uint32_t ordinal,
+                         const struct mrd_head_cursor *cursor, struct mrd_head_selection *out);
+bool head_mixed_overlaps(const struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_min_ms,
+                         mrd_time_ms time_max_ms);
+
 /* ---- match.c ---- */
+
+/* Whether float samples of the series may be in the range: chunks count with their whole span. */
+bool head_floats_overlap(const struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_min_ms,
+                         mrd_time_ms time_max_ms);
 
 /* The series of the tenant that satisfy all matchers and have samples in the range, ascending. */
 void head_match(struct mrd_head *head, const struct mrd_head_query *query,
                 struct head_numbers *out);
 bool head_overlaps(const struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_min_ms,
                    mrd_time_ms time_max_ms);
+
+/* ---- select.c ---- */
+
+void head_selection_add(struct mrd_head_selection *out, uint8_t encoding, uint32_t count,
+                        struct mrd_bytes bytes, size_t weight);
 
 /* ---- sweep.c ---- */
 

@@ -20,6 +20,7 @@ void head_late_free(struct mrd_head *head, uint32_t ordinal)
     for (uint32_t i = 0; i < block->count; i++) {
         head->sample_count -= block->items[i].kind == LATE_SAMPLE ? 1 : 0;
     }
+    head->mark_count -= block->marks;
     head_free(head, MRD_HEAD_MEMORY_OVERLAY, series->late, head_late_bytes(block->capacity));
     series->late = 0;
     head_hot(head, ordinal)->open.owner_flags &= (uint8_t)~HOT_LATE;
@@ -75,8 +76,7 @@ static struct head_late_block *late_reserve(struct mrd_head *head, uint32_t ordi
     return bigger;
 }
 
-/* Where time_ms stands or would stand. */
-static uint32_t late_position(const struct head_late_block *block, mrd_time_ms time_ms)
+uint32_t head_late_position(const struct head_late_block *block, mrd_time_ms time_ms)
 {
     uint32_t from = 0;
     uint32_t to = block->count;
@@ -93,32 +93,26 @@ static uint32_t late_position(const struct head_late_block *block, mrd_time_ms t
 
 /* ---- what the chunks have ---- */
 
-struct stored {
-    bool found;
-    uint64_t bits;
-    mrd_hlc *hlc; /* the chunk's */
-};
-
-static struct stored find_in(struct mrd_head *head, uint8_t encoding, struct mrd_bytes bytes,
-                             size_t count, mrd_time_ms time_ms, mrd_hlc *hlc)
+static struct head_stored find_in(struct mrd_head *head, uint8_t encoding, struct mrd_bytes bytes,
+                                  size_t count, mrd_time_ms time_ms, mrd_hlc *hlc)
 {
     struct head_columns *columns = &head->decoded;
     columns->count = 0;
     head_columns_decode(head, columns, encoding, bytes, count);
     for (size_t i = 0; i < count; i++) {
         if (columns->times_ms[i] == time_ms) {
-            return (struct stored){true, mrd_double_bits(columns->values[i]), hlc};
+            return (struct head_stored){true, mrd_double_bits(columns->values[i]), hlc};
         }
     }
-    return (struct stored){0};
+    return (struct head_stored){0};
 }
 
-static struct stored find_stored(struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_ms)
+static struct head_stored find_stored(struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_ms)
 {
     struct head_hot *hot = head_hot(head, ordinal);
     if (hot->open.count > 0) {
         if (time_ms == hot->open.last_time_ms) {
-            return (struct stored){true, hot->open.last_bits, &hot->hlc};
+            return (struct head_stored){true, hot->open.last_bits, &hot->hlc};
         }
         if (time_ms >= head_tail_first_ms(head, hot)) {
             const struct mrd_bytes tail = {head_at(head, hot->tail), head_tail_bytes(hot)};
@@ -128,7 +122,7 @@ static struct stored find_stored(struct mrd_head *head, uint32_t ordinal, mrd_ti
     if (head_series(head, ordinal)->late != 0) {
         const struct head_late_block *block = head_at(head, head_series(head, ordinal)->late);
         if (time_ms < block->oldest_ms) {
-            return (struct stored){0};
+            return (struct head_stored){0};
         }
     }
     for (mrd_pool_handle at = hot->chunks; at != 0;) {
@@ -143,7 +137,7 @@ static struct stored find_stored(struct mrd_head *head, uint32_t ordinal, mrd_ti
         }
         at = chunk->next;
     }
-    return (struct stored){0};
+    return (struct head_stored){0};
 }
 
 /* ---- merging into chunks ---- */
@@ -315,7 +309,7 @@ struct head_late *head_late_find(const struct mrd_head *head, uint32_t ordinal, 
         return NULL;
     }
     struct head_late_block *block = head_at(head, series->late);
-    const uint32_t at = late_position(block, time_ms);
+    const uint32_t at = head_late_position(block, time_ms);
     return at < block->count && block->items[at].time_ms == time_ms ? &block->items[at] : NULL;
 }
 
@@ -343,12 +337,13 @@ void head_late_make_room(struct mrd_head *head, uint32_t ordinal)
 static void late_insert(struct mrd_head *head, uint32_t ordinal, const struct head_late *item)
 {
     struct head_late_block *block = late_reserve(head, ordinal);
-    const uint32_t at = late_position(block, item->time_ms);
+    const uint32_t at = head_late_position(block, item->time_ms);
     memmove(&block->items[at + 1], &block->items[at],
             (block->count - at) * sizeof(block->items[0]));
     block->items[at] = *item;
     block->count++;
     block->marks += head_late_is_mark(item) ? 1 : 0;
+    head->mark_count += head_late_is_mark(item) ? 1 : 0;
     head->sample_count += item->kind == LATE_SAMPLE ? 1 : 0;
 }
 
@@ -357,7 +352,7 @@ void head_late_unmark(struct mrd_head *head, uint32_t ordinal, const struct head
     struct head_late_block *block = head_at(head, head_series(head, ordinal)->late);
     const size_t at = (size_t)(mark - block->items);
     block->count--;
-    block->marks--;
+    head_late_mark_gone(head, block);
     memmove(&block->items[at], &block->items[at + 1],
             (block->count - at) * sizeof(block->items[0]));
     if (block->count == 0) {
@@ -396,7 +391,7 @@ static void late_contest(struct head_late *item, const struct head_write *write,
 static void mark_write(struct mrd_head *head, uint32_t ordinal, struct head_late *mark,
                        const struct head_write *write, struct mrd_head_append_result *result)
 {
-    const struct stored stored = find_stored(head, ordinal, write->time_ms);
+    const struct head_stored stored = find_stored(head, ordinal, write->time_ms);
     mrd_assert(stored.found);
     if (write->hlc <= *stored.hlc) {
         mark->kind = mark->kind == LATE_TAKEN ? (uint32_t)LATE_DOUBTED : mark->kind;
@@ -404,7 +399,7 @@ static void mark_write(struct mrd_head *head, uint32_t ordinal, struct head_late
         return;
     }
     struct head_late_block *block = head_at(head, head_series(head, ordinal)->late);
-    block->marks--;
+    head_late_mark_gone(head, block);
     *mark = (struct head_late){write->time_ms, mrd_double_bits(write->value), write->hlc,
                                write->origin, LATE_OVERRIDE};
     result->overrides++;
@@ -455,7 +450,7 @@ static bool is_repeated(uint32_t ordinal, const struct head_write *write)
 
 /* Another value for a time that a chunk has. */
 static void conflict(struct mrd_head *head, uint32_t ordinal, const struct head_write *write,
-                     const struct stored *stored, struct mrd_head_append_result *result)
+                     const struct head_stored *stored, struct mrd_head_append_result *result)
 {
     const bool later = write->hlc > *stored->hlc;
     const bool repeated = write->hlc == *stored->hlc && is_repeated(ordinal, write);
@@ -467,6 +462,14 @@ static void conflict(struct mrd_head *head, uint32_t ordinal, const struct head_
     } else {
         contest(head, ordinal, write, result);
     }
+}
+
+struct head_stored head_stored_find(struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_ms)
+{
+    struct head_late *item = head_late_find(head, ordinal, time_ms);
+    return item != NULL && !head_late_is_mark(item)
+               ? (struct head_stored){true, item->bits, &item->hlc}
+               : find_stored(head, ordinal, time_ms);
 }
 
 void head_late_write(struct mrd_head *head, uint32_t ordinal, const struct head_write *write,
@@ -484,7 +487,7 @@ void head_late_write(struct mrd_head *head, uint32_t ordinal, const struct head_
         late_contest(item, write, result);
         return;
     }
-    const struct stored stored = find_stored(head, ordinal, write->time_ms);
+    const struct head_stored stored = find_stored(head, ordinal, write->time_ms);
     if (!stored.found) {
         write_insert(head, ordinal, write, LATE_SAMPLE);
         result->out_of_order++;

@@ -299,6 +299,13 @@ static bool ranges_meet(mrd_time_ms first, mrd_time_ms last, mrd_time_ms min, mr
 bool head_overlaps(const struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_min_ms,
                    mrd_time_ms time_max_ms)
 {
+    return head_floats_overlap(head, ordinal, time_min_ms, time_max_ms) ||
+           head_mixed_overlaps(head, ordinal, time_min_ms, time_max_ms);
+}
+
+bool head_floats_overlap(const struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_min_ms,
+                         mrd_time_ms time_max_ms)
+{
     const struct head_hot *hot = head_hot(head, ordinal);
     if (hot->open.count > 0 && hot->open.last_time_ms >= time_min_ms &&
         ranges_meet(head_tail_first_ms(head, hot), hot->open.last_time_ms, time_min_ms,

@@ -231,6 +231,12 @@ static inline void append_sample(struct mrd_head *head, uint32_t ordinal,
     head_late_write(head, ordinal, write, result);
 }
 
+void head_sample_write(struct mrd_head *head, uint32_t ordinal, const struct head_write *write,
+                       struct mrd_head_append_result *result)
+{
+    append_sample(head, ordinal, write, result);
+}
+
 static MRD_ALWAYS_INLINE void prefetch_rows(const struct mrd_head *head,
                                             const struct mrd_head_batch *batch, size_t row)
 {
@@ -248,13 +254,14 @@ static MRD_ALWAYS_INLINE void prefetch_rows(const struct mrd_head *head,
     }
 }
 
-static inline bool row_is_live(const struct mrd_head *head, uint32_t ordinal)
+/* HOT_LIVE and perhaps HOT_HISTOGRAMS; 0: dead or none. */
+static inline unsigned row_state(const struct mrd_head *head, uint32_t ordinal)
 {
     if (ordinal == MRD_HEAD_ORDINAL_NONE) {
-        return false;
+        return 0;
     }
     mrd_assert(ordinal < head->series_end);
-    return (head_hot(head, ordinal)->open.owner_flags & HOT_LIVE) != 0;
+    return head_hot(head, ordinal)->open.owner_flags & (unsigned)(HOT_LIVE | HOT_HISTOGRAMS);
 }
 
 enum mrd_status mrd_head_append(struct mrd_head *head, const struct mrd_head_batch *batch,
@@ -271,17 +278,23 @@ enum mrd_status mrd_head_append(struct mrd_head *head, const struct mrd_head_bat
         prefetch_rows(head, batch, row);
         const size_t count = batch->sample_counts == NULL ? 1 : batch->sample_counts[row];
         mrd_assert(count <= batch->sample_count - at);
-        if (mrd_unlikely(!row_is_live(head, batch->ordinals[row]))) {
+        const unsigned state = row_state(head, batch->ordinals[row]);
+        if (mrd_unlikely(state == 0)) {
             result->rows_dead++;
             at += count;
             continue;
         }
+        const bool mixed = state != HOT_LIVE;
         write.row = row;
         for (size_t end = at + count; at < end; at++) {
             write.sample = at;
             write.time_ms = batch->times_ms[at];
             write.value = batch->values[at];
-            append_sample(head, batch->ordinals[row], &write, result);
+            if (mrd_unlikely(mixed)) {
+                head_mixed_write(head, batch->ordinals[row], &write, result);
+            } else {
+                append_sample(head, batch->ordinals[row], &write, result);
+            }
         }
     }
     mrd_assert(at == batch->sample_count);

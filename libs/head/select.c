@@ -80,13 +80,19 @@ static bool tail_meets(const struct mrd_head *head, const struct mrd_head_cursor
            head_tail_first_ms(head, hot) <= cursor->time_max_ms;
 }
 
-static void append_chunk(struct mrd_head_selection *out, uint8_t encoding, uint32_t count,
-                         struct mrd_bytes bytes)
+void head_selection_add(struct mrd_head_selection *out, uint8_t encoding, uint32_t count,
+                        struct mrd_bytes bytes, size_t weight)
 {
     const struct mrd_chunk chunk = {bytes, count, encoding};
     mrd_frame_write_chunk(&out->frames, &chunk);
     out->chunk_count++;
-    out->sample_count += count;
+    out->sample_count += weight;
+}
+
+static void append_chunk(struct mrd_head_selection *out, uint8_t encoding, uint32_t count,
+                         struct mrd_bytes bytes)
+{
+    head_selection_add(out, encoding, count, bytes, count);
 }
 
 static void append_late(struct mrd_head *head, struct mrd_head_selection *out)
@@ -107,7 +113,8 @@ static void append_series(struct mrd_head_cursor *cursor, uint32_t ordinal,
     find_chunks(head, cursor, hot);
     const bool tail = tail_meets(head, cursor, hot);
     const size_t late = find_late(head, cursor, ordinal);
-    const size_t chunk_count = head->chain.count + (tail ? 1 : 0) + (late > 0 ? 1 : 0);
+    const size_t chunk_count = head->chain.count + (tail ? 1 : 0) + (late > 0 ? 1 : 0) +
+                               head_mixed_append(head, ordinal, cursor, NULL);
     if (chunk_count == 0) {
         return; /* dropped since the matchers were resolved */
     }
@@ -129,6 +136,7 @@ static void append_series(struct mrd_head_cursor *cursor, uint32_t ordinal,
     if (late > 0) {
         append_late(head, out);
     }
+    (void)head_mixed_append(head, ordinal, cursor, out);
 }
 
 /* ---- cursors ---- */

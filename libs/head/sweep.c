@@ -74,7 +74,7 @@ static void drop_late(struct mrd_head *head, uint32_t ordinal, const struct mrd_
             if (spanned) {
                 block->items[kept++] = *item;
             } else {
-                block->marks--; /* what it marked is gone */
+                head_late_mark_gone(head, block); /* what it marked is gone */
             }
             continue;
         }
@@ -100,6 +100,7 @@ static bool is_idle(const struct mrd_head *head, uint32_t ordinal,
     const struct head_hot *hot = head_hot(head, ordinal);
     const struct head_series *series = head_series(head, ordinal);
     return hot->open.count == 0 && hot->chunks == 0 && series->late == 0 &&
+           (hot->open.owner_flags & HOT_HISTOGRAMS) == 0 &&
            series->touched_s < mrd_hlc_time_ms(sweep->idle_before_hlc) / 1000;
 }
 
@@ -124,6 +125,9 @@ static void sweep_series(struct mrd_head *head, uint32_t ordinal,
     drop_tail(head, ordinal, sweep, before_ms);
     drop_chunks(head, ordinal, sweep, before_ms);
     drop_late(head, ordinal, sweep, before_ms);
+    if ((head_hot(head, ordinal)->open.owner_flags & HOT_HISTOGRAMS) != 0) {
+        head_mixed_sweep(head, ordinal, sweep, before_ms);
+    }
     if (is_idle(head, ordinal, sweep)) {
         series_remove(head, ordinal);
     }

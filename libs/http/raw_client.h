@@ -171,8 +171,9 @@ MRD_UNUSED static struct raw_answer raw_answer(struct raw_client *client, bool h
     if (head == 0) {
         return answer;
     }
-    answer.head = strndup((const char *)client->in.data, head);
+    answer.head = calloc(1, head + 1);
     mrd_assert(answer.head != NULL);
+    memcpy(answer.head, client->in.data, head);
     raw_consume(client, head);
     answer.status = (unsigned)strtoul(answer.head + strlen("HTTP/1.1 "), NULL, 10);
     char value[64];

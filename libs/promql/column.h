@@ -5,12 +5,20 @@
  * expression can be mistaken for it, and every other NaN stays a value. Assignments must copy the
  * bits, so an operation on an absent input must be skipped, not computed.
  *
+ * Native histograms are in a column of their own beside that of the doubles, which says "nothing here"
+ * where there is a histogram; most series have no such column at all, and what works on doubles alone never
+ * meets a histogram.
+ *
  * `pql_` marks what the files of this library share among themselves only.
  */
 #ifndef MRD_PROMQL_COLUMN_H
 #define MRD_PROMQL_COLUMN_H
 
+#include "model/float_histogram.h"
 #include "model/sample.h"
+
+/* What a step holds instead of a number. Never written once it is in a column. */
+typedef const struct mrd_float_histogram *pql_histogram;
 
 /* The times of an evaluation: start, start + step, ... */
 struct pql_steps {

@@ -21,6 +21,7 @@
 #ifndef MRD_PROMQL_ENGINE_H
 #define MRD_PROMQL_ENGINE_H
 
+#include "model/float_histogram.h"
 #include "promql/annotations.h"
 #include "promql/parse.h"
 #include "promql/source.h"
@@ -49,15 +50,13 @@ enum mrd_promql_type {
     MRD_PROMQL_MATRIX,
 };
 
-struct mrd_histogram; /* native histograms come with their own issue */
-
 /* One series of the answer as columns. Element i is histograms[i] if `histograms` is not NULL and
  * histograms[i] is not NULL, else values[i]. A vector has exactly one element per series. */
 struct mrd_promql_series {
     struct mrd_labels labels;
     const mrd_time_ms *times_ms;
     const double *values;
-    const struct mrd_histogram *const *histograms; /* NULL: floats only (always, today) */
+    const struct mrd_float_histogram *const *histograms; /* NULL: floats only */
     size_t count;
 };
 

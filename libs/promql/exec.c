@@ -21,6 +21,7 @@ struct spread_op {
     struct pql_op op;
     struct pql_op *input;
     double *column;
+    pql_histogram *histograms;
 };
 
 static enum mrd_status spread_next(struct pql_op *base, struct pql_series *out, bool *out_more,
@@ -28,10 +29,21 @@ static enum mrd_status spread_next(struct pql_op *base, struct pql_series *out, 
 {
     struct spread_op *op = (struct spread_op *)base;
     MRD_TRY(pql_next(op->input, out, out_more, err));
-    if (*out_more) {
-        pql_column_fill(op->column, base->steps, out->values[0]);
-        out->values = op->column;
+    if (!*out_more) {
+        return MRD_OK;
     }
+    pql_column_fill(op->column, base->steps, out->values[0]);
+    out->values = op->column;
+    if (out->histograms == NULL) {
+        return MRD_OK;
+    }
+    if (op->histograms == NULL) {
+        MRD_TRY(pql_histograms_create(base->exec, base->steps, &op->histograms, err));
+    }
+    for (size_t i = 0; i < base->steps; i++) {
+        op->histograms[i] = out->histograms[0];
+    }
+    out->histograms = op->histograms;
     return MRD_OK;
 }
 
@@ -78,12 +90,12 @@ static pql_builder *call_builder(enum pql_call_kind kind)
         return pql_build_timestamp;
     case PQL_CALL_VECTOR:
         return pql_build_vector;
-    case PQL_CALL_HISTOGRAM_QUANTILES:
-        return pql_build_quantiles;
     case PQL_CALL_HISTOGRAM_QUANTILE:
+    case PQL_CALL_HISTOGRAM_QUANTILES:
     case PQL_CALL_HISTOGRAM_FRACTION:
-    case PQL_CALL_HISTOGRAM_ONLY:
         return pql_build_histogram;
+    case PQL_CALL_HISTOGRAM_ONLY:
+        return pql_build_histogram_only;
     default:
         return NULL;
     }
@@ -109,8 +121,6 @@ static pql_builder *aggregation_builder(enum mrd_aggregation aggregation)
 static pql_builder *node_builder(const struct pql_node *node)
 {
     switch ((int)node->kind) {
-    case PQL_REPLAY:
-        return pql_build_replay;
     case PQL_SELECT:
         return pql_build_select;
     case PQL_CALL:
@@ -232,9 +242,6 @@ static enum mrd_status eval_node(struct pql_exec *exec, const struct pql_node *n
     switch ((int)node->kind) {
     case PQL_NUMBER:
         pql_column_fill(out, steps, node->number);
-        return MRD_OK;
-    case PQL_REPLAY:
-        memcpy(out, node->replay_column, steps * sizeof(*out));
         return MRD_OK;
     case PQL_CALL:
         return eval_call(exec, node, out, err);

@@ -1,8 +1,8 @@
 /* exec.h: the running query and its operators, for the files of this library only.
  *
  * An operator yields one series after the other: a label set and a column with one value per step
- * (column.h). What it yields is valid until it is asked again; the consumer may overwrite the
- * column. An operator reads its inputs to the end, so a consumer that stops early ends the query.
+ * (column.h). What it yields is valid until it is asked again, histograms too; the consumer may overwrite
+ * the columns. An operator reads its inputs to the end, so a consumer that stops early ends the query.
  *
  * Operators that need all their input before they can answer (binary operators between vectors,
  * aggregations, sorting) collect a struct pql_series_list on the first call.
@@ -44,6 +44,34 @@ MRD_MUST_CHECK enum mrd_status pql_alloc(struct pql_exec *exec, size_t count, si
 MRD_MUST_CHECK enum mrd_status pql_grow(struct pql_exec *exec, void **items, size_t count,
                                         size_t *capacity, size_t item_size, struct mrd_error *err);
 
+/* Memory for what an operator needs until it is asked again: emptied, or made on first use and then bound by
+ * what is left of the query's budget. It ends with the query. */
+MRD_MUST_CHECK enum mrd_status pql_scratch_reset(struct pql_exec *exec, struct mrd_arena **scratch,
+                                                 struct mrd_error *err);
+
+/* A column without histograms. */
+MRD_MUST_CHECK enum mrd_status pql_histograms_create(struct pql_exec *exec, size_t steps,
+                                                     pql_histogram **out, struct mrd_error *err);
+
+/* Native histograms of one series, times strictly ascending and none of them those of its samples. */
+struct pql_histogram_samples {
+    const mrd_time_ms *times_ms;
+    const pql_histogram *items;
+    size_t count;
+};
+
+/* A histogram as Prometheus reads it where only count and sum matter: whether there was a reset since the one
+ * before (may be NULL) is found out now, and the buckets go. */
+MRD_MUST_CHECK enum mrd_status pql_histogram_to_stats(struct mrd_float_histogram *histogram,
+                                                      pql_histogram before, struct mrd_arena *arena,
+                                                      struct mrd_error *err);
+
+/* The histograms of a source's series in the engine's form, without staleness markers. */
+MRD_MUST_CHECK enum mrd_status pql_histograms_load(const struct mrd_histograms *from,
+                                                   bool stats_only, struct mrd_arena *arena,
+                                                   struct pql_histogram_samples *out,
+                                                   struct mrd_error *err);
+
 /* Counts `points` as held in memory; MRD_E_LIMIT beyond samples_max. */
 MRD_MUST_CHECK enum mrd_status pql_hold(struct pql_exec *exec, size_t points,
                                         struct mrd_error *err);
@@ -53,8 +81,31 @@ MRD_MUST_CHECK enum mrd_status pql_hold(struct pql_exec *exec, size_t points,
 struct pql_series {
     struct mrd_labels labels;
     double *values;
-    bool drop_name; /* delayed name removal: the name goes at the end of the query */
+    pql_histogram *histograms; /* NULL: none at any step. values[i] is none where one is */
+    bool drop_name;            /* delayed name removal: the name goes at the end of the query */
 };
+
+static inline bool pql_series_has(const struct pql_series *series, size_t i)
+{
+    return !pql_is_none(series->values[i]) ||
+           (series->histograms != NULL && series->histograms[i] != NULL);
+}
+static inline size_t pql_histogram_points(const struct pql_series *series, size_t steps)
+{
+    size_t points = 0;
+    for (size_t i = 0; series->histograms != NULL && i < steps; i++) {
+        points += series->histograms[i] != NULL;
+    }
+    return points;
+}
+static inline size_t pql_series_points(const struct pql_series *series, size_t steps)
+{
+    return pql_column_points(series->values, steps) + pql_histogram_points(series, steps);
+}
+static inline bool pql_series_empty(const struct pql_series *series, size_t steps)
+{
+    return pql_column_empty(series->values, steps) && pql_histogram_points(series, steps) == 0;
+}
 
 struct pql_op {
     enum mrd_status (*next)(struct pql_op *op, struct pql_series *out, bool *out_more,
@@ -73,7 +124,8 @@ static inline enum mrd_status pql_next(struct pql_op *op, struct pql_series *out
 /* Range vectors: raw samples per series, and how windows lie over them. */
 struct pql_range_series {
     struct mrd_labels labels;
-    struct mrd_samples samples; /* staleness markers included */
+    struct mrd_samples samples;              /* staleness markers included */
+    struct pql_histogram_samples histograms; /* without markers; valid as long as the samples */
     bool drop_name;
 };
 
@@ -123,35 +175,35 @@ MRD_MUST_CHECK enum mrd_status pql_build(struct pql_exec *exec, const struct pql
                                          size_t steps, struct pql_op **out, struct mrd_error *err);
 MRD_MUST_CHECK enum mrd_status pql_build_range(struct pql_exec *exec, const struct pql_node *node,
                                                struct pql_range_op **out, struct mrd_error *err);
-/* The range of one step: its samples without staleness markers, edges as the selector says. In the
- * arena (exec_edges.c). */
-MRD_MUST_CHECK enum mrd_status pql_range_at(const struct pql_range_op *op,
-                                            struct mrd_samples samples, mrd_time_ms step_ms,
-                                            struct mrd_samples *out, struct mrd_error *err);
+/* The range of one step of an anchored or smoothed selector: its samples without staleness markers and one
+ * at each edge. In the arena (exec_edges.c). */
+MRD_MUST_CHECK enum mrd_status pql_range_at_edges(const struct pql_range_op *op,
+                                                  const struct pql_range_series *series,
+                                                  mrd_time_ms step_ms, struct mrd_samples *out,
+                                                  struct mrd_error *err);
 /* Scalars are computed when their operator is built. */
 MRD_MUST_CHECK enum mrd_status pql_eval_scalar(struct pql_exec *exec, const struct pql_node *node,
                                                size_t steps, double **out, struct mrd_error *err);
 
 typedef enum mrd_status pql_builder(struct pql_exec *exec, const struct pql_node *node,
                                     struct pql_op **out, struct mrd_error *err);
-pql_builder pql_build_select;      /* exec_select.c */
-pql_builder pql_build_timestamp;   /* exec_select.c */
-pql_builder pql_build_window;      /* exec_window.c */
-pql_builder pql_build_smoothed;    /* exec_edges.c */
-pql_builder pql_build_absent;      /* exec_absent.c */
-pql_builder pql_build_map;         /* exec_map.c */
-pql_builder pql_build_vector;      /* exec_map.c */
-pql_builder pql_build_labels;      /* exec_labels.c */
-pql_builder pql_build_info;        /* exec_info.c */
-pql_builder pql_build_quantiles;   /* exec_quantiles.c */
-pql_builder pql_build_replay;      /* exec_quantiles.c */
-pql_builder pql_build_sort;        /* exec_sort.c */
-pql_builder pql_build_histogram;   /* exec_histogram.c */
-pql_builder pql_build_aggregate;   /* exec_aggregate.c */
-pql_builder pql_build_topk;        /* exec_topk.c */
-pql_builder pql_build_by_value;    /* exec_by_value.c */
-pql_builder pql_build_limit_ratio; /* exec_topk.c */
-pql_builder pql_build_binary;      /* exec_binary.c */
+pql_builder pql_build_select;         /* exec_select.c */
+pql_builder pql_build_timestamp;      /* exec_select.c */
+pql_builder pql_build_window;         /* exec_window.c */
+pql_builder pql_build_smoothed;       /* exec_edges.c */
+pql_builder pql_build_info;           /* exec_info.c */
+pql_builder pql_build_absent;         /* exec_absent.c */
+pql_builder pql_build_map;            /* exec_map.c */
+pql_builder pql_build_vector;         /* exec_map.c */
+pql_builder pql_build_labels;         /* exec_labels.c */
+pql_builder pql_build_sort;           /* exec_sort.c */
+pql_builder pql_build_histogram;      /* exec_histogram.c */
+pql_builder pql_build_histogram_only; /* exec_histogram_only.c */
+pql_builder pql_build_aggregate;      /* exec_aggregate.c */
+pql_builder pql_build_topk;           /* exec_topk.c */
+pql_builder pql_build_by_value;       /* exec_by_value.c */
+pql_builder pql_build_limit_ratio;    /* exec_topk.c */
+pql_builder pql_build_binary;         /* exec_binary.c */
 
 /* Two series of *input with the same labels become one; a step where both have a value is the error
  * "vector cannot contain metrics with the same labelset" (any step at all if `strict`). Wraps only
@@ -240,6 +292,26 @@ struct mrd_bytes pql_labels_text(struct pql_exec *exec, struct mrd_labels labels
 
 /* A number as Go prints it with %g: "1.2", "NaN", "+Inf". In the arena. */
 struct mrd_bytes pql_number_text(struct pql_exec *exec, double value);
+
+/* What is said about native histograms, in Prometheus' words. */
+enum pql_histogram_note {
+    PQL_NOTE_MIXED_RANGE,     /* warning: floats and histograms in a range */
+    PQL_NOTE_MIXED_AGGREGATE, /* warning: floats and histograms in a group */
+    PQL_NOTE_MIXED_SCHEMAS,   /* warning: exponential and custom bounds */
+    PQL_NOTE_NOT_COUNTER,     /* warning */
+    PQL_NOTE_NOT_GAUGE,       /* warning */
+    PQL_NOTE_COLLISION_ADD,   /* warning: counter reset hints contradict */
+    PQL_NOTE_COLLISION_SUB,
+    PQL_NOTE_COLLISION_AGG,
+    PQL_NOTE_RECONCILED_ADD, /* info: custom bounds differ */
+    PQL_NOTE_RECONCILED_SUB,
+    PQL_NOTE_RECONCILED_AGG,
+    PQL_NOTE_IGNORED_AGGREGATE, /* info: `about` is the aggregation */
+    PQL_NOTE_IGNORED_RANGE,     /* info */
+};
+/* `about` is the metric name where the note has one. */
+void pql_note_histogram(struct pql_exec *exec, enum pql_histogram_note note,
+                        struct mrd_annotation_place place, struct mrd_bytes about);
 
 /* "quantile value should be between 0 and 1, got ..." where it is due. */
 void pql_check_quantile(struct pql_exec *exec, double q, struct mrd_annotation_place place);

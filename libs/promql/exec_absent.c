@@ -53,7 +53,7 @@ static enum mrd_status absent_fill(struct pql_list_op *base, struct mrd_error *e
             return pql_series_list_add(exec, &base->list, result, err);
         }
         for (size_t i = 0; i < base->op.steps; i++) {
-            if (!pql_is_none(series.values[i])) {
+            if (pql_series_has(&series, i)) {
                 result.values[i] = pql_none();
             }
         }

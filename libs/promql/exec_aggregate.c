@@ -1,6 +1,7 @@
 /* Aggregations that fold each value into its group's state as it comes: sum, avg, count, min, max,
  * group, stddev, stdvar. Memory is groups x steps, whatever the number of series. */
 #include "promql/exec.h"
+#include "promql/exec_aggregate_histogram.h"
 #include "promql/kahan.h"
 
 /* One group's state, a column for each part. `values` is the result in the end. */
@@ -9,6 +10,7 @@ struct group {
     double *second; /* compensation of the sum, or the mean of Welford's method */
     double *counts;
     bool *incremental; /* avg, once a sum would overflow; NULL before the first such step */
+    struct pql_group_histograms *histograms; /* sum, avg: NULL as long as there was none */
     bool drop_name;
 };
 
@@ -225,6 +227,58 @@ static enum mrd_status aggregate_find_group(struct aggregate_op *op, struct mrd_
     return MRD_OK;
 }
 
+/* count and group take a histogram as any value: a 1 stands for it. */
+static void count_histograms(const struct pql_series *series, size_t steps)
+{
+    for (size_t i = 0; i < steps; i++) {
+        if (series->histograms[i] != NULL) {
+            series->values[i] = 1;
+        }
+    }
+}
+
+/* What comes before the floats of the series are folded. */
+static enum mrd_status aggregate_histograms(struct aggregate_op *op,
+                                            const struct pql_series *series, struct group *group,
+                                            struct mrd_error *err)
+{
+    struct pql_exec *exec = op->list.op.exec;
+    const size_t steps = op->list.op.steps;
+    if (pql_histogram_points(series, steps) == 0) {
+        return MRD_OK;
+    }
+    switch ((int)op->node->aggregation) {
+    case MRD_AGG_SUM:
+    case MRD_AGG_AVG:
+        return pql_group_add_histograms(exec, op->node, series, group->values, &group->histograms,
+                                        steps, err);
+    case MRD_AGG_COUNT:
+    case MRD_AGG_GROUP:
+        count_histograms(series, steps);
+        return MRD_OK;
+    default:
+        pql_note_histogram(exec, PQL_NOTE_IGNORED_AGGREGATE, pql_place(op->node, op->node->args[0]),
+                           mrd_bytes_of(mrd_aggregation_text(op->node->aggregation)));
+        return MRD_OK;
+    }
+}
+
+static enum mrd_status aggregate_finish_group(struct aggregate_op *op, uint32_t index,
+                                              struct mrd_error *err)
+{
+    struct pql_exec *exec = op->list.op.exec;
+    const size_t steps = op->list.op.steps;
+    struct group *group = &op->groups[index];
+    finish(op->node->aggregation, group, steps);
+    struct pql_series result = {
+        .labels = op->table.keys[index], .values = group->values, .drop_name = group->drop_name};
+    if (group->histograms != NULL) {
+        MRD_TRY(pql_group_finish_histograms(exec, op->node, group->histograms, group->values, steps,
+                                            &result.histograms, err));
+    }
+    return pql_series_list_add(exec, &op->list.list, result, err);
+}
+
 static enum mrd_status aggregate_fill(struct pql_list_op *base, struct mrd_error *err)
 {
     struct aggregate_op *op = (struct aggregate_op *)base;
@@ -239,14 +293,13 @@ static enum mrd_status aggregate_fill(struct pql_list_op *base, struct mrd_error
         }
         MRD_TRY(aggregate_find_group(op, series.labels, &group, err));
         group->drop_name |= series.drop_name;
+        if (series.histograms != NULL) {
+            MRD_TRY(aggregate_histograms(op, &series, group, err));
+        }
         fold(op->node->aggregation, group, series.values, steps);
     }
-    for (size_t i = 0; i < op->table.count; i++) {
-        struct group *group = &op->groups[i];
-        finish(op->node->aggregation, group, steps);
-        const struct pql_series result = {
-            .labels = op->table.keys[i], .values = group->values, .drop_name = group->drop_name};
-        MRD_TRY(pql_series_list_add(base->op.exec, &base->list, result, err));
+    for (uint32_t i = 0; i < op->table.count; i++) {
+        MRD_TRY(aggregate_finish_group(op, i, err));
     }
     return MRD_OK;
 }

@@ -1,21 +1,19 @@
 /* Binary operators: a vector with a scalar, and vectors matched by their labels. */
 #include "promql/arithmetic.h"
 #include "promql/exec.h"
+#include "promql/exec_binary_histogram.h"
 #include "promql/exec_match.h"
 
-/* Trimming is for native histograms: what it meets here are floats, which fall out. */
-static bool is_trim(const struct pql_node *node)
+/* Whether the result is of another metric: arithmetic. */
+static bool makes_metric(const struct pql_node *node)
 {
-    return node->op == MRD_OP_TRIM_LOWER || node->op == MRD_OP_TRIM_UPPER;
+    return !mrd_op_is_comparison(node->op) && !pql_op_trims(node->op);
 }
 
-static void note_incompatible(struct pql_exec *exec, const struct pql_node *node)
+/* Whether the name goes. */
+static bool changes_metric(const struct pql_node *node)
 {
-    const char *text = mrd_binary_op_text(node->op);
-    mrd_annotations_addf(exec->annotations, MRD_ANNOTATION_INFO, pql_place(node, node),
-                         "incompatible sample types encountered for binary operator \"%s\": "
-                         "float %s float",
-                         text, text);
+    return node->return_bool || makes_metric(node);
 }
 
 /* ---- vector and scalar ---- */
@@ -27,8 +25,38 @@ struct scalar_op {
     double *scalar;
     bool scalar_left;
     bool drops_name;
+    struct pql_step_notes notes;
+    struct mrd_arena *made; /* histograms of the series at hand */
     struct pql_label_scratch scratch;
 };
+
+/* Where the series has histograms, or the operator cuts them. */
+static enum mrd_status scalar_histograms(struct scalar_op *op, struct pql_series *series,
+                                         struct mrd_error *err)
+{
+    struct pql_exec *exec = op->op.exec;
+    MRD_TRY(pql_scratch_reset(exec, &op->made, err));
+    for (size_t i = 0; i < op->op.steps; i++) {
+        const struct pql_operand element = pql_operand_of(series, i);
+        const struct pql_operand scalar = {op->scalar[i], NULL};
+        struct pql_combined result;
+        if (pql_operand_is_none(&element)) {
+            continue;
+        }
+        if (element.histogram == NULL && !pql_op_trims(op->node->op)) {
+            continue; /* the loop over floats is next */
+        }
+        MRD_TRY(op->scalar_left
+                    ? pql_combine_histograms(op->node, &scalar, &element, op->made, &result, err)
+                    : pql_combine_histograms(op->node, &element, &scalar, op->made, &result, err));
+        MRD_TRY(pql_step_note(exec, &op->notes, i, result.note, err));
+        series->values[i] = pql_none();
+        if (series->histograms != NULL) {
+            series->histograms[i] = result.histogram;
+        }
+    }
+    return MRD_OK;
+}
 
 static enum mrd_status scalar_next(struct pql_op *base, struct pql_series *out, bool *out_more,
                                    struct mrd_error *err)
@@ -36,12 +64,11 @@ static enum mrd_status scalar_next(struct pql_op *base, struct pql_series *out, 
     struct scalar_op *op = (struct scalar_op *)base;
     MRD_TRY(pql_next(op->input, out, out_more, err));
     if (!*out_more) {
+        pql_step_notes_say(base->exec, &op->notes, op->node);
         return MRD_OK;
     }
-    if (is_trim(op->node)) {
-        note_incompatible(base->exec, op->node);
-        pql_column_clear(out->values, base->steps);
-        return MRD_OK;
+    if (out->histograms != NULL || pql_op_trims(op->node->op)) {
+        MRD_TRY(scalar_histograms(op, out, err));
     }
     for (size_t i = 0; i < base->steps; i++) {
         const double value = out->values[i];
@@ -65,7 +92,8 @@ static enum mrd_status build_scalar(struct pql_exec *exec, const struct pql_node
         .op = {.next = scalar_next, .exec = exec, .steps = steps},
         .node = node,
         .scalar_left = left,
-        .drops_name = node->return_bool || !mrd_op_is_comparison(node->op),
+        .notes = {.steps = steps    },
+        .drops_name = changes_metric(node),
     };
     MRD_TRY(pql_eval_scalar(exec, node->args[left ? 0 : 1], steps, &op->scalar, err));
     MRD_TRY(pql_build(exec, node->args[left ? 1 : 0], steps, &op->input, err));
@@ -88,6 +116,7 @@ struct vector_op {
     struct pql_op *one;
     struct pql_match match;
     struct pql_label_table results; /* label sets of the results */
+    struct pql_step_notes notes;
     struct pql_label_scratch scratch;
     struct pql_label_scratch set_scratch;
 };
@@ -101,10 +130,11 @@ static enum mrd_status result_labels(struct vector_op *op, struct mrd_labels man
     const struct pql_node *node = op->node;
     const struct pql_matching *matching = &node->matching;
     out->labels = many;
-    if (node->op <= MRD_OP_ATAN2) { /* at once, under delayed name removal too */
-        MRD_TRY(pql_labels_drop_name(exec, &op->set_scratch, &out->labels, err));
-    } else if (node->return_bool) {
+    if (node->return_bool) {
         MRD_TRY(pql_series_drop_name(exec, &op->set_scratch, out, err));
+    }
+    if (makes_metric(node)) { /* the result has no name that could be dropped later */
+        MRD_TRY(pql_labels_drop_name(exec, &op->set_scratch, &out->labels, err));
     }
     if (matching->cardinality == MRD_ONE_TO_ONE) {
         MRD_TRY(pql_labels_filter(exec, &op->scratch, out->labels, matching->names, matching->on,
@@ -166,7 +196,48 @@ struct combine {
     size_t capacity;
     size_t error_step; /* first step at which something is wrong; steps if nothing is */
     bool error_same_group;
+    uint8_t *
+        *fits; /* with fill_left only: enum fit per group and step; NULL for groups without pairs */
 };
+
+/* A pair of types that the operator does not work on does not count as matched: Prometheus fills there
+ * what has no other match. */
+enum fit { FIT_NO_PAIR = 0, FIT_NONE = 1, FIT_SOME = 2 };
+
+static enum mrd_status note_fit(struct vector_op *op, struct combine *combine, uint32_t group,
+                                size_t step, bool valid, struct mrd_error *err)
+{
+    struct pql_exec *exec = op->list.op.exec;
+    const size_t steps = op->list.op.steps;
+    if (!op->node->matching.fill_left_set) {
+        return MRD_OK;
+    }
+    if (combine->fits == NULL) {
+        MRD_TRY(PQL_NEW(exec, op->match.group_count, &combine->fits, err));
+        memset((void *)combine->fits, 0, op->match.group_count * sizeof(*combine->fits));
+    }
+    uint8_t **fits = &combine->fits[group];
+    if (*fits == NULL) {
+        MRD_TRY(PQL_NEW(exec, steps, fits, err));
+        memset(*fits, FIT_NO_PAIR, steps);
+    }
+    if (valid || (*fits)[step] == FIT_NO_PAIR) {
+        (*fits)[step] = valid ? FIT_SOME : FIT_NONE;
+    }
+    return MRD_OK;
+}
+
+/* Fills in for the "many" side also where the group's pairs did not fit. */
+static void fill_unfit(struct vector_op *op, const struct combine *combine, uint32_t group)
+{
+    const uint8_t *fits = combine->fits == NULL ? NULL : combine->fits[group];
+    double *values = op->match.fill_many[group]->values;
+    for (size_t i = 0; fits != NULL && i < op->list.op.steps; i++) {
+        if (fits[i] == FIT_NONE) {
+            values[i] = op->node->matching.fill_left;
+        }
+    }
+}
 
 static enum mrd_status claims_of(struct vector_op *op, struct combine *combine, size_t index,
                                  uint32_t **out, struct mrd_error *err)
@@ -190,6 +261,63 @@ static enum mrd_status claims_of(struct vector_op *op, struct combine *combine, 
     return MRD_OK;
 }
 
+static enum mrd_status put_result(struct vector_op *op, struct pql_series *result, size_t step,
+                                  const struct pql_combined *combined, struct mrd_error *err)
+{
+    result->values[step] = combined->histogram != NULL ? pql_none() : combined->value;
+    if (combined->histogram != NULL && result->histograms == NULL) {
+        MRD_TRY(
+            pql_histograms_create(op->list.op.exec, op->list.op.steps, &result->histograms, err));
+    }
+    if (result->histograms != NULL) {
+        result->histograms[step] = combined->histogram;
+    }
+    return MRD_OK;
+}
+
+/* A pair of series of which one has histograms, or whose operator cuts them. */
+static enum mrd_status combine_histograms(struct vector_op *op, struct combine *combine,
+                                          uint32_t group, const struct pql_series *many,
+                                          const struct pql_series *one, struct mrd_error *err)
+{
+    const struct pql_node *node = op->node;
+    struct pql_exec *exec = op->list.op.exec;
+    const bool swapped = node->matching.cardinality == MRD_ONE_TO_MANY;
+    const bool one_to_one = node->matching.cardinality == MRD_ONE_TO_ONE;
+    struct pql_series *result = NULL;
+    uint32_t *claims = NULL;
+    for (size_t i = 0; i < op->list.op.steps; i++) {
+        const struct pql_operand left = pql_operand_of(swapped ? one : many, i);
+        const struct pql_operand right = pql_operand_of(swapped ? many : one, i);
+        struct pql_combined combined;
+        if (pql_operand_is_none(&left) || pql_operand_is_none(&right)) {
+            continue;
+        }
+        MRD_TRY(pql_combine_operands(node, &left, &right, exec->arena, &combined, err));
+        MRD_TRY(pql_step_note(exec, &op->notes, i, combined.note, err));
+        MRD_TRY(note_fit(op, combine, group, i, combined.valid, err));
+        if (!combined.valid) {
+            continue;
+        }
+        if (result == NULL) {
+            MRD_TRY(result_series(op, many, one, &result, err));
+            const size_t index = (size_t)(result - op->list.list.items);
+            MRD_TRY(claims_of(op, combine, one_to_one ? group : index, &claims, err));
+        }
+        const bool same_group = claims[i] == group;
+        const bool wrong = same_group || (combined.keep && pql_series_has(result, i));
+        if (wrong && i < combine->error_step) {
+            combine->error_step = i;
+            combine->error_same_group = same_group;
+        }
+        claims[i] = group;
+        if (combined.keep) {
+            MRD_TRY(put_result(op, result, i, &combined, err));
+        }
+    }
+    return MRD_OK;
+}
+
 static enum mrd_status combine_pair(struct vector_op *op, struct combine *combine, uint32_t group,
                                     const struct pql_series *many, const struct pql_series *one,
                                     struct mrd_error *err)
@@ -199,6 +327,9 @@ static enum mrd_status combine_pair(struct vector_op *op, struct combine *combin
     const bool one_to_one = node->matching.cardinality == MRD_ONE_TO_ONE;
     struct pql_series *result = NULL;
     uint32_t *claims = NULL;
+    if (many->histograms != NULL || one->histograms != NULL || pql_op_trims(node->op)) {
+        return combine_histograms(op, combine, group, many, one, err);
+    }
     for (size_t i = 0; i < op->list.op.steps; i++) {
         if (pql_is_none(many->values[i]) || pql_is_none(one->values[i])) {
             continue;
@@ -207,15 +338,13 @@ static enum mrd_status combine_pair(struct vector_op *op, struct combine *combin
             MRD_TRY(result_series(op, many, one, &result, err));
             const size_t index = (size_t)(result - op->list.list.items);
             MRD_TRY(claims_of(op, combine, one_to_one ? group : index, &claims, err));
-            if (is_trim(node)) {
-                note_incompatible(op->list.op.exec, node);
-            }
         }
+        MRD_TRY(note_fit(op, combine, group, i, true, err));
         const double left = swapped ? one->values[i] : many->values[i];
         const double right = swapped ? many->values[i] : one->values[i];
-        const double value = is_trim(node) ? pql_none() : pql_combine(node, left, right, left);
+        const double value = pql_combine(node, left, right, left);
         const bool same_group = claims[i] == group;
-        const bool wrong = same_group || !(pql_is_none(value) || pql_is_none(result->values[i]));
+        const bool wrong = same_group || (!pql_is_none(value) && pql_series_has(result, i));
         if (wrong && i < combine->error_step) {
             combine->error_step = i;
             combine->error_same_group = same_group;
@@ -256,6 +385,7 @@ static enum mrd_status combine_all(struct vector_op *op, struct mrd_error *err)
         const struct pql_series *fill = NULL;
         MRD_TRY(pql_match_fill_many(match, op->node, group, &fill, err));
         if (fill != NULL) {
+            fill_unfit(op, &combine, group);
             MRD_TRY(combine_pair(op, &combine, group, fill, &match->one.items[o], err));
         }
     }
@@ -272,7 +402,9 @@ static enum mrd_status vector_fill(struct pql_list_op *base, struct mrd_error *e
 {
     struct vector_op *op = (struct vector_op *)base;
     MRD_TRY(pql_match_make(base->op.exec, op->node, op->many, op->one, &op->match, err));
-    return combine_all(op, err);
+    MRD_TRY(combine_all(op, err));
+    pql_step_notes_say(base->op.exec, &op->notes, op->node);
+    return MRD_OK;
 }
 
 static enum mrd_status build_vectors(struct pql_exec *exec, const struct pql_node *node,
@@ -282,11 +414,11 @@ static enum mrd_status build_vectors(struct pql_exec *exec, const struct pql_nod
     const size_t steps = node->steps.count;
     const bool swapped = node->matching.cardinality == MRD_ONE_TO_MANY;
     MRD_TRY(PQL_NEW(exec, 1, &op, err));
-    *op = (struct vector_op){.node = node, .results = {.exec = exec}};
+    *op = (struct vector_op){.node = node, .results = {.exec = exec}, .notes = {.steps = steps}};
     pql_list_op_init(&op->list, exec, steps, vector_fill);
     MRD_TRY(pql_build(exec, node->args[swapped ? 1 : 0], steps, &op->many, err));
     MRD_TRY(pql_build(exec, node->args[swapped ? 0 : 1], steps, &op->one, err));
-    op->list.op.one_name = node->return_bool || !mrd_op_is_comparison(node->op);
+    op->list.op.one_name = changes_metric(node);
     *out = &op->list.op;
     return MRD_OK;
 }

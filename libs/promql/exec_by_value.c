@@ -13,20 +13,17 @@ struct count_values_op {
     struct pql_op *input;
     struct pql_label_table table;
     struct pql_grouping grouping; /* with the value's label */
+    struct mrd_buf histogram_text;
     struct pql_label_scratch set_scratch;
     struct pql_label_scratch group_scratch;
 };
 
 /* The index of the group that (labels, value) belongs to. */
 static enum mrd_status value_group(struct count_values_op *op, struct mrd_labels labels,
-                                   double value, uint32_t *out, struct mrd_error *err)
+                                   struct mrd_bytes value, uint32_t *out, struct mrd_error *err)
 {
     struct pql_exec *exec = op->list.op.exec;
-    char text[MRD_DOUBLE_TEXT_MAX];
-    const size_t size = mrd_double_format_f(value, text);
-    const struct mrd_label label = {
-        op->node->args[1]->text, {(const uint8_t *)text, size}
-    };
+    const struct mrd_label label = {op->node->args[1]->text, value};
     struct mrd_labels with_value;
     struct mrd_labels key;
     bool is_new = false;
@@ -43,7 +40,29 @@ static enum mrd_status value_group(struct count_values_op *op, struct mrd_labels
     return MRD_OK;
 }
 
-static enum mrd_status count_series(struct count_values_op *op, const struct pql_series *series,
+static void count_one(struct count_values_op *op, uint32_t group, size_t step)
+{
+    double *count = &op->list.list.items[group].values[step];
+    *count = pql_is_none(*count) ? 1 : *count + 1;
+}
+
+static enum mrd_status count_histograms(struct count_values_op *op, const struct pql_series *series,
+                                        struct mrd_error *err)
+{
+    for (size_t i = 0; i < op->list.op.steps; i++) {
+        uint32_t group = 0;
+        if (series->histograms[i] == NULL) {
+            continue;
+        }
+        mrd_buf_clear(&op->histogram_text);
+        mrd_float_histogram_format(series->histograms[i], &op->histogram_text);
+        MRD_TRY(value_group(op, series->labels, mrd_buf_view(&op->histogram_text), &group, err));
+        count_one(op, group, i);
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status count_floats(struct count_values_op *op, const struct pql_series *series,
                                     struct mrd_error *err)
 {
     uint32_t group = UINT32_MAX;
@@ -54,11 +73,13 @@ static enum mrd_status count_series(struct count_values_op *op, const struct pql
             continue;
         }
         if (group == UINT32_MAX || mrd_double_bits(value) != mrd_double_bits(last)) {
-            MRD_TRY(value_group(op, series->labels, value, &group, err));
+            char text[MRD_DOUBLE_TEXT_MAX];
+            const size_t size = mrd_double_format_f(value, text);
+            const struct mrd_bytes shown = {(const uint8_t *)text, size};
+            MRD_TRY(value_group(op, series->labels, shown, &group, err));
             last = value;
         }
-        double *count = &op->list.list.items[group].values[i];
-        *count = pql_is_none(*count) ? 1 : *count + 1;
+        count_one(op, group, i);
     }
     return MRD_OK;
 }
@@ -73,8 +94,17 @@ static enum mrd_status count_values_fill(struct pql_list_op *base, struct mrd_er
         if (!more) {
             return MRD_OK;
         }
-        MRD_TRY(count_series(op, &series, err));
+        MRD_TRY(count_floats(op, &series, err));
+        if (series.histograms != NULL) {
+            MRD_TRY(count_histograms(op, &series, err));
+        }
     }
+}
+
+static void count_values_fini(void *subject)
+{
+    struct count_values_op *op = subject;
+    mrd_buf_fini(&op->histogram_text);
 }
 
 static enum mrd_status add_name(struct pql_exec *exec, struct mrd_names *names,
@@ -119,6 +149,7 @@ static enum mrd_status build_count_values(struct pql_exec *exec, const struct pq
     *op =
         (struct count_values_op){.node = node, .table = {.exec = exec}, .grouping = node->grouping};
     pql_list_op_init(&op->list, exec, node->steps.count, count_values_fill);
+    MRD_TRY(pql_defer(exec, count_values_fini, op, err));
     MRD_TRY(node->grouping.without ? remove_name(exec, &op->grouping.names, label, err)
                                    : add_name(exec, &op->grouping.names, label, err));
     MRD_TRY(pql_build(exec, node->args[0], node->steps.count, &op->input, err));
@@ -221,6 +252,25 @@ static void quantile_warn(const struct quantile_op *op)
     }
 }
 
+/* Histograms have no order, so they are left out. */
+static void drop_histograms(const struct quantile_op *op, struct pql_series_list *input)
+{
+    const size_t steps = op->list.op.steps;
+    size_t kept = 0;
+    for (size_t i = 0; i < input->count; i++) {
+        struct pql_series *series = &input->items[i];
+        if (pql_histogram_points(series, steps) > 0) {
+            pql_note_histogram(op->list.op.exec, PQL_NOTE_IGNORED_AGGREGATE,
+                               pql_place(op->node, op->node->args[0]), MRD_BYTES("quantile"));
+            series->histograms = NULL;
+        }
+        if (!pql_column_empty(series->values, steps)) {
+            input->items[kept++] = *series;
+        }
+    }
+    input->count = kept;
+}
+
 static enum mrd_status quantile_fill(struct pql_list_op *base, struct mrd_error *err)
 {
     struct quantile_op *op = (struct quantile_op *)base;
@@ -231,6 +281,7 @@ static enum mrd_status quantile_fill(struct pql_list_op *base, struct mrd_error 
     double *scratch = NULL;
     MRD_TRY(pql_collect(op->input, &input, err));
     quantile_warn(op);
+    drop_histograms(op, &input);
     MRD_TRY(quantile_assign(op, &input, err));
     MRD_TRY(list_members(op, input.count, &members, &starts, err));
     MRD_TRY(PQL_NEW(exec, input.count, &scratch, err));

@@ -1,7 +1,9 @@
-/* histogram_quantile and histogram_fraction over classic histograms: series that differ in nothing
- * but `le` are the cumulative buckets of one histogram. */
+/* histogram_quantile, histogram_quantiles and histogram_fraction. Of classic histograms, series that differ
+ * in nothing but `le` are the cumulative buckets of one histogram; a native histogram is one by itself.
+ * Where both are there with the same labels, nothing can be said. */
 #include "base/number.h"
 #include "promql/exec.h"
+#include "promql/native_quantile.h"
 
 #include <float.h>
 #include <math.h>
@@ -178,22 +180,38 @@ struct bucket_series {
     const double *values;
 };
 
+struct native_series {
+    uint32_t group;
+    const pql_histogram *histograms;
+};
+
 struct histogram_op {
     struct pql_list_op list;
     const struct pql_node *node;
     struct pql_op *input;
-    double *first;  /* quantile, or lower bound, per step */
-    double *second; /* upper bound */
+    double **quantiles; /* of quantile functions: per step */
+    size_t quantile_count;
+    double *lower; /* of histogram_fraction: per step */
+    double *upper;
     size_t vector_arg;
-    struct pql_label_table table;  /* labels without le */
+    struct pql_label_table table;  /* labels without le; of a native histogram, all of them */
     struct pql_series_list groups; /* labels of the results */
     struct bucket_series *members;
     size_t member_count;
     size_t member_capacity;
+    struct native_series *natives;
+    size_t native_count;
+    size_t native_capacity;
     struct repairs repairs;
     struct pql_label_scratch scratch;
     struct pql_label_scratch name_scratch;
+    struct pql_label_scratch quantile_scratch;
 };
+
+static bool is_fraction(const struct histogram_op *op)
+{
+    return op->node->function->kind == PQL_CALL_HISTOGRAM_FRACTION;
+}
 
 /* " for metric name "x"" where Prometheus says it: under delayed name removal only. */
 static struct mrd_bytes name_suffix(const struct histogram_op *op, struct mrd_bytes name)
@@ -215,8 +233,23 @@ static void warn_about_bound(const struct histogram_op *op, struct mrd_labels la
                          MRD_FMT(le), MRD_FMT(name_suffix(op, pql_metric_name(labels))));
 }
 
-static enum mrd_status histogram_add(struct histogram_op *op, const struct pql_series *series,
-                                     struct mrd_error *err)
+static enum mrd_status find_group(struct histogram_op *op, struct mrd_labels key, uint32_t *out,
+                                  struct mrd_error *err)
+{
+    struct pql_exec *exec = op->list.op.exec;
+    bool is_new = false;
+    MRD_TRY(pql_label_table_add(&op->table, key, out, &is_new, err));
+    if (is_new) {
+        struct pql_series result = {.labels = op->table.keys[*out]};
+        MRD_TRY(pql_series_drop_name(exec, &op->name_scratch, &result, err));
+        MRD_TRY(pql_labels_copy(exec, result.labels, &result.labels, err));
+        MRD_TRY(pql_series_list_add(exec, &op->groups, result, err));
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status add_classic(struct histogram_op *op, const struct pql_series *series,
+                                   struct mrd_error *err)
 {
     struct pql_exec *exec = op->list.op.exec;
     const struct mrd_bytes le = mrd_labels_get(series->labels, MRD_BYTES("le"));
@@ -227,20 +260,34 @@ static enum mrd_status histogram_add(struct histogram_op *op, const struct pql_s
     }
     struct mrd_labels key;
     uint32_t group = 0;
-    bool is_new = false;
     MRD_TRY(pql_labels_set(exec, &op->scratch, series->labels,
                            (struct mrd_label){MRD_BYTES("le"), MRD_BYTES_NONE}, &key, err));
-    MRD_TRY(pql_label_table_add(&op->table, key, &group, &is_new, err));
-    if (is_new) {
-        struct pql_series result = {.labels = op->table.keys[group]};
-        MRD_TRY(pql_series_drop_name(exec, &op->name_scratch, &result, err));
-        MRD_TRY(pql_labels_copy(exec, result.labels, &result.labels, err));
-        MRD_TRY(pql_series_list_add(exec, &op->groups, result, err));
-    }
+    MRD_TRY(find_group(op, key, &group, err));
     MRD_TRY(pql_grow(exec, (void **)&op->members, op->member_count, &op->member_capacity,
                      sizeof(*op->members), err));
     op->members[op->member_count++] = (struct bucket_series){group, bound, series->values};
     return MRD_OK;
+}
+
+static enum mrd_status add_native(struct histogram_op *op, const struct pql_series *series,
+                                  struct mrd_error *err)
+{
+    uint32_t group = 0;
+    MRD_TRY(find_group(op, series->labels, &group, err));
+    MRD_TRY(pql_grow(op->list.op.exec, (void **)&op->natives, op->native_count,
+                     &op->native_capacity, sizeof(*op->natives), err));
+    op->natives[op->native_count++] = (struct native_series){group, series->histograms};
+    return MRD_OK;
+}
+
+static enum mrd_status histogram_add(struct histogram_op *op, const struct pql_series *series,
+                                     struct mrd_error *err)
+{
+    const size_t steps = op->list.op.steps;
+    if (!pql_column_empty(series->values, steps)) {
+        MRD_TRY(add_classic(op, series, err));
+    }
+    return pql_histogram_points(series, steps) > 0 ? add_native(op, series, err) : MRD_OK;
 }
 
 static int order_members(const void *a, const void *b)
@@ -251,6 +298,13 @@ static int order_members(const void *a, const void *b)
         return x->group < y->group ? -1 : 1;
     }
     return (x->bound > y->bound) - (x->bound < y->bound);
+}
+
+static int order_natives(const void *a, const void *b)
+{
+    const uint32_t x = ((const struct native_series *)a)->group;
+    const uint32_t y = ((const struct native_series *)b)->group;
+    return (x > y) - (x < y);
 }
 
 static void note_repair(struct histogram_op *op, const struct repair *repair, size_t step)
@@ -269,38 +323,103 @@ static void note_repair(struct histogram_op *op, const struct repair *repair, si
     all->last_ms = MRD_MAX(all->last_ms, time_ms);
 }
 
-static double histogram_step(struct histogram_op *op, struct bucket *buckets, size_t count,
-                             size_t step)
+/* Prometheus repairs the buckets of a step in place: of several quantiles, the first one does it. */
+static bool repairs_first(const struct histogram_op *op, size_t quantile, size_t step)
 {
-    if (count == 0) {
-        return pql_none();
+    for (size_t k = 0; k < quantile; k++) {
+        if (op->quantiles[k][step] >= 0 && op->quantiles[k][step] <= 1) {
+            return false;
+        }
     }
-    if (op->node->function->kind == PQL_CALL_HISTOGRAM_FRACTION) {
-        return fraction_of_buckets(op->first[step], op->second[step], buckets, count);
+    return true;
+}
+
+static double classic_step(struct histogram_op *op, struct bucket *buckets, size_t count,
+                           size_t quantile, size_t step)
+{
+    if (is_fraction(op)) {
+        return fraction_of_buckets(op->lower[step], op->upper[step], buckets, count);
     }
     struct repair repair = {0};
-    const double q = op->first[step];
-    const double value = quantile_of_buckets(q, buckets, count, &repair);
-    if (repair.forced) {
+    const double value =
+        quantile_of_buckets(op->quantiles[quantile][step], buckets, count, &repair);
+    if (repair.forced && repairs_first(op, quantile, step)) {
         note_repair(op, &repair, step);
     }
     return value;
 }
 
-/* Computes one group from its members, sorted by bound. */
-static enum mrd_status histogram_group(struct histogram_op *op, const struct bucket_series *members,
-                                       size_t count, double *out, struct bucket *scratch,
+static double native_step(struct histogram_op *op, pql_histogram histogram, struct mrd_bytes name,
+                          size_t quantile, size_t step)
+{
+    static const char *const texts[] = {
+        [PQL_NAN_RESULT] = "input to histogram_quantile has NaN observations, result is NaN",
+        [PQL_NAN_SKEW] =
+            "input to histogram_quantile has NaN observations, result is skewed higher",
+        [PQL_NAN_EXCLUDED] = "input to histogram_fraction has NaN observations, which are "
+                             "excluded from all fractions",
+    };
+    enum pql_nan_note note = PQL_NAN_NONE;
+    const double value =
+        is_fraction(op) ? pql_native_fraction(op->lower[step], op->upper[step], histogram, &note)
+                        : pql_native_quantile(op->quantiles[quantile][step], histogram, &note);
+    if (note != PQL_NAN_NONE) {
+        mrd_annotations_addf(op->list.op.exec->annotations, MRD_ANNOTATION_INFO,
+                             pql_place(op->node, op->node->args[op->vector_arg]), "%s%.*s",
+                             texts[note], MRD_FMT(name_suffix(op, name)));
+    }
+    return value;
+}
+
+static void warn_about_mix(const struct histogram_op *op, struct mrd_bytes name)
+{
+    mrd_annotations_addf(op->list.op.exec->annotations, MRD_ANNOTATION_WARNING,
+                         pql_place(op->node, op->node->args[op->vector_arg]),
+                         "vector contains a mix of classic and native histograms%.*s",
+                         MRD_FMT(name_suffix(op, name)));
+}
+
+/* The series of one group. */
+struct members {
+    struct mrd_bytes name;
+    const struct bucket_series *classic; /* sorted by bound */
+    size_t classic_count;
+    const struct native_series *natives;
+    size_t native_count;
+};
+
+static pql_histogram native_at(const struct members *members, size_t step)
+{
+    pql_histogram found = NULL;
+    for (size_t i = 0; i < members->native_count && found == NULL; i++) {
+        found = members->natives[i].histograms[step];
+    }
+    return found;
+}
+
+/* Computes one group. */
+static enum mrd_status histogram_group(struct histogram_op *op, const struct members *members,
+                                       size_t quantile, double *out, struct bucket *scratch,
                                        struct mrd_error *err)
 {
     MRD_TRY(mrd_query_check(op->list.op.exec->control, err));
     for (size_t i = 0; i < op->list.op.steps; i++) {
+        const pql_histogram native = native_at(members, i);
         size_t present = 0;
-        for (size_t m = 0; m < count; m++) {
-            if (!pql_is_none(members[m].values[i])) {
-                scratch[present++] = (struct bucket){members[m].bound, members[m].values[i]};
+        for (size_t m = 0; m < members->classic_count; m++) {
+            const struct bucket_series *series = &members->classic[m];
+            if (!pql_is_none(series->values[i])) {
+                scratch[present++] = (struct bucket){series->bound, series->values[i]};
             }
         }
-        out[i] = histogram_step(op, scratch, present, i);
+        out[i] = pql_none();
+        if (present > 0 && native != NULL) {
+            warn_about_mix(op, members->name);
+        } else if (native != NULL) {
+            out[i] = native_step(op, native, members->name, quantile, i);
+        } else if (present > 0) {
+            out[i] = classic_step(op, scratch, present, quantile, i);
+        }
     }
     return MRD_OK;
 }
@@ -341,39 +460,100 @@ static void report_repairs(const struct histogram_op *op)
 /* Every step's quantile is checked, whether or not there is a histogram. */
 static void check_quantiles(const struct histogram_op *op)
 {
-    for (size_t i = 0; i < op->list.op.steps; i++) {
-        if (i == 0 || mrd_double_bits(op->first[i]) != mrd_double_bits(op->first[i - 1])) {
-            pql_check_quantile(op->list.op.exec, op->first[i],
-                               pql_place(op->node, op->node->args[0]));
+    const size_t first_arg = op->vector_arg == 0 ? 2 : 0;
+    for (size_t k = 0; k < op->quantile_count; k++) {
+        const double *q = op->quantiles[k];
+        for (size_t i = 0; i < op->list.op.steps; i++) {
+            if (i == 0 || mrd_double_bits(q[i]) != mrd_double_bits(q[i - 1])) {
+                pql_check_quantile(op->list.op.exec, q[i],
+                                   pql_place(op->node, op->node->args[first_arg + k]));
+            }
         }
     }
 }
 
-static enum mrd_status histogram_compute(struct histogram_op *op, struct mrd_error *err)
+/* Sets the label that says which quantile a series of histogram_quantiles is. */
+static enum mrd_status label_quantile(struct histogram_op *op, double q, struct pql_series *series,
+                                      struct mrd_error *err)
 {
     struct pql_exec *exec = op->list.op.exec;
-    struct bucket *scratch = NULL;
-    if (op->member_count == 0) {
-        return MRD_OK;
+    char text[MRD_DOUBLE_TEXT_MAX + 2];
+    size_t size = mrd_double_format_g(q == 0 ? 0 : q, text); /* -0 is 0 */
+    if (isfinite(q) && memchr(text, '.', size) == NULL && memchr(text, 'e', size) == NULL) {
+        memcpy(text + size, ".0", 2);
+        size += 2;
     }
-    MRD_TRY(PQL_NEW(exec, op->member_count, &scratch, err));
-    qsort(op->members, op->member_count, sizeof(*op->members), order_members);
+    const struct mrd_label label = {
+        op->node->args[1]->text, {(const uint8_t *)text, size}
+    };
+    MRD_TRY(
+        pql_labels_set(exec, &op->quantile_scratch, series->labels, label, &series->labels, err));
+    return pql_labels_copy(exec, series->labels, &series->labels, err);
+}
+
+/* Adds the result of histogram_quantiles: for each value that the quantile takes, the steps with it. */
+static enum mrd_status add_quantile_series(struct histogram_op *op, const double *q,
+                                           const struct pql_series *whole, struct mrd_error *err)
+{
+    struct pql_exec *exec = op->list.op.exec;
+    const size_t steps = op->list.op.steps;
+    for (size_t i = 0; i < steps; i++) {
+        struct pql_series part = *whole;
+        bool earlier = false;
+        for (size_t j = 0; j < i && !earlier; j++) {
+            earlier = mrd_double_bits(q[j]) == mrd_double_bits(q[i]);
+        }
+        if (earlier) {
+            continue;
+        }
+        MRD_TRY(PQL_NEW(exec, steps, &part.values, err));
+        for (size_t j = 0; j < steps; j++) {
+            const bool same = mrd_double_bits(q[j]) == mrd_double_bits(q[i]);
+            part.values[j] = same ? whole->values[j] : pql_none();
+        }
+        MRD_TRY(label_quantile(op, q[i], &part, err));
+        MRD_TRY(pql_series_list_add(exec, &op->list.list, part, err));
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status histogram_add_result(struct histogram_op *op, size_t quantile,
+                                            const struct pql_series *result, struct mrd_error *err)
+{
+    if (op->node->function->kind == PQL_CALL_HISTOGRAM_QUANTILES) {
+        return add_quantile_series(op, op->quantiles[quantile], result, err);
+    }
+    return pql_series_list_add(op->list.op.exec, &op->list.list, *result, err);
+}
+
+static enum mrd_status histogram_compute(struct histogram_op *op, size_t quantile,
+                                         struct bucket *scratch, struct mrd_error *err)
+{
+    struct pql_exec *exec = op->list.op.exec;
     size_t at = 0;
+    size_t native_at_index = 0;
     for (size_t g = 0; g < op->groups.count; g++) {
         struct pql_series result = op->groups.items[g];
-        size_t count = 0;
-        while (at + count < op->member_count && op->members[at + count].group == g) {
-            count++;
+        struct members members = {.name = pql_metric_name(op->table.keys[g]),
+                                  .classic = op->members == NULL ? NULL : op->members + at,
+
+                                  .natives =
+                                      op->natives == NULL ? NULL : op->natives + native_at_index};
+        while (at < op->member_count && op->members[at].group == g) {
+            members.classic_count++;
+            at++;
+        }
+        while (native_at_index < op->native_count && op->natives[native_at_index].group == g) {
+            members.native_count++;
+            native_at_index++;
         }
         MRD_TRY(PQL_NEW(exec, op->list.op.steps, &result.values, err));
-        MRD_TRY(histogram_group(op, op->members + at, count, result.values, scratch, err));
-        at += count;
+        MRD_TRY(histogram_group(op, &members, quantile, result.values, scratch, err));
         if (op->repairs.samples > 0 && op->repairs.name.data == NULL) {
             op->repairs.name = pql_metric_name(result.labels);
         }
-        MRD_TRY(pql_series_list_add(exec, &op->list.list, result, err));
+        MRD_TRY(histogram_add_result(op, quantile, &result, err));
     }
-    report_repairs(op);
     return MRD_OK;
 }
 
@@ -382,67 +562,57 @@ static enum mrd_status histogram_fill(struct pql_list_op *base, struct mrd_error
     struct histogram_op *op = (struct histogram_op *)base;
     struct pql_exec *exec = base->op.exec;
     struct pql_series_list input = {0};
+    struct bucket *scratch = NULL;
     MRD_TRY(pql_collect(op->input, &input, err));
     for (size_t i = 0; i < input.count; i++) {
         MRD_TRY(histogram_add(op, &input.items[i], err));
     }
-    MRD_TRY(histogram_compute(op, err));
-    if (op->node->function->kind == PQL_CALL_HISTOGRAM_QUANTILE) {
-        check_quantiles(op);
+    MRD_TRY(PQL_NEW(exec, op->member_count + 1, &scratch, err));
+    if (op->member_count > 1) {
+        qsort(op->members, op->member_count, sizeof(*op->members), order_members);
     }
-    if (exec->options->delayed_name_removal) {
-        return MRD_OK;
+    if (op->native_count > 1) {
+        qsort(op->natives, op->native_count, sizeof(*op->natives), order_natives);
     }
+    for (size_t k = 0; k < MRD_MAX(op->quantile_count, (size_t)1); k++) {
+        MRD_TRY(histogram_compute(op, k, scratch, err));
+    }
+    report_repairs(op);
+    check_quantiles(op);
     return pql_series_list_merge(exec, &base->list, base->op.steps, false, err);
 }
 
-/* histogram_count and the like see native histograms only; floats fall out. */
-struct skip_op {
-    struct pql_op op;
-    struct pql_op *input;
-};
-
-static enum mrd_status skip_next(struct pql_op *base, struct pql_series *out, bool *out_more,
-                                 struct mrd_error *err)
+static enum mrd_status histogram_args(struct histogram_op *op, struct mrd_error *err)
 {
-    const struct skip_op *op = (const struct skip_op *)base;
-    do {
-        MRD_TRY(pql_next(op->input, out, out_more, err));
-    } while (*out_more);
-    return MRD_OK;
-}
-
-static enum mrd_status build_skip(struct pql_exec *exec, const struct pql_node *node,
-                                  struct pql_op **out, struct mrd_error *err)
-{
-    struct skip_op *op = NULL;
-    MRD_TRY(PQL_NEW(exec, 1, &op, err));
-    *op = (struct skip_op){
-        .op = {.next = skip_next, .exec = exec, .steps = node->steps.count, .one_name = true}
-    };
-    MRD_TRY(pql_build(exec, node->args[0], node->steps.count, &op->input, err));
-    *out = &op->op;
+    struct pql_exec *exec = op->list.op.exec;
+    const struct pql_node *node = op->node;
+    const size_t steps = node->steps.count;
+    if (is_fraction(op)) {
+        op->vector_arg = 2;
+        MRD_TRY(pql_eval_scalar(exec, node->args[0], steps, &op->lower, err));
+        return pql_eval_scalar(exec, node->args[1], steps, &op->upper, err);
+    }
+    const bool many = node->function->kind == PQL_CALL_HISTOGRAM_QUANTILES;
+    const size_t first = many ? 2 : 0;
+    op->vector_arg = many ? 0 : 1;
+    op->quantile_count = many ? node->arg_count - 2 : 1;
+    MRD_TRY(PQL_NEW(exec, op->quantile_count, &op->quantiles, err));
+    for (size_t k = 0; k < op->quantile_count; k++) {
+        MRD_TRY(pql_eval_scalar(exec, node->args[first + k], steps, &op->quantiles[k], err));
+    }
     return MRD_OK;
 }
 
 enum mrd_status pql_build_histogram(struct pql_exec *exec, const struct pql_node *node,
                                     struct pql_op **out, struct mrd_error *err)
 {
-    if (node->function->kind == PQL_CALL_HISTOGRAM_ONLY) {
-        return build_skip(exec, node, out, err);
-    }
     struct histogram_op *op = NULL;
     const size_t steps = node->steps.count;
-    const bool fraction = node->function->kind == PQL_CALL_HISTOGRAM_FRACTION;
     MRD_TRY(PQL_NEW(exec, 1, &op, err));
-    *op = (struct histogram_op){
-        .node = node, .vector_arg = fraction ? 2 : 1, .table = {.exec = exec}};
+    *op = (struct histogram_op){.node = node, .table = {.exec = exec}};
     pql_list_op_init(&op->list, exec, steps, histogram_fill);
     op->list.op.one_name = true;
-    MRD_TRY(pql_eval_scalar(exec, node->args[0], steps, &op->first, err));
-    if (fraction) {
-        MRD_TRY(pql_eval_scalar(exec, node->args[1], steps, &op->second, err));
-    }
+    MRD_TRY(histogram_args(op, err));
     MRD_TRY(pql_build(exec, node->args[op->vector_arg], steps, &op->input, err));
     *out = &op->list.op;
     return MRD_OK;

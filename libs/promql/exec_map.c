@@ -7,11 +7,33 @@ struct map_op {
     struct pql_op op;
     const struct pql_node *node;
     struct pql_op *input;
-    void (*apply)(const struct map_op *op, double *column);
+    void (*apply)(const struct map_op *op, const struct pql_series *series);
     const double *low; /* scalar arguments, one per step; what they mean is up to apply */
     const double *high;
+    struct mrd_arena *negated; /* histograms of the series at hand */
     struct pql_label_scratch scratch;
 };
+
+/* -v turns histograms around too, every other function is for floats only. */
+static enum mrd_status map_histograms(struct map_op *op, struct pql_series *series,
+                                      struct mrd_error *err)
+{
+    pql_histogram *histograms = series->histograms;
+    if (op->node->kind != PQL_NEGATE) {
+        series->histograms = NULL;
+        return MRD_OK;
+    }
+    MRD_TRY(pql_scratch_reset(op->op.exec, &op->negated, err));
+    for (size_t i = 0; i < op->op.steps; i++) {
+        struct mrd_float_histogram *copy = NULL;
+        if (histograms[i] != NULL) {
+            MRD_TRY(mrd_float_histogram_copy(histograms[i], op->negated, &copy, err));
+            mrd_float_histogram_multiply(copy, -1);
+            histograms[i] = copy;
+        }
+    }
+    return MRD_OK;
+}
 
 static enum mrd_status map_next(struct pql_op *base, struct pql_series *out, bool *out_more,
                                 struct mrd_error *err)
@@ -21,14 +43,18 @@ static enum mrd_status map_next(struct pql_op *base, struct pql_series *out, boo
     if (!*out_more) {
         return MRD_OK;
     }
-    op->apply(op, out->values);
+    op->apply(op, out);
+    if (out->histograms != NULL) {
+        MRD_TRY(map_histograms(op, out, err));
+    }
     return pql_series_drop_name(base->exec, &op->scratch, out, err);
 }
 
 /* ---- what is applied ---- */
 
-static void apply_function(const struct map_op *op, double *column)
+static void apply_function(const struct map_op *op, const struct pql_series *series)
 {
+    double *column = series->values;
     double (*const map)(double) = op->node->function->map;
     for (size_t i = 0; i < op->op.steps; i++) {
         if (!pql_is_none(column[i])) {
@@ -37,8 +63,9 @@ static void apply_function(const struct map_op *op, double *column)
     }
 }
 
-static void apply_negate(const struct map_op *op, double *column)
+static void apply_negate(const struct map_op *op, const struct pql_series *series)
 {
+    double *column = series->values;
     for (size_t i = 0; i < op->op.steps; i++) {
         if (!pql_is_none(column[i])) {
             column[i] = -column[i];
@@ -46,8 +73,9 @@ static void apply_negate(const struct map_op *op, double *column)
     }
 }
 
-static void apply_round(const struct map_op *op, double *column)
+static void apply_round(const struct map_op *op, const struct pql_series *series)
 {
+    double *column = series->values;
     for (size_t i = 0; i < op->op.steps; i++) {
         if (!pql_is_none(column[i])) {
             const double inverse = 1.0 / (op->low == NULL ? 1.0 : op->low[i]);
@@ -78,8 +106,9 @@ static double go_min(double a, double b)
     return a < b ? a : b;
 }
 
-static void apply_clamp(const struct map_op *op, double *column)
+static void apply_clamp(const struct map_op *op, const struct pql_series *series)
 {
+    double *column = series->values;
     for (size_t i = 0; i < op->op.steps; i++) {
         if (pql_is_none(column[i])) {
             continue;
@@ -97,10 +126,11 @@ static void apply_clamp(const struct map_op *op, double *column)
     }
 }
 
-static void apply_step_time(const struct map_op *op, double *column)
+static void apply_step_time(const struct map_op *op, const struct pql_series *series)
 {
+    double *column = series->values;
     for (size_t i = 0; i < op->op.steps; i++) {
-        if (!pql_is_none(column[i])) {
+        if (pql_series_has(series, i)) {
             column[i] = (double)pql_step_ms(&op->node->steps, i) / 1000;
         }
     }

@@ -49,7 +49,7 @@ static enum mrd_status match_link(struct pql_exec *exec, size_t group_count,
 static bool any_at(const struct pql_series_list *list, size_t step)
 {
     for (size_t i = 0; i < list->count; i++) {
-        if (!pql_is_none(list->items[i].values[step])) {
+        if (pql_series_has(&list->items[i], step)) {
             return true;
         }
     }
@@ -60,12 +60,12 @@ static bool any_at(const struct pql_series_list *list, size_t step)
  * far. With nothing on the other side at a step and no fill, nothing is evaluated there. */
 static void match_find_error(struct pql_match *match, const struct pql_node *node, uint32_t b)
 {
-    const double *values = match->one.items[b].values;
+    const struct pql_series *series = match->one.items;
     const bool filled = node->matching.fill_left_set || node->matching.fill_right_set;
     for (uint32_t a = match->one_first[match->one_group[b]]; a != b; a = match->one_next[a]) {
         const size_t end = match->error_step;
         for (size_t i = 0; i < end; i++) {
-            if (!pql_is_none(values[i]) && !pql_is_none(match->one.items[a].values[i]) &&
+            if (pql_series_has(&series[b], i) && pql_series_has(&series[a], i) &&
                 (filled || any_at(&match->many, i))) {
                 match->error_step = i;
                 match->error_one[0] = b;
@@ -123,7 +123,7 @@ static void fill_column(const struct side *side, uint32_t group, double *column,
     pql_column_fill(column, steps, side->value);
     for (uint32_t at = side->first[group]; at != UINT32_MAX; at = side->next[at]) {
         for (size_t i = 0; i < steps; i++) {
-            if (!pql_is_none(side->list->items[at].values[i])) {
+            if (pql_series_has(&side->list->items[at], i)) {
                 column[i] = pql_none();
             }
         }

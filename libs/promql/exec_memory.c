@@ -22,6 +22,83 @@ enum mrd_status pql_defer(struct pql_exec *exec, void (*run)(void *subject), voi
     return MRD_OK;
 }
 
+static void scratch_destroy(void *subject)
+{
+    struct mrd_arena *arena = subject;
+    mrd_arena_destroy(&arena);
+}
+
+enum mrd_status pql_scratch_reset(struct pql_exec *exec, struct mrd_arena **scratch,
+                                  struct mrd_error *err)
+{
+    if (*scratch != NULL) {
+        mrd_arena_reset(*scratch);
+        return MRD_OK;
+    }
+    const size_t limit = mrd_arena_limit(exec->arena);
+    const size_t used = mrd_arena_used(exec->arena);
+    struct mrd_arena *made = mrd_arena_create("query", limit - MRD_MIN(used, limit));
+    const enum mrd_status status = pql_defer(exec, scratch_destroy, made, err);
+    if (status != MRD_OK) {
+        mrd_arena_destroy(&made);
+        return status;
+    }
+    *scratch = made;
+    return MRD_OK;
+}
+
+enum mrd_status pql_histograms_create(struct pql_exec *exec, size_t steps, pql_histogram **out,
+                                      struct mrd_error *err)
+{
+    MRD_TRY(PQL_NEW(exec, steps, out, err));
+    memset((void *)*out, 0, steps * sizeof(**out));
+    return MRD_OK;
+}
+
+enum mrd_status pql_histogram_to_stats(struct mrd_float_histogram *histogram, pql_histogram before,
+                                       struct mrd_arena *arena, struct mrd_error *err)
+{
+    enum mrd_histogram_reset known = histogram->reset;
+    if (known == MRD_HISTOGRAM_RESET_UNKNOWN && before != NULL) {
+        bool reset = false;
+        MRD_TRY(mrd_float_histogram_was_reset(histogram, before, arena, &reset, err));
+        known = reset ? MRD_HISTOGRAM_RESET : MRD_HISTOGRAM_NO_RESET;
+    }
+    *histogram = (struct mrd_float_histogram){.reset = known,
+                                              .schema = histogram->schema,
+                                              .count = histogram->count,
+                                              .sum = histogram->sum};
+    return MRD_OK;
+}
+
+enum mrd_status pql_histograms_load(const struct mrd_histograms *from, bool stats_only,
+                                    struct mrd_arena *arena, struct pql_histogram_samples *out,
+                                    struct mrd_error *err)
+{
+    struct mrd_float_histogram before = {0}; /* the one before, whole */
+    mrd_time_ms *times_ms = mrd_arena_alloc_array(arena, from->count, sizeof(*times_ms));
+    pql_histogram *items = mrd_arena_alloc_array(arena, from->count, sizeof(*items));
+    *out = (struct pql_histogram_samples){times_ms, items, 0};
+    if (times_ms == NULL || items == NULL) {
+        return mrd_arena_fail(arena, err);
+    }
+    for (size_t i = 0; i < from->count; i++) {
+        struct mrd_float_histogram *made = NULL;
+        if (!mrd_histogram_is_stale(&from->items[i])) {
+            MRD_TRY(mrd_float_histogram_from(&from->items[i], arena, &made, err));
+            if (stats_only) {
+                const struct mrd_float_histogram whole = *made;
+                const bool first = out->count == 0;
+                MRD_TRY(pql_histogram_to_stats(made, first ? NULL : &before, arena, err));
+                before = whole;
+            }
+            times_ms[out->count] = from->times_ms[i];
+            items[out->count++] = made;
+        }
+    }
+    return MRD_OK;
+}
+
 enum mrd_status pql_grow(struct pql_exec *exec, void **items, size_t count, size_t *capacity,
                          size_t item_size, struct mrd_error *err)
 {
@@ -64,6 +141,28 @@ enum mrd_status pql_series_list_add(struct pql_exec *exec, struct pql_series_lis
     return MRD_OK;
 }
 
+static enum mrd_status copy_histograms(struct pql_exec *exec, const struct pql_series *from,
+                                       size_t steps, struct pql_series *to, struct mrd_error *err)
+{
+    if (pql_histogram_points(from, steps) == 0) {
+        return MRD_OK;
+    }
+    MRD_TRY(pql_histograms_create(exec, steps, &to->histograms, err));
+    for (size_t i = 0; i < steps; i++) {
+        struct mrd_float_histogram *clone = NULL;
+        if (from->histograms[i] == NULL) {
+            continue;
+        }
+        if (i > 0 && from->histograms[i] == from->histograms[i - 1]) {
+            to->histograms[i] = to->histograms[i - 1]; /* one sample seen at several steps */
+            continue;
+        }
+        MRD_TRY(mrd_float_histogram_clone(from->histograms[i], exec->arena, &clone, err));
+        to->histograms[i] = clone;
+    }
+    return MRD_OK;
+}
+
 enum mrd_status pql_series_list_add_copy(struct pql_exec *exec, struct pql_series_list *list,
                                          const struct pql_series *series, size_t steps,
                                          struct mrd_error *err)
@@ -72,6 +171,7 @@ enum mrd_status pql_series_list_add_copy(struct pql_exec *exec, struct pql_serie
     MRD_TRY(pql_labels_copy(exec, series->labels, &copy.labels, err));
     MRD_TRY(PQL_NEW(exec, steps, &copy.values, err));
     memcpy(copy.values, series->values, steps * sizeof(*copy.values));
+    MRD_TRY(copy_histograms(exec, series, steps, &copy, err));
     return pql_series_list_add(exec, list, copy, err);
 }
 
@@ -84,7 +184,7 @@ enum mrd_status pql_collect(struct pql_op *op, struct pql_series_list *out, stru
         if (!more) {
             return MRD_OK;
         }
-        const size_t points = pql_column_points(series.values, op->steps);
+        const size_t points = pql_series_points(&series, op->steps);
         if (points > 0) {
             MRD_TRY(pql_hold(op->exec, points, err));
             MRD_TRY(pql_series_list_add_copy(op->exec, out, &series, op->steps, err));
@@ -122,7 +222,7 @@ void pql_list_op_init(struct pql_list_op *op, struct pql_exec *exec, size_t step
 static size_t first_point(const struct pql_series *series, size_t steps)
 {
     for (size_t i = 0; i < steps; i++) {
-        if (!pql_is_none(series->values[i])) {
+        if (pql_series_has(series, i)) {
             return i;
         }
     }
@@ -130,20 +230,27 @@ static size_t first_point(const struct pql_series *series, size_t steps)
 }
 
 /* Whether the name goes is for the earlier of the two to say. */
-static enum mrd_status merge_into(struct pql_series *to, const struct pql_series *from,
-                                  size_t steps, bool strict, struct mrd_error *err)
+static enum mrd_status merge_into(struct pql_exec *exec, struct pql_series *to,
+                                  const struct pql_series *from, size_t steps, bool strict,
+                                  struct mrd_error *err)
 {
     if (from->drop_name != to->drop_name && first_point(from, steps) < first_point(to, steps)) {
         to->drop_name = from->drop_name;
     }
+    if (from->histograms != NULL && to->histograms == NULL) {
+        MRD_TRY(pql_histograms_create(exec, steps, &to->histograms, err));
+    }
     for (size_t i = 0; i < steps; i++) {
-        if (pql_is_none(from->values[i])) {
+        if (!pql_series_has(from, i)) {
             continue;
         }
-        if (strict || !pql_is_none(to->values[i])) {
+        if (strict || pql_series_has(to, i)) {
             return pql_fail(err, "vector cannot contain metrics with the same labelset");
         }
         to->values[i] = from->values[i];
+        if (from->histograms != NULL) {
+            to->histograms[i] = from->histograms[i];
+        }
     }
     return MRD_OK;
 }
@@ -160,7 +267,7 @@ enum mrd_status pql_series_list_merge(struct pql_exec *exec, struct pql_series_l
         if (is_new) {
             list->items[kept++] = list->items[i];
         } else {
-            MRD_TRY(merge_into(&list->items[index], &list->items[i], steps, strict, err));
+            MRD_TRY(merge_into(exec, &list->items[index], &list->items[i], steps, strict, err));
         }
     }
     list->count = kept;

@@ -7,6 +7,8 @@ struct select_op {
     struct pql_steps grid;
     bool timestamps; /* yield the samples' times instead of their values */
     double *column;
+    pql_histogram *histograms; /* made when the first series has any */
+    struct mrd_arena *converted;
     struct pql_label_scratch scratch;
 };
 
@@ -34,24 +36,117 @@ static bool select_fill(const struct select_op *op, struct mrd_samples samples, 
     return any;
 }
 
+/* ---- native histograms: rare, so apart from the loop over floats ---- */
+
+/* The newest histogram not after end_ms that is newer than what `seen` floats hold; NULL if there is none. */
+static const struct mrd_histogram *newest_histogram(const struct mrd_source_series *series,
+                                                    size_t seen_histograms, size_t seen,
+                                                    mrd_time_ms *out_ms)
+{
+    if (seen_histograms == 0) {
+        return NULL;
+    }
+    *out_ms = series->histograms.times_ms[seen_histograms - 1];
+    const bool newer = seen == 0 || series->samples.times_ms[seen - 1] < *out_ms;
+    return newer ? &series->histograms.items[seen_histograms - 1] : NULL;
+}
+
+/* The i-th histogram of a series in the engine's form. */
+static enum mrd_status select_convert(const struct select_op *op,
+                                      const struct mrd_histograms *histograms, size_t i,
+                                      struct mrd_float_histogram **out, struct mrd_error *err)
+{
+    struct mrd_float_histogram *before = NULL;
+    size_t at = i;
+    MRD_TRY(mrd_float_histogram_from(&histograms->items[i], op->converted, out, err));
+    if (!op->selector->stats_only) {
+        return MRD_OK;
+    }
+    while (at > 0 && before == NULL) {
+        at--;
+        if (!mrd_histogram_is_stale(&histograms->items[at])) {
+            MRD_TRY(mrd_float_histogram_from(&histograms->items[at], op->converted, &before, err));
+        }
+    }
+    return pql_histogram_to_stats(*out, before, op->converted, err);
+}
+
+/* Corrects what select_fill has written of the floats alone. Sets *any if any step has a value. */
+static enum mrd_status select_fill_histograms(struct select_op *op,
+                                              const struct mrd_source_series *series, bool *any,
+                                              struct mrd_error *err)
+{
+    struct pql_exec *exec = op->op.exec;
+    const struct mrd_histogram *last = NULL;
+    struct mrd_float_histogram *made = NULL;
+    size_t seen = 0;
+    size_t seen_histograms = 0;
+    if (op->histograms == NULL) {
+        MRD_TRY(pql_histograms_create(exec, op->op.steps, &op->histograms, err));
+    }
+    MRD_TRY(pql_scratch_reset(exec, &op->converted, err));
+    for (size_t i = 0; i < op->op.steps; i++) {
+        const mrd_time_ms end_ms =
+            pql_timing_end_ms(&op->selector->timing, pql_step_ms(&op->grid, i));
+        mrd_time_ms time_ms = 0;
+        while (seen < series->samples.count && series->samples.times_ms[seen] <= end_ms) {
+            seen++;
+        }
+        while (seen_histograms < series->histograms.count &&
+               series->histograms.times_ms[seen_histograms] <= end_ms) {
+            seen_histograms++;
+        }
+        const struct mrd_histogram *newest =
+            newest_histogram(series, seen_histograms, seen, &time_ms);
+        op->histograms[i] = NULL;
+        if (newest == NULL) {
+            continue;
+        }
+        op->column[i] = pql_none();
+        if (time_ms <= end_ms - exec->options->lookback_ms || mrd_histogram_is_stale(newest)) {
+            continue;
+        }
+        if (op->timestamps) {
+            op->column[i] = (double)time_ms / 1000;
+            continue;
+        }
+        if (newest != last) {
+            MRD_TRY(select_convert(op, &series->histograms,
+                                   (size_t)(newest - series->histograms.items), &made, err));
+            last = newest;
+        }
+        op->histograms[i] = made;
+    }
+    const struct pql_series filled = {.values = op->column, .histograms = op->histograms};
+    *any = !pql_series_empty(&filled, op->op.steps);
+    return MRD_OK;
+}
+
 static enum mrd_status select_next(struct pql_op *base, struct pql_series *out, bool *out_more,
                                    struct mrd_error *err)
 {
     struct select_op *op = (struct select_op *)base;
     struct pql_exec *exec = base->exec;
     for (;;) {
-        struct mrd_source_series series;
+        struct mrd_source_series series = {0}; /* a source without histograms need not name them */
         MRD_TRY(mrd_query_check(exec->control, err));
         MRD_TRY(exec->source->next(op->selector->set, &series, out_more, err));
         if (!*out_more) {
             return MRD_OK;
         }
         exec->stats->series_read++;
-        exec->stats->samples_read += series.samples.count;
-        if (!select_fill(op, series.samples, op->column)) {
+        exec->stats->samples_read += series.samples.count + series.histograms.count;
+        bool any = select_fill(op, series.samples, op->column);
+        if (series.histograms.count > 0) {
+            MRD_TRY(select_fill_histograms(op, &series, &any, err));
+        }
+        if (!any) {
             continue;
         }
         *out = (struct pql_series){.labels = series.labels, .values = op->column};
+        if (series.histograms.count > 0 && !op->timestamps) {
+            out->histograms = op->histograms;
+        }
         return op->timestamps ? pql_series_drop_name(exec, &op->scratch, out, err) : MRD_OK;
     }
 }

@@ -45,7 +45,7 @@ static enum mrd_status presence_note(struct set_op *op, const struct pql_series 
     bool *group = NULL;
     MRD_TRY(presence_group(op, series, &group, err));
     for (size_t i = 0; i < op->op.steps; i++) {
-        group[i] |= !pql_is_none(series->values[i]);
+        group[i] |= pql_series_has(series, i);
     }
     return MRD_OK;
 }
@@ -62,6 +62,9 @@ static enum mrd_status presence_filter(struct set_op *op, struct pql_series *ser
     for (size_t i = 0; i < op->op.steps; i++) {
         if ((group != NULL && group[i]) != keep_present) {
             series->values[i] = pql_none();
+            if (series->histograms != NULL) {
+                series->histograms[i] = NULL;
+            }
         }
     }
     return MRD_OK;
@@ -94,7 +97,7 @@ static enum mrd_status and_next(struct pql_op *base, struct pql_series *out, boo
             return MRD_OK;
         }
         MRD_TRY(presence_filter(op, out, op->node->op == MRD_OP_AND, err));
-    } while (pql_column_empty(out->values, base->steps));
+    } while (pql_series_empty(out, base->steps));
     return MRD_OK;
 }
 
@@ -115,7 +118,7 @@ static enum mrd_status or_next(struct pql_op *base, struct pql_series *out, bool
             return MRD_OK;
         }
         MRD_TRY(presence_filter(op, out, false, err));
-    } while (pql_column_empty(out->values, base->steps));
+    } while (pql_series_empty(out, base->steps));
     return MRD_OK;
 }
 

@@ -101,6 +101,37 @@ static int order_by_labels(const void *a, const void *b, void *context)
     return mrd_labels_compare(x->labels, y->labels) * how->sign;
 }
 
+/* Histograms have no order: sort and sort_desc leave them out. */
+struct floats_op {
+    struct pql_op op;
+    struct pql_op *input;
+};
+
+static enum mrd_status floats_next(struct pql_op *base, struct pql_series *out, bool *out_more,
+                                   struct mrd_error *err)
+{
+    const struct floats_op *op = (const struct floats_op *)base;
+    MRD_TRY(pql_next(op->input, out, out_more, err));
+    out->histograms = NULL;
+    return MRD_OK;
+}
+
+static enum mrd_status build_floats(struct pql_exec *exec, struct pql_op *input,
+                                    struct pql_op **out, struct mrd_error *err)
+{
+    struct floats_op *op = NULL;
+    MRD_TRY(PQL_NEW(exec, 1, &op, err));
+    *op = (struct floats_op){
+        .op = {.next = floats_next,
+               .exec = exec,
+               .steps = input->steps,
+               .one_name = input->one_name},
+        .input = input,
+    };
+    *out = &op->op;
+    return MRD_OK;
+}
+
 static enum mrd_status sort_fill(struct pql_list_op *base, struct mrd_error *err)
 {
     struct sort_op *op = (struct sort_op *)base;
@@ -126,6 +157,9 @@ enum mrd_status pql_build_sort(struct pql_exec *exec, const struct pql_node *nod
 {
     struct pql_op *input = NULL;
     MRD_TRY(pql_build(exec, node->args[0], node->steps.count, &input, err));
+    if (node->function->kind == PQL_CALL_SORT) {
+        MRD_TRY(build_floats(exec, input, &input, err));
+    }
     if (node->ranged) {
         mrd_annotations_addf(exec->annotations, MRD_ANNOTATION_WARNING, pql_place(node, node),
                              "sort is ineffective for range queries since results are always "

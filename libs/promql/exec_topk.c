@@ -7,7 +7,8 @@
 
 struct member {
     double value;
-    uint32_t series; /* in op->kept */
+    pql_histogram histogram; /* limitk only: its own, or NULL */
+    uint32_t series;         /* in op->kept */
 };
 
 struct heap {
@@ -92,10 +93,12 @@ static bool beats_root(const struct topk_op *op, const struct heap *heap, double
 
 /* Offers a series' value at one step; *kept is its index in op->kept once it is there. */
 static enum mrd_status topk_offer(struct topk_op *op, struct heap *heap, size_t k,
-                                  const struct pql_series *series, double value, uint32_t *kept,
+                                  const struct pql_series *series, size_t step, uint32_t *kept,
                                   struct mrd_error *err)
 {
     struct pql_exec *exec = op->list.op.exec;
+    const double value = series->values[step];
+    struct mrd_float_histogram *histogram = NULL;
     const bool full = heap->count >= k;
     if (full && !beats_root(op, heap, value)) {
         return MRD_OK;
@@ -107,14 +110,17 @@ static enum mrd_status topk_offer(struct topk_op *op, struct heap *heap, size_t 
         MRD_TRY(pql_series_list_add(exec, &op->kept, copy, err));
     }
     if (full) {
-        heap->items[0] = (struct member){value, *kept};
+        heap->items[0] = (struct member){value, NULL, *kept};
         heap_down(op, heap);
         return MRD_OK;
+    }
+    if (series->histograms != NULL && series->histograms[step] != NULL) {
+        MRD_TRY(mrd_float_histogram_clone(series->histograms[step], exec->arena, &histogram, err));
     }
     MRD_TRY(pql_hold(exec, 1, err));
     MRD_TRY(pql_grow(exec, (void **)&heap->items, heap->count, &heap->capacity,
                      sizeof(*heap->items), err));
-    heap->items[heap->count++] = (struct member){value, *kept};
+    heap->items[heap->count++] = (struct member){value, histogram, *kept};
     if (op->node->aggregation != MRD_AGG_LIMITK) {
         heap_up(op, heap, heap->count - 1);
     }
@@ -141,6 +147,24 @@ static enum mrd_status topk_find_group(struct topk_op *op, struct mrd_labels lab
     return MRD_OK;
 }
 
+/* Histograms have no order: topk and bottomk leave them out, and say so where they would keep any. */
+static void topk_drop_histograms(const struct topk_op *op, struct pql_series *series)
+{
+    const bool topk = op->node->aggregation == MRD_AGG_TOPK;
+    if (op->node->aggregation == MRD_AGG_LIMITK || series->histograms == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < op->list.op.steps; i++) {
+        if (series->histograms[i] != NULL && op->k[i] >= 1) {
+            pql_note_histogram(op->list.op.exec, PQL_NOTE_IGNORED_AGGREGATE,
+                               pql_place(op->node, op->node),
+                               mrd_bytes_of(topk ? "topk" : "bottomk"));
+            break;
+        }
+    }
+    series->histograms = NULL;
+}
+
 static enum mrd_status topk_read(struct topk_op *op, struct mrd_error *err)
 {
     for (;;) {
@@ -156,10 +180,10 @@ static enum mrd_status topk_read(struct topk_op *op, struct mrd_error *err)
             continue;
         }
         MRD_TRY(topk_find_group(op, series.labels, &heaps, err));
+        topk_drop_histograms(op, &series);
         for (size_t i = 0; i < op->list.op.steps; i++) {
-            if (!pql_is_none(series.values[i]) && op->k[i] >= 1) {
-                MRD_TRY(topk_offer(op, &heaps[i], (size_t)op->k[i], &series, series.values[i],
-                                   &kept, err));
+            if (op->k[i] >= 1 && pql_series_has(&series, i)) {
+                MRD_TRY(topk_offer(op, &heaps[i], (size_t)op->k[i], &series, i, &kept, err));
             }
         }
     }
@@ -186,6 +210,20 @@ static void sort_heap(struct topk_op *op, struct heap *heap)
     }
 }
 
+static enum mrd_status topk_put(struct pql_exec *exec, struct pql_series *series, size_t step,
+                                size_t steps, const struct member *member, struct mrd_error *err)
+{
+    series->values[step] = member->value;
+    if (member->histogram == NULL) {
+        return MRD_OK;
+    }
+    if (series->histograms == NULL) {
+        MRD_TRY(pql_histograms_create(exec, steps, &series->histograms, err));
+    }
+    series->histograms[step] = member->histogram;
+    return MRD_OK;
+}
+
 /* An instant vector lists each group best first. */
 static enum mrd_status topk_emit_instant(struct topk_op *op, struct mrd_error *err)
 {
@@ -196,7 +234,7 @@ static enum mrd_status topk_emit_instant(struct topk_op *op, struct mrd_error *e
         for (size_t m = 0; m < heap->count; m++) {
             struct pql_series series = op->kept.items[heap->items[m].series];
             MRD_TRY(PQL_NEW(exec, 1, &series.values, err));
-            series.values[0] = heap->items[m].value;
+            MRD_TRY(topk_put(exec, &series, 0, 1, &heap->items[m], err));
             MRD_TRY(pql_series_list_add(exec, &op->list.list, series, err));
         }
     }
@@ -216,7 +254,7 @@ static enum mrd_status topk_emit_range(struct topk_op *op, struct mrd_error *err
                     MRD_TRY(PQL_NEW(exec, steps, &series->values, err));
                     pql_column_clear(series->values, steps);
                 }
-                series->values[i] = heap->items[m].value;
+                MRD_TRY(topk_put(exec, series, i, steps, &heap->items[m], err));
             }
         }
     }
@@ -319,9 +357,12 @@ static enum mrd_status ratio_next(struct pql_op *base, struct pql_series *out, b
         for (size_t i = 0; i < base->steps; i++) {
             if (!ratio_keeps(op->ratio[i], hash)) {
                 out->values[i] = pql_none();
+                if (out->histograms != NULL) {
+                    out->histograms[i] = NULL;
+                }
             }
         }
-    } while (pql_column_empty(out->values, base->steps));
+    } while (pql_series_empty(out, base->steps));
     return MRD_OK;
 }
 

@@ -1,5 +1,6 @@
 /* Range vectors (selectors on a range, subqueries) and the functions over their windows. */
 #include "promql/exec.h"
+#include "promql/exec_window_histogram.h"
 #include "promql/window_edges.h"
 
 #include <stdio.h>
@@ -9,20 +10,26 @@
 struct range_select {
     struct pql_range_op op;
     const struct pql_selector *selector;
+    struct mrd_arena *converted; /* histograms of the series at hand */
 };
 
 static enum mrd_status range_select_next(struct pql_range_op *base, struct pql_range_series *out,
                                          bool *out_more, struct mrd_error *err)
 {
-    const struct range_select *op = (const struct range_select *)base;
+    struct range_select *op = (struct range_select *)base;
     struct pql_exec *exec = base->exec;
-    struct mrd_source_series series;
+    struct mrd_source_series series = {0}; /* a source without histograms need not name them */
     MRD_TRY(mrd_query_check(exec->control, err));
     MRD_TRY(exec->source->next(op->selector->set, &series, out_more, err));
     if (*out_more) {
         exec->stats->series_read++;
-        exec->stats->samples_read += series.samples.count;
+        exec->stats->samples_read += series.samples.count + series.histograms.count;
         *out = (struct pql_range_series){.labels = series.labels, .samples = series.samples};
+        if (series.histograms.count > 0) {
+            MRD_TRY(pql_scratch_reset(exec, &op->converted, err));
+            return pql_histograms_load(&series.histograms, op->selector->stats_only, op->converted,
+                                       &out->histograms, err);
+        }
     }
     return MRD_OK;
 }
@@ -51,12 +58,45 @@ struct range_subquery {
     struct pql_steps grid;
     mrd_time_ms *times_ms;
     double *values;
+    struct mrd_arena *histograms; /* of the series at hand */
 };
+
+/* Histograms of a subquery's inside. It may skip samples or see one twice, so what they say about counter
+ * resets since the one before is no longer known. */
+static enum mrd_status subquery_histograms(struct range_subquery *op,
+                                           const struct pql_series *series,
+                                           struct pql_histogram_samples *out, struct mrd_error *err)
+{
+    MRD_TRY(pql_scratch_reset(op->op.exec, &op->histograms, err));
+    struct mrd_arena *arena = op->histograms;
+    const size_t points = pql_histogram_points(series, op->grid.count);
+    mrd_time_ms *times_ms = mrd_arena_alloc_array(arena, points, sizeof(*times_ms));
+    pql_histogram *items = mrd_arena_alloc_array(arena, points, sizeof(*items));
+    struct mrd_float_histogram *views = mrd_arena_alloc_array(arena, points, sizeof(*views));
+    size_t count = 0;
+    if (times_ms == NULL || items == NULL || views == NULL) {
+        return mrd_arena_fail(arena, err);
+    }
+    for (size_t i = 0; i < op->grid.count; i++) {
+        if (series->histograms[i] == NULL) {
+            continue;
+        }
+        views[count] = *series->histograms[i];
+        if (views[count].reset != MRD_HISTOGRAM_GAUGE) {
+            views[count].reset = MRD_HISTOGRAM_RESET_UNKNOWN;
+        }
+        times_ms[count] = pql_step_ms(&op->grid, i);
+        items[count] = &views[count];
+        count++;
+    }
+    *out = (struct pql_histogram_samples){times_ms, items, count};
+    return MRD_OK;
+}
 
 static enum mrd_status range_subquery_next(struct pql_range_op *base, struct pql_range_series *out,
                                            bool *out_more, struct mrd_error *err)
 {
-    const struct range_subquery *op = (const struct range_subquery *)base;
+    struct range_subquery *op = (struct range_subquery *)base;
     struct pql_series series;
     MRD_TRY(pql_next(op->input, &series, out_more, err));
     if (!*out_more) {
@@ -74,7 +114,9 @@ static enum mrd_status range_subquery_next(struct pql_range_op *base, struct pql
         .samples = {op->times_ms, op->values, count},
         .drop_name = series.drop_name
     };
-    return MRD_OK;
+    return pql_histogram_points(&series, op->grid.count) == 0
+               ? MRD_OK
+               : subquery_histograms(op, &series, &out->histograms, err);
 }
 
 static enum mrd_status build_subquery(struct pql_exec *exec, const struct pql_node *node,
@@ -120,6 +162,7 @@ struct window_op {
     mrd_time_ms *clean_times_ms;
     double *clean_values;
     double *column;
+    struct pql_histogram_windows *histograms; /* made when the first series has any */
     struct pql_label_scratch scratch;
 };
 
@@ -288,22 +331,54 @@ static enum mrd_status window_apply(struct window_op *op, struct mrd_error *err)
     return MRD_OK;
 }
 
+static enum mrd_status window_add_histograms(struct window_op *op,
+                                             const struct pql_range_series *series,
+                                             struct mrd_error *err)
+{
+    const struct pql_node *node = op->node;
+    if (op->histograms == NULL) {
+        MRD_TRY(pql_histogram_windows_create(op->op.exec, node->function,
+                                             pql_place(node, node->args[0]), op->op.steps,
+                                             &op->histograms, err));
+    }
+    return pql_histogram_windows_apply(op->histograms, &op->windows, series, op->column, err);
+}
+
+/* Windows without floats. */
+static void window_clear(struct window_op *op)
+{
+    pql_column_clear(op->column, op->op.steps);
+    memset(op->windows.from, 0, op->op.steps * sizeof(*op->windows.from));
+    memset(op->windows.to, 0, op->op.steps * sizeof(*op->windows.to));
+}
+
 static enum mrd_status window_compute(struct window_op *op, const struct pql_range_series *series,
                                       bool *out_any, struct mrd_error *err)
 {
     const struct pql_function *function = op->node->function;
     MRD_TRY(window_reserve(op, series->samples.count, err));
     window_set_samples(op, series->samples);
-    if (op->windows.count == 0) {
+    if (op->windows.count == 0 && series->histograms.count == 0) {
         *out_any = false;
         return MRD_OK;
     }
-    if (op->windows.edge == MRD_EDGE_NONE) {
-        pql_windows_slide(&op->windows);
+    if (op->windows.count > 0) {
+        if (op->windows.edge == MRD_EDGE_NONE) {
+            pql_windows_slide(&op->windows);
+        } else {
+            pql_windows_slide_edges(&op->windows, op->op.exec->options->lookback_ms);
+        }
+        MRD_TRY(window_apply(op, err));
     } else {
-        pql_windows_slide_edges(&op->windows, op->op.exec->options->lookback_ms);
+        window_clear(op);
     }
-    MRD_TRY(window_apply(op, err));
+    if (series->histograms.count > 0 && op->windows.edge != MRD_EDGE_NONE) {
+        return mrd_fail(err, MRD_E_UNSUPPORTED,
+                        "anchored and smoothed over native histograms: not supported yet");
+    }
+    if (series->histograms.count > 0) {
+        MRD_TRY(window_add_histograms(op, series, err));
+    }
     *out_any = !pql_column_empty(op->column, op->op.steps);
     if (*out_any && function->counter) {
         warn_if_no_counter(op, series->labels);
@@ -326,11 +401,14 @@ static enum mrd_status window_next(struct pql_op *base, struct pql_series *out, 
             return MRD_OK;
         }
         MRD_TRY(window_compute(op, &series, &any, err));
-        if (!any) {
-            continue;
-        }
         *out = (struct pql_series){
             .labels = series.labels, .values = op->column, .drop_name = series.drop_name};
+        if (series.histograms.count > 0) {
+            out->histograms = pql_histogram_windows_column(op->histograms);
+        }
+        if (!any && pql_histogram_points(out, base->steps) == 0) {
+            continue;
+        }
         if (op->node->function->keeps_name) {
             return MRD_OK;
         }

@@ -94,8 +94,8 @@ static const struct pql_function functions[] = {
     CALL("histogram_count", PQL_CALL_HISTOGRAM_ONLY),
     CALL("histogram_sum", PQL_CALL_HISTOGRAM_ONLY),
     CALL("histogram_avg", PQL_CALL_HISTOGRAM_ONLY),
-    CALL("histogram_stddev", PQL_CALL_HISTOGRAM_ONLY),
-    CALL("histogram_stdvar", PQL_CALL_HISTOGRAM_ONLY),
+    CALL("histogram_stddev", PQL_CALL_HISTOGRAM_ONLY, .reads_buckets = true),
+    CALL("histogram_stdvar", PQL_CALL_HISTOGRAM_ONLY, .reads_buckets = true),
     /* scalars */
     CALL("scalar", PQL_CALL_SCALAR),
     CALL("time", PQL_CALL_TIME, .time_dependent = true),

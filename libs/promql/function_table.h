@@ -52,6 +52,7 @@ struct pql_function {
     bool counter;          /* warn about metrics that do not look like counters */
     bool time_dependent;   /* differs from step to step even if its arguments do not */
     bool descending;       /* sort_desc, sort_by_label_desc */
+    bool reads_buckets;    /* histogram_stddev and the like need more than count and sum */
     bool checks_quantile;  /* its scalar argument must lie in [0, 1] */
     bool checks_smoothing; /* its scalar arguments must lie in (0, 1) */
 };

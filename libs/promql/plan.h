@@ -15,8 +15,6 @@
 #include "promql/engine.h"
 #include "promql/function_table.h"
 
-struct pql_series_list;
-
 enum pql_type { PQL_SCALAR, PQL_STRING, PQL_VECTOR, PQL_RANGE };
 
 enum pql_node_kind {
@@ -29,7 +27,6 @@ enum pql_node_kind {
     PQL_AGGREGATE, /* aggregation, args: vector, then the parameter */
     PQL_BINARY,    /* op, args: left, right */
     PQL_NEGATE,    /* args[0] */
-    PQL_REPLAY,    /* replay: never planned, stands in for an argument that was read already */
 };
 
 /* When a selector or subquery looks, relative to the step: end = (at_set ? at : step) - offset. */
@@ -50,6 +47,7 @@ struct pql_selector {
     struct mrd_select select;
     struct pql_timing timing;
     bool one_name;              /* all its series have the same metric name */
+    bool stats_only;            /* of its histograms only count, sum and resets matter */
     struct mrd_source_set *set; /* open from the start of the execution until its end */
     struct pql_selector *next;
 };
@@ -91,8 +89,6 @@ struct pql_node {
     enum mrd_binary_op op;
     bool return_bool;
     struct pql_matching matching;
-    const struct pql_series_list *replay; /* of a vector */
-    const double *replay_column;          /* of a scalar */
 };
 
 /* The place of what `node` has to say about `about` (itself or an argument). */

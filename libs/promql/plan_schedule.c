@@ -14,6 +14,8 @@ struct surroundings {
     struct mrd_bytes function;
     const struct pql_grouping *grouping; /* of an aggregation right above */
     bool ranged;
+    bool needs_buckets; /* anything up to the root looks at buckets of histograms */
+    bool asks_stats;    /* anything up to the root wants count or sum of histograms only */
 };
 
 /* ---- what does not change from step to step ---- */
@@ -38,7 +40,6 @@ static bool is_invariant(const struct pql_node *node)
         return is_invariant(node->args[0]);
     case PQL_BINARY:
     case PQL_NEGATE:
-    case PQL_REPLAY:
         break;
     }
     for (size_t i = 0; i < node->arg_count; i++) {
@@ -85,6 +86,7 @@ static void schedule_selector(const struct schedule *schedule, struct pql_node *
         select->hints.grouping_count = around->grouping->names.count;
         select->hints.grouping_without = around->grouping->without;
     }
+    selector->stats_only = around->asks_stats && !around->needs_buckets;
     selector->next = schedule->plan->selectors;
     schedule->plan->selectors = selector;
 }
@@ -118,8 +120,32 @@ static enum mrd_status schedule_node(const struct schedule *schedule, struct pql
                                      const struct pql_steps *steps,
                                      const struct surroundings *around, struct mrd_error *err);
 
-static struct surroundings around_args(const struct pql_node *node,
-                                       const struct surroundings *around)
+/* Whether buckets are looked at anywhere between a node's arguments and the root. A subquery may skip
+ * samples, so resets must be found in the buckets of those it sees. */
+static bool reads_buckets(const struct pql_node *node)
+{
+    switch ((int)node->kind) {
+    case PQL_SUBQUERY:
+        return true;
+    case PQL_CALL:
+        return node->function->kind == PQL_CALL_HISTOGRAM_QUANTILE ||
+               node->function->kind == PQL_CALL_HISTOGRAM_QUANTILES ||
+               node->function->kind == PQL_CALL_HISTOGRAM_FRACTION;
+    case PQL_BINARY:
+        return node->op == MRD_OP_TRIM_LOWER || node->op == MRD_OP_TRIM_UPPER;
+    default:
+        return false;
+    }
+}
+
+static bool asks_stats(const struct pql_node *node)
+{
+    return node->kind == PQL_CALL && node->function->kind == PQL_CALL_HISTOGRAM_ONLY &&
+           !node->function->reads_buckets;
+}
+
+static struct surroundings hints_of_args(const struct pql_node *node,
+                                         const struct surroundings *around)
 {
     switch ((int)node->kind) {
     case PQL_CALL:
@@ -131,6 +157,15 @@ static struct surroundings around_args(const struct pql_node *node,
     default:
         return (struct surroundings){.function = around->function};
     }
+}
+
+static struct surroundings around_args(const struct pql_node *node,
+                                       const struct surroundings *around)
+{
+    struct surroundings inner = hints_of_args(node, around);
+    inner.needs_buckets = around->needs_buckets || reads_buckets(node);
+    inner.asks_stats = around->asks_stats || asks_stats(node);
+    return inner;
 }
 
 static enum mrd_status schedule_node(const struct schedule *schedule, struct pql_node *node,

@@ -44,6 +44,14 @@ static void close_selectors(struct pql_exec *exec, const struct pql_plan *plan)
 
 /* ---- the answer ---- */
 
+/* Points of one series of the answer, in the query's arena. */
+struct points {
+    const mrd_time_ms *times_ms;
+    const double *values;
+    const pql_histogram *histograms; /* NULL: none */
+    size_t count;
+};
+
 struct answer {
     struct pql_exec *exec;
     struct pql_steps steps;
@@ -54,36 +62,50 @@ struct answer {
     struct pql_label_scratch scratch;
 };
 
+static pql_histogram histogram_at(const pql_histogram *histograms, size_t i)
+{
+    return histograms == NULL ? NULL : histograms[i];
+}
+
 /* Two series of the answer with equal labels: joined if they never have the same time. */
 static enum mrd_status answer_join(struct answer *answer, struct mrd_promql_series *to,
-                                   const mrd_time_ms *times_ms, const double *values, size_t count,
-                                   struct mrd_error *err)
+                                   const struct points *from, struct mrd_error *err)
 {
-    const size_t total = to->count + count;
-    mrd_time_ms *joined_times_ms = NULL;
-    double *joined = NULL;
-    MRD_TRY(PQL_NEW(answer->exec, total, &joined_times_ms, err));
-    MRD_TRY(PQL_NEW(answer->exec, total, &joined, err));
+    const size_t total = to->count + from->count;
+    mrd_time_ms *times_ms = NULL;
+    double *values = NULL;
+    pql_histogram *histograms = NULL;
+    MRD_TRY(PQL_NEW(answer->exec, total, &times_ms, err));
+    MRD_TRY(PQL_NEW(answer->exec, total, &values, err));
+    if (to->histograms != NULL || from->histograms != NULL) {
+        MRD_TRY(pql_histograms_create(answer->exec, total, &histograms, err));
+    }
     size_t a = 0;
     size_t b = 0;
     for (size_t i = 0; i < total; i++) {
-        if (a < to->count && b < count && to->times_ms[a] == times_ms[b]) {
+        if (a < to->count && b < from->count && to->times_ms[a] == from->times_ms[b]) {
             return pql_fail(err, "vector cannot contain metrics with the same labelset");
         }
-        const bool take_a = b == count || (a < to->count && to->times_ms[a] < times_ms[b]);
-        joined_times_ms[i] = take_a ? to->times_ms[a] : times_ms[b];
-        joined[i] = take_a ? to->values[a++] : values[b++];
+        const bool take_a =
+            b == from->count || (a < to->count && to->times_ms[a] < from->times_ms[b]);
+        times_ms[i] = take_a ? to->times_ms[a] : from->times_ms[b];
+        values[i] = take_a ? to->values[a] : from->values[b];
+        if (histograms != NULL) {
+            histograms[i] =
+                take_a ? histogram_at(to->histograms, a) : histogram_at(from->histograms, b);
+        }
+        a += take_a;
+        b += !take_a;
     }
-    to->times_ms = joined_times_ms;
-    to->values = joined;
+    to->times_ms = times_ms;
+    to->values = values;
+    to->histograms = histograms;
     to->count = total;
     return MRD_OK;
 }
 
-/* The points of an answer's series become its own: times_ms and values are in the arena. */
 static enum mrd_status answer_add(struct answer *answer, struct mrd_labels labels, bool drop_name,
-                                  const mrd_time_ms *times_ms, const double *values, size_t count,
-                                  struct mrd_error *err)
+                                  const struct points *points, struct mrd_error *err)
 {
     struct pql_exec *exec = answer->exec;
     uint32_t index = 0;
@@ -91,29 +113,54 @@ static enum mrd_status answer_add(struct answer *answer, struct mrd_labels label
     if (drop_name) {
         MRD_TRY(pql_labels_drop_name(exec, &answer->scratch, &labels, err));
     }
-    MRD_TRY(pql_hold(exec, count, err));
+    MRD_TRY(pql_hold(exec, points->count, err));
     MRD_TRY(pql_label_table_add(&answer->table, labels, &index, &is_new, err));
     if (!is_new) {
-        return answer_join(answer, &answer->items[index], times_ms, values, count, err);
+        return answer_join(answer, &answer->items[index], points, err);
     }
     MRD_TRY(pql_grow(exec, (void **)&answer->items, index, &answer->capacity,
                      sizeof(*answer->items), err));
     answer->items[index] = (struct mrd_promql_series){
         .labels = answer->table.keys[index],
-        .times_ms = times_ms,
-        .values = values,
-        .count = count,
+        .times_ms = points->times_ms,
+        .values = points->values,
+        .histograms = points->histograms,
+        .count = points->count,
     };
     answer->count = index + 1;
+    return MRD_OK;
+}
+
+/* Takes over the histograms of a column: packed, and the query's own. */
+static enum mrd_status answer_histograms(struct answer *answer, const struct pql_series *series,
+                                         size_t points, pql_histogram **out, struct mrd_error *err)
+{
+    pql_histogram *packed = NULL;
+    size_t count = 0;
+    MRD_TRY(pql_histograms_create(answer->exec, points, &packed, err));
+    for (size_t i = 0; i < answer->steps.count; i++) {
+        struct mrd_float_histogram *clone = NULL;
+        if (!pql_series_has(series, i)) {
+            continue;
+        }
+        if (series->histograms[i] != NULL) {
+            MRD_TRY(
+                mrd_float_histogram_clone(series->histograms[i], answer->exec->arena, &clone, err));
+        }
+        packed[count++] = clone;
+    }
+    *out = packed;
     return MRD_OK;
 }
 
 static enum mrd_status answer_add_column(struct answer *answer, const struct pql_series *series,
                                          struct mrd_error *err)
 {
-    const size_t points = pql_column_points(series->values, answer->steps.count);
+    const size_t histogram_points = pql_histogram_points(series, answer->steps.count);
+    const size_t points = pql_column_points(series->values, answer->steps.count) + histogram_points;
     mrd_time_ms *times_ms = NULL;
     double *values = NULL;
+    pql_histogram *histograms = NULL;
     if (points == 0) {
         return MRD_OK;
     }
@@ -121,12 +168,16 @@ static enum mrd_status answer_add_column(struct answer *answer, const struct pql
     MRD_TRY(PQL_NEW(answer->exec, points, &values, err));
     size_t count = 0;
     for (size_t i = 0; i < answer->steps.count; i++) {
-        if (!pql_is_none(series->values[i])) {
+        if (pql_series_has(series, i)) {
             times_ms[count] = pql_step_ms(&answer->steps, i);
             values[count++] = series->values[i];
         }
     }
-    return answer_add(answer, series->labels, series->drop_name, times_ms, values, count, err);
+    if (histogram_points > 0) {
+        MRD_TRY(answer_histograms(answer, series, points, &histograms, err));
+    }
+    const struct points all = {times_ms, values, histograms, count};
+    return answer_add(answer, series->labels, series->drop_name, &all, err);
 }
 
 static enum mrd_status run_vector(struct answer *answer, const struct pql_node *root,
@@ -147,18 +198,72 @@ static enum mrd_status run_vector(struct answer *answer, const struct pql_node *
     }
 }
 
+/* ... of an anchored or smoothed range: with values at its edges. */
+static enum mrd_status answer_add_edges(struct answer *answer, const struct pql_range_op *op,
+                                        const struct pql_range_series *series,
+                                        struct mrd_error *err)
+{
+    struct mrd_samples range;
+    MRD_TRY(pql_range_at_edges(op, series, answer->steps.start_ms, &range, err));
+    if (range.count == 0) {
+        return MRD_OK;
+    }
+    const struct points all = {range.times_ms, range.values, NULL, range.count};
+    return answer_add(answer, series->labels, series->drop_name, &all, err);
+}
+
 /* A range vector at one time: the samples of its window, as they are. */
 static enum mrd_status answer_add_window(struct answer *answer, const struct pql_range_op *op,
                                          const struct pql_range_series *series,
                                          struct mrd_error *err)
 {
-    struct mrd_samples range;
-    MRD_TRY(pql_range_at(op, series->samples, answer->steps.start_ms, &range, err));
-    if (range.count == 0) {
+    if (op->timing.edge != MRD_EDGE_NONE) {
+        return answer_add_edges(answer, op, series, err);
+    }
+    const mrd_time_ms end_ms = pql_timing_end_ms(&op->timing, answer->steps.start_ms);
+    const mrd_time_ms begin_ms = end_ms - op->timing.range_ms;
+    const struct mrd_samples *samples = &series->samples;
+    const struct pql_histogram_samples *histograms = &series->histograms;
+    const size_t total = samples->count + histograms->count;
+    struct mrd_arena *arena = answer->exec->arena;
+    mrd_time_ms *times_ms = NULL;
+    double *values = NULL;
+    pql_histogram *kept = NULL;
+    size_t h = 0;
+    size_t count = 0;
+    MRD_TRY(PQL_NEW(answer->exec, total, &times_ms, err));
+    MRD_TRY(PQL_NEW(answer->exec, total, &values, err));
+    if (histograms->count > 0) {
+        MRD_TRY(pql_histograms_create(answer->exec, total, &kept, err));
+    }
+    for (size_t i = 0; i < total; i++) {
+        const size_t s = i - h;
+        const bool take_histogram =
+            h < histograms->count &&
+            (s == samples->count || histograms->times_ms[h] < samples->times_ms[s]);
+        const mrd_time_ms time_ms = take_histogram ? histograms->times_ms[h] : samples->times_ms[s];
+        const bool in_range = time_ms > begin_ms && time_ms <= end_ms;
+        if (take_histogram) {
+            struct mrd_float_histogram *clone = NULL;
+            if (in_range) {
+                MRD_TRY(mrd_float_histogram_clone(histograms->items[h], arena, &clone, err));
+                kept[count] = clone;
+                values[count] = pql_none();
+            }
+            h++;
+        } else if (!in_range || mrd_is_stale(samples->values[s])) {
+            continue;
+        } else {
+            values[count] = samples->values[s];
+        }
+        times_ms[count] = time_ms;
+        count += in_range;
+    }
+    if (count == 0) {
         return MRD_OK;
     }
-    return answer_add(answer, series->labels, series->drop_name, range.times_ms, range.values,
-                      range.count, err);
+    const struct points all = {times_ms, values, kept, count};
+    return answer_add(answer, series->labels, series->drop_name, &all, err);
 }
 
 static enum mrd_status run_range(struct answer *answer, const struct pql_node *root,

@@ -10,6 +10,12 @@ struct memory_series {
     double *values;
     size_t count;
     size_t capacity;
+
+    mrd_time_ms *histogram_times_ms;
+    struct mrd_histogram *histograms; /* their parts are in the arena */
+    struct mrd_float_histogram *last_histogram;
+    size_t histogram_count;
+    size_t histogram_capacity;
 };
 
 struct mrd_memory_source {
@@ -56,6 +62,8 @@ static void series_destroy(struct memory_series *series)
     mrd_buf_fini(&series->label_bytes);
     free(series->times_ms);
     free(series->values);
+    free(series->histogram_times_ms);
+    free(series->histograms);
     free(series);
 }
 
@@ -122,6 +130,103 @@ void mrd_memory_source_put(struct mrd_memory_source *source, struct mrd_labels l
     series->count++;
 }
 
+/* ---- histograms ---- */
+
+static void *must_alloc(struct mrd_arena *arena, size_t count, size_t size)
+{
+    void *items = mrd_arena_alloc_array(arena, count + 1, size);
+    mrd_assert(items != NULL);
+    return items;
+}
+
+static struct mrd_histogram_side store_side(struct mrd_arena *arena,
+                                            const struct mrd_float_buckets *from)
+{
+    struct mrd_histogram_span *spans = must_alloc(arena, from->count, sizeof(*spans));
+    union mrd_histogram_count *counts = must_alloc(arena, from->count, sizeof(*counts));
+    size_t span_count = 0;
+    int32_t next = 0;
+    for (size_t i = 0; i < from->count; i++) {
+        if (i == 0 || from->indexes[i] != next) {
+            spans[span_count++] = (struct mrd_histogram_span){from->indexes[i] - next, 0};
+        }
+        spans[span_count - 1].length++;
+        counts[i].real = from->counts[i];
+        next = from->indexes[i] + 1;
+    }
+    return (struct mrd_histogram_side){spans, counts, span_count, from->count};
+}
+
+/* What a storage knows about resets: that there was none since the sample before, or nothing (after a gap of
+ * any kind, and where the histogram seems to have been reset: who reads it finds that out). */
+static enum mrd_histogram_reset known_reset(const struct memory_series *series,
+                                            const struct mrd_float_histogram *histogram)
+{
+    const struct mrd_float_histogram *before = series->last_histogram;
+    struct mrd_float_histogram unmarked = *histogram;
+    bool reset = false;
+    if (histogram->reset == MRD_HISTOGRAM_GAUGE || histogram->reset == MRD_HISTOGRAM_RESET) {
+        return histogram->reset;
+    }
+    const bool follows =
+        before != NULL && before->reset != MRD_HISTOGRAM_GAUGE &&
+        histogram->schema == before->schema &&
+        histogram->zero_threshold == before->zero_threshold &&
+        (series->count == 0 || series->times_ms[series->count - 1] <
+                                   series->histogram_times_ms[series->histogram_count - 1]);
+    if (!follows) {
+        return MRD_HISTOGRAM_RESET_UNKNOWN;
+    }
+    unmarked.reset = MRD_HISTOGRAM_RESET_UNKNOWN;
+    const enum mrd_status status =
+        mrd_float_histogram_was_reset(&unmarked, before, series->arena, &reset, NULL);
+    mrd_assert(status == MRD_OK);
+    return reset ? MRD_HISTOGRAM_RESET_UNKNOWN : MRD_HISTOGRAM_NO_RESET;
+}
+
+bool mrd_memory_source_put_histogram(struct mrd_memory_source *source, struct mrd_labels labels,
+                                     mrd_time_ms time_ms,
+                                     const struct mrd_float_histogram *histogram)
+{
+    struct memory_series *series = find_or_create(source, labels);
+    struct mrd_float_histogram *kept = NULL;
+    const size_t count = series->histogram_count;
+    const bool again = count > 0 && series->histogram_times_ms[count - 1] == time_ms;
+    const size_t at = again ? count - 1 : count;
+    if (count > 0 && series->histogram_times_ms[count - 1] > time_ms) {
+        return false;
+    }
+    const enum mrd_histogram_reset reset =
+        again ? series->last_histogram->reset : known_reset(series, histogram);
+    const enum mrd_status status = mrd_float_histogram_clone(histogram, series->arena, &kept, NULL);
+    mrd_assert(status == MRD_OK);
+    if (at == series->histogram_capacity) {
+        size_t capacity = series->histogram_capacity;
+        series->histogram_times_ms =
+            must_grow(series->histogram_times_ms, &capacity, sizeof(*series->histogram_times_ms));
+        series->histograms =
+            must_grow(series->histograms, &series->histogram_capacity, sizeof(*series->histograms));
+    }
+    kept->reset = reset;
+    series->last_histogram = kept;
+    series->histogram_times_ms[at] = time_ms;
+    series->histograms[at] = (struct mrd_histogram){
+        .is_float = true,
+        .reset = reset,
+        .schema = kept->schema,
+        .zero_threshold = kept->zero_threshold,
+        .sum = kept->sum,
+        .count.real = kept->count,
+        .zero_count.real = kept->zero_count,
+        .positive = store_side(series->arena, &kept->positive),
+        .negative = store_side(series->arena, &kept->negative),
+        .custom_values = kept->custom_values,
+        .custom_value_count = kept->custom_value_count,
+    };
+    series->histogram_count = at + 1;
+    return true;
+}
+
 /* ---- reading ---- */
 
 static enum mrd_status count_call(struct mrd_memory_source *source, struct mrd_error *err)
@@ -149,19 +254,42 @@ static enum mrd_status source_open(void *context, const struct mrd_select *selec
 }
 
 /* The index of the first time >= time_ms. */
-static size_t first_at(const struct memory_series *series, mrd_time_ms time_ms)
+static size_t first_at(const mrd_time_ms *times_ms, size_t count, mrd_time_ms time_ms)
 {
     size_t low = 0;
-    size_t high = series->count;
+    size_t high = count;
     while (low < high) {
         const size_t middle = (low + high) / 2;
-        if (series->times_ms[middle] < time_ms) {
+        if (times_ms[middle] < time_ms) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
     return low;
+}
+
+static struct mrd_samples samples_in(const struct memory_series *series, mrd_time_ms min_ms,
+                                     mrd_time_ms max_ms)
+{
+    const size_t from = first_at(series->times_ms, series->count, min_ms);
+    const size_t to = first_at(series->times_ms, series->count, max_ms + 1);
+    if (from == to) {
+        return (struct mrd_samples){0};
+    }
+    return (struct mrd_samples){series->times_ms + from, series->values + from, to - from};
+}
+
+static struct mrd_histograms histograms_in(const struct memory_series *series, mrd_time_ms min_ms,
+                                           mrd_time_ms max_ms)
+{
+    const mrd_time_ms *times_ms = series->histogram_times_ms;
+    const size_t from = first_at(times_ms, series->histogram_count, min_ms);
+    const size_t to = first_at(times_ms, series->histogram_count, max_ms + 1);
+    if (from == to) {
+        return (struct mrd_histograms){0};
+    }
+    return (struct mrd_histograms){times_ms + from, series->histograms + from, to - from};
 }
 
 static enum mrd_status source_next(struct mrd_source_set *set, struct mrd_source_series *out,
@@ -174,13 +302,10 @@ static enum mrd_status source_next(struct mrd_source_set *set, struct mrd_source
         if (!mrd_matchers_match(select->matchers, select->matcher_count, series->labels)) {
             continue;
         }
-        const size_t from = first_at(series, select->min_ms);
-        const size_t to = first_at(series, select->max_ms + 1);
-        if (from < to) {
-            out->histograms = (struct mrd_histograms){0};
-            out->labels = series->labels;
-            out->samples =
-                (struct mrd_samples){series->times_ms + from, series->values + from, to - from};
+        out->labels = series->labels;
+        out->samples = samples_in(series, select->min_ms, select->max_ms);
+        out->histograms = histograms_in(series, select->min_ms, select->max_ms);
+        if (out->samples.count + out->histograms.count > 0) {
             *out_more = true;
             return MRD_OK;
         }
@@ -195,8 +320,8 @@ static void source_close(struct mrd_source_set *set) { set->source->open_sets--;
 
 static bool series_matches(const struct memory_series *series, const struct mrd_label_query *query)
 {
-    const size_t at = first_at(series, query->min_ms);
-    if (at == series->count || series->times_ms[at] > query->max_ms) {
+    if (samples_in(series, query->min_ms, query->max_ms).count == 0 &&
+        histograms_in(series, query->min_ms, query->max_ms).count == 0) {
         return false;
     }
     for (size_t i = 0; i < query->matcher_set_count; i++) {

@@ -8,6 +8,7 @@
 #ifndef MRD_PROMQLTEST_MEMORY_SOURCE_H
 #define MRD_PROMQLTEST_MEMORY_SOURCE_H
 
+#include "model/float_histogram.h"
 #include "promql/source.h"
 
 struct mrd_memory_source;
@@ -21,6 +22,13 @@ void mrd_memory_source_clear(struct mrd_memory_source *source);
 /* Sets the value of a series at a time; labels (sorted by name) are copied. Cheapest in time order. */
 void mrd_memory_source_put(struct mrd_memory_source *source, struct mrd_labels labels,
                            struct mrd_sample sample);
+
+/* Sets a histogram of a series at a time; false if the series has a later one. All is copied. What it says about counter resets is what a storage would find out when it is written: gauges and
+ * named resets stay, else it is compared with the sample before and
+ * marked as no reset where it is none. */
+MRD_MUST_CHECK bool mrd_memory_source_put_histogram(struct mrd_memory_source *source,
+                                                    struct mrd_labels labels, mrd_time_ms time_ms,
+                                                    const struct mrd_float_histogram *histogram);
 
 /* The n-th call of `open` or `next` from now on (1 is the next one) fails with MRD_E_UNAVAILABLE;
  * 0: none does. */

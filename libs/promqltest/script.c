@@ -5,6 +5,8 @@
 #include <stdio.h>
 
 #include "promqltest/memory_source.h"
+#include "promqltest/script_histogram.h"
+#include "promqltest/script_nhcb.h"
 #include "promqltest/script_text.h"
 
 enum { QUERY_BYTES_MAX = 256 * 1024 * 1024, EXPECTATIONS_MAX = 256 };
@@ -96,8 +98,10 @@ static enum mrd_status script_fail(const struct script *script, struct mrd_error
 
 /* ---- load ---- */
 
+/* Classic histograms go to `nhcb` too, if it is not NULL. */
 static enum mrd_status load_series(struct script *script, struct mrd_bytes line,
-                                   mrd_time_ms step_ms, struct mrd_error *err)
+                                   mrd_time_ms step_ms, struct script_nhcb *nhcb,
+                                   struct mrd_error *err)
 {
     struct mrd_labels labels;
     struct script_value *values = NULL;
@@ -105,23 +109,31 @@ static enum mrd_status load_series(struct script *script, struct mrd_bytes line,
     MRD_TRY(script_take_series(&line, script->arena, &labels, err));
     MRD_TRY(script_parse_values(line, script->arena, &values, &count, err));
     for (size_t i = 0; i < count; i++) {
-        if (!values[i].omitted) {
-            const struct mrd_sample sample = {(mrd_time_ms)i * step_ms, values[i].value};
+        const mrd_time_ms time_ms = (mrd_time_ms)i * step_ms;
+        if (values[i].histogram != NULL) {
+            if (!mrd_memory_source_put_histogram(script->source, labels, time_ms,
+                                                 values[i].histogram)) {
+                return mrd_fail(err, MRD_E_INVALID, "a histogram is not after those of its series");
+            }
+        } else if (!values[i].omitted) {
+            const struct mrd_sample sample = {time_ms, values[i].value};
             mrd_memory_source_put(script->source, labels, sample);
         }
     }
-    return MRD_OK;
+    return nhcb == NULL ? MRD_OK : script_nhcb_add(nhcb, labels, values, count, err);
 }
 
-static enum mrd_status run_load(struct script *script, struct mrd_bytes step, struct mrd_error *err)
+static enum mrd_status run_load(struct script *script, struct mrd_bytes step, bool with_nhcb,
+                                struct mrd_error *err)
 {
+    struct script_nhcb nhcb = {.arena = script->arena};
     mrd_time_ms step_ms = 0;
     struct mrd_bytes line;
     MRD_TRY(script_parse_time(step, &step_ms, err));
     while (next_line(script, &line) && !ends_command(line)) {
-        MRD_TRY(load_series(script, line, step_ms, err));
+        MRD_TRY(load_series(script, line, step_ms, with_nhcb ? &nhcb : NULL, err));
     }
-    return MRD_OK;
+    return with_nhcb ? script_nhcb_load(&nhcb, script->source, step_ms, err) : MRD_OK;
 }
 
 /* ---- reading an eval ---- */
@@ -246,7 +258,7 @@ static enum mrd_status read_result(struct script *script, struct mrd_bytes line,
     struct script_value *numbers = NULL;
     size_t number_count = 0;
     if (script_parse_values(line, script->arena, &numbers, &number_count, NULL) == MRD_OK &&
-        number_count == 1) {
+        number_count == 1 && numbers[0].histogram == NULL) {
         eval->is_scalar = true;
         eval->scalar = numbers[0].value;
         return MRD_OK;
@@ -289,22 +301,6 @@ static void report_line(const struct script *script, const struct eval *eval, co
 {
     mrd_buf_printf(&script->report->text, "%s:%zu: %.*s: %s\n", script->name, eval->line,
                    MRD_FMT(eval->query), text);
-}
-
-static bool close_enough(double want, double got)
-{
-    if (mrd_is_stale(want) || mrd_is_stale(got)) {
-        return mrd_is_stale(want) && mrd_is_stale(got);
-    }
-    if ((isnan(want) && isnan(got)) || want == got) {
-        return true;
-    }
-    const double sum = fabs(want) + fabs(got);
-    const double difference = fabs(want - got);
-    if (want == 0 || got == 0 || sum < 0x1p-1022) {
-        return difference < 1e-6 * 0x1p-1022;
-    }
-    return difference / sum < 1e-6;
 }
 
 static bool text_matches(struct mrd_bytes want, bool is_regex, struct mrd_bytes got)
@@ -377,6 +373,22 @@ static const struct mrd_promql_series *find_series(const struct mrd_promql_resul
     return NULL;
 }
 
+static const struct mrd_float_histogram *histogram_of(const struct mrd_promql_series *series,
+                                                      size_t at)
+{
+    return series->histograms == NULL ? NULL : series->histograms[at];
+}
+
+static bool point_agrees(const struct script_value *want, const struct mrd_promql_series *got,
+                         size_t at)
+{
+    const struct mrd_float_histogram *histogram = histogram_of(got, at);
+    if (want->histogram == NULL || histogram == NULL) {
+        return want->histogram == histogram && script_numbers_agree(want->value, got->values[at]);
+    }
+    return script_histograms_agree(want->histogram, histogram, want->hint_set);
+}
+
 /* The points of a series against the expected ones on a grid. */
 static bool points_agree(const struct expected_series *want, const struct mrd_promql_series *got,
                          mrd_time_ms start_ms, mrd_time_ms step_ms)
@@ -388,7 +400,7 @@ static bool points_agree(const struct expected_series *want, const struct mrd_pr
         }
         const mrd_time_ms time_ms = start_ms + (mrd_time_ms)i * step_ms;
         if (at == got->count || got->times_ms[at] != time_ms ||
-            !close_enough(want->values[i].value, got->values[at])) {
+            !point_agrees(&want->values[i], got, at)) {
             return false;
         }
         at++;
@@ -403,6 +415,12 @@ static void report_series(const struct script *script, struct mrd_labels labels,
     mrd_buf_append_text(text, "    ");
     mrd_labels_format(labels, text);
     for (size_t i = 0; got != NULL && i < got->count; i++) {
+        if (histogram_of(got, i) != NULL) {
+            mrd_buf_append_text(text, " ");
+            script_format_histogram(histogram_of(got, i), text);
+            mrd_buf_printf(text, "@%" PRId64, got->times_ms[i]);
+            continue;
+        }
         mrd_buf_printf(text, " %.17g@%" PRId64, got->values[i], got->times_ms[i]);
     }
     mrd_buf_append_text(text, "\n");
@@ -457,7 +475,7 @@ static bool result_agrees(const struct script *script, const struct eval *eval,
     }
     if (result->type == MRD_PROMQL_SCALAR || eval->is_scalar) {
         const bool ok = result->type == MRD_PROMQL_SCALAR && eval->is_scalar &&
-                        close_enough(eval->scalar, result->scalar.value);
+                        script_numbers_agree(eval->scalar, result->scalar.value);
         if (!ok) {
             (void)snprintf(got, sizeof(got), "got scalar %.17g", result->scalar.value);
             report_line(script, eval, got);
@@ -537,10 +555,16 @@ static bool range_agrees(struct script *script, const struct eval *eval,
             }
             found++;
             const struct mrd_promql_series *want = find_series(instant, got->labels);
-            const double value = instant->type == MRD_PROMQL_SCALAR ? instant->scalar.value
-                                 : want == NULL                     ? mrd_stale_nan()
-                                                                    : want->values[0];
-            ok &= close_enough(value, got->values[p]);
+            const struct mrd_float_histogram *histogram = histogram_of(got, p);
+            const bool scalar = instant->type == MRD_PROMQL_SCALAR;
+            const struct script_value value = {
+                .value = scalar         ? instant->scalar.value
+                         : want == NULL ? mrd_stale_nan()
+                                        : want->values[0],
+                .histogram = scalar || want == NULL ? NULL : histogram_of(want, 0),
+            };
+            ok &= (want != NULL || scalar) && (value.histogram == NULL) == (histogram == NULL) &&
+                  point_agrees(&value, got, p);
         }
     }
     ok &= found == (instant->type == MRD_PROMQL_SCALAR ? 1 : instant->series_count);
@@ -622,7 +646,12 @@ static void print_result(struct mrd_buf *out, const struct mrd_promql_result *re
             const struct mrd_promql_series *series = &result->series[i];
             print_labels(out, series->labels);
             for (size_t p = 0; p < series->count; p++) {
-                print_value(out, series->times_ms[p], series->values[p]);
+                if (histogram_of(series, p) != NULL) {
+                    mrd_buf_printf(out, " %" PRId64 ":", series->times_ms[p]);
+                    script_format_histogram(histogram_of(series, p), out);
+                } else {
+                    print_value(out, series->times_ms[p], series->values[p]);
+                }
             }
             mrd_buf_append_text(out, "\n");
         }
@@ -695,7 +724,10 @@ static enum mrd_status run_command(struct script *script, struct mrd_bytes line,
         return MRD_OK;
     }
     if (script_take_prefix(&line, "load")) {
-        return run_load(script, line, err);
+        return run_load(script, line, false, err);
+    }
+    if (script_take_prefix(&line, "load_with_nhcb")) {
+        return run_load(script, line, true, err);
     }
     if (script_take_prefix(&line, "eval")) {
         return run_eval(script, whole, line, err);

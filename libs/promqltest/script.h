@@ -12,7 +12,9 @@
  *
  * Under an eval may stand, before the results: expect fail|warn|no_warn|info|no_info [msg:TEXT |
  * regex:RE], expect ordered, expect string "TEXT", expect range vector from .. to .. step ..
- * Values: 1.5, NaN, _ (none), stale, 1x3 (1 and three more), _x3, 0+10x5, 10-1x5. A blank line or a
+ * Values: 1.5, NaN, _ (none), stale, 1x3 (1 and three more), _x3, 0+10x5, 10-1x5, and native histograms
+ * {{schema:0 sum:5 count:4 buckets:[1 2 1]}} (script_histogram.h), repeated and added up the same way.
+ * load_with_nhcb also loads each classic histogram as a native one with custom bounds. A blank line or a
  * comment ends a command. Additions of our own: expect unsupported (MRD_E_UNSUPPORTED), and
  * option <name> on|off with the names delayed_name_removal and
  * type_and_unit_labels.

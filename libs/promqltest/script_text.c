@@ -6,6 +6,7 @@
 #include "base/duration.h"
 #include "base/number.h"
 #include "model/sample.h"
+#include "promqltest/script_histogram.h"
 
 static bool is_blank(uint8_t c) { return c == ' ' || c == '\t' || c == '\r'; }
 
@@ -197,6 +198,8 @@ enum mrd_status script_parse_time(struct mrd_bytes text, mrd_time_ms *out_ms, st
 struct item {
     struct script_value start;
     double step;
+    const struct mrd_float_histogram *histogram_step;
+    bool subtract; /* the histogram step */
     size_t more;
 };
 
@@ -225,7 +228,7 @@ static enum mrd_status parse_item(struct mrd_bytes word, struct item *out, struc
 {
     *out = (struct item){0};
     struct mrd_bytes head = word;
-    for (size_t i = word.size; i > 1; i--) { /* no hexadecimal numbers here: 0x3 is four zeros */
+    for (size_t i = word.size; i > 1; i--) { /* an x separates the count, in 0x3 too */
         if (word.data[i - 1] == 'x') {
             head.size = i - 1;
             out->more = strtoull((const char *)word.data + i, NULL, 10);
@@ -247,6 +250,69 @@ static enum mrd_status parse_item(struct mrd_bytes word, struct item *out, struc
     return MRD_OK;
 }
 
+static bool starts_histogram(struct mrd_bytes text)
+{
+    return text.size >= 2 && text.data[0] == '{' && text.data[1] == '{';
+}
+
+/* {{...}}, {{...}}x3, {{...}}+{{...}}x3, {{...}}-{{...}}x3 */
+static enum mrd_status take_histogram_item(struct mrd_bytes *text, struct mrd_arena *arena,
+                                           struct item *out, struct mrd_error *err)
+{
+    struct mrd_float_histogram *histogram = NULL;
+    *out = (struct item){0};
+    MRD_TRY(script_take_histogram(text, arena, &histogram, &out->start.hint_set, err));
+    out->start.histogram = histogram;
+    if (text->size > 0 && (text->data[0] == '+' || text->data[0] == '-')) {
+        out->subtract = text->data[0] == '-';
+        advance(text, 1);
+        if (!starts_histogram(*text)) {
+            return mrd_fail(err, MRD_E_INVALID, "what is added to a histogram must be one");
+        }
+        MRD_TRY(script_take_histogram(text, arena, &histogram, &out->start.hint_set, err));
+        out->histogram_step = histogram;
+    }
+    if (text->size > 0 && text->data[0] == 'x') {
+        const struct mrd_bytes word = script_take_word(text);
+        out->more = strtoull((const char *)word.data + 1, NULL, 10);
+    }
+    if (text->size > 0 && !is_blank(text->data[0]) && text->data[0] != '{' &&
+        text->data[-1] == '}') {
+        return mrd_fail(err, MRD_E_INVALID, "a blank must follow a histogram");
+    }
+    skip_blanks(text);
+    return MRD_OK;
+}
+
+static enum mrd_status take_item(struct mrd_bytes *text, struct mrd_arena *arena, struct item *out,
+                                 struct mrd_error *err)
+{
+    return starts_histogram(*text) ? take_histogram_item(text, arena, out, err)
+                                   : parse_item(script_take_word(text), out, err);
+}
+
+/* The item's next value. */
+static enum mrd_status step_item(struct item *item, struct mrd_arena *arena, struct mrd_error *err)
+{
+    struct mrd_float_histogram *sum = NULL;
+    struct mrd_float_histogram_outcome outcome;
+    if (item->step != 0) {
+        item->start.value += item->step;
+    }
+    if (item->histogram_step == NULL) {
+        return MRD_OK;
+    }
+    MRD_TRY(mrd_float_histogram_copy(item->start.histogram, arena, &sum, err));
+    MRD_TRY(item->subtract
+                ? mrd_float_histogram_subtract(sum, item->histogram_step, arena, &outcome, err)
+                : mrd_float_histogram_add(sum, item->histogram_step, arena, &outcome, err));
+    if (outcome.incompatible) {
+        return mrd_fail(err, MRD_E_INVALID, "exponential and custom bounds cannot be added");
+    }
+    item->start.histogram = sum;
+    return MRD_OK;
+}
+
 enum { VALUES_MAX = 100000 };
 
 enum mrd_status script_parse_values(struct mrd_bytes text, struct mrd_arena *arena,
@@ -258,12 +324,10 @@ enum mrd_status script_parse_values(struct mrd_bytes text, struct mrd_arena *are
     enum mrd_status status = MRD_OK;
     while (text.size > 0 && status == MRD_OK) {
         struct item item;
-        status = parse_item(script_take_word(&text), &item, err);
+        status = take_item(&text, arena, &item, err);
         for (size_t i = 0; status == MRD_OK && i <= item.more; i++) {
             mrd_buf_append(&buf, &item.start, sizeof(item.start));
-            if (item.step != 0) {
-                item.start.value += item.step;
-            }
+            status = step_item(&item, arena, err);
         }
     }
     if (status == MRD_OK && buf.failed) {

@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "model/float_histogram.h"
 #include "model/labels.h"
 
 /* Takes what stands before the next newline off *text, without blanks around it. False at the end. */
@@ -24,11 +25,13 @@ MRD_MUST_CHECK enum mrd_status script_parse_time(struct mrd_bytes text, mrd_time
                                                  struct mrd_error *err);
 
 struct script_value {
-    bool omitted; /* `_` */
+    bool omitted;  /* `_` */
+    bool hint_set; /* the histogram's literal names a counter reset hint */
     double value;
+    const struct mrd_float_histogram *histogram; /* NULL: a float */
 };
 
-/* A sequence of values up to the end of the line, in the arena. */
+/* A sequence of floats and histograms up to the end of the line, in the arena. */
 MRD_MUST_CHECK enum mrd_status script_parse_values(struct mrd_bytes text, struct mrd_arena *arena,
                                                    struct script_value **out, size_t *out_count,
                                                    struct mrd_error *err);

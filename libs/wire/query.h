@@ -3,7 +3,8 @@
  * Requests are protobuf-c messages (query.proto) on subject mrd.query.<partition>.<instance>, sent
  * over bus/rpc.h. Replies are chunks that can be read on their own, without copying:
  *   SELECT         series frames (codec/frame.h). A series whose frame would pass the chunk size goes on in further
- *                  frames with the same labels; its chunks keep their order over all of them.
+ *                  frames with the same labels; its chunks keep their order over all of them. Native histograms are chunks of
+ *                  encoding MRD_CHUNK_HISTOGRAMS
  *   SERIES         series frames with no chunks
  *   LABEL_NAMES, LABEL_VALUES  texts: varint size, bytes; no order, none twice
  *   CARDINALITY    counts: u8 list, varint size, name bytes, varint series, varint values
@@ -70,8 +71,10 @@ struct mrd_query_trailer {
     uint64_t sequence; /* applied when the answer was begun */
     uint64_t series;
     uint64_t chunks;
-    uint64_t samples; /* in the chunks sent, times outside the range included */
-    uint64_t total;   /* CARDINALITY: series of the tenant in this partition */
+    uint64_t
+        samples;    /* in the chunks sent, times outside the range included; 16 bytes of a histogram
+                         count as one */
+    uint64_t total; /* CARDINALITY: series of the tenant in this partition */
 };
 void mrd_query_trailer_encode(const struct mrd_query_trailer *trailer, struct mrd_buf *out);
 /* Later versions may append fields; missing ones read 0. */

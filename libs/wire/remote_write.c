@@ -151,8 +151,8 @@ static inline bool entry_sample(struct mrd_rw_series *out, const uint8_t *field_
 static bool entry_other(struct mrd_rw_series *out, const uint8_t **at, const uint8_t *end)
 {
     struct mrd_pb_field field = {0};
-    if (out->others.size == 0) {
-        out->others = (struct mrd_bytes){*at, (size_t)(end - *at)};
+    if (out->others_size == 0) {
+        out->others_size = (uint32_t)(end - *at) & MRD_RW_OTHERS_SIZE_MASK;
     }
     if (!mrd_pb_field_read(at, end, &field)) {
         return false;
@@ -209,7 +209,9 @@ static inline enum mrd_status series_read(struct mrd_rw_walk *walk, struct mrd_b
                                           struct mrd_rw_series *out, struct mrd_error *err)
 {
     struct entry_state state = {0};
-    *out = (struct mrd_rw_series){0};
+    *out = (struct mrd_rw_series){
+        .samples = {entry.data + entry.size, 0}
+    };
     const uint8_t *at = entry.data;
     if (mrd_unlikely(!entry_read(&at, entry.data + entry.size, &state, out))) {
         return malformed(walk, at, "series", err);
@@ -231,6 +233,7 @@ static inline enum mrd_status series_read(struct mrd_rw_walk *walk, struct mrd_b
 
 void mrd_rw_walk_init(struct mrd_rw_walk *walk, struct mrd_bytes message, struct mrd_arena *arena)
 {
+    mrd_assert(message.size < MRD_RW_BODY_SIZE_MAX);
     *walk = (struct mrd_rw_walk){
         .reader = mrd_reader_of(message), .start = message.data, .arena = arena};
 }

@@ -23,16 +23,31 @@
 #include "model/sample.h"
 
 struct mrd_rw_series {
-    struct mrd_bytes labels;  /* the Label fields, tags included */
-    struct mrd_bytes samples; /* from the first Sample field on; for mrd_rw_samples_next */
-    struct mrd_sample first;  /* if sample_count > 0 */
+    struct mrd_bytes labels; /* the Label fields, tags included; 2.0: the references */
+    struct mrd_bytes
+        samples; /* from the first Sample field on, to the entry's end; for mrd_rw_samples_next */
+    struct mrd_sample first; /* if sample_count > 0 */
     uint32_t sample_count;
     uint32_t histogram_count;
     uint32_t exemplar_count;
-    bool has_metadata;          /* 2.0 only; in `others` */
-    mrd_time_ms first_start_ms; /* 2.0 only: since when the first sample counts; 0: unknown */
-    struct mrd_bytes others;    /* from the first field on that is neither label nor sample */
+    uint32_t others_size : 30; /* of mrd_rw_series_others */
+    bool has_metadata : 1;     /* 2.0 only */
+    bool has_start : 1;        /* 2.0 only: a sample says since when it counts */
 };
+_Static_assert(sizeof(struct mrd_rw_series) == 64,
+               "one cache line: the walk is as fast as it writes");
+
+enum { MRD_RW_BODY_SIZE_MAX = 1 << 30 }; /* decoded; others_size holds less */
+
+/* From the first field on that is neither label nor sample, to the entry's end. */
+static inline struct mrd_bytes mrd_rw_series_others(const struct mrd_rw_series *series)
+{
+    const struct mrd_bytes rest = series->samples;
+    return series->others_size == 0
+               ? MRD_BYTES_NONE
+               : (struct mrd_bytes){rest.data + rest.size - series->others_size,
+                                    series->others_size};
+}
 
 struct mrd_rw_totals {
     uint64_t series; /* entries */
@@ -50,7 +65,7 @@ struct mrd_rw_walk {
     struct mrd_bytes metadata;   /* from the first metadata field on; empty: none so far */
 };
 
-/* `message` is the decoded body. With an arena of NULL label bytes that are not contiguous come back empty: enough to
+/* `message` is the decoded body, of less than MRD_RW_BODY_SIZE_MAX bytes. With an arena of NULL label bytes that are not contiguous come back empty: enough to
  * check and count. */
 void mrd_rw_walk_init(struct mrd_rw_walk *walk, struct mrd_bytes message, struct mrd_arena *arena);
 

@@ -14,6 +14,9 @@ enum {
     MRD_RW_SAMPLE_FAST_SIZE = 16,
 };
 
+/* What others_size holds: the body is smaller. */
+enum { MRD_RW_OTHERS_SIZE_MASK = MRD_RW_BODY_SIZE_MAX - 1 };
+
 /* A varint of exactly six bytes, which is what times of 1971 to 2109 in ms have: false if it is another. */
 static inline bool mrd_rw_time_fast(const uint8_t *at, mrd_time_ms *out)
 {

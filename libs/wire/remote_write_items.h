@@ -16,7 +16,7 @@
 
 enum mrd_rw_version { MRD_RW_1 = 1, MRD_RW_2 = 2 };
 
-/* The next Histogram or Exemplar message: `*rest` starts as series.others. False after the last. */
+/* The next Histogram or Exemplar message: `*rest` starts as mrd_rw_series_others. False after the last. */
 bool mrd_rw_histogram_next(enum mrd_rw_version version, struct mrd_bytes *rest,
                            struct mrd_bytes *out);
 bool mrd_rw_exemplar_next(enum mrd_rw_version version, struct mrd_bytes *rest,

@@ -199,9 +199,9 @@ static bool entry_sample(struct mrd_rw_series *out, const uint8_t *field_start, 
     if (mrd_unlikely(!sample_read(bytes, &sample, &start_ms))) {
         return false;
     }
+    out->has_start = out->has_start || start_ms != 0;
     if (out->sample_count++ == 0) {
         out->first = sample;
-        out->first_start_ms = start_ms;
         out->samples = (struct mrd_bytes){field_start, (size_t)(end - field_start)};
     }
     return true;
@@ -216,8 +216,8 @@ static bool entry_other(struct mrd_rw_series *out, struct entry_state *state,
         state->scattered = true;
         return true;
     }
-    if (out->others.size == 0) {
-        out->others = (struct mrd_bytes){field_start, (size_t)(end - field_start)};
+    if (out->others_size == 0) {
+        out->others_size = (uint32_t)(end - field_start) & MRD_RW_OTHERS_SIZE_MASK;
     }
     if (field->tag == SERIES_METADATA) {
         out->has_metadata = true;
@@ -261,7 +261,9 @@ static enum mrd_status series_read(struct mrd_rw2_walk *walk, struct mrd_bytes e
                                    struct mrd_rw_series *out, struct mrd_error *err)
 {
     struct entry_state state = {0};
-    *out = (struct mrd_rw_series){0};
+    *out = (struct mrd_rw_series){
+        .samples = {entry.data + entry.size, 0}
+    };
     const uint8_t *at = entry.data;
     if (mrd_unlikely(!entry_read(&at, entry.data + entry.size, &state, out))) {
         return malformed(walk, at, "series", err);

@@ -37,7 +37,7 @@ static void check_samples(const struct mrd_rw_series *series, const Mrd__Wire__V
         const Mrd__Wire__V2__Sample *of = want->samples[count];
         mrd_assert(sample.time_ms == of->timestamp && start_ms == of->start_timestamp);
         mrd_assert(mrd_double_bits(sample.value) == mrd_double_bits(of->value));
-        mrd_assert(count > 0 || start_ms == series->first_start_ms);
+        mrd_assert(start_ms == 0 || series->has_start);
         count++;
     }
     mrd_assert(count == want->n_samples && count == series->sample_count);
@@ -45,7 +45,7 @@ static void check_samples(const struct mrd_rw_series *series, const Mrd__Wire__V
 
 static void look_into(const struct mrd_rw2_walk *walk, const struct mrd_rw_series *series)
 {
-    struct mrd_bytes rest = series->others;
+    struct mrd_bytes rest = mrd_rw_series_others(series);
     struct mrd_bytes message;
     size_t count = 0;
     while (mrd_rw_exemplar_next(MRD_RW_2, &rest, &message)) {

@@ -125,8 +125,9 @@ enum mrd_status mrd_rw2_metadata_read(const struct mrd_rw2_walk *walk,
                                       struct mrd_rw2_metadata *out, struct mrd_error *err)
 {
     *out = (struct mrd_rw2_metadata){.name_symbol = name_of(walk, series->labels)};
-    const uint8_t *at = series->others.data;
-    const uint8_t *end = at + series->others.size;
+    const struct mrd_bytes others = mrd_rw_series_others(series);
+    const uint8_t *at = others.data;
+    const uint8_t *end = others.size == 0 ? at : at + others.size;
     struct mrd_pb_field field = {0};
     while (at != end && mrd_pb_field_read(&at, end, &field)) {
         if (field.tag == SERIES_METADATA && !metadata_message(field.bytes, out)) {

@@ -106,7 +106,8 @@ static void series_come_with_labels_and_samples(void **state)
     const struct mrd_rw_series *series = fixture->series;
     assert_int_equal(series[0].sample_count, 3);
     assert_int_equal(series[0].first.time_ms, 1700000000123);
-    assert_int_equal(series[0].first_start_ms, 1600000000000);
+    assert_true(series[0].has_start);
+    assert_false(series[1].has_start);
     assert_int_equal(series[1].first.time_ms, -5);
     struct mrd_bytes rest = series[0].samples;
     struct mrd_sample sample;
@@ -251,7 +252,7 @@ static void exemplars_and_metadata_name_symbols(void **state)
     const struct mrd_rw_series *series = &fixture->series[0];
     assert_int_equal(series->exemplar_count, 1);
     assert_true(series->has_metadata);
-    struct mrd_bytes rest = series->others;
+    struct mrd_bytes rest = mrd_rw_series_others(series);
     struct mrd_bytes message;
     assert_true(mrd_rw_exemplar_next(MRD_RW_2, &rest, &message));
     struct mrd_label items[MRD_RW_EXEMPLAR_LABELS_MAX];

@@ -7,6 +7,7 @@
 
 #include "model/histogram_check.h"
 #include "wire/batch.h"
+#include "wire/remote_write.h"
 
 enum { SLOTS_MIN = 64 };
 
@@ -54,7 +55,7 @@ static size_t or_most(size_t value, size_t most)
 
 struct dst_limits dst_limits_of(const struct mrd_config *config)
 {
-    const size_t most = (size_t)1 << 30;
+    const size_t most = MRD_RW_BODY_SIZE_MAX - 1;
     struct dst_limits limits = {
         .ingestion_rate = mrd_config_float(config, "limits.ingestion_rate"),
         .ingestion_burst = mrd_config_float(config, "limits.ingestion_burst"),

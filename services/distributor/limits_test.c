@@ -9,6 +9,7 @@
 
 #include "model/histogram_check.h"
 #include "wire/batch.h"
+#include "wire/remote_write.h"
 
 static int64_t fake_ns(void *context) { return *(int64_t *)context; }
 
@@ -121,6 +122,8 @@ static void zero_is_no_limit(void **state)
     assert_int_equal(limits.metadata_bytes_max, 16 << 10);
     assert_int_equal(limits_with("limits.metadata_bytes_max=0").metadata_bytes_max,
                      MRD_BATCH_METADATA_SIZE_MAX);
+    assert_int_equal(limits_with("limits.decoded_bytes_max=0").decoded_bytes_max,
+                     MRD_RW_BODY_SIZE_MAX - 1);
     assert_int_equal(limits_with("limits.histogram_buckets_max=160").histogram_buckets_max, 160);
     assert_int_equal(limits_with("limits.exemplars_per_request_max=5").exemplars_per_request_max,
                      5);

@@ -208,15 +208,15 @@ static inline enum mrd_status take_series(struct dst_taking *taking,
                                           const struct mrd_rw_series *series, struct mrd_id128 key,
                                           struct mrd_error *err)
 {
-    if (mrd_likely(series->sample_count == 1 && time_allowed(taking, series->first.time_ms))) {
-        const mrd_time_ms *start_ms = series->first_start_ms == 0 ? NULL : &series->first_start_ms;
+    if (mrd_likely(series->sample_count == 1 && !series->has_start &&
+                   time_allowed(taking, series->first.time_ms))) {
         const enum mrd_status status =
-            add_row(taking, series->labels, key, &series->first, start_ms, 1, err);
+            add_row(taking, series->labels, key, &series->first, NULL, 1, err);
         MRD_TRY(dst_take_after(taking, status, DST_KIND_SAMPLES, 1, err));
     } else {
         MRD_TRY(take_samples(taking, series, key, err));
     }
-    return mrd_likely(series->others.size == 0) ? MRD_OK
+    return mrd_likely(series->others_size == 0) ? MRD_OK
                                                 : dst_take_others(taking, series, key, err);
 }
 

@@ -55,7 +55,7 @@ static enum mrd_status take_histograms(struct dst_taking *taking,
                                        const struct mrd_rw_series *series, struct mrd_id128 key,
                                        struct mrd_error *err)
 {
-    struct mrd_bytes rest = series->others;
+    struct mrd_bytes rest = mrd_rw_series_others(series);
     struct mrd_bytes message;
     const enum mrd_rw_version version = taking->v2 == NULL ? MRD_RW_1 : MRD_RW_2;
     for (uint32_t i = 0; mrd_rw_histogram_next(version, &rest, &message); i++) {
@@ -126,7 +126,7 @@ static enum mrd_status take_exemplars(struct dst_taking *taking, const struct mr
 static enum mrd_status take_exemplars(struct dst_taking *taking, const struct mrd_rw_series *series,
                                       struct mrd_id128 key, struct mrd_error *err)
 {
-    struct mrd_bytes rest = series->others;
+    struct mrd_bytes rest = mrd_rw_series_others(series);
     struct mrd_bytes message;
     const enum mrd_rw_version version = taking->v2 == NULL ? MRD_RW_1 : MRD_RW_2;
     for (uint32_t i = 0; mrd_rw_exemplar_next(version, &rest, &message); i++) {

@@ -13,7 +13,8 @@ static const struct {
         offsetof(struct ing_store_figures, field), "meridian_ingester_" name_ "_total", help_      \
     }
     COUNTER(batches, "batches", "Batches of the log applied."),
-    COUNTER(samples, "samples", "Samples taken into the heads."),
+    COUNTER(samples, "samples", "Samples taken into the heads, native histograms included."),
+    COUNTER(histograms, "histograms", "Native histograms taken into the heads."),
     COUNTER(out_of_order, "samples_out_of_order",
             "Samples taken elsewhere than at their series' end."),
     COUNTER(duplicate_samples, "samples_duplicate", "Samples that were there already, or lost."),
@@ -65,6 +66,8 @@ void ing_figures_init(struct ing_figures *figures, struct mrd_metrics *metrics)
                           "Tenants in the heads, summed over the partitions.", MRD_NO_LABELS);
     figures->samples = mrd_metrics_gauge(metrics, "meridian_ingester_samples_stored",
                                          "Samples in the heads now.", MRD_NO_LABELS);
+    figures->histograms = mrd_metrics_gauge(metrics, "meridian_ingester_histograms_stored",
+                                            "Native histograms in the heads now.", MRD_NO_LABELS);
     figures->contested =
         mrd_metrics_gauge(metrics, "meridian_ingester_samples_contested_waiting",
                           "Contested samples that are not settled yet.", MRD_NO_LABELS);
@@ -136,6 +139,7 @@ void ing_figures_take(struct ing_figures *figures, struct ing_partition_figures 
     totals->series += atomic_load_explicit(&from->series, memory_order_relaxed);
     totals->tenants += atomic_load_explicit(&from->tenants, memory_order_relaxed);
     totals->samples += atomic_load_explicit(&from->samples_stored, memory_order_relaxed);
+    totals->histograms += atomic_load_explicit(&from->histograms_stored, memory_order_relaxed);
     totals->contested += atomic_load_explicit(&from->contested_waiting, memory_order_relaxed);
 }
 
@@ -164,5 +168,6 @@ void ing_figures_publish(struct ing_figures *figures, const struct ing_totals *t
     mrd_gauge_set(figures->series, (int64_t)totals->series);
     mrd_gauge_set(figures->tenants, (int64_t)totals->tenants);
     mrd_gauge_set(figures->samples, (int64_t)totals->samples);
+    mrd_gauge_set(figures->histograms, (int64_t)totals->histograms);
     mrd_gauge_set(figures->contested, (int64_t)totals->contested);
 }

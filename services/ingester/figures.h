@@ -5,7 +5,7 @@
 #include "base/metrics.h"
 #include "ingester/partition.h"
 
-enum { ING_COUNTERS = 15 };
+enum { ING_COUNTERS = 16 };
 
 struct ing_figures {
     struct mrd_metrics *metrics;
@@ -17,6 +17,7 @@ struct ing_figures {
     struct mrd_gauge *series;
     struct mrd_gauge *tenants;
     struct mrd_gauge *samples;
+    struct mrd_gauge *histograms;
     struct mrd_gauge *contested;
     struct mrd_counter *missing_sequences;
     struct mrd_counter *rewinds;
@@ -41,6 +42,7 @@ struct ing_totals {
     uint64_t series;
     uint64_t tenants;
     uint64_t samples;
+    uint64_t histograms;
     uint64_t contested;
 };
 

@@ -12,6 +12,7 @@
 #include "bus/nats_fixture.h"
 #include "bus/rpc.h"
 #include "codec/frame.h"
+#include "codec/histogram.h"
 #include "ingester/owner.h"
 #include "ingester/questions.h"
 #include "wire/query.h"
@@ -199,6 +200,32 @@ static void write_batch(struct world *world, uint32_t partition, size_t first, s
     mrd_buf_fini(&labels);
 }
 
+/* One batch of `steps` native histograms of each of `count` series that were announced before. */
+static void write_histograms(struct world *world, uint32_t partition, size_t count, size_t steps)
+{
+    static const struct mrd_histogram_span span = {-4, 2};
+    mrd_batch_builder_reset(world->builder);
+    const uint32_t index = mrd_batch_builder_tenant(world->builder, MRD_BYTES("acme"));
+    for (size_t i = 0; i < count; i++) {
+        for (size_t step = 0; step < steps; step++) {
+            const union mrd_histogram_count buckets[] = {{.integer = 1}, {.integer = step}};
+            const struct mrd_histogram histogram = {
+                .schema = 0,
+                .sum = (double)step,
+                .count = {.integer = step + 1},
+                .positive = { &span, buckets, 1, 2}
+            };
+            mrd_batch_builder_histogram(world->builder, index, (uint32_t)i,
+                                        T0 + (mrd_time_ms)(1000 + step) * STEP_MS, 0, &histogram);
+        }
+    }
+    const struct mrd_batch_header header = header_of(world, partition);
+    struct mrd_buf message = {0};
+    mrd_batch_builder_finish(world->builder, &header, MRD_BATCH_ZSTD, &message);
+    publish(world, partition, &header, mrd_buf_view(&message));
+    mrd_buf_fini(&message);
+}
+
 /* steps batches to each partition, each with one sample of every series. */
 static void write_all(struct world *world, size_t series, size_t first_step, size_t steps)
 {
@@ -253,12 +280,28 @@ static int world_teardown(void **state)
 struct answer {
     size_t series;
     size_t samples;
+    size_t histograms;
     double sum;
     size_t texts;
     uint64_t count_total;
     struct mrd_query_trailer trailer;
     struct mrd_error error;
 };
+
+static void count_histograms(const struct mrd_chunk *chunk, struct answer *answer)
+{
+    static mrd_time_ms times[MRD_CHUNK_SAMPLES_MAX];
+    static struct mrd_histogram items[MRD_CHUNK_SAMPLES_MAX];
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("test", 64 << 20);
+    assert_int_equal(
+        mrd_histogram_chunk_decode(chunk->bytes, chunk->count, arena, times, items, NULL), MRD_OK);
+    answer->histograms += chunk->count;
+    for (size_t i = 0; i < chunk->count; i++) {
+        assert_int_equal(items[i].positive.buckets[1].integer, items[i].count.integer - 1);
+        answer->sum += (double)items[i].count.integer;
+    }
+}
 
 static void count_frames(struct mrd_bytes frames, struct answer *answer)
 {
@@ -271,6 +314,10 @@ static void count_frames(struct mrd_bytes frames, struct answer *answer)
         assert_int_equal(mrd_frame_read(&reader, &frame, NULL), MRD_OK);
         answer->series++;
         while (mrd_frame_read_chunk(&frame, &chunk)) {
+            if (chunk.encoding == MRD_CHUNK_HISTOGRAMS) {
+                count_histograms(&chunk, answer);
+                continue;
+            }
             assert_int_equal(
                 mrd_chunk_decode(chunk.encoding, chunk.bytes, chunk.count, times, values, NULL),
                 MRD_OK);
@@ -419,6 +466,31 @@ static void what_is_acknowledged_is_answered(void **state)
     wait_metric(&one, "meridian_ingester_rows_unresolved_total", 0);
     wait_metric(&one, "meridian_ingester_samples_total", 500 * 25 * PARTITIONS);
     ingester_stop(&one, true);
+}
+
+static void histograms_in_the_log_are_answered_also_after_a_restart(void **state)
+{
+    struct world *world = *state;
+    enum { COUNT = 7, STEPS = 300 };
+    write_all(world, COUNT, 0, 1);
+    write_histograms(world, 0, COUNT, STEPS);
+    assert_int_equal(mrd_log_writer_drain(world->writer, 60000, NULL), MRD_OK);
+    for (int start = 0; start < 2; start++) {
+        static struct ingester one; /* a failed assertion leaves its threads running */
+        ingester_start(&one, &world->nats, "one", 1, 0);
+        ingester_wait_ready(&one);
+        struct mrd_query_request request = request_of(MRD_QUERY_SELECT);
+        request.sequence_min = log_last(world, 0);
+        request.time_max_ms = INT64_MAX;
+        struct answer answer;
+        assert_int_equal(ask(world, "one", 0, &request, &answer), MRD_OK);
+        assert_int_equal(answer.series, COUNT);
+        assert_int_equal(answer.samples, COUNT);
+        assert_int_equal(answer.histograms, COUNT * STEPS);
+        assert_true(answer.sum == COUNT * (STEPS * (STEPS + 1) / 2) + COUNT * (COUNT - 1) / 2);
+        wait_metric(&one, "meridian_ingester_histograms_total", COUNT * STEPS);
+        ingester_stop(&one, false);
+    }
 }
 
 static void an_ingester_that_starts_later_replays_everything(void **state)
@@ -642,6 +714,7 @@ int main(void)
 #define WORLD_TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
         WORLD_TEST(what_is_acknowledged_is_answered),
+        WORLD_TEST(histograms_in_the_log_are_answered_also_after_a_restart),
         WORLD_TEST(an_ingester_that_starts_later_replays_everything),
         WORLD_TEST(all_kinds_of_questions_are_answered),
         WORLD_TEST(a_large_answer_comes_in_many_chunks),

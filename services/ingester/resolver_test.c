@@ -225,7 +225,9 @@ static void compare_series(struct world *world, uint32_t partition, const struct
     struct mrd_samples got = {0};
     mrd_columns_begin(&columns);
     assert_int_equal(mrd_columns_add(&columns, &chunks, SIZE_MAX, NULL), MRD_OK);
-    assert_int_equal(mrd_columns_finish(&columns, INT64_MIN, INT64_MAX, &got, NULL), MRD_OK);
+    struct mrd_histograms histograms;
+    assert_int_equal(mrd_columns_finish(&columns, INT64_MIN, INT64_MAX, &got, &histograms, NULL),
+                     MRD_OK);
     const size_t series = series_of(frame->labels);
     size_t at = 0;
     for (size_t time = 0; time < TIMES; time++) {
@@ -262,6 +264,18 @@ static void compare_partition(struct world *world, struct ing_owner *owner, uint
     mrd_head_selection_destroy(&ask.selection);
 }
 
+struct count_ask {
+    struct ing_ask ask; /* first */
+    size_t unsettled;
+};
+
+static enum mrd_status count_run(struct ing_ask *base, struct mrd_head *head, struct mrd_error *err)
+{
+    (void)err;
+    ((struct count_ask *)base)->unsettled = mrd_head_contested_count(head);
+    return MRD_OK;
+}
+
 static bool is_settled(struct ing_owner *owner, uint32_t number)
 {
     struct ing_partition *partition = NULL;
@@ -269,9 +283,10 @@ static bool is_settled(struct ing_owner *owner, uint32_t number)
         return false; /* still loading */
     }
     const struct ing_store_figures *figures = ing_partition_figures(partition);
-    const bool settled = atomic_load(&figures->batches) == BATCHES &&
-                         atomic_load(&figures->contested_settled) > 0 &&
-                         atomic_load(&figures->contested_waiting) == 0;
+    struct count_ask ask = {.ask = {.run = count_run}};
+    const bool settled =
+        atomic_load(&figures->batches) == BATCHES && atomic_load(&figures->contested_settled) > 0 &&
+        ing_partition_ask(partition, &ask.ask, NULL) == MRD_OK && ask.unsettled == 0;
     ing_owner_give_back(owner, &partition);
     return settled;
 }
@@ -281,8 +296,6 @@ static void await_settled(struct ing_owner *owner, uint32_t number)
     for (int i = 0; i < WAIT_MS && !is_settled(owner, number); i++) {
         usleep(1000);
     }
-    /* The figure falls when samples are taken, before their verdicts: once more after a quiet moment. */
-    usleep(1500 * 1000);
     assert_true(is_settled(owner, number));
 }
 

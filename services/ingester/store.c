@@ -131,26 +131,36 @@ static enum mrd_status announce(struct ing_store *store, const struct mrd_batch 
 }
 
 /* Fills ordinals and returns how many rows name nothing. */
-static uint64_t resolve(struct ing_store *store, const struct mrd_batch *batch,
-                        const struct ing_table *table)
+static uint64_t resolve(struct ing_store *store, const struct ing_table *table,
+                        const uint32_t *references, size_t row_count)
 {
-    if (batch->row_count > store->ordinal_capacity) {
-        store->ordinals = reallocarray(store->ordinals, batch->row_count, sizeof(*store->ordinals));
+    if (row_count > store->ordinal_capacity) {
+        store->ordinals = reallocarray(store->ordinals, row_count, sizeof(*store->ordinals));
         mrd_assert(store->ordinals != NULL);
-        store->ordinal_capacity = batch->row_count;
+        store->ordinal_capacity = row_count;
     }
     uint64_t unresolved = 0;
-    for (size_t i = 0; i < batch->row_count; i++) {
-        const uint32_t ordinal = ing_table_get(table, batch->references[i]);
+    for (size_t i = 0; i < row_count; i++) {
+        const uint32_t ordinal = ing_table_get(table, references[i]);
         store->ordinals[i] = ordinal;
         unresolved += ordinal == MRD_HEAD_ORDINAL_NONE ? 1 : 0;
     }
     return unresolved;
 }
 
+static void count_result(struct ing_store *store, const struct mrd_head_append_result *result)
+{
+    add(&store->figures.samples, result->appended + result->out_of_order + result->overrides);
+    add(&store->figures.out_of_order, result->out_of_order);
+    add(&store->figures.duplicate_samples, result->duplicates + result->outdated);
+    add(&store->figures.refused_samples, result->refused);
+}
+
 static enum mrd_status append(struct ing_store *store, const struct mrd_batch *batch,
+                              const struct ing_table *table, uint64_t *unresolved,
                               struct mrd_error *err)
 {
+    *unresolved = resolve(store, table, batch->references, batch->row_count);
     const struct mrd_head_batch rows = {
         .ordinals = store->ordinals,
         .sample_counts = batch->sample_counts,
@@ -163,11 +173,31 @@ static enum mrd_status append(struct ing_store *store, const struct mrd_batch *b
     };
     struct mrd_head_append_result result = {0};
     MRD_TRY(mrd_head_append(store->head, &rows, &result, err));
-    add(&store->figures.samples, result.appended + result.out_of_order + result.overrides);
-    add(&store->figures.out_of_order, result.out_of_order);
-    add(&store->figures.duplicate_samples, result.duplicates + result.outdated);
-    add(&store->figures.refused_samples, result.refused);
+    count_result(store, &result);
     return MRD_OK;
+}
+
+/* After append, which looks at the budget. */
+static uint64_t append_histograms(struct ing_store *store, const struct mrd_batch *batch,
+                                  const struct ing_table *table)
+{
+    const struct mrd_batch_rows *from = &batch->histograms.rows;
+    const uint64_t unresolved = resolve(store, table, from->references, from->row_count);
+    const struct mrd_head_histogram_batch rows = {
+        .ordinals = store->ordinals,
+        .counts = from->counts,
+        .row_count = from->row_count,
+        .times_ms = batch->histograms.times_ms,
+        .items = batch->histograms.items,
+        .item_count = from->item_count,
+        .hlc = batch->header.hlc,
+        .origin = mrd_batch_origin(&batch->header),
+    };
+    struct mrd_head_append_result result = {0};
+    mrd_head_append_histograms(store->head, &rows, &result);
+    count_result(store, &result);
+    add(&store->figures.histograms, result.appended + result.out_of_order + result.overrides);
+    return unresolved;
 }
 
 static void count_unresolved(struct ing_store *store, uint64_t rows,
@@ -217,9 +247,10 @@ enum mrd_status ing_store_apply(struct ing_store *store, struct mrd_bytes messag
         ing_references_instance(store->references, batch.header.instance);
     struct ing_table *table = ing_instance_table(store->references, instance, batch.header.epoch);
     MRD_TRY(announce(store, &batch, table, err));
-    const uint64_t unresolved = resolve(store, &batch, table);
-    MRD_TRY(append(store, &batch, err));
+    uint64_t unresolved;
+    MRD_TRY(append(store, &batch, table, &unresolved, err));
     /* Nothing can fail from here on, so a batch is counted once however often it was tried. */
+    unresolved += append_histograms(store, &batch, table);
     count_unresolved(store, unresolved, position);
     count_number(store, instance, batch.header.number, position);
     add(&store->figures.batches, 1);
@@ -278,6 +309,7 @@ void ing_store_publish(struct ing_store *store)
     set(&store->figures.series, stats.series_count);
     set(&store->figures.tenants, stats.tenant_count);
     set(&store->figures.samples_stored, stats.sample_count);
+    set(&store->figures.histograms_stored, stats.histogram_count);
     set(&store->figures.series_created, stats.series_created);
     struct mrd_head_contested_stats contested;
     mrd_head_contested_stats(store->head, &contested);

@@ -33,6 +33,7 @@ struct ing_store_options {
 struct ing_store_figures {
     _Atomic uint64_t batches;
     _Atomic uint64_t samples;
+    _Atomic uint64_t histograms; /* of the samples */
     _Atomic uint64_t out_of_order;
     _Atomic uint64_t duplicate_samples;
     _Atomic uint64_t refused_samples;
@@ -52,6 +53,7 @@ struct ing_store_figures {
     _Atomic uint64_t series;
     _Atomic uint64_t tenants;
     _Atomic uint64_t samples_stored;
+    _Atomic uint64_t histograms_stored; /* of them */
     _Atomic uint64_t series_created;
     _Atomic uint64_t memory[MRD_HEAD_MEMORY_COUNT];
     _Atomic uint64_t memory_total; /* head and tables */

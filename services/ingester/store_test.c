@@ -102,6 +102,56 @@ static void the_same_batch_again_changes_nothing(void **state)
     rig_fini(&rig);
 }
 
+/* The next batch: two histograms of each of the first `count` series, which it does not announce. */
+static void build_histograms(struct rig *rig, mrd_time_ms time_ms, uint32_t count)
+{
+    static const struct mrd_histogram_span span = {1, 3};
+    static const union mrd_histogram_count buckets[] = {
+        {.integer = 1}, {.integer = 2}, {.integer = 3}};
+    const struct mrd_histogram histogram = {
+        .schema = 3, .sum = 12.5, .count = {.integer = 6},
+                .positive = { &span, buckets, 1, 3}
+    };
+    mrd_batch_builder_reset(rig->builder);
+    const uint32_t index = mrd_batch_builder_tenant(rig->builder, MRD_BYTES("t"));
+    for (uint32_t i = 0; i < count; i++) {
+        mrd_batch_builder_histogram(rig->builder, index, i, time_ms, 0, &histogram);
+        mrd_batch_builder_histogram(rig->builder, index, i, time_ms + 1, 0, &histogram);
+    }
+    const struct mrd_batch_header header = {.region = MRD_BYTES("r"),
+                                            .residency_class = MRD_BYTES("c"),
+                                            .instance = MRD_BYTES("w"),
+                                            .epoch = mrd_batch_epoch_of(time_ms),
+                                            .number = ++rig->number,
+                                            .hlc = mrd_hlc_make(time_ms, 0)};
+    mrd_batch_builder_finish(rig->builder, &header, MRD_BATCH_NONE, &rig->message);
+}
+
+static void histograms_are_applied_like_samples(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 6 * HOUR, 0);
+    build(&rig, T0, 0, 10, true);
+    assert_int_equal(apply(&rig, T0), MRD_OK);
+    build_histograms(&rig, T0 + 1000, 12); /* two of the series were never announced */
+    assert_int_equal(apply(&rig, T0), MRD_OK);
+    assert_int_equal(apply(&rig, T0), MRD_OK); /* again */
+    ing_store_publish(rig.store);
+    const struct ing_store_figures *figures = ing_store_figures(rig.store);
+    assert_int_equal(figure(&figures->histograms), 20);
+    assert_int_equal(figure(&figures->samples), 30);
+    assert_int_equal(figure(&figures->histograms_stored), 20);
+    assert_int_equal(figure(&figures->samples_stored), 30);
+    assert_int_equal(figure(&figures->duplicate_samples), 20);
+    assert_int_equal(figure(&figures->rows_unresolved), 4);
+    assert_true(figure(&figures->memory[MRD_HEAD_MEMORY_HISTOGRAMS]) > 0);
+    size_t holes = 0;
+    ing_store_tidy(rig.store, T0 + 20 * HOUR, 1000, on_hole, &holes);
+    assert_int_equal(figure(&figures->histograms_stored), 0);
+    rig_fini(&rig);
+}
+
 static void rows_before_the_first_readable_entry_are_no_loss(void **state)
 {
     (void)state;
@@ -203,6 +253,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_batch_again_changes_nothing),
+        cmocka_unit_test(histograms_are_applied_like_samples),
         cmocka_unit_test(rows_before_the_first_readable_entry_are_no_loss),
         cmocka_unit_test(a_missing_number_is_reported_as_a_hole),
         cmocka_unit_test(what_the_log_has_forgotten_is_forgotten),

@@ -1,5 +1,6 @@
 #include "querier/api.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "model/tenant.h"
@@ -7,6 +8,8 @@
 #include "querier/federate.h"
 #include "querier/json.h"
 #include "querier/remote_read.h"
+
+#define GIVE_BACK_BYTES ((size_t)64 << 20)
 
 struct qry_api {
     struct qry_api_options options;
@@ -144,12 +147,22 @@ static enum mrd_status answer_whole(const struct endpoint *endpoint, struct qry_
                           call->options->response_bytes_max);
 }
 
+/* The C library keeps what a thread has freed, for each thread: after a large query that is given back. */
+static void call_memory_destroy(struct mrd_arena **arena)
+{
+    const bool large = mrd_arena_used(*arena) > GIVE_BACK_BYTES;
+    mrd_arena_destroy(arena);
+    if (large) {
+        (void)malloc_trim(0);
+    }
+}
+
 static void run_job(void *context, struct mrd_http_request *request, const _Atomic bool *canceled,
                     struct qry_answer *out)
 {
     const struct endpoint_binding *binding = context;
     struct qry_api *api = binding->api;
-    mrd_auto(mrd_arena_destroy)
+    mrd_auto(call_memory_destroy)
     struct mrd_arena *arena =
         mrd_arena_create("query (querier.memory_bytes_max)", api->options.memory_bytes_max);
     struct qry_sink sink;

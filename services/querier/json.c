@@ -5,7 +5,7 @@
 
 #include "base/number.h"
 
-enum { ANNOTATIONS_SHOWN_MAX = 10, POINTS_PER_DRAIN = 64 };
+enum { ANNOTATIONS_SHOWN_MAX = 10, POINTS_PER_DRAIN = 64, HISTOGRAMS_PER_DRAIN = 2 };
 
 /* False: stop, nobody wants the rest. */
 static bool drain(const struct qry_json_extra *extra)
@@ -153,33 +153,114 @@ static void append_labels(struct mrd_labels labels, struct mrd_buf *out)
     mrd_buf_append_u8(out, '}');
 }
 
+static void append_quoted_double(double value, struct mrd_buf *out)
+{
+    char text[MRD_DOUBLE_TEXT_MAX];
+    const size_t size = mrd_double_format_json(value, text);
+    mrd_buf_append_u8(out, '"');
+    mrd_buf_append(out, text, size);
+    mrd_buf_append_u8(out, '"');
+}
+
+/* [rule,"lower","upper","count"]; which ends belong to the bucket: 0 the upper, 1 the lower, 2 neither,
+ * 3 both. */
+static void append_bucket(const struct mrd_float_bucket *bucket, struct mrd_buf *out)
+{
+    int rule = 2;
+    if (bucket->lower_inclusive) {
+        rule = bucket->upper_inclusive ? 3 : 1;
+    } else if (bucket->upper_inclusive) {
+        rule = 0;
+    }
+    mrd_buf_printf(out, "[%d,", rule);
+    append_quoted_double(bucket->lower, out);
+    mrd_buf_append_u8(out, ',');
+    append_quoted_double(bucket->upper, out);
+    mrd_buf_append_u8(out, ',');
+    append_quoted_double(bucket->count, out);
+    mrd_buf_append_u8(out, ']');
+}
+
+/* [time,{"count":"..","sum":"..","buckets":[..]}], empty buckets left out. */
+static void append_histogram_point(mrd_time_ms time_ms, const struct mrd_float_histogram *histogram,
+                                   struct mrd_buf *out)
+{
+    const size_t total = mrd_float_histogram_bucket_count(histogram);
+    bool any = false;
+    mrd_buf_append_u8(out, '[');
+    qry_json_time(time_ms, out);
+    mrd_buf_append_text(out, ",{\"count\":");
+    append_quoted_double(histogram->count, out);
+    mrd_buf_append_text(out, ",\"sum\":");
+    append_quoted_double(histogram->sum, out);
+    for (size_t i = 0; i < total && !out->failed; i++) {
+        const struct mrd_float_bucket bucket = mrd_float_histogram_bucket(histogram, i);
+        if (bucket.count != 0) {
+            mrd_buf_append_text(out, any ? "," : ",\"buckets\":[");
+            append_bucket(&bucket, out);
+            any = true;
+        }
+    }
+    mrd_buf_append_text(out, any ? "]}]" : "}]");
+}
+
+static const struct mrd_float_histogram *histogram_at(const struct mrd_promql_series *series,
+                                                      size_t i)
+{
+    return series->histograms == NULL ? NULL : series->histograms[i];
+}
+
 static void append_vector_series(const struct mrd_promql_series *series, struct mrd_buf *out)
 {
-    mrd_assert(series->histograms == NULL); /* the engine has none yet */
     mrd_buf_append_text(out, "{\"metric\":");
     append_labels(series->labels, out);
-    mrd_buf_append_text(out, ",\"value\":");
-    append_point(series->times_ms[0], series->values[0], out);
+    if (histogram_at(series, 0) != NULL) {
+        mrd_buf_append_text(out, ",\"histogram\":");
+        append_histogram_point(series->times_ms[0], histogram_at(series, 0), out);
+    } else {
+        mrd_buf_append_text(out, ",\"value\":");
+        append_point(series->times_ms[0], series->values[0], out);
+    }
     mrd_buf_append_u8(out, '}');
+}
+
+/* The points of one kind under their key, if there are any. False once nobody takes what is drained. */
+static bool append_points(const struct mrd_promql_series *series, bool histograms,
+                          const struct qry_json_extra *extra, struct mrd_buf *out)
+{
+    const char *start = histograms ? ",\"histograms\":[" : ",\"values\":[";
+    const size_t points_per_drain = histograms ? HISTOGRAMS_PER_DRAIN : POINTS_PER_DRAIN;
+    size_t added = 0;
+    for (size_t i = 0; i < series->count; i++) {
+        const struct mrd_float_histogram *histogram = histogram_at(series, i);
+        if ((histogram != NULL) != histograms) {
+            continue;
+        }
+        mrd_buf_append_text(out, added > 0 ? "," : start);
+        added++;
+        if (added % points_per_drain == points_per_drain - 1 && !drain(extra)) {
+            return false;
+        }
+        if (histograms) {
+            append_histogram_point(series->times_ms[i], histogram, out);
+        } else {
+            append_point(series->times_ms[i], series->values[i], out);
+        }
+    }
+    mrd_buf_append_text(out, added > 0 ? "]" : "");
+    return true;
 }
 
 static void append_matrix_series(const struct mrd_promql_series *series,
                                  const struct qry_json_extra *extra, struct mrd_buf *out)
 {
-    mrd_assert(series->histograms == NULL);
     mrd_buf_append_text(out, "{\"metric\":");
     append_labels(series->labels, out);
-    mrd_buf_append_text(out, ",\"values\":[");
-    for (size_t i = 0; i < series->count; i++) {
-        if (i > 0) {
-            mrd_buf_append_u8(out, ',');
-        }
-        if (i % POINTS_PER_DRAIN == POINTS_PER_DRAIN - 1 && !drain(extra)) {
-            return;
-        }
-        append_point(series->times_ms[i], series->values[i], out);
+    if (!append_points(series, false, extra, out) ||
+        (series->histograms != NULL && !append_points(series, true, extra, out))) {
+        return;
     }
-    mrd_buf_append_text(out, "]}");
+    mrd_buf_append_u8(out, '}');
 }
 
 /* ,"warnings":["...",...] with at most ten and the number of the rest, after those of our own. */

@@ -95,6 +95,56 @@ static void answers_have_the_shape_of_prometheus(void **state)
                       "[3,\"x\"]}}");
 }
 
+static void histograms_are_lists_of_buckets_that_say_which_end_is_theirs(void **state)
+{
+    (void)state;
+    static const int32_t positive[] = {0, 2, 3};
+    static const int32_t negative[] = {1};
+    static const int32_t custom[] = {0, 1};
+    static const double bounds[] = {0.1};
+    double counts[] = {1.5, 0, 2};
+    struct mrd_float_histogram exponential = {
+        .zero_threshold = 0.001,
+        .zero_count = 4,
+        .count = 12,
+        .sum = 1e-07,
+        .positive = {positive, counts, 3},
+        .negative = {negative, counts, 1}
+    };
+    struct mrd_float_histogram with_bounds = {
+        .schema = MRD_HISTOGRAM_SCHEMA_CUSTOM,
+        .count = 1.5,
+        .sum = INFINITY,
+        .positive = {custom, counts, 2},
+        .custom_values = bounds,
+        .custom_value_count = 1
+    };
+    const struct mrd_float_histogram empty = {.sum = NAN};
+    const struct mrd_float_histogram *const mixed[] = {NULL, &exponential};
+    const struct mrd_float_histogram *const both[] = {&with_bounds, &empty};
+    const struct mrd_promql_series series[] = {
+        {{NULL, 0}, two_times, two_values, mixed, 2},
+        {{NULL, 0}, two_times, two_values, both,  2},
+    };
+    struct mrd_buf out = {0};
+    struct mrd_promql_result result = result_of(MRD_PROMQL_MATRIX, series, 2);
+    qry_json_result(&result, 0, NULL, &out);
+    assert_text(
+        &out,
+        "{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":["
+        "{\"metric\":{},\"values\":[[1,\"1\"]],\"histograms\":[[2.500,{\"count\":\"12\","
+        "\"sum\":\"1e-07\",\"buckets\":[[1,\"-2\",\"-1\",\"1.5\"],[3,\"-0.001\",\"0.001\",\"4\"],"
+        "[0,\"0.5\",\"1\",\"1.5\"],[0,\"4\",\"8\",\"2\"]]}]]},"
+        "{\"metric\":{},\"histograms\":[[1,{\"count\":\"1.5\",\"sum\":\"+Inf\","
+        "\"buckets\":[[3,\"-Inf\",\"0.1\",\"1.5\"]]}],"
+        "[2.500,{\"count\":\"0\",\"sum\":\"NaN\"}]]}]}}");
+    result = result_of(MRD_PROMQL_VECTOR, &series[1], 1);
+    qry_json_result(&result, 0, NULL, &out);
+    assert_text(&out, "{\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":["
+                      "{\"metric\":{},\"histogram\":[1,{\"count\":\"1.5\",\"sum\":\"+Inf\","
+                      "\"buckets\":[[3,\"-Inf\",\"0.1\",\"1.5\"]]}]}]}}");
+}
+
 static void at_most_ten_annotations_of_a_kind_are_shown(void **state)
 {
     (void)state;
@@ -141,6 +191,7 @@ int main(void)
         cmocka_unit_test(strings_are_escaped_and_always_valid_utf8),
         cmocka_unit_test(times_have_no_decimals_or_three),
         cmocka_unit_test(answers_have_the_shape_of_prometheus),
+        cmocka_unit_test(histograms_are_lists_of_buckets_that_say_which_end_is_theirs),
         cmocka_unit_test(at_most_ten_annotations_of_a_kind_are_shown),
         cmocka_unit_test(names_series_and_errors_have_the_shape_of_prometheus),
     };

@@ -7,7 +7,11 @@
 #include "querier/fanout.h"
 #include "querier/hash_set.h"
 
-enum { LABELS_BYTES_MAX = 1 << 20, LOG_STATE_TIMEOUT_MS = 2000 };
+enum {
+    LABELS_BYTES_MAX = 1 << 20,
+    LOG_STATE_TIMEOUT_MS = 2000,
+    HISTOGRAMS_SHARE = 4, /* one in so many bytes of a query's memory, for those of one series */
+};
 
 /* ---- selects ---- */
 
@@ -79,6 +83,8 @@ static enum mrd_status source_open(void *context, const struct mrd_select *selec
     set->max_ms = select->max_ms;
     mrd_buf_init(&set->label_bytes, LABELS_BYTES_MAX);
     set->labels = mrd_arena_create("labels of one series", 4 * LABELS_BYTES_MAX);
+    set->columns.histogram_bytes_max =
+        mrd_arena_limit(scope->arena) / HISTOGRAMS_SHARE; /* beside what the query keeps */
     const struct qry_fanout_options options = fanout_options(remote, &request, scope);
     const enum mrd_status status = qry_fanout_create(&options, &set->fanout, err);
     if (status != MRD_OK) {
@@ -108,8 +114,9 @@ static enum mrd_status add_frame(struct mrd_source_set *set, struct mrd_error *e
         return MRD_OK;
     }
     const size_t samples_max = set->remote->options.samples_max;
-    return mrd_columns_add(&set->columns, &set->frame,
-                           samples_max == 0 ? SIZE_MAX : samples_max - set->sample_count, err);
+    return mrd_columns_add(
+        &set->columns, &set->frame,
+        samples_max == 0 ? SIZE_MAX : samples_max - MRD_MIN(set->sample_count, samples_max), err);
 }
 
 /* The series is complete: counts it and fills *out, unless it was skipped or has no sample. */
@@ -121,10 +128,10 @@ static enum mrd_status finish_series(struct mrd_source_set *set, struct mrd_sour
     if (set->skipping) {
         return MRD_OK;
     }
-    out->histograms = (struct mrd_histograms){0};
-    MRD_TRY(mrd_columns_finish(&set->columns, set->min_ms, set->max_ms, &out->samples, err));
+    MRD_TRY(mrd_columns_finish(&set->columns, set->min_ms, set->max_ms, &out->samples,
+                               &out->histograms, err));
     const struct qry_remote_options *options = &set->remote->options;
-    set->sample_count += out->samples.count;
+    set->sample_count += out->samples.count + set->columns.histograms.weight;
     if (options->series_max != 0 && ++set->series_count > options->series_max) {
         return mrd_fail(err, MRD_E_LIMIT,
                         "a selector finds more than %zu series (querier.series_max)",
@@ -133,7 +140,7 @@ static enum mrd_status finish_series(struct mrd_source_set *set, struct mrd_sour
     (void)qry_hash_set_add(&set->seen, labels_hash(mrd_buf_view(&set->label_bytes)));
     mrd_arena_reset(set->labels);
     MRD_TRY(mrd_labels_decode(mrd_buf_view(&set->label_bytes), set->labels, &out->labels, err));
-    *out_yield = out->samples.count > 0;
+    *out_yield = out->samples.count + out->histograms.count > 0;
     return MRD_OK;
 }
 

@@ -7,7 +7,8 @@
  *
  * Owner:   the query; the context lives as long as its source.
  * Threads: the query's thread.
- * Memory:  per select: one series' columns, a hash per series yielded, and the rpc windows.
+ * Memory:  per select: one series' columns, a hash per series yielded, and the rpc windows. The histograms of one
+ *          series take at most a quarter of the query's memory.
  */
 #ifndef QRY_REMOTE_SOURCE_H
 #define QRY_REMOTE_SOURCE_H
@@ -21,8 +22,8 @@ struct qry_remote_options {
     const uint64_t *sequences_min; /* per partition, for strong reads; NULL: as it is */
     uint64_t salt;                 /* spreads queries over replicas */
     bool partial;                  /* leave out partitions nobody serves, with a warning */
-    size_t samples_max;            /* of one select, 0: none */
-    size_t series_max;             /* of one select, 0: none */
+    size_t samples_max; /* of one select, 0: none; 16 bytes of a histogram count as one */
+    size_t series_max;  /* of one select, 0: none */
 };
 
 /* The source's context; fill in the options. */

@@ -10,6 +10,7 @@
 
 #include "bus/nats_fixture.h"
 #include "codec/frame.h"
+#include "codec/histogram.h"
 #include "wire/query.h"
 
 enum { PARTITIONS = 3, SERIES = 10, FAIL_AFTER = 7 };
@@ -17,7 +18,7 @@ enum { PARTITIONS = 3, SERIES = 10, FAIL_AFTER = 7 };
 static int64_t now_ns(void) { return mrd_clock_monotonic_ns(mrd_clock_system()); }
 
 /* ---- ingesters: each partition holds s{i="0".."9",p="<partition>"} with samples at 1, 2 and 3 s, the
- * last one in a frame and an rpc chunk of its own ---- */
+ * last one in a frame and an rpc chunk of its own, together with a native histogram at 4 s ---- */
 
 enum behaviour { ANSWER, FAIL_MIDWAY, FAIL_ALWAYS, REFUSE };
 
@@ -31,6 +32,24 @@ struct ingester {
     _Atomic size_t calls;
     _Atomic uint64_t sequence_min[PARTITIONS];
 };
+
+static void write_histogram(struct mrd_buf *out, mrd_time_ms time_ms, uint64_t number)
+{
+    static const struct mrd_histogram_span span = {2, 1};
+    const union mrd_histogram_count bucket = {.integer = number};
+    const struct mrd_histogram histogram = {
+        .schema = 1, .sum = 0.5, .count = bucket, .positive = {&span, &bucket, 1, 1}
+    };
+    struct mrd_histogram_open open = {0};
+    struct mrd_buf entry = {0};
+    uint64_t counters[2 * 3];
+    assert_int_equal(mrd_histogram_open_append(&open, MRD_BYTES_NONE, counters, time_ms, &histogram,
+                                               &entry, NULL),
+                     MRD_OK);
+    const struct mrd_chunk chunk = {mrd_buf_view(&entry), 1, MRD_CHUNK_HISTOGRAMS};
+    mrd_frame_write_chunk(out, &chunk);
+    mrd_buf_fini(&entry);
+}
 
 static void write_frame(struct mrd_buf *out, uint32_t partition, int series, mrd_time_ms first_ms,
                         uint32_t count)
@@ -46,7 +65,8 @@ static void write_frame(struct mrd_buf *out, uint32_t partition, int series, mrd
     };
     struct mrd_buf labels = {0};
     mrd_labels_encode((struct mrd_labels){items, 3}, &labels);
-    mrd_frame_write_head(out, mrd_buf_view(&labels), 1);
+    const bool last = count == 1;
+    mrd_frame_write_head(out, mrd_buf_view(&labels), last ? 2 : 1);
     mrd_buf_fini(&labels);
     mrd_time_ms times_ms[2];
     double values[2];
@@ -58,6 +78,9 @@ static void write_frame(struct mrd_buf *out, uint32_t partition, int series, mrd
     struct mrd_chunk chunk = {.count = count, .bytes = {.data = bytes}};
     chunk.bytes.size = mrd_chunk_encode(times_ms, values, count, bytes, &chunk.encoding);
     mrd_frame_write_chunk(out, &chunk);
+    if (last) {
+        write_histogram(out, 4000, partition * 100 + (uint64_t)series);
+    }
 }
 
 static enum mrd_status send_frame(struct mrd_rpc_call *call, uint32_t partition, int series,
@@ -287,6 +310,10 @@ static enum mrd_status read_all(struct query *query, int seen[PARTITIONS][SERIES
             assert_int_equal(series.samples.times_ms[n], 1000 * (n + 1));
             assert_true(series.samples.values[n] == p * 100.0 + i);
         }
+        assert_int_equal(series.histograms.count, 1);
+        assert_int_equal(series.histograms.times_ms[0], 4000);
+        assert_int_equal(series.histograms.items[0].count.integer, p * 100 + i);
+        assert_int_equal(series.histograms.items[0].positive.buckets[0].integer, p * 100 + i);
         seen[p][i]++;
     }
     query->source.close(set);

@@ -244,8 +244,12 @@ static void add(struct bench *bench, const struct mrd_rw_series *series, struct 
     }
     struct mrd_batch_builder *builder = bench->builders[entry->partition];
     mrd_batch_builder_row(builder, 0, entry->reference, series->first.time_ms, series->first.value);
-    if (series->first_start_ms != 0) {
-        mrd_batch_builder_start_time(builder, series->first_start_ms);
+    if (series->has_start) {
+        struct mrd_bytes rest = series->samples;
+        struct mrd_sample sample;
+        mrd_time_ms start_ms;
+        mrd_assert(mrd_rw2_samples_next(&rest, &sample, &start_ms));
+        mrd_batch_builder_start_time(builder, start_ms);
     }
     if (mrd_batch_builder_size(builder) >= TARGET_BYTES) {
         finish(bench, entry->partition);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares the query engine with Prometheus' on random data and queries; see README.md."""
 
-import argparse, random, struct, subprocess
+import argparse, random, re, struct, subprocess
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--ours", required=True)
@@ -9,6 +9,7 @@ parser.add_argument("--theirs", required=True)
 parser.add_argument("--seed", type=int, default=1)
 parser.add_argument("--count", type=int, default=600)
 parser.add_argument("--delayed", action="store_true")
+parser.add_argument("--histograms", action="store_true", help="half of the selectors are of native histograms")
 options = parser.parse_args()
 seed = options.seed
 n = options.count
@@ -53,6 +54,78 @@ def counter(k):
     return o
 
 
+HISTOGRAMS = ["nh", "ng", "nc", "mx"]
+
+
+def histogram(kind, state):
+    """A native histogram: nh grows and is reset at times, ng is a gauge, nc has custom bounds."""
+    if kind == "nc":
+        bounds = R.choice([[1, 2, 5], [1, 2, 5], [1, 2, 5], [0.5, 2, 5, 10], [-1, 0, 2]])
+        fields = ["schema:-53", "custom_values:[%s]" % " ".join(map(str, bounds))]
+        size = len(bounds) + 1
+    else:
+        fields = ["schema:%d" % R.choice([0, 0, 0, 1, 2, -1])]
+        size = R.randint(1, 5)
+        if R.random() < 0.6:
+            fields.append("z_bucket_w:%g" % R.choice([0.001, 0.001, 0.001, 0.5, 1, 3]))
+            fields.append("z_bucket:%d" % R.randint(0, 5))
+        if R.random() < 0.4:
+            fields.append("n_offset:%d" % R.randint(-2, 2))
+            fields.append("n_buckets:[%s]" % " ".join(str(R.randint(0, 9)) for _ in range(R.randint(1, 3))))
+        if R.random() < 0.5:
+            fields.append("offset:%d" % R.randint(-3, 3))
+    if kind == "ng":
+        counts = [R.choice([0, R.randint(0, 20), R.uniform(0, 9)]) for _ in range(size)]
+        fields.append("counter_reset_hint:gauge")
+    else:
+        if R.random() < 0.12:
+            state.clear()
+        for i in range(size):
+            state[i] = state.get(i, 0) + R.choice([0, 1, R.randint(0, 9), R.uniform(0, 3)])
+        counts = [state[i] for i in range(size)]
+        if R.random() < 0.1:
+            fields.append("counter_reset_hint:%s" % R.choice(["reset", "not_reset", "gauge", "unknown"]))
+    fields.append("buckets:[%s]" % " ".join(map(repr, counts)))
+    fields.append("count:%r" % (sum(counts) + R.choice([0, 0, 3])))
+    fields.append("sum:%s" % R.choice(["NaN", repr(R.uniform(-50, 500)), str(R.randint(0, 99))]))
+    R.shuffle(fields)
+    return "{{" + " ".join(fields) + "}}"
+
+
+def histograms(kind, k):
+    """k samples of a series of histograms; mx has floats between them."""
+    state = {}
+    last = None
+    o = []
+    for _ in range(k):
+        r = R.random()
+        if r < 0.08:
+            o.append("_")
+        elif r < 0.12:
+            o.append("stale")
+        elif kind == "mx" and r < 0.5:
+            o.append(str(R.randint(-5, 30)))
+        elif last is not None and r < 0.7:
+            o.append(last)
+        else:
+            last = histogram(R.choice(["nh", "nh", "ng", "nc"]) if kind == "mx" else kind, state)
+            o.append(last)
+    return o
+
+
+def histogram_data():
+    """Appends a load command for each of the metrics of native histograms."""
+    for m in HISTOGRAMS:
+        out.append("")
+        out.append("load " + R.choice(["10s", "15s", "30s", "1m"]))
+        k = R.randint(5, 30)
+        for a in "12":
+            for b in "xyz":
+                if R.random() < 0.8:
+                    out.append('  %s{a="%s",b="%s"} %s' % (m, a, b, " ".join(histograms(m, k))))
+    out.append("")
+
+
 out = []
 
 
@@ -83,6 +156,8 @@ def data():
                         out.append('  %s{a="%s",b="%s"} %s' % (m, a, b, " ".join(vs)))
     targets()
     out.append("")
+    if options.histograms:
+        histogram_data()
 
 
 def targets():
@@ -135,6 +210,8 @@ def matchers():
 def sel():
     if R.random() < 0.06:
         return '{__name__=~"%s"%s}' % (R.choice(["m|n", "p|q", ".+", "m", "n|p"]), R.choice(["", ',a="1"']))
+    if options.histograms and R.random() < 0.6:
+        return R.choice(HISTOGRAMS) + matchers()
     return R.choice(["m", "n", "c_total", "p", "q"]) + matchers()
 
 
@@ -231,6 +308,18 @@ def vec(d):
     r = R.random()
     if R.random() < 0.08:
         return R.choice([edges(), edges(), info(d), sel() + " smoothed" + mods(), sel() + " anchored" + mods()])
+    if options.histograms and d > 0 and R.random() < 0.2:
+        return R.choice(
+            [
+                "histogram_quantile(%s, %s)" % (R.choice(["0", "0.1", "0.5", "0.9", "1", "2", sc(1)]), vec(d - 1)),
+                "histogram_fraction(%s, %s, %s)"
+                % (R.choice(["-Inf", "-1", "0", "0.7"]), R.choice(["0", "1", "2.5", "Inf"]), vec(d - 1)),
+                "%s(%s)" % (R.choice(["histogram_count", "histogram_sum", "histogram_avg"]), vec(d - 1)),
+                "%s(%s)" % (R.choice(["histogram_stddev", "histogram_stdvar"]), vec(d - 1)),
+                "(%s %s %s)" % (vec(d - 1), R.choice(["</", ">/"]), sc(d - 1)),
+                'histogram_quantiles(%s, "q", 0.1, 0.9)' % vec(d - 1),
+            ]
+        )
     if d <= 0 or r < 0.12:
         return sel() + mods()
     if r < 0.36:
@@ -409,6 +498,25 @@ def ulps(x, y):
     return abs(x - y)
 
 
+LABELS = re.compile(r'\{(?:[^"{}]|"(?:[^"\\]|\\.)*")*\}')
+POINT = re.compile(r" (-?\d+:(?:\{\{.*?\}\}|\S+))")
+NUMBER = re.compile(r"[-+]?(?:Inf|NaN|\d[\d.]*(?:e[-+]\d+)?)")
+
+
+def histogram_ulps(x, y):
+    """The same of two histograms; far apart if they differ in anything but numbers."""
+    if x == y:
+        return 0
+    xs, ys = NUMBER.findall(x), NUMBER.findall(y)
+    if NUMBER.sub("", x) != NUMBER.sub("", y) or len(xs) != len(ys):
+        return 10**9
+    return max(ulps(bits(float(p)), bits(float(q))) for p, q in zip(xs, ys))
+
+
+def bits(x):
+    return "NaN" if x != x else struct.pack(">d", x).hex()
+
+
 def parse(bl):
     """A printed evaluation as (query, error, annotations, series)."""
     ls = bl.split("\n")
@@ -420,13 +528,13 @@ def parse(bl):
             continue
         if l.startswith("error "):
             err = l
+        elif " has NaN observations" in l:
+            ann.append(re.sub(r" \(\d+:\d+\)$", "", l))
         elif l.startswith("warning ") or l.startswith("info "):
             ann.append(l)
         else:
-            k = l.rfind("}") + 1
-            if l.startswith("scalar"):
-                k = 6
-            ser[l[:k]] = l[k:].split()
+            k = 6 if l.startswith("scalar") else len(LABELS.match(l).group())
+            ser[l[:k]] = POINT.findall(l[k:])
     return ls[0], err, sorted(ann), ser
 
 
@@ -453,12 +561,12 @@ for x, y in zip(A, B):
                     kind = "bad"
                     break
                 for p, q_ in zip(sa[k], sb[k]):
-                    t1, v1 = p.split(":")
-                    t2, v2 = q_.split(":")
-                    if t1 != t2:
+                    t1, v1 = p.split(":", 1)
+                    t2, v2 = q_.split(":", 1)
+                    if t1 != t2 or v1.startswith("{{") != v2.startswith("{{"):
                         kind = "bad"
                         break
-                    mx = max(mx, ulps(v1, v2))
+                    mx = max(mx, histogram_ulps(v1, v2) if v1.startswith("{{") else ulps(v1, v2))
             if kind is None and mx:
                 kind = "ulp" if mx < 64 else "bad"
         if kind is None and aa != ab and not any("monotonicity" in w for w in ab):

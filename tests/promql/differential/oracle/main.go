@@ -34,10 +34,112 @@ func (s fs) FH() *histogram.FloatHistogram { return nil }
 func (s fs) Type() chunkenc.ValueType      { return chunkenc.ValFloat }
 func (s fs) Copy() chunks.Sample           { return s }
 
+type hs struct {
+	t int64
+	h *histogram.FloatHistogram
+}
+
+func (s hs) T() int64                { return s.t }
+func (s hs) ST() int64               { return 0 }
+func (s hs) F() float64              { return 0 }
+func (s hs) H() *histogram.Histogram { return nil }
+
+// The engine writes into what it gets.
+func (s hs) FH() *histogram.FloatHistogram { return s.h.Copy() }
+func (s hs) Type() chunkenc.ValueType      { return chunkenc.ValFloatHistogram }
+func (s hs) Copy() chunks.Sample           { return hs{s.t, s.h.Copy()} }
+
 type ser struct {
 	l labels.Labels
 	m map[int64]float64
+	h map[int64]*histogram.FloatHistogram
 }
+
+// known is what our memory source says about a reset between two samples in a row.
+func known(before, h *histogram.FloatHistogram) histogram.CounterResetHint {
+	if h.CounterResetHint == histogram.GaugeType || h.CounterResetHint == histogram.CounterReset {
+		return h.CounterResetHint
+	}
+	if before == nil || before.CounterResetHint == histogram.GaugeType ||
+		before.Schema != h.Schema || before.ZeroThreshold != h.ZeroThreshold {
+		return histogram.UnknownCounterReset
+	}
+	c := h.Copy()
+	c.CounterResetHint = histogram.UnknownCounterReset
+	if c.DetectReset(before) {
+		return histogram.UnknownCounterReset
+	}
+	return histogram.NotCounterReset
+}
+
+func (s *ser) samples() []chunks.Sample {
+	ts := make([]int64, 0, len(s.m)+len(s.h))
+	for t := range s.m {
+		ts = append(ts, t)
+	}
+	for t := range s.h {
+		ts = append(ts, t)
+	}
+	sort.Slice(ts, func(i, j int) bool { return ts[i] < ts[j] })
+	var smp []chunks.Sample
+	var before *histogram.FloatHistogram
+	for _, t := range ts {
+		if h, ok := s.h[t]; ok {
+			c := h.Copy()
+			c.CounterResetHint = known(before, h)
+			before = c
+			smp = append(smp, hs{t, c})
+			continue
+		}
+		before = nil
+		smp = append(smp, fs{t, s.m[t]})
+	}
+	return smp
+}
+
+func side(w *strings.Builder, it histogram.BucketIterator[float64], offset, name string) {
+	first := true
+	next := int32(0)
+	for it.Next() {
+		b := it.At()
+		if first {
+			fmt.Fprintf(w, " %s:%d %s:[", offset, b.Index, name)
+			next = b.Index
+		}
+		if !first {
+			w.WriteString(" ")
+		}
+		for ; next < b.Index; next++ {
+			w.WriteString("0 ")
+		}
+		fmt.Fprintf(w, "%g", b.Count)
+		next = b.Index + 1
+		first = false
+	}
+	if !first {
+		w.WriteString("]")
+	}
+}
+
+func text(h *histogram.FloatHistogram) string {
+	var w strings.Builder
+	fmt.Fprintf(&w, "{{schema:%d count:%g sum:%g z_bucket:%g z_bucket_w:%g", h.Schema, h.Count, h.Sum, h.ZeroCount, h.ZeroThreshold)
+	side(&w, h.PositiveBucketIterator(), "offset", "buckets")
+	side(&w, h.NegativeBucketIterator(), "n_offset", "n_buckets")
+	for i, v := range h.CustomValues {
+		if i == 0 {
+			fmt.Fprintf(&w, " custom_values:[%g", v)
+		} else {
+			fmt.Fprintf(&w, " %g", v)
+		}
+	}
+	if len(h.CustomValues) > 0 {
+		w.WriteString("]")
+	}
+	fmt.Fprintf(&w, " counter_reset_hint:%s}}", []string{"unknown", "reset", "not_reset", "gauge"}[h.CounterResetHint])
+	return w.String()
+}
+
 type db struct {
 	s   []*ser
 	idx map[string]*ser
@@ -70,16 +172,7 @@ func (q *q) Select(_ context.Context, _ bool, h *storage.SelectHints, ms ...*lab
 		if !ok {
 			continue
 		}
-		ts := make([]int64, 0, len(s.m))
-		for t := range s.m {
-			ts = append(ts, t)
-		}
-		sort.Slice(ts, func(i, j int) bool { return ts[i] < ts[j] })
-		var smp []chunks.Sample
-		for _, t := range ts {
-			smp = append(smp, fs{t, s.m[t]})
-		}
-		out = append(out, storage.NewListSeries(s.l, smp))
+		out = append(out, storage.NewListSeries(s.l, s.samples()))
 	}
 	sort.Slice(out, func(i, j int) bool { return labels.Compare(out[i].Labels(), out[j].Labels()) < 0 })
 	return &set{s: out, i: -1}
@@ -181,13 +274,23 @@ func main() {
 					fmt.Fprintf(w, "string %q\n", v.V)
 				case promql.Vector:
 					for _, s := range v {
+						if s.H != nil {
+							fmt.Fprintf(w, "%s %d:%s\n", s.Metric, s.T, text(s.H))
+							continue
+						}
 						fmt.Fprintf(w, "%s %d:%s\n", s.Metric, s.T, hex(s.F))
 					}
 				case promql.Matrix:
 					for _, s := range v {
 						fmt.Fprintf(w, "%s", s.Metric)
-						for _, x := range s.Floats {
-							fmt.Fprintf(w, " %d:%s", x.T, hex(x.F))
+						for f, h := 0, 0; f < len(s.Floats) || h < len(s.Histograms); {
+							if h == len(s.Histograms) || (f < len(s.Floats) && s.Floats[f].T < s.Histograms[h].T) {
+								fmt.Fprintf(w, " %d:%s", s.Floats[f].T, hex(s.Floats[f].F))
+								f++
+							} else {
+								fmt.Fprintf(w, " %d:%s", s.Histograms[h].T, text(s.Histograms[h].H))
+								h++
+							}
 						}
 						fmt.Fprintln(w)
 					}
@@ -210,12 +313,14 @@ func main() {
 			}
 			s := d.idx[m.String()]
 			if s == nil {
-				s = &ser{m, map[int64]float64{}}
+				s = &ser{m, map[int64]float64{}, map[int64]*histogram.FloatHistogram{}}
 				d.idx[m.String()] = s
 				d.s = append(d.s, s)
 			}
 			for i, v := range vs {
-				if !v.Omitted {
+				if v.Histogram != nil {
+					s.h[int64(i)*step.Milliseconds()] = v.Histogram
+				} else if !v.Omitted {
 					s.m[int64(i)*step.Milliseconds()] = v.Value
 				}
 			}

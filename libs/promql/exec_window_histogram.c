@@ -1,0 +1,583 @@
+#include "promql/exec_window_histogram.h"
+
+#include <math.h>
+
+#include "promql/histogram_total.h"
+
+/* One step's window. */
+struct step {
+    const struct pql_windows *floats;
+    size_t float_from;
+    size_t float_to;
+    const mrd_time_ms *times_ms; /* histograms of the window */
+    const pql_histogram *items;
+    size_t count;
+    mrd_time_ms start_ms; /* exclusive */
+    mrd_time_ms end_ms;
+};
+
+/* What a function makes of a window: nothing, a float or a histogram. It is entered with what the floats
+ * alone have given. */
+struct outcome {
+    double value;
+    struct mrd_float_histogram *histogram; /* in the step's arena */
+};
+
+typedef enum mrd_status step_function(struct pql_histogram_windows *windows,
+                                      const struct step *step, struct outcome *out,
+                                      struct mrd_error *err);
+
+struct pql_histogram_windows {
+    struct pql_exec *exec;
+    struct mrd_annotation_place place;
+    struct mrd_bytes name; /* of the metric at hand */
+    step_function *apply;
+    bool counter;
+    bool per_second;
+    size_t steps;
+    struct pql_windows slide; /* over the times of the histograms */
+    pql_histogram *column;
+    struct mrd_arena *results; /* of the series at hand */
+    struct mrd_arena *work;    /* of the step at hand */
+};
+
+static size_t float_count(const struct step *step) { return step->float_to - step->float_from; }
+
+static void note(const struct pql_histogram_windows *windows, enum pql_histogram_note what)
+{
+    pql_note_histogram(windows->exec, what, windows->place, windows->name);
+}
+
+static enum mrd_status no_value(struct outcome *out)
+{
+    *out = (struct outcome){pql_none(), NULL};
+    return MRD_OK;
+}
+
+/* ---- rate, increase, delta ---- */
+
+/* The histogram before the first one counts as empty if the counter was reset between them. */
+static enum mrd_status rate_base(struct pql_histogram_windows *windows, const struct step *step,
+                                 struct mrd_float_histogram *empty, pql_histogram *out,
+                                 struct mrd_error *err)
+{
+    const pql_histogram second = step->items[1];
+    bool reset = false;
+    *out = step->items[0];
+    if (!windows->counter) {
+        return MRD_OK;
+    }
+    MRD_TRY(mrd_float_histogram_was_reset(second, step->items[0], windows->work, &reset, err));
+    if (reset) {
+        *empty = (struct mrd_float_histogram){.schema = second->schema,
+                                              .custom_values = second->custom_values,
+                                              .custom_value_count = second->custom_value_count};
+        *out = empty;
+    }
+    return MRD_OK;
+}
+
+/* Adds back what resets have taken away. *out_ok is false if the histograms do not fit together. */
+static enum mrd_status add_resets(struct pql_histogram_windows *windows, const struct step *step,
+                                  pql_histogram before, struct mrd_float_histogram *total,
+                                  bool *out_ok, struct mrd_error *err)
+{
+    *out_ok = true;
+    for (size_t i = 1; i < step->count; i++) {
+        struct mrd_float_histogram_outcome outcome = {0};
+        bool reset = false;
+        MRD_TRY(mrd_float_histogram_was_reset(step->items[i], before, windows->work, &reset, err));
+        if (reset) {
+            MRD_TRY(mrd_float_histogram_add(total, before, windows->work, &outcome, err));
+        }
+        if (outcome.incompatible) {
+            note(windows, PQL_NOTE_MIXED_SCHEMAS);
+            *out_ok = false;
+            return MRD_OK;
+        }
+        if (outcome.reconciled) {
+            note(windows, PQL_NOTE_RECONCILED_ADD);
+        }
+        before = step->items[i];
+    }
+    return MRD_OK;
+}
+
+/* The coarsest schema of all, or false if exponential and custom bounds are mixed. Notes gauges. */
+static bool rate_schema(struct pql_histogram_windows *windows, const struct step *step,
+                        pql_histogram base, int32_t *out)
+{
+    const pql_histogram last = step->items[step->count - 1];
+    const bool custom = mrd_float_histogram_is_custom(base);
+    bool fits = mrd_float_histogram_is_custom(last) == custom;
+    *out = MRD_MIN(last->schema, base->schema);
+    for (size_t i = 1; fits && windows->counter && i + 1 < step->count; i++) {
+        if (step->items[i]->reset == MRD_HISTOGRAM_GAUGE) {
+            note(windows, PQL_NOTE_NOT_COUNTER);
+        }
+        *out = MRD_MIN(*out, step->items[i]->schema);
+        fits = mrd_float_histogram_is_custom(step->items[i]) == custom;
+    }
+    if (!fits) {
+        note(windows, PQL_NOTE_MIXED_SCHEMAS);
+    }
+    return fits;
+}
+
+/* The difference of the last and the first histogram, resets added; NULL if there is none. */
+static enum mrd_status rate_difference(struct pql_histogram_windows *windows,
+                                       const struct step *step, struct mrd_float_histogram **out,
+                                       struct mrd_error *err)
+{
+    const pql_histogram first = step->items[0];
+    const pql_histogram last = step->items[step->count - 1];
+    const bool any_gauge =
+        first->reset == MRD_HISTOGRAM_GAUGE || last->reset == MRD_HISTOGRAM_GAUGE;
+    struct mrd_float_histogram empty;
+    struct mrd_float_histogram *total = NULL;
+    struct mrd_float_histogram_outcome outcome;
+    pql_histogram base = NULL;
+    int32_t schema = 0;
+    bool ok = true;
+    *out = NULL;
+    if (windows->counter && any_gauge) {
+        note(windows, PQL_NOTE_NOT_COUNTER);
+    }
+    MRD_TRY(rate_base(windows, step, &empty, &base, err));
+    if (!rate_schema(windows, step, base, &schema)) {
+        return MRD_OK;
+    }
+    MRD_TRY(mrd_float_histogram_copy(last, windows->work, &total, err));
+    MRD_TRY(mrd_float_histogram_reduce(total, schema, windows->work, err));
+    MRD_TRY(mrd_float_histogram_subtract(total, base, windows->work, &outcome, err));
+    if (outcome.incompatible) {
+        note(windows, PQL_NOTE_MIXED_SCHEMAS);
+        return MRD_OK;
+    }
+    if (outcome.reconciled) {
+        note(windows, PQL_NOTE_RECONCILED_SUB);
+    }
+    if (windows->counter) {
+        MRD_TRY(add_resets(windows, step, base, total, &ok, err));
+    } else if (first->reset != MRD_HISTOGRAM_GAUGE || last->reset != MRD_HISTOGRAM_GAUGE) {
+        note(windows, PQL_NOTE_NOT_GAUGE);
+    }
+    total->reset = MRD_HISTOGRAM_GAUGE;
+    MRD_TRY(mrd_float_histogram_compact(total, windows->work, err));
+    *out = ok ? total : NULL;
+    return MRD_OK;
+}
+
+/* By how much the difference is stretched to the whole range: as with floats, and a counter does not begin
+ * before its count was zero. */
+static double rate_factor(const struct pql_histogram_windows *windows, const struct step *step,
+                          const struct mrd_float_histogram *difference)
+{
+    const double sampled = (double)(step->times_ms[step->count - 1] - step->times_ms[0]) / 1000;
+    const double average = sampled / (double)(step->count - 1);
+    const double threshold = average * 1.1;
+    double to_start = (double)(step->times_ms[0] - step->start_ms) / 1000;
+    double to_end = (double)(step->end_ms - step->times_ms[step->count - 1]) / 1000;
+    if (to_start >= threshold) {
+        to_start = average / 2;
+    }
+    if (windows->counter && difference->count > 0 && step->items[0]->count >= 0) {
+        const double to_zero = sampled * (step->items[0]->count / difference->count);
+        to_start = to_zero < to_start ? to_zero : to_start;
+    }
+    if (to_end >= threshold) {
+        to_end = average / 2;
+    }
+    double factor = sampled != 0 ? (sampled + to_start + to_end) / sampled : 1;
+    if (windows->per_second) {
+        factor /= (double)(step->end_ms - step->start_ms) / 1000;
+    }
+    return factor;
+}
+
+static enum mrd_status step_rate(struct pql_histogram_windows *windows, const struct step *step,
+                                 struct outcome *out, struct mrd_error *err)
+{
+    if (float_count(step) > 0) {
+        note(windows, PQL_NOTE_MIXED_RANGE);
+        return no_value(out);
+    }
+    if (step->count < 2) {
+        return no_value(out);
+    }
+    MRD_TRY(rate_difference(windows, step, &out->histogram, err));
+    if (out->histogram != NULL) {
+        mrd_float_histogram_multiply(out->histogram, rate_factor(windows, step, out->histogram));
+    }
+    return MRD_OK;
+}
+
+/* ---- irate, idelta ---- */
+
+static enum mrd_status last_difference(struct pql_histogram_windows *windows, pql_histogram before,
+                                       pql_histogram last, struct mrd_float_histogram **out,
+                                       struct mrd_error *err)
+{
+    struct mrd_float_histogram *made = NULL;
+    const bool all_gauges =
+        before->reset == MRD_HISTOGRAM_GAUGE && last->reset == MRD_HISTOGRAM_GAUGE;
+    const bool any_gauge =
+        before->reset == MRD_HISTOGRAM_GAUGE || last->reset == MRD_HISTOGRAM_GAUGE;
+    bool reset = false;
+    if (windows->counter && any_gauge) {
+        note(windows, PQL_NOTE_NOT_COUNTER);
+    } else if (!windows->counter && !all_gauges) {
+        note(windows, PQL_NOTE_NOT_GAUGE);
+    }
+    MRD_TRY(mrd_float_histogram_copy(last, windows->work, &made, err));
+    if (windows->counter) {
+        MRD_TRY(mrd_float_histogram_was_reset(last, before, windows->work, &reset, err));
+    }
+    if (!reset) {
+        struct mrd_float_histogram_outcome outcome;
+        MRD_TRY(mrd_float_histogram_subtract(made, before, windows->work, &outcome, err));
+        if (outcome.incompatible) {
+            note(windows, PQL_NOTE_MIXED_SCHEMAS);
+            return MRD_OK;
+        }
+        if (outcome.reconciled) {
+            note(windows, PQL_NOTE_RECONCILED_SUB);
+        }
+    }
+    made->reset = MRD_HISTOGRAM_GAUGE;
+    *out = made;
+    return mrd_float_histogram_compact(made, windows->work, err);
+}
+
+static enum mrd_status step_instant(struct pql_histogram_windows *windows, const struct step *step,
+                                    struct outcome *out, struct mrd_error *err)
+{
+    const size_t floats = float_count(step);
+    const mrd_time_ms *float_times_ms =
+        floats == 0 ? NULL : step->floats->times_ms + step->float_from;
+    size_t newer_floats = 0; /* floats after the newest histogram; two are enough to know */
+    size_t newer = 0;        /* histograms after the newest float */
+    while (newer_floats < floats && newer_floats < 2 &&
+           float_times_ms[floats - 1 - newer_floats] > step->times_ms[step->count - 1]) {
+        newer_floats++;
+    }
+    while (newer < step->count && newer < 2 &&
+           (floats == 0 || step->times_ms[step->count - 1 - newer] > float_times_ms[floats - 1])) {
+        newer++;
+    }
+    if (floats + step->count < 2) {
+        return no_value(out);
+    }
+    if (newer_floats == 2) {
+        return MRD_OK; /* the last two are floats */
+    }
+    no_value(out);
+    if (newer < 2) {
+        note(windows, PQL_NOTE_MIXED_RANGE);
+        return MRD_OK;
+    }
+    const size_t last = step->count - 1;
+    MRD_TRY(
+        last_difference(windows, step->items[last - 1], step->items[last], &out->histogram, err));
+    if (out->histogram != NULL && windows->per_second) {
+        const mrd_time_ms interval_ms = step->times_ms[last] - step->times_ms[last - 1];
+        mrd_float_histogram_divide(out->histogram, (double)interval_ms / 1000);
+    }
+    return MRD_OK;
+}
+
+/* ---- sum_over_time, avg_over_time ---- */
+
+/* Notes contradicting hints and bounds that had to be reconciled, once for a window. */
+static void note_sum(struct pql_histogram_windows *windows, const struct step *step,
+                     bool reconciled)
+{
+    bool resets = false;
+    bool no_resets = false;
+    for (size_t i = 0; i < step->count; i++) {
+        resets |= step->items[i]->reset == MRD_HISTOGRAM_RESET;
+        no_resets |= step->items[i]->reset == MRD_HISTOGRAM_NO_RESET;
+    }
+    if (resets && no_resets) {
+        note(windows, PQL_NOTE_COLLISION_AGG);
+    }
+    if (reconciled) {
+        note(windows, PQL_NOTE_RECONCILED_AGG);
+    }
+}
+
+static enum mrd_status step_total(struct pql_histogram_windows *windows, const struct step *step,
+                                  bool mean, struct outcome *out, struct mrd_error *err)
+{
+    struct pql_histogram_total total = {.arena = windows->work, .mean = mean};
+    if (float_count(step) > 0) {
+        note(windows, PQL_NOTE_MIXED_RANGE);
+        return no_value(out);
+    }
+    no_value(out);
+    for (size_t i = 0; i < step->count && !total.incompatible; i++) {
+        MRD_TRY(pql_histogram_total_add(&total, step->items[i], err));
+    }
+    if (total.incompatible) {
+        note(windows, PQL_NOTE_MIXED_SCHEMAS);
+        return MRD_OK;
+    }
+    note_sum(windows, step, total.reconciled);
+    return pql_histogram_total_finish(&total, &out->histogram, err);
+}
+
+static enum mrd_status step_sum(struct pql_histogram_windows *windows, const struct step *step,
+                                struct outcome *out, struct mrd_error *err)
+{
+    return step_total(windows, step, false, out, err);
+}
+static enum mrd_status step_avg(struct pql_histogram_windows *windows, const struct step *step,
+                                struct outcome *out, struct mrd_error *err)
+{
+    return step_total(windows, step, true, out, err);
+}
+
+/* ---- what counts and times say ---- */
+
+static enum mrd_status step_count(struct pql_histogram_windows *windows, const struct step *step,
+                                  struct outcome *out, struct mrd_error *err)
+{
+    (void)windows;
+    (void)err;
+    out->value = (double)(float_count(step) + step->count);
+    return MRD_OK;
+}
+
+static enum mrd_status step_present(struct pql_histogram_windows *windows, const struct step *step,
+                                    struct outcome *out, struct mrd_error *err)
+{
+    (void)windows;
+    (void)step;
+    (void)err;
+    out->value = 1;
+    return MRD_OK;
+}
+
+static bool histogram_is_first(const struct step *step)
+{
+    return float_count(step) == 0 || step->times_ms[0] < step->floats->times_ms[step->float_from];
+}
+static bool histogram_is_last(const struct step *step)
+{
+    return float_count(step) == 0 ||
+           step->times_ms[step->count - 1] > step->floats->times_ms[step->float_to - 1];
+}
+
+static enum mrd_status keep_histogram(struct pql_histogram_windows *windows, pql_histogram kept,
+                                      struct outcome *out, struct mrd_error *err)
+{
+    no_value(out);
+    return mrd_float_histogram_copy(kept, windows->work, &out->histogram, err);
+}
+
+static enum mrd_status step_first(struct pql_histogram_windows *windows, const struct step *step,
+                                  struct outcome *out, struct mrd_error *err)
+{
+    return histogram_is_first(step) ? keep_histogram(windows, step->items[0], out, err) : MRD_OK;
+}
+static enum mrd_status step_last(struct pql_histogram_windows *windows, const struct step *step,
+                                 struct outcome *out, struct mrd_error *err)
+{
+    return histogram_is_last(step) ? keep_histogram(windows, step->items[step->count - 1], out, err)
+                                   : MRD_OK;
+}
+
+static enum mrd_status step_ts_of_first(struct pql_histogram_windows *windows,
+                                        const struct step *step, struct outcome *out,
+                                        struct mrd_error *err)
+{
+    (void)windows;
+    (void)err;
+    if (histogram_is_first(step)) {
+        out->value = (double)step->times_ms[0] / 1000;
+    }
+    return MRD_OK;
+}
+static enum mrd_status step_ts_of_last(struct pql_histogram_windows *windows,
+                                       const struct step *step, struct outcome *out,
+                                       struct mrd_error *err)
+{
+    (void)windows;
+    (void)err;
+    if (histogram_is_last(step)) {
+        out->value = (double)step->times_ms[step->count - 1] / 1000;
+    }
+    return MRD_OK;
+}
+
+/* ---- changes, resets: floats and histograms in their order ---- */
+
+static enum mrd_status count_events(struct pql_histogram_windows *windows, const struct step *step,
+                                    bool resets, struct outcome *out, struct mrd_error *err)
+{
+    size_t f = step->float_from;
+    size_t h = 0;
+    size_t events = 0;
+    pql_histogram before = NULL;
+    double before_value = 0;
+    for (bool first = true; f < step->float_to || h < step->count; first = false) {
+        const bool is_float = h == step->count ||
+                              (f < step->float_to && step->floats->times_ms[f] < step->times_ms[h]);
+        const pql_histogram now = is_float ? NULL : step->items[h];
+        const double value = is_float ? step->floats->values[f] : 0;
+        bool event = false;
+        if (!first && (now == NULL) != (before == NULL)) {
+            event = true;
+        } else if (!first && now == NULL) {
+            const bool differ = value != before_value && !(isnan(value) && isnan(before_value));
+            event = resets ? value < before_value : differ;
+        } else if (!first && resets) {
+            MRD_TRY(mrd_float_histogram_was_reset(now, before, windows->work, &event, err));
+        } else if (!first) {
+            event = !mrd_float_histogram_equal(now, before);
+        }
+        events += event;
+        before = now;
+        before_value = value;
+        f += is_float;
+        h += !is_float;
+    }
+    out->value = (double)events;
+    return MRD_OK;
+}
+
+static enum mrd_status step_changes(struct pql_histogram_windows *windows, const struct step *step,
+                                    struct outcome *out, struct mrd_error *err)
+{
+    return count_events(windows, step, false, out, err);
+}
+static enum mrd_status step_resets(struct pql_histogram_windows *windows, const struct step *step,
+                                   struct outcome *out, struct mrd_error *err)
+{
+    return count_events(windows, step, true, out, err);
+}
+
+/* ---- functions of floats alone ---- */
+
+static enum mrd_status step_ignore(struct pql_histogram_windows *windows, const struct step *step,
+                                   struct outcome *out, struct mrd_error *err)
+{
+    (void)out;
+    (void)err;
+    if (float_count(step) > 0) {
+        note(windows, PQL_NOTE_IGNORED_RANGE);
+    }
+    return MRD_OK;
+}
+
+static const struct {
+    pql_window_function *window;
+    step_function *apply;
+    bool counter;
+    bool per_second;
+} functions[] = {
+    {pql_rate,                  step_rate,        true,  true },
+    {pql_increase,              step_rate,        true,  false},
+    {pql_delta,                 step_rate,        false, false},
+    {pql_irate,                 step_instant,     true,  true },
+    {pql_idelta,                step_instant,     false, false},
+    {pql_changes,               step_changes,     false, false},
+    {pql_resets,                step_resets,      false, false},
+    {pql_sum_over_time,         step_sum,         false, false},
+    {pql_avg_over_time,         step_avg,         false, false},
+    {pql_count_over_time,       step_count,       false, false},
+    {pql_present_over_time,     step_present,     false, false},
+    {pql_first_over_time,       step_first,       false, false},
+    {pql_last_over_time,        step_last,        false, false},
+    {pql_ts_of_first_over_time, step_ts_of_first, false, false},
+    {pql_ts_of_last_over_time,  step_ts_of_last,  false, false},
+};
+
+/* ---- all steps ---- */
+
+enum mrd_status pql_histogram_windows_create(struct pql_exec *exec,
+                                             const struct pql_function *function,
+                                             struct mrd_annotation_place place, size_t steps,
+                                             struct pql_histogram_windows **out,
+                                             struct mrd_error *err)
+{
+    struct pql_histogram_windows *made = NULL;
+    MRD_TRY(PQL_NEW(exec, 1, &made, err));
+    *made = (struct pql_histogram_windows){
+        .exec = exec, .place = place, .steps = steps, .apply = step_ignore};
+    for (size_t i = 0; i < MRD_ARRAY_LEN(functions); i++) {
+        if (functions[i].window == function->window) {
+            made->apply = functions[i].apply;
+            made->counter = functions[i].counter;
+            made->per_second = functions[i].per_second;
+        }
+    }
+    MRD_TRY(PQL_NEW(exec, steps, &made->slide.from, err));
+    MRD_TRY(PQL_NEW(exec, steps, &made->slide.to, err));
+    MRD_TRY(pql_histograms_create(exec, steps, &made->column, err));
+    *out = made;
+    return MRD_OK;
+}
+
+pql_histogram *pql_histogram_windows_column(struct pql_histogram_windows *windows)
+{
+    return windows->column;
+}
+
+static enum mrd_status apply_step(struct pql_histogram_windows *windows, const struct step *step,
+                                  double *value, pql_histogram *histogram, struct mrd_error *err)
+{
+    struct outcome outcome = {*value, NULL};
+    struct mrd_float_histogram *kept = NULL;
+    MRD_TRY(pql_scratch_reset(windows->exec, &windows->work, err));
+    MRD_TRY(windows->apply(windows, step, &outcome, err));
+    if (outcome.histogram != NULL) {
+        MRD_TRY(mrd_float_histogram_clone(outcome.histogram, windows->results, &kept, err));
+    }
+    *value = kept != NULL ? pql_none() : outcome.value;
+    *histogram = kept;
+    return MRD_OK;
+}
+
+enum mrd_status pql_histogram_windows_apply(struct pql_histogram_windows *windows,
+                                            const struct pql_windows *floats,
+                                            const struct pql_range_series *series, double *column,
+                                            struct mrd_error *err)
+{
+    struct pql_windows *slide = &windows->slide;
+    const struct pql_histogram_samples *histograms = &series->histograms;
+    if (histograms->count >= UINT32_MAX) {
+        return mrd_fail(err, MRD_E_LIMIT, "a series of %zu histograms is too long for one query",
+                        histograms->count);
+    }
+    *slide = (struct pql_windows){.times_ms = histograms->times_ms,
+                                  .count = histograms->count,
+                                  .steps = windows->steps,
+                                  .from = slide->from,
+                                  .to = slide->to,
+                                  .range_ms = floats->range_ms,
+                                  .end0_ms = floats->end0_ms,
+                                  .end_step_ms = floats->end_step_ms};
+    pql_windows_slide(slide);
+    windows->name = pql_metric_name(series->labels);
+    MRD_TRY(pql_scratch_reset(windows->exec, &windows->results, err));
+    for (size_t i = 0; i < windows->steps; i++) {
+        const mrd_time_ms end_ms = slide->end0_ms + (mrd_time_ms)i * slide->end_step_ms;
+        const struct step step = {
+            .floats = floats,
+            .float_from = floats->from[i],
+            .float_to = floats->to[i],
+            .times_ms = histograms->times_ms + slide->from[i],
+            .items = histograms->items + slide->from[i],
+            .count = slide->to[i] - slide->from[i],
+            .start_ms = end_ms - slide->range_ms,
+            .end_ms = end_ms,
+        };
+        windows->column[i] = NULL;
+        if (step.count > 0) {
+            MRD_TRY(apply_step(windows, &step, &column[i], &windows->column[i], err));
+            MRD_TRY(mrd_query_check(windows->exec->control, err));
+        }
+    }
+    return MRD_OK;
+}
