@@ -29,7 +29,7 @@ struct source {
 
 /* Why the query cannot be answered: the first step decides, and at that step the order in which
  * Prometheus meets them, which is that of these values. */
-enum failure_kind { TWO_SOURCES, CONFLICT, TWO_RESULTS };
+enum failure_kind { NO_FLOAT, TWO_SOURCES, CONFLICT, TWO_RESULTS };
 
 struct failure {
     const char *text; /* NULL: none */
@@ -111,7 +111,7 @@ static enum mrd_status note_base(struct info_op *op, const struct pql_series *se
                                  struct mrd_error *err)
 {
     for (size_t i = 0; i < op->list.op.steps; i++) {
-        op->base_at[i] |= !pql_is_none(series->values[i]);
+        op->base_at[i] |= pql_series_has(series, i);
     }
     if (is_info(op, series->labels)) {
         return MRD_OK;
@@ -166,6 +166,31 @@ static bool find_times(const struct info_op *op, struct mrd_samples samples)
         any |= found;
     }
     return any;
+}
+
+/* An info series is one of floats: a native histogram that a selector would find is an error. */
+static enum mrd_status refuse_histograms(struct info_op *op, const struct mrd_histograms *found,
+                                         struct mrd_error *err)
+{
+    const mrd_time_ms lookback_ms = op->list.op.exec->options->lookback_ms;
+    const struct pql_timing *timing = &op->node->args[1]->selector->timing;
+    size_t seen = 0;
+    for (size_t i = 0; i < op->list.op.steps; i++) {
+        const mrd_time_ms end_ms = pql_timing_end_ms(timing, pql_step_ms(&op->node->steps, i));
+        while (seen < found->count && found->times_ms[seen] <= end_ms) {
+            seen++;
+        }
+        if (seen == 0 || found->times_ms[seen - 1] <= end_ms - lookback_ms ||
+            found->times_ms[seen - 1] < op->column_ms[i]) {
+            continue;
+        }
+        op->column_ms[i] = INT64_MIN; /* older than the histogram */
+        if (op->base_at[i] && !mrd_histogram_is_stale(&found->items[seen - 1])) {
+            const struct failure failure = {.step = i, .kind = NO_FLOAT};
+            return note_failure(op, &failure, err, "info sample should be float");
+        }
+    }
+    return MRD_OK;
 }
 
 static enum mrd_status source_add(struct info_op *op, uint32_t index, struct mrd_error *err)
@@ -244,7 +269,14 @@ static enum mrd_status read_infos(struct info_op *op, struct mrd_error *err)
         }
         exec->stats->series_read++;
         exec->stats->samples_read += series.samples.count;
-        if (is_wanted(op, series.labels) && find_times(op, series.samples)) {
+        if (!is_wanted(op, series.labels)) {
+            continue;
+        }
+        const bool any = find_times(op, series.samples);
+        if (series.histograms.count > 0) {
+            MRD_TRY(refuse_histograms(op, &series.histograms, err));
+        }
+        if (any) {
             MRD_TRY(info_add(op, series.labels, err));
         }
     }
@@ -358,17 +390,24 @@ static enum mrd_status find_result(struct info_op *op, struct mrd_labels labels,
     return MRD_OK;
 }
 
-static enum mrd_status put_result(struct info_op *op, size_t result, size_t step, double value,
-                                  struct mrd_error *err)
+static enum mrd_status put_result(struct info_op *op, size_t index, size_t step,
+                                  const struct pql_series *base, struct mrd_error *err)
 {
-    double *at = &op->list.list.items[result].values[step];
-    if (!pql_is_none(*at)) {
+    struct pql_series *result = &op->list.list.items[index];
+    if (pql_series_has(result, step)) {
         const struct failure failure = {.step = step, .kind = TWO_RESULTS};
         return note_failure(op, &failure, err,
                             "vector cannot contain metrics with the same labelset");
     }
     MRD_TRY(pql_hold(op->list.op.exec, 1, err));
-    *at = value;
+    result->values[step] = base->values[step];
+    if (base->histograms != NULL && base->histograms[step] != NULL) {
+        if (result->histograms == NULL) {
+            MRD_TRY(pql_histograms_create(op->list.op.exec, op->list.op.steps, &result->histograms,
+                                          err));
+        }
+        result->histograms[step] = base->histograms[step]; /* the collected base's */
+    }
     return MRD_OK;
 }
 
@@ -402,7 +441,7 @@ static enum mrd_status enrich(struct info_op *op, const struct pql_series *base,
     MRD_TRY(PQL_NEW(exec, count, &picked, err));
     for (size_t i = 0; i < op->list.op.steps; i++) {
         bool any = false;
-        if (pql_is_none(base->values[i])) {
+        if (!pql_series_has(base, i)) {
             continue;
         }
         const bool changed = pick(op, sources, count, i, picked, &any);
@@ -420,7 +459,7 @@ static enum mrd_status enrich(struct info_op *op, const struct pql_series *base,
             }
             MRD_TRY(find_result(op, labels, base->drop_name, &result, err));
         }
-        MRD_TRY(put_result(op, result, i, base->values[i], err));
+        MRD_TRY(put_result(op, result, i, base, err));
     }
     return MRD_OK;
 }
