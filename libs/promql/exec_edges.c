@@ -39,22 +39,24 @@ static struct mrd_samples copy_between(struct mrd_samples samples, mrd_time_ms b
     return (struct mrd_samples){times_ms, values, count};
 }
 
-enum mrd_status pql_range_at(const struct pql_range_op *op, struct mrd_samples samples,
-                             mrd_time_ms step_ms, struct mrd_samples *out, struct mrd_error *err)
+enum mrd_status pql_range_at_edges(const struct pql_range_op *op,
+                                   const struct pql_range_series *series, mrd_time_ms step_ms,
+                                   struct mrd_samples *out, struct mrd_error *err)
 {
     struct pql_exec *exec = op->exec;
+    const struct mrd_samples samples = series->samples;
     const mrd_time_ms end_ms = pql_timing_end_ms(&op->timing, step_ms);
     const mrd_time_ms begin_ms = end_ms - op->timing.range_ms;
     const mrd_time_ms lookback_ms = exec->options->lookback_ms;
     const bool smoothed = op->timing.edge == MRD_EDGE_SMOOTHED;
     mrd_time_ms *times_ms = NULL;
     double *values = NULL;
+    if (series->histograms.count > 0) {
+        return pql_fail(err, "%s modifier is not supported with histograms",
+                        smoothed ? "smoothed" : "anchored");
+    }
     MRD_TRY(PQL_NEW(exec, samples.count, &times_ms, err));
     MRD_TRY(PQL_NEW(exec, samples.count, &values, err));
-    if (op->timing.edge == MRD_EDGE_NONE) {
-        *out = copy_between(samples, begin_ms, end_ms, times_ms, values);
-        return MRD_OK;
-    }
     const struct mrd_samples wider = copy_between(
         samples, begin_ms - lookback_ms, end_ms + (smoothed ? lookback_ms : 0), times_ms, values);
     MRD_TRY(PQL_NEW(exec, wider.count + 2, &times_ms, err));

@@ -579,10 +579,6 @@ static enum mrd_status histogram_fill(struct pql_list_op *base, struct mrd_error
     }
     report_repairs(op);
     check_quantiles(op);
-    const bool many = op->node->function->kind == PQL_CALL_HISTOGRAM_QUANTILES;
-    if (exec->options->delayed_name_removal && !many) {
-        return MRD_OK;
-    }
     return pql_series_list_merge(exec, &base->list, base->op.steps, false, err);
 }
 

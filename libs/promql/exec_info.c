@@ -29,7 +29,7 @@ struct source {
 
 /* Why the query cannot be answered: the first step decides, and at that step the order in which
  * Prometheus meets them, which is that of these values. */
-enum failure_kind { TWO_SOURCES, CONFLICT, TWO_RESULTS };
+enum failure_kind { NO_FLOAT, TWO_SOURCES, CONFLICT, TWO_RESULTS };
 
 struct failure {
     const char *text; /* NULL: none */
@@ -168,32 +168,29 @@ static bool find_times(const struct info_op *op, struct mrd_samples samples)
     return any;
 }
 
-/* Whether an instant selector would find a histogram at a step where the base has anything. */
-static bool finds_histogram(const struct info_op *op, const struct mrd_source_series *series)
+/* An info series is one of floats: a native histogram that a selector would find is an error. */
+static enum mrd_status refuse_histograms(struct info_op *op, const struct mrd_histograms *found,
+                                         struct mrd_error *err)
 {
-    const struct mrd_histograms *histograms = &series->histograms;
-    const struct mrd_samples *samples = &series->samples;
     const mrd_time_ms lookback_ms = op->list.op.exec->options->lookback_ms;
     const struct pql_timing *timing = &op->node->args[1]->selector->timing;
     size_t seen = 0;
-    size_t seen_floats = 0;
-    for (size_t i = 0; histograms->count > 0 && i < op->list.op.steps; i++) {
+    for (size_t i = 0; i < op->list.op.steps; i++) {
         const mrd_time_ms end_ms = pql_timing_end_ms(timing, pql_step_ms(&op->node->steps, i));
-        while (seen < histograms->count && histograms->times_ms[seen] <= end_ms) {
+        while (seen < found->count && found->times_ms[seen] <= end_ms) {
             seen++;
         }
-        while (seen_floats < samples->count && samples->times_ms[seen_floats] <= end_ms) {
-            seen_floats++;
+        if (seen == 0 || found->times_ms[seen - 1] <= end_ms - lookback_ms ||
+            found->times_ms[seen - 1] < op->column_ms[i]) {
+            continue;
         }
-        const mrd_time_ms float_ms =
-            seen_floats == 0 ? INT64_MIN : samples->times_ms[seen_floats - 1];
-        if (seen > 0 && op->base_at[i] && histograms->times_ms[seen - 1] > float_ms &&
-            histograms->times_ms[seen - 1] > end_ms - lookback_ms &&
-            !mrd_histogram_is_stale(&histograms->items[seen - 1])) {
-            return true;
+        op->column_ms[i] = INT64_MIN; /* older than the histogram */
+        if (op->base_at[i] && !mrd_histogram_is_stale(&found->items[seen - 1])) {
+            const struct failure failure = {.step = i, .kind = NO_FLOAT};
+            return note_failure(op, &failure, err, "info sample should be float");
         }
     }
-    return false;
+    return MRD_OK;
 }
 
 static enum mrd_status source_add(struct info_op *op, uint32_t index, struct mrd_error *err)
@@ -263,7 +260,7 @@ static enum mrd_status read_infos(struct info_op *op, struct mrd_error *err)
 {
     struct pql_exec *exec = op->list.op.exec;
     for (;;) {
-        struct mrd_source_series series = {0};
+        struct mrd_source_series series;
         bool more = false;
         MRD_TRY(mrd_query_check(exec->control, err));
         MRD_TRY(exec->source->next(op->node->args[1]->selector->set, &series, &more, err));
@@ -271,11 +268,15 @@ static enum mrd_status read_infos(struct info_op *op, struct mrd_error *err)
             return MRD_OK;
         }
         exec->stats->series_read++;
-        exec->stats->samples_read += series.samples.count + series.histograms.count;
-        if (is_wanted(op, series.labels) && finds_histogram(op, &series)) {
-            return pql_fail(err, "info sample should be float");
+        exec->stats->samples_read += series.samples.count;
+        if (!is_wanted(op, series.labels)) {
+            continue;
         }
-        if (is_wanted(op, series.labels) && find_times(op, series.samples)) {
+        const bool any = find_times(op, series.samples);
+        if (series.histograms.count > 0) {
+            MRD_TRY(refuse_histograms(op, &series.histograms, err));
+        }
+        if (any) {
             MRD_TRY(info_add(op, series.labels, err));
         }
     }
@@ -389,25 +390,24 @@ static enum mrd_status find_result(struct info_op *op, struct mrd_labels labels,
     return MRD_OK;
 }
 
-/* What the base has at the step goes into the result, a number or a histogram. */
-static enum mrd_status put_result(struct info_op *op, size_t result, size_t step,
+static enum mrd_status put_result(struct info_op *op, size_t index, size_t step,
                                   const struct pql_series *base, struct mrd_error *err)
 {
-    struct pql_series *to = &op->list.list.items[result];
-    if (pql_series_has(to, step)) {
+    struct pql_series *result = &op->list.list.items[index];
+    if (pql_series_has(result, step)) {
         const struct failure failure = {.step = step, .kind = TWO_RESULTS};
         return note_failure(op, &failure, err,
                             "vector cannot contain metrics with the same labelset");
     }
     MRD_TRY(pql_hold(op->list.op.exec, 1, err));
-    to->values[step] = base->values[step];
-    if (base->histograms == NULL || base->histograms[step] == NULL) {
-        return MRD_OK;
+    result->values[step] = base->values[step];
+    if (base->histograms != NULL && base->histograms[step] != NULL) {
+        if (result->histograms == NULL) {
+            MRD_TRY(pql_histograms_create(op->list.op.exec, op->list.op.steps, &result->histograms,
+                                          err));
+        }
+        result->histograms[step] = base->histograms[step]; /* the collected base's */
     }
-    if (to->histograms == NULL) {
-        MRD_TRY(pql_histograms_create(op->list.op.exec, op->list.op.steps, &to->histograms, err));
-    }
-    to->histograms[step] = base->histograms[step];
     return MRD_OK;
 }
 

@@ -352,15 +352,6 @@ static void window_clear(struct window_op *op)
     memset(op->windows.to, 0, op->op.steps * sizeof(*op->windows.to));
 }
 
-static void window_slide(struct window_op *op)
-{
-    if (op->windows.edge == MRD_EDGE_NONE) {
-        pql_windows_slide(&op->windows);
-    } else {
-        pql_windows_slide_edges(&op->windows, op->op.exec->options->lookback_ms);
-    }
-}
-
 static enum mrd_status window_compute(struct window_op *op, const struct pql_range_series *series,
                                       bool *out_any, struct mrd_error *err)
 {
@@ -371,15 +362,19 @@ static enum mrd_status window_compute(struct window_op *op, const struct pql_ran
         *out_any = false;
         return MRD_OK;
     }
-    if (op->windows.edge != MRD_EDGE_NONE && series->histograms.count > 0) {
-        return mrd_fail(err, MRD_E_UNSUPPORTED,
-                        "anchored and smoothed do not work on native histograms yet");
-    }
-    if (op->windows.count == 0) {
-        window_clear(op);
-    } else {
-        window_slide(op);
+    if (op->windows.count > 0) {
+        if (op->windows.edge == MRD_EDGE_NONE) {
+            pql_windows_slide(&op->windows);
+        } else {
+            pql_windows_slide_edges(&op->windows, op->op.exec->options->lookback_ms);
+        }
         MRD_TRY(window_apply(op, err));
+    } else {
+        window_clear(op);
+    }
+    if (series->histograms.count > 0 && op->windows.edge != MRD_EDGE_NONE) {
+        return mrd_fail(err, MRD_E_UNSUPPORTED,
+                        "anchored and smoothed over native histograms: not supported yet");
     }
     if (series->histograms.count > 0) {
         MRD_TRY(window_add_histograms(op, series, err));

@@ -75,6 +75,7 @@ struct pql_node {
     size_t order;           /* of evaluation in Prometheus: arguments first, left to right */
     struct pql_steps steps; /* where it is evaluated */
     bool spread;            /* evaluated once; the parent sees that value at each of its steps */
+    bool ranged; /* over some time, which may hold a single step; else at a point in time */
     struct pql_node **args;
     size_t arg_count;
 

@@ -13,6 +13,7 @@ struct schedule {
 struct surroundings {
     struct mrd_bytes function;
     const struct pql_grouping *grouping; /* of an aggregation right above */
+    bool ranged;
     bool needs_buckets; /* anything up to the root looks at buckets of histograms */
     bool asks_stats;    /* anything up to the root wants count or sum of histograms only */
 };
@@ -171,15 +172,21 @@ static enum mrd_status schedule_node(const struct schedule *schedule, struct pql
                                      const struct pql_steps *steps,
                                      const struct surroundings *around, struct mrd_error *err)
 {
-    const struct surroundings inner = around_args(node, around);
+    struct surroundings inner = around_args(node, around);
     struct pql_steps grid = *steps;
+    inner.ranged = around->ranged;
     if (node->kind == PQL_SUBQUERY) {
         MRD_TRY(subquery_grid(schedule, node, steps, &grid, err));
-    } else if (is_spread(node, steps)) {
-        node->spread = true;
-        grid.count = 1;
+        inner.ranged = pql_timing_end_ms(&node->timing, pql_steps_last_ms(steps)) != grid.start_ms;
+    } else if (is_invariant(node)) {
+        inner.ranged = false;
+        if (is_spread(node, steps)) {
+            node->spread = true;
+            grid.count = 1;
+        }
     }
     node->steps = grid;
+    node->ranged = inner.ranged;
     if (node->kind == PQL_SELECT || node->kind == PQL_WINDOW) {
         schedule_selector(schedule, node, around);
     }
@@ -204,7 +211,9 @@ enum mrd_status pql_plan_schedule(const struct mrd_promql_options *options,
                                   struct pql_plan *out, struct mrd_error *err)
 {
     const struct pql_steps steps = request_steps(request);
-    const struct surroundings nothing = {0};
+    const struct surroundings nothing = {
+        .ranged = !request->instant && request->end_ms != request->start_ms,
+    };
     if (steps.count > STEPS_MAX) {
         return mrd_fail(err, MRD_E_LIMIT, "the query has more than %d steps", STEPS_MAX);
     }

@@ -198,20 +198,18 @@ static enum mrd_status run_vector(struct answer *answer, const struct pql_node *
     }
 }
 
-/* With anchored or smoothed. */
+/* ... of an anchored or smoothed range: with values at its edges. */
 static enum mrd_status answer_add_edges(struct answer *answer, const struct pql_range_op *op,
                                         const struct pql_range_series *series,
                                         struct mrd_error *err)
 {
-    if (series->histograms.count > 0) {
-        return mrd_fail(err, MRD_E_UNSUPPORTED,
-                        "anchored and smoothed do not work on native histograms yet");
-    }
     struct mrd_samples range;
-    MRD_TRY(pql_range_at(op, series->samples, answer->steps.start_ms, &range, err));
-    const struct points points = {range.times_ms, range.values, NULL, range.count};
-    return range.count == 0 ? MRD_OK
-                            : answer_add(answer, series->labels, series->drop_name, &points, err);
+    MRD_TRY(pql_range_at_edges(op, series, answer->steps.start_ms, &range, err));
+    if (range.count == 0) {
+        return MRD_OK;
+    }
+    const struct points all = {range.times_ms, range.values, NULL, range.count};
+    return answer_add(answer, series->labels, series->drop_name, &all, err);
 }
 
 /* A range vector at one time: the samples of its window, as they are. */

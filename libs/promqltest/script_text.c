@@ -228,7 +228,7 @@ static enum mrd_status parse_item(struct mrd_bytes word, struct item *out, struc
 {
     *out = (struct item){0};
     struct mrd_bytes head = word;
-    for (size_t i = word.size; i > 1; i--) { /* no hexadecimal numbers here: 0x3 is four zeros */
+    for (size_t i = word.size; i > 1; i--) { /* an x separates the count, in 0x3 too */
         if (word.data[i - 1] == 'x') {
             head.size = i - 1;
             out->more = strtoull((const char *)word.data + i, NULL, 10);

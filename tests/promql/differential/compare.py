@@ -306,6 +306,8 @@ def info(d):
 def vec(d):
     """An instant vector expression."""
     r = R.random()
+    if R.random() < 0.08:
+        return R.choice([edges(), edges(), info(d), sel() + " smoothed" + mods(), sel() + " anchored" + mods()])
     if options.histograms and d > 0 and R.random() < 0.2:
         return R.choice(
             [
@@ -318,8 +320,6 @@ def vec(d):
                 'histogram_quantiles(%s, "q", 0.1, 0.9)' % vec(d - 1),
             ]
         )
-    if R.random() < 0.08:
-        return R.choice([edges(), edges(), info(d), sel() + " smoothed" + mods(), sel() + " anchored" + mods()])
     if d <= 0 or r < 0.12:
         return sel() + mods()
     if r < 0.36:
