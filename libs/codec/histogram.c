@@ -22,16 +22,16 @@ enum { LAYOUT_FLOAT = 1 };
 enum { CLASS_COUNT = 7, CLASS_LAST = CLASS_COUNT - 1, NUMBER_BITS_MAX = 77 };
 static const uint8_t class_widths[CLASS_COUNT] = {0, 3, 6, 10, 16, 32, 64};
 
+/* By the bits of zigzag - 1. */
+static const uint8_t class_by_width[65] = {
+    1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5,
+    5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6,
+    6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6,
+};
+
 static inline unsigned class_of(uint64_t zigzag)
 {
-    if (zigzag == 0) {
-        return 0;
-    }
-    unsigned found = 1;
-    while (found < CLASS_LAST && (zigzag - 1) >> class_widths[found] != 0) {
-        found++;
-    }
-    return found;
+    return zigzag == 0 ? 0 : class_by_width[mrd_bits_width(zigzag - 1)];
 }
 
 struct bit_writer {
@@ -67,8 +67,16 @@ static inline void put_integer(struct bit_writer *writer, uint64_t difference)
 {
     const uint64_t zigzag = mrd_zigzag_encode((int64_t)difference);
     const unsigned class = class_of(zigzag);
-    put_bits(writer, mrd_bits_mask(class), class == CLASS_LAST ? class : class + 1);
-    put_bits(writer, zigzag - 1, class_widths[class]);
+    const unsigned prefix = class == CLASS_LAST ? class : class + 1;
+    if (class == 0) {
+        put_bits(writer, 0, 1);
+    } else if (prefix + class_widths[class] <= 32) {
+        put_bits(writer, mrd_bits_mask(class) | (zigzag - 1) << prefix,
+                 prefix + class_widths[class]);
+    } else {
+        put_bits(writer, mrd_bits_mask(class), prefix);
+        put_bits(writer, zigzag - 1, class_widths[class]);
+    }
 }
 
 static inline uint64_t read_integer(struct mrd_bit_reader *reader)

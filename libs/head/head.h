@@ -267,6 +267,9 @@ MRD_MUST_CHECK enum mrd_status mrd_head_label_values(struct mrd_head *head,
                                                      struct mrd_bytes name, mrd_head_emit emit,
                                                      void *context, struct mrd_error *err);
 
+/* Appends the canonical labels of a series; false if it lives no more. */
+bool mrd_head_series_labels(const struct mrd_head *head, uint32_t ordinal, struct mrd_buf *out);
+
 /* Series counts of a tenant by value of label `name` (for example the metric name), and by label
  * name with how many values it has. Series that are empty but not yet removed count. No order. */
 typedef void (*mrd_head_emit_count)(void *context, struct mrd_bytes text, uint64_t series_count,

@@ -33,7 +33,7 @@ enum {
     HEAD_CONTESTED_MAX = 65536,     /* that wait for a verdict, of one head */
     HEAD_BATCH_LOOK_BACK = 4096,    /* rows of a batch that are looked at for the same sample */
     HEAD_HISTOGRAM_CHUNK_MAX = 120, /* histograms of a chunk */
-    HEAD_HISTOGRAM_CHUNK_BYTES = 16 * 1024, /* a chunk that has so many takes no more */
+    HEAD_HISTOGRAM_CHUNK_BYTES = MRD_POOL_SMALL_MAX, /* of a chunk of several: no whole pages */
     HEAD_PURGE_MIN = 4096,  /* dead series that are worth a walk over their postings, */
     HEAD_PURGE_SHARE = 32,  /* or one in so many of all, */
     HEAD_PURGE_PASSES = 16, /* or any after so many passes of the sweep */

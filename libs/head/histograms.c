@@ -36,8 +36,12 @@ static void bytes_reserve(struct mrd_head *head, struct head_bytes *bytes, size_
 
 static void bytes_append(struct mrd_head *head, struct head_bytes *bytes, struct mrd_bytes more)
 {
-    if (bytes->size + more.size > bytes->capacity) {
-        bytes_reserve(head, bytes, bytes->size + more.size + bytes->size / 4);
+    const size_t size = bytes->size + more.size;
+    if (size > bytes->capacity) {
+        const size_t bigger = size + bytes->size / 4;
+        bytes_reserve(head, bytes,
+                      size <= MRD_POOL_SMALL_MAX ? MRD_MIN(bigger, (size_t)MRD_POOL_SMALL_MAX)
+                                                 : bigger);
     }
     memcpy((uint8_t *)head_at(head, bytes->at) + bytes->size, more.data, more.size);
     bytes->size += (uint32_t)more.size;
@@ -201,7 +205,6 @@ static bool newest_has_room(const struct mrd_head *head, const struct head_histo
     }
     const struct head_histogram_chunk *chunk = head_at(head, own->chunks);
     return chunk->count < HEAD_HISTOGRAM_CHUNK_MAX &&
-           chunk->bytes.size < HEAD_HISTOGRAM_CHUNK_BYTES &&
            head_bucket_of(head, chunk->first_ms) == head_bucket_of(head, time_ms);
 }
 
@@ -217,29 +220,54 @@ static void chunk_trim(struct mrd_head *head, struct head_bytes *bytes)
     }
 }
 
+/* Whether an entry may be added to a chunk that has some. */
+static bool has_room(const struct head_histogram_chunk *chunk, size_t entry_size)
+{
+    return chunk->bytes.size + entry_size <= HEAD_HISTOGRAM_CHUNK_BYTES;
+}
+
+/* The newest chunk grows no more. */
+static void close_newest(struct mrd_head *head, struct head_histograms *own)
+{
+    struct head_histogram_chunk *newest = own->chunks == 0 ? NULL : head_at(head, own->chunks);
+    if (newest != NULL) {
+        chunk_trim(head, &newest->bytes);
+        chunk_trim(head, &newest->stamps);
+    }
+}
+
+/* Encodes the next entry into the scratch; `newest` is the chunk that it goes on, NULL: it begins one. */
+static enum mrd_status encode_next(struct mrd_head *head, struct head_histograms *own,
+                                   const struct head_histogram_chunk *newest,
+                                   const struct head_histogram_write *write,
+                                   struct mrd_histogram_open *out_open)
+{
+    struct head_histogram_scratch *scratch = scratch_of(head);
+    uint64_t *counters = counters_reserve(head, own, mrd_histogram_counter_count(write->histogram));
+    *out_open = newest == NULL ? (struct mrd_histogram_open){0} : own->open;
+    mrd_buf_clear(&scratch->entry);
+    return mrd_histogram_open_append(
+        out_open, newest == NULL ? MRD_BYTES_NONE : head_bytes_view(head, &newest->bytes), counters,
+        write->time_ms, write->histogram, &scratch->entry, NULL);
+}
+
 bool head_histogram_append(struct mrd_head *head, struct head_histograms *own,
                            const struct head_histogram_write *write)
 {
-    struct head_histogram_scratch *scratch = scratch_of(head);
-    const bool room = newest_has_room(head, own, write->time_ms);
-    struct head_histogram_chunk *newest = own->chunks == 0 ? NULL : head_at(head, own->chunks);
-    struct mrd_histogram_open open = {0};
-    struct mrd_bytes written = MRD_BYTES_NONE;
-    if (room) {
-        open = own->open;
-        written = head_bytes_view(head, &newest->bytes);
-    }
-    uint64_t *counters = counters_reserve(head, own, mrd_histogram_counter_count(write->histogram));
-    mrd_buf_clear(&scratch->entry);
-    if (mrd_histogram_open_append(&open, written, counters, write->time_ms, write->histogram,
-                                  &scratch->entry, NULL) != MRD_OK) {
+    const struct head_histogram_scratch *scratch = scratch_of(head);
+    struct head_histogram_chunk *newest =
+        newest_has_room(head, own, write->time_ms) ? head_at(head, own->chunks) : NULL;
+    struct mrd_histogram_open open;
+    if (encode_next(head, own, newest, write, &open) != MRD_OK) {
         return false;
     }
-    if (!room) {
-        if (newest != NULL) {
-            chunk_trim(head, &newest->bytes);
-            chunk_trim(head, &newest->stamps);
-        }
+    if (newest != NULL && !has_room(newest, scratch->entry.size)) {
+        newest = NULL;
+        const enum mrd_status status = encode_next(head, own, NULL, write, &open);
+        mrd_assert(status == MRD_OK); /* it just was */
+    }
+    if (newest == NULL) {
+        close_newest(head, own);
         own->chunks = chunk_create(head, write->time_ms, own->chunks);
     }
     own->open = open;
@@ -286,7 +314,7 @@ static mrd_pool_handle chunk_make(struct mrd_head *head, size_t *from, size_t to
     chunk->hides = hides;
     scratch_counters_reserve(scratch, *from, to);
     scratch->open = (struct mrd_histogram_open){0};
-    while (*from < to && chunk->bytes.size < HEAD_HISTOGRAM_CHUNK_BYTES) {
+    for (; *from < to; (*from)++) {
         const struct head_histogram_write write = {scratch->times_ms[*from], &scratch->items[*from],
                                                    scratch->stamp_items[*from]};
         mrd_buf_clear(&scratch->entry);
@@ -294,8 +322,10 @@ static mrd_pool_handle chunk_make(struct mrd_head *head, size_t *from, size_t to
             &scratch->open, head_bytes_view(head, &chunk->bytes), scratch->counters, write.time_ms,
             write.histogram, &scratch->entry, NULL);
         mrd_assert(status == MRD_OK); /* it was stored before, or checked */
+        if (chunk->count > 0 && !has_room(chunk, scratch->entry.size)) {
+            break;
+        }
         chunk_add(head, chunk, mrd_buf_view(&scratch->entry), &write);
-        (*from)++;
     }
     return handle;
 }
@@ -332,7 +362,7 @@ static void put_back(struct mrd_head *head, struct head_histograms *own, mrd_poo
 {
     const struct head_histogram_chunk *chunk = head_at(head, *link);
     const bool hidden = hides || chunk->hides;
-    const bool halve = chunk->bytes.size >= HEAD_HISTOGRAM_CHUNK_BYTES;
+    const bool halve = chunk->bytes.size > HEAD_HISTOGRAM_CHUNK_BYTES / 8 * 7;
     head_histogram_chunk_free(head, own, link);
     put_together(head, own, link, hidden, halve);
 }

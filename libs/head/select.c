@@ -20,7 +20,6 @@ static size_t labels_size(const struct mrd_head *head, const struct head_series 
 static void append_labels(const struct mrd_head *head, const struct head_series *series,
                           struct mrd_buf *out)
 {
-    mrd_buf_append_varint(out, labels_size(head, series));
     const uint32_t *labels = head_labels(head, series);
     for (size_t i = 0; i < series->label_count; i++) {
         const struct head_pair *pair = head_at(head, labels[i]);
@@ -30,6 +29,16 @@ static void append_labels(const struct mrd_head *head, const struct head_series 
         mrd_buf_append_varint(out, pair->value_size);
         mrd_buf_append(out, pair->value, pair->value_size);
     }
+}
+
+bool mrd_head_series_labels(const struct mrd_head *head, uint32_t ordinal, struct mrd_buf *out)
+{
+    mrd_assert(ordinal < head->series_end);
+    if (head_series(head, ordinal)->state != SERIES_LIVE) {
+        return false;
+    }
+    append_labels(head, head_series(head, ordinal), out);
+    return true;
 }
 
 /* Fills head->chain with the sealed chunks that meet the cursor's range, newest first. */
@@ -118,6 +127,7 @@ static void append_series(struct mrd_head_cursor *cursor, uint32_t ordinal,
     if (chunk_count == 0) {
         return; /* dropped since the matchers were resolved */
     }
+    mrd_buf_append_varint(&out->frames, labels_size(head, head_series(head, ordinal)));
     append_labels(head, head_series(head, ordinal), &out->frames);
     mrd_buf_append_varint(&out->frames, labels_only ? 0 : chunk_count);
     out->series_count++;

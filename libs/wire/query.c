@@ -103,7 +103,7 @@ static enum mrd_status request_check(const Mrd__Query__Request *message, struct 
                         "query request of version %" PRIu32 ", this is version %d",
                         message->version, REQUEST_VERSION);
     }
-    if (message->kind < MRD_QUERY_SELECT || message->kind > MRD_QUERY_CARDINALITY) {
+    if (message->kind < MRD_QUERY_SELECT || message->kind > MRD_QUERY_METADATA) {
         return mrd_fail(err, MRD_E_UNSUPPORTED, "query request of kind %" PRIu32, message->kind);
     }
     if (message->tenant.len == 0) {
@@ -270,5 +270,57 @@ bool mrd_query_count_read(struct mrd_reader *reader, struct mrd_query_count *out
     out->name = mrd_read_bytes(reader, size);
     out->series = mrd_read_varint(reader);
     out->values = mrd_read_varint(reader);
+    return !reader->failed;
+}
+
+void mrd_query_exemplar_write(struct mrd_buf *out, const struct mrd_query_exemplar *exemplar)
+{
+    mrd_query_text_write(out, exemplar->series);
+    mrd_buf_append_zigzag(out, exemplar->exemplar.time_ms);
+    mrd_buf_append_u64(out, mrd_double_bits(exemplar->exemplar.value));
+    mrd_query_text_write(out, exemplar->exemplar.labels);
+}
+
+bool mrd_query_exemplar_read(struct mrd_reader *reader, struct mrd_query_exemplar *out)
+{
+    if (reader->failed || mrd_reader_left(reader) == 0) {
+        return false;
+    }
+    const uint64_t series_size = mrd_read_varint(reader);
+    out->series = mrd_read_bytes(reader, series_size);
+    out->exemplar.time_ms = mrd_read_zigzag(reader);
+    out->exemplar.value = mrd_double_from_bits(mrd_read_u64(reader));
+    const uint64_t size = mrd_read_varint(reader);
+    out->exemplar.labels = mrd_read_bytes(reader, size);
+    return !reader->failed;
+}
+
+void mrd_query_family_write(struct mrd_buf *out, const struct mrd_query_family *family)
+{
+    mrd_buf_append_u8(out, (uint8_t)family->metadata.type);
+    mrd_query_text_write(out, family->metadata.family);
+    mrd_query_text_write(out, family->metadata.help);
+    mrd_query_text_write(out, family->metadata.unit);
+    mrd_buf_append_u64(out, family->hlc);
+    mrd_buf_append_u32(out, family->origin);
+}
+
+bool mrd_query_family_read(struct mrd_reader *reader, struct mrd_query_family *out)
+{
+    if (reader->failed || mrd_reader_left(reader) == 0) {
+        return false;
+    }
+    const uint8_t type = mrd_read_u8(reader);
+    if (type >= MRD_FAMILY_TYPE_COUNT) {
+        return mrd_reader_fail(reader);
+    }
+    out->metadata.type = (enum mrd_family_type)type;
+    struct mrd_bytes *texts[] = {&out->metadata.family, &out->metadata.help, &out->metadata.unit};
+    for (size_t i = 0; i < MRD_ARRAY_LEN(texts); i++) {
+        const uint64_t size = mrd_read_varint(reader);
+        *texts[i] = mrd_read_bytes(reader, size);
+    }
+    out->hlc = mrd_read_u64(reader);
+    out->origin = mrd_read_u32(reader);
     return !reader->failed;
 }

@@ -8,6 +8,9 @@
  *   SERIES         series frames with no chunks
  *   LABEL_NAMES, LABEL_VALUES  texts: varint size, bytes; no order, none twice
  *   CARDINALITY    counts: u8 list, varint size, name bytes, varint series, varint values
+ *   EXEMPLARS      exemplars: varint size, series' label bytes, zigzag time, 8 bytes value, varint size, label bytes; of one
+ *                  series next to each other, the oldest first
+ *   METADATA       families: u8 type, name, help, unit (each varint size, bytes), u64 hlc, u32 origin; sorted by name
  * and a trailer (struct mrd_query_trailer) with the end.
  *
  * Threads: plain values. Everything decoded points into the message or the arena.
@@ -16,7 +19,9 @@
 #define MRD_WIRE_QUERY_H
 
 #include "base/clock.h"
+#include "model/exemplar.h"
 #include "model/matcher.h"
+#include "model/metadata.h"
 
 enum mrd_query_kind {
     MRD_QUERY_SELECT = 1,
@@ -24,6 +29,8 @@ enum mrd_query_kind {
     MRD_QUERY_LABEL_NAMES = 3,
     MRD_QUERY_LABEL_VALUES = 4,
     MRD_QUERY_CARDINALITY = 5,
+    MRD_QUERY_EXEMPLARS = 6,
+    MRD_QUERY_METADATA = 7,
 };
 
 enum {
@@ -39,8 +46,8 @@ struct mrd_query_request {
     size_t matcher_count;
     mrd_time_ms time_min_ms; /* both ends included */
     mrd_time_ms time_max_ms;
-    struct mrd_bytes
-        label; /* LABEL_VALUES: which; CARDINALITY: the label whose values are counted */
+    struct mrd_bytes label; /* LABEL_VALUES: which; CARDINALITY: the label whose values are counted;
+                  METADATA: the only family wanted, or empty */
     uint64_t
         sequence_min; /* strong read: answer only when the log is applied up to here; 0: as it is */
     uint64_t series_max;  /* 0: none. More is MRD_E_LIMIT */
@@ -98,5 +105,21 @@ struct mrd_query_count {
 };
 void mrd_query_count_write(struct mrd_buf *out, const struct mrd_query_count *count);
 bool mrd_query_count_read(struct mrd_reader *reader, struct mrd_query_count *out);
+
+/* Exemplars and families, likewise. */
+struct mrd_query_exemplar {
+    struct mrd_bytes series; /* canonical labels */
+    struct mrd_exemplar exemplar;
+};
+void mrd_query_exemplar_write(struct mrd_buf *out, const struct mrd_query_exemplar *exemplar);
+bool mrd_query_exemplar_read(struct mrd_reader *reader, struct mrd_query_exemplar *out);
+
+struct mrd_query_family {
+    struct mrd_metadata metadata;
+    mrd_hlc hlc; /* the greater (hlc, origin) is the newer, also across partitions */
+    uint32_t origin;
+};
+void mrd_query_family_write(struct mrd_buf *out, const struct mrd_query_family *family);
+bool mrd_query_family_read(struct mrd_reader *reader, struct mrd_query_family *out);
 
 #endif

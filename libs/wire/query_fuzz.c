@@ -17,6 +17,16 @@ static void fuzz_lists(struct mrd_bytes bytes)
     while (mrd_query_count_read(&reader, &count)) {
         mrd_assert(count.name.size <= bytes.size);
     }
+    reader = mrd_reader_of(bytes);
+    struct mrd_query_exemplar exemplar;
+    while (mrd_query_exemplar_read(&reader, &exemplar)) {
+        mrd_assert(exemplar.series.size + exemplar.exemplar.labels.size <= bytes.size);
+    }
+    reader = mrd_reader_of(bytes);
+    struct mrd_query_family family;
+    while (mrd_query_family_read(&reader, &family)) {
+        mrd_assert(family.metadata.help.size <= bytes.size);
+    }
     struct mrd_query_trailer trailer;
     (void)mrd_query_trailer_decode(bytes, &trailer, NULL);
 }

@@ -170,6 +170,51 @@ static void texts_and_counts_come_back_and_are_bounded(void **state)
     mrd_buf_fini(&buf);
 }
 
+static void exemplars_and_families_come_back_and_are_bounded(void **state)
+{
+    (void)state;
+    struct mrd_buf buf = {0};
+    const struct mrd_query_exemplar exemplar = {
+        MRD_BYTES("series"), {-5, -0.0, MRD_BYTES("labels")}
+    };
+    struct mrd_query_exemplar got;
+    mrd_query_exemplar_write(&buf, &exemplar);
+    struct mrd_reader reader = mrd_reader_of(mrd_buf_view(&buf));
+    assert_true(mrd_query_exemplar_read(&reader, &got));
+    assert_true(mrd_bytes_equal(got.series, exemplar.series));
+    assert_true(mrd_bytes_equal(got.exemplar.labels, exemplar.exemplar.labels));
+    assert_int_equal(got.exemplar.time_ms, -5);
+    assert_int_equal(mrd_double_bits(got.exemplar.value), mrd_double_bits(-0.0));
+    assert_false(mrd_query_exemplar_read(&reader, &got));
+    for (size_t size = 1; size < buf.size; size++) {
+        reader = mrd_reader_of((struct mrd_bytes){buf.data, size});
+        assert_false(mrd_query_exemplar_read(&reader, &got));
+        assert_true(reader.failed);
+    }
+    mrd_buf_clear(&buf);
+    const struct mrd_query_family family = {
+        {MRD_FAMILY_STATESET, MRD_BYTES("name"), MRD_BYTES(""), MRD_BYTES("unit")},
+        UINT64_MAX, 7
+    };
+    struct mrd_query_family back;
+    mrd_query_family_write(&buf, &family);
+    reader = mrd_reader_of(mrd_buf_view(&buf));
+    assert_true(mrd_query_family_read(&reader, &back));
+    assert_int_equal(back.metadata.type, MRD_FAMILY_STATESET);
+    assert_true(mrd_bytes_equal(back.metadata.family, family.metadata.family));
+    assert_true(mrd_bytes_equal(back.metadata.unit, family.metadata.unit));
+    assert_true(back.metadata.help.size == 0 && back.hlc == UINT64_MAX && back.origin == 7);
+    for (size_t size = 1; size < buf.size; size++) {
+        reader = mrd_reader_of((struct mrd_bytes){buf.data, size});
+        assert_false(mrd_query_family_read(&reader, &back));
+        assert_true(reader.failed);
+    }
+    buf.data[0] = MRD_FAMILY_TYPE_COUNT;
+    reader = mrd_reader_of(mrd_buf_view(&buf));
+    assert_false(mrd_query_family_read(&reader, &back));
+    mrd_buf_fini(&buf);
+}
+
 static void a_trailer_comes_back_and_rubbish_does_not(void **state)
 {
     (void)state;
@@ -220,6 +265,7 @@ int main(void)
         cmocka_unit_test(too_little_memory_is_an_answer),
         cmocka_unit_test(requests_that_make_no_sense_are_refused),
         cmocka_unit_test(texts_and_counts_come_back_and_are_bounded),
+        cmocka_unit_test(exemplars_and_families_come_back_and_are_bounded),
         cmocka_unit_test(a_trailer_comes_back_and_rubbish_does_not),
         cmocka_unit_test(subjects_name_their_partition),
     };

@@ -15,6 +15,15 @@ static const struct {
     COUNTER(batches, "batches", "Batches of the log applied."),
     COUNTER(samples, "samples", "Samples taken into the heads, native histograms included."),
     COUNTER(histograms, "histograms", "Native histograms taken into the heads."),
+    COUNTER(exemplars, "exemplars", "Exemplars taken."),
+    COUNTER(exemplars_duplicate, "exemplars_duplicate",
+            "Exemplars that were their series' newest already."),
+    COUNTER(exemplars_out_of_order, "exemplars_out_of_order",
+            "Exemplars left out, being older than their series' newest."),
+    COUNTER(exemplars_refused, "exemplars_refused",
+            "Exemplars left out because none are kept (ingester.exemplars_max), or too large."),
+    COUNTER(families_refused, "metadata_refused",
+            "Metadata left out for the bound of its tenant (ingester.metadata_max)."),
     COUNTER(out_of_order, "samples_out_of_order",
             "Samples taken elsewhere than at their series' end."),
     COUNTER(duplicate_samples, "samples_duplicate", "Samples that were there already, or lost."),
@@ -68,6 +77,15 @@ void ing_figures_init(struct ing_figures *figures, struct mrd_metrics *metrics)
                                          "Samples in the heads now.", MRD_NO_LABELS);
     figures->histograms = mrd_metrics_gauge(metrics, "meridian_ingester_histograms_stored",
                                             "Native histograms in the heads now.", MRD_NO_LABELS);
+    figures->exemplars = mrd_metrics_gauge(metrics, "meridian_ingester_exemplars_stored",
+                                           "Exemplars kept now.", MRD_NO_LABELS);
+    figures->families = mrd_metrics_gauge(
+        metrics, "meridian_ingester_metadata_stored",
+        "Metric families with metadata kept now, summed over the partitions.", MRD_NO_LABELS);
+    figures->memory_exemplars =
+        mrd_metrics_gauge(metrics, memory_name, memory_help, MRD_LABELS({"category", "exemplars"}));
+    figures->memory_families =
+        mrd_metrics_gauge(metrics, memory_name, memory_help, MRD_LABELS({"category", "metadata"}));
     figures->contested =
         mrd_metrics_gauge(metrics, "meridian_ingester_samples_contested_waiting",
                           "Contested samples that are not settled yet.", MRD_NO_LABELS);
@@ -140,6 +158,10 @@ void ing_figures_take(struct ing_figures *figures, struct ing_partition_figures 
     totals->tenants += atomic_load_explicit(&from->tenants, memory_order_relaxed);
     totals->samples += atomic_load_explicit(&from->samples_stored, memory_order_relaxed);
     totals->histograms += atomic_load_explicit(&from->histograms_stored, memory_order_relaxed);
+    totals->exemplars += atomic_load_explicit(&from->exemplars_stored, memory_order_relaxed);
+    totals->families += atomic_load_explicit(&from->families_stored, memory_order_relaxed);
+    totals->memory_exemplars += atomic_load_explicit(&from->memory_exemplars, memory_order_relaxed);
+    totals->memory_families += atomic_load_explicit(&from->memory_families, memory_order_relaxed);
     totals->contested += atomic_load_explicit(&from->contested_waiting, memory_order_relaxed);
 }
 
@@ -169,5 +191,9 @@ void ing_figures_publish(struct ing_figures *figures, const struct ing_totals *t
     mrd_gauge_set(figures->tenants, (int64_t)totals->tenants);
     mrd_gauge_set(figures->samples, (int64_t)totals->samples);
     mrd_gauge_set(figures->histograms, (int64_t)totals->histograms);
+    mrd_gauge_set(figures->exemplars, (int64_t)totals->exemplars);
+    mrd_gauge_set(figures->families, (int64_t)totals->families);
+    mrd_gauge_set(figures->memory_exemplars, (int64_t)totals->memory_exemplars);
+    mrd_gauge_set(figures->memory_families, (int64_t)totals->memory_families);
     mrd_gauge_set(figures->contested, (int64_t)totals->contested);
 }

@@ -5,7 +5,7 @@
 #include "base/metrics.h"
 #include "ingester/partition.h"
 
-enum { ING_COUNTERS = 16 };
+enum { ING_COUNTERS = 21 };
 
 struct ing_figures {
     struct mrd_metrics *metrics;
@@ -18,6 +18,10 @@ struct ing_figures {
     struct mrd_gauge *tenants;
     struct mrd_gauge *samples;
     struct mrd_gauge *histograms;
+    struct mrd_gauge *exemplars;
+    struct mrd_gauge *families;
+    struct mrd_gauge *memory_exemplars;
+    struct mrd_gauge *memory_families;
     struct mrd_gauge *contested;
     struct mrd_counter *missing_sequences;
     struct mrd_counter *rewinds;
@@ -43,6 +47,10 @@ struct ing_totals {
     uint64_t tenants;
     uint64_t samples;
     uint64_t histograms;
+    uint64_t exemplars;
+    uint64_t families;
+    uint64_t memory_exemplars;
+    uint64_t memory_families;
     uint64_t contested;
 };
 

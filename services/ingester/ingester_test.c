@@ -59,7 +59,10 @@ static void ingester_start(struct ingester *ingester, const struct nats_fixture 
         .self = &self,
         .partition_count = PARTITIONS,
         .replicas = replicas,
-        .store = {.bucket_ms = 2 * 3600 * 1000, .budget = &ingester->budget},
+        .store = {.bucket_ms = 2 * 3600 * 1000,
+                  .exemplars_max = 1000,
+                  .families_max = 1000,
+                  .budget = &ingester->budget},
         .clock = mrd_clock_system(),
         .metrics = ingester->metrics,
         .on_ready = on_ready,
@@ -226,6 +229,30 @@ static void write_histograms(struct world *world, uint32_t partition, size_t cou
     mrd_buf_fini(&message);
 }
 
+/* One batch of `steps` exemplars of each of `count` series that were announced before, and the metadata of as many families. */
+static void write_extras(struct world *world, uint32_t partition, size_t count, size_t steps)
+{
+    mrd_batch_builder_reset(world->builder);
+    const uint32_t index = mrd_batch_builder_tenant(world->builder, MRD_BYTES("acme"));
+    for (size_t i = 0; i < count; i++) {
+        for (size_t step = 0; step < steps; step++) {
+            const struct mrd_exemplar exemplar = {T0 + (mrd_time_ms)step, (double)step,
+                                                  MRD_BYTES_NONE};
+            mrd_batch_builder_exemplar(world->builder, index, (uint32_t)i, &exemplar);
+        }
+        char name[32];
+        snprintf(name, sizeof(name), "family_%zu", i);
+        const struct mrd_metadata metadata = {MRD_FAMILY_GAUGE, mrd_bytes_of(name),
+                                              MRD_BYTES("help"), MRD_BYTES("")};
+        mrd_batch_builder_metadata(world->builder, index, &metadata);
+    }
+    const struct mrd_batch_header header = header_of(world, partition);
+    struct mrd_buf message = {0};
+    mrd_batch_builder_finish(world->builder, &header, MRD_BATCH_ZSTD, &message);
+    publish(world, partition, &header, mrd_buf_view(&message));
+    mrd_buf_fini(&message);
+}
+
 /* steps batches to each partition, each with one sample of every series. */
 static void write_all(struct world *world, size_t series, size_t first_step, size_t steps)
 {
@@ -339,6 +366,22 @@ static void count_texts(struct mrd_bytes bytes, struct answer *answer)
     assert_false(reader.failed);
 }
 
+static void count_extras(enum mrd_query_kind kind, struct mrd_bytes bytes, struct answer *answer)
+{
+    struct mrd_reader reader = mrd_reader_of(bytes);
+    struct mrd_query_exemplar exemplar;
+    struct mrd_query_family family;
+    while (kind == MRD_QUERY_EXEMPLARS && mrd_query_exemplar_read(&reader, &exemplar)) {
+        answer->texts++;
+        answer->sum += exemplar.exemplar.value;
+    }
+    while (kind == MRD_QUERY_METADATA && mrd_query_family_read(&reader, &family)) {
+        answer->texts++;
+        answer->sum += (int)family.metadata.type;
+    }
+    assert_false(reader.failed);
+}
+
 static void count_chunk(enum mrd_query_kind kind, struct mrd_bytes bytes, struct answer *answer)
 {
     if (kind == MRD_QUERY_SELECT || kind == MRD_QUERY_SERIES) {
@@ -350,6 +393,8 @@ static void count_chunk(enum mrd_query_kind kind, struct mrd_bytes bytes, struct
             answer->texts++;
             answer->count_total += count.list == MRD_QUERY_COUNT_VALUES ? count.series : 0;
         }
+    } else if (kind == MRD_QUERY_EXEMPLARS || kind == MRD_QUERY_METADATA) {
+        count_extras(kind, bytes, answer);
     } else {
         count_texts(bytes, answer);
     }
@@ -491,6 +536,40 @@ static void histograms_in_the_log_are_answered_also_after_a_restart(void **state
         wait_metric(&one, "meridian_ingester_histograms_total", COUNT * STEPS);
         ingester_stop(&one, false);
     }
+}
+
+static void exemplars_and_metadata_are_answered_also_after_a_replay(void **state)
+{
+    struct world *world = *state;
+    enum { COUNT = 5, STEPS = 40 };
+    write_all(world, COUNT, 0, 1);
+    write_extras(world, 0, COUNT, STEPS);
+    write_extras(world, 0, COUNT, STEPS); /* what is there already */
+    assert_int_equal(mrd_log_writer_drain(world->writer, 60000, NULL), MRD_OK);
+    static struct ingester one; /* a failed assertion leaves its threads running */
+    ingester_start(&one, &world->nats, "one", 1, 0);
+    ingester_wait_ready(&one);
+    struct mrd_query_request request = request_of(MRD_QUERY_EXEMPLARS);
+    request.sequence_min = log_last(world, 0);
+    struct answer answer;
+    assert_int_equal(ask(world, "one", 0, &request, &answer), MRD_OK);
+    assert_int_equal(answer.texts, COUNT * STEPS);
+    assert_true(answer.sum == COUNT * (STEPS * (STEPS - 1) / 2));
+    request.time_max_ms = T0 + 1;
+    assert_int_equal(ask(world, "one", 0, &request, &answer), MRD_OK);
+    assert_int_equal(answer.texts, COUNT * 2);
+    request = request_of(MRD_QUERY_METADATA);
+    assert_int_equal(ask(world, "one", 0, &request, &answer), MRD_OK);
+    assert_int_equal(answer.texts, COUNT);
+    assert_true(answer.sum == COUNT * MRD_FAMILY_GAUGE);
+    request.label = MRD_BYTES("family_3");
+    assert_int_equal(ask(world, "one", 0, &request, &answer), MRD_OK);
+    assert_int_equal(answer.texts, 1);
+    request.tenant = MRD_BYTES("other");
+    assert_int_equal(ask(world, "one", 0, &request, &answer), MRD_OK);
+    assert_int_equal(answer.texts, 0);
+    wait_metric(&one, "meridian_ingester_exemplars_total", COUNT * STEPS);
+    ingester_stop(&one, true);
 }
 
 static void an_ingester_that_starts_later_replays_everything(void **state)
@@ -715,6 +794,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WORLD_TEST(what_is_acknowledged_is_answered),
         WORLD_TEST(histograms_in_the_log_are_answered_also_after_a_restart),
+        WORLD_TEST(exemplars_and_metadata_are_answered_also_after_a_replay),
         WORLD_TEST(an_ingester_that_starts_later_replays_everything),
         WORLD_TEST(all_kinds_of_questions_are_answered),
         WORLD_TEST(a_large_answer_comes_in_many_chunks),

@@ -294,6 +294,7 @@ static void ask_run(struct mrd_shard *shard, struct mrd_shard_message *base)
 {
     (void)shard;
     struct ask_message *message = (struct ask_message *)base;
+    message->ask->store = message->partition->store;
     const enum mrd_status status =
         message->ask->run(message->ask, ing_store_head(message->partition->store), message->err);
     pthread_mutex_lock(&message->lock);

@@ -10,8 +10,9 @@
 #include "wire/query.h"
 
 enum {
-    SLICE_BYTES = 192 * 1024, /* a slice passes this by one series at most */
-    KINDS = MRD_QUERY_CARDINALITY + 1,
+    LABELS_BYTES_MAX = 4 << 20, /* of one series, decoded */
+    SLICE_BYTES = 192 * 1024,   /* a slice passes this by one series at most */
+    KINDS = MRD_QUERY_METADATA + 1,
 };
 
 struct ing_questions {
@@ -34,7 +35,8 @@ struct question {
 };
 
 static const char *const kind_names[KINDS] = {
-    "invalid", "select", "series", "label_names", "label_values", "cardinality",
+    "invalid",      "select",      "series",    "label_names",
+    "label_values", "cardinality", "exemplars", "metadata",
 };
 
 /* ---- chunks ---- */
@@ -231,6 +233,39 @@ static void emit_name_count(void *context, struct mrd_bytes text, uint64_t serie
     ask->count++;
 }
 
+static void emit_exemplar(void *context, struct mrd_bytes labels,
+                          const struct mrd_exemplar *exemplar)
+{
+    struct list_ask *ask = context;
+    const struct mrd_query_exemplar item = {labels, *exemplar};
+    mrd_query_exemplar_write(&ask->texts, &item);
+    ask->count++;
+}
+
+static void emit_family(void *context, const struct ing_family *family)
+{
+    struct list_ask *ask = context;
+    const struct mrd_query_family item = {family->metadata, family->hlc, family->origin};
+    mrd_query_family_write(&ask->texts, &item);
+    ask->count++;
+}
+
+static enum mrd_status list_exemplars(struct list_ask *ask, struct mrd_error *err)
+{
+    const struct mrd_query_request *request = &ask->question->request;
+    const struct ing_exemplar_query query = {
+        .tenant = request->tenant,
+        .matchers = request->matchers,
+        .matcher_count = request->matcher_count,
+        .time_min_ms = request->time_min_ms,
+        .time_max_ms = request->time_max_ms,
+    };
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("labels of one series", LABELS_BYTES_MAX);
+    return ing_exemplars_select(ing_store_exemplars(ask->ask.store), &query, arena, emit_exemplar,
+                                ask, err);
+}
+
 static enum mrd_status list_run(struct ing_ask *base, struct mrd_head *head, struct mrd_error *err)
 {
     struct list_ask *ask = (struct list_ask *)base;
@@ -240,6 +275,11 @@ static enum mrd_status list_run(struct ing_ask *base, struct mrd_head *head, str
         MRD_TRY(mrd_head_label_names(head, &query, emit_text, ask, err));
     } else if (request->kind == MRD_QUERY_LABEL_VALUES) {
         MRD_TRY(mrd_head_label_values(head, &query, request->label, emit_text, ask, err));
+    } else if (request->kind == MRD_QUERY_EXEMPLARS) {
+        MRD_TRY(list_exemplars(ask, err));
+    } else if (request->kind == MRD_QUERY_METADATA) {
+        ing_families_each(ing_store_families(ask->ask.store), request->tenant, request->label,
+                          emit_family, ask);
     } else {
         const struct mrd_bytes label =
             request->label.size == 0 ? MRD_BYTES(MRD_METRIC_NAME) : request->label;
@@ -250,10 +290,21 @@ static enum mrd_status list_run(struct ing_ask *base, struct mrd_head *head, str
             mrd_head_tenant_series(head, request->tenant);
     }
     return ask->texts.failed ? mrd_fail(err, MRD_E_LIMIT,
-                                        "the list of names needs more than %zu bytes "
+                                        "the answer's list needs more than %zu bytes "
                                         "(ingester.request_memory_bytes_max)",
                                         ask->texts.limit)
                              : MRD_OK;
+}
+
+/* Reads over the next item of such an answer. */
+static bool item_skip(enum mrd_query_kind kind, struct mrd_reader *reader)
+{
+    struct mrd_bytes text;
+    struct mrd_query_exemplar exemplar;
+    struct mrd_query_family family;
+    return kind == MRD_QUERY_EXEMPLARS  ? mrd_query_exemplar_read(reader, &exemplar)
+           : kind == MRD_QUERY_METADATA ? mrd_query_family_read(reader, &family)
+                                        : mrd_query_text_read(reader, &text);
 }
 
 static enum mrd_status texts_send(struct question *question, struct mrd_bytes texts,
@@ -262,8 +313,7 @@ static enum mrd_status texts_send(struct question *question, struct mrd_bytes te
     struct mrd_reader reader = mrd_reader_of(texts);
     for (;;) {
         const uint8_t *start = reader.at;
-        struct mrd_bytes text;
-        if (!mrd_query_text_read(&reader, &text)) {
+        if (!item_skip(question->request.kind, &reader)) {
             return chunk_flush(question, err);
         }
         MRD_TRY(chunk_add(question, (struct mrd_bytes){start, (size_t)(reader.at - start)}, err));

@@ -13,6 +13,9 @@ struct ing_store {
     struct ing_store_options options;
     struct mrd_head *head;
     struct ing_references *references;
+    struct ing_exemplars *exemplars;
+    struct ing_families *families;
+    struct mrd_buf labels; /* scratch: of one series */
     struct mrd_batch_reader *reader;
     uint32_t *ordinals; /* scratch of one batch */
     size_t ordinal_capacity;
@@ -47,6 +50,8 @@ enum mrd_status ing_store_create(const struct ing_store_options *options,
         return status;
     }
     store->references = ing_references_create();
+    store->exemplars = ing_exemplars_create(options->exemplars_max);
+    store->families = ing_families_create(options->families_max);
     store->reader = mrd_batch_reader_create();
     *out_store = store;
     return MRD_OK;
@@ -61,12 +66,24 @@ void ing_store_destroy(struct ing_store **store)
     atomic_fetch_sub_explicit(&self->options.budget->used, self->counted, memory_order_relaxed);
     mrd_batch_reader_destroy(&self->reader);
     ing_references_destroy(&self->references);
+    ing_exemplars_destroy(&self->exemplars);
+    ing_families_destroy(&self->families);
+    mrd_buf_fini(&self->labels);
     mrd_head_destroy(&self->head);
     free(self->ordinals);
     free(self);
 }
 
 struct mrd_head *ing_store_head(struct ing_store *store) { return store->head; }
+
+const struct ing_exemplars *ing_store_exemplars(const struct ing_store *store)
+{
+    return store->exemplars;
+}
+const struct ing_families *ing_store_families(const struct ing_store *store)
+{
+    return store->families;
+}
 
 const struct ing_store_figures *ing_store_figures(const struct ing_store *store)
 {
@@ -200,6 +217,57 @@ static uint64_t append_histograms(struct ing_store *store, const struct mrd_batc
     return unresolved;
 }
 
+/* One row of exemplars of a series that is known. */
+static void add_exemplars(struct ing_store *store, struct mrd_bytes tenant, uint32_t ordinal,
+                          const struct mrd_exemplar *items, size_t count)
+{
+    _Atomic uint64_t *figures[ING_EXEMPLAR_RESULT_COUNT] = {
+        [ING_EXEMPLAR_TAKEN] = &store->figures.exemplars,
+        [ING_EXEMPLAR_DUPLICATE] = &store->figures.exemplars_duplicate,
+        [ING_EXEMPLAR_OUT_OF_ORDER] = &store->figures.exemplars_out_of_order,
+        [ING_EXEMPLAR_REFUSED] = &store->figures.exemplars_refused,
+    };
+    mrd_buf_clear(&store->labels);
+    const bool live = mrd_head_series_labels(store->head, ordinal, &store->labels);
+    for (size_t i = 0; live && i < count; i++) {
+        add(figures[ing_exemplars_add(store->exemplars, tenant, mrd_buf_view(&store->labels),
+                                      &items[i])],
+            1);
+    }
+}
+
+static uint64_t append_exemplars(struct ing_store *store, const struct mrd_batch *batch,
+                                 const struct ing_table *table)
+{
+    const struct mrd_batch_rows *rows = &batch->exemplars.rows;
+    const uint64_t unresolved = resolve(store, table, rows->references, rows->row_count);
+    size_t row = 0;
+    size_t at = 0;
+    for (size_t run = 0; run < rows->tenant_run_count; run++) {
+        const struct mrd_bytes tenant = batch->tenants[rows->tenant_runs[run].tenant];
+        for (size_t end = row + rows->tenant_runs[run].row_count; row < end; row++) {
+            const size_t count = rows->counts == NULL ? 1 : rows->counts[row];
+            if (store->ordinals[row] != MRD_HEAD_ORDINAL_NONE) {
+                add_exemplars(store, tenant, store->ordinals[row], batch->exemplars.items + at,
+                              count);
+            }
+            at += count;
+        }
+    }
+    return unresolved;
+}
+
+static void put_metadata(struct ing_store *store, const struct mrd_batch *batch)
+{
+    for (size_t i = 0; i < batch->metadata_count; i++) {
+        const struct ing_family family = {batch->metadata[i].metadata, batch->header.hlc,
+                                          mrd_batch_origin(&batch->header)};
+        const struct mrd_bytes tenant = batch->tenants[batch->metadata[i].tenant];
+        add(&store->figures.families_refused,
+            ing_families_put(store->families, tenant, &family) ? 0 : 1);
+    }
+}
+
 static void count_unresolved(struct ing_store *store, uint64_t rows,
                              const struct ing_position *position)
 {
@@ -251,6 +319,8 @@ enum mrd_status ing_store_apply(struct ing_store *store, struct mrd_bytes messag
     MRD_TRY(append(store, &batch, table, &unresolved, err));
     /* Nothing can fail from here on, so a batch is counted once however often it was tried. */
     unresolved += append_histograms(store, &batch, table);
+    unresolved += append_exemplars(store, &batch, table);
+    put_metadata(store, &batch);
     count_unresolved(store, unresolved, position);
     count_number(store, instance, batch.header.number, position);
     add(&store->figures.batches, 1);
@@ -302,9 +372,15 @@ void ing_store_publish(struct ing_store *store)
         set(&store->figures.memory[i], stats.memory_bytes[i]);
     }
     const size_t references = ing_references_memory(store->references);
-    const size_t total =
-        stats.memory_bytes_total + references + mrd_batch_reader_memory(store->reader);
+    const size_t exemplars = ing_exemplars_memory(store->exemplars);
+    const size_t families = ing_families_memory(store->families);
+    const size_t total = stats.memory_bytes_total + references + exemplars + families +
+                         mrd_batch_reader_memory(store->reader);
     set(&store->figures.memory_references, references);
+    set(&store->figures.memory_exemplars, exemplars);
+    set(&store->figures.memory_families, families);
+    set(&store->figures.exemplars_stored, ing_exemplars_count(store->exemplars));
+    set(&store->figures.families_stored, ing_families_count(store->families));
     set(&store->figures.memory_total, total);
     set(&store->figures.series, stats.series_count);
     set(&store->figures.tenants, stats.tenant_count);

@@ -13,6 +13,8 @@
 #include <stdatomic.h>
 
 #include "head/head.h"
+#include "ingester/exemplars.h"
+#include "ingester/families.h"
 #include "ingester/references.h"
 
 /* The process' memory for heads, shared by its stores. */
@@ -25,7 +27,9 @@ struct ing_store_options {
     uint32_t partition;
     mrd_time_ms bucket_ms;
     mrd_time_ms
-        retention_ms; /* by receipt: what the log has forgotten is forgotten here; 0: never */
+        retention_ms;     /* by receipt: what the log has forgotten is forgotten here; 0: never */
+    size_t exemplars_max; /* per tenant; 0: none */
+    size_t families_max;  /* per tenant, with metadata; 0: none */
     struct ing_budget *budget;
 };
 
@@ -34,6 +38,11 @@ struct ing_store_figures {
     _Atomic uint64_t batches;
     _Atomic uint64_t samples;
     _Atomic uint64_t histograms; /* of the samples */
+    _Atomic uint64_t exemplars;
+    _Atomic uint64_t exemplars_duplicate;
+    _Atomic uint64_t exemplars_out_of_order;
+    _Atomic uint64_t exemplars_refused; /* none are to be kept, or too large */
+    _Atomic uint64_t families_refused;  /* metadata beyond the bound */
     _Atomic uint64_t out_of_order;
     _Atomic uint64_t duplicate_samples;
     _Atomic uint64_t refused_samples;
@@ -58,6 +67,10 @@ struct ing_store_figures {
     _Atomic uint64_t memory[MRD_HEAD_MEMORY_COUNT];
     _Atomic uint64_t memory_total; /* head and tables */
     _Atomic uint64_t memory_references;
+    _Atomic uint64_t memory_exemplars;
+    _Atomic uint64_t memory_families;
+    _Atomic uint64_t exemplars_stored;
+    _Atomic uint64_t families_stored;
 };
 
 struct ing_store;
@@ -68,6 +81,8 @@ MRD_MUST_CHECK enum mrd_status ing_store_create(const struct ing_store_options *
 void ing_store_destroy(struct ing_store **store);
 
 struct mrd_head *ing_store_head(struct ing_store *store);
+const struct ing_exemplars *ing_store_exemplars(const struct ing_store *store);
+const struct ing_families *ing_store_families(const struct ing_store *store);
 const struct ing_store_figures *ing_store_figures(const struct ing_store *store);
 
 /* Where a batch stood in the log. */

@@ -13,10 +13,13 @@ qry_endpoint qry_answer_series;
 qry_endpoint qry_answer_labels;
 qry_endpoint qry_answer_label_values;
 
-/* endpoints_text.c: queries as text, and what is found by their selectors */
+/* endpoints_text.c: queries as text */
 qry_endpoint qry_answer_format_query;
 qry_endpoint qry_answer_parse_query;
+
+/* endpoints_extras.c: what series have beside samples */
 qry_endpoint qry_answer_query_exemplars;
+qry_endpoint qry_answer_metadata;
 
 /* endpoints_scrape.c: what belongs to scraping, rules and alerts, of which there is none */
 qry_endpoint qry_answer_targets;
@@ -26,7 +29,6 @@ qry_endpoint qry_answer_scrape_pools;
 qry_endpoint qry_answer_alertmanagers;
 qry_endpoint qry_answer_alerts;
 qry_endpoint qry_answer_rules;
-qry_endpoint qry_answer_metadata;
 
 /* endpoints_status.c */
 qry_endpoint qry_answer_buildinfo;

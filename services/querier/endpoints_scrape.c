@@ -186,11 +186,3 @@ enum mrd_status qry_answer_rules(struct qry_call *call, struct mrd_error *err)
     MRD_TRY(pagination_params(call, err));
     return answer_text(call, "{\"groups\":[]}");
 }
-
-/* Metadata are not stored. */
-enum mrd_status qry_answer_metadata(struct qry_call *call, struct mrd_error *err)
-{
-    MRD_TRY(number_param(call, "limit", err));
-    MRD_TRY(number_param(call, "limit_per_metric", err));
-    return answer_text(call, "{}");
-}

@@ -139,7 +139,7 @@ static void append_scalar(struct mrd_sample scalar, struct mrd_buf *out)
     mrd_buf_append_text(out, "\"]");
 }
 
-static void append_labels(struct mrd_labels labels, struct mrd_buf *out)
+void qry_json_labels(struct mrd_labels labels, struct mrd_buf *out)
 {
     mrd_buf_append_u8(out, '{');
     for (size_t i = 0; i < labels.count; i++) {
@@ -213,7 +213,7 @@ static const struct mrd_float_histogram *histogram_at(const struct mrd_promql_se
 static void append_vector_series(const struct mrd_promql_series *series, struct mrd_buf *out)
 {
     mrd_buf_append_text(out, "{\"metric\":");
-    append_labels(series->labels, out);
+    qry_json_labels(series->labels, out);
     if (histogram_at(series, 0) != NULL) {
         mrd_buf_append_text(out, ",\"histogram\":");
         append_histogram_point(series->times_ms[0], histogram_at(series, 0), out);
@@ -255,7 +255,7 @@ static void append_matrix_series(const struct mrd_promql_series *series,
                                  const struct qry_json_extra *extra, struct mrd_buf *out)
 {
     mrd_buf_append_text(out, "{\"metric\":");
-    append_labels(series->labels, out);
+    qry_json_labels(series->labels, out);
     if (!append_points(series, false, extra, out) ||
         (series->histograms != NULL && !append_points(series, true, extra, out))) {
         return;
@@ -378,6 +378,11 @@ static void append_end(bool truncated, const struct mrd_annotations *annotations
     mrd_buf_append_u8(out, '}');
 }
 
+void qry_json_end(const struct mrd_annotations *annotations, struct mrd_buf *out)
+{
+    append_end(false, annotations, out);
+}
+
 void qry_json_texts(const struct mrd_texts *texts, const struct mrd_annotations *annotations,
                     const struct qry_json_extra *extra, struct mrd_buf *out)
 {
@@ -401,7 +406,7 @@ void qry_json_label_sets(const struct mrd_label_sets *sets,
         if (i > 0) {
             mrd_buf_append_u8(out, ',');
         }
-        append_labels(sets->items[i], out);
+        qry_json_labels(sets->items[i], out);
     }
     mrd_buf_append_u8(out, ']');
     append_end(sets->truncated, annotations, out);

@@ -12,6 +12,12 @@
  * escaped. Bytes that are no UTF-8 become U+FFFD. */
 void qry_json_string(struct mrd_bytes text, struct mrd_buf *out);
 
+/* {"name":"value",...}, as Prometheus writes labels. */
+void qry_json_labels(struct mrd_labels labels, struct mrd_buf *out);
+
+/* The end of an answer behind its `data`: warnings, infos, the last brace. annotations may be NULL. */
+void qry_json_end(const struct mrd_annotations *annotations, struct mrd_buf *out);
+
 /* The time of a point, seconds: 1435781451.781, 12, 0.500. */
 void qry_json_time(mrd_time_ms time_ms, struct mrd_buf *out);
 

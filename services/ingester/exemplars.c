@@ -1,0 +1,316 @@
+#include "ingester/exemplars.h"
+
+#include <stdlib.h>
+
+enum {
+    LABEL_BYTES_MAX = 2048, /* 128 characters of 4 bytes in names and values, with their sizes */
+    RING_CAPACITY_MIN = 16,
+    NONE = -1,
+};
+
+struct series {
+    struct mrd_bytes labels; /* behind the struct */
+    int64_t oldest;          /* places in the ring */
+    int64_t newest;
+};
+
+struct entry {
+    struct mrd_exemplar exemplar; /* labels: memory of its own */
+    struct series *series;
+    int64_t next; /* newer one of the same series, or NONE */
+};
+
+struct tenant {
+    struct mrd_bytes name; /* behind the struct */
+    struct entry *ring;
+    size_t capacity;
+    size_t count;
+    size_t first;           /* the oldest; 0 until the ring is full */
+    struct series **series; /* sorted by labels */
+    size_t series_count;
+    size_t series_capacity;
+};
+
+struct ing_exemplars {
+    size_t exemplars_max;
+    struct tenant **tenants; /* sorted by name */
+    size_t tenant_count;
+    size_t tenant_capacity;
+    size_t memory;
+    size_t count;
+};
+
+struct ing_exemplars *ing_exemplars_create(size_t exemplars_max)
+{
+    struct ing_exemplars *exemplars = calloc(1, sizeof(*exemplars));
+    mrd_assert(exemplars != NULL);
+    exemplars->exemplars_max = exemplars_max;
+    return exemplars;
+}
+
+static void free_bytes(struct mrd_bytes bytes) { free((void *)(uintptr_t)bytes.data); }
+
+void ing_exemplars_destroy(struct ing_exemplars **exemplars)
+{
+    if (*exemplars == NULL) {
+        return;
+    }
+    struct ing_exemplars *self = MRD_MOVE(*exemplars);
+    for (size_t t = 0; t < self->tenant_count; t++) {
+        struct tenant *tenant = self->tenants[t];
+        for (size_t i = 0; i < tenant->count; i++) {
+            free_bytes(tenant->ring[i].exemplar.labels);
+        }
+        for (size_t i = 0; i < tenant->series_count; i++) {
+            free(tenant->series[i]);
+        }
+        free(tenant->series);
+        free(tenant->ring);
+        free(tenant);
+    }
+    free(self->tenants);
+    free(self);
+}
+
+size_t ing_exemplars_memory(const struct ing_exemplars *exemplars) { return exemplars->memory; }
+size_t ing_exemplars_count(const struct ing_exemplars *exemplars) { return exemplars->count; }
+
+/* ---- sorted arrays of pointers ---- */
+
+static void *insert_at(void *items, size_t *count, size_t *capacity, size_t at, void *item)
+{
+    void **array = items;
+    if (*count == *capacity) {
+        *capacity = MRD_MAX(*capacity * 2, (size_t)8);
+        array = reallocarray(array, *capacity, sizeof(*array));
+        mrd_assert(array != NULL);
+    }
+    memmove(&array[at + 1], &array[at], (*count - at) * sizeof(*array));
+    array[at] = item;
+    (*count)++;
+    return array;
+}
+
+static size_t tenant_place(const struct ing_exemplars *exemplars, struct mrd_bytes name)
+{
+    size_t from = 0;
+    size_t to = exemplars->tenant_count;
+    while (from < to) {
+        const size_t middle = (from + to) / 2;
+        if (mrd_bytes_compare(exemplars->tenants[middle]->name, name) < 0) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    return from;
+}
+
+static size_t series_place(const struct tenant *tenant, struct mrd_bytes labels)
+{
+    size_t from = 0;
+    size_t to = tenant->series_count;
+    while (from < to) {
+        const size_t middle = (from + to) / 2;
+        if (mrd_bytes_compare(tenant->series[middle]->labels, labels) < 0) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    return from;
+}
+
+static struct tenant *tenant_find(const struct ing_exemplars *exemplars, struct mrd_bytes name)
+{
+    const size_t at = tenant_place(exemplars, name);
+    return at < exemplars->tenant_count && mrd_bytes_equal(exemplars->tenants[at]->name, name)
+               ? exemplars->tenants[at]
+               : NULL;
+}
+
+static struct tenant *tenant_acquire(struct ing_exemplars *exemplars, struct mrd_bytes name)
+{
+    struct tenant *tenant = tenant_find(exemplars, name);
+    if (tenant == NULL) {
+        tenant = calloc(1, sizeof(*tenant) + name.size);
+        mrd_assert(tenant != NULL);
+        memcpy(tenant + 1, name.data, name.size);
+        tenant->name = (struct mrd_bytes){(const uint8_t *)(tenant + 1), name.size};
+        exemplars->tenants =
+            insert_at(exemplars->tenants, &exemplars->tenant_count, &exemplars->tenant_capacity,
+                      tenant_place(exemplars, name), tenant);
+        exemplars->memory += sizeof(*tenant) + name.size;
+    }
+    return tenant;
+}
+
+static size_t series_size(const struct series *series)
+{
+    return sizeof(*series) + series->labels.size + sizeof(struct series *);
+}
+
+static struct series *series_create(struct ing_exemplars *exemplars, struct tenant *tenant,
+                                    size_t place, struct mrd_bytes labels)
+{
+    struct series *series = malloc(sizeof(*series) + labels.size);
+    mrd_assert(series != NULL);
+    *series = (struct series){
+        .labels = {(const uint8_t *)(series + 1), labels.size},
+          .oldest = NONE, .newest = NONE
+    };
+    if (labels.size > 0) {
+        memcpy(series + 1, labels.data, labels.size);
+    }
+    tenant->series =
+        insert_at(tenant->series, &tenant->series_count, &tenant->series_capacity, place, series);
+    exemplars->memory += series_size(series);
+    return series;
+}
+
+static void series_remove(struct ing_exemplars *exemplars, struct tenant *tenant,
+                          struct series *series)
+{
+    const size_t at = series_place(tenant, series->labels);
+    tenant->series_count--;
+    memmove(&tenant->series[at], &tenant->series[at + 1],
+            (tenant->series_count - at) * sizeof(struct series *));
+    exemplars->memory -= series_size(series);
+    free(series);
+}
+
+/* ---- the ring ---- */
+
+static void take_out_oldest(struct ing_exemplars *exemplars, struct tenant *tenant)
+{
+    struct entry *entry = &tenant->ring[tenant->first];
+    struct series *series = entry->series;
+    exemplars->memory -= entry->exemplar.labels.size;
+    free_bytes(entry->exemplar.labels);
+    series->oldest = entry->next; /* the oldest of all is the oldest of its series */
+    if (series->oldest == NONE) {
+        series_remove(exemplars, tenant, series);
+    }
+}
+
+static void ring_grow(struct ing_exemplars *exemplars, struct tenant *tenant)
+{
+    const size_t capacity =
+        MRD_MIN(MRD_MAX(tenant->capacity * 2, (size_t)RING_CAPACITY_MIN), exemplars->exemplars_max);
+    tenant->ring = reallocarray(tenant->ring, capacity, sizeof(*tenant->ring));
+    mrd_assert(tenant->ring != NULL);
+    exemplars->memory += (capacity - tenant->capacity) * sizeof(*tenant->ring);
+    tenant->capacity = capacity;
+}
+
+/* A place for one more; what it makes way for is gone. */
+static size_t ring_place(struct ing_exemplars *exemplars, struct tenant *tenant)
+{
+    if (tenant->count < exemplars->exemplars_max) {
+        if (tenant->count == tenant->capacity) {
+            ring_grow(exemplars, tenant);
+        }
+        exemplars->count++;
+        return tenant->count++;
+    }
+    const size_t place = tenant->first;
+    take_out_oldest(exemplars, tenant);
+    tenant->first = (tenant->first + 1) % tenant->count;
+    return place;
+}
+
+static struct mrd_bytes copy_bytes(struct mrd_bytes bytes)
+{
+    uint8_t *copy = malloc(bytes.size + 1);
+    mrd_assert(copy != NULL);
+    if (bytes.size > 0) {
+        memcpy(copy, bytes.data, bytes.size);
+    }
+    return (struct mrd_bytes){copy, bytes.size};
+}
+
+/* ---- adding ---- */
+
+static int compare_values(double a, double b) { return a < b ? -1 : a > b; }
+
+static enum ing_exemplar_result check(const struct tenant *tenant, const struct series *series,
+                                      const struct mrd_exemplar *exemplar)
+{
+    const struct mrd_exemplar *newest = &tenant->ring[series->newest].exemplar;
+    const int labels = mrd_bytes_compare(exemplar->labels, newest->labels);
+    const bool same_time = exemplar->time_ms == newest->time_ms;
+    const int values = compare_values(exemplar->value, newest->value);
+    if (same_time && labels == 0 &&
+        mrd_double_bits(exemplar->value) == mrd_double_bits(newest->value)) {
+        return ING_EXEMPLAR_DUPLICATE;
+    }
+    const bool before = exemplar->time_ms < newest->time_ms ||
+                        (same_time && (values < 0 || (values == 0 && labels < 0)));
+    return before ? ING_EXEMPLAR_OUT_OF_ORDER : ING_EXEMPLAR_TAKEN;
+}
+
+enum ing_exemplar_result ing_exemplars_add(struct ing_exemplars *exemplars, struct mrd_bytes tenant,
+                                           struct mrd_bytes labels,
+                                           const struct mrd_exemplar *exemplar)
+{
+    if (exemplars->exemplars_max == 0 || exemplar->labels.size > LABEL_BYTES_MAX) {
+        return ING_EXEMPLAR_REFUSED;
+    }
+    struct tenant *own = tenant_acquire(exemplars, tenant);
+    size_t at = series_place(own, labels);
+    const bool known = at < own->series_count && mrd_bytes_equal(own->series[at]->labels, labels);
+    if (known) {
+        const enum ing_exemplar_result result = check(own, own->series[at], exemplar);
+        if (result != ING_EXEMPLAR_TAKEN) {
+            return result;
+        }
+    }
+    const size_t place = ring_place(exemplars, own); /* the series may go with what made way */
+    at = series_place(own, labels);
+    struct series *series =
+        at < own->series_count && mrd_bytes_equal(own->series[at]->labels, labels)
+            ? own->series[at]
+            : series_create(exemplars, own, at, labels);
+    own->ring[place] = (struct entry){
+        .exemplar = {exemplar->time_ms, exemplar->value, copy_bytes(exemplar->labels)},
+        .series = series,
+        .next = NONE
+    };
+    exemplars->memory += exemplar->labels.size;
+    if (series->newest != NONE) {
+        own->ring[series->newest].next = (int64_t)place;
+    } else {
+        series->oldest = (int64_t)place;
+    }
+    series->newest = (int64_t)place;
+    return ING_EXEMPLAR_TAKEN;
+}
+
+/* ---- asking ---- */
+
+enum mrd_status ing_exemplars_select(const struct ing_exemplars *exemplars,
+                                     const struct ing_exemplar_query *query,
+                                     struct mrd_arena *arena,
+                                     void (*emit)(void *context, struct mrd_bytes labels,
+                                                  const struct mrd_exemplar *exemplar),
+                                     void *context, struct mrd_error *err)
+{
+    const struct tenant *tenant = tenant_find(exemplars, query->tenant);
+    for (size_t i = 0; tenant != NULL && i < tenant->series_count; i++) {
+        const struct series *series = tenant->series[i];
+        struct mrd_labels labels;
+        mrd_arena_reset(arena);
+        MRD_TRY(mrd_labels_decode(series->labels, arena, &labels, err));
+        if (!mrd_matchers_match(query->matchers, query->matcher_count, labels)) {
+            continue;
+        }
+        for (int64_t at = series->oldest; at != NONE; at = tenant->ring[at].next) {
+            const struct mrd_exemplar *exemplar = &tenant->ring[at].exemplar;
+            if (exemplar->time_ms >= query->time_min_ms &&
+                exemplar->time_ms <= query->time_max_ms) {
+                emit(context, series->labels, exemplar);
+            }
+        }
+    }
+    return MRD_OK;
+}

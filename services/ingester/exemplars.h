@@ -1,0 +1,55 @@
+/* exemplars.h: the latest exemplars of each tenant's series in one partition.
+ *
+ * A ring per tenant: a new exemplar takes the place of the tenant's oldest once the ring is full. What is taken
+ * follows Prometheus (tsdb/exemplar.go): of a series, only what comes after its newest exemplar by time, then value, then
+ * labels; so the same log read again changes nothing.
+ *
+ * Owner:   the store. Threads: the partition's shard.
+ * Limits:  exemplars_max per tenant. Labels of one exemplar have at most MRD_EXEMPLAR_LABEL_RUNES_MAX characters: the
+ *          distributor checks that; here their bytes are bounded.
+ */
+#ifndef ING_EXEMPLARS_H
+#define ING_EXEMPLARS_H
+
+#include "model/exemplar.h"
+#include "model/matcher.h"
+
+struct ing_exemplars;
+
+/* exemplars_max 0: none are kept. */
+struct ing_exemplars *ing_exemplars_create(size_t exemplars_max);
+void ing_exemplars_destroy(struct ing_exemplars **exemplars);
+
+size_t ing_exemplars_memory(const struct ing_exemplars *exemplars);
+size_t ing_exemplars_count(const struct ing_exemplars *exemplars);
+
+enum ing_exemplar_result {
+    ING_EXEMPLAR_TAKEN,
+    ING_EXEMPLAR_DUPLICATE,
+    ING_EXEMPLAR_OUT_OF_ORDER,
+    ING_EXEMPLAR_REFUSED, /* none are kept, or its labels are too large */
+    ING_EXEMPLAR_RESULT_COUNT
+};
+
+/* labels: the series', canonical. All is copied. Cost: some binary searches. */
+enum ing_exemplar_result ing_exemplars_add(struct ing_exemplars *exemplars, struct mrd_bytes tenant,
+                                           struct mrd_bytes labels,
+                                           const struct mrd_exemplar *exemplar);
+
+struct ing_exemplar_query {
+    struct mrd_bytes tenant;
+    const struct mrd_matcher *matchers; /* all must hold */
+    size_t matcher_count;
+    mrd_time_ms time_min_ms; /* both included */
+    mrd_time_ms time_max_ms;
+};
+
+/* Calls emit for each exemplar found: series by labels, of a series the oldest first. The views end with the call.
+ * `arena` is used for labels of one series at a time, and reset. MRD_E_LIMIT: it is too small. */
+MRD_MUST_CHECK enum mrd_status ing_exemplars_select(
+    const struct ing_exemplars *exemplars, const struct ing_exemplar_query *query,
+    struct mrd_arena *arena,
+    void (*emit)(void *context, struct mrd_bytes labels, const struct mrd_exemplar *exemplar),
+    void *context, struct mrd_error *err);
+
+#endif

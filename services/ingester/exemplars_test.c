@@ -1,0 +1,129 @@
+#include "ingester/exemplars.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+static struct mrd_bytes labels_of(const char *name, const char *value, struct mrd_buf *buf)
+{
+    const struct mrd_label label = {mrd_bytes_of(name), mrd_bytes_of(value)};
+    mrd_buf_clear(buf);
+    mrd_labels_encode((struct mrd_labels){&label, 1}, buf);
+    return mrd_buf_view(buf);
+}
+
+static enum ing_exemplar_result add(struct ing_exemplars *exemplars, const char *tenant,
+                                    const char *series, mrd_time_ms time_ms, double value,
+                                    const char *trace)
+{
+    struct mrd_buf series_labels = {0};
+    struct mrd_buf labels = {0};
+    const struct mrd_exemplar exemplar = {time_ms, value, labels_of("trace", trace, &labels)};
+    const enum ing_exemplar_result result = ing_exemplars_add(
+        exemplars, mrd_bytes_of(tenant), labels_of("__name__", series, &series_labels), &exemplar);
+    mrd_buf_fini(&series_labels);
+    mrd_buf_fini(&labels);
+    return result;
+}
+
+static void note(void *context, struct mrd_bytes labels, const struct mrd_exemplar *exemplar)
+{
+    struct mrd_buf *out = context;
+    mrd_buf_printf(out, "%.*s@%ld=%g ", (int)labels.size - 10, (const char *)labels.data + 10,
+                   (long)exemplar->time_ms, exemplar->value);
+}
+
+/* All of the tenant's as text, of series that match name =~ regex. */
+static void expect(const struct ing_exemplars *exemplars, const char *tenant, const char *regex,
+                   mrd_time_ms min_ms, mrd_time_ms max_ms, const char *want)
+{
+    struct mrd_matcher matcher;
+    assert_int_equal(
+        mrd_matcher_init(&matcher, MRD_MATCH_RE, MRD_BYTES("__name__"), mrd_bytes_of(regex), NULL),
+        MRD_OK);
+    const struct ing_exemplar_query query = {mrd_bytes_of(tenant), &matcher, 1, min_ms, max_ms};
+    struct mrd_arena *arena = mrd_arena_create("test", 1 << 16);
+    struct mrd_buf out = {0};
+    assert_int_equal(ing_exemplars_select(exemplars, &query, arena, note, &out, NULL), MRD_OK);
+    mrd_buf_append_u8(&out, 0);
+    assert_string_equal((const char *)out.data, want);
+    mrd_buf_fini(&out);
+    mrd_arena_destroy(&arena);
+    mrd_matcher_fini(&matcher);
+}
+
+/* tsdb/exemplar.go, validateExemplar. */
+static void only_what_comes_after_the_series_newest_is_taken(void **state)
+{
+    (void)state;
+    struct ing_exemplars *exemplars = ing_exemplars_create(100);
+    assert_int_equal(add(exemplars, "t", "a", 10, 5, "m"), ING_EXEMPLAR_TAKEN);
+    assert_int_equal(add(exemplars, "t", "a", 10, 5, "m"), ING_EXEMPLAR_DUPLICATE);
+    assert_int_equal(add(exemplars, "t", "a", 9, 5, "m"), ING_EXEMPLAR_OUT_OF_ORDER);
+    assert_int_equal(add(exemplars, "t", "a", 10, 4, "m"), ING_EXEMPLAR_OUT_OF_ORDER);
+    assert_int_equal(add(exemplars, "t", "a", 10, 5, "l"), ING_EXEMPLAR_OUT_OF_ORDER);
+    assert_int_equal(add(exemplars, "t", "a", 10, 5, "n"), ING_EXEMPLAR_TAKEN);
+    assert_int_equal(add(exemplars, "t", "a", 10, 6, "a"), ING_EXEMPLAR_TAKEN);
+    assert_int_equal(add(exemplars, "t", "b", 1, 1, "m"), ING_EXEMPLAR_TAKEN); /* another series */
+    expect(exemplars, "t", ".*", 0, 100, "a@10=5 a@10=5 a@10=6 b@1=1 ");
+    expect(exemplars, "t", "b", 0, 100, "b@1=1 ");
+    expect(exemplars, "t", ".*", 2, 9, "");
+    expect(exemplars, "u", ".*", 0, 100, "");
+    ing_exemplars_destroy(&exemplars);
+}
+
+static void a_full_ring_forgets_its_oldest_and_series_without_any(void **state)
+{
+    (void)state;
+    struct ing_exemplars *exemplars = ing_exemplars_create(3);
+    const size_t empty = ing_exemplars_memory(exemplars);
+    (void)add(exemplars, "t", "a", 1, 1, "m");
+    (void)add(exemplars, "t", "b", 2, 2, "m");
+    (void)add(exemplars, "t", "a", 3, 3, "m");
+    (void)add(exemplars, "t", "a", 4, 4, "m"); /* in place of a's first */
+    expect(exemplars, "t", ".*", 0, 100, "a@3=3 a@4=4 b@2=2 ");
+    (void)add(exemplars, "t", "a", 5, 5, "m");
+    expect(exemplars, "t", ".*", 0, 100, "a@3=3 a@4=4 a@5=5 ");
+    assert_int_equal(add(exemplars, "t", "b", 1, 1, "m"), ING_EXEMPLAR_TAKEN); /* as if new */
+    for (int i = 10; i < 2000; i++) {
+        (void)add(exemplars, "t", i % 2 == 0 ? "x" : "y", i, i, "m");
+    }
+    expect(exemplars, "t", ".*", 0, 3000, "x@1998=1998 y@1997=1997 y@1999=1999 ");
+    assert_int_equal(ing_exemplars_count(exemplars), 3);
+    assert_true(ing_exemplars_memory(exemplars) - empty < 2048);
+    (void)add(exemplars, "u", "a", 1, 1, "m"); /* takes nothing from the other tenant */
+    expect(exemplars, "t", ".*", 0, 3000, "x@1998=1998 y@1997=1997 y@1999=1999 ");
+    ing_exemplars_destroy(&exemplars);
+}
+
+static void with_a_ring_of_one_the_only_series_may_be_the_one_that_goes(void **state)
+{
+    (void)state;
+    struct ing_exemplars *exemplars = ing_exemplars_create(1);
+    assert_int_equal(add(exemplars, "t", "a", 1, 1, "m"), ING_EXEMPLAR_TAKEN);
+    assert_int_equal(add(exemplars, "t", "a", 2, 2, "m"), ING_EXEMPLAR_TAKEN);
+    expect(exemplars, "t", ".*", 0, 100, "a@2=2 ");
+    ing_exemplars_destroy(&exemplars);
+}
+
+static void none_are_kept_where_none_may_be(void **state)
+{
+    (void)state;
+    struct ing_exemplars *exemplars = ing_exemplars_create(0);
+    assert_int_equal(add(exemplars, "t", "a", 1, 1, "m"), ING_EXEMPLAR_REFUSED);
+    ing_exemplars_destroy(&exemplars);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_what_comes_after_the_series_newest_is_taken),
+        cmocka_unit_test(a_full_ring_forgets_its_oldest_and_series_without_any),
+        cmocka_unit_test(with_a_ring_of_one_the_only_series_may_be_the_one_that_goes),
+        cmocka_unit_test(none_are_kept_where_none_may_be),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,39 @@
+/* families.h: what is known of each tenant's metric families in one partition: type, help, unit.
+ *
+ * A register per (tenant, family): the greatest (hlc, origin, type, help, unit) stays, whatever the order of writes.
+ *
+ * Owner:   the store. Threads: the partition's shard.
+ * Limits:  families_max per tenant, and 1 KiB for each of them on average; beyond that new families are refused, and what
+ *          would make a known one larger.
+ */
+#ifndef ING_FAMILIES_H
+#define ING_FAMILIES_H
+
+#include "base/clock.h"
+#include "model/metadata.h"
+
+struct ing_families;
+
+/* families_max 0: none are kept. */
+struct ing_families *ing_families_create(size_t families_max);
+void ing_families_destroy(struct ing_families **families);
+
+size_t ing_families_memory(const struct ing_families *families);
+size_t ing_families_count(const struct ing_families *families);
+
+struct ing_family {
+    struct mrd_metadata metadata;
+    mrd_hlc hlc;
+    uint32_t origin;
+};
+
+/* False if it was refused for the limits. All is copied. */
+bool ing_families_put(struct ing_families *families, struct mrd_bytes tenant,
+                      const struct ing_family *family);
+
+/* Calls emit for each family of the tenant, by name; with a `name` that is not empty for that one only. */
+void ing_families_each(const struct ing_families *families, struct mrd_bytes tenant,
+                       struct mrd_bytes name,
+                       void (*emit)(void *context, const struct ing_family *family), void *context);
+
+#endif

@@ -1,0 +1,123 @@
+#include "ingester/families.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+static struct ing_family family_of(const char *name, const char *help, mrd_hlc hlc)
+{
+    return (struct ing_family){
+        {MRD_FAMILY_GAUGE, mrd_bytes_of(name), mrd_bytes_of(help), MRD_BYTES("s")},
+        hlc, 1
+    };
+}
+
+struct seen {
+    size_t count;
+    char help[64];
+    char names[256];
+};
+
+static void note(void *context, const struct ing_family *family)
+{
+    struct seen *seen = context;
+    seen->count++;
+    snprintf(seen->help, sizeof(seen->help), "%.*s", MRD_FMT(family->metadata.help));
+    const size_t used = strlen(seen->names);
+    snprintf(seen->names + used, sizeof(seen->names) - used, "%.*s ",
+             MRD_FMT(family->metadata.family));
+}
+
+static struct seen look(const struct ing_families *families, const char *tenant, const char *name)
+{
+    struct seen seen = {0};
+    ing_families_each(families, mrd_bytes_of(tenant), mrd_bytes_of(name), note, &seen);
+    return seen;
+}
+
+static void the_newest_stays_whatever_the_order(void **state)
+{
+    (void)state;
+    struct ing_families *families = ing_families_create(10);
+    static const mrd_hlc orders[2][3] = {
+        {1, 2, 3},
+        {3, 1, 2}
+    };
+    static const char *const helps[] = {"", "one", "two", "three"};
+    for (size_t i = 0; i < 2; i++) {
+        const char *name = i == 0 ? "a" : "b";
+        for (size_t k = 0; k < 3; k++) {
+            const struct ing_family family = family_of(name, helps[orders[i][k]], orders[i][k]);
+            assert_true(ing_families_put(families, MRD_BYTES("t"), &family));
+        }
+        assert_string_equal(look(families, "t", name).help, "three");
+    }
+    assert_int_equal(ing_families_count(families), 2);
+    ing_families_destroy(&families);
+}
+
+static void equal_stamps_are_decided_by_what_is_said(void **state)
+{
+    (void)state;
+    struct ing_families *families = ing_families_create(10);
+    static const char *const helps[] = {"x", "y", "x"};
+    for (size_t i = 0; i < 3; i++) {
+        const struct ing_family family = family_of("a", helps[i], 5);
+        assert_true(ing_families_put(families, MRD_BYTES("t"), &family));
+    }
+    assert_string_equal(look(families, "t", "a").help, "y");
+    ing_families_destroy(&families);
+}
+
+static void tenants_are_apart_and_names_come_sorted(void **state)
+{
+    (void)state;
+    struct ing_families *families = ing_families_create(10);
+    static const char *const names[] = {"c", "a", "b"};
+    for (size_t i = 0; i < 3; i++) {
+        const struct ing_family family = family_of(names[i], "h", 5);
+        assert_true(ing_families_put(families, MRD_BYTES("t"), &family));
+    }
+    const struct ing_family other = family_of("z", "h", 5);
+    assert_true(ing_families_put(families, MRD_BYTES("u"), &other));
+    assert_string_equal(look(families, "t", "").names, "a b c ");
+    assert_string_equal(look(families, "u", "").names, "z ");
+    assert_int_equal(look(families, "none", "").count, 0);
+    assert_int_equal(look(families, "t", "z").count, 0);
+    ing_families_destroy(&families);
+}
+
+static void a_tenant_is_bounded_in_count_and_bytes(void **state)
+{
+    (void)state;
+    struct ing_families *families = ing_families_create(3);
+    static const char *const names[] = {"a", "b", "c", "d"};
+    for (size_t i = 0; i < 4; i++) {
+        const struct ing_family family = family_of(names[i], "h", 5);
+        assert_int_equal(ing_families_put(families, MRD_BYTES("t"), &family), i < 3);
+    }
+    static char large[4096];
+    memset(large, 'x', sizeof(large) - 1);
+    const struct ing_family larger = family_of("a", large, 9);
+    assert_false(ing_families_put(families, MRD_BYTES("t"), &larger));
+    assert_string_equal(look(families, "t", "a").help, "h");
+    const struct ing_family known = family_of("a", "new", 9);
+    assert_true(ing_families_put(families, MRD_BYTES("t"), &known));
+    assert_true(ing_families_put(families, MRD_BYTES("u"), &known)); /* another's is free */
+    assert_true(ing_families_memory(families) < 2048);
+    ing_families_destroy(&families);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_newest_stays_whatever_the_order),
+        cmocka_unit_test(equal_stamps_are_decided_by_what_is_said),
+        cmocka_unit_test(tenants_are_apart_and_names_come_sorted),
+        cmocka_unit_test(a_tenant_is_bounded_in_count_and_bytes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
