@@ -118,6 +118,12 @@ static pql_builder *aggregation_builder(enum mrd_aggregation aggregation)
     }
 }
 
+static enum mrd_status build_plus(struct pql_exec *exec, const struct pql_node *node,
+                                  struct pql_op **out, struct mrd_error *err)
+{
+    return pql_build(exec, node->args[0], node->steps.count, out, err);
+}
+
 static pql_builder *node_builder(const struct pql_node *node)
 {
     switch ((int)node->kind) {
@@ -131,6 +137,8 @@ static pql_builder *node_builder(const struct pql_node *node)
         return pql_build_binary;
     case PQL_NEGATE:
         return pql_build_map;
+    case PQL_PLUS:
+        return build_plus;
     default:
         return NULL;
     }

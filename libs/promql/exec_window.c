@@ -337,7 +337,7 @@ static enum mrd_status window_add_histograms(struct window_op *op,
 {
     const struct pql_node *node = op->node;
     if (op->histograms == NULL) {
-        MRD_TRY(pql_histogram_windows_create(op->op.exec, node->function,
+        MRD_TRY(pql_histogram_windows_create(op->op.exec, node->function, op->windows.edge,
                                              pql_place(node, node->args[0]), op->op.steps,
                                              &op->histograms, err));
     }
@@ -371,10 +371,6 @@ static enum mrd_status window_compute(struct window_op *op, const struct pql_ran
         MRD_TRY(window_apply(op, err));
     } else {
         window_clear(op);
-    }
-    if (series->histograms.count > 0 && op->windows.edge != MRD_EDGE_NONE) {
-        return mrd_fail(err, MRD_E_UNSUPPORTED,
-                        "anchored and smoothed over native histograms: not supported yet");
     }
     if (series->histograms.count > 0) {
         MRD_TRY(window_add_histograms(op, series, err));

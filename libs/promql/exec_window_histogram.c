@@ -1,63 +1,24 @@
-#include "promql/exec_window_histogram.h"
-
 #include <math.h>
 
+#include "promql/exec_window_histogram_internal.h"
 #include "promql/histogram_total.h"
-
-/* One step's window. */
-struct step {
-    const struct pql_windows *floats;
-    size_t float_from;
-    size_t float_to;
-    const mrd_time_ms *times_ms; /* histograms of the window */
-    const pql_histogram *items;
-    size_t count;
-    mrd_time_ms start_ms; /* exclusive */
-    mrd_time_ms end_ms;
-};
-
-/* What a function makes of a window: nothing, a float or a histogram. It is entered with what the floats
- * alone have given. */
-struct outcome {
-    double value;
-    struct mrd_float_histogram *histogram; /* in the step's arena */
-};
-
-typedef enum mrd_status step_function(struct pql_histogram_windows *windows,
-                                      const struct step *step, struct outcome *out,
-                                      struct mrd_error *err);
-
-struct pql_histogram_windows {
-    struct pql_exec *exec;
-    struct mrd_annotation_place place;
-    struct mrd_bytes name; /* of the metric at hand */
-    step_function *apply;
-    bool counter;
-    bool per_second;
-    size_t steps;
-    struct pql_windows slide; /* over the times of the histograms */
-    pql_histogram *column;
-    struct mrd_arena *results; /* of the series at hand */
-    struct mrd_arena *work;    /* of the step at hand */
-};
-
-static size_t float_count(const struct step *step) { return step->float_to - step->float_from; }
 
 static void note(const struct pql_histogram_windows *windows, enum pql_histogram_note what)
 {
     pql_note_histogram(windows->exec, what, windows->place, windows->name);
 }
 
-static enum mrd_status no_value(struct outcome *out)
+static enum mrd_status no_value(struct pql_histogram_outcome *out)
 {
-    *out = (struct outcome){pql_none(), NULL};
+    *out = (struct pql_histogram_outcome){pql_none(), NULL};
     return MRD_OK;
 }
 
 /* ---- rate, increase, delta ---- */
 
 /* The histogram before the first one counts as empty if the counter was reset between them. */
-static enum mrd_status rate_base(struct pql_histogram_windows *windows, const struct step *step,
+static enum mrd_status rate_base(struct pql_histogram_windows *windows,
+                                 const struct pql_histogram_step *step,
                                  struct mrd_float_histogram *empty, pql_histogram *out,
                                  struct mrd_error *err)
 {
@@ -78,9 +39,10 @@ static enum mrd_status rate_base(struct pql_histogram_windows *windows, const st
 }
 
 /* Adds back what resets have taken away. *out_ok is false if the histograms do not fit together. */
-static enum mrd_status add_resets(struct pql_histogram_windows *windows, const struct step *step,
-                                  pql_histogram before, struct mrd_float_histogram *total,
-                                  bool *out_ok, struct mrd_error *err)
+static enum mrd_status add_resets(struct pql_histogram_windows *windows,
+                                  const struct pql_histogram_step *step, pql_histogram before,
+                                  struct mrd_float_histogram *total, bool *out_ok,
+                                  struct mrd_error *err)
 {
     *out_ok = true;
     for (size_t i = 1; i < step->count; i++) {
@@ -104,8 +66,8 @@ static enum mrd_status add_resets(struct pql_histogram_windows *windows, const s
 }
 
 /* The coarsest schema of all, or false if exponential and custom bounds are mixed. Notes gauges. */
-static bool rate_schema(struct pql_histogram_windows *windows, const struct step *step,
-                        pql_histogram base, int32_t *out)
+static bool rate_schema(struct pql_histogram_windows *windows,
+                        const struct pql_histogram_step *step, pql_histogram base, int32_t *out)
 {
     const pql_histogram last = step->items[step->count - 1];
     const bool custom = mrd_float_histogram_is_custom(base);
@@ -126,8 +88,8 @@ static bool rate_schema(struct pql_histogram_windows *windows, const struct step
 
 /* The difference of the last and the first histogram, resets added; NULL if there is none. */
 static enum mrd_status rate_difference(struct pql_histogram_windows *windows,
-                                       const struct step *step, struct mrd_float_histogram **out,
-                                       struct mrd_error *err)
+                                       const struct pql_histogram_step *step,
+                                       struct mrd_float_histogram **out, struct mrd_error *err)
 {
     const pql_histogram first = step->items[0];
     const pql_histogram last = step->items[step->count - 1];
@@ -170,7 +132,8 @@ static enum mrd_status rate_difference(struct pql_histogram_windows *windows,
 
 /* By how much the difference is stretched to the whole range: as with floats, and a counter does not begin
  * before its count was zero. */
-static double rate_factor(const struct pql_histogram_windows *windows, const struct step *step,
+static double rate_factor(const struct pql_histogram_windows *windows,
+                          const struct pql_histogram_step *step,
                           const struct mrd_float_histogram *difference)
 {
     const double sampled = (double)(step->times_ms[step->count - 1] - step->times_ms[0]) / 1000;
@@ -195,10 +158,11 @@ static double rate_factor(const struct pql_histogram_windows *windows, const str
     return factor;
 }
 
-static enum mrd_status step_rate(struct pql_histogram_windows *windows, const struct step *step,
-                                 struct outcome *out, struct mrd_error *err)
+static enum mrd_status step_rate(struct pql_histogram_windows *windows,
+                                 const struct pql_histogram_step *step,
+                                 struct pql_histogram_outcome *out, struct mrd_error *err)
 {
-    if (float_count(step) > 0) {
+    if (pql_step_float_count(step) > 0) {
         note(windows, PQL_NOTE_MIXED_RANGE);
         return no_value(out);
     }
@@ -249,10 +213,11 @@ static enum mrd_status last_difference(struct pql_histogram_windows *windows, pq
     return mrd_float_histogram_compact(made, windows->work, err);
 }
 
-static enum mrd_status step_instant(struct pql_histogram_windows *windows, const struct step *step,
-                                    struct outcome *out, struct mrd_error *err)
+static enum mrd_status step_instant(struct pql_histogram_windows *windows,
+                                    const struct pql_histogram_step *step,
+                                    struct pql_histogram_outcome *out, struct mrd_error *err)
 {
-    const size_t floats = float_count(step);
+    const size_t floats = pql_step_float_count(step);
     const mrd_time_ms *float_times_ms =
         floats == 0 ? NULL : step->floats->times_ms + step->float_from;
     size_t newer_floats = 0; /* floats after the newest histogram; two are enough to know */
@@ -289,7 +254,7 @@ static enum mrd_status step_instant(struct pql_histogram_windows *windows, const
 /* ---- sum_over_time, avg_over_time ---- */
 
 /* Notes contradicting hints and bounds that had to be reconciled, once for a window. */
-static void note_sum(struct pql_histogram_windows *windows, const struct step *step,
+static void note_sum(struct pql_histogram_windows *windows, const struct pql_histogram_step *step,
                      bool reconciled)
 {
     bool resets = false;
@@ -306,11 +271,12 @@ static void note_sum(struct pql_histogram_windows *windows, const struct step *s
     }
 }
 
-static enum mrd_status step_total(struct pql_histogram_windows *windows, const struct step *step,
-                                  bool mean, struct outcome *out, struct mrd_error *err)
+static enum mrd_status step_total(struct pql_histogram_windows *windows,
+                                  const struct pql_histogram_step *step, bool mean,
+                                  struct pql_histogram_outcome *out, struct mrd_error *err)
 {
     struct pql_histogram_total total = {.arena = windows->work, .mean = mean};
-    if (float_count(step) > 0) {
+    if (pql_step_float_count(step) > 0) {
         note(windows, PQL_NOTE_MIXED_RANGE);
         return no_value(out);
     }
@@ -326,30 +292,34 @@ static enum mrd_status step_total(struct pql_histogram_windows *windows, const s
     return pql_histogram_total_finish(&total, &out->histogram, err);
 }
 
-static enum mrd_status step_sum(struct pql_histogram_windows *windows, const struct step *step,
-                                struct outcome *out, struct mrd_error *err)
+static enum mrd_status step_sum(struct pql_histogram_windows *windows,
+                                const struct pql_histogram_step *step,
+                                struct pql_histogram_outcome *out, struct mrd_error *err)
 {
     return step_total(windows, step, false, out, err);
 }
-static enum mrd_status step_avg(struct pql_histogram_windows *windows, const struct step *step,
-                                struct outcome *out, struct mrd_error *err)
+static enum mrd_status step_avg(struct pql_histogram_windows *windows,
+                                const struct pql_histogram_step *step,
+                                struct pql_histogram_outcome *out, struct mrd_error *err)
 {
     return step_total(windows, step, true, out, err);
 }
 
 /* ---- what counts and times say ---- */
 
-static enum mrd_status step_count(struct pql_histogram_windows *windows, const struct step *step,
-                                  struct outcome *out, struct mrd_error *err)
+static enum mrd_status step_count(struct pql_histogram_windows *windows,
+                                  const struct pql_histogram_step *step,
+                                  struct pql_histogram_outcome *out, struct mrd_error *err)
 {
     (void)windows;
     (void)err;
-    out->value = (double)(float_count(step) + step->count);
+    out->value = (double)(pql_step_float_count(step) + step->count);
     return MRD_OK;
 }
 
-static enum mrd_status step_present(struct pql_histogram_windows *windows, const struct step *step,
-                                    struct outcome *out, struct mrd_error *err)
+static enum mrd_status step_present(struct pql_histogram_windows *windows,
+                                    const struct pql_histogram_step *step,
+                                    struct pql_histogram_outcome *out, struct mrd_error *err)
 {
     (void)windows;
     (void)step;
@@ -358,38 +328,41 @@ static enum mrd_status step_present(struct pql_histogram_windows *windows, const
     return MRD_OK;
 }
 
-static bool histogram_is_first(const struct step *step)
+static bool histogram_is_first(const struct pql_histogram_step *step)
 {
-    return float_count(step) == 0 || step->times_ms[0] < step->floats->times_ms[step->float_from];
+    return pql_step_float_count(step) == 0 ||
+           step->times_ms[0] < step->floats->times_ms[step->float_from];
 }
-static bool histogram_is_last(const struct step *step)
+static bool histogram_is_last(const struct pql_histogram_step *step)
 {
-    return float_count(step) == 0 ||
+    return pql_step_float_count(step) == 0 ||
            step->times_ms[step->count - 1] > step->floats->times_ms[step->float_to - 1];
 }
 
 static enum mrd_status keep_histogram(struct pql_histogram_windows *windows, pql_histogram kept,
-                                      struct outcome *out, struct mrd_error *err)
+                                      struct pql_histogram_outcome *out, struct mrd_error *err)
 {
     no_value(out);
     return mrd_float_histogram_copy(kept, windows->work, &out->histogram, err);
 }
 
-static enum mrd_status step_first(struct pql_histogram_windows *windows, const struct step *step,
-                                  struct outcome *out, struct mrd_error *err)
+static enum mrd_status step_first(struct pql_histogram_windows *windows,
+                                  const struct pql_histogram_step *step,
+                                  struct pql_histogram_outcome *out, struct mrd_error *err)
 {
     return histogram_is_first(step) ? keep_histogram(windows, step->items[0], out, err) : MRD_OK;
 }
-static enum mrd_status step_last(struct pql_histogram_windows *windows, const struct step *step,
-                                 struct outcome *out, struct mrd_error *err)
+static enum mrd_status step_last(struct pql_histogram_windows *windows,
+                                 const struct pql_histogram_step *step,
+                                 struct pql_histogram_outcome *out, struct mrd_error *err)
 {
     return histogram_is_last(step) ? keep_histogram(windows, step->items[step->count - 1], out, err)
                                    : MRD_OK;
 }
 
 static enum mrd_status step_ts_of_first(struct pql_histogram_windows *windows,
-                                        const struct step *step, struct outcome *out,
-                                        struct mrd_error *err)
+                                        const struct pql_histogram_step *step,
+                                        struct pql_histogram_outcome *out, struct mrd_error *err)
 {
     (void)windows;
     (void)err;
@@ -399,8 +372,8 @@ static enum mrd_status step_ts_of_first(struct pql_histogram_windows *windows,
     return MRD_OK;
 }
 static enum mrd_status step_ts_of_last(struct pql_histogram_windows *windows,
-                                       const struct step *step, struct outcome *out,
-                                       struct mrd_error *err)
+                                       const struct pql_histogram_step *step,
+                                       struct pql_histogram_outcome *out, struct mrd_error *err)
 {
     (void)windows;
     (void)err;
@@ -412,8 +385,9 @@ static enum mrd_status step_ts_of_last(struct pql_histogram_windows *windows,
 
 /* ---- changes, resets: floats and histograms in their order ---- */
 
-static enum mrd_status count_events(struct pql_histogram_windows *windows, const struct step *step,
-                                    bool resets, struct outcome *out, struct mrd_error *err)
+enum mrd_status pql_step_count_events(struct pql_histogram_windows *windows,
+                                      const struct pql_histogram_step *step, bool resets,
+                                      struct pql_histogram_outcome *out, struct mrd_error *err)
 {
     size_t f = step->float_from;
     size_t h = 0;
@@ -446,25 +420,28 @@ static enum mrd_status count_events(struct pql_histogram_windows *windows, const
     return MRD_OK;
 }
 
-static enum mrd_status step_changes(struct pql_histogram_windows *windows, const struct step *step,
-                                    struct outcome *out, struct mrd_error *err)
+static enum mrd_status step_changes(struct pql_histogram_windows *windows,
+                                    const struct pql_histogram_step *step,
+                                    struct pql_histogram_outcome *out, struct mrd_error *err)
 {
-    return count_events(windows, step, false, out, err);
+    return pql_step_count_events(windows, step, false, out, err);
 }
-static enum mrd_status step_resets(struct pql_histogram_windows *windows, const struct step *step,
-                                   struct outcome *out, struct mrd_error *err)
+static enum mrd_status step_resets(struct pql_histogram_windows *windows,
+                                   const struct pql_histogram_step *step,
+                                   struct pql_histogram_outcome *out, struct mrd_error *err)
 {
-    return count_events(windows, step, true, out, err);
+    return pql_step_count_events(windows, step, true, out, err);
 }
 
 /* ---- functions of floats alone ---- */
 
-static enum mrd_status step_ignore(struct pql_histogram_windows *windows, const struct step *step,
-                                   struct outcome *out, struct mrd_error *err)
+static enum mrd_status step_ignore(struct pql_histogram_windows *windows,
+                                   const struct pql_histogram_step *step,
+                                   struct pql_histogram_outcome *out, struct mrd_error *err)
 {
     (void)out;
     (void)err;
-    if (float_count(step) > 0) {
+    if (pql_step_float_count(step) > 0) {
         note(windows, PQL_NOTE_IGNORED_RANGE);
     }
     return MRD_OK;
@@ -472,7 +449,7 @@ static enum mrd_status step_ignore(struct pql_histogram_windows *windows, const 
 
 static const struct {
     pql_window_function *window;
-    step_function *apply;
+    pql_histogram_step_function *apply;
     bool counter;
     bool per_second;
 } functions[] = {
@@ -497,20 +474,23 @@ static const struct {
 
 enum mrd_status pql_histogram_windows_create(struct pql_exec *exec,
                                              const struct pql_function *function,
-                                             struct mrd_annotation_place place, size_t steps,
-                                             struct pql_histogram_windows **out,
+                                             enum mrd_edge edge, struct mrd_annotation_place place,
+                                             size_t steps, struct pql_histogram_windows **out,
                                              struct mrd_error *err)
 {
     struct pql_histogram_windows *made = NULL;
     MRD_TRY(PQL_NEW(exec, 1, &made, err));
     *made = (struct pql_histogram_windows){
-        .exec = exec, .place = place, .steps = steps, .apply = step_ignore};
+        .exec = exec, .place = place, .steps = steps, .edge = edge, .apply = step_ignore};
     for (size_t i = 0; i < MRD_ARRAY_LEN(functions); i++) {
         if (functions[i].window == function->window) {
             made->apply = functions[i].apply;
             made->counter = functions[i].counter;
             made->per_second = functions[i].per_second;
         }
+    }
+    if (edge != MRD_EDGE_NONE) {
+        made->apply = pql_edge_step_function(function);
     }
     MRD_TRY(PQL_NEW(exec, steps, &made->slide.from, err));
     MRD_TRY(PQL_NEW(exec, steps, &made->slide.to, err));
@@ -524,10 +504,11 @@ pql_histogram *pql_histogram_windows_column(struct pql_histogram_windows *window
     return windows->column;
 }
 
-static enum mrd_status apply_step(struct pql_histogram_windows *windows, const struct step *step,
-                                  double *value, pql_histogram *histogram, struct mrd_error *err)
+static enum mrd_status apply_step(struct pql_histogram_windows *windows,
+                                  const struct pql_histogram_step *step, double *value,
+                                  pql_histogram *histogram, struct mrd_error *err)
 {
-    struct outcome outcome = {*value, NULL};
+    struct pql_histogram_outcome outcome = {*value, NULL};
     struct mrd_float_histogram *kept = NULL;
     MRD_TRY(pql_scratch_reset(windows->exec, &windows->work, err));
     MRD_TRY(windows->apply(windows, step, &outcome, err));
@@ -557,13 +538,18 @@ enum mrd_status pql_histogram_windows_apply(struct pql_histogram_windows *window
                                   .to = slide->to,
                                   .range_ms = floats->range_ms,
                                   .end0_ms = floats->end0_ms,
-                                  .end_step_ms = floats->end_step_ms};
-    pql_windows_slide(slide);
+                                  .end_step_ms = floats->end_step_ms,
+                                  .edge = windows->edge};
+    if (windows->edge == MRD_EDGE_NONE) {
+        pql_windows_slide(slide);
+    } else {
+        pql_windows_slide_edges(slide, windows->exec->options->lookback_ms);
+    }
     windows->name = pql_metric_name(series->labels);
     MRD_TRY(pql_scratch_reset(windows->exec, &windows->results, err));
     for (size_t i = 0; i < windows->steps; i++) {
         const mrd_time_ms end_ms = slide->end0_ms + (mrd_time_ms)i * slide->end_step_ms;
-        const struct step step = {
+        const struct pql_histogram_step step = {
             .floats = floats,
             .float_from = floats->from[i],
             .float_to = floats->to[i],

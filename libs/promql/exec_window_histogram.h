@@ -13,7 +13,7 @@ struct pql_histogram_windows;
 /* `place` is that of the call's first argument. */
 MRD_MUST_CHECK enum mrd_status
 pql_histogram_windows_create(struct pql_exec *exec, const struct pql_function *function,
-                             struct mrd_annotation_place place, size_t steps,
+                             enum mrd_edge edge, struct mrd_annotation_place place, size_t steps,
                              struct pql_histogram_windows **out, struct mrd_error *err);
 
 /* `floats` are the windows of the series' floats, `column` what the function made of them. */

@@ -27,6 +27,7 @@ enum pql_node_kind {
     PQL_AGGREGATE, /* aggregation, args: vector, then the parameter */
     PQL_BINARY,    /* op, args: left, right */
     PQL_NEGATE,    /* args[0] */
+    PQL_PLUS, /* args[0], a selector, which functions that look at selectors do not see behind it */
 };
 
 /* When a selector or subquery looks, relative to the step: end = (at_set ? at : step) - offset. */

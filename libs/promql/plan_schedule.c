@@ -40,6 +40,7 @@ static bool is_invariant(const struct pql_node *node)
         return is_invariant(node->args[0]);
     case PQL_BINARY:
     case PQL_NEGATE:
+    case PQL_PLUS:
         break;
     }
     for (size_t i = 0; i < node->arg_count; i++) {

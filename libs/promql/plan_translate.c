@@ -1,4 +1,4 @@
-/* From the syntax tree to nodes: parentheses and plus signs vanish, functions find their code, and
+/* From the syntax tree to nodes: parentheses and most plus signs vanish, functions find their code, and
  * what this engine does not evaluate yet is refused. */
 #include "promql/plan.h"
 
@@ -221,11 +221,15 @@ static enum mrd_status translate_binary(struct translation *to, const struct mrd
 static enum mrd_status translate_unary(struct translation *to, const struct mrd_expr *expr,
                                        struct pql_node **out, struct mrd_error *err)
 {
-    if (!expr->unary.minus) {
-        return translate(to, expr->unary.expr, out, err);
+    struct pql_node *inner = NULL;
+    MRD_TRY(translate(to, expr->unary.expr, &inner, err));
+    if (!expr->unary.minus && inner->kind != PQL_SELECT) {
+        *out = inner;
+        return MRD_OK;
     }
-    MRD_TRY(node_create(to, PQL_NEGATE, expr, 1, out, err));
-    return translate(to, expr->unary.expr, &(*out)->args[0], err);
+    MRD_TRY(node_create(to, expr->unary.minus ? PQL_NEGATE : PQL_PLUS, expr, 1, out, err));
+    (*out)->args[0] = inner;
+    return MRD_OK;
 }
 
 static enum mrd_status translate_kind(struct translation *to, const struct mrd_expr *expr,
