@@ -264,8 +264,11 @@ static void compensation_keeps_what_a_plain_sum_loses(void **state)
 static void hints_of_counter_resets_meet(void **state)
 {
     (void)state;
-    enum { U = MRD_HISTOGRAM_RESET_UNKNOWN, R, N, G };
-    static const struct {
+    const enum mrd_histogram_reset U = MRD_HISTOGRAM_RESET_UNKNOWN;
+    const enum mrd_histogram_reset R = MRD_HISTOGRAM_RESET;
+    const enum mrd_histogram_reset N = MRD_HISTOGRAM_NO_RESET;
+    const enum mrd_histogram_reset G = MRD_HISTOGRAM_GAUGE;
+    const struct {
         enum mrd_histogram_reset a, b, want;
         bool collision;
     } cases[] = {
