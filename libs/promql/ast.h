@@ -176,6 +176,8 @@ struct mrd_call {
     const struct mrd_function *function;
     struct mrd_expr **args;
     size_t arg_count;
+    const struct mrd_matcher *info_matchers; /* of info(): what selects the info series */
+    size_t info_matcher_count;
 };
 
 struct mrd_aggregate {

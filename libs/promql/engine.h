@@ -31,6 +31,7 @@ struct mrd_promql_options {
     mrd_time_ms subquery_step_ms; /* step of a subquery that names none; 0: 1 minute */
     size_t samples_max;           /* 0: none; Prometheus' default is 50,000,000 */
     bool delayed_name_removal;    /* Prometheus' flag promql-delayed-name-removal */
+    bool type_and_unit_labels;    /* type-and-unit-labels: __type__ says what is a counter */
     struct mrd_promql_features features;
 };
 

@@ -81,6 +81,8 @@ static pql_builder *call_builder(enum pql_call_kind kind)
     case PQL_CALL_LABEL_REPLACE:
     case PQL_CALL_LABEL_JOIN:
         return pql_build_labels;
+    case PQL_CALL_INFO:
+        return pql_build_info;
     case PQL_CALL_SORT:
     case PQL_CALL_SORT_BY_LABEL:
         return pql_build_sort;

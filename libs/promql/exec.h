@@ -175,6 +175,12 @@ MRD_MUST_CHECK enum mrd_status pql_build(struct pql_exec *exec, const struct pql
                                          size_t steps, struct pql_op **out, struct mrd_error *err);
 MRD_MUST_CHECK enum mrd_status pql_build_range(struct pql_exec *exec, const struct pql_node *node,
                                                struct pql_range_op **out, struct mrd_error *err);
+/* The range of one step of an anchored or smoothed selector: its samples without staleness markers and one
+ * at each edge. In the arena (exec_edges.c). */
+MRD_MUST_CHECK enum mrd_status pql_range_at_edges(const struct pql_range_op *op,
+                                                  const struct pql_range_series *series,
+                                                  mrd_time_ms step_ms, struct mrd_samples *out,
+                                                  struct mrd_error *err);
 /* Scalars are computed when their operator is built. */
 MRD_MUST_CHECK enum mrd_status pql_eval_scalar(struct pql_exec *exec, const struct pql_node *node,
                                                size_t steps, double **out, struct mrd_error *err);
@@ -184,6 +190,8 @@ typedef enum mrd_status pql_builder(struct pql_exec *exec, const struct pql_node
 pql_builder pql_build_select;         /* exec_select.c */
 pql_builder pql_build_timestamp;      /* exec_select.c */
 pql_builder pql_build_window;         /* exec_window.c */
+pql_builder pql_build_smoothed;       /* exec_edges.c */
+pql_builder pql_build_info;           /* exec_info.c */
 pql_builder pql_build_absent;         /* exec_absent.c */
 pql_builder pql_build_map;            /* exec_map.c */
 pql_builder pql_build_vector;         /* exec_map.c */

@@ -64,7 +64,7 @@ static enum mrd_status absent_fill(struct pql_list_op *base, struct mrd_error *e
 static enum mrd_status build_presence(struct pql_exec *exec, const struct pql_node *node,
                                       struct pql_op **out, struct mrd_error *err)
 {
-    static const struct pql_function presence = {.name = "present_over_time",
+    static const struct pql_function presence = {.name = "absent_over_time", /* for errors */
                                                  .kind = PQL_CALL_WINDOW,
                                                  .window = pql_present_over_time,
                                                  .keeps_name = true};

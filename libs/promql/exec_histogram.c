@@ -478,7 +478,7 @@ static enum mrd_status label_quantile(struct histogram_op *op, double q, struct 
 {
     struct pql_exec *exec = op->list.op.exec;
     char text[MRD_DOUBLE_TEXT_MAX + 2];
-    size_t size = mrd_double_format_g(q, text);
+    size_t size = mrd_double_format_g(q == 0 ? 0 : q, text); /* -0 is 0 */
     if (isfinite(q) && memchr(text, '.', size) == NULL && memchr(text, 'e', size) == NULL) {
         memcpy(text + size, ".0", 2);
         size += 2;
@@ -579,9 +579,6 @@ static enum mrd_status histogram_fill(struct pql_list_op *base, struct mrd_error
     }
     report_repairs(op);
     check_quantiles(op);
-    if (exec->options->delayed_name_removal) {
-        return MRD_OK;
-    }
     return pql_series_list_merge(exec, &base->list, base->op.steps, false, err);
 }
 

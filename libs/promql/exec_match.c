@@ -188,11 +188,17 @@ enum mrd_status pql_match_fail(struct pql_match *match, const struct pql_node *n
     const bool one_is_left = node->matching.cardinality == MRD_ONE_TO_MANY;
     struct mrd_labels key;
     MRD_TRY(pql_match_key(exec, &scratch, &node->matching, first->labels, &key, err));
+    struct mrd_bytes texts[] = {pql_labels_text(exec, first->labels),
+                                pql_labels_text(exec, second->labels)};
+    if (mrd_bytes_compare(texts[0], texts[1]) > 0) {
+        const struct mrd_bytes later = texts[0];
+        texts[0] = texts[1];
+        texts[1] = later;
+    }
     return pql_fail(err,
                     "found duplicate series for the match group %.*s on the %s hand-side of the "
                     "operation: [%.*s, %.*s];many-to-many matching not allowed: matching labels "
                     "must be unique on one side",
                     MRD_FMT(pql_labels_text(exec, key)), one_is_left ? "left" : "right",
-                    MRD_FMT(pql_labels_text(exec, first->labels)),
-                    MRD_FMT(pql_labels_text(exec, second->labels)));
+                    MRD_FMT(texts[0]), MRD_FMT(texts[1]));
 }

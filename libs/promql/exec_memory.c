@@ -218,10 +218,25 @@ void pql_list_op_init(struct pql_list_op *op, struct pql_exec *exec, size_t step
 
 /* ---- merging ---- */
 
+/* The first step with a value, SIZE_MAX if there is none. */
+static size_t first_point(const struct pql_series *series, size_t steps)
+{
+    for (size_t i = 0; i < steps; i++) {
+        if (pql_series_has(series, i)) {
+            return i;
+        }
+    }
+    return SIZE_MAX;
+}
+
+/* Whether the name goes is for the earlier of the two to say. */
 static enum mrd_status merge_into(struct pql_exec *exec, struct pql_series *to,
                                   const struct pql_series *from, size_t steps, bool strict,
                                   struct mrd_error *err)
 {
+    if (from->drop_name != to->drop_name && first_point(from, steps) < first_point(to, steps)) {
+        to->drop_name = from->drop_name;
+    }
     if (from->histograms != NULL && to->histograms == NULL) {
         MRD_TRY(pql_histograms_create(exec, steps, &to->histograms, err));
     }

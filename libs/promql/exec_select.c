@@ -173,10 +173,13 @@ static enum mrd_status build_select(struct pql_exec *exec, const struct pql_node
 enum mrd_status pql_build_select(struct pql_exec *exec, const struct pql_node *node,
                                  struct pql_op **out, struct mrd_error *err)
 {
-    return build_select(exec, node, false, out, err);
+    return node->selector->timing.edge == MRD_EDGE_SMOOTHED
+               ? pql_build_smoothed(exec, node, out, err)
+               : build_select(exec, node, false, out, err);
 }
 
-/* timestamp(selector): the samples' own times; of any other expression, the evaluation time. */
+/* timestamp(selector): the samples' own times, of a smoothed selector too; of any other expression, the
+ * evaluation time. */
 enum mrd_status pql_build_timestamp(struct pql_exec *exec, const struct pql_node *node,
                                     struct pql_op **out, struct mrd_error *err)
 {

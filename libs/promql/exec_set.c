@@ -136,6 +136,9 @@ enum mrd_status pql_build_set(struct pql_exec *exec, const struct pql_node *node
     MRD_TRY(pql_build(exec, node->args[0], op->op.steps, &op->left, err));
     MRD_TRY(pql_build(exec, node->args[1], op->op.steps, &op->right, err));
     op->op.one_name = !is_or && op->left->one_name;
+    if (is_or && exec->options->delayed_name_removal) { /* a marked series and an unmarked one */
+        return pql_build_merge(exec, &op->op, false, out, err);
+    }
     *out = &op->op;
     return MRD_OK;
 }

@@ -160,7 +160,7 @@ enum mrd_status pql_build_sort(struct pql_exec *exec, const struct pql_node *nod
     if (node->function->kind == PQL_CALL_SORT) {
         MRD_TRY(build_floats(exec, input, &input, err));
     }
-    if (node->steps.count != 1) {
+    if (node->ranged) {
         mrd_annotations_addf(exec->annotations, MRD_ANNOTATION_WARNING, pql_place(node, node),
                              "sort is ineffective for range queries since results are always "
                              "ordered by labels");

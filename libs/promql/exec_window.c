@@ -1,6 +1,7 @@
 /* Range vectors (selectors on a range, subqueries) and the functions over their windows. */
 #include "promql/exec.h"
 #include "promql/exec_window_histogram.h"
+#include "promql/window_edges.h"
 
 #include <stdio.h>
 
@@ -154,6 +155,7 @@ enum mrd_status pql_build_range(struct pql_exec *exec, const struct pql_node *no
 struct window_op {
     struct pql_op op;
     const struct pql_node *node;
+    pql_window_function *function;
     struct pql_range_op *input;
     struct pql_windows windows;
     size_t capacity; /* of the per-sample scratch */
@@ -218,15 +220,38 @@ static bool ends_with(struct mrd_bytes text, const char *suffix)
     return text.size >= size && memcmp(text.data + text.size - size, suffix, size) == 0;
 }
 
+static struct mrd_annotation_place range_place(const struct window_op *op)
+{
+    return pql_place(op->node, op->node->args[op->node->function->range_arg]);
+}
+
+/* With type labels these say what a counter is, else the name does. */
+static void warn_if_no_counter_type(const struct window_op *op, struct mrd_labels labels,
+                                    struct mrd_bytes name)
+{
+    const struct mrd_bytes type = mrd_labels_get(labels, MRD_BYTES("__type__"));
+    if (mrd_bytes_equal(type, MRD_BYTES("counter")) ||
+        mrd_bytes_equal(type, MRD_BYTES("histogram"))) {
+        return;
+    }
+    mrd_annotations_addf(op->op.exec->annotations, MRD_ANNOTATION_INFO, range_place(op),
+                         "metric might not be a counter, __type__ label is not set to \"counter\" "
+                         "or \"histogram\", got \"%.*s\": \"%.*s\"",
+                         MRD_FMT(type), MRD_FMT(name));
+}
+
 static void warn_if_no_counter(const struct window_op *op, struct mrd_labels labels)
 {
     const struct mrd_bytes name = pql_metric_name(labels);
+    if (name.size > 0 && op->op.exec->options->type_and_unit_labels) {
+        warn_if_no_counter_type(op, labels, name);
+        return;
+    }
     if (name.size == 0 || ends_with(name, "_total") || ends_with(name, "_sum") ||
         ends_with(name, "_count") || ends_with(name, "_bucket")) {
         return;
     }
-    mrd_annotations_addf(op->op.exec->annotations, MRD_ANNOTATION_INFO,
-                         pql_place(op->node, op->node->args[op->node->function->range_arg]),
+    mrd_annotations_addf(op->op.exec->annotations, MRD_ANNOTATION_INFO, range_place(op),
                          "metric might not be a counter, name does not end in "
                          "_total/_sum/_count/_bucket: \"%.*s\"",
                          MRD_FMT(name));
@@ -298,7 +323,7 @@ static enum mrd_status window_apply(struct window_op *op, struct mrd_error *err)
     for (size_t start = 0; start < steps; start += stride) {
         const struct pql_windows part =
             window_part(&op->windows, start, MRD_MIN(stride, steps - start));
-        op->node->function->window(&part, op->column + start);
+        op->function(&part, op->column + start);
         if (start > 0) {
             MRD_TRY(mrd_query_check(op->op.exec->control, err));
         }
@@ -338,10 +363,18 @@ static enum mrd_status window_compute(struct window_op *op, const struct pql_ran
         return MRD_OK;
     }
     if (op->windows.count > 0) {
-        pql_windows_slide(&op->windows);
+        if (op->windows.edge == MRD_EDGE_NONE) {
+            pql_windows_slide(&op->windows);
+        } else {
+            pql_windows_slide_edges(&op->windows, op->op.exec->options->lookback_ms);
+        }
         MRD_TRY(window_apply(op, err));
     } else {
         window_clear(op);
+    }
+    if (series->histograms.count > 0 && op->windows.edge != MRD_EDGE_NONE) {
+        return mrd_fail(err, MRD_E_UNSUPPORTED,
+                        "anchored and smoothed over native histograms: not supported yet");
     }
     if (series->histograms.count > 0) {
         MRD_TRY(window_add_histograms(op, series, err));
@@ -390,6 +423,7 @@ static enum mrd_status window_init_grid(struct window_op *op, struct mrd_error *
     const struct pql_steps *steps = &op->node->steps;
     op->windows.steps = steps->count;
     op->windows.range_ms = timing->range_ms;
+    op->windows.edge = timing->edge;
     op->windows.end0_ms = pql_timing_end_ms(timing, steps->start_ms);
     op->windows.end_step_ms = timing->at_set ? 0 : steps->step_ms;
     op->windows.eval0_ms = steps->start_ms;
@@ -426,6 +460,7 @@ enum mrd_status pql_build_window(struct pql_exec *exec, const struct pql_node *n
         .node = node,
     };
     MRD_TRY(pql_build_range(exec, range, &op->input, err));
+    MRD_TRY(pql_edge_function(node->function, op->input->timing.edge, &op->function, err));
     op->op.one_name = op->input->one_name;
     MRD_TRY(window_init_grid(op, err));
     MRD_TRY(window_init_args(op, err));

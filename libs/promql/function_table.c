@@ -87,6 +87,7 @@ static const struct pql_function functions[] = {
     CALL("sort_by_label_desc", PQL_CALL_SORT_BY_LABEL, .descending = true),
     CALL("label_replace", PQL_CALL_LABEL_REPLACE),
     CALL("label_join", PQL_CALL_LABEL_JOIN),
+    CALL("info", PQL_CALL_INFO),
     CALL("histogram_quantile", PQL_CALL_HISTOGRAM_QUANTILE),
     CALL("histogram_quantiles", PQL_CALL_HISTOGRAM_QUANTILES),
     CALL("histogram_fraction", PQL_CALL_HISTOGRAM_FRACTION),

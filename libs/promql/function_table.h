@@ -21,6 +21,7 @@ enum pql_call_kind {
     PQL_CALL_ABSENT_OVER_TIME,
     PQL_CALL_LABEL_REPLACE,
     PQL_CALL_LABEL_JOIN,
+    PQL_CALL_INFO, /* args[1] selects the info series */
     PQL_CALL_SORT,
     PQL_CALL_SORT_BY_LABEL,
     PQL_CALL_TIMESTAMP,

@@ -247,9 +247,6 @@ static bool parse_args(struct pql_parser *parser, struct pql_items *list)
 
 static bool function_enabled(const struct pql_parser *parser, const struct mrd_function *function)
 {
-    if (function->id == MRD_FN_START_TIMESTAMP && !parser->features->start_timestamps) {
-        return false;
-    }
     return !function->experimental || parser->features->experimental_functions;
 }
 
@@ -272,7 +269,8 @@ static struct mrd_expr *parse_call(struct pql_parser *parser)
     if (expr == NULL) {
         return NULL;
     }
-    expr->call = (struct mrd_call){function, args.items, args.count};
+    expr->call =
+        (struct mrd_call){.function = function, .args = args.items, .arg_count = args.count};
     for (size_t i = 0; i < args.count; i++) {
         if (!adopt(parser, expr, expr->call.args[i])) {
             return NULL;

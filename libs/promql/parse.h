@@ -19,7 +19,6 @@ struct mrd_promql_features {
     bool experimental_functions;   /* and the aggregations limitk, limit_ratio */
     bool extended_range_selectors; /* anchored, smoothed */
     bool binop_fill_modifiers;     /* fill, fill_left, fill_right */
-    bool start_timestamps;         /* start_timestamp() */
     bool no_duration_expressions;  /* they are on by default */
 };
 

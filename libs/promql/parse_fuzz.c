@@ -13,7 +13,6 @@ static const struct mrd_promql_features features = {
     .experimental_functions = true,
     .extended_range_selectors = true,
     .binop_fill_modifiers = true,
-    .start_timestamps = true,
 };
 
 static bool print_of(struct mrd_bytes query, struct mrd_buf *out)

@@ -13,7 +13,6 @@ static const struct mrd_promql_features everything = {
     .experimental_functions = true,
     .extended_range_selectors = true,
     .binop_fill_modifiers = true,
-    .start_timestamps = true,
 };
 
 /* Parses; the caller frees the arena and the tree. */

@@ -83,7 +83,7 @@ static bool check_call(struct pql_parser *parser, struct mrd_expr *expr)
                 mrd_value_type_text(want), function->name, mrd_value_type_text(arg->type));
         }
     }
-    return true;
+    return !info || pql_set_info_matchers(parser, &expr->call);
 }
 
 /* ---- binary operators ---- */

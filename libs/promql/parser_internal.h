@@ -68,6 +68,11 @@ bool pql_parse_grouping(struct pql_parser *parser, struct mrd_names *out);
 
 /* A selector that starts at the current token: a name (already known to be one) or '{'. */
 struct mrd_expr *pql_parse_selector(struct pql_parser *parser);
+/* Hands the matchers' regexes to the tree. Matchers move while their list grows, so this is done once the
+ * list is complete. */
+bool pql_note_regexes(struct pql_parser *parser, struct mrd_matcher *matchers, size_t count);
+/* Fills in what a checked info() selects (parser_info.c). */
+bool pql_set_info_matchers(struct pql_parser *parser, struct mrd_call *call);
 bool pql_is_metric_name(enum pql_token_type type);
 
 /* [range] or [range:step] behind `left`, at '['. */

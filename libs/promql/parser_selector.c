@@ -19,8 +19,7 @@ void mrd_ast_fini(struct mrd_ast *ast)
     ast->regexes = NULL;
 }
 
-/* Matchers move while their list grows, so regexes are noted once the list is complete. */
-static bool note_regexes(struct pql_parser *parser, struct mrd_matcher *matchers, size_t count)
+bool pql_note_regexes(struct pql_parser *parser, struct mrd_matcher *matchers, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         if (matchers[i].regex == NULL) {
@@ -172,7 +171,7 @@ struct mrd_expr *pql_parse_selector(struct pql_parser *parser)
         }
     }
     const bool parsed = parse_selector_matchers(parser, name, &list);
-    if (!note_regexes(parser, list.items, list.count) || !parsed) {
+    if (!pql_note_regexes(parser, list.items, list.count) || !parsed) {
         return NULL;
     }
     struct mrd_expr *expr = pql_new_expr(parser, MRD_EXPR_SELECTOR, MRD_VALUE_VECTOR, start);

@@ -35,6 +35,7 @@ struct pql_timing {
     mrd_time_ms at_ms;
     mrd_time_ms offset_ms;
     mrd_time_ms range_ms; /* 0: instant selector */
+    enum mrd_edge edge; /* anchored and smoothed see samples around the range, as far as lookback */
 };
 
 static inline mrd_time_ms pql_timing_end_ms(const struct pql_timing *timing, mrd_time_ms step_ms)
@@ -74,6 +75,7 @@ struct pql_node {
     size_t order;           /* of evaluation in Prometheus: arguments first, left to right */
     struct pql_steps steps; /* where it is evaluated */
     bool spread;            /* evaluated once; the parent sees that value at each of its steps */
+    bool ranged; /* over some time, which may hold a single step; else at a point in time */
     struct pql_node **args;
     size_t arg_count;
 

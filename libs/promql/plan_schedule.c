@@ -13,6 +13,7 @@ struct schedule {
 struct surroundings {
     struct mrd_bytes function;
     const struct pql_grouping *grouping; /* of an aggregation right above */
+    bool ranged;
     bool needs_buckets; /* anything up to the root looks at buckets of histograms */
     bool asks_stats;    /* anything up to the root wants count or sum of histograms only */
 };
@@ -35,7 +36,8 @@ static bool is_invariant(const struct pql_node *node)
             return false;
         }
         break;
-    case PQL_AGGREGATE:
+    case PQL_AGGREGATE: /* its parameter has no say: Prometheus takes that of the first step then */
+        return is_invariant(node->args[0]);
     case PQL_BINARY:
     case PQL_NEGATE:
         break;
@@ -63,11 +65,15 @@ static void schedule_selector(const struct schedule *schedule, struct pql_node *
 {
     struct pql_selector *selector = node->selector;
     const struct pql_timing *timing = &selector->timing;
-    const mrd_time_ms reach_ms =
-        node->kind == PQL_WINDOW ? timing->range_ms : schedule->options->lookback_ms;
+    const mrd_time_ms lookback_ms = schedule->options->lookback_ms;
+    const bool window = node->kind == PQL_WINDOW;
+    const bool wider = window && timing->edge != MRD_EDGE_NONE;
+    const mrd_time_ms back_ms =
+        (window ? timing->range_ms : lookback_ms) + (wider ? lookback_ms : 0);
+    const mrd_time_ms ahead_ms = timing->edge == MRD_EDGE_SMOOTHED ? lookback_ms : 0;
     struct mrd_select *select = &selector->select;
-    select->min_ms = pql_timing_end_ms(timing, node->steps.start_ms) - reach_ms + 1;
-    select->max_ms = pql_timing_end_ms(timing, pql_steps_last_ms(&node->steps));
+    select->min_ms = pql_timing_end_ms(timing, node->steps.start_ms) - back_ms + 1;
+    select->max_ms = pql_timing_end_ms(timing, pql_steps_last_ms(&node->steps)) + ahead_ms;
     select->hints = (struct mrd_select_hints){
         .function = around->function,
         .range_ms = timing->range_ms,
@@ -166,15 +172,21 @@ static enum mrd_status schedule_node(const struct schedule *schedule, struct pql
                                      const struct pql_steps *steps,
                                      const struct surroundings *around, struct mrd_error *err)
 {
-    const struct surroundings inner = around_args(node, around);
+    struct surroundings inner = around_args(node, around);
     struct pql_steps grid = *steps;
+    inner.ranged = around->ranged;
     if (node->kind == PQL_SUBQUERY) {
         MRD_TRY(subquery_grid(schedule, node, steps, &grid, err));
-    } else if (is_spread(node, steps)) {
-        node->spread = true;
-        grid.count = 1;
+        inner.ranged = pql_timing_end_ms(&node->timing, pql_steps_last_ms(steps)) != grid.start_ms;
+    } else if (is_invariant(node)) {
+        inner.ranged = false;
+        if (is_spread(node, steps)) {
+            node->spread = true;
+            grid.count = 1;
+        }
     }
     node->steps = grid;
+    node->ranged = inner.ranged;
     if (node->kind == PQL_SELECT || node->kind == PQL_WINDOW) {
         schedule_selector(schedule, node, around);
     }
@@ -199,7 +211,9 @@ enum mrd_status pql_plan_schedule(const struct mrd_promql_options *options,
                                   struct pql_plan *out, struct mrd_error *err)
 {
     const struct pql_steps steps = request_steps(request);
-    const struct surroundings nothing = {0};
+    const struct surroundings nothing = {
+        .ranged = !request->instant && request->end_ms != request->start_ms,
+    };
     if (steps.count > STEPS_MAX) {
         return mrd_fail(err, MRD_E_LIMIT, "the query has more than %d steps", STEPS_MAX);
     }

@@ -36,11 +36,6 @@ static enum mrd_status node_create(struct translation *to, enum pql_node_kind ki
     return MRD_OK;
 }
 
-static enum mrd_status unsupported(struct mrd_error *err, const char *what)
-{
-    return mrd_fail(err, MRD_E_UNSUPPORTED, "%s: not supported yet", what);
-}
-
 /* ---- leaves ---- */
 
 static struct pql_timing timing_of(const struct mrd_timing *timing, mrd_time_ms range_ms)
@@ -73,9 +68,6 @@ static enum mrd_status translate_selector(struct translation *to, const struct m
                                           struct pql_node **out, struct mrd_error *err)
 {
     const bool range = expr->kind == MRD_EXPR_MATRIX;
-    if (source->edge != MRD_EDGE_NONE) {
-        return unsupported(err, "anchored and smoothed selectors");
-    }
     MRD_TRY(node_create(to, range ? PQL_WINDOW : PQL_SELECT, expr, 0, out, err));
     struct pql_selector *selector = mrd_arena_alloc(to->arena, sizeof(*selector));
     if (selector == NULL) {
@@ -84,6 +76,7 @@ static enum mrd_status translate_selector(struct translation *to, const struct m
     selector->select.matchers = source->matchers;
     selector->select.matcher_count = source->matcher_count;
     selector->timing = timing_of(&source->timing, range_ms);
+    selector->timing.edge = source->edge;
     selector->one_name = selects_one_name(source);
     (*out)->selector = selector;
     return MRD_OK;
@@ -102,6 +95,70 @@ static enum mrd_status translate_subquery(struct translation *to, const struct m
 
 /* ---- calls and operators ---- */
 
+/* The @ and offset of the first selector in `expr`, those of subqueries around it included up to the
+ * first @. False if there is no selector. */
+static bool first_timing(const struct mrd_expr *expr, struct pql_timing *out)
+{
+    switch (expr->kind) {
+    case MRD_EXPR_NUMBER:
+    case MRD_EXPR_STRING:
+        return false;
+    case MRD_EXPR_SELECTOR:
+        *out = timing_of(&expr->selector.timing, 0);
+        return true;
+    case MRD_EXPR_MATRIX:
+        return first_timing(expr->matrix.selector, out);
+    case MRD_EXPR_SUBQUERY:
+        if (!first_timing(expr->subquery.expr, out)) {
+            return false;
+        }
+        if (!out->at_set) {
+            const struct pql_timing outer = timing_of(&expr->subquery.timing, 0);
+            out->at_set = outer.at_set;
+            out->at_ms = outer.at_ms;
+            out->offset_ms += outer.offset_ms;
+        }
+        return true;
+    case MRD_EXPR_CALL:
+        for (size_t i = 0; i < expr->call.arg_count; i++) {
+            if (first_timing(expr->call.args[i], out)) {
+                return true;
+            }
+        }
+        return false;
+    case MRD_EXPR_AGGREGATE:
+        return first_timing(expr->aggregate.expr, out) ||
+               (expr->aggregate.param != NULL && first_timing(expr->aggregate.param, out));
+    case MRD_EXPR_BINARY:
+        return first_timing(expr->binary.left, out) || first_timing(expr->binary.right, out);
+    case MRD_EXPR_UNARY:
+        return first_timing(expr->unary.expr, out);
+    case MRD_EXPR_PAREN:
+        return first_timing(expr->paren, out);
+    }
+    mrd_assert(false);
+}
+
+/* info(v, {...}): the second argument selects the info series, as of the time at which v looks. */
+static enum mrd_status translate_info(struct translation *to, const struct mrd_expr *expr,
+                                      struct pql_node **out, struct mrd_error *err)
+{
+    const struct mrd_call *call = &expr->call;
+    MRD_TRY(node_create(to, PQL_CALL, expr, 2, out, err));
+    MRD_TRY(translate(to, call->args[0], &(*out)->args[0], err));
+    MRD_TRY(node_create(to, PQL_SELECT, expr, 0, &(*out)->args[1], err));
+    struct pql_selector *selector = mrd_arena_alloc(to->arena, sizeof(*selector));
+    if (selector == NULL) {
+        return mrd_arena_fail(to->arena, err);
+    }
+    (void)first_timing(call->args[0], &selector->timing);
+    selector->select.matchers = call->info_matchers;
+    selector->select.matcher_count = call->info_matcher_count;
+    (*out)->args[1]->selector = selector;
+    (*out)->args[1]->order = ++to->order;
+    return MRD_OK;
+}
+
 static enum mrd_status translate_call(struct translation *to, const struct mrd_expr *expr,
                                       struct pql_node **out, struct mrd_error *err)
 {
@@ -110,6 +167,11 @@ static enum mrd_status translate_call(struct translation *to, const struct mrd_e
     const struct pql_function *function = pql_function_find(name, strlen(name));
     if (function == NULL) {
         return mrd_fail(err, MRD_E_UNSUPPORTED, "function \"%s\" is not supported yet", name);
+    }
+    if (function->kind == PQL_CALL_INFO) {
+        MRD_TRY(translate_info(to, expr, out, err));
+        (*out)->function = function;
+        return MRD_OK;
     }
     MRD_TRY(node_create(to, PQL_CALL, expr, call->arg_count, out, err));
     (*out)->function = function;

@@ -198,11 +198,28 @@ static enum mrd_status run_vector(struct answer *answer, const struct pql_node *
     }
 }
 
+/* ... of an anchored or smoothed range: with values at its edges. */
+static enum mrd_status answer_add_edges(struct answer *answer, const struct pql_range_op *op,
+                                        const struct pql_range_series *series,
+                                        struct mrd_error *err)
+{
+    struct mrd_samples range;
+    MRD_TRY(pql_range_at_edges(op, series, answer->steps.start_ms, &range, err));
+    if (range.count == 0) {
+        return MRD_OK;
+    }
+    const struct points all = {range.times_ms, range.values, NULL, range.count};
+    return answer_add(answer, series->labels, series->drop_name, &all, err);
+}
+
 /* A range vector at one time: the samples of its window, as they are. */
 static enum mrd_status answer_add_window(struct answer *answer, const struct pql_range_op *op,
                                          const struct pql_range_series *series,
                                          struct mrd_error *err)
 {
+    if (op->timing.edge != MRD_EDGE_NONE) {
+        return answer_add_edges(answer, op, series, err);
+    }
     const mrd_time_ms end_ms = pql_timing_end_ms(&op->timing, answer->steps.start_ms);
     const mrd_time_ms begin_ms = end_ms - op->timing.range_ms;
     const struct mrd_samples *samples = &series->samples;

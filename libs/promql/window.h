@@ -8,6 +8,7 @@
 #ifndef MRD_PROMQL_WINDOW_H
 #define MRD_PROMQL_WINDOW_H
 
+#include "promql/ast.h"
 #include "promql/column.h"
 
 struct pql_windows {
@@ -26,6 +27,7 @@ struct pql_windows {
     mrd_time_ms eval_step_ms;
 
     const double *args[2]; /* scalar arguments, one value per step */
+    enum mrd_edge edge;    /* with another than NONE: pql_windows_slide_edges */
     double *scratch;       /* `count` doubles for functions that sort */
     uint32_t *marks;       /* `count` positions for functions that list counter resets */
 };

@@ -155,6 +155,7 @@ WINDOW_FUNCTION(quantile_over_time,
                 window_quantile(values, count, windows->args[0][i], windows->scratch))
 WINDOW_FUNCTION(mad_over_time, window_mad(values, count, windows->scratch))
 WINDOW_FUNCTION(ts_of_first_over_time, (double)times_ms[0] / 1000)
-WINDOW_FUNCTION(ts_of_last_over_time, (double)times_ms[count - 1] / 1000)
+/* Prometheus takes the later of a float's and a histogram's time, and 0 where there is none. */
+WINDOW_FUNCTION(ts_of_last_over_time, (double)MRD_MAX(times_ms[count - 1], (mrd_time_ms)0) / 1000)
 WINDOW_FUNCTION(ts_of_min_over_time, (double)times_ms[window_min_index(values, count, true)] / 1000)
 WINDOW_FUNCTION(ts_of_max_over_time, (double)times_ms[window_max_index(values, count, true)] / 1000)

@@ -35,8 +35,7 @@ static void ask(struct mrd_memory_source *source, struct mrd_bytes text, bool in
         .delayed_name_removal = text.size % 2 == 1,
         .features = {.experimental_functions = true,
                      .extended_range_selectors = true,
-                     .binop_fill_modifiers = true,
-                     .start_timestamps = true},
+                     .binop_fill_modifiers = true},
     };
     const struct mrd_promql_request request = {text, 60000, instant ? 60000 : 240000, 30000,
                                                instant};

@@ -101,6 +101,16 @@ static const char *const queries[] = {
     "timestamp(m_total) + vector(time())",
     "-abs({__name__=~\"m_.*\"})",
     "sum(m_total @ 60) + sum(m_total offset 1m)",
+    "increase(m_total[2m] anchored)",
+    "rate(m_total[2m] smoothed)",
+    "m_total smoothed",
+    "histogram_quantiles(label_join(m_total, \"le\", \"\", \"index\"), \"q\", scalar(m_total))",
+    "info(label_replace(m_total, \"job\", \"$1\", \"index\", \"(.*)\"), {__name__=~\"x|m_.*\"})",
+};
+
+static const struct mrd_promql_features features = {
+    .experimental_functions = true,
+    .extended_range_selectors = true,
 };
 
 /* Limits of 1 KiB, 2 KiB, ... until it succeeds; every failure must be the limit's. */
@@ -110,7 +120,7 @@ static void every_budget_is_an_answer(void **state)
         for (size_t bytes = 1; bytes < ((size_t)1 << 30); bytes += bytes / 4 + 64) {
             const struct asked asked = {.text = queries[q],
                                         .bytes_max = bytes,
-                                        .options.features.experimental_functions = true,
+                                        .options.features = features,
                                         .instant = q == 1};
             struct mrd_error err = {0};
             const enum mrd_status status = ask(*state, &asked, &err);
@@ -130,7 +140,7 @@ static void a_failing_source_fails_the_query(void **state)
 {
     for (size_t q = 0; q < MRD_ARRAY_LEN(queries); q++) {
         const struct asked asked = {
-            .text = queries[q], .options.features.experimental_functions = true, .instant = q == 1};
+            .text = queries[q], .options.features = features, .instant = q == 1};
         size_t call = 1;
         for (;; call++) {
             struct mrd_error err = {0};
@@ -287,12 +297,15 @@ static void selects_cover_what_windows_need(void **state)
         {"sum_over_time(m[1m] @ 500)",        440001, 500000,  "sum_over_time"},
         {"max_over_time(rate(m[1m])[5m:1m])", 660001, 1980000, "rate"         },
         {"m offset -100s",                    800001, 2100000, ""             },
+        {"increase(m[1m] anchored)",          640001, 2000000, "increase"     },
+        {"rate(m[1m] smoothed)",              640001, 2300000, "rate"         },
+        {"m smoothed offset 10s",             690001, 2290000, ""             },
     };
     const struct mrd_source source = {.open = note_open};
     for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
         mrd_auto(mrd_arena_destroy)
         struct mrd_arena *arena = mrd_arena_create("query", SIZE_MAX);
-        const struct mrd_promql_options options = {0};
+        const struct mrd_promql_options options = {.features = features};
         const struct mrd_promql_request request = {mrd_bytes_of(cases[i].text), 1000000, 2000000,
                                                    50000, false};
         struct mrd_promql_result result;

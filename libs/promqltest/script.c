@@ -703,11 +703,15 @@ static enum mrd_status run_option(struct script *script, struct mrd_bytes line,
 {
     const struct mrd_bytes name = script_take_word(&line);
     const bool on = mrd_bytes_equal(line, MRD_BYTES("on"));
-    if (!mrd_bytes_equal(name, MRD_BYTES("delayed_name_removal"))) {
-        return mrd_fail(err, MRD_E_INVALID, "unknown option \"%.*s\"", MRD_FMT(name));
+    if (mrd_bytes_equal(name, MRD_BYTES("delayed_name_removal"))) {
+        script->options.delayed_name_removal = on;
+        return MRD_OK;
     }
-    script->options.delayed_name_removal = on;
-    return MRD_OK;
+    if (mrd_bytes_equal(name, MRD_BYTES("type_and_unit_labels"))) {
+        script->options.type_and_unit_labels = on;
+        return MRD_OK;
+    }
+    return mrd_fail(err, MRD_E_INVALID, "unknown option \"%.*s\"", MRD_FMT(name));
 }
 
 static enum mrd_status run_command(struct script *script, struct mrd_bytes line,

@@ -16,7 +16,8 @@
  * {{schema:0 sum:5 count:4 buckets:[1 2 1]}} (script_histogram.h), repeated and added up the same way.
  * load_with_nhcb also loads each classic histogram as a native one with custom bounds. A blank line or a
  * comment ends a command. Additions of our own: expect unsupported (MRD_E_UNSUPPORTED), and
- * option <name> on|off with the names delayed_name_removal.
+ * option <name> on|off with the names delayed_name_removal and
+ * type_and_unit_labels.
  *
  * Numbers are compared with a relative tolerance of 1e-6 and NaN equals NaN; label sets, times and
  * (where promised) order exactly. After each instant evaluation the same query is also asked as a

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/duration.h"
+#include "promql/features.h"
 #include "querier/endpoints.h"
 #include "querier/json.h"
 
@@ -124,19 +125,7 @@ static void features_flag(const struct mrd_promql_options *promql, struct mrd_bu
 {
     mrd_auto(mrd_buf_fini)
     struct mrd_buf text = {0};
-    const struct {
-        bool on;
-        const char *name;
-    } features[] = {
-        {promql->delayed_name_removal,            "promql-delayed-name-removal"  },
-        {promql->features.experimental_functions, "promql-experimental-functions"},
-        {promql->features.binop_fill_modifiers,   "promql-binop-fill-modifiers"  },
-    };
-    for (size_t i = 0; i < MRD_ARRAY_LEN(features); i++) {
-        if (features[i].on) {
-            mrd_buf_printf(&text, "%s%s", text.size > 0 ? "," : "", features[i].name);
-        }
-    }
+    mrd_promql_features_print(promql, &text);
     mrd_buf_append_u8(&text, 0);
     text_field(out, "enable-feature", (const char *)text.data);
 }

@@ -1,5 +1,6 @@
 /* meridian-querier: PromQL and the Prometheus HTTP API over the region's ingesters. */
 #include "node/node.h"
+#include "promql/features.h"
 #include "querier/api.h"
 
 #define KEY(path_, type_, initial_, min_, max_, doc_)                                              \
@@ -33,12 +34,10 @@ static const struct mrd_config_key querier_keys[] = {
         "Samples of one remote read that is not streamed. 0: no limit."),
     KEY("querier.unavailable_wait", MRD_CONFIG_DURATION, "3s", 0, 600000,
         "How long a query waits for a partition that no ingester serves, before it fails."),
-    KEY("querier.delayed_name_removal", MRD_CONFIG_BOOL, "false", 0, 0,
-        "Remove metric names at the end of a query (promql-delayed-name-removal)."),
-    KEY("querier.experimental_functions", MRD_CONFIG_BOOL, "false", 0, 0,
-        "Allow experimental functions and aggregations (promql-experimental-functions)."),
-    KEY("querier.binop_fill_modifiers", MRD_CONFIG_BOOL, "false", 0, 0,
-        "Allow fill, fill_left and fill_right (promql-binop-fill-modifiers)."),
+    KEY("querier.promql_features", MRD_CONFIG_LIST, "", 0, 0,
+        "Parts of PromQL that Prometheus keeps behind --enable-feature, by its names: "
+        "promql-experimental-functions, promql-extended-range-selectors, "
+        "promql-binop-fill-modifiers, promql-delayed-name-removal, type-and-unit-labels; or all."),
     KEY("http.listen", MRD_CONFIG_STRING, "0.0.0.0:7204", 0, 0, "Address of the query API."),
     KEY("http.request_timeout", MRD_CONFIG_DURATION, "150s", 1, 86400000,
         "From a complete request to its answer; longer than querier.query_timeout."),
@@ -87,21 +86,33 @@ static enum mrd_status start_cluster(struct querier *querier, struct mrd_node *n
     return mrd_rpc_client_create(cluster->bus, &cluster->rpc, err);
 }
 
+static enum mrd_status promql_options(const struct mrd_config *config,
+                                      struct mrd_promql_options *out, struct mrd_error *err)
+{
+    *out = (struct mrd_promql_options){
+        .lookback_ms = mrd_config_duration(config, "querier.lookback_delta"),
+        .samples_max = (size_t)mrd_config_int(config, "querier.samples_max"),
+    };
+    for (size_t i = 0; i < mrd_config_list_size(config, "querier.promql_features"); i++) {
+        const char *name = mrd_config_list_at(config, "querier.promql_features", i);
+        const enum mrd_status status = mrd_promql_feature_enable(name, out, err);
+        if (status != MRD_OK) {
+            return mrd_fail_prefix(err, status, "querier.promql_features");
+        }
+    }
+    return MRD_OK;
+}
+
 static struct qry_api_options api_options(const struct querier *querier,
-                                          const struct mrd_node *node)
+                                          const struct mrd_node *node,
+                                          const struct mrd_promql_options *promql)
 {
     const struct mrd_config *config = node->config;
     return (struct qry_api_options){
         .cluster = &querier->cluster,
         .pool = querier->pool,
         .metrics = node->metrics,
-        .promql = {.lookback_ms = mrd_config_duration(config, "querier.lookback_delta"),
-                   .samples_max = (size_t)mrd_config_int(config, "querier.samples_max"),
-                   .delayed_name_removal = mrd_config_bool(config, "querier.delayed_name_removal"),
-                   .features = {.experimental_functions =
-                                    mrd_config_bool(config, "querier.experimental_functions"),
-                                .binop_fill_modifiers =
-                                    mrd_config_bool(config, "querier.binop_fill_modifiers")}},
+        .promql = *promql,
         .query_timeout_ms = mrd_config_duration(config, "querier.query_timeout"),
         .memory_bytes_max = mrd_config_size(config, "querier.memory_bytes_max"),
         .response_bytes_max = mrd_config_size(config, "querier.response_bytes_max"),
@@ -118,6 +129,8 @@ static struct qry_api_options api_options(const struct querier *querier,
 static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_error *err)
 {
     struct querier *querier = context;
+    struct mrd_promql_options promql;
+    MRD_TRY(promql_options(node->config, &promql, err));
     MRD_TRY(start_cluster(querier, node, err));
     const struct qry_pool_options pool = {
         .threads = (unsigned)mrd_config_int(node->config, "querier.concurrency"),
@@ -127,7 +140,7 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
         .metrics = node->metrics,
     };
     MRD_TRY(qry_pool_create(&pool, &querier->pool, err));
-    const struct qry_api_options options = api_options(querier, node);
+    const struct qry_api_options options = api_options(querier, node, &promql);
     querier->api = qry_api_create(&options);
     mrd_service_on_stop(node->service, "queries", stop_pool, querier);
     qry_api_mount(querier->api, mrd_service_http(node->service));

@@ -154,9 +154,27 @@ def data():
                             )
                     else:
                         out.append('  %s{a="%s",b="%s"} %s' % (m, a, b, " ".join(vs)))
+    targets()
     out.append("")
     if options.histograms:
         histogram_data()
+
+
+def targets():
+    """Series of targets, and info series about them that change and at times contradict each other."""
+    for step in R.sample(["10s", "15s", "30s", "1m"], 2):
+        out.append("")
+        out.append("load " + step)
+        K = R.randint(5, 40)
+        for i in "12":
+            for j in "uv":
+                target = 'instance="%s",job="%s"' % (i, j)
+                if R.random() < 0.8:
+                    out.append("  w{%s} %s" % (target, " ".join(val() for _ in range(K))))
+                for name, label in (("target_info", "data"), ("build_info", "version"), ("x_info", "data")):
+                    if R.random() < 0.5:
+                        vs = [R.choice(["1", "1", "1", "_", "stale"]) for _ in range(K)]
+                        out.append('  %s{%s,%s="%s"} %s' % (name, target, label, R.choice("ab"), " ".join(vs)))
 
 
 def dur():
@@ -263,9 +281,33 @@ def by():
     return R.choice(["", "by (%s)" % lab(), "without (%s)" % lab()])
 
 
+def edges():
+    """A call whose range begins and ends at its edges."""
+    f, edge = R.choice(
+        [("rate", "anchored"), ("increase", "anchored"), ("delta", "anchored"), ("changes", "anchored")]
+        + [("resets", "anchored"), ("rate", "smoothed"), ("increase", "smoothed"), ("delta", "smoothed")]
+        + [("changes", "smoothed"), ("sum_over_time", "anchored")]
+    )
+    return "%s(%s[%s] %s%s)" % (f, sel(), dur(), edge, mods())
+
+
+def info(d):
+    """Labels of info series for series of targets."""
+    base = R.choice(["w", 'w{instance="1"}', "-w", "sum by (instance, job) (w)", "sum by (job) (w)", "build_info"])
+    if base[0] == "w" and d > 0:
+        base = R.choice([base + mods(), "rate(w[%s]%s)" % (dur(), mods()), "w or " + vec(d - 1)])
+    labels = R.choice(
+        ["", ", {}", ', {data="a"}', ', {data=~".+"}', ', {data=~".*"}', ', {__name__="build_info"}']
+        + [', {__name__=~".+_info"}', ', {__name__!="target_info"}', ', {__name__=~"target_.*|build_.*",version="b"}']
+    )
+    return "info(%s%s)" % (base, labels)
+
+
 def vec(d):
     """An instant vector expression."""
     r = R.random()
+    if R.random() < 0.08:
+        return R.choice([edges(), edges(), info(d), sel() + " smoothed" + mods(), sel() + " anchored" + mods()])
     if options.histograms and d > 0 and R.random() < 0.2:
         return R.choice(
             [
@@ -398,6 +440,12 @@ def vec(d):
                         "sum by (le) (h_bucket)",
                     ]
                 ),
+            ),
+            'histogram_quantiles(%s, "zz", %s, %s)'
+            % (
+                R.choice(["h_bucket", "rate(h_bucket[1m])", "sum by (le,a) (increase(h_bucket[2m]))"]),
+                sc(1),
+                R.choice(["0.25", "0.9", "1", sc(1)]),
             ),
             "histogram_fraction(%s, %s, %s)"
             % (sc(0), sc(0), R.choice(["h_bucket", "sum by (le) (h_bucket)", "increase(h_bucket[1m])"])),
