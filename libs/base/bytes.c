@@ -4,6 +4,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+struct mrd_bytes mrd_bytes_trim(struct mrd_bytes text)
+{
+    while (text.size > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
+        text.data++;
+        text.size--;
+    }
+    while (text.size > 0 && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t')) {
+        text.size--;
+    }
+    return text;
+}
+
 /* Length of the well-formed sequence at p (1 to 4), or 0. Table 3-7 of the Unicode Standard. */
 static size_t utf8_sequence_size(const uint8_t *p, size_t left)
 {

@@ -35,6 +35,9 @@ static inline bool mrd_bytes_equal(struct mrd_bytes a, struct mrd_bytes b)
     return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
+/* The text without spaces and tabs around it. */
+struct mrd_bytes mrd_bytes_trim(struct mrd_bytes text);
+
 /* Byte-wise order, shorter first on a common prefix: the order of Go strings. */
 static inline int mrd_bytes_compare(struct mrd_bytes a, struct mrd_bytes b)
 {

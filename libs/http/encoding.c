@@ -18,18 +18,6 @@ const char *mrd_http_encoding_name(enum mrd_http_encoding encoding) { return nam
 
 /* ---- Accept-Encoding ---- */
 
-static struct mrd_bytes trim(struct mrd_bytes text)
-{
-    while (text.size > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
-        text.data++;
-        text.size--;
-    }
-    while (text.size > 0 && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t')) {
-        text.size--;
-    }
-    return text;
-}
-
 /* The part of *rest before `end`, without blanks around it; *rest goes on behind. */
 static struct mrd_bytes next_part(struct mrd_bytes *rest, uint8_t end)
 {
@@ -39,7 +27,7 @@ static struct mrd_bytes next_part(struct mrd_bytes *rest, uint8_t end)
     const struct mrd_bytes part = {rest->data, size};
     rest->data += skip;
     rest->size -= skip;
-    return trim(part);
+    return mrd_bytes_trim(part);
 }
 
 static bool is_text(struct mrd_bytes bytes, const char *text)
@@ -80,7 +68,7 @@ enum mrd_http_encoding mrd_http_encoding_choose(struct mrd_bytes accept_encoding
     while (rest.size > 0) {
         struct mrd_bytes item = next_part(&rest, ',');
         const struct mrd_bytes name = item.size == 0 ? item : next_part(&item, ';');
-        const int weight = weight_of(trim(item));
+        const int weight = weight_of(mrd_bytes_trim(item));
         if (weight < 0) {
             return MRD_HTTP_IDENTITY;
         }

@@ -6,18 +6,6 @@
 
 static const char proto_v2[] = "io.prometheus.write.v2.Request";
 
-static struct mrd_bytes trim(struct mrd_bytes text)
-{
-    while (text.size > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
-        text.data++;
-        text.size--;
-    }
-    while (text.size > 0 && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t')) {
-        text.size--;
-    }
-    return text;
-}
-
 static bool equal_ignoring_case(struct mrd_bytes a, const char *b)
 {
     return a.size == strlen(b) && strncasecmp((const char *)a.data, b, a.size) == 0;
@@ -35,7 +23,7 @@ static struct mrd_bytes cut(struct mrd_bytes *text, char separator)
         text->size -= part.size + 1;
         text->data = found + 1;
     }
-    return trim(part);
+    return mrd_bytes_trim(part);
 }
 
 static struct mrd_bytes unquote(struct mrd_bytes text)
@@ -76,7 +64,7 @@ static const char *refusal_of_type(struct mrd_bytes type, bool *out_is_v2)
 static bool check_head(struct dst_push *push, struct mrd_http_request *request,
                        struct mrd_bytes *out_tenant, bool *out_is_v2)
 {
-    const struct mrd_bytes encoding = trim(mrd_http_header(request, "Content-Encoding"));
+    const struct mrd_bytes encoding = mrd_bytes_trim(mrd_http_header(request, "Content-Encoding"));
     const char *refusal = refusal_of_type(mrd_http_header(request, "Content-Type"), out_is_v2);
     if (refusal[0] == 0 && encoding.size > 0 && !equal_ignoring_case(encoding, "snappy")) {
         refusal = "Content-Encoding must be snappy";

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "querier/fanout.h"
+#include "querier/remote_ask.h"
 
 /* What comes in: struct qry_count, the name in the arena. A partition whose answer starts over takes
  * back what it gave. */
@@ -40,9 +40,10 @@ static enum mrd_status gather_chunk(struct gather *gather, struct mrd_bytes byte
                         : MRD_OK;
 }
 
-static enum mrd_status gather_event(struct gather *gather, const struct qry_fanout_event *event,
+static enum mrd_status gather_event(void *context, const struct qry_fanout_event *event,
                                     struct mrd_error *err)
 {
+    struct gather *gather = context;
     struct mrd_query_trailer trailer;
     switch (event->kind) {
     case QRY_FANOUT_CHUNK:
@@ -96,29 +97,6 @@ static enum mrd_status finish_list(struct gather *gather, struct mrd_buf *list,
     return copy.data == NULL ? mrd_arena_fail(gather->arena, err) : MRD_OK;
 }
 
-static enum mrd_status gather_all(struct gather *gather, const struct qry_remote *remote,
-                                  const struct mrd_query_request *request,
-                                  const struct mrd_query_scope *scope, struct mrd_error *err)
-{
-    mrd_auto(qry_fanout_destroy)
-    struct qry_fanout *fanout = NULL;
-    const struct qry_fanout_options options = {
-        .cluster = remote->options.cluster,
-        .request = request,
-        .sequences_min = remote->options.sequences_min,
-        .scope = scope,
-        .salt = remote->options.salt,
-        .partial = remote->options.partial,
-    };
-    MRD_TRY(qry_fanout_create(&options, &fanout, err));
-    struct qry_fanout_event event;
-    do {
-        MRD_TRY(qry_fanout_next(fanout, &event, err));
-        MRD_TRY(gather_event(gather, &event, err));
-    } while (event.kind != QRY_FANOUT_END);
-    return MRD_OK;
-}
-
 enum mrd_status qry_cardinality_read(const struct qry_remote *remote, struct mrd_bytes label,
                                      const struct mrd_query_scope *scope,
                                      struct qry_cardinality *out, struct mrd_error *err)
@@ -130,7 +108,7 @@ enum mrd_status qry_cardinality_read(const struct qry_remote *remote, struct mrd
     }
     const struct mrd_query_request request = {
         .kind = MRD_QUERY_CARDINALITY, .tenant = remote->options.tenant, .label = label};
-    MRD_TRY(gather_all(&gather, remote, &request, scope, err));
+    MRD_TRY(qry_remote_ask(remote, &request, scope, gather_event, &gather, err));
     MRD_TRY(finish_list(&gather, &gather.lists[MRD_QUERY_COUNT_VALUES], &out->values, err));
     MRD_TRY(finish_list(&gather, &gather.lists[MRD_QUERY_COUNT_NAMES], &out->names, err));
     out->series = gather.series;

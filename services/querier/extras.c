@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "querier/fanout.h"
+#include "querier/remote_ask.h"
 
 /* What comes in. A partition whose answer starts over takes back what it gave. */
 struct gather {
@@ -64,9 +64,10 @@ static enum mrd_status read_families(struct gather *gather, struct mrd_reader *c
     return MRD_OK;
 }
 
-static enum mrd_status gather_event(struct gather *gather, const struct qry_fanout_event *event,
+static enum mrd_status gather_event(void *context, const struct qry_fanout_event *event,
                                     struct mrd_error *err)
 {
+    struct gather *gather = context;
     struct mrd_reader chunk = mrd_reader_of(event->bytes);
     switch (event->kind) {
     case QRY_FANOUT_CHUNK:
@@ -82,29 +83,6 @@ static enum mrd_status gather_event(struct gather *gather, const struct qry_fano
     case QRY_FANOUT_END:
         break;
     }
-    return MRD_OK;
-}
-
-static enum mrd_status gather_all(struct gather *gather, const struct qry_remote *remote,
-                                  const struct mrd_query_request *request,
-                                  const struct mrd_query_scope *scope, struct mrd_error *err)
-{
-    mrd_auto(qry_fanout_destroy)
-    struct qry_fanout *fanout = NULL;
-    const struct qry_fanout_options options = {
-        .cluster = remote->options.cluster,
-        .request = request,
-        .sequences_min = remote->options.sequences_min,
-        .scope = scope,
-        .salt = remote->options.salt,
-        .partial = remote->options.partial,
-    };
-    MRD_TRY(qry_fanout_create(&options, &fanout, err));
-    struct qry_fanout_event event;
-    do {
-        MRD_TRY(qry_fanout_next(fanout, &event, err));
-        MRD_TRY(gather_event(gather, &event, err));
-    } while (event.kind != QRY_FANOUT_END);
     return MRD_OK;
 }
 
@@ -170,7 +148,7 @@ enum mrd_status qry_exemplars_read(const struct qry_remote *remote,
             .time_min_ms = min_ms,
             .time_max_ms = max_ms,
         };
-        MRD_TRY(gather_all(&gather, remote, &request, scope, err));
+        MRD_TRY(qry_remote_ask(remote, &request, scope, gather_event, &gather, err));
     }
     void *items;
     const size_t count = gather.items.size / sizeof(struct qry_exemplar);
@@ -206,7 +184,7 @@ enum mrd_status qry_families_read(const struct qry_remote *remote, struct mrd_by
     mrd_buf_init(&gather.items, mrd_arena_limit(scope->arena));
     const struct mrd_query_request request = {
         .kind = MRD_QUERY_METADATA, .tenant = remote->options.tenant, .label = name};
-    MRD_TRY(gather_all(&gather, remote, &request, scope, err));
+    MRD_TRY(qry_remote_ask(remote, &request, scope, gather_event, &gather, err));
     void *memory;
     const size_t given = gather.items.size / sizeof(struct mrd_query_family);
     MRD_TRY(finish(&gather, sizeof(struct mrd_query_family), given, &memory, err));

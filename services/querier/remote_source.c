@@ -4,8 +4,8 @@
 
 #include "bus/log_admin.h"
 #include "codec/columns.h"
-#include "querier/fanout.h"
 #include "querier/hash_set.h"
+#include "querier/remote_ask.h"
 
 enum {
     LABELS_BYTES_MAX = 1 << 20,
@@ -48,20 +48,6 @@ static void set_close(struct mrd_source_set *set)
     free(set);
 }
 
-static struct qry_fanout_options fanout_options(const struct qry_remote *remote,
-                                                const struct mrd_query_request *request,
-                                                const struct mrd_query_scope *scope)
-{
-    return (struct qry_fanout_options){
-        .cluster = remote->options.cluster,
-        .request = request,
-        .sequences_min = remote->options.sequences_min,
-        .scope = scope,
-        .salt = remote->options.salt,
-        .partial = remote->options.partial,
-    };
-}
-
 static enum mrd_status source_open(void *context, const struct mrd_select *select,
                                    const struct mrd_query_scope *scope,
                                    struct mrd_source_set **out_set, struct mrd_error *err)
@@ -85,7 +71,7 @@ static enum mrd_status source_open(void *context, const struct mrd_select *selec
     set->labels = mrd_arena_create("labels of one series", 4 * LABELS_BYTES_MAX);
     set->columns.histogram_bytes_max =
         mrd_arena_limit(scope->arena) / HISTOGRAMS_SHARE; /* beside what the query keeps */
-    const struct qry_fanout_options options = fanout_options(remote, &request, scope);
+    const struct qry_fanout_options options = qry_remote_fanout(remote, &request, scope);
     const enum mrd_status status = qry_fanout_create(&options, &set->fanout, err);
     if (status != MRD_OK) {
         set_close(set);
@@ -260,23 +246,12 @@ static enum mrd_status gather_series(struct gather *gather, struct mrd_reader *c
     return MRD_OK;
 }
 
-static enum mrd_status gather_one(const struct qry_remote *remote, struct gather *gather,
-                                  const struct mrd_query_request *request,
-                                  const struct mrd_query_scope *scope, struct mrd_error *err)
+static enum mrd_status gather_event(void *context, const struct qry_fanout_event *event,
+                                    struct mrd_error *err)
 {
-    mrd_auto(qry_fanout_destroy)
-    struct qry_fanout *fanout = NULL;
-    const struct qry_fanout_options options = fanout_options(remote, request, scope);
-    MRD_TRY(qry_fanout_create(&options, &fanout, err));
-    struct qry_fanout_event event;
-    do {
-        MRD_TRY(qry_fanout_next(fanout, &event, err));
-        if (event.kind == QRY_FANOUT_CHUNK) {
-            struct mrd_reader chunk = mrd_reader_of(event.bytes);
-            MRD_TRY(gather->read(gather, &chunk, err));
-        }
-    } while (event.kind != QRY_FANOUT_END);
-    return MRD_OK;
+    struct gather *gather = context;
+    struct mrd_reader chunk = mrd_reader_of(event->bytes);
+    return event->kind == QRY_FANOUT_CHUNK ? gather->read(gather, &chunk, err) : MRD_OK;
 }
 
 /* Asks once per matcher set (or once for all series): the answers are a union. */
@@ -292,9 +267,11 @@ static enum mrd_status gather_all(const struct qry_remote *remote, struct gather
     for (size_t i = 0; i < query->matcher_set_count; i++) {
         request->matchers = query->matcher_sets[i];
         request->matcher_count = query->matcher_counts[i];
-        MRD_TRY(gather_one(remote, gather, request, scope, err));
+        MRD_TRY(qry_remote_ask(remote, request, scope, gather_event, gather, err));
     }
-    return query->matcher_set_count == 0 ? gather_one(remote, gather, request, scope, err) : MRD_OK;
+    return query->matcher_set_count == 0
+               ? qry_remote_ask(remote, request, scope, gather_event, gather, err)
+               : MRD_OK;
 }
 
 static int compare_texts(const void *a, const void *b)
