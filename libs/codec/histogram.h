@@ -39,7 +39,7 @@ static inline size_t mrd_histogram_counter_count(const struct mrd_histogram *his
  * call to call, with room for 2 * mrd_histogram_counter_count(histogram).
  * time_ms is greater than the last one (asserts). MRD_E_INVALID, and nothing has changed, if it is no histogram that
  * decoding would take: mrd_histogram_check's rules for spans and bounds, and a schema that can be stored.
- * Cost: about 2 ns a bucket. */
+ * Cost: about 10 ns a bucket. */
 MRD_MUST_CHECK enum mrd_status mrd_histogram_open_append(struct mrd_histogram_open *open,
                                                          struct mrd_bytes written,
                                                          uint64_t *counters, mrd_time_ms time_ms,

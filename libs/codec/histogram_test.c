@@ -303,6 +303,77 @@ static void what_cannot_be_stored_is_refused_and_changes_nothing(void **state)
     }
 }
 
+/* docs/formats/chunk.md: a first histogram, one that grew, the same again, a staleness marker, another layout. */
+static void stored_bytes_keep_their_meaning(void **state)
+{
+    (void)state;
+    static const char *const want[] = {
+        "05d00f0006000000000000e03f0201020201000005e5ffd7652bee4a",
+        "02d00f03e6ff374501",
+        "1200",
+        "0800",
+        "07e807016900000000000000000100020001000000000000f03f81a6ff2f28ff5740fe1792ff01",
+    };
+    static const mrd_time_ms times_ms[] = {1000, 2000, 3000, 4000, 5500};
+    static const struct mrd_histogram_span spans[] = {
+        {-1, 2},
+        {1,  1}
+    };
+    static const struct mrd_histogram_span span = {0, 2};
+    static const union mrd_histogram_count first[] = {
+        {.integer = 1}, {.integer = 0}, {.integer = 300}};
+    static const union mrd_histogram_count then[] = {
+        {.integer = 2}, {.integer = 0}, {.integer = 301}};
+    static const union mrd_histogram_count reals[] = {{.real = 0.5}, {.real = 1}};
+    static const double bound = 1;
+    struct mrd_histogram items[5] = {
+        {.reset = MRD_HISTOGRAM_RESET,
+         .schema = 3,
+         .zero_threshold = 0.5,
+         .sum = 1.5,
+         .count = {.integer = 303},
+         .zero_count = {.integer = 2},
+         .positive = {spans, first, 2, 3}},
+    };
+    items[1] = items[0];
+    items[1].reset = MRD_HISTOGRAM_NO_RESET;
+    items[1].sum = 2.5;
+    items[1].count.integer = 305;
+    items[1].positive.buckets = then;
+    items[2] = items[1];
+    items[3] = (struct mrd_histogram){.sum = mrd_stale_nan()};
+    items[4] = (struct mrd_histogram){
+        .is_float = true,
+        .reset = MRD_HISTOGRAM_GAUGE,
+        .schema = MRD_HISTOGRAM_SCHEMA_CUSTOM,
+        .sum = -1,
+        .count = {.real = 1.5},
+        .positive = { &span, reals, 1, 2},
+        .custom_values = &bound,
+        .custom_value_count = 1
+    };
+    struct mrd_histogram_open open = {0};
+    struct mrd_buf bytes = {0};
+    struct mrd_buf entry = {0};
+    uint64_t counters[10];
+    for (size_t i = 0; i < MRD_ARRAY_LEN(want); i++) {
+        mrd_buf_clear(&entry);
+        assert_int_equal(mrd_histogram_open_append(&open, mrd_buf_view(&bytes), counters,
+                                                   times_ms[i], &items[i], &entry, NULL),
+                         MRD_OK);
+        mrd_buf_append_bytes(&bytes, mrd_buf_view(&entry));
+        struct mrd_buf text = {0};
+        for (size_t k = 0; k < entry.size; k++) {
+            mrd_buf_printf(&text, "%02x", entry.data[k]);
+        }
+        mrd_buf_append_u8(&text, 0);
+        assert_string_equal((const char *)text.data, want[i]);
+        mrd_buf_fini(&text);
+    }
+    mrd_buf_fini(&bytes);
+    mrd_buf_fini(&entry);
+}
+
 /* Request latencies of a busy server: 60 buckets, log-normal, a Poisson-like number of observations per scrape. */
 static size_t realistic_size(double rate, bool is_float, size_t *out_changed)
 {
@@ -390,6 +461,7 @@ int main(void)
         cmocka_unit_test(damaged_chunks_are_refused_or_decode_within_their_bytes),
         cmocka_unit_test(decoding_stays_within_its_memory),
         cmocka_unit_test(what_cannot_be_stored_is_refused_and_changes_nothing),
+        cmocka_unit_test(stored_bytes_keep_their_meaning),
         cmocka_unit_test(realistic_histograms_take_few_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

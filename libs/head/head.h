@@ -129,8 +129,8 @@ struct mrd_head_histogram_batch {
 };
 
 /* Applies the histograms of a batch. It does not look at the budget, so that a batch is applied whole or not at all: call
- * mrd_head_append before it, which does. A number of an ordinal is as there. Cost: about 3 ns a bucket at
- * a series' end; elsewhere a chunk is taken apart and put together again, about 0.1 ms. */
+ * mrd_head_append before it, which does. Cost: 10 to 20 ns a bucket at
+ * a series' end; elsewhere a chunk is taken apart, 30 us, and put together again, 0.1 to 0.2 ms. */
 void mrd_head_append_histograms(struct mrd_head *head, const struct mrd_head_histogram_batch *batch,
                                 struct mrd_head_append_result *result);
 

@@ -8,7 +8,7 @@
 #include "promql/engine.h"
 #include "promqltest/memory_source.h"
 
-enum { SERIES = 20, SAMPLES = 60, STEP_MS = 15000 };
+enum { SERIES = 20, HISTOGRAM_SERIES = 4, SAMPLES = 60, STEP_MS = 15000 };
 
 static struct mrd_labels labels_of(char *texts, struct mrd_label items[3], size_t index)
 {
@@ -22,9 +22,33 @@ static struct mrd_labels labels_of(char *texts, struct mrd_label items[3], size_
     return (struct mrd_labels){items, 3};
 }
 
+/* Four series of native histograms that grow, h{group="a"|"b"}. */
+static void fill_histograms(struct mrd_memory_source *source)
+{
+    static const int32_t indexes[] = {0, 1, 3};
+    for (size_t s = 0; s < HISTOGRAM_SERIES; s++) {
+        char text[64];
+        struct mrd_label items[3];
+        struct mrd_labels labels = labels_of(text, items, s);
+        items[0].value = MRD_BYTES("h");
+        for (size_t i = 0; i < SAMPLES; i++) {
+            double counts[] = {(double)i, (double)(i * s), 1};
+            const struct mrd_float_histogram histogram = {
+                .schema = (int32_t)s,
+                .count = (double)(i + i * s + 1),
+                .sum = (double)i,
+                .positive = {indexes, counts, 3},
+            };
+            assert_true(mrd_memory_source_put_histogram(source, labels, (mrd_time_ms)i * STEP_MS,
+                                                        &histogram));
+        }
+    }
+}
+
 static int fill_source(void **state)
 {
     struct mrd_memory_source *source = mrd_memory_source_create();
+    fill_histograms(source);
     for (size_t s = 0; s < SERIES; s++) {
         char texts[64];
         struct mrd_label items[3];
@@ -101,6 +125,22 @@ static const char *const queries[] = {
     "timestamp(m_total) + vector(time())",
     "-abs({__name__=~\"m_.*\"})",
     "sum(m_total @ 60) + sum(m_total offset 1m)",
+    "h",
+    "first_over_time(h[5m])",
+    "sum by (group) (rate(h[5m]))",
+    "avg(h)",
+    "avg_over_time(h[5m])",
+    "last_over_time(irate(h[2m])[5m:30s])",
+    "h - on(index) h offset 1m",
+    "-(2 * h) </ 3",
+    "h and on(index) m_total",
+    "limitk(1, h)",
+    "count_values(\"v\", h)",
+    "histogram_quantile(0.9, sum(h))",
+    "histogram_quantiles(h, \"q\", 0.1, 0.9)",
+    "histogram_count(rate(h[5m]))",
+    "label_replace(h @ 60, \"x\", \"$1\", \"index\", \"(.*)\")",
+    "changes(h[5m]) + resets(h[5m])",
     "increase(m_total[2m] anchored)",
     "rate(m_total[2m] smoothed)",
     "m_total smoothed",
@@ -155,7 +195,7 @@ static void a_failing_source_fails_the_query(void **state)
             }
         }
         mrd_memory_source_fail_at(*state, 0);
-        assert_true(call > SERIES);
+        assert_true(call > HISTOGRAM_SERIES);
     }
 }
 

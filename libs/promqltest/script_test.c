@@ -73,6 +73,13 @@ static void a_wrong_expectation_is_reported(void **state)
          " m{a=\"2\"} 2\n m{a=\"1\"} 1\n"),
         "eval instant at 0 \"a\"\n expect string \"b\"\n",
         "eval instant at 0 \"a\"\n expect unsupported\n",
+        "load 1m\n h {{count:1 buckets:[1]}}\n\neval instant at 0 h\n h {{count:1 buckets:[2]}}\n",
+        "load 1m\n h {{count:1 buckets:[1]}}\n\neval instant at 0 h\n h {{count:1 buckets:[1 "
+        "1]}}\n",
+        "load 1m\n h {{count:1}}\n\neval instant at 0 h\n h {{count:1 schema:1}}\n",
+        "load 1m\n h {{count:1}}\n\neval instant at 0 h\n h {{count:1 counter_reset_hint:gauge}}\n",
+        "load 1m\n h {{count:1}}\n\neval instant at 0 h\n h 1\n",
+        "load 1m\n h 1\n\neval instant at 0 h\n h {{count:1}}\n",
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(wrong); i++) {
         struct mrd_script_report report = {0};
@@ -94,6 +101,14 @@ static void a_script_that_cannot_be_read_is_refused(void **state)
         "load 1m\n m{a=\"b} 1\n",
         "load 1m\n m one\n",
         "eval sometimes 1\n",
+        "load 1m\n h {{count:one}}\n",
+        "load 1m\n h {{number:1}}\n",
+        "load 1m\n h {{count:1\n",
+        "load 1m\n h {{schema:9}}\n",
+        "load 1m\n h {{buckets:1}}\n",
+        "load 1m\n h {{counter_reset_hint:perhaps}}\n",
+        "load 1m\n h {{count:1}}+3x2\n",
+        "load_with_nhcb 1m\n h_bucket{le=\"1\"} 2\n h_bucket{le=\"2\"} 1\n",
         "eval range from 0 2m step 1m x\n",
         "eval instant at 0 1\n expect miracle\n",
     };

@@ -4,6 +4,7 @@
 
 enum {
     LABEL_BYTES_MAX = 2048, /* 128 characters of 4 bytes in names and values, with their sizes */
+    SERIES_BYTES_MAX = 4096,
     RING_CAPACITY_MIN = 16,
     NONE = -1,
 };
@@ -253,7 +254,8 @@ enum ing_exemplar_result ing_exemplars_add(struct ing_exemplars *exemplars, stru
                                            struct mrd_bytes labels,
                                            const struct mrd_exemplar *exemplar)
 {
-    if (exemplars->exemplars_max == 0 || exemplar->labels.size > LABEL_BYTES_MAX) {
+    if (exemplars->exemplars_max == 0 || exemplar->labels.size > LABEL_BYTES_MAX ||
+        labels.size > SERIES_BYTES_MAX) {
         return ING_EXEMPLAR_REFUSED;
     }
     struct tenant *own = tenant_acquire(exemplars, tenant);

@@ -6,7 +6,8 @@
  *
  * Owner:   the store. Threads: the partition's shard.
  * Limits:  exemplars_max per tenant. Labels of one exemplar have at most MRD_EXEMPLAR_LABEL_RUNES_MAX characters: the
- *          distributor checks that; here their bytes are bounded.
+ *          distributor checks that; here their bytes are bounded (2 KiB), and those of their series' labels (4 KiB), so that
+ *          a tenant takes at most some 6 KiB for each.
  */
 #ifndef ING_EXEMPLARS_H
 #define ING_EXEMPLARS_H
@@ -27,7 +28,7 @@ enum ing_exemplar_result {
     ING_EXEMPLAR_TAKEN,
     ING_EXEMPLAR_DUPLICATE,
     ING_EXEMPLAR_OUT_OF_ORDER,
-    ING_EXEMPLAR_REFUSED, /* none are kept, or its labels are too large */
+    ING_EXEMPLAR_REFUSED, /* none are kept, or its labels or the series' are too large */
     ING_EXEMPLAR_RESULT_COUNT
 };
 

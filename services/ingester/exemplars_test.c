@@ -109,6 +109,18 @@ static void with_a_ring_of_one_the_only_series_may_be_the_one_that_goes(void **s
     ing_exemplars_destroy(&exemplars);
 }
 
+static void large_labels_are_refused(void **state)
+{
+    (void)state;
+    static char large[4096];
+    memset(large, 'x', sizeof(large) - 1);
+    struct ing_exemplars *exemplars = ing_exemplars_create(10);
+    assert_int_equal(add(exemplars, "t", large, 1, 1, "m"), ING_EXEMPLAR_REFUSED);
+    assert_int_equal(add(exemplars, "t", "a", 1, 1, large), ING_EXEMPLAR_REFUSED);
+    assert_int_equal(ing_exemplars_count(exemplars), 0);
+    ing_exemplars_destroy(&exemplars);
+}
+
 static void none_are_kept_where_none_may_be(void **state)
 {
     (void)state;
@@ -123,6 +135,7 @@ int main(void)
         cmocka_unit_test(only_what_comes_after_the_series_newest_is_taken),
         cmocka_unit_test(a_full_ring_forgets_its_oldest_and_series_without_any),
         cmocka_unit_test(with_a_ring_of_one_the_only_series_may_be_the_one_that_goes),
+        cmocka_unit_test(large_labels_are_refused),
         cmocka_unit_test(none_are_kept_where_none_may_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -538,13 +538,16 @@ def parse(bl):
     return ls[0], err, sorted(ann), ser
 
 
-stats = dict(same=0, err=0, ulp=0, bad=0, ann=0, errboth=0)
+stats = dict(same=0, err=0, ulp=0, bad=0, ann=0, errboth=0, refused=0)
 shown = 0
 for x, y in zip(A, B):
     qa, ea, aa, sa = parse(x)
     qb, eb, ab, sb = parse(y)
     assert qa == qb, (qa, qb)
     kind = None
+    if ea is not None and "not supported yet" in ea:
+        stats["refused"] += 1
+        continue
     if (ea is None) != (eb is None):
         kind = "bad"
     elif ea is not None:
