@@ -191,9 +191,15 @@ class Service(Program):
         for key, value in self.region.settings.get("all", {}).items():
             if key in known:
                 settings[key] = value
-        settings.update(self.region.settings_of(self.kind))
+        for key, value in self.region.settings_of(self.kind).items():
+            settings[self.full_key(key, known)] = value
         text = yaml.safe_dump(nested(settings), sort_keys=False, default_flow_style=False)
         write_atomically(self.config_file, f"# Written by scripts/quickstart at each start.\n{text}")
+
+    def full_key(self, key: str, known: set[str]) -> str:
+        """`querier.series_max` set for the querier is its key of that name, not one called `series_max`."""
+        own = f"{self.kind}.{key}"
+        return own if key not in known and own in known else key
 
     def known_keys(self) -> set[str]:
         """A service refuses a file with keys it does not know, and not every service has every key, so it is
