@@ -9,6 +9,9 @@
 
 /* ---- zero buckets ---- */
 
+/* False for NaN, which no widening could ever make equal to anything. */
+static bool differ(double a, double b) { return a < b || a > b; }
+
 /* Adds the buckets of one side below the threshold. Returns the threshold behind the populated bucket
  * that holds it, else the threshold itself. */
 static double absorb_side(const struct mrd_float_histogram *histogram,
@@ -41,7 +44,7 @@ struct mrd_zero_bucket mrd_widen_zero_bucket(const struct mrd_float_histogram *h
 {
     struct mrd_kahan count = {histogram->zero_count,
                               compensation == NULL ? 0 : compensation->zero_count};
-    while (threshold != histogram->zero_threshold) {
+    while (differ(threshold, histogram->zero_threshold)) {
         count.sum = histogram->zero_count;
         threshold = absorb_side(histogram, compensation, true, threshold, &count);
         const double wider = absorb_side(histogram, compensation, false, threshold, &count);
@@ -84,7 +87,7 @@ static enum mrd_status reconcile_zero(struct mrd_float_histogram *histogram,
                                       struct mrd_error *err)
 {
     *out = (struct mrd_zero_bucket){other->zero_count, 0, other->zero_threshold};
-    while (out->threshold != histogram->zero_threshold) {
+    while (differ(out->threshold, histogram->zero_threshold)) {
         if (histogram->zero_threshold > out->threshold) {
             *out = mrd_widen_zero_bucket(other, NULL, histogram->zero_threshold);
         }

@@ -134,6 +134,11 @@ static enum mrd_status check_custom(const struct mrd_histogram *histogram, struc
 static enum mrd_status check_exponential(const struct mrd_histogram *histogram, uint64_t *sum,
                                          struct mrd_error *err)
 {
+    if (!(histogram->zero_threshold >= 0) || isinf(histogram->zero_threshold)) {
+        return mrd_fail(err, MRD_E_INVALID,
+                        "zero threshold is %g: it must be finite and not negative",
+                        histogram->zero_threshold);
+    }
     int64_t end;
     MRD_TRY(check_spans(&histogram->positive, "positive side", true, &end, err));
     MRD_TRY(check_spans(&histogram->negative, "negative side", true, &end, err));

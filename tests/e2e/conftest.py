@@ -40,9 +40,9 @@ def ended(cluster: Cluster) -> None:
     assert not reports, "\n".join(reports[:20])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def region(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """One of each, shared by all tests that do no harm to it. Each test uses a tenant or series of its own."""
+    """One of each, shared by the tests of a file that do no harm to it. Each uses a tenant or series of its own."""
     cluster = started(tmp_path_factory.mktemp("region"), binaries, None)
     yield cluster
     ended(cluster)
