@@ -30,6 +30,10 @@ def slow(report: Report) -> None:
     stages.run_e2e(report, "release", "slow", ["-m", "slow"])
 
 
+def fuzz_long(report: Report) -> None:
+    stages.run_fuzz(report, stages.FUZZ_LONG_SECONDS, seed=0)
+
+
 GROUPS = {
     "lint": stages.run_lint,
     "unit": unit,
@@ -37,7 +41,7 @@ GROUPS = {
     "configuration": stages.run_configuration,
     "e2e": e2e,
 }
-MORE_GROUPS = {"slow": slow}
+MORE_GROUPS = {"slow": slow, "fuzz-long": fuzz_long}
 
 
 def main(arguments: list[str]) -> int:

@@ -15,6 +15,9 @@ from meridian_test import lint
 from meridian_test.report import Report
 
 FUZZ_SECONDS = 10
+FUZZ_LONG_SECONDS = 300
+FUZZ_SEED = 1
+"""A change is judged by the same inputs each time; `--only fuzz-long` looks for new ones."""
 UNIT_SECONDS = 900
 E2E_SECONDS = 1500
 RESULTS = REPOSITORY / "build" / "results"
@@ -77,8 +80,8 @@ def run_unit(report: Report, preset: str, only: str | None = None, targets: list
             report.record(f"unit {preset}", f"ctest ended with {code} after {count} tests")
 
 
-def run_fuzz(report: Report) -> None:
-    """Every target for a short while, starting from the inputs in <concept>_corpus if there are any."""
+def run_fuzz(report: Report, seconds: int = FUZZ_SECONDS, seed: int = FUZZ_SEED) -> None:
+    """Every target for a short while, starting from the inputs in <concept>_corpus if there are any. Seed 0 is any."""
     targets = programs_of("_fuzz")
     if not build(report, "fuzz", targets):
         return
@@ -86,10 +89,10 @@ def run_fuzz(report: Report) -> None:
         for target in (REPOSITORY / "build" / "fuzz" / name for name in targets):
             found = RESULTS / "fuzz" / target.name
             found.mkdir(parents=True, exist_ok=True)
-            command = [str(target), f"-max_total_time={FUZZ_SECONDS}", "-rss_limit_mb=2048", "-timeout=10",
+            command = [str(target), f"-max_total_time={seconds}", f"-seed={seed}", "-rss_limit_mb=2048", "-timeout=10",
                        f"-artifact_prefix={found}/", "-print_final_stats=0", "-verbosity=0", str(found)]
             done = subprocess.run(command + corpora(target.name), cwd=REPOSITORY, stdin=subprocess.DEVNULL, env=environment(),
-                                  capture_output=True, text=True, errors="replace", timeout=FUZZ_SECONDS * 12, check=False)
+                                  capture_output=True, text=True, errors="replace", timeout=seconds * 12, check=False)
             report.record(f"fuzz: {target.name}", None if done.returncode == 0 else done.stderr[-6000:])
 
 
