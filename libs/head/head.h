@@ -33,7 +33,8 @@
  *    settles them. What is written in between is noticed and asked about again.
  * After that the answer is that of the map, whatever the order of the writes. Two bounds: above 1,024 contested
  * samples of one series, or 65,536 of a head, the stored value stays; that is counted
- * (mrd_head_contested_stats.dropped).
+ * (mrd_head_contested_stats.dropped). And one case is not noticed: a batch that has a sample twice, with two values, is
+ * decided by its own two, even if another origin wrote one of them with the very same hlc.
  *
  * ## Histograms
  * The value of (series, time) is a float sample or a native histogram; at one time a series has only one of
