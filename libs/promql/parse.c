@@ -445,7 +445,7 @@ static bool set_edge(struct pql_parser *parser, struct mrd_expr *left, enum mrd_
     if (left->kind == MRD_EXPR_SUBQUERY) {
         return pql_fail_at(parser, start, "%s modifier is not supported for subqueries", name);
     }
-    if (selector->kind != MRD_EXPR_SELECTOR) {
+    if (selector->kind != MRD_EXPR_SELECTOR) { /* Prometheus' words for what is no selector */
         return pql_fail_at(parser, start, "%s modifier not implemented", name);
     }
     if (selector->selector.edge != MRD_EDGE_NONE && selector->selector.edge != edge) {
