@@ -19,6 +19,9 @@
  * option <name> on|off with the names delayed_name_removal and
  * type_and_unit_labels.
  *
+ * A text that ends before the details of the one case, such as its place (line:col), stands for all of them.
+ * eval_fail is an older spelling of expect fail.
+ *
  * Numbers are compared with a relative tolerance of 1e-6 and NaN equals NaN; label sets, times and
  * (where promised) order exactly. After each instant evaluation the same query is also asked as a
  * range around its time, whose middle must agree.
@@ -41,10 +44,10 @@ MRD_MUST_CHECK enum mrd_status mrd_script_run(const char *name, struct mrd_bytes
                                               struct mrd_script_report *report,
                                               struct mrd_error *err);
 
-/* The same against another target. The target is cleared first. */
+/* The same against another target, which is cleared first. delayed_name_removal is how the script begins. */
 struct script_target;
 MRD_MUST_CHECK enum mrd_status mrd_script_run_on(struct script_target *target, const char *name,
-                                                 struct mrd_bytes script,
+                                                 struct mrd_bytes script, bool delayed_name_removal,
                                                  struct mrd_script_report *report,
                                                  struct mrd_error *err);
 

@@ -22,6 +22,9 @@ UNIT_SECONDS = 900
 E2E_SECONDS = 1500
 RESULTS = REPOSITORY / "build" / "results"
 
+E2E_PROGRAMS = ("meridian-promql-scripts",)
+"""What end-to-end tests run beside the services."""
+
 THREADED = ("base", "http", "bus", "service", *SERVICES)
 """Folders whose unit tests start threads: those which ThreadSanitizer can say something about."""
 
@@ -126,7 +129,7 @@ def configuration_text(binaries: Path) -> str:
 
 def run_e2e(report: Report, preset: str, name: str, arguments: list[str]) -> None:
     """tests/e2e with the binaries of a preset; `arguments` select tests."""
-    if not build(report, preset, [f"meridian-{service}" for service in SERVICES]):
+    if not build(report, preset, [*(f"meridian-{service}" for service in SERVICES), *E2E_PROGRAMS]):
         return
     with report.stage(f"{name} {preset}"):
         binaries = REPOSITORY / "build" / preset

@@ -4,7 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "promqltest/script_histogram.h"
+#include "base/number.h"
+#include "promqltest/script_shape.h"
 
 static const char QUERY_PREFIX[] = "invalid parameter \"query\": ";
 
@@ -41,66 +42,20 @@ static mrd_time_ms time_of(const json_t *json)
 /* A number as the API writes them: as a string. */
 static bool number_of(const json_t *json, double *out)
 {
-    const char *text = json_string_value(json);
-    char *end = NULL;
-    if (text == NULL || *text == '\0') {
-        return false;
-    }
-    *out = strtod(text, &end);
-    if (isnan(*out)) {
-        *out = mrd_double_from_bits(MRD_NORMAL_NAN_BITS);
-    }
-    return *end == '\0';
+    return json_is_string(json) &&
+           mrd_double_parse(json_string_value(json), json_string_length(json), out);
 }
 
 /* ---- histograms ---- */
 
-static struct mrd_float_histogram *shape_create(struct mrd_arena *arena, size_t buckets)
+/* [0,"-0.5","0.5","3"] */
+static bool read_bucket(const json_t *json, struct script_bucket *out)
 {
-    struct mrd_float_histogram *shape = take(arena, 1, sizeof(*shape));
-    shape->schema = MRD_HISTOGRAM_SCHEMA_CUSTOM;
-    shape->positive = (struct mrd_float_buckets){.indexes = take(arena, buckets, sizeof(int32_t)),
-                                                 .counts = take(arena, buckets, sizeof(double))};
-    shape->custom_values = take(arena, 2 * buckets, sizeof(double));
-    return shape;
-}
-
-static void shape_add(struct mrd_float_histogram *shape, const struct mrd_float_bucket *bucket)
-{
-    int32_t *rules = (int32_t *)(uintptr_t)shape->positive.indexes;
-    double *bounds = (double *)(uintptr_t)shape->custom_values;
-    const size_t at = shape->positive.count++;
-    rules[at] = bucket->lower_inclusive ? bucket->upper_inclusive ? 3 : 1
-                                        : (bucket->upper_inclusive ? 0 : 2);
-    shape->positive.counts[at] = bucket->count;
-    bounds[2 * at] = bucket->lower;
-    bounds[2 * at + 1] = bucket->upper;
-    shape->custom_value_count += 2;
-}
-
-const struct mrd_float_histogram *answer_shape(const struct mrd_float_histogram *histogram,
-                                               struct mrd_arena *arena)
-{
-    const size_t count = mrd_float_histogram_bucket_count(histogram);
-    struct mrd_float_histogram *shape = shape_create(arena, count);
-    shape->count = histogram->count;
-    shape->sum = histogram->sum;
-    for (size_t i = 0; i < count; i++) {
-        const struct mrd_float_bucket bucket = mrd_float_histogram_bucket(histogram, i);
-        if (bucket.count != 0) {
-            shape_add(shape, &bucket);
-        }
-    }
-    return shape;
-}
-
-static bool read_bucket(const json_t *json, struct mrd_float_bucket *out)
-{
-    const json_int_t rule = json_integer_value(json_array_get(json, 0));
-    out->lower_inclusive = rule == 1 || rule == 3;
-    out->upper_inclusive = rule == 0 || rule == 3;
-    return json_array_size(json) == 4 && rule >= 0 && rule <= 3 &&
-           number_of(json_array_get(json, 1), &out->lower) &&
+    const json_t *rule = json_array_get(json, 0);
+    const json_int_t number = json_integer_value(rule);
+    out->rule = (enum script_bounds)number;
+    return json_array_size(json) == 4 && json_is_integer(rule) && number >= SCRIPT_BOUNDS_UPPER &&
+           number <= SCRIPT_BOUNDS_BOTH && number_of(json_array_get(json, 1), &out->lower) &&
            number_of(json_array_get(json, 2), &out->upper) &&
            number_of(json_array_get(json, 3), &out->count);
 }
@@ -109,35 +64,19 @@ static const struct mrd_float_histogram *read_histogram(const json_t *json, stru
 {
     const json_t *buckets = json_object_get(json, "buckets");
     const size_t count = json_array_size(buckets);
-    struct mrd_float_histogram *shape = shape_create(arena, count);
+    struct mrd_float_histogram *shape = script_shape_create(arena, count);
     if (!number_of(json_object_get(json, "count"), &shape->count) ||
-        !number_of(json_object_get(json, "sum"), &shape->sum)) {
+        !number_of(json_object_get(json, "sum"), &shape->sum) || (buckets != NULL && count == 0)) {
         return NULL;
     }
     for (size_t i = 0; i < count; i++) {
-        struct mrd_float_bucket bucket = {0};
+        struct script_bucket bucket = {0};
         if (!read_bucket(json_array_get(buckets, i), &bucket)) {
             return NULL;
         }
-        shape_add(shape, &bucket);
+        script_shape_add(shape, bucket);
     }
     return shape;
-}
-
-bool answer_same(const struct mrd_float_histogram *want, const struct mrd_float_histogram *got,
-                 bool compare_hint)
-{
-    (void)compare_hint;
-    bool same = script_numbers_agree(want->count, got->count) &&
-                script_numbers_agree(want->sum, got->sum) &&
-                want->positive.count == got->positive.count;
-    for (size_t i = 0; same && i < want->positive.count; i++) {
-        same = want->positive.indexes[i] == got->positive.indexes[i] &&
-               script_numbers_agree(want->positive.counts[i], got->positive.counts[i]) &&
-               script_numbers_agree(want->custom_values[2 * i], got->custom_values[2 * i]) &&
-               script_numbers_agree(want->custom_values[2 * i + 1], got->custom_values[2 * i + 1]);
-    }
-    return same;
 }
 
 /* ---- series ---- */
@@ -172,6 +111,9 @@ static bool add_point(struct points *points, const json_t *pair, bool is_histogr
                       struct mrd_arena *arena)
 {
     const size_t at = points->count++;
+    if (json_array_size(pair) != 2 || !json_is_number(json_array_get(pair, 0))) {
+        return false;
+    }
     points->times_ms[at] = time_of(json_array_get(pair, 0));
     if (is_histogram) {
         points->histograms[at] = read_histogram(json_array_get(pair, 1), arena);
@@ -206,6 +148,9 @@ static bool read_series(const json_t *json, bool matrix, struct mrd_arena *arena
     const json_t *floats = json_object_get(json, matrix ? "values" : "value");
     const json_t *histograms = json_object_get(json, matrix ? "histograms" : "histogram");
     const size_t count = matrix ? json_array_size(floats) + json_array_size(histograms) : (size_t)1;
+    if (!matrix && (floats == NULL) == (histograms == NULL)) {
+        return false;
+    }
     struct points points = {.times_ms = take(arena, count, sizeof(mrd_time_ms)),
                             .values = take(arena, count, sizeof(double)),
                             .histograms = take(arena, count, sizeof(void *))};
@@ -261,19 +206,20 @@ static enum mrd_status read_result(const json_t *data, struct mrd_arena *arena,
     return read_all_series(result, strcmp(type, "matrix") == 0, arena, out, err);
 }
 
-static enum mrd_status read_error(const json_t *answer, struct mrd_error *err)
+static enum mrd_status read_error(long http_status, const json_t *answer, struct mrd_error *err)
 {
     const char *type = json_string_value(json_object_get(answer, "errorType"));
     const char *text = json_string_value(json_object_get(answer, "error"));
     if (type == NULL || text == NULL) {
         return no_answer(err, "an error without type or text");
     }
-    const bool of_query = strcmp(type, "bad_data") == 0 || strcmp(type, "execution") == 0;
-    if (of_query && strncmp(text, QUERY_PREFIX, strlen(QUERY_PREFIX)) == 0) {
-        text += strlen(QUERY_PREFIX);
+    if (http_status == 400 && strcmp(type, "bad_data") == 0 &&
+        strncmp(text, QUERY_PREFIX, strlen(QUERY_PREFIX)) == 0) {
+        return mrd_fail(err, MRD_E_INVALID, "%s", text + strlen(QUERY_PREFIX));
     }
-    return of_query ? mrd_fail(err, MRD_E_INVALID, "%s", text)
-                    : mrd_fail(err, MRD_E_UNAVAILABLE, "%s: %s", type, text);
+    return http_status == 422 && strcmp(type, "execution") == 0
+               ? mrd_fail(err, MRD_E_INVALID, "%s", text)
+               : mrd_fail(err, MRD_E_UNAVAILABLE, "HTTP %ld, %s: %s", http_status, type, text);
 }
 
 static void read_annotations(const json_t *answer, const char *key, enum mrd_annotation_kind kind,
@@ -285,29 +231,30 @@ static void read_annotations(const json_t *answer, const char *key, enum mrd_ann
     }
 }
 
-static enum mrd_status read_answer(const json_t *answer, struct mrd_arena *arena,
+static enum mrd_status read_answer(long http_status, const json_t *answer, struct mrd_arena *arena,
                                    struct mrd_promql_result *out, struct mrd_error *err)
 {
     read_annotations(answer, "warnings", MRD_ANNOTATION_WARNING, arena, out);
     read_annotations(answer, "infos", MRD_ANNOTATION_INFO, arena, out);
     const char *status = json_string_value(json_object_get(answer, "status"));
-    if (status == NULL || strcmp(status, "success") != 0) {
-        return read_error(answer, err);
+    if (http_status != 200 || status == NULL || strcmp(status, "success") != 0) {
+        return read_error(http_status, answer, err);
     }
     return read_result(json_object_get(answer, "data"), arena, out, err);
 }
 
-enum mrd_status answer_read(struct mrd_bytes body, struct mrd_arena *arena,
+enum mrd_status answer_read(long http_status, struct mrd_bytes body, struct mrd_arena *arena,
                             struct mrd_promql_result *out, struct mrd_error *err)
 {
     *out = (struct mrd_promql_result){0};
     mrd_annotations_init(&out->annotations, arena, (struct mrd_bytes){0});
     json_error_t wrong;
-    json_t *answer = json_loadb((const char *)body.data, body.size, JSON_ALLOW_NUL, &wrong);
+    json_t *answer = json_loadb((const char *)body.data, body.size,
+                                JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &wrong);
     if (answer == NULL) {
         return no_answer(err, wrong.text);
     }
-    const enum mrd_status status = read_answer(answer, arena, out, err);
+    const enum mrd_status status = read_answer(http_status, answer, arena, out, err);
     json_decref(answer);
     return status;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "answer.h"
+#include "promqltest/script_shape.h"
 #include "write_body.h"
 
 enum { BODY_POINTS_MAX = 100000, TEXT_MAX = 256, TIMEOUT_S = 60 };
@@ -57,25 +58,50 @@ static enum mrd_status post(struct http_target *http, const char *url, const cha
 
 /* ---- writing ---- */
 
-static enum mrd_status flush(struct http_target *http, struct mrd_error *err)
+/* The count that the answer to a write says was written; SIZE_MAX if it says nothing. */
+static size_t written(const struct http_target *http, const char *kind)
+{
+    char name[TEXT_MAX];
+    struct curl_header *header = NULL;
+    snprintf(name, sizeof(name), "X-Prometheus-Remote-Write-%s-Written", kind);
+    return curl_easy_header(http->curl, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK
+               ? strtoull(header->value, NULL, 10)
+               : SIZE_MAX;
+}
+
+static enum mrd_status send_body(struct http_target *http, struct mrd_bytes body,
+                                 struct mrd_error *err)
 {
     static const char *const headers[] = {
         "Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request",
         "Content-Encoding: snappy", "X-Prometheus-Remote-Write-Version: 2.0.0", NULL};
-    if (http->body.points == 0) {
+    const size_t floats = http->body.floats;
+    const size_t histograms = http->body.histograms;
+    long status = 0;
+    MRD_TRY(post(http, http->options.push_url, headers, body, &status, err));
+    if (status / 100 != 2) {
+        return mrd_fail(err, MRD_E_UNAVAILABLE, "the load was answered with %ld: %.*s", status,
+                        MRD_FMT(mrd_buf_view(&http->answer)));
+    }
+    if (written(http, "Samples") != floats || written(http, "Histograms") != histograms) {
+        return mrd_fail(err, MRD_E_UNAVAILABLE,
+                        "of %zu floats and %zu histograms %zu and %zu were written", floats,
+                        histograms, written(http, "Samples"), written(http, "Histograms"));
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status flush(struct http_target *http, struct mrd_error *err)
+{
+    if (http->body.floats + http->body.histograms == 0) {
         return MRD_OK;
     }
     struct mrd_buf body = {0};
-    long status = 0;
-    write_body_take(&http->body, &body);
-    enum mrd_status result =
-        post(http, http->options.push_url, headers, mrd_buf_view(&body), &status, err);
+    write_body_encode(&http->body, &body);
+    const enum mrd_status status = send_body(http, mrd_buf_view(&body), err);
+    write_body_clear(&http->body);
     mrd_buf_fini(&body);
-    if (result == MRD_OK && status / 100 != 2) {
-        result = mrd_fail(err, MRD_E_UNAVAILABLE, "the load was answered with %ld: %.*s", status,
-                          MRD_FMT(mrd_buf_view(&http->answer)));
-    }
-    return result;
+    return status;
 }
 
 static enum mrd_status http_clear(void *context, struct mrd_error *err)
@@ -91,17 +117,24 @@ static enum mrd_status http_put(void *context, struct mrd_labels labels,
                                 mrd_time_ms step_ms, struct mrd_error *err)
 {
     struct http_target *http = context;
+    if (write_body_has(&http->body, labels)) {
+        MRD_TRY(flush(http, err)); /* of two values at one time the later counts */
+    }
     write_body_add(&http->body, labels, values, count, step_ms);
-    return http->body.points < BODY_POINTS_MAX ? MRD_OK : flush(http, err);
+    return http->body.floats + http->body.histograms < BODY_POINTS_MAX ? MRD_OK : flush(http, err);
 }
 
 /* ---- querying ---- */
 
+static const char *query_url(const struct http_target *http,
+                             const struct mrd_promql_options *options)
+{
+    return http->options.query_urls[options->delayed_name_removal][options->type_and_unit_labels];
+}
+
 static bool http_can(void *context, const struct mrd_promql_options *options)
 {
-    const struct http_target *http = context;
-    return options->delayed_name_removal == http->options.delayed_name_removal &&
-           options->type_and_unit_labels == http->options.type_and_unit_labels;
+    return query_url(context, options) != NULL;
 }
 
 static void put_time(struct mrd_buf *out, const char *name, mrd_time_ms time_ms)
@@ -132,7 +165,6 @@ static enum mrd_status http_ask(void *context, const struct mrd_promql_options *
                                 struct mrd_promql_result *out, struct mrd_error *err)
 {
     static const char *const headers[] = {"X-Read-Consistency: strong", NULL};
-    (void)options; /* http_can has looked at them */
     struct http_target *http = context;
     *out = (struct mrd_promql_result){0};
     MRD_TRY(flush(http, err));
@@ -140,12 +172,12 @@ static enum mrd_status http_ask(void *context, const struct mrd_promql_options *
     long status = 0;
     struct mrd_buf form = {0};
     put_form(http, request, &form);
-    snprintf(url, sizeof(url), "%s/api/v1/%s", http->options.query_url,
+    snprintf(url, sizeof(url), "%s/api/v1/%s", query_url(http, options),
              request->instant ? "query" : "query_range");
     enum mrd_status result = post(http, url, headers, mrd_buf_view(&form), &status, err);
     mrd_buf_fini(&form);
     if (result == MRD_OK) {
-        result = answer_read(mrd_buf_view(&http->answer), arena, out, err);
+        result = answer_read(status, mrd_buf_view(&http->answer), arena, out, err);
     }
     return result;
 }
@@ -159,6 +191,7 @@ struct script_target *http_target_create(const struct http_target_options *optio
     http->options = *options;
     http->curl = curl_easy_init();
     mrd_assert(http->curl != NULL);
+    curl_easy_setopt(http->curl, CURLOPT_PROXY, ""); /* none, whatever the environment says */
     curl_easy_setopt(http->curl, CURLOPT_TIMEOUT, (long)TIMEOUT_S);
     curl_easy_setopt(http->curl, CURLOPT_WRITEFUNCTION, on_bytes);
     curl_easy_setopt(http->curl, CURLOPT_WRITEDATA, &http->answer);
@@ -167,8 +200,8 @@ struct script_target *http_target_create(const struct http_target_options *optio
                                           .put = http_put,
                                           .can = http_can,
                                           .ask = http_ask,
-                                          .as_answered = answer_shape,
-                                          .same = answer_same};
+                                          .as_answered = script_shape_of,
+                                          .same = script_shapes_agree};
     return &http->target;
 }
 

@@ -11,12 +11,11 @@
 #include "promqltest/script_target.h"
 
 struct http_target_options {
-    const char *push_url;  /* of remote write */
-    const char *query_url; /* what stands before /api/v1 */
-    const char *tenants;   /* how the tenants' names begin; new for each run */
-    /* What the queriers are set to. Evaluations that want it otherwise are skipped. */
-    bool delayed_name_removal;
-    bool type_and_unit_labels;
+    const char *push_url; /* of remote write */
+    const char *tenants;  /* how the tenants' names begin; new for each run */
+    /* What stands before /api/v1, of queriers with delayed name removal (first index) and type and unit labels
+     * (second). NULL: there are none, and evaluations that want them are skipped. */
+    const char *query_urls[2][2];
 };
 
 /* The options are kept. */

@@ -1,4 +1,4 @@
-/* meridian-promql-scripts: runs PromQL test scripts against a running system. */
+/* meridian-promql-scripts: runs PromQL test scripts against a running system, or in memory. */
 #include <curl/curl.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -8,19 +8,28 @@
 #include "promqltest/script.h"
 
 static const char USAGE[] =
-    "meridian-promql-scripts --push-url URL --query-url URL --tenants PREFIX [options] FILE...\n"
+    "meridian-promql-scripts [--push-url URL --tenants PREFIX --query-url URL...] FILE...\n"
     "\n"
-    "Runs test scripts (libs/promqltest/script.h) against a running system, over HTTP.\n"
+    "Runs test scripts (libs/promqltest/script.h): against a running system over HTTP, or without\n"
+    "--push-url on the engine in memory.\n"
     "\n"
     "  --push-url URL            of remote write\n"
-    "  --query-url URL           what stands before /api/v1\n"
     "  --tenants PREFIX          how the names of the tenants begin that the scripts use; new for "
     "each run\n"
-    "  --delayed-name-removal    the queriers have promql-delayed-name-removal on\n"
-    "  --type-and-unit-labels    the queriers have type-and-unit-labels on\n"
+    "  --query-url URL           what stands before /api/v1\n"
+    "  --delayed-query-url URL   the same of queriers with promql-delayed-name-removal\n"
+    "  --typed-query-url URL     the same of queriers with type-and-unit-labels\n"
+    "  --begin-delayed           scripts begin with delayed name removal on, as Prometheus' own "
+    "do\n"
     "\n"
-    "Evaluations that want these features otherwise are skipped. Prints what failed and a line\n"
-    "\"N evaluations, N failed, N skipped\"; exits with 1 if any failed.\n";
+    "Evaluations that want queriers of another kind are skipped. Prints what failed and for each\n"
+    "file \"FILE: N evaluations, N failed, N skipped\". Exits with 1 if any failed, with 2 if a\n"
+    "script could not be run to its end.\n";
+
+struct options {
+    struct http_target_options http;
+    bool begin_delayed;
+};
 
 static bool read_file(const char *path, struct mrd_buf *out)
 {
@@ -37,75 +46,88 @@ static bool read_file(const char *path, struct mrd_buf *out)
     return fclose(file) == 0 && ok;
 }
 
-static bool run_file(struct script_target *target, const char *path,
-                     struct mrd_script_report *report)
+/* What to exit with. */
+static int run_file(struct script_target *target, const char *path, bool begin_delayed)
 {
+    mrd_auto(mrd_buf_fini)
     struct mrd_buf text = {0};
+    struct mrd_script_report report = {0};
     struct mrd_error err = {0};
-    bool ok = read_file(path, &text);
-    if (!ok) {
+    if (!read_file(path, &text)) {
         fprintf(stderr, "%s can not be read\n", path);
-    } else if (mrd_script_run_on(target, path, mrd_buf_view(&text), report, &err) != MRD_OK) {
-        fprintf(stderr, "%s\n", err.text);
-        ok = false;
+        return 2;
     }
-    mrd_buf_fini(&text);
-    return ok;
+    const enum mrd_status status =
+        mrd_script_run_on(target, path, mrd_buf_view(&text), begin_delayed, &report, &err);
+    printf("%.*s%s: %zu evaluations, %zu failed, %zu skipped\n",
+           MRD_FMT(mrd_buf_view(&report.text)), path, report.evals, report.failures,
+           report.skipped);
+    mrd_buf_fini(&report.text);
+    if (status != MRD_OK) {
+        printf("%s: stopped: %s\n", path, err.text);
+        return 2;
+    }
+    return report.failures > 0 ? 1 : 0;
 }
 
-static bool read_options(int argc, char **argv, struct http_target_options *out)
+static bool read_options(int argc, char **argv, struct options *out)
 {
     static const struct option known[] = {
-        {"push-url",             required_argument, NULL, 'p'},
-        {"query-url",            required_argument, NULL, 'q'},
-        {"tenants",              required_argument, NULL, 't'},
-        {"delayed-name-removal", no_argument,       NULL, 'd'},
-        {"type-and-unit-labels", no_argument,       NULL, 'u'},
-        {NULL,                   0,                 NULL, 0  }
+        {"push-url",          required_argument, NULL, 'p'},
+        {"tenants",           required_argument, NULL, 't'},
+        {"query-url",         required_argument, NULL, 'q'},
+        {"delayed-query-url", required_argument, NULL, 'd'},
+        {"typed-query-url",   required_argument, NULL, 'u'},
+        {"begin-delayed",     no_argument,       NULL, 'b'},
+        {NULL,                0,                 NULL, 0  }
     };
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         switch (option) {
         case 'p':
-            out->push_url = optarg;
-            break;
-        case 'q':
-            out->query_url = optarg;
+            out->http.push_url = optarg;
             break;
         case 't':
-            out->tenants = optarg;
+            out->http.tenants = optarg;
+            break;
+        case 'q':
+            out->http.query_urls[false][false] = optarg;
             break;
         case 'd':
-            out->delayed_name_removal = true;
+            out->http.query_urls[true][false] = optarg;
             break;
         case 'u':
-            out->type_and_unit_labels = true;
+            out->http.query_urls[false][true] = optarg;
+            break;
+        case 'b':
+            out->begin_delayed = true;
             break;
         default:
             return false;
         }
     }
-    return out->push_url != NULL && out->query_url != NULL && out->tenants != NULL && optind < argc;
+    return (out->http.push_url == NULL) == (out->http.tenants == NULL) && optind < argc;
 }
 
 int main(int argc, char **argv)
 {
-    struct http_target_options options = {0};
+    struct options options = {0};
+    int result = 0;
     if (!read_options(argc, argv, &options)) {
         fputs(USAGE, stderr);
         return 2;
     }
     curl_global_init(CURL_GLOBAL_DEFAULT);
-    struct script_target *target = http_target_create(&options);
-    struct mrd_script_report report = {0};
-    bool ok = true;
+    const bool in_memory = options.http.push_url == NULL;
+    struct script_target *target =
+        in_memory ? script_memory_create() : http_target_create(&options.http);
     for (int i = optind; i < argc; i++) {
-        ok &= run_file(target, argv[i], &report);
+        result = MRD_MAX(result, run_file(target, argv[i], options.begin_delayed));
     }
-    printf("%.*s%zu evaluations, %zu failed, %zu skipped\n", MRD_FMT(mrd_buf_view(&report.text)),
-           report.evals, report.failures, report.skipped);
-    ok &= report.failures == 0 && report.evals > report.skipped;
-    mrd_buf_fini(&report.text);
-    http_target_destroy(&target);
+    if (in_memory) {
+        script_memory_destroy(&target);
+    } else {
+        http_target_destroy(&target);
+    }
     curl_global_cleanup();
-    return ok ? 0 : 1;
+    return result;
 }
