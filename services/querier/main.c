@@ -72,7 +72,7 @@ static enum mrd_status start_cluster(struct querier *querier, struct mrd_node *n
     struct qry_cluster *cluster = &querier->cluster;
     cluster->retries =
         mrd_metrics_counter(node->metrics, "meridian_querier_replica_retries_total",
-                            "Questions repeated on another ingester.", MRD_NO_LABELS);
+                            "Partitions asked for again, of another ingester.", MRD_NO_LABELS);
     cluster->partial =
         mrd_metrics_counter(node->metrics, "meridian_querier_partitions_left_out_total",
                             "Partitions left out of answers asked to be partial.", MRD_NO_LABELS);
