@@ -298,6 +298,10 @@ static int world_setup(void **state)
     cluster->unavailable_wait_ms = 200;
     cluster->retries = mrd_metrics_counter(world->metrics, "retries", "Test.", MRD_NO_LABELS);
     cluster->partial = mrd_metrics_counter(world->metrics, "partial", "Test.", MRD_NO_LABELS);
+    cluster->selects_plain = mrd_metrics_counter(world->metrics, "plain", "Test.", MRD_NO_LABELS);
+    cluster->selects_pushed = mrd_metrics_counter(world->metrics, "pushed", "Test.", MRD_NO_LABELS);
+    cluster->fragments_refused =
+        mrd_metrics_counter(world->metrics, "refused", "Test.", MRD_NO_LABELS);
     assert_int_equal(mrd_rpc_client_create(cluster->bus, &cluster->rpc, NULL), MRD_OK);
     assert_int_equal(mrd_members_create(cluster->bus, &(struct mrd_members_options){.self = NULL},
                                         &cluster->members, NULL),
