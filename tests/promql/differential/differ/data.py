@@ -270,16 +270,18 @@ class DataGenerator:
         if threshold:
             shape.update(zero_threshold=threshold, zero_count=rng.randint(0, 5))
         if self.two_sided:
-            shape.update(negative_offset=negative_offset, negative=tuple(rng.randint(0, 9) for _ in range(negative_size)))
+            shape.update(negative_offset=negative_offset, negative=tuple(rng.randint(1, 9) for _ in range(negative_size)))
         return outside_zero(shape), size
 
     def grown(self, state: dict[object, object], size: int) -> list[float]:
+        """A counter's buckets. None is empty: where buckets end early, Prometheus looks for a reset in the first of those before that
+        are behind, and not further if that is empty."""
         rng = self.rng
         if rng.random() < 0.12:
             for i in range(SIZE_MAX):
                 state.pop(i, None)
         for i in range(size):
-            state[i] = state.get(i, 0) + rng.choice([0, 1, rng.randint(0, 9), rng.uniform(0, 3)])
+            state[i] = state.get(i, 1) + rng.choice([0, 1, rng.randint(0, 9), rng.uniform(0, 3)])
         return [state[i] for i in range(size)]
 
 

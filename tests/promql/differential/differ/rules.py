@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from differ.answers import Answer, Difference, key_of
+from differ.answers import Answer, Difference, apart, key_of
 from differ.data import HISTOGRAM_METRICS
 from differ.questions import INSTANT, Question
 
@@ -66,6 +66,7 @@ def other_chunks(case: Case) -> bool:
     return mine < reference or reference < mine
 
 
+POWER_ULPS = 1 << 20
 SAME_LABELS = "vector cannot contain metrics with the same labelset"
 
 
@@ -102,7 +103,7 @@ RULES: tuple[Rule, ...] = (
     Rule("which duplicate", "Prometheus names the first duplicate that it meets as it walks a Go map",
          lambda case: case.found.kind == "error" and (both_say(case, "found duplicate series for the match group") or both_say(case, "found duplicate series for info metric"))),
     Rule("which of equals", "limitk takes the first series in the order of the store, topk and bottomk the first of equal values: neither order is promised",
-         lambda case: case.found.kind in ("result", "notes", "ulps") and case.calls("limitk", "topk", "bottomk")),
+         lambda case: case.found.kind in ("result", "notes", "status") and case.calls("limitk", "topk", "bottomk")),
     Rule("cut to limit", "an instant vector has no order, so limit may leave any of its elements", cut_to_limit),
     Rule("label times", "Prometheus' head looks at times of the whole head for labels and their values, ours at those of each series", other_time_range),
     Rule("place of NaN observations", "release 3.14.0 points at the first argument, later sources at the vector, as we do",
@@ -133,6 +134,8 @@ RULES: tuple[Rule, ...] = (
          lambda case: case.found.kind == "status" and case.ours.error == SAME_LABELS and case.calls(*HISTOGRAM_METRICS)),
     Rule("layout of the chunk", "Prometheus compares histograms with the empty buckets that their chunks have added, which depend on later samples",
          lambda case: case.found.kind == "result" and case.calls("changes") and case.calls(*HISTOGRAM_METRICS)),
+    Rule("powers", "Go's pow multiplies, and is off by many of the last bits for large exponents",
+         lambda case: case.found.kind == "result" and "^" in case.text and apart(*case.results()) < POWER_ULPS),
     Rule("angles of large numbers", "Go reduces large angles less exactly than the C library",
          lambda case: case.found.kind == "result" and case.calls("sin", "cos", "tan")),
     Rule("variance of large numbers", "the sum of squares of numbers close to each other depends on the order of the series, which is the store's",
