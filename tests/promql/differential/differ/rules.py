@@ -89,9 +89,10 @@ def first_words(text: str) -> list[str]:
 
 
 def last_note(case: Case) -> bool:
-    """Ours has what Prometheus has, and what else was incompatible."""
+    """Nothing else differs than what is told to be incompatible."""
     mine, reference = (set(one.notes[0] + one.notes[1]) for one in (case.ours, case.theirs))
-    return case.found.kind == "notes" and reference < mine and all("incompatible sample types" in note for note in mine - reference)
+    return case.found.kind == "notes" and all(re.search("incompatible (sample types|bucket layout) encountered for binary operator", note)
+                                              for note in mine ^ reference)
 
 
 def both_say(case: Case, text: str) -> bool:
