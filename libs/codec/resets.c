@@ -65,16 +65,26 @@ static bool is_reset(const struct mrd_histogram *now, const struct mrd_histogram
            side_fell(now->is_float, &now->negative, &before->negative);
 }
 
-void mrd_histograms_mark_no_resets(struct mrd_histogram *items, size_t first, size_t count,
-                                   struct mrd_arena *arena)
+static bool is_gauge(const struct mrd_histogram *histogram)
 {
-    for (size_t i = MRD_MAX(first, (size_t)1); i < count; i++) {
-        struct mrd_histogram *now = &items[i];
-        const struct mrd_histogram *before = &items[i - 1];
-        if (now->reset == MRD_HISTOGRAM_RESET_UNKNOWN && !mrd_histogram_is_stale(now) &&
-            !mrd_histogram_is_stale(before) && before->reset != MRD_HISTOGRAM_GAUGE &&
-            !is_reset(now, before, arena)) {
-            now->reset = MRD_HISTOGRAM_NO_RESET;
+    return histogram->reset == MRD_HISTOGRAM_GAUGE;
+}
+
+static bool is_known_unreset(const struct mrd_histogram *now, const struct mrd_histogram *before,
+                             struct mrd_arena *arena)
+{
+    return !mrd_histogram_is_stale(now) && !mrd_histogram_is_stale(before) && !is_gauge(before) &&
+           !is_reset(now, before, arena);
+}
+
+void mrd_histograms_mark_resets(struct mrd_histogram *items, size_t first, size_t count,
+                                struct mrd_arena *arena)
+{
+    for (size_t i = first; i < count; i++) {
+        if (!is_gauge(&items[i])) {
+            items[i].reset = i > 0 && is_known_unreset(&items[i], &items[i - 1], arena)
+                                 ? MRD_HISTOGRAM_NO_RESET
+                                 : MRD_HISTOGRAM_RESET_UNKNOWN;
         }
     }
 }

@@ -170,15 +170,16 @@ static struct mrd_histogram_side store_side(struct mrd_arena *arena,
 }
 
 /* What a storage knows about resets: that there was none since the sample before, or nothing (after a gap of
- * any kind, and where the histogram seems to have been reset: who reads it finds that out). */
+ * any kind, and where the histogram seems to have been reset: who reads it finds that out). What was said of them is
+ * not looked at. */
 static enum mrd_histogram_reset known_reset(const struct memory_series *series,
                                             const struct mrd_float_histogram *histogram)
 {
     const struct mrd_float_histogram *before = series->last_histogram;
     struct mrd_float_histogram unmarked = *histogram;
     bool reset = false;
-    if (histogram->reset == MRD_HISTOGRAM_GAUGE || histogram->reset == MRD_HISTOGRAM_RESET) {
-        return histogram->reset;
+    if (histogram->reset == MRD_HISTOGRAM_GAUGE) {
+        return MRD_HISTOGRAM_GAUGE;
     }
     const bool follows =
         before != NULL && before->reset != MRD_HISTOGRAM_GAUGE &&
