@@ -35,6 +35,7 @@ NOT_IN_SCRIPTS = {
         "duration is nested deeper than %d levels",
     ], "an empty query, or one so large, is no line of a script"),
     "the step of a range query must be positive": "the API refuses such a request before the engine sees it",
+    "a plan fragment is malformed": "between services: no query makes one",
     "unknown PromQL feature \"%s\"; there are %s": "of a setting, not of a query",
 }
 """Texts that no script can have, and why. Unit tests of libs/promql have them."""
