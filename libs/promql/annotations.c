@@ -87,19 +87,65 @@ static void format_position(struct mrd_bytes query, size_t offset, char *out, si
     (void)snprintf(out, size, " (%zu:%zu)", line, column);
 }
 
+enum { MESSAGE_MAX = 1024, POSITION_MAX = 64, OCCURRENCES_MAX = 48 };
+
+/* "PromQL warning: <message>" */
+MRD_PRINTF(4, 0)
+static void format_message(char *out, size_t size, enum mrd_annotation_kind kind,
+                           const char *format, va_list args)
+{
+    const int prefix =
+        snprintf(out, size, "PromQL %s: ", kind == MRD_ANNOTATION_WARNING ? "warning" : "info");
+    (void)vsnprintf(out + prefix, size - (size_t)prefix, format, args);
+}
+
 void mrd_annotations_addf(struct mrd_annotations *annotations, enum mrd_annotation_kind kind,
                           struct mrd_annotation_place place, const char *format, ...)
 {
-    char message[1024];
-    char position[64];
-    char text[sizeof(message) + sizeof(position) + 32];
+    char message[MESSAGE_MAX + 32];
+    char position[POSITION_MAX];
+    char text[sizeof(message) + sizeof(position)];
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(message, sizeof(message), format, args);
+    format_message(message, sizeof(message), kind, format, args);
     va_end(args);
     format_position(annotations->query, place.offset, position, sizeof(position));
-    (void)snprintf(text, sizeof(text), "PromQL %s: %s%s",
-                   kind == MRD_ANNOTATION_WARNING ? "warning" : "info", message, position);
+    (void)snprintf(text, sizeof(text), "%s%s", message, position);
     const struct mrd_bytes whole = mrd_bytes_of(text);
     add(annotations, kind, whole, whole.size - strlen(position), place.order);
+}
+
+void mrd_annotations_count(struct mrd_annotations *annotations, enum mrd_annotation_kind kind,
+                           struct mrd_annotation_place place, size_t occurrences,
+                           const char *format, ...)
+{
+    char message[MESSAGE_MAX + 32];
+    char position[POSITION_MAX];
+    char text[sizeof(message) + sizeof(position) + OCCURRENCES_MAX];
+    va_list args;
+    va_start(args, format);
+    format_message(message, sizeof(message), kind, format, args);
+    va_end(args);
+    struct mrd_annotation *at = find(annotations, kind, mrd_bytes_of(message));
+    if (at == NULL) {
+        memset(text, ' ', sizeof(text)); /* room for any number */
+        memcpy(text, message, strlen(message));
+        add(annotations, kind, (struct mrd_bytes){(const uint8_t *)text, sizeof(text)},
+            strlen(message), place.order);
+        at = find(annotations, kind, mrd_bytes_of(message));
+        if (at == NULL) {
+            return; /* dropped, and counted as that */
+        }
+        at->offset = place.offset;
+    }
+    at->occurrences += occurrences;
+    format_position(annotations->query, at->offset, position, sizeof(position));
+    if (at->occurrences > 1) {
+        (void)snprintf(text, sizeof(text), "%s (%zu occurrences)%s", message, at->occurrences,
+                       position);
+    } else {
+        (void)snprintf(text, sizeof(text), "%s%s", message, position);
+    }
+    at->text.size = strlen(text);
+    memcpy((uint8_t *)(uintptr_t)at->text.data, text, at->text.size); /* a copy of ours */
 }

@@ -22,6 +22,8 @@ struct mrd_annotation {
     struct mrd_bytes text; /* complete, as the API prints it */
     size_t raw_size;       /* of the text without its place */
     size_t order;          /* of the expression */
+    size_t occurrences;    /* 0: not counted */
+    size_t offset;         /* of the first one, if they are */
     struct mrd_annotation *next;
 };
 
@@ -51,5 +53,11 @@ struct mrd_annotation_place {
 void mrd_annotations_addf(struct mrd_annotations *annotations, enum mrd_annotation_kind kind,
                           struct mrd_annotation_place place, const char *format, ...)
     MRD_PRINTF(4, 5);
+
+/* The same with how often it was: more than once stands in the text, " (3 occurrences)", and the place is the first
+ * one's. The message is at most 1023 bytes. */
+void mrd_annotations_count(struct mrd_annotations *annotations, enum mrd_annotation_kind kind,
+                           struct mrd_annotation_place place, size_t occurrences,
+                           const char *format, ...) MRD_PRINTF(5, 6);
 
 #endif

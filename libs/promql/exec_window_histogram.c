@@ -16,6 +16,29 @@ static enum mrd_status no_value(struct pql_histogram_outcome *out)
 
 /* ---- rate, increase, delta ---- */
 
+/* Whether the counter was reset before the i-th histogram of the window; `before` stands for the one before it. */
+static enum mrd_status was_reset(struct pql_histogram_windows *windows,
+                                 const struct pql_histogram_step *step, size_t i,
+                                 pql_histogram before, bool *out, struct mrd_error *err)
+{
+    if (pql_was_restarted(pql_step_span(step, i - 1), pql_step_span(step, i))) {
+        *out = true;
+        return MRD_OK;
+    }
+    return mrd_float_histogram_was_reset(step->items[i], before, windows->work, out, err);
+}
+
+static void count_overlap(struct pql_histogram_windows *windows,
+                          const struct pql_histogram_step *step)
+{
+    for (size_t i = 1; step->start_times_ms != NULL && i < step->count; i++) {
+        if (pql_overlaps(pql_step_span(step, i - 1), pql_step_span(step, i))) {
+            windows->overlaps++;
+            return;
+        }
+    }
+}
+
 /* The histogram before the first one counts as empty if the counter was reset between them. */
 static enum mrd_status rate_base(struct pql_histogram_windows *windows,
                                  const struct pql_histogram_step *step,
@@ -28,7 +51,7 @@ static enum mrd_status rate_base(struct pql_histogram_windows *windows,
     if (!windows->counter) {
         return MRD_OK;
     }
-    MRD_TRY(mrd_float_histogram_was_reset(second, step->items[0], windows->work, &reset, err));
+    MRD_TRY(was_reset(windows, step, 1, step->items[0], &reset, err));
     if (reset) {
         *empty = (struct mrd_float_histogram){.schema = second->schema,
                                               .custom_values = second->custom_values,
@@ -45,10 +68,11 @@ static enum mrd_status add_resets(struct pql_histogram_windows *windows,
                                   struct mrd_error *err)
 {
     *out_ok = true;
+    count_overlap(windows, step);
     for (size_t i = 1; i < step->count; i++) {
         struct mrd_float_histogram_outcome outcome = {0};
         bool reset = false;
-        MRD_TRY(mrd_float_histogram_was_reset(step->items[i], before, windows->work, &reset, err));
+        MRD_TRY(was_reset(windows, step, i, before, &reset, err));
         if (reset) {
             MRD_TRY(mrd_float_histogram_add(total, before, windows->work, &outcome, err));
         }
@@ -158,30 +182,84 @@ static double rate_factor(const struct pql_histogram_windows *windows,
     return factor;
 }
 
+/* Whether the window's first histogram began to count inside it. */
+static bool starts_inside(const struct pql_histogram_step *step)
+{
+    const struct pql_span first = pql_step_span(step, 0);
+    return first.start_ms != 0 && first.start_ms > step->start_ms && first.start_ms < first.time_ms;
+}
+
+/* As rate_factor, where what was counted began with nothing at the first one's start time. */
+static double factor_from_zero(const struct pql_histogram_windows *windows,
+                               const struct pql_histogram_step *step)
+{
+    const mrd_time_ms last_ms = step->times_ms[step->count - 1];
+    const double sampled = (double)(last_ms - step->times_ms[0]) / 1000;
+    const double average = step->count == 1 ? 0 : sampled / (double)(step->count - 1);
+    const double counted = (double)(last_ms - step->start_times_ms[0]) / 1000;
+    double to_end = (double)(step->end_ms - last_ms) / 1000;
+    if (to_end >= average * 1.1) {
+        to_end = average / 2;
+    }
+    const double factor = (counted + to_end) / counted;
+    return windows->per_second ? factor / ((double)(step->end_ms - step->start_ms) / 1000) : factor;
+}
+
+/* Adds the first histogram to the difference to it. Leaves none if they do not fit. */
+static enum mrd_status add_first(struct pql_histogram_windows *windows,
+                                 const struct pql_histogram_step *step,
+                                 struct mrd_float_histogram **total, struct mrd_error *err)
+{
+    struct mrd_float_histogram_outcome outcome = {0};
+    if (*total == NULL) {
+        return mrd_float_histogram_copy(step->items[0], windows->work, total, err);
+    }
+    MRD_TRY(mrd_float_histogram_add(*total, step->items[0], windows->work, &outcome, err));
+    if (outcome.reconciled) {
+        note(windows, PQL_NOTE_RECONCILED_ADD);
+    }
+    if (outcome.incompatible) {
+        note(windows, PQL_NOTE_MIXED_SCHEMAS);
+        *total = NULL;
+    }
+    return MRD_OK;
+}
+
 static enum mrd_status step_rate(struct pql_histogram_windows *windows,
                                  const struct pql_histogram_step *step,
                                  struct pql_histogram_outcome *out, struct mrd_error *err)
 {
+    const bool from_zero = starts_inside(step);
     if (pql_step_float_count(step) > 0) {
         note(windows, PQL_NOTE_MIXED_RANGE);
         return no_value(out);
     }
-    if (step->count < 2) {
-        return no_value(out);
+    no_value(out);
+    if (step->count >= 2) {
+        MRD_TRY(rate_difference(windows, step, &out->histogram, err));
     }
-    MRD_TRY(rate_difference(windows, step, &out->histogram, err));
+    if (step->count >= 2 ? out->histogram == NULL : !from_zero) {
+        return MRD_OK;
+    }
+    if (from_zero) {
+        MRD_TRY(add_first(windows, step, &out->histogram, err));
+    }
     if (out->histogram != NULL) {
-        mrd_float_histogram_multiply(out->histogram, rate_factor(windows, step, out->histogram));
+        mrd_float_histogram_multiply(out->histogram,
+                                     from_zero ? factor_from_zero(windows, step)
+                                               : rate_factor(windows, step, out->histogram));
     }
     return MRD_OK;
 }
 
 /* ---- irate, idelta ---- */
 
-static enum mrd_status last_difference(struct pql_histogram_windows *windows, pql_histogram before,
-                                       pql_histogram last, struct mrd_float_histogram **out,
-                                       struct mrd_error *err)
+static enum mrd_status last_difference(struct pql_histogram_windows *windows,
+                                       const struct pql_histogram_step *step,
+                                       struct mrd_float_histogram **out, struct mrd_error *err)
 {
+    const pql_histogram last = step->items[step->count - 1];
+    const pql_histogram before = step->items[step->count - 2];
     struct mrd_float_histogram *made = NULL;
     const bool all_gauges =
         before->reset == MRD_HISTOGRAM_GAUGE && last->reset == MRD_HISTOGRAM_GAUGE;
@@ -195,7 +273,7 @@ static enum mrd_status last_difference(struct pql_histogram_windows *windows, pq
     }
     MRD_TRY(mrd_float_histogram_copy(last, windows->work, &made, err));
     if (windows->counter) {
-        MRD_TRY(mrd_float_histogram_was_reset(last, before, windows->work, &reset, err));
+        MRD_TRY(was_reset(windows, step, step->count - 1, before, &reset, err));
     }
     if (!reset) {
         struct mrd_float_histogram_outcome outcome;
@@ -242,8 +320,7 @@ static enum mrd_status step_instant(struct pql_histogram_windows *windows,
         return MRD_OK;
     }
     const size_t last = step->count - 1;
-    MRD_TRY(
-        last_difference(windows, step->items[last - 1], step->items[last], &out->histogram, err));
+    MRD_TRY(last_difference(windows, step, &out->histogram, err));
     if (out->histogram != NULL && windows->per_second) {
         const mrd_time_ms interval_ms = step->times_ms[last] - step->times_ms[last - 1];
         mrd_float_histogram_divide(out->histogram, (double)interval_ms / 1000);
@@ -385,6 +462,13 @@ static enum mrd_status step_ts_of_last(struct pql_histogram_windows *windows,
 
 /* ---- changes, resets: floats and histograms in their order ---- */
 
+static struct pql_span float_span(const struct pql_histogram_step *step, size_t f)
+{
+    const struct pql_windows *floats = step->floats;
+    return (struct pql_span){floats->times_ms[f],
+                             floats->start_times_ms == NULL ? 0 : floats->start_times_ms[f]};
+}
+
 enum mrd_status pql_step_count_events(struct pql_histogram_windows *windows,
                                       const struct pql_histogram_step *step, bool resets,
                                       struct pql_histogram_outcome *out, struct mrd_error *err)
@@ -394,13 +478,16 @@ enum mrd_status pql_step_count_events(struct pql_histogram_windows *windows,
     size_t events = 0;
     pql_histogram before = NULL;
     double before_value = 0;
+    struct pql_span before_span = {0, 0};
     for (bool first = true; f < step->float_to || h < step->count; first = false) {
         const bool is_float = h == step->count ||
                               (f < step->float_to && step->floats->times_ms[f] < step->times_ms[h]);
         const pql_histogram now = is_float ? NULL : step->items[h];
         const double value = is_float ? step->floats->values[f] : 0;
+        const struct pql_span span = is_float ? float_span(step, f) : pql_step_span(step, h);
         bool event = false;
-        if (!first && (now == NULL) != (before == NULL)) {
+        if (!first && ((now == NULL) != (before == NULL) ||
+                       (resets && pql_was_restarted(before_span, span)))) {
             event = true;
         } else if (!first && now == NULL) {
             const bool differ = value != before_value && !(isnan(value) && isnan(before_value));
@@ -413,6 +500,7 @@ enum mrd_status pql_step_count_events(struct pql_histogram_windows *windows,
         events += event;
         before = now;
         before_value = value;
+        before_span = span;
         f += is_float;
         h += !is_float;
     }
@@ -480,8 +568,13 @@ enum mrd_status pql_histogram_windows_create(struct pql_exec *exec,
 {
     struct pql_histogram_windows *made = NULL;
     MRD_TRY(PQL_NEW(exec, 1, &made, err));
-    *made = (struct pql_histogram_windows){
-        .exec = exec, .place = place, .steps = steps, .edge = edge, .apply = step_ignore};
+    *made = (struct pql_histogram_windows){.exec = exec,
+                                           .place = place,
+                                           .steps = steps,
+                                           .edge = edge,
+                                           .heeds_starts = function->heeds_starts &&
+                                                           exec->options->use_start_timestamps,
+                                           .apply = step_ignore};
     for (size_t i = 0; i < MRD_ARRAY_LEN(functions); i++) {
         if (functions[i].window == function->window) {
             made->apply = functions[i].apply;
@@ -545,7 +638,9 @@ enum mrd_status pql_histogram_windows_apply(struct pql_histogram_windows *window
     } else {
         pql_windows_slide_edges(slide, windows->exec->options->lookback_ms);
     }
+    const mrd_time_ms *starts_ms = windows->heeds_starts ? histograms->start_times_ms : NULL;
     windows->name = pql_metric_name(series->labels);
+    windows->overlaps = 0;
     MRD_TRY(pql_scratch_reset(windows->exec, &windows->results, err));
     for (size_t i = 0; i < windows->steps; i++) {
         const mrd_time_ms end_ms = slide->end0_ms + (mrd_time_ms)i * slide->end_step_ms;
@@ -555,6 +650,7 @@ enum mrd_status pql_histogram_windows_apply(struct pql_histogram_windows *window
             .float_to = floats->to[i],
             .times_ms = histograms->times_ms + slide->from[i],
             .items = histograms->items + slide->from[i],
+            .start_times_ms = starts_ms == NULL ? NULL : starts_ms + slide->from[i],
             .count = slide->to[i] - slide->from[i],
             .start_ms = end_ms - slide->range_ms,
             .end_ms = end_ms,
@@ -564,6 +660,9 @@ enum mrd_status pql_histogram_windows_apply(struct pql_histogram_windows *window
             MRD_TRY(apply_step(windows, &step, &column[i], &windows->column[i], err));
             MRD_TRY(mrd_query_check(windows->exec->control, err));
         }
+    }
+    if (windows->overlaps > 0) {
+        pql_note_overlaps(windows->exec, windows->overlaps, windows->place, windows->name);
     }
     return MRD_OK;
 }

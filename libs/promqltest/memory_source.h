@@ -30,6 +30,11 @@ MRD_MUST_CHECK bool mrd_memory_source_put_histogram(struct mrd_memory_source *so
                                                     struct mrd_labels labels, mrd_time_ms time_ms,
                                                     const struct mrd_float_histogram *histogram);
 
+/* Says since when the sample or histogram counts that the series has at a time; false if it has none. */
+MRD_MUST_CHECK bool mrd_memory_source_start(struct mrd_memory_source *source,
+                                            struct mrd_labels labels, mrd_time_ms time_ms,
+                                            mrd_time_ms start_ms);
+
 /* The n-th call of `open` or `next` from now on (1 is the next one) fails with MRD_E_UNAVAILABLE;
  * 0: none does. */
 void mrd_memory_source_fail_at(struct mrd_memory_source *source, size_t call);
