@@ -29,6 +29,7 @@ struct script_value {
     bool hint_set; /* the histogram's literal names a counter reset hint */
     double value;
     const struct mrd_float_histogram *histogram; /* NULL: a float */
+    mrd_time_ms start_ms;                        /* of a load: since when it counts; 0: unknown */
 };
 
 /* A sequence of floats and histograms up to the end of the line, in the arena. */
