@@ -187,44 +187,57 @@ static enum mrd_status window_reserve(struct window_op *op, size_t count, struct
     return MRD_OK;
 }
 
-static bool has_stale(struct mrd_samples samples)
+static bool has_stale(const double *values, size_t count)
 {
-    for (size_t i = 0; i < samples.count; i++) {
-        if (mrd_is_stale(samples.values[i])) {
+    for (size_t i = 0; i < count; i++) {
+        if (mrd_is_stale(values[i])) {
             return true;
         }
     }
     return false;
 }
 
+/* Start times of those that are no staleness markers; the array is made when it is first needed. */
+static enum mrd_status window_clean_starts(struct window_op *op, const struct mrd_samples *samples,
+                                           struct mrd_error *err)
+{
+    size_t count = 0;
+    if (op->clean_starts_capacity < samples->count) {
+        MRD_TRY(PQL_NEW(op->op.exec, op->capacity, &op->clean_starts_ms, err));
+        op->clean_starts_capacity = op->capacity;
+    }
+    for (size_t i = 0; i < samples->count; i++) {
+        if (!mrd_is_stale(samples->values[i])) {
+            op->clean_starts_ms[count++] = samples->start_times_ms[i];
+        }
+    }
+    op->windows.start_times_ms = op->clean_starts_ms;
+    return MRD_OK;
+}
+
 /* Ranges skip staleness markers. Without one the source's columns are used as they are. */
-static enum mrd_status window_set_samples(struct window_op *op, struct mrd_samples samples,
+static enum mrd_status window_set_samples(struct window_op *op, const struct mrd_samples *samples,
                                           struct mrd_error *err)
 {
-    samples.start_times_ms = op->heeds_starts ? samples.start_times_ms : NULL;
-    if (has_stale(samples)) {
-        const mrd_time_ms *starts_ms = samples.start_times_ms;
-        size_t count = 0;
-        if (starts_ms != NULL && op->clean_starts_capacity < samples.count) {
-            MRD_TRY(PQL_NEW(op->op.exec, op->capacity, &op->clean_starts_ms, err));
-            op->clean_starts_capacity = op->capacity;
-        }
-        for (size_t i = 0; i < samples.count; i++) {
-            if (!mrd_is_stale(samples.values[i])) {
-                if (starts_ms != NULL) {
-                    op->clean_starts_ms[count] = starts_ms[i];
-                }
-                op->clean_times_ms[count] = samples.times_ms[i];
-                op->clean_values[count++] = samples.values[i];
+    size_t count = samples->count;
+    op->windows.times_ms = samples->times_ms;
+    op->windows.values = samples->values;
+    op->windows.start_times_ms = op->heeds_starts ? samples->start_times_ms : NULL;
+    if (has_stale(samples->values, count)) {
+        count = 0;
+        for (size_t i = 0; i < samples->count; i++) {
+            if (!mrd_is_stale(samples->values[i])) {
+                op->clean_times_ms[count] = samples->times_ms[i];
+                op->clean_values[count++] = samples->values[i];
             }
         }
-        samples = (struct mrd_samples){op->clean_times_ms, op->clean_values, count,
-                                       starts_ms == NULL ? NULL : op->clean_starts_ms};
+        op->windows.times_ms = op->clean_times_ms;
+        op->windows.values = op->clean_values;
+        if (op->windows.start_times_ms != NULL) {
+            MRD_TRY(window_clean_starts(op, samples, err));
+        }
     }
-    op->windows.times_ms = samples.times_ms;
-    op->windows.values = samples.values;
-    op->windows.start_times_ms = samples.start_times_ms;
-    op->windows.count = samples.count;
+    op->windows.count = count;
     return MRD_OK;
 }
 
@@ -381,7 +394,7 @@ static enum mrd_status window_compute(struct window_op *op, const struct pql_ran
 {
     const struct pql_function *function = op->node->function;
     MRD_TRY(window_reserve(op, series->samples.count, err));
-    MRD_TRY(window_set_samples(op, series->samples, err));
+    MRD_TRY(window_set_samples(op, &series->samples, err));
     if (op->windows.count == 0 && series->histograms.count == 0) {
         *out_any = false;
         return MRD_OK;

@@ -60,6 +60,10 @@ static inline struct pql_span pql_step_span(const struct pql_histogram_step *ste
                              step->start_times_ms == NULL ? 0 : step->start_times_ms[i]};
 }
 
+pql_histogram_step_function
+    pql_step_rate; /* rate, increase, delta (exec_window_histogram_rate.c) */
+pql_histogram_step_function pql_step_instant; /* irate, idelta */
+
 /* changes and resets over the floats and histograms of the window in their order. */
 MRD_MUST_CHECK enum mrd_status pql_step_count_events(struct pql_histogram_windows *windows,
                                                      const struct pql_histogram_step *step,

@@ -89,6 +89,7 @@ def test_a_reset_that_only_the_start_timestamp_shows(url, tenant, api, with_star
     window = "requests_total[295s]"
     assert one(api, f"increase({window})", at[-1]) == pytest.approx(190 * stretched)
     assert one(with_starts, f"increase({window})", at[-1]) == pytest.approx((190 + 190) * stretched)
+    assert one(with_starts, f"sum(increase({window}))", at[-1]) == pytest.approx(380 * stretched)  # by the ingester
     assert one(api, f"rate({window})", at[-1]) == pytest.approx(190 / 285)
     assert one(with_starts, f"rate({window})", at[-1]) == pytest.approx(380 / 285)
     assert (one(api, f"resets({window})", at[-1]), one(with_starts, f"resets({window})", at[-1])) == (0, 1)
