@@ -332,6 +332,16 @@ static inline unsigned row_state(const struct mrd_head *head, uint32_t ordinal)
            (unsigned)(HOT_LIVE | HOT_HISTOGRAMS | HOT_STARTS);
 }
 
+/* Whether a start time is known of samples [first, first + count). */
+static inline bool has_starts(const struct mrd_head_batch *batch, size_t first, size_t count)
+{
+    bool any = false;
+    for (size_t i = first; batch->start_times_ms != NULL && i < first + count; i++) {
+        any |= batch->start_times_ms[i] != 0;
+    }
+    return any;
+}
+
 enum mrd_status mrd_head_append(struct mrd_head *head, const struct mrd_head_batch *batch,
                                 struct mrd_head_append_result *result, struct mrd_error *err)
 {
@@ -352,8 +362,9 @@ enum mrd_status mrd_head_append(struct mrd_head *head, const struct mrd_head_bat
             at += count;
             continue;
         }
-        const bool plain = state == HOT_LIVE && batch->start_times_ms == NULL;
+        const bool plain = state == HOT_LIVE && !has_starts(batch, at, count);
         write.row = row;
+        write.start_ms = 0;
         for (size_t end = at + count; at < end; at++) {
             write.sample = at;
             write.time_ms = batch->times_ms[at];
@@ -362,7 +373,9 @@ enum mrd_status mrd_head_append(struct mrd_head *head, const struct mrd_head_bat
                 append_sample(head, batch->ordinals[row], &write, result);
                 continue;
             }
-            write.start_ms = batch->start_times_ms == NULL ? 0 : batch->start_times_ms[at];
+            if (batch->start_times_ms != NULL) {
+                write.start_ms = batch->start_times_ms[at];
+            }
             if ((state & HOT_HISTOGRAMS) != 0) {
                 head_mixed_write(head, batch->ordinals[row], &write, result);
             } else {
