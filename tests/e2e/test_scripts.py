@@ -17,7 +17,9 @@ SCRIPTS = sorted((REPOSITORY / "tests" / "promql").glob("*.test"))
 TIMEOUT_SECONDS = 300
 
 LANGUAGE = ["promql-experimental-functions", "promql-extended-range-selectors", "promql-binop-fill-modifiers"]
-SWITCHES = {"query": [], "delayed-query": ["promql-delayed-name-removal"], "typed-query": ["type-and-unit-labels"]}
+STARTS = ["use-start-timestamps"]
+SWITCHES = {"query": STARTS, "delayed-query": [*STARTS, "promql-delayed-name-removal"], "typed-query": [*STARTS, "type-and-unit-labels"],
+            "startless-query": []}
 """The querier with the number of its place runs with each: what a script may switch is a setting of a whole querier."""
 
 

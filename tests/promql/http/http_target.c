@@ -126,10 +126,28 @@ static enum mrd_status http_put(void *context, struct mrd_labels labels,
 
 /* ---- querying ---- */
 
+/* NULL: there is no such querier. */
 static const char *query_url(const struct http_target *http,
                              const struct mrd_promql_options *options)
 {
-    return http->options.query_urls[options->delayed_name_removal][options->type_and_unit_labels];
+    static const struct {
+        bool delayed_name_removal;
+        bool type_and_unit_labels;
+        bool use_start_timestamps;
+    } kinds[HTTP_QUERIERS] = {
+        [HTTP_PLAIN] = {false, false, true },
+        [HTTP_DELAYED] = {true,  false, true },
+        [HTTP_TYPED] = {false, true,  true },
+        [HTTP_WITHOUT_STARTS] = {false, false, false},
+    };
+    for (size_t i = 0; i < HTTP_QUERIERS; i++) {
+        if (options->delayed_name_removal == kinds[i].delayed_name_removal &&
+            options->type_and_unit_labels == kinds[i].type_and_unit_labels &&
+            options->use_start_timestamps == kinds[i].use_start_timestamps) {
+            return http->options.query_urls[i];
+        }
+    }
+    return NULL;
 }
 
 static bool http_can(void *context, const struct mrd_promql_options *options)

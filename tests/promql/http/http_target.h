@@ -10,12 +10,21 @@
 
 #include "promqltest/script_target.h"
 
+/* Queriers by what scripts may switch. */
+enum http_querier {
+    HTTP_PLAIN, /* with start timestamps, as scripts begin, and nothing else */
+    HTTP_DELAYED,
+    HTTP_TYPED,
+    HTTP_WITHOUT_STARTS,
+    HTTP_QUERIERS
+};
+
 struct http_target_options {
     const char *push_url; /* of remote write */
     const char *tenants;  /* how the tenants' names begin; new for each run */
-    /* What stands before /api/v1, of queriers with delayed name removal (first index) and type and unit labels
-     * (second). NULL: there are none, and evaluations that want them are skipped. */
-    const char *query_urls[2][2];
+    /* What stands before /api/v1 of each kind of querier. NULL: there is none, and evaluations that want it are
+     * skipped. */
+    const char *query_urls[HTTP_QUERIERS];
 };
 
 /* The options are kept. */

@@ -16,9 +16,11 @@ static const char USAGE[] =
     "  --push-url URL            of remote write\n"
     "  --tenants PREFIX          how the names of the tenants begin that the scripts use; new for "
     "each run\n"
-    "  --query-url URL           what stands before /api/v1\n"
-    "  --delayed-query-url URL   the same of queriers with promql-delayed-name-removal\n"
-    "  --typed-query-url URL     the same of queriers with type-and-unit-labels\n"
+    "  --query-url URL           what stands before /api/v1, of queriers with "
+    "use-start-timestamps\n"
+    "  --delayed-query-url URL   the same with promql-delayed-name-removal\n"
+    "  --typed-query-url URL     the same with type-and-unit-labels\n"
+    "  --startless-query-url URL the same of queriers without use-start-timestamps\n"
     "  --begin-delayed           scripts begin with delayed name removal on, as Prometheus' own "
     "do\n"
     "\n"
@@ -73,13 +75,14 @@ static int run_file(struct script_target *target, const char *path, bool begin_d
 static bool read_options(int argc, char **argv, struct options *out)
 {
     static const struct option known[] = {
-        {"push-url",          required_argument, NULL, 'p'},
-        {"tenants",           required_argument, NULL, 't'},
-        {"query-url",         required_argument, NULL, 'q'},
-        {"delayed-query-url", required_argument, NULL, 'd'},
-        {"typed-query-url",   required_argument, NULL, 'u'},
-        {"begin-delayed",     no_argument,       NULL, 'b'},
-        {NULL,                0,                 NULL, 0  }
+        {"push-url",            required_argument, NULL, 'p'},
+        {"tenants",             required_argument, NULL, 't'},
+        {"query-url",           required_argument, NULL, 'q'},
+        {"delayed-query-url",   required_argument, NULL, 'd'},
+        {"typed-query-url",     required_argument, NULL, 'u'},
+        {"startless-query-url", required_argument, NULL, 's'},
+        {"begin-delayed",       no_argument,       NULL, 'b'},
+        {NULL,                  0,                 NULL, 0  }
     };
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         switch (option) {
@@ -90,13 +93,16 @@ static bool read_options(int argc, char **argv, struct options *out)
             out->http.tenants = optarg;
             break;
         case 'q':
-            out->http.query_urls[false][false] = optarg;
+            out->http.query_urls[HTTP_PLAIN] = optarg;
             break;
         case 'd':
-            out->http.query_urls[true][false] = optarg;
+            out->http.query_urls[HTTP_DELAYED] = optarg;
             break;
         case 'u':
-            out->http.query_urls[false][true] = optarg;
+            out->http.query_urls[HTTP_TYPED] = optarg;
+            break;
+        case 's':
+            out->http.query_urls[HTTP_WITHOUT_STARTS] = optarg;
             break;
         case 'b':
             out->begin_delayed = true;

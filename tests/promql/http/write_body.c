@@ -15,6 +15,7 @@ enum {
     SERIES_HISTOGRAMS = 3,
     SAMPLE_VALUE = 1,
     SAMPLE_TIME = 2,
+    SAMPLE_START = 3,
     HISTOGRAM_COUNT_INT = 1,
     HISTOGRAM_COUNT_FLOAT = 2,
     HISTOGRAM_SUM = 3,
@@ -31,6 +32,7 @@ enum {
     HISTOGRAM_RESET_HINT = 14,
     HISTOGRAM_TIME = 15,
     HISTOGRAM_CUSTOM_VALUES = 16,
+    HISTOGRAM_START = 17,
     SPAN_OFFSET = 1,
     SPAN_LENGTH = 2,
 };
@@ -68,6 +70,13 @@ static void put_doubles(struct mrd_buf *out, uint64_t field, const double *value
     mrd_buf_append_varint(out, count * sizeof(double));
     for (size_t i = 0; i < count; i++) {
         mrd_buf_append_u64(out, mrd_double_bits(values[i]));
+    }
+}
+
+static void put_start(struct mrd_buf *out, uint64_t field, const struct script_value *value)
+{
+    if (value->start_ms != 0) {
+        put_varint(out, field, (uint64_t)value->start_ms);
     }
 }
 
@@ -154,9 +163,11 @@ static void put_float_counts(struct mrd_buf *out, const struct mrd_float_histogr
                 histogram->positive.count);
 }
 
-static void put_histogram(struct mrd_buf *series, const struct mrd_float_histogram *histogram,
-                          bool integer, mrd_time_ms time_ms)
+/* Of a value that is a histogram. */
+static void put_histogram(struct mrd_buf *series, const struct script_value *value, bool integer,
+                          mrd_time_ms time_ms)
 {
+    const struct mrd_float_histogram *histogram = value->histogram;
     struct mrd_buf out = {0};
     if (integer) {
         put_integer_counts(&out, histogram);
@@ -172,15 +183,18 @@ static void put_histogram(struct mrd_buf *series, const struct mrd_float_histogr
     put_varint(&out, HISTOGRAM_TIME, (uint64_t)time_ms);
     put_doubles(&out, HISTOGRAM_CUSTOM_VALUES, histogram->custom_values,
                 histogram->custom_value_count);
+    put_start(&out, HISTOGRAM_START, value);
     put_bytes(series, SERIES_HISTOGRAMS, mrd_buf_view(&out));
     mrd_buf_fini(&out);
 }
 
-static void put_sample(struct mrd_buf *series, double value, mrd_time_ms time_ms)
+static void put_sample(struct mrd_buf *series, const struct script_value *value,
+                       mrd_time_ms time_ms)
 {
     struct mrd_buf out = {0};
-    put_double(&out, SAMPLE_VALUE, value);
+    put_double(&out, SAMPLE_VALUE, value->value);
     put_varint(&out, SAMPLE_TIME, (uint64_t)time_ms);
+    put_start(&out, SAMPLE_START, value);
     put_bytes(series, SERIES_SAMPLES, mrd_buf_view(&out));
     mrd_buf_fini(&out);
 }
@@ -206,9 +220,9 @@ static size_t add_kind(struct write_body *body, struct mrd_labels labels,
             continue;
         }
         if (histograms) {
-            put_histogram(&points, values[i].histogram, integers, time_ms);
+            put_histogram(&points, &values[i], integers, time_ms);
         } else {
-            put_sample(&points, values[i].value, time_ms);
+            put_sample(&points, &values[i], time_ms);
         }
         added++;
     }
