@@ -29,7 +29,7 @@ struct source {
 
 /* Why the query cannot be answered: the first step decides, and at that step the order in which
  * Prometheus meets them, which is that of these values. */
-enum failure_kind { NO_FLOAT, TWO_SOURCES, CONFLICT, TWO_RESULTS };
+enum failure_kind { TWO_SOURCES, CONFLICT, TWO_RESULTS };
 
 struct failure {
     const char *text; /* NULL: none */
@@ -168,9 +168,9 @@ static bool find_times(const struct info_op *op, struct mrd_samples samples)
     return any;
 }
 
-/* An info series is one of floats: a native histogram that a selector would find is an error. */
-static enum mrd_status refuse_histograms(struct info_op *op, const struct mrd_histograms *found,
-                                         struct mrd_error *err)
+/* An info series is one of floats: a native histogram that a selector would find is an error, at any step. */
+static enum mrd_status refuse_histograms(struct info_op *op, struct mrd_labels labels,
+                                         const struct mrd_histograms *found, struct mrd_error *err)
 {
     const mrd_time_ms lookback_ms = op->list.op.exec->options->lookback_ms;
     const struct pql_timing *timing = &op->node->args[1]->selector->timing;
@@ -185,9 +185,9 @@ static enum mrd_status refuse_histograms(struct info_op *op, const struct mrd_hi
             continue;
         }
         op->column_ms[i] = INT64_MIN; /* older than the histogram */
-        if (op->base_at[i] && !mrd_histogram_is_stale(&found->items[seen - 1])) {
-            const struct failure failure = {.step = i, .kind = NO_FLOAT};
-            return note_failure(op, &failure, err, "info sample should be float");
+        if (!mrd_histogram_is_stale(&found->items[seen - 1])) {
+            return pql_fail(err, "this should be an info metric, with float samples: %.*s",
+                            MRD_FMT(pql_labels_text(op->list.op.exec, labels)));
         }
     }
     return MRD_OK;
@@ -274,7 +274,7 @@ static enum mrd_status read_infos(struct info_op *op, struct mrd_error *err)
         }
         const bool any = find_times(op, series.samples);
         if (series.histograms.count > 0) {
-            MRD_TRY(refuse_histograms(op, &series.histograms, err));
+            MRD_TRY(refuse_histograms(op, series.labels, &series.histograms, err));
         }
         if (any) {
             MRD_TRY(info_add(op, series.labels, err));
