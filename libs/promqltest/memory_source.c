@@ -177,8 +177,8 @@ static enum mrd_histogram_reset known_reset(const struct memory_series *series,
     const struct mrd_float_histogram *before = series->last_histogram;
     struct mrd_float_histogram unmarked = *histogram;
     bool reset = false;
-    if (histogram->reset == MRD_HISTOGRAM_GAUGE || histogram->reset == MRD_HISTOGRAM_RESET) {
-        return histogram->reset;
+    if (histogram->reset == MRD_HISTOGRAM_GAUGE) {
+        return MRD_HISTOGRAM_GAUGE;
     }
     const bool follows =
         before != NULL && before->reset != MRD_HISTOGRAM_GAUGE &&
