@@ -1,4 +1,5 @@
-/* columns.h: the chunks of one series decoded into columns: times and values, times and histograms.
+/* columns.h: the chunks of one series decoded into columns: times and values, times and histograms, and start times where
+ * a chunk has some.
  *
  * Chunks come in the order of a frame (codec/frame.h): where two have the same timestamp, the later
  * chunk's sample counts. Most series need no merge at all, since their chunks follow each other in
@@ -23,6 +24,11 @@ struct mrd_columns {
     size_t count;
     size_t capacity; /* of each array; twice that much while merging */
 
+    bool
+        started; /* the present series has start times: one for each sample, 0 where it is unknown */
+    mrd_time_ms *start_times_ms;
+    size_t start_capacity;
+
     /* Sorted parts of the columns that overlap in time, older chunks first. */
     struct mrd_columns_run *runs;
     size_t run_count;
@@ -32,11 +38,13 @@ struct mrd_columns {
     struct mrd_histogram_column {
         struct mrd_arena *arena; /* of what the items point to; NULL until there was a histogram */
         mrd_time_ms *times_ms;
+        mrd_time_ms *start_times_ms;
         struct mrd_histogram *items;
         size_t count;
         size_t capacity;
         size_t weight;  /* of the items */
         bool unordered; /* times do not ascend strictly */
+        bool started;   /* of the present series: a start time is known */
     } histograms;
 };
 

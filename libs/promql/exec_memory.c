@@ -76,10 +76,13 @@ enum mrd_status pql_histograms_load(const struct mrd_histograms *from, bool stat
                                     struct mrd_error *err)
 {
     struct mrd_float_histogram before = {0}; /* the one before, whole */
+    const bool started = from->start_times_ms != NULL;
     mrd_time_ms *times_ms = mrd_arena_alloc_array(arena, from->count, sizeof(*times_ms));
+    mrd_time_ms *start_times_ms =
+        started ? mrd_arena_alloc_array(arena, from->count, sizeof(*start_times_ms)) : NULL;
     pql_histogram *items = mrd_arena_alloc_array(arena, from->count, sizeof(*items));
-    *out = (struct pql_histogram_samples){times_ms, items, 0};
-    if (times_ms == NULL || items == NULL) {
+    *out = (struct pql_histogram_samples){times_ms, items, 0, start_times_ms};
+    if (times_ms == NULL || items == NULL || (start_times_ms != NULL) != started) {
         return mrd_arena_fail(arena, err);
     }
     for (size_t i = 0; i < from->count; i++) {
@@ -93,6 +96,9 @@ enum mrd_status pql_histograms_load(const struct mrd_histograms *from, bool stat
                 before = whole;
             }
             times_ms[out->count] = from->times_ms[i];
+            if (started) {
+                start_times_ms[out->count] = from->start_times_ms[i];
+            }
             items[out->count++] = made;
         }
     }

@@ -12,7 +12,8 @@ enum {
     FLAG_EXTENDED_RANGE_SELECTORS = 16,
     FLAG_BINOP_FILL_MODIFIERS = 32,
     FLAG_NO_DURATION_EXPRESSIONS = 64,
-    FLAGS_ALL = 127,
+    FLAG_USE_START_TIMESTAMPS = 128,
+    FLAGS_ALL = 255,
     ANNOTATION_BYTES_MAX = 4096,
 };
 
@@ -27,6 +28,7 @@ static uint64_t flags_of(const struct mrd_fragment *fragment)
     return flag_if(fragment->request.instant, FLAG_INSTANT) |
            flag_if(options->delayed_name_removal, FLAG_DELAYED_NAME_REMOVAL) |
            flag_if(options->type_and_unit_labels, FLAG_TYPE_AND_UNIT_LABELS) |
+           flag_if(options->use_start_timestamps, FLAG_USE_START_TIMESTAMPS) |
            flag_if(features->experimental_functions, FLAG_EXPERIMENTAL_FUNCTIONS) |
            flag_if(features->extended_range_selectors, FLAG_EXTENDED_RANGE_SELECTORS) |
            flag_if(features->binop_fill_modifiers, FLAG_BINOP_FILL_MODIFIERS) |
@@ -39,6 +41,7 @@ static void set_flags(struct mrd_fragment *fragment, uint64_t flags)
     fragment->request.instant = (flags & FLAG_INSTANT) != 0;
     options->delayed_name_removal = (flags & FLAG_DELAYED_NAME_REMOVAL) != 0;
     options->type_and_unit_labels = (flags & FLAG_TYPE_AND_UNIT_LABELS) != 0;
+    options->use_start_timestamps = (flags & FLAG_USE_START_TIMESTAMPS) != 0;
     options->features = (struct mrd_promql_features){
         .experimental_functions = (flags & FLAG_EXPERIMENTAL_FUNCTIONS) != 0,
         .extended_range_selectors = (flags & FLAG_EXTENDED_RANGE_SELECTORS) != 0,
@@ -133,6 +136,8 @@ static void write_annotations(const struct mrd_annotations *annotations, struct 
             mrd_buf_append_bytes(out, at->text);
             mrd_buf_append_varint(out, at->raw_size);
             mrd_buf_append_varint(out, at->order);
+            mrd_buf_append_varint(out, at->occurrences);
+            mrd_buf_append_varint(out, at->offset);
         }
         mrd_buf_append_varint(out, annotations->dropped[kind]);
     }
@@ -202,6 +207,8 @@ static enum mrd_status read_annotation(struct mrd_annotations *annotations,
     struct mrd_annotation made = {.text = mrd_read_bytes(in, mrd_read_varint(in))};
     const uint64_t raw_size = mrd_read_varint(in);
     made.order = (size_t)mrd_read_varint(in);
+    made.occurrences = (size_t)mrd_read_varint(in);
+    made.offset = (size_t)mrd_read_varint(in);
     if (in->failed || raw_size > made.text.size || made.text.size > ANNOTATION_BYTES_MAX) {
         return pql_states_corrupt(err, "an annotation that ends early or is too long");
     }

@@ -17,7 +17,7 @@
 
 #include "promql/engine.h"
 
-enum { MRD_FRAGMENT_VERSION = 1 };
+enum { MRD_FRAGMENT_VERSION = 2 };
 
 struct mrd_fragment {
     struct mrd_promql_request request; /* the whole query's */

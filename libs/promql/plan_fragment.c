@@ -92,6 +92,7 @@ static bool is_series_local(const struct pql_function *function)
     case PQL_CALL_CLAMP_MIN:
     case PQL_CALL_CLAMP_MAX:
     case PQL_CALL_TIMESTAMP:
+    case PQL_CALL_START_TIMESTAMP:
     case PQL_CALL_HISTOGRAM_ONLY:
         return true;
     default: /* they change labels, look at several series, or make one of none */

@@ -166,10 +166,7 @@ static enum mrd_status translate_call(struct translation *to, const struct mrd_e
     const char *name = call->function->name;
     const struct pql_function *function = pql_function_find(name, strlen(name));
     if (function == NULL) {
-        return mrd_fail(err, MRD_E_UNSUPPORTED,
-                        "function \"%s\" is not supported: queries read samples without start "
-                        "timestamps",
-                        name);
+        return mrd_fail(err, MRD_E_UNSUPPORTED, "function \"%s\" is not supported", name);
     }
     if (function->kind == PQL_CALL_INFO) {
         MRD_TRY(translate_info(to, expr, out, err));

@@ -100,6 +100,17 @@ static void put_histogram(struct mrd_memory_source *source, struct mrd_labels la
     (void)!mrd_memory_source_put_histogram(source, labels, time_ms, &histogram);
 }
 
+/* Styles: none (twice), a counter that is reset at times, deltas, and any, overlaps included. */
+static void put_start(struct mrd_memory_source *source, struct mrd_labels labels, size_t style,
+                      mrd_time_ms time_ms, mrd_time_ms last_ms)
+{
+    const mrd_time_ms starts_ms[] = {0, 0, one_in(8) ? time_ms - 5 : 7, last_ms,
+                                     time_ms - (mrd_time_ms)below(3 * STEP_MS)};
+    if (starts_ms[style] != 0) {
+        (void)!mrd_memory_source_start(source, labels, time_ms, starts_ms[style]);
+    }
+}
+
 static const char *const names[] = {"m", "m_total", "h", "mixed"};
 
 static void fill_series(struct mrd_memory_source *source, const char *name, size_t index)
@@ -115,6 +126,8 @@ static void fill_series(struct mrd_memory_source *source, const char *name, size
     const struct mrd_labels labels = {items, 3};
     const size_t style = below(7);
     const size_t histogram_style = below(3);
+    const size_t start_style = below(5);
+    mrd_time_ms last_ms = 0;
     double value = 0;
     for (size_t i = 0; i < SAMPLES; i++) {
         const mrd_time_ms time_ms = (mrd_time_ms)i * STEP_MS + (mrd_time_ms)below(3000);
@@ -124,10 +137,12 @@ static void fill_series(struct mrd_memory_source *source, const char *name, size
         }
         if (histogram) {
             put_histogram(source, labels, time_ms, histogram_style, i);
-            continue;
+        } else {
+            value = one_in(25) ? mrd_stale_nan() : any_value(style, i, isfinite(value) ? value : 0);
+            mrd_memory_source_put(source, labels, (struct mrd_sample){time_ms, value});
         }
-        value = one_in(25) ? mrd_stale_nan() : any_value(style, i, isfinite(value) ? value : 0);
-        mrd_memory_source_put(source, labels, (struct mrd_sample){time_ms, value});
+        put_start(source, labels, start_style, time_ms, last_ms);
+        last_ms = time_ms;
     }
 }
 
@@ -231,6 +246,7 @@ static void put_call(struct text *text, size_t depth)
                                        "ceil",
                                        "sgn",
                                        "timestamp",
+                                       "start_timestamp",
                                        "minute",
                                        "histogram_count",
                                        "histogram_sum",
@@ -389,6 +405,7 @@ static struct mrd_promql_options random_options(void)
         .lookback_ms = one_in(3) ? 20000 : 0,
         .samples_max = one_in(8) ? 1 + below(200) : 0,
         .delayed_name_removal = one_in(4),
+        .use_start_timestamps = !one_in(3),
         .features = {.experimental_functions = true},
     };
 }
@@ -792,8 +809,8 @@ static void the_golden_files_are_written(void **state)
             fail_msg("%s: %s", texts[i], err.text);
         }
     }
-    assert_golden("tests/golden/fragment_v1.bin", mrd_buf_view(&fragments));
-    assert_golden("tests/golden/fragment_states_v1.bin", mrd_buf_view(&states));
+    assert_golden("tests/golden/fragment_v2.bin", mrd_buf_view(&fragments));
+    assert_golden("tests/golden/fragment_states_v2.bin", mrd_buf_view(&states));
     mrd_buf_fini(&fragments);
     mrd_buf_fini(&states);
     mrd_memory_source_destroy(&source);

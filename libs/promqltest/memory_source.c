@@ -10,10 +10,13 @@ struct memory_series {
     struct mrd_labels labels;
     mrd_time_ms *times_ms;
     double *values;
+    mrd_time_ms *start_times_ms; /* 0: unknown */
     size_t count;
     size_t capacity;
+    bool started; /* a start time is known, of a histogram too */
 
     mrd_time_ms *histogram_times_ms;
+    mrd_time_ms *histogram_starts_ms;
     struct mrd_histogram *histograms; /* their parts are in the arena */
     struct mrd_float_histogram *last_histogram;
     size_t histogram_count;
@@ -74,6 +77,8 @@ static void series_destroy(struct memory_series *series)
     mrd_buf_fini(&series->label_bytes);
     free(series->times_ms);
     free(series->values);
+    free(series->start_times_ms);
+    free(series->histogram_starts_ms);
     free(series->histogram_times_ms);
     free(series->histograms);
     free(series);
@@ -127,17 +132,24 @@ void mrd_memory_source_put(struct mrd_memory_source *source, struct mrd_labels l
     }
     if (at < series->count && series->times_ms[at] == sample.time_ms) {
         series->values[at] = sample.value;
+        series->start_times_ms[at] = 0;
         return;
     }
     if (series->count == series->capacity) {
         size_t capacity = series->capacity;
         series->times_ms = must_grow(series->times_ms, &capacity, sizeof(*series->times_ms));
+        capacity = series->capacity;
+        series->start_times_ms =
+            must_grow(series->start_times_ms, &capacity, sizeof(*series->start_times_ms));
         series->values = must_grow(series->values, &series->capacity, sizeof(*series->values));
     }
     const size_t rest = series->count - at;
     memmove(series->times_ms + at + 1, series->times_ms + at, rest * sizeof(*series->times_ms));
     memmove(series->values + at + 1, series->values + at, rest * sizeof(*series->values));
+    memmove(series->start_times_ms + at + 1, series->start_times_ms + at,
+            rest * sizeof(*series->start_times_ms));
     series->times_ms[at] = sample.time_ms;
+    series->start_times_ms[at] = 0;
     series->values[at] = sample.value;
     series->count++;
 }
@@ -216,12 +228,16 @@ bool mrd_memory_source_put_histogram(struct mrd_memory_source *source, struct mr
         size_t capacity = series->histogram_capacity;
         series->histogram_times_ms =
             must_grow(series->histogram_times_ms, &capacity, sizeof(*series->histogram_times_ms));
+        capacity = series->histogram_capacity;
+        series->histogram_starts_ms =
+            must_grow(series->histogram_starts_ms, &capacity, sizeof(*series->histogram_starts_ms));
         series->histograms =
             must_grow(series->histograms, &series->histogram_capacity, sizeof(*series->histograms));
     }
     kept->reset = reset;
     series->last_histogram = kept;
     series->histogram_times_ms[at] = time_ms;
+    series->histogram_starts_ms[at] = 0;
     series->histograms[at] = (struct mrd_histogram){
         .is_float = true,
         .reset = reset,
@@ -281,6 +297,24 @@ static size_t first_at(const mrd_time_ms *times_ms, size_t count, mrd_time_ms ti
     return low;
 }
 
+bool mrd_memory_source_start(struct mrd_memory_source *source, struct mrd_labels labels,
+                             mrd_time_ms time_ms, mrd_time_ms start_ms)
+{
+    struct memory_series *series = find_or_create(source, labels);
+    const size_t at = first_at(series->times_ms, series->count, time_ms);
+    const size_t histogram = first_at(series->histogram_times_ms, series->histogram_count, time_ms);
+    if (at < series->count && series->times_ms[at] == time_ms) {
+        series->start_times_ms[at] = start_ms;
+    } else if (histogram < series->histogram_count &&
+               series->histogram_times_ms[histogram] == time_ms) {
+        series->histogram_starts_ms[histogram] = start_ms;
+    } else {
+        return false;
+    }
+    series->started |= start_ms != 0;
+    return true;
+}
+
 static struct mrd_samples samples_in(const struct memory_series *series, mrd_time_ms min_ms,
                                      mrd_time_ms max_ms)
 {
@@ -289,7 +323,8 @@ static struct mrd_samples samples_in(const struct memory_series *series, mrd_tim
     if (from == to) {
         return (struct mrd_samples){0};
     }
-    return (struct mrd_samples){series->times_ms + from, series->values + from, to - from};
+    return (struct mrd_samples){series->times_ms + from, series->values + from, to - from,
+                                series->started ? series->start_times_ms + from : NULL};
 }
 
 static struct mrd_histograms histograms_in(const struct memory_series *series, mrd_time_ms min_ms,
@@ -301,7 +336,8 @@ static struct mrd_histograms histograms_in(const struct memory_series *series, m
     if (from == to) {
         return (struct mrd_histograms){0};
     }
-    return (struct mrd_histograms){times_ms + from, series->histograms + from, to - from};
+    return (struct mrd_histograms){times_ms + from, series->histograms + from, to - from,
+                                   series->started ? series->histogram_starts_ms + from : NULL};
 }
 
 static uint32_t segment_of(const struct mrd_memory_source *source,

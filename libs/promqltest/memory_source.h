@@ -29,6 +29,11 @@ MRD_MUST_CHECK bool mrd_memory_source_put_histogram(struct mrd_memory_source *so
                                                     struct mrd_labels labels, mrd_time_ms time_ms,
                                                     const struct mrd_float_histogram *histogram);
 
+/* Says since when the sample or histogram counts that the series has at a time; false if it has none. */
+MRD_MUST_CHECK bool mrd_memory_source_start(struct mrd_memory_source *source,
+                                            struct mrd_labels labels, mrd_time_ms time_ms,
+                                            mrd_time_ms start_ms);
+
 /* Where the series are and how they are read. */
 struct mrd_memory_layout {
     uint32_t segments; /* at least 1: each series is in one of them, by its labels */

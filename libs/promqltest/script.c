@@ -74,6 +74,7 @@ static void script_init(struct script *script, struct script_target *target, con
         .target = target,
         .arena = mrd_arena_create("script", SIZE_MAX),
         .options = {.samples_max = 50000000,
+                    .use_start_timestamps = true,
                     .features = {.experimental_functions = true,
                                  .extended_range_selectors = true,
                                  .binop_fill_modifiers = true}},
@@ -95,16 +96,67 @@ static enum mrd_status script_fail(const struct script *script, struct mrd_error
 
 /* ---- load ---- */
 
+/* Start times of the next series of a load: since when each of its values counts, seen from the value's time. */
+struct starts {
+    bool pending;
+    struct mrd_labels labels;
+    struct script_value *values;
+    size_t count;
+};
+
+/* Takes in "<series>@st <times>"; *out_found is false if that is not what the line is. */
+static enum mrd_status take_starts(struct script *script, struct mrd_bytes line,
+                                   struct starts *starts, bool *out_found, struct mrd_error *err)
+{
+    struct mrd_bytes rest = line;
+    const struct mrd_bytes series = script_take_word(&rest);
+    static const char suffix[] = "@st";
+    const size_t size = sizeof(suffix) - 1;
+    *out_found = series.size > size && memcmp(series.data + series.size - size, suffix, size) == 0;
+    if (!*out_found) {
+        return MRD_OK;
+    }
+    if (starts->pending) {
+        return mrd_fail(err, MRD_E_INVALID, "the values must follow the start times before them");
+    }
+    struct mrd_bytes name = {series.data, series.size - size};
+    starts->pending = true;
+    MRD_TRY(script_take_series(&name, script->arena, &starts->labels, err));
+    return script_parse_times(rest, script->arena, &starts->values, &starts->count, err);
+}
+
+/* Gives the values of a series the start times that stood before them. */
+static enum mrd_status join_starts(const struct starts *starts, struct mrd_labels labels,
+                                   struct script_value *values, size_t count, mrd_time_ms step_ms,
+                                   struct mrd_error *err)
+{
+    if (!mrd_labels_equal(labels, starts->labels) || count != starts->count) {
+        return mrd_fail(err, MRD_E_INVALID,
+                        "the start times are of another series, or %zu for %zu values",
+                        starts->count, count);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!starts->values[i].omitted) {
+            values[i].start_ms = (mrd_time_ms)i * step_ms + (mrd_time_ms)starts->values[i].value;
+        }
+    }
+    return MRD_OK;
+}
+
 /* Classic histograms go to `nhcb` too, if it is not NULL. */
 static enum mrd_status load_series(struct script *script, struct mrd_bytes line,
-                                   mrd_time_ms step_ms, struct script_nhcb *nhcb,
-                                   struct mrd_error *err)
+                                   mrd_time_ms step_ms, struct starts *starts,
+                                   struct script_nhcb *nhcb, struct mrd_error *err)
 {
     struct mrd_labels labels;
     struct script_value *values = NULL;
     size_t count = 0;
     MRD_TRY(script_take_series(&line, script->arena, &labels, err));
     MRD_TRY(script_parse_values(line, script->arena, &values, &count, err));
+    if (starts->pending) {
+        starts->pending = false;
+        MRD_TRY(join_starts(starts, labels, values, count, step_ms, err));
+    }
     MRD_TRY(script->target->put(script->target->context, labels, values, count, step_ms, err));
     return nhcb == NULL ? MRD_OK : script_nhcb_add(nhcb, labels, values, count, err);
 }
@@ -113,11 +165,19 @@ static enum mrd_status run_load(struct script *script, struct mrd_bytes step, bo
                                 struct mrd_error *err)
 {
     struct script_nhcb nhcb = {.arena = script->arena};
+    struct starts starts = {0};
     mrd_time_ms step_ms = 0;
     struct mrd_bytes line;
     MRD_TRY(script_parse_time(step, &step_ms, err));
     while (next_line(script, &line) && !ends_command(line)) {
-        MRD_TRY(load_series(script, line, step_ms, with_nhcb ? &nhcb : NULL, err));
+        bool is_starts = false;
+        MRD_TRY(take_starts(script, line, &starts, &is_starts, err));
+        if (!is_starts) {
+            MRD_TRY(load_series(script, line, step_ms, &starts, with_nhcb ? &nhcb : NULL, err));
+        }
+    }
+    if (starts.pending) {
+        return mrd_fail(err, MRD_E_INVALID, "no values follow the start times");
     }
     return with_nhcb ? script_nhcb_load(&nhcb, script->target, step_ms, err) : MRD_OK;
 }
@@ -707,6 +767,10 @@ static enum mrd_status run_option(struct script *script, struct mrd_bytes line,
     }
     if (mrd_bytes_equal(name, MRD_BYTES("type_and_unit_labels"))) {
         script->options.type_and_unit_labels = on;
+        return MRD_OK;
+    }
+    if (mrd_bytes_equal(name, MRD_BYTES("use_start_timestamps"))) {
+        script->options.use_start_timestamps = on;
         return MRD_OK;
     }
     return mrd_fail(err, MRD_E_INVALID, "unknown option \"%.*s\"", MRD_FMT(name));

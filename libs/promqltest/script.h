@@ -14,10 +14,12 @@
  * regex:RE], expect ordered, expect string "TEXT", expect range vector from .. to .. step ..
  * Values: 1.5, NaN, _ (none), stale, 1x3 (1 and three more), _x3, 0+10x5, 10-1x5, and native histograms
  * {{schema:0 sum:5 count:4 buckets:[1 2 1]}} (script_histogram.h), repeated and added up the same way.
+ * Before the values of a series may stand since when they count: <series>@st <times>, as many as values and
+ * seen from each value's own time, with _ for unknown: -1mx3, -30s-1mx2.
  * load_with_nhcb also loads each classic histogram as a native one with custom bounds. A blank line or a
  * comment ends a command. Additions of our own: expect unsupported (MRD_E_UNSUPPORTED), and
- * option <name> on|off with the names delayed_name_removal and
- * type_and_unit_labels.
+ * option <name> on|off with the names delayed_name_removal, type_and_unit_labels and (on from the start, as there)
+ * use_start_timestamps.
  *
  * Numbers are compared with a relative tolerance of 1e-6 and NaN equals NaN; label sets, times and
  * (where promised) order exactly. After each instant evaluation the same query is also asked as a

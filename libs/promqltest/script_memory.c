@@ -24,6 +24,10 @@ static enum mrd_status memory_put(void *context, struct mrd_labels labels,
         } else if (!values[i].omitted) {
             mrd_memory_source_put(context, labels, (struct mrd_sample){time_ms, values[i].value});
         }
+        if (values[i].start_ms != 0 && !values[i].omitted &&
+            !mrd_memory_source_start(context, labels, time_ms, values[i].start_ms)) {
+            return mrd_fail(err, MRD_E_INVALID, "a start time without a value");
+        }
     }
     return MRD_OK;
 }

@@ -324,11 +324,13 @@ struct answer {
 static inline void count_histograms(const struct mrd_chunk *chunk, struct answer *answer)
 {
     static mrd_time_ms times[MRD_CHUNK_SAMPLES_MAX];
+    static mrd_time_ms starts[MRD_CHUNK_SAMPLES_MAX];
     static struct mrd_histogram items[MRD_CHUNK_SAMPLES_MAX];
+    struct mrd_histogram_arrays arrays = {times, starts, items, false};
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create("test", 64 << 20);
-    assert_int_equal(
-        mrd_histogram_chunk_decode(chunk->bytes, chunk->count, arena, times, items, NULL), MRD_OK);
+    assert_int_equal(mrd_histogram_chunk_decode(chunk->bytes, chunk->count, arena, &arrays, NULL),
+                     MRD_OK);
     answer->histograms += chunk->count;
     for (size_t i = 0; i < chunk->count; i++) {
         assert_int_equal(items[i].positive.buckets[1].integer, items[i].count.integer - 1);

@@ -44,7 +44,8 @@ static const struct mrd_config_key querier_keys[] = {
     KEY("querier.promql_features", MRD_CONFIG_LIST, "", 0, 0,
         "Parts of PromQL that Prometheus keeps behind --enable-feature, by its names: "
         "promql-experimental-functions, promql-extended-range-selectors, "
-        "promql-binop-fill-modifiers, promql-delayed-name-removal, type-and-unit-labels; or all."),
+        "promql-binop-fill-modifiers, promql-delayed-name-removal, type-and-unit-labels, "
+        "use-start-timestamps; or all."),
     KEY("http.listen", MRD_CONFIG_STRING, "0.0.0.0:7204", 0, 0, "Address of the query API."),
     KEY("http.request_timeout", MRD_CONFIG_DURATION, "150s", 1, 86400000,
         "From a complete request to its answer; longer than querier.query_timeout."),

@@ -59,8 +59,8 @@ static void write_histogram(struct mrd_buf *out, mrd_time_ms time_ms, uint64_t n
     struct mrd_histogram_open open = {0};
     struct mrd_buf entry = {0};
     uint64_t counters[2 * 3];
-    assert_int_equal(mrd_histogram_open_append(&open, MRD_BYTES_NONE, counters, time_ms, &histogram,
-                                               &entry, NULL),
+    const struct mrd_histogram_entry of = {time_ms, 0, &histogram};
+    assert_int_equal(mrd_histogram_open_append(&open, MRD_BYTES_NONE, counters, &of, &entry, NULL),
                      MRD_OK);
     const struct mrd_chunk chunk = {mrd_buf_view(&entry), 1, MRD_CHUNK_HISTOGRAMS};
     mrd_frame_write_chunk(out, &chunk);

@@ -10,9 +10,10 @@ from pathlib import Path
 SCRIPTS = sorted((Path(__file__).parents[1] / "promql").glob("*.test"))
 ALWAYS_ON = "promql-experimental-functions,promql-extended-range-selectors,promql-binop-fill-modifiers"
 SETTINGS = {
-    "as by default": ("", []),
-    "delayed name removal": (",promql-delayed-name-removal", ["--delayed-name-removal"]),
-    "type and unit labels": (",type-and-unit-labels", ["--type-and-unit-labels"]),
+    "as by default": (",use-start-timestamps", []),
+    "delayed name removal": (",use-start-timestamps,promql-delayed-name-removal", ["--delayed-name-removal"]),
+    "type and unit labels": (",use-start-timestamps,type-and-unit-labels", ["--type-and-unit-labels"]),
+    "without start timestamps": ("", ["--without-start-timestamps"]),
 }
 SUMMARY = re.compile(r"(\d+) evaluations, (\d+) failed, (\d+) skipped")
 

@@ -110,6 +110,8 @@ def parser() -> argparse.ArgumentParser:
         way.add_argument("--seed", type=int, default=1)
         way.add_argument("--count", type=int, default=600, help="questions")
         way.add_argument("--delayed", action="store_true", help="with delayed name removal")
+        if name == "engines":
+            way.add_argument("--starts", action="store_true", help="most series have start timestamps")
         way.add_argument("--histograms", action="store_true", help="half of the selectors are of native histograms")
     way.add_argument("--binaries", type=Path, help="folder of the meridian-* binaries (default: build/release, built when needed)")
     way.add_argument("--shrink", type=int, default=3, help="differences of one set of data to make smaller")

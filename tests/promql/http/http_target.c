@@ -101,7 +101,8 @@ static bool http_can(void *context, const struct mrd_promql_options *options)
 {
     const struct http_target *http = context;
     return options->delayed_name_removal == http->options.delayed_name_removal &&
-           options->type_and_unit_labels == http->options.type_and_unit_labels;
+           options->type_and_unit_labels == http->options.type_and_unit_labels &&
+           options->use_start_timestamps != http->options.without_start_timestamps;
 }
 
 static void put_time(struct mrd_buf *out, const char *name, mrd_time_ms time_ms)

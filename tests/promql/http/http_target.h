@@ -16,6 +16,7 @@ struct http_target_options {
     const char *tenants;   /* how the tenants' names begin; new for each run */
     /* What the queriers are set to. Evaluations that want it otherwise are skipped. */
     bool delayed_name_removal;
+    bool without_start_timestamps;
     bool type_and_unit_labels;
 };
 

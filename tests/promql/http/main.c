@@ -18,6 +18,8 @@ static const char USAGE[] =
     "each run\n"
     "  --delayed-name-removal    the queriers have promql-delayed-name-removal on\n"
     "  --type-and-unit-labels    the queriers have type-and-unit-labels on\n"
+    "  --without-start-timestamps\n"
+    "                            the queriers have use-start-timestamps off\n"
     "\n"
     "Evaluations that want these features otherwise are skipped. Prints what failed and a line\n"
     "\"N evaluations, N failed, N skipped\"; exits with 1 if any failed.\n";
@@ -56,12 +58,13 @@ static bool run_file(struct script_target *target, const char *path,
 static bool read_options(int argc, char **argv, struct http_target_options *out)
 {
     static const struct option known[] = {
-        {"push-url",             required_argument, NULL, 'p'},
-        {"query-url",            required_argument, NULL, 'q'},
-        {"tenants",              required_argument, NULL, 't'},
-        {"delayed-name-removal", no_argument,       NULL, 'd'},
-        {"type-and-unit-labels", no_argument,       NULL, 'u'},
-        {NULL,                   0,                 NULL, 0  }
+        {"push-url",                 required_argument, NULL, 'p'},
+        {"query-url",                required_argument, NULL, 'q'},
+        {"tenants",                  required_argument, NULL, 't'},
+        {"delayed-name-removal",     no_argument,       NULL, 'd'},
+        {"type-and-unit-labels",     no_argument,       NULL, 'u'},
+        {"without-start-timestamps", no_argument,       NULL, 's'},
+        {NULL,                       0,                 NULL, 0  }
     };
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         switch (option) {
@@ -79,6 +82,9 @@ static bool read_options(int argc, char **argv, struct http_target_options *out)
             break;
         case 'u':
             out->type_and_unit_labels = true;
+            break;
+        case 's':
+            out->without_start_timestamps = true;
             break;
         default:
             return false;

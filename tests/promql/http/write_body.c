@@ -13,6 +13,7 @@ enum {
     SERIES_HISTOGRAMS = 3,
     SAMPLE_VALUE = 1,
     SAMPLE_TIME = 2,
+    SAMPLE_START = 3,
     HISTOGRAM_COUNT_FLOAT = 2,
     HISTOGRAM_SUM = 3,
     HISTOGRAM_SCHEMA = 4,
@@ -25,6 +26,7 @@ enum {
     HISTOGRAM_RESET_HINT = 14,
     HISTOGRAM_TIME = 15,
     HISTOGRAM_CUSTOM_VALUES = 16,
+    HISTOGRAM_START = 17,
     SPAN_OFFSET = 1,
     SPAN_LENGTH = 2,
 };
@@ -65,6 +67,13 @@ static void put_doubles(struct mrd_buf *out, uint64_t field, const double *value
     }
 }
 
+static void put_start(struct mrd_buf *out, uint64_t field, const struct script_value *value)
+{
+    if (value->start_ms != 0) {
+        put_varint(out, field, (uint64_t)value->start_ms);
+    }
+}
+
 /* A span for each run of consecutive indexes. */
 static void put_spans(struct mrd_buf *out, uint64_t field, const struct mrd_float_buckets *buckets)
 {
@@ -85,9 +94,11 @@ static void put_spans(struct mrd_buf *out, uint64_t field, const struct mrd_floa
     }
 }
 
-static void put_histogram(struct mrd_buf *series, const struct mrd_float_histogram *histogram,
+/* Of a value that is a histogram. */
+static void put_histogram(struct mrd_buf *series, const struct script_value *value,
                           mrd_time_ms time_ms)
 {
+    const struct mrd_float_histogram *histogram = value->histogram;
     struct mrd_buf out = {0};
     put_double(&out, HISTOGRAM_COUNT_FLOAT, histogram->count);
     put_double(&out, HISTOGRAM_SUM, histogram->sum);
@@ -104,15 +115,18 @@ static void put_histogram(struct mrd_buf *series, const struct mrd_float_histogr
     put_varint(&out, HISTOGRAM_TIME, (uint64_t)time_ms);
     put_doubles(&out, HISTOGRAM_CUSTOM_VALUES, histogram->custom_values,
                 histogram->custom_value_count);
+    put_start(&out, HISTOGRAM_START, value);
     put_bytes(series, SERIES_HISTOGRAMS, mrd_buf_view(&out));
     mrd_buf_fini(&out);
 }
 
-static void put_sample(struct mrd_buf *series, double value, mrd_time_ms time_ms)
+static void put_sample(struct mrd_buf *series, const struct script_value *value,
+                       mrd_time_ms time_ms)
 {
     struct mrd_buf out = {0};
-    put_double(&out, SAMPLE_VALUE, value);
+    put_double(&out, SAMPLE_VALUE, value->value);
     put_varint(&out, SAMPLE_TIME, (uint64_t)time_ms);
+    put_start(&out, SAMPLE_START, value);
     put_bytes(series, SERIES_SAMPLES, mrd_buf_view(&out));
     mrd_buf_fini(&out);
 }
@@ -141,9 +155,9 @@ void write_body_add(struct write_body *body, struct mrd_labels labels,
     for (size_t i = 0; i < count; i++) {
         const mrd_time_ms time_ms = (mrd_time_ms)i * step_ms;
         if (values[i].histogram != NULL) {
-            put_histogram(&series, values[i].histogram, time_ms);
+            put_histogram(&series, &values[i], time_ms);
         } else if (!values[i].omitted) {
-            put_sample(&series, values[i].value, time_ms);
+            put_sample(&series, &values[i], time_ms);
         }
         body->points += values[i].histogram != NULL || !values[i].omitted;
     }

@@ -105,9 +105,12 @@ class Series:
 
     labels: dict[str, str]
     values: list[Value | None]
+    starts: list[int | None] = field(default_factory=list)
+    """Since when each counts, in ms before its time; None is unknown, an empty list: all are."""
 
-    def line(self) -> str:
-        return f"  {selector(self.labels)} {' '.join(map(text_of, self.values))}"
+    def lines(self) -> list[str]:
+        since = [f"  {selector(self.labels)}@st {' '.join('_' if one is None else f'{-one}ms' for one in self.starts)}"] if self.starts else []
+        return [*since, f"  {selector(self.labels)} {' '.join(map(text_of, self.values))}"]
 
 
 @dataclass
@@ -116,7 +119,7 @@ class Load:
     series: list[Series] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        return [f"load {self.step}", *(series.line() for series in self.series), ""]
+        return [f"load {self.step}", *(line for series in self.series for line in series.lines()), ""]
 
 
 def selector(labels: dict[str, str]) -> str:
@@ -128,9 +131,10 @@ def selector(labels: dict[str, str]) -> str:
 
 
 class DataGenerator:
-    def __init__(self, rng: random.Random, histograms: bool):
+    def __init__(self, rng: random.Random, histograms: bool, starts: bool = False):
         self.rng = rng
         self.histograms = histograms
+        self.starts = starts
         self.two_sided = False
 
     def loads(self) -> list[Load]:
@@ -138,7 +142,23 @@ class DataGenerator:
         loads += self.targets()
         if self.histograms:
             loads += [self.native(metric) for metric in HISTOGRAM_METRICS]
+        for load in loads if self.starts else []:
+            for series in load.series:
+                if self.rng.random() < 0.75:
+                    series.starts = self.start_times(STEPS[load.step] * 1000, len(series.values))
         return loads
+
+    def start_times(self, step_ms: int, count: int) -> list[int | None]:
+        """Of a counter between resets, of deltas of several senders, and such as make no sense."""
+        rng, kind, since = self.rng, self.rng.randrange(6), rng_start(self.rng, step_ms)
+        starts: list[int | None] = []
+        for index in range(count):
+            if rng.random() < 0.08:
+                since = index * step_ms - rng_start(rng, step_ms)
+            choices = (index * step_ms - since, index * step_ms - since, rng.choice([step_ms, step_ms, step_ms - 1, 1, 0]),
+                       rng.randint(-1000, 3 * step_ms), 1, step_ms if rng.random() < 0.9 else 2 * step_ms)
+            starts.append(None if rng.random() < 0.1 else choices[kind])
+        return starts
 
     def floats(self, metric: str) -> Iterator[Load]:
         """A metric at two different steps."""
@@ -283,6 +303,10 @@ class DataGenerator:
         for i in range(size):
             state[i] = state.get(i, 1) + rng.choice([0, 1, rng.randint(0, 9), rng.uniform(0, 3)])
         return [state[i] for i in range(size)]
+
+
+def rng_start(rng: random.Random, step_ms: int) -> int:
+    return rng.choice([0, 1, 500, step_ms, step_ms - 1, step_ms // 2])
 
 
 def outside_zero(shape: dict[str, object]) -> dict[str, object]:

@@ -26,13 +26,13 @@ INSTANTS = ("0", "1m", "100", "5m", "7m", "20m", "123")
 STARTS, ENDS, STEPS = ("0", "30s", "1m"), ("5m", "10m", "2m"), ("15s", "30s", "1m", "17s")
 
 
-def script(rng: random.Random, count: int, histograms: bool) -> str:
+def script(rng: random.Random, count: int, histograms: bool, starts: bool) -> str:
     """Loads and evaluations as test scripts have them."""
-    queries, lines = QueryGenerator(rng, histograms), []
+    queries, lines = QueryGenerator(rng, histograms, starts=starts), []
     for number in range(count):
         if number % QUERIES_PER_LOAD == 0:
             lines += ["clear", ""]
-            for load in DataGenerator(rng, histograms).loads():
+            for load in DataGenerator(rng, histograms, starts).loads():
                 lines += load.lines()
         query = queries.expression()
         if rng.random() < 0.5:
@@ -114,7 +114,7 @@ def evaluated(program: Path, text: str, delayed: bool) -> list[Evaluation]:
 
 
 def run(ours: Path, theirs: Path, options: argparse.Namespace) -> int:
-    text = script(random.Random(options.seed), options.count, options.histograms)
+    text = script(random.Random(options.seed), options.count, options.histograms, options.starts)
     counts: Counter[str] = Counter()
     for mine, reference in zip(evaluated(ours, text, options.delayed), evaluated(theirs, text, options.delayed), strict=True):
         assert mine.query == reference.query, (mine.query, reference.query)

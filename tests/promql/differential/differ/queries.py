@@ -11,6 +11,7 @@ from differ.expressions import NOTHING, Node, option, range_vector, scalar, vect
 OVER_RANGES = ("rate increase delta irate idelta changes resets deriv avg_over_time min_over_time max_over_time sum_over_time "
                "count_over_time stddev_over_time stdvar_over_time last_over_time first_over_time present_over_time mad_over_time "
                "ts_of_first_over_time ts_of_last_over_time ts_of_min_over_time ts_of_max_over_time absent_over_time").split()
+HEED_STARTS = ("rate", "increase", "irate", "resets")
 AGGREGATIONS = "sum avg count min max group stddev stdvar".split()
 OF_VECTORS = ("abs ceil floor sqrt sgn round - + sort sort_desc timestamp absent deg day_of_week minute hour month year "
               "exp ln log2 log10 sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh rad days_in_month day_of_month day_of_year").split()
@@ -23,9 +24,10 @@ EDGES = (("rate", "anchored"), ("increase", "anchored"), ("delta", "anchored"), 
 class QueryGenerator:
     """Expressions over the series of data.py. `base_s` is where the series begin."""
 
-    def __init__(self, rng: random.Random, histograms: bool, base_s: int = 0):
+    def __init__(self, rng: random.Random, histograms: bool, base_s: int = 0, starts: bool = False):
         self.rng = rng
         self.histograms = histograms
+        self.starts = starts
         self.base_s = base_s
 
     def expression(self) -> Node:
@@ -104,6 +106,8 @@ class QueryGenerator:
         return vector(self.selector(), self.modifiers())
 
     def over_range(self, depth: int) -> Node:
+        if self.starts and self.rng.random() < 0.5:
+            return vector(self.one_of(HEED_STARTS), "(", self.range(depth), ")")
         return vector(self.one_of(OVER_RANGES), "(", self.range(depth), ")")
 
     def over_range_with_scalar(self, depth: int) -> Node:
@@ -125,6 +129,9 @@ class QueryGenerator:
         return vector("count_values ", self.grouping(), ' ("v", ', self.vector(depth), ")")
 
     def function(self, depth: int) -> Node:
+        if self.starts and self.rng.random() < 0.4:
+            inner = vector(self.selector(), option(" offset " + self.duration())) if self.rng.random() < 0.8 else self.vector(depth)
+            return vector("start_timestamp(", inner, ")")
         return vector(self.one_of(OF_VECTORS), "(", self.vector(depth), ")")
 
     def clamped(self, depth: int) -> Node:
