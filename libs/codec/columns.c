@@ -405,7 +405,7 @@ static enum mrd_status finish_histograms(struct mrd_columns *columns, mrd_time_m
     }
     drop_hidden(columns);
     const struct range range = find_range(column->times_ms, column->count, min_ms, max_ms);
-    mrd_histograms_mark_resets(column->items, range.first, range.first + range.count,
+    mrd_histograms_find_resets(column->items, range.first, range.first + range.count,
                                column->arena);
     *out = (struct mrd_histograms){column->times_ms + range.first, column->items + range.first,
                                    range.count,

@@ -17,12 +17,16 @@ static bool bounds_alike(const struct mrd_histogram *a, const struct mrd_histogr
                    a->custom_value_count * sizeof(*a->custom_values)) == 0);
 }
 
-static bool is_alike(const struct mrd_histogram *a, const struct mrd_histogram *b)
+/* Bounds of the same kind; others begin anew, as Prometheus' storage has it. */
+static bool is_of_kind(const struct mrd_histogram *a, const struct mrd_histogram *b)
 {
     return a->is_float == b->is_float && a->schema == b->schema &&
-           mrd_double_bits(a->zero_threshold) == mrd_double_bits(b->zero_threshold) &&
-           sides_alike(&a->positive, &b->positive) && sides_alike(&a->negative, &b->negative) &&
-           bounds_alike(a, b);
+           a->zero_threshold == b->zero_threshold && bounds_alike(a, b);
+}
+
+static bool layouts_alike(const struct mrd_histogram *a, const struct mrd_histogram *b)
+{
+    return sides_alike(&a->positive, &b->positive) && sides_alike(&a->negative, &b->negative);
 }
 
 static bool fell(bool is_float, union mrd_histogram_count now, union mrd_histogram_count before)
@@ -47,16 +51,21 @@ static bool was_reset(const struct mrd_histogram *now, const struct mrd_histogra
     struct mrd_float_histogram *a = NULL;
     struct mrd_float_histogram *b = NULL;
     bool reset = true;
-    const bool known = mrd_float_histogram_from(now, arena, &a, NULL) == MRD_OK &&
-                       mrd_float_histogram_from(before, arena, &b, NULL) == MRD_OK &&
-                       mrd_float_histogram_was_reset(a, b, arena, &reset, NULL) == MRD_OK;
-    return !known || reset;
+    if (mrd_float_histogram_from(now, arena, &a, NULL) != MRD_OK ||
+        mrd_float_histogram_from(before, arena, &b, NULL) != MRD_OK) {
+        return true;
+    }
+    a->reset = MRD_HISTOGRAM_RESET_UNKNOWN;
+    return mrd_float_histogram_was_reset(a, b, arena, &reset, NULL) != MRD_OK || reset;
 }
 
 static bool is_reset(const struct mrd_histogram *now, const struct mrd_histogram *before,
                      struct mrd_arena *arena)
 {
-    if (!is_alike(now, before)) {
+    if (!is_of_kind(now, before)) {
+        return true;
+    }
+    if (!layouts_alike(now, before)) {
         return was_reset(now, before, arena);
     }
     return fell(now->is_float, now->count, before->count) ||
@@ -65,26 +74,23 @@ static bool is_reset(const struct mrd_histogram *now, const struct mrd_histogram
            side_fell(now->is_float, &now->negative, &before->negative);
 }
 
-static bool is_gauge(const struct mrd_histogram *histogram)
+static enum mrd_histogram_reset reset_of(const struct mrd_histogram *items, size_t i,
+                                         struct mrd_arena *arena)
 {
-    return histogram->reset == MRD_HISTOGRAM_GAUGE;
+    if (items[i].reset == MRD_HISTOGRAM_GAUGE) {
+        return MRD_HISTOGRAM_GAUGE;
+    }
+    const bool follows = i > 0 && items[i - 1].reset != MRD_HISTOGRAM_GAUGE &&
+                         !mrd_histogram_is_stale(&items[i - 1]) &&
+                         !mrd_histogram_is_stale(&items[i]);
+    return follows && !is_reset(&items[i], &items[i - 1], arena) ? MRD_HISTOGRAM_NO_RESET
+                                                                 : MRD_HISTOGRAM_RESET_UNKNOWN;
 }
 
-static bool is_known_unreset(const struct mrd_histogram *now, const struct mrd_histogram *before,
-                             struct mrd_arena *arena)
-{
-    return !mrd_histogram_is_stale(now) && !mrd_histogram_is_stale(before) && !is_gauge(before) &&
-           !is_reset(now, before, arena);
-}
-
-void mrd_histograms_mark_resets(struct mrd_histogram *items, size_t first, size_t count,
+void mrd_histograms_find_resets(struct mrd_histogram *items, size_t first, size_t count,
                                 struct mrd_arena *arena)
 {
     for (size_t i = first; i < count; i++) {
-        if (!is_gauge(&items[i])) {
-            items[i].reset = i > 0 && is_known_unreset(&items[i], &items[i - 1], arena)
-                                 ? MRD_HISTOGRAM_NO_RESET
-                                 : MRD_HISTOGRAM_RESET_UNKNOWN;
-        }
+        items[i].reset = reset_of(items, i, arena);
     }
 }

@@ -23,8 +23,8 @@ void mrd_memory_source_clear(struct mrd_memory_source *source);
 void mrd_memory_source_put(struct mrd_memory_source *source, struct mrd_labels labels,
                            struct mrd_sample sample);
 
-/* Sets a histogram of a series at a time; false if the series has a later one. All is copied. What is known of counter resets is what a storage finds out: gauges stay, else it is compared with the
- * sample before and marked as no reset where it is none. */
+/* Sets a histogram of a series at a time; false if the series has a later one. All is copied. What it says about counter resets is what a storage would find out when it is written: a
+ * gauge stays one, else it is compared with the sample before and marked as no reset where it is none. */
 MRD_MUST_CHECK bool mrd_memory_source_put_histogram(struct mrd_memory_source *source,
                                                     struct mrd_labels labels, mrd_time_ms time_ms,
                                                     const struct mrd_float_histogram *histogram);
