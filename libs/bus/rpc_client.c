@@ -26,6 +26,13 @@ struct item {
     char text[200];
 };
 
+/* What a fan-out's thread sleeps on. The client's, and freed with it only, so it can be signaled without the lock: a
+ * signal that comes too late wakes somebody else for nothing. */
+struct waiter {
+    pthread_cond_t arrived;
+    struct waiter *next_free;
+};
+
 struct call {
     struct mrd_rpc_fan *fan;
     size_t index;
@@ -58,13 +65,14 @@ struct mrd_rpc_client {
     struct slot *slots;
     uint32_t slot_count;
     uint32_t free_head;
+    struct waiter *free_waiters;
     size_t fans;
 };
 
 struct mrd_rpc_fan {
     struct mrd_rpc_client *client;
     struct mrd_rpc_fan_options options;
-    pthread_cond_t arrived;
+    struct waiter *waiter;
     struct call **calls;
     size_t count;
     size_t capacity;
@@ -121,7 +129,6 @@ static void call_push(struct call *call, struct item *item)
 {
     *call->last = item;
     call->last = &item->next;
-    pthread_cond_signal(&call->fan->arrived);
 }
 
 static void call_fail(struct call *call, enum mrd_status status, const char *format, ...)
@@ -142,6 +149,7 @@ static void call_fail(struct call *call, enum mrd_status status, const char *for
         .kind = MRD_RPC_FRAME_ERROR, .status = status, .payload = mrd_bytes_of(item->text)};
     call_stop(call);
     call_push(call, item);
+    pthread_cond_signal(&call->fan->waiter->arrived);
 }
 
 static struct item *call_pop(struct call *call)
@@ -184,7 +192,7 @@ static void control_take(struct call *call, const natsMsg *msg)
     }
 }
 
-/* Moves a numbered frame into the queue; *msg is taken then. */
+/* Moves a numbered frame into the queue; *msg is taken then. Its fan-out's thread is to be woken. */
 static void frame_take(struct call *call, const struct mrd_rpc_frame *frame, natsMsg **msg)
 {
     if (frame->number != call->number_next) {
@@ -260,11 +268,16 @@ static void on_reply(natsConnection *nats, natsSubscription *subscription, natsM
     struct mrd_rpc_client *client = closure;
     pthread_mutex_lock(&client->lock);
     struct call *call = call_of_subject(client, natsMsg_GetSubject(msg));
+    struct waiter *waiter = NULL;
     if (call != NULL) {
         reply_take(call, &msg);
+        waiter = msg == NULL ? call->fan->waiter : NULL; /* it was queued */
     }
     pthread_mutex_unlock(&client->lock);
-    if (call == NULL) {
+    if (waiter != NULL) {
+        pthread_cond_signal(
+            &waiter->arrived); /* not before: it would wake up to wait for the lock */
+    } else if (call == NULL) {
         reply_of_nobody(client, msg);
     }
     natsMsg_Destroy(msg);
@@ -324,12 +337,32 @@ void mrd_rpc_client_destroy(struct mrd_rpc_client **client)
     mrd_assert(self->fans == 0);
     mrd_bus_unlisten(self->bus, &self->listener);
     mrd_bus_unsubscribe(&self->replies);
+    while (self->free_waiters != NULL) {
+        struct waiter *waiter = self->free_waiters;
+        self->free_waiters = waiter->next_free;
+        pthread_cond_destroy(&waiter->arrived);
+        free(waiter);
+    }
     pthread_mutex_destroy(&self->lock);
     free(self->slots);
     free(self);
 }
 
 /* ---- fan-outs ---- */
+
+/* Lock held. */
+static struct waiter *waiter_take(struct mrd_rpc_client *client)
+{
+    struct waiter *waiter = client->free_waiters;
+    if (waiter != NULL) {
+        client->free_waiters = waiter->next_free;
+        return waiter;
+    }
+    waiter = calloc(1, sizeof(*waiter));
+    mrd_assert(waiter != NULL);
+    mrd_bus_cond_init(&waiter->arrived);
+    return waiter;
+}
 
 struct mrd_rpc_fan *mrd_rpc_fan_create(struct mrd_rpc_client *client,
                                        const struct mrd_rpc_fan_options *options)
@@ -340,8 +373,8 @@ struct mrd_rpc_fan *mrd_rpc_fan_create(struct mrd_rpc_client *client,
     fan->options = *options;
     fan->options.window = options->window == 0 ? MRD_RPC_WINDOW : options->window;
     fan->options.silence_ms = options->silence_ms == 0 ? MRD_RPC_SILENCE_MS : options->silence_ms;
-    mrd_bus_cond_init(&fan->arrived);
     pthread_mutex_lock(&client->lock);
+    fan->waiter = waiter_take(client);
     client->fans++;
     pthread_mutex_unlock(&client->lock);
     return fan;
@@ -483,7 +516,7 @@ static struct call *fan_wait(struct mrd_rpc_fan *fan, size_t only, enum mrd_stat
         }
         const int64_t until_ns = MRD_MIN(now_ns() + TICK_MS * MS, fan->options.deadline_ns);
         const struct timespec until = mrd_bus_timespec(until_ns);
-        pthread_cond_timedwait(&fan->arrived, &fan->client->lock, &until);
+        pthread_cond_timedwait(&fan->waiter->arrived, &fan->client->lock, &until);
     }
 }
 
@@ -589,8 +622,9 @@ void mrd_rpc_fan_destroy(struct mrd_rpc_fan **fan)
     }
     pthread_mutex_lock(&self->client->lock);
     self->client->fans--;
+    self->waiter->next_free = self->client->free_waiters;
+    self->client->free_waiters = self->waiter;
     pthread_mutex_unlock(&self->client->lock);
-    pthread_cond_destroy(&self->arrived);
     free(self->calls);
     free(self);
 }
