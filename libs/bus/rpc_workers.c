@@ -149,7 +149,7 @@ static enum mrd_status frame_send(struct mrd_rpc_call *call, enum mrd_rpc_frame_
     mrd_buf_append_bytes(&call->frame, first);
     mrd_buf_append_bytes(&call->frame, second);
     natsConnection *nats = mrd_bus_nats(call->server->bus);
-    const char *subject = natsMsg_GetReply(call->msg);
+    const char *subject = call->answer;
     const natsStatus sent =
         kind == MRD_RPC_FRAME_DATA
             ? natsConnection_PublishRequest(nats, subject, call->control, call->frame.data,
