@@ -79,6 +79,8 @@ void mrd_query_request_encode(const struct mrd_query_request *request, struct mr
     message.series_max = request->series_max;
     message.samples_max = request->samples_max;
     message.limit = request->limit;
+    message.fragment = pb_of(request->fragment);
+    message.memory_max = request->memory_max;
     partitions_encode(request, &message);
     pb_append(&message.base, out);
     free(message.partitions);
@@ -122,7 +124,7 @@ static enum mrd_status request_check(const Mrd__Query__Request *message, struct 
                         "query request of version %" PRIu32 ", this is version %d",
                         message->version, REQUEST_VERSION);
     }
-    if (message->kind < MRD_QUERY_SELECT || message->kind > MRD_QUERY_METADATA) {
+    if (message->kind < MRD_QUERY_SELECT || message->kind > MRD_QUERY_FRAGMENT) {
         return mrd_fail(err, MRD_E_UNSUPPORTED, "query request of kind %" PRIu32, message->kind);
     }
     if (message->tenant.len == 0) {
@@ -130,6 +132,9 @@ static enum mrd_status request_check(const Mrd__Query__Request *message, struct 
     }
     if (message->kind == MRD_QUERY_LABEL_VALUES && message->label.len == 0) {
         return mrd_fail(err, MRD_E_INVALID, "label values: no label is named");
+    }
+    if ((message->kind == MRD_QUERY_FRAGMENT) != (message->fragment.len > 0)) {
+        return mrd_fail(err, MRD_E_INVALID, "a plan fragment goes with its kind of query request");
     }
     if (message->n_matchers > MRD_QUERY_MATCHERS_MAX) {
         return mrd_fail(err, MRD_E_INVALID, "query request with %zu matchers, at most %d",
@@ -215,6 +220,8 @@ enum mrd_status mrd_query_request_decode(struct mrd_bytes bytes, struct mrd_aren
         .series_max = message->series_max,
         .samples_max = message->samples_max,
         .limit = message->limit,
+        .memory_max = message->memory_max,
+        .fragment = bytes_of(message->fragment),
     };
     MRD_TRY(partitions_decode(message, arena, &request, err));
     MRD_TRY(matchers_decode(message, arena, &request, err));

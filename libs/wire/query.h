@@ -19,6 +19,7 @@
  *   EXEMPLARS      exemplars: varint size, series' label bytes, zigzag time, 8 bytes value, varint size, label bytes; of one
  *                  series next to each other, the oldest first
  *   METADATA       families: u8 type, name, help, unit (each varint size, bytes), u64 hlc, u32 origin; sorted by name
+ *   FRAGMENT       the states of the partition's groups (docs/formats/fragment.md), cut anywhere
  *
  * Bytes of all of it: docs/formats/rpc.md.
  *
@@ -40,6 +41,7 @@ enum mrd_query_kind {
     MRD_QUERY_CARDINALITY = 5,
     MRD_QUERY_EXEMPLARS = 6,
     MRD_QUERY_METADATA = 7,
+    MRD_QUERY_FRAGMENT = 8, /* MRD_E_UNSUPPORTED from ingesters that are older */
 };
 
 enum {
@@ -67,7 +69,11 @@ struct mrd_query_request {
                   METADATA: the only family wanted, or empty */
     uint64_t series_max;    /* of one partition, 0: none. More is MRD_E_LIMIT */
     uint64_t samples_max;   /* likewise */
-    uint32_t limit;         /* CARDINALITY: the greatest n of each list; 0: all */
+    uint64_t
+        memory_max; /* FRAGMENT: bytes that evaluating one partition may take, 0: the ingester's own bound */
+    struct mrd_bytes
+        fragment; /* FRAGMENT: promql/fragment.h; it says what is selected, not the matchers and times here */
+    uint32_t limit; /* CARDINALITY: the greatest n of each list; 0: all */
     const struct mrd_query_partition *partitions; /* at least one, rising by number */
     size_t partition_count;
 };

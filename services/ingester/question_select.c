@@ -79,15 +79,6 @@ static enum mrd_status slice_send(struct ing_question *question,
 
 /* ---- selecting ---- */
 
-struct select_ask {
-    struct ing_ask ask; /* first */
-    const struct ing_question *question;
-    struct mrd_head_cursor *cursor;
-    struct mrd_head_selection *selection;
-    bool begun;
-    bool close;
-};
-
 struct mrd_head_query ing_question_head_query(const struct ing_question *question)
 {
     const struct mrd_query_request *request = &question->request;
@@ -107,15 +98,14 @@ struct mrd_head_query ing_question_head_query(const struct ing_question *questio
 static enum mrd_status select_run(struct ing_ask *base, struct mrd_head *head,
                                   struct mrd_error *err)
 {
-    struct select_ask *ask = (struct select_ask *)base;
+    struct ing_slices *ask = (struct ing_slices *)base;
     if (ask->close) {
         mrd_head_cursor_destroy(&ask->cursor);
         return MRD_OK;
     }
     if (!ask->begun) {
-        const struct mrd_head_query query = ing_question_head_query(ask->question);
         ask->begun = true;
-        MRD_TRY(mrd_head_select(head, &query, &ask->cursor, err));
+        MRD_TRY(mrd_head_select(head, &ask->query, &ask->cursor, err));
     }
     MRD_TRY(mrd_head_cursor_next(ask->cursor, SLICE_BYTES, &ask->selection, err));
     if (mrd_head_cursor_at_end(ask->cursor)) {
@@ -124,17 +114,38 @@ static enum mrd_status select_run(struct ing_ask *base, struct mrd_head *head,
     return MRD_OK;
 }
 
-static enum mrd_status select_slices(struct ing_question *question, struct select_ask *ask,
+enum mrd_status ing_slices_next(struct ing_question *question, struct ing_slices *slices,
+                                struct mrd_error *err)
+{
+    mrd_head_selection_destroy(&slices->selection);
+    slices->ask.run = select_run;
+    return slices->begun && slices->cursor == NULL
+               ? MRD_OK
+               : ing_partition_ask(ing_question_partition(question), &slices->ask, err);
+}
+
+void ing_slices_close(struct ing_question *question, struct ing_slices *slices)
+{
+    mrd_head_selection_destroy(&slices->selection);
+    while (slices->cursor != NULL) { /* ended early: only the shard may close it */
+        slices->close = true;
+        struct mrd_error ignored;
+        if (ing_partition_ask(ing_question_partition(question), &slices->ask, &ignored) != MRD_OK) {
+            const struct timespec pause = {.tv_nsec = 10 * 1000000};
+            nanosleep(&pause, NULL); /* the queue is full; the partition cannot close under us */
+        }
+    }
+}
+
+static enum mrd_status select_slices(struct ing_question *question, struct ing_slices *slices,
                                      struct mrd_error *err)
 {
     for (;;) {
-        MRD_TRY(ing_partition_ask(ing_question_partition(question), &ask->ask, err));
-        if (ask->selection != NULL) {
-            const enum mrd_status status = slice_send(question, ask->selection, err);
-            mrd_head_selection_destroy(&ask->selection);
-            MRD_TRY(status);
+        MRD_TRY(ing_slices_next(question, slices, err));
+        if (slices->selection != NULL) {
+            MRD_TRY(slice_send(question, slices->selection, err));
         }
-        if (ask->cursor == NULL) {
+        if (slices->cursor == NULL) {
             return MRD_OK;
         }
         MRD_TRY(ing_question_pace(question, err));
@@ -143,15 +154,8 @@ static enum mrd_status select_slices(struct ing_question *question, struct selec
 
 enum mrd_status ing_question_select(struct ing_question *question, struct mrd_error *err)
 {
-    struct select_ask ask = {.ask = {.run = select_run}, .question = question};
-    const enum mrd_status status = select_slices(question, &ask, err);
-    while (ask.cursor != NULL) { /* ended early: only the shard may close it */
-        ask.close = true;
-        struct mrd_error ignored;
-        if (ing_partition_ask(ing_question_partition(question), &ask.ask, &ignored) != MRD_OK) {
-            const struct timespec pause = {.tv_nsec = 10 * 1000000};
-            nanosleep(&pause, NULL); /* the queue is full; the partition cannot close under us */
-        }
-    }
+    struct ing_slices slices = {.query = ing_question_head_query(question)};
+    const enum mrd_status status = select_slices(question, &slices, err);
+    ing_slices_close(question, &slices);
     return status;
 }

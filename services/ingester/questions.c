@@ -4,7 +4,7 @@
 
 #include "ingester/questions_internal.h"
 
-enum { KINDS = MRD_QUERY_METADATA + 1 };
+enum { KINDS = MRD_QUERY_FRAGMENT + 1 };
 
 struct ing_questions {
     struct ing_questions_options options;
@@ -17,8 +17,8 @@ struct ing_questions {
 };
 
 static const char *const kind_names[KINDS] = {
-    "invalid",      "select",      "series",    "label_names",
-    "label_values", "cardinality", "exemplars", "metadata",
+    "invalid",     "select",    "series",   "label_names", "label_values",
+    "cardinality", "exemplars", "metadata", "fragment",
 };
 
 /* ---- one partition ---- */
@@ -50,7 +50,8 @@ static enum mrd_status answer_partition(struct ing_question *question, struct mr
     const enum mrd_query_kind kind = question->request.kind;
     MRD_TRY(kind == MRD_QUERY_SELECT || kind == MRD_QUERY_SERIES
                 ? ing_question_select(question, err)
-                : ing_question_list(question, err));
+            : kind == MRD_QUERY_FRAGMENT ? ing_question_fragment(question, err)
+                                         : ing_question_list(question, err));
     return ing_question_end(question, err);
 }
 

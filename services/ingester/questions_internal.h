@@ -3,6 +3,7 @@
  *   questions.c        takes it apart into its partitions, and the life of all
  *   question_parts.c   writes the answer's parts into chunks and sends those
  *   question_select.c  series with their samples
+ *   question_fragment.c  plan fragments: series evaluated here
  *   question_lists.c   names, counts, exemplars, metadata
  *
  * A question is answered by one worker, partition by partition, in one message where it is small. As soon as it turns out to be
@@ -63,6 +64,25 @@ MRD_MUST_CHECK enum mrd_status ing_question_select(struct ing_question *question
                                                    struct mrd_error *err);
 MRD_MUST_CHECK enum mrd_status ing_question_list(struct ing_question *question,
                                                  struct mrd_error *err);
+
+MRD_MUST_CHECK enum mrd_status ing_question_fragment(struct ing_question *question,
+                                                     struct mrd_error *err);
+
+/* A select of the present partition's head, slice by slice. Zero-initialise but for the query, whose matchers are needed
+ * until the first slice; close it while the partition is still borrowed. */
+struct ing_slices {
+    struct ing_ask ask; /* first */
+    struct mrd_head_query query;
+    struct mrd_head_selection *selection; /* the slice at hand */
+    struct mrd_head_cursor *cursor;       /* NULL: no slice follows, once one was read */
+    bool begun;
+    bool close;
+};
+
+/* The next slice; selection is NULL after the last one. */
+MRD_MUST_CHECK enum mrd_status ing_slices_next(struct ing_question *question,
+                                               struct ing_slices *slices, struct mrd_error *err);
+void ing_slices_close(struct ing_question *question, struct ing_slices *slices);
 
 struct mrd_head_query ing_question_head_query(const struct ing_question *question);
 

@@ -19,6 +19,9 @@ struct qry_cluster {
     mrd_time_ms unavailable_wait_ms; /* how long a partition may have no serving ingester */
     struct mrd_counter *retries;     /* partitions asked for again, of another replica */
     struct mrd_counter *partial; /* partitions left out of answers that were asked to be partial */
+    struct mrd_counter *selects_plain;     /* series were asked for */
+    struct mrd_counter *selects_pushed;    /* states of a plan fragment were */
+    struct mrd_counter *fragments_refused; /* and somebody could not give them */
 };
 
 /* The ingesters that serve `partition`: how many, and which of them (an index into the snapshot) to ask at the attempt-th try

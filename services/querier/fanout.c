@@ -186,6 +186,7 @@ enum mrd_status qry_fanout_create(const struct qry_fanout_options *options,
     fanout->request = *options->request;
     fanout->options.request = &fanout->request;
     fanout->spent = NO_ASK;
+    fanout->current = options->partition_first;
     fanout->parts = calloc(count, sizeof(*fanout->parts));
     fanout->listed = calloc(count, sizeof(*fanout->listed));
     mrd_assert(fanout->parts != NULL && fanout->listed != NULL);

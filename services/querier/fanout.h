@@ -33,6 +33,7 @@ struct qry_fanout_options {
     const struct mrd_query_request *request; /* copied; what it points to is kept */
     const uint64_t *sequences_min;           /* per partition, for strong reads; NULL: none. Kept */
     const struct mrd_query_scope *scope;     /* copied; what it points to is kept */
+    uint32_t partition_first;                /* those before it are not asked */
     uint64_t salt;                           /* spreads queries over replicas */
     bool partial;                            /* partitions without replica become warnings */
 };

@@ -50,7 +50,11 @@ static void write_histogram(struct mrd_buf *out, mrd_time_ms time_ms, uint64_t n
     static const struct mrd_histogram_span span = {2, 1};
     const union mrd_histogram_count bucket = {.integer = number};
     const struct mrd_histogram histogram = {
-        .schema = 1, .sum = 0.5, .count = bucket, .positive = {&span, &bucket, 1, 1}
+        .reset = number % 2 == 0 ? MRD_HISTOGRAM_NO_RESET : MRD_HISTOGRAM_GAUGE,
+        .schema = 1,
+        .sum = 0.5,
+        .count = bucket,
+        .positive = {&span, &bucket, 1, 1}
     };
     struct mrd_histogram_open open = {0};
     struct mrd_buf entry = {0};
@@ -298,6 +302,10 @@ static int world_setup(void **state)
     cluster->unavailable_wait_ms = 200;
     cluster->retries = mrd_metrics_counter(world->metrics, "retries", "Test.", MRD_NO_LABELS);
     cluster->partial = mrd_metrics_counter(world->metrics, "partial", "Test.", MRD_NO_LABELS);
+    cluster->selects_plain = mrd_metrics_counter(world->metrics, "plain", "Test.", MRD_NO_LABELS);
+    cluster->selects_pushed = mrd_metrics_counter(world->metrics, "pushed", "Test.", MRD_NO_LABELS);
+    cluster->fragments_refused =
+        mrd_metrics_counter(world->metrics, "refused", "Test.", MRD_NO_LABELS);
     assert_int_equal(mrd_rpc_client_create(cluster->bus, &cluster->rpc, NULL), MRD_OK);
     assert_int_equal(mrd_members_create(cluster->bus, &(struct mrd_members_options){.self = NULL},
                                         &cluster->members, NULL),
@@ -391,6 +399,9 @@ static enum mrd_status read_all(struct query *query, int seen[PARTITIONS][SERIES
         assert_int_equal(series.histograms.times_ms[0], 4000);
         assert_int_equal(series.histograms.items[0].count.integer, p * 100 + i);
         assert_int_equal(series.histograms.items[0].positive.buckets[0].integer, p * 100 + i);
+        assert_int_equal(series.histograms.items[0].reset,
+                         (p * 100 + i) % 2 == 0 ? MRD_HISTOGRAM_RESET_UNKNOWN
+                                                : MRD_HISTOGRAM_GAUGE); /* a sender's word */
         seen[p][i]++;
     }
     query->source.close(set);
