@@ -1,5 +1,8 @@
 /* rpc_frame.h: the bytes of rpc messages. Little-endian; layout in docs/formats/rpc.md.
  *
+ * Answers go to the request's reply subject followed by MRD_RPC_ANSWER_SUFFIX. The reply subject itself hears nothing but NATS'
+ * own "no responders", which the library does not tell whom it concerns where a thread waits for messages itself.
+ *
  *   request   u8 version, u8 kind, u16 0, u32 window, u64 milliseconds until the deadline, request
  *   others    u8 version, u8 kind, u16 status, u32 number, payload
  */
@@ -8,6 +11,9 @@
 
 #include "base/bytes.h"
 #include "bus/rpc.h"
+
+#define MRD_RPC_ANSWER_SUFFIX ".d"
+enum { MRD_RPC_SUBJECT_MAX = 256 };
 
 enum { MRD_RPC_VERSION = 2, MRD_RPC_REQUEST_BYTES = 16 };
 

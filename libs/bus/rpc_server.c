@@ -40,9 +40,17 @@ static bool slot_take(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
 
 /* ---- requests ---- */
 
+/* Where the answer to a request goes; cut off, and never heard, if it is longer than ours are. */
+static const char *answer_subject(const natsMsg *msg, char out[MRD_RPC_SUBJECT_MAX])
+{
+    snprintf(out, MRD_RPC_SUBJECT_MAX, "%s" MRD_RPC_ANSWER_SUFFIX, natsMsg_GetReply(msg));
+    return out;
+}
+
 static void refuse(struct mrd_rpc_server *server, const natsMsg *msg, enum mrd_status status,
                    const char *text)
 {
+    char subject[MRD_RPC_SUBJECT_MAX];
     uint8_t frame[MRD_RPC_FRAME_BYTES + 128];
     mrd_rpc_frame_put(frame, MRD_RPC_FRAME_ERROR, status, 0);
     const size_t size = MRD_MIN(strlen(text), (size_t)128);
@@ -50,7 +58,7 @@ static void refuse(struct mrd_rpc_server *server, const natsMsg *msg, enum mrd_s
     pthread_mutex_lock(&server->lock);
     server->stats.refused++;
     pthread_mutex_unlock(&server->lock);
-    (void)natsConnection_Publish(mrd_bus_nats(server->bus), natsMsg_GetReply(msg), frame,
+    (void)natsConnection_Publish(mrd_bus_nats(server->bus), answer_subject(msg, subject), frame,
                                  (int)(MRD_RPC_FRAME_BYTES + size));
 }
 
@@ -62,6 +70,7 @@ static struct mrd_rpc_call *call_create(struct mrd_rpc_server *server, natsMsg *
     call->server = server;
     call->msg = msg;
     call->request = request->payload;
+    (void)answer_subject(msg, call->answer);
     call->credit = MRD_MIN(request->window, (uint32_t)CREDIT_MAX);
     call->deadline_ns =
         now_ns() + (int64_t)MRD_MIN(request->budget_ms, (uint64_t)BUDGET_MS_MAX) * MS;
@@ -161,8 +170,8 @@ static void on_bus_event(void *context, enum mrd_bus_event event, const char *te
 /* ---- signs of life ---- */
 
 /* Lock held. True if the call in the slot is due; fills the subjects. */
-static bool pulse_due(struct mrd_rpc_server *server, uint32_t index, char reply[256],
-                      char control[MRD_BUS_INBOX_MAX + 32])
+static bool pulse_due(struct mrd_rpc_server *server, uint32_t index,
+                      char reply[MRD_RPC_SUBJECT_MAX], char control[MRD_BUS_INBOX_MAX + 32])
 {
     struct mrd_rpc_call *call = server->slots[index].call;
     const int64_t now = now_ns();
@@ -170,7 +179,7 @@ static bool pulse_due(struct mrd_rpc_server *server, uint32_t index, char reply[
         return false;
     }
     call->alive_ns = now;
-    snprintf(reply, 256, "%s", natsMsg_GetReply(call->msg));
+    memcpy(reply, call->answer, sizeof(call->answer));
     memcpy(control, call->control, sizeof(call->control));
     return true;
 }
@@ -180,7 +189,7 @@ static void pulse_send(struct mrd_rpc_server *server)
     uint8_t frame[MRD_RPC_FRAME_BYTES];
     mrd_rpc_frame_put(frame, MRD_RPC_FRAME_ALIVE, MRD_OK, 0);
     for (uint32_t i = 0; i < server->slot_count; i++) {
-        char reply[256];
+        char reply[MRD_RPC_SUBJECT_MAX];
         char control[MRD_BUS_INBOX_MAX + 32];
         pthread_mutex_lock(&server->lock);
         const bool due = pulse_due(server, i, reply, control);

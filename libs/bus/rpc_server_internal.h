@@ -25,6 +25,7 @@ struct mrd_rpc_call {
     natsMsg *msg; /* the request */
     struct mrd_bytes request;
     int64_t deadline_ns;
+    char answer[MRD_RPC_SUBJECT_MAX];     /* where answers go */
     char control[MRD_BUS_INBOX_MAX + 32]; /* where the client sends credit and cancellation */
     struct mrd_rpc_call *next;            /* in the queue */
     /* of the worker */

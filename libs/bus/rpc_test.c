@@ -502,12 +502,20 @@ static void a_lost_connection_fails_the_running_calls(void **state)
 
 /* ---- a peer that breaks the protocol ---- */
 
+/* Where a peer's own messages go. */
+static const char *answer_subject(const natsMsg *msg)
+{
+    static char subject[MRD_RPC_SUBJECT_MAX];
+    snprintf(subject, sizeof(subject), "%s" MRD_RPC_ANSWER_SUFFIX, natsMsg_GetReply(msg));
+    return subject;
+}
+
 static void on_old_request(natsConnection *nats, natsSubscription *subscription, natsMsg *msg,
                            void *closure)
 {
     (void)subscription;
     (void)closure;
-    (void)natsConnection_Publish(nats, natsMsg_GetReply(msg), "\x01\x02\0\0\0\0\0\0", 8);
+    (void)natsConnection_Publish(nats, answer_subject(msg), "\x01\x02\0\0\0\0\0\0", 8);
     natsMsg_Destroy(msg);
 }
 
@@ -534,7 +542,7 @@ static void on_raw_request(natsConnection *nats, natsSubscription *subscription,
     for (size_t i = 0; numbers[i] != UINT32_MAX; i++) {
         uint8_t frame[MRD_RPC_FRAME_BYTES + 1] = {0};
         mrd_rpc_frame_put(frame, MRD_RPC_FRAME_DATA, MRD_OK, numbers[i]);
-        (void)natsConnection_PublishRequest(nats, natsMsg_GetReply(msg), "mrd.nowhere", frame,
+        (void)natsConnection_PublishRequest(nats, answer_subject(msg), "mrd.nowhere", frame,
                                             sizeof(frame));
     }
     natsMsg_Destroy(msg);

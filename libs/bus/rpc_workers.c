@@ -149,7 +149,7 @@ static enum mrd_status frame_send(struct mrd_rpc_call *call, enum mrd_rpc_frame_
     mrd_buf_append_bytes(&call->frame, first);
     mrd_buf_append_bytes(&call->frame, second);
     natsConnection *nats = mrd_bus_nats(call->server->bus);
-    const char *subject = natsMsg_GetReply(call->msg);
+    const char *subject = call->answer;
     const natsStatus sent =
         kind == MRD_RPC_FRAME_DATA
             ? natsConnection_PublishRequest(nats, subject, call->control, call->frame.data,
@@ -321,8 +321,16 @@ void mrd_rpc_workers_add(struct mrd_rpc_server *server, struct mrd_rpc_call *cal
     *server->last = call;
     server->last = &call->next;
     server->stats.queued++;
-    (void)places_offer(server);
+    /* The usual case is told after the lock is free: nobody is to wake up and wait for it. */
+    const bool simple = server->sleeping > 0 && server->resuming == 0 &&
+                        server->places_taken < server->options.workers;
+    if (!simple) {
+        (void)places_offer(server);
+    }
     pthread_mutex_unlock(&server->lock);
+    if (simple) {
+        pthread_cond_signal(&server->work);
+    }
 }
 
 bool mrd_rpc_workers_start(struct mrd_rpc_server *server)

@@ -70,6 +70,30 @@ static void a_large_question_leaves_partitions_to_questions_of_their_own(void **
     ingester_stop(&one, true);
 }
 
+static void lists_that_are_larger_than_a_message_come_whole(void **state)
+{
+    struct world *world = *state;
+    enum { COUNT = 32000, EACH = 2000 };
+    static struct ingester one; /* a failed assertion leaves its threads running */
+    ingester_start(&one, &world->nats, "one", 1, 0);
+    ingester_wait_ready(&one);
+    for (size_t i = 0; i < COUNT; i += EACH) {
+        write_batch(world, 0, i, EACH, 0, true);
+    }
+    assert_int_equal(mrd_log_writer_drain(world->writer, 60000, NULL), MRD_OK);
+    const uint64_t last = log_last(world, 0);
+    struct answer answer;
+    struct mrd_query_request request = request_of(MRD_QUERY_LABEL_VALUES);
+    request.label = MRD_BYTES("host");
+    assert_int_equal(ask_at(world, "one", 0, last, &request, &answer), MRD_OK);
+    assert_int_equal(answer.texts, COUNT);
+    request.kind = MRD_QUERY_CARDINALITY;
+    assert_int_equal(ask_at(world, "one", 0, last, &request, &answer), MRD_OK);
+    assert_int_equal(answer.texts, COUNT + 3); /* and the names of three labels */
+    assert_int_equal(answer.count_total, COUNT);
+    ingester_stop(&one, true);
+}
+
 static void partitions_that_are_not_here_fail_alone_and_first(void **state)
 {
     struct world *world = *state;
@@ -106,6 +130,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WORLD_TEST(a_small_question_for_all_partitions_is_one_message),
         WORLD_TEST(a_large_question_leaves_partitions_to_questions_of_their_own),
+        WORLD_TEST(lists_that_are_larger_than_a_message_come_whole),
         WORLD_TEST(partitions_that_are_not_here_fail_alone_and_first),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,12 +5,18 @@ static bool serves(const struct mrd_member *member, uint32_t partition)
     if (member->kind != MRD_MEMBER_INGESTER) {
         return false;
     }
-    for (size_t i = 0; i < member->partition_count; i++) {
-        if (member->partitions[i].partition == partition) {
-            return member->partitions[i].state == MRD_PARTITION_SERVING;
+    size_t low = 0;
+    size_t high = member->partition_count; /* they are ascending */
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (member->partitions[middle].partition < partition) {
+            low = middle + 1;
+        } else {
+            high = middle;
         }
     }
-    return false;
+    return low < member->partition_count && member->partitions[low].partition == partition &&
+           member->partitions[low].state == MRD_PARTITION_SERVING;
 }
 
 size_t qry_cluster_replica(const struct mrd_members_snapshot *snapshot, uint32_t partition,

@@ -23,7 +23,9 @@ struct part {
     enum part_state state;
     size_t ask;
     size_t attempts;
-    int64_t not_before_ns;    /* every replica has failed: not at once again */
+    bool chosen;           /* waiting, and `member` is to be asked next; within ask_waiting only */
+    size_t member;         /* of the members' snapshot */
+    int64_t not_before_ns; /* every replica has failed: not at once again */
     int64_t waiting_since_ns; /* first time that it was waited for, 0: never */
     char *last_text;          /* of its last failure; NULL: none */
 };
@@ -102,28 +104,37 @@ static enum mrd_status ask_start(struct qry_fanout *fanout, const char *instance
                              mrd_buf_view(&fanout->encoded), &ask->call, err);
 }
 
-/* Lists all partitions that wait from `first` on and have the same replica to ask next. */
-static size_t list_alike(struct qry_fanout *fanout, const struct mrd_members_snapshot *snapshot,
-                         uint32_t first, size_t *out_member)
+/* Chooses whom to ask next for each partition that waits, if anybody serves it. */
+static void members_choose(struct qry_fanout *fanout, const struct mrd_members_snapshot *snapshot)
 {
     const int64_t now = now_ns();
-    size_t count = 0;
-    for (uint32_t p = first; p < partition_count(fanout); p++) {
+    for (uint32_t p = fanout->current; p < partition_count(fanout); p++) {
         struct part *part = &fanout->parts[p];
-        size_t member = 0;
         if (part->state != PART_WAITING || part->not_before_ns > now) {
             continue;
         }
         const size_t replicas =
-            qry_cluster_replica(snapshot, p, fanout->options.salt, part->attempts, &member);
-        if (replicas == 0 || (count > 0 && member != *out_member)) {
-            continue;
+            qry_cluster_replica(snapshot, p, fanout->options.salt, part->attempts, &part->member);
+        if (replicas > 0) {
+            part->chosen = true;
+            part->attempts++;
+            part->not_before_ns =
+                part->attempts % replicas == 0 ? now + RETRY_PAUSE_MS * MS : 0; /* if it fails */
         }
-        *out_member = member;
-        fanout->listed[count++].number = p;
-        part->attempts++;
-        part->not_before_ns =
-            part->attempts % replicas == 0 ? now + RETRY_PAUSE_MS * MS : 0; /* if it fails */
+    }
+}
+
+/* Lists all partitions from `first` on that have the same member chosen as that one. */
+static size_t chosen_list(struct qry_fanout *fanout, uint32_t first)
+{
+    const size_t member = fanout->parts[first].member;
+    size_t count = 0;
+    for (uint32_t p = first; p < partition_count(fanout); p++) {
+        struct part *part = &fanout->parts[p];
+        if (part->chosen && part->member == member) {
+            part->chosen = false;
+            fanout->listed[count++].number = p;
+        }
     }
     return count;
 }
@@ -134,12 +145,12 @@ static enum mrd_status ask_waiting(struct qry_fanout *fanout, struct mrd_error *
     const struct mrd_members_snapshot *snapshot =
         mrd_members_acquire(fanout->options.cluster->members);
     enum mrd_status status = MRD_OK;
+    members_choose(fanout, snapshot);
     for (uint32_t p = fanout->current; p < partition_count(fanout) && status == MRD_OK; p++) {
-        size_t member = 0;
-        const size_t count =
-            fanout->parts[p].state == PART_WAITING ? list_alike(fanout, snapshot, p, &member) : 0;
-        if (count > 0) {
-            status = ask_start(fanout, snapshot->members[member].instance, count, err);
+        if (fanout->parts[p].chosen) {
+            const size_t count = chosen_list(fanout, p);
+            status =
+                ask_start(fanout, snapshot->members[fanout->parts[p].member].instance, count, err);
         }
     }
     mrd_members_release(&snapshot);
