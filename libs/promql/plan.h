@@ -27,7 +27,7 @@ enum pql_node_kind {
     PQL_AGGREGATE, /* aggregation, args: vector, then the parameter */
     PQL_BINARY,    /* op, args: left, right */
     PQL_NEGATE,    /* args[0] */
-    PQL_PLUS, /* args[0], a selector, which functions that look at selectors do not see behind it */
+    PQL_PLUS, /* args[0], a vector: functions do not see a selector behind it, annotations point at it */
 };
 
 /* When a selector or subquery looks, relative to the step: end = (at_set ? at : step) - offset. */

@@ -50,7 +50,11 @@ static void write_histogram(struct mrd_buf *out, mrd_time_ms time_ms, uint64_t n
     static const struct mrd_histogram_span span = {2, 1};
     const union mrd_histogram_count bucket = {.integer = number};
     const struct mrd_histogram histogram = {
-        .schema = 1, .sum = 0.5, .count = bucket, .positive = {&span, &bucket, 1, 1}
+        .reset = number % 2 == 0 ? MRD_HISTOGRAM_NO_RESET : MRD_HISTOGRAM_GAUGE,
+        .schema = 1,
+        .sum = 0.5,
+        .count = bucket,
+        .positive = {&span, &bucket, 1, 1}
     };
     struct mrd_histogram_open open = {0};
     struct mrd_buf entry = {0};
@@ -395,6 +399,9 @@ static enum mrd_status read_all(struct query *query, int seen[PARTITIONS][SERIES
         assert_int_equal(series.histograms.times_ms[0], 4000);
         assert_int_equal(series.histograms.items[0].count.integer, p * 100 + i);
         assert_int_equal(series.histograms.items[0].positive.buckets[0].integer, p * 100 + i);
+        assert_int_equal(series.histograms.items[0].reset,
+                         (p * 100 + i) % 2 == 0 ? MRD_HISTOGRAM_RESET_UNKNOWN
+                                                : MRD_HISTOGRAM_GAUGE); /* a sender's word */
         seen[p][i]++;
     }
     query->source.close(set);
