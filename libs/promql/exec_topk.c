@@ -38,17 +38,14 @@ static enum mrd_status keep_series(struct topk_op *op, struct mrd_labels labels,
     return pql_series_list_add(exec_of(op), &op->kept, copy, err);
 }
 
-/* Offers a series' value at one step; *kept is its index in op->kept once it is there. */
-static enum mrd_status topk_offer(struct topk_op *op, struct pql_topk_heap *heap, size_t k,
-                                  const struct pql_series *series, size_t step, uint32_t *kept,
-                                  struct mrd_error *err)
+/* Keeps a series' value at one step, which is wanted; *kept is its index in op->kept from then on. */
+static enum mrd_status topk_keep(struct topk_op *op, struct pql_topk_heap *heap, size_t k,
+                                 const struct pql_series *series, size_t step, uint32_t *kept,
+                                 struct mrd_error *err)
 {
     struct pql_exec *exec = exec_of(op);
     const enum mrd_aggregation kind = op->fold.node->aggregation;
     struct mrd_float_histogram *histogram = NULL;
-    if (!pql_topk_wants(kind, heap, k, series->values[step])) {
-        return MRD_OK;
-    }
     if (*kept == UINT32_MAX) {
         *kept = (uint32_t)op->kept.count;
         MRD_TRY(keep_series(op, series->labels, series->drop_name, err));
@@ -111,6 +108,7 @@ static enum mrd_status topk_take(struct pql_fold_op *base, struct pql_series *se
                                  struct mrd_error *err)
 {
     struct topk_op *op = (struct topk_op *)base;
+    const enum mrd_aggregation kind = base->node->aggregation;
     struct group *group = NULL;
     struct mrd_labels key;
     uint32_t kept = UINT32_MAX;
@@ -122,8 +120,9 @@ static enum mrd_status topk_take(struct pql_fold_op *base, struct pql_series *se
     MRD_TRY(find_group(op, key, &group, err));
     topk_drop_histograms(op, series);
     for (size_t i = 0; i < steps_of(op); i++) {
-        if (op->k[i] >= 1 && pql_series_has(series, i)) {
-            MRD_TRY(topk_offer(op, &group->now[i], (size_t)op->k[i], series, i, &kept, err));
+        if (op->k[i] >= 1 && pql_series_has(series, i) &&
+            pql_topk_wants(kind, &group->now[i], (size_t)op->k[i], series->values[i])) {
+            MRD_TRY(topk_keep(op, &group->now[i], (size_t)op->k[i], series, i, &kept, err));
         }
     }
     return MRD_OK;

@@ -51,23 +51,6 @@ static void heap_down(enum mrd_aggregation kind, struct pql_topk_heap *heap)
     }
 }
 
-/* True if `value` should replace the root of a full heap. */
-static bool beats_root(enum mrd_aggregation kind, const struct pql_topk_heap *heap, double value)
-{
-    const double root = heap->items[0].value;
-    if (kind == MRD_AGG_LIMITK) {
-        return false;
-    }
-    const bool better = kind == MRD_AGG_TOPK ? root < value : root > value;
-    return better || (isnan(root) && !isnan(value));
-}
-
-bool pql_topk_wants(enum mrd_aggregation kind, const struct pql_topk_heap *heap, size_t k,
-                    double value)
-{
-    return heap->count < k || beats_root(kind, heap, value);
-}
-
 enum mrd_status pql_topk_append(struct pql_exec *exec, struct pql_topk_heap *heap,
                                 const struct pql_topk_member *member, struct mrd_error *err)
 {

@@ -4,6 +4,8 @@
 #ifndef MRD_PROMQL_TOPK_HEAP_H
 #define MRD_PROMQL_TOPK_HEAP_H
 
+#include <math.h>
+
 #include "promql/exec.h"
 
 struct pql_topk_member {
@@ -18,9 +20,20 @@ struct pql_topk_heap {
     size_t capacity;
 };
 
-/* Whether a member with this value would be kept, of k at most. */
-bool pql_topk_wants(enum mrd_aggregation kind, const struct pql_topk_heap *heap, size_t k,
-                    double value);
+/* Whether a member with this value would be kept, of k (at least 1): there is room, or it is better than the one that goes first. */
+static inline bool pql_topk_wants(enum mrd_aggregation kind, const struct pql_topk_heap *heap,
+                                  size_t k, double value)
+{
+    if (heap->count < k) {
+        return true;
+    }
+    const double root = heap->items[0].value;
+    if (kind == MRD_AGG_LIMITK) {
+        return false;
+    }
+    const bool better = kind == MRD_AGG_TOPK ? root < value : root > value;
+    return better || (isnan(root) && !isnan(value));
+}
 
 /* Puts in a member that is wanted; the least one goes if there are k. Each new place counts as a point held. */
 MRD_MUST_CHECK enum mrd_status pql_topk_put(struct pql_exec *exec, enum mrd_aggregation kind,

@@ -120,6 +120,27 @@ static enum mrd_status decode(const struct mrd_query_request *request)
     return status;
 }
 
+static void a_fragment_comes_back_as_it_was(void **state)
+{
+    (void)state;
+    const struct mrd_query_request request = {.kind = MRD_QUERY_FRAGMENT,
+                                              .tenant = MRD_BYTES("t"),
+                                              .fragment = MRD_BYTES("\x01\x00\x02"),
+                                              .memory_max = 12345,
+                                              .partitions = partitions,
+                                              .partition_count = 2};
+    struct mrd_buf bytes = {0};
+    mrd_query_request_encode(&request, &bytes);
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("test", ARENA_BYTES);
+    struct mrd_query_request got;
+    assert_int_equal(mrd_query_request_decode(mrd_buf_view(&bytes), arena, &got, NULL), MRD_OK);
+    assert_int_equal(got.kind, MRD_QUERY_FRAGMENT);
+    assert_true(mrd_bytes_equal(got.fragment, request.fragment));
+    assert_int_equal(got.memory_max, 12345);
+    mrd_buf_fini(&bytes);
+}
+
 static void requests_that_make_no_sense_are_refused(void **state)
 {
     (void)state;
@@ -145,7 +166,13 @@ static void requests_that_make_no_sense_are_refused(void **state)
     assert_int_equal(decode(&request), MRD_E_INVALID);
     request.kind = (enum mrd_query_kind)9;
     assert_int_equal(decode(&request), MRD_E_UNSUPPORTED);
+    request.kind = MRD_QUERY_FRAGMENT;
+    assert_int_equal(decode(&request), MRD_E_INVALID);
+    request.fragment = MRD_BYTES("x");
+    assert_int_equal(decode(&request), MRD_OK);
     request.kind = MRD_QUERY_SELECT;
+    assert_int_equal(decode(&request), MRD_E_INVALID);
+    request.fragment = MRD_BYTES_NONE;
     const struct mrd_matcher broken = {
         .type = MRD_MATCH_RE, .name = MRD_BYTES("a"), .value = MRD_BYTES("(")};
     request.matchers = &broken;
@@ -342,6 +369,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_comes_back_as_it_was),
         cmocka_unit_test(too_little_memory_is_an_answer),
+        cmocka_unit_test(a_fragment_comes_back_as_it_was),
         cmocka_unit_test(requests_that_make_no_sense_are_refused),
         cmocka_unit_test(texts_and_counts_come_back_and_are_bounded),
         cmocka_unit_test(exemplars_and_families_come_back_and_are_bounded),
