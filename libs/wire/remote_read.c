@@ -262,8 +262,11 @@ static void spans_append(unsigned field, const struct mrd_histogram_side *side, 
     for (size_t i = 0; i < side->span_count; i++) {
         const uint64_t offset = mrd_zigzag_encode(side->spans[i].offset);
         const uint32_t length = side->spans[i].length;
-        mrd_read_head_append(field, 1 + varint_size(offset) + 1 + varint_size(length), out);
-        varint_append(1, offset, out);
+        const size_t offset_size = offset == 0 ? 0 : 1 + varint_size(offset);
+        mrd_read_head_append(field, offset_size + 1 + varint_size(length), out);
+        if (offset_size > 0) {
+            varint_append(1, offset, out);
+        }
         varint_append(2, length, out);
     }
 }
