@@ -138,7 +138,7 @@ static const char *const queries[] = {
     "count_values(\"v\", h)",
     "histogram_quantile(0.9, sum(h))",
     "histogram_quantiles(h, \"q\", 0.1, 0.9)",
-    "histogram_count(rate(h[5m]))",
+    "histogram_count(rate(h[15m]))",
     "label_replace(h @ 60, \"x\", \"$1\", \"index\", \"(.*)\")",
     "changes(h[5m]) + resets(h[5m])",
     "increase(m_total[2m] anchored)",
@@ -173,6 +173,32 @@ static void every_budget_is_an_answer(void **state)
             assert_int_equal(mrd_memory_source_open_sets(*state), 0);
         }
     }
+}
+
+/* The smallest budget with which a query succeeds. */
+static size_t least_bytes(struct mrd_memory_source *source, const char *text)
+{
+    size_t below = 0;
+    for (size_t enough = (size_t)1 << 24; enough - below > 1;) {
+        const size_t middle = below + (enough - below) / 2;
+        const struct asked asked = {.text = text, .bytes_max = middle, .instant = true};
+        if (ask(source, &asked, NULL) == MRD_OK) {
+            enough = middle;
+        } else {
+            below = middle;
+        }
+    }
+    return below + 1;
+}
+
+#define FOUR_TIMES(text) text " + " text " + " text " + " text
+
+/* Each operator over windows of histograms keeps the decoded samples of a series until it is asked again. */
+static void the_memory_of_all_operators_counts_together(void **state)
+{
+    const size_t floats = least_bytes(*state, FOUR_TIMES("count(rate(m_total[15m]))"));
+    const size_t histograms = least_bytes(*state, FOUR_TIMES("count(rate(h[15m]))"));
+    assert_true(histograms >= floats + 4 * (SAMPLES - 20) * sizeof(struct mrd_float_histogram));
 }
 
 /* The source fails at its 1st, 2nd, ... call; the query passes that on and closes every set. */
@@ -366,6 +392,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_SOURCE(every_budget_is_an_answer),
+        WITH_SOURCE(the_memory_of_all_operators_counts_together),
         WITH_SOURCE(a_failing_source_fails_the_query),
         WITH_SOURCE(the_sample_limit_names_itself),
         WITH_SOURCE(an_aggregation_streams),
