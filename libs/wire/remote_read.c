@@ -1,7 +1,7 @@
 #include "wire/remote_read.h"
 
 #include "base/hash.h"
-#include "wire/protobuf_internal.h"
+#include "wire/protobuf_write_internal.h"
 
 #define TAG(field, type) MRD_PB_TAG(field, MRD_PB_##type)
 
@@ -190,31 +190,12 @@ void mrd_read_request_fini(struct mrd_read_request *request)
 
 /* ---- answers ---- */
 
-static size_t varint_size(uint64_t value)
-{
-    uint8_t scratch[MRD_VARINT_SIZE_MAX];
-    return mrd_varint_put(scratch, value);
-}
-
 void mrd_read_head_append(unsigned field, size_t size, struct mrd_buf *out)
 {
-    mrd_buf_append_varint(out, TAG(field, BYTES));
-    mrd_buf_append_varint(out, size);
+    mrd_pb_head_append(field, size, out);
 }
 
-size_t mrd_read_head_size(size_t size) { return 1 + varint_size(size); }
-
-static void bytes_append(unsigned field, struct mrd_bytes bytes, struct mrd_buf *out)
-{
-    mrd_read_head_append(field, bytes.size, out);
-    mrd_buf_append_bytes(out, bytes);
-}
-
-static void varint_append(unsigned field, uint64_t value, struct mrd_buf *out)
-{
-    mrd_buf_append_varint(out, TAG(field, VARINT));
-    mrd_buf_append_varint(out, value);
-}
+size_t mrd_read_head_size(size_t size) { return 1 + mrd_pb_varint_size(size); }
 
 static size_t bytes_size(struct mrd_bytes bytes)
 {
@@ -226,34 +207,28 @@ void mrd_read_labels_append(struct mrd_labels labels, struct mrd_buf *out)
     for (size_t i = 0; i < labels.count; i++) {
         const struct mrd_label *label = &labels.items[i];
         mrd_read_head_append(1, bytes_size(label->name) + bytes_size(label->value), out);
-        bytes_append(1, label->name, out);
-        bytes_append(2, label->value, out);
+        mrd_pb_bytes_append(1, label->name, out);
+        mrd_pb_bytes_append(2, label->value, out);
     }
 }
 
 void mrd_read_sample_append(struct mrd_sample sample, struct mrd_buf *out)
 {
-    mrd_read_head_append(2, 1 + 8 + 1 + varint_size((uint64_t)sample.time_ms), out);
+    mrd_read_head_append(2, 1 + 8 + 1 + mrd_pb_varint_size((uint64_t)sample.time_ms), out);
     mrd_buf_append_u8(out, TAG(1, FIXED64));
     mrd_buf_append_u64(out, mrd_double_bits(sample.value));
-    varint_append(2, (uint64_t)sample.time_ms, out);
+    mrd_pb_varint_append(2, (uint64_t)sample.time_ms, out);
 }
 
 /* ---- histograms ---- */
-
-static void double_append(unsigned field, double value, struct mrd_buf *out)
-{
-    mrd_buf_append_varint(out, TAG(field, FIXED64));
-    mrd_buf_append_u64(out, mrd_double_bits(value));
-}
 
 static void count_append(unsigned field, union mrd_histogram_count count, bool is_float,
                          struct mrd_buf *out)
 {
     if (is_float) {
-        double_append(field + 1, count.real, out); /* the other member of the oneof */
+        mrd_pb_double_append(field + 1, count.real, out); /* the other member of the oneof */
     } else {
-        varint_append(field, count.integer, out);
+        mrd_pb_varint_append(field, count.integer, out);
     }
 }
 
@@ -262,12 +237,12 @@ static void spans_append(unsigned field, const struct mrd_histogram_side *side, 
     for (size_t i = 0; i < side->span_count; i++) {
         const uint64_t offset = mrd_zigzag_encode(side->spans[i].offset);
         const uint32_t length = side->spans[i].length;
-        const size_t offset_size = offset == 0 ? 0 : 1 + varint_size(offset);
-        mrd_read_head_append(field, offset_size + 1 + varint_size(length), out);
+        const size_t offset_size = offset == 0 ? 0 : 1 + mrd_pb_varint_size(offset);
+        mrd_read_head_append(field, offset_size + 1 + mrd_pb_varint_size(length), out);
         if (offset_size > 0) {
-            varint_append(1, offset, out);
+            mrd_pb_varint_append(1, offset, out);
         }
-        varint_append(2, length, out);
+        mrd_pb_varint_append(2, length, out);
     }
 }
 
@@ -282,7 +257,7 @@ static void deltas_append(unsigned field, const struct mrd_histogram_side *side,
 {
     size_t size = 0;
     for (size_t i = 0; i < side->bucket_count; i++) {
-        size += varint_size(delta_at(side, i));
+        size += mrd_pb_varint_size(delta_at(side, i));
     }
     mrd_read_head_append(field, size, out);
     for (size_t i = 0; i < side->bucket_count; i++) {
@@ -313,14 +288,14 @@ static void histogram_fields_append(mrd_time_ms time_ms, const struct mrd_histog
 {
     const bool is_float = histogram->is_float;
     count_append(1, histogram->count, is_float, out);
-    double_append(3, histogram->sum, out);
-    varint_append(4, mrd_zigzag_encode(histogram->schema), out);
-    double_append(5, histogram->zero_threshold, out);
+    mrd_pb_double_append(3, histogram->sum, out);
+    mrd_pb_varint_append(4, mrd_zigzag_encode(histogram->schema), out);
+    mrd_pb_double_append(5, histogram->zero_threshold, out);
     count_append(6, histogram->zero_count, is_float, out);
     side_append(8, &histogram->negative, is_float, out);
     side_append(11, &histogram->positive, is_float, out);
-    varint_append(14, histogram->reset, out);
-    varint_append(15, (uint64_t)time_ms, out);
+    mrd_pb_varint_append(14, histogram->reset, out);
+    mrd_pb_varint_append(15, (uint64_t)time_ms, out);
     if (histogram->custom_value_count > 0) {
         mrd_read_head_append(16, 8 * histogram->custom_value_count, out);
         for (size_t i = 0; i < histogram->custom_value_count; i++) {
@@ -343,7 +318,7 @@ void mrd_read_histogram_append(mrd_time_ms time_ms, const struct mrd_histogram *
     }
     histogram_fields_append(time_ms, &plain, &fields);
     out->failed |= fields.failed;
-    bytes_append(4, mrd_buf_view(&fields), out);
+    mrd_pb_bytes_append(4, mrd_buf_view(&fields), out);
 }
 
 /* ---- chunks and frames ---- */
@@ -351,13 +326,13 @@ void mrd_read_histogram_append(mrd_time_ms time_ms, const struct mrd_histogram *
 void mrd_read_chunk_append(const struct mrd_read_chunk *chunk, struct mrd_buf *out)
 {
     mrd_assert(chunk->encoding < 128);
-    const size_t size = 1 + varint_size((uint64_t)chunk->min_ms) + 1 +
-                        varint_size((uint64_t)chunk->max_ms) + 2 + bytes_size(chunk->bytes);
+    const size_t size = 1 + mrd_pb_varint_size((uint64_t)chunk->min_ms) + 1 +
+                        mrd_pb_varint_size((uint64_t)chunk->max_ms) + 2 + bytes_size(chunk->bytes);
     mrd_read_head_append(2, size, out);
-    varint_append(1, (uint64_t)chunk->min_ms, out);
-    varint_append(2, (uint64_t)chunk->max_ms, out);
-    varint_append(3, chunk->encoding, out);
-    bytes_append(4, chunk->bytes, out);
+    mrd_pb_varint_append(1, (uint64_t)chunk->min_ms, out);
+    mrd_pb_varint_append(2, (uint64_t)chunk->max_ms, out);
+    mrd_pb_varint_append(3, chunk->encoding, out);
+    mrd_pb_bytes_append(4, chunk->bytes, out);
 }
 
 bool mrd_read_piece_next(struct mrd_bytes *rest, struct mrd_bytes *out_piece)
@@ -378,7 +353,7 @@ void mrd_read_frame_append(size_t query_index, struct mrd_bytes labels, struct m
                            struct mrd_buf *out)
 {
     const size_t series = labels.size + chunks.size;
-    const size_t index = query_index == 0 ? 0 : 1 + varint_size(query_index);
+    const size_t index = query_index == 0 ? 0 : 1 + mrd_pb_varint_size(query_index);
     const size_t size = mrd_read_head_size(series) + series + index;
     mrd_buf_append_varint(out, size);
     const size_t sum_at = out->size;
@@ -388,7 +363,7 @@ void mrd_read_frame_append(size_t query_index, struct mrd_bytes labels, struct m
     mrd_buf_append_bytes(out, labels);
     mrd_buf_append_bytes(out, chunks);
     if (index > 0) {
-        varint_append(2, query_index, out);
+        mrd_pb_varint_append(2, query_index, out);
     }
     if (out->failed) {
         return;

@@ -113,22 +113,41 @@ def histograms_read(base: str, message: bytes) -> dict[tuple, list[dict]]:
     return found
 
 
-def test_histograms_as_samples_have_the_fields_of_prometheus(region, holder):
-    """One layout a series: Prometheus' store adds the buckets of other samples otherwise."""
+@pytest.fixture
+def both(region, holder) -> tuple[str, str, int]:
+    """Both URLs and the time of the first sample. One layout a series: Prometheus' store adds the buckets of other samples otherwise. One
+    series of float histograms: its federation shows the last one's for all."""
     start = int(time.time() * 1000) // 1000 * 1000 - 60_000
     integer = data.Histogram(1, 6, 2.5, (1, 2, 1), 3, (1, 1), -2)
-    custom = data.Histogram(data.CUSTOM_SCHEMA, 3.5, 1.0, (1.5, 2.0), bounds=(0.5, 2.0))
+    custom = data.Histogram(data.CUSTOM_SCHEMA, 3, 1.0, (1, 2), bounds=(0.5, 2.0))
     gauge = data.Histogram(2, 5, float("nan"), (3, 1), zero_count=1, zero_threshold=0.001, hint="gauge")
-    samples = [data.Sample((("__name__", name), ("kind", "read")), start + at * 1000, histogram, whole)
-               for name, histogram, whole in (("as_i", integer, True), ("as_c", custom, False), ("as_g", gauge, False)) for at in range(5)]
+    kinds = (("as_i", integer, True), ("as_c", custom, True), ("as_g", gauge, False), ("as_f", 2.5, False))
+    samples = [data.Sample((("__name__", name), ("kind", "read")), start + at * 1000, value, whole) for name, value, whole in kinds for at in range(5)]
     for message in data.requests(samples):
         for url, tenant in ((region.region["push_url"], TENANT), (f"{holder.url}/api/v1/write", None)):
             assert rw.push(url, message, tenant, **HEADERS).status == 204
+    assert Api(region.region["query_url"], TENANT, strong=True).query("as_f").status == 200
+    return region.region["query_url"], holder.url, start
+
+
+def test_histograms_as_samples_have_the_fields_of_prometheus(both):
+    *urls, start = both
     request = read_request([query(start, start + 60_000, (EQ, "kind", "read"))], [SAMPLES])
-    assert Api(region.region["query_url"], TENANT, strong=True).query("1").status == 200
-    ours, theirs = (histograms_read(url, request) for url in (region.region["query_url"], holder.url))
+    ours, theirs = (histograms_read(url, request) for url in urls)
     assert ours == theirs
-    assert sorted(len(one) for one in ours.values()) == [5, 5, 5]
+    assert sorted(len(one) for one in ours.values()) == [0, 5, 5, 5]
+
+
+PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+
+
+@pytest.mark.parametrize("accept", ["text/plain", PROTOBUF, f"{PROTOBUF};q=0.6,text/plain;q=0.5", f"{PROTOBUF};q=0.4;escaping=allow-utf-8,text/plain;q=0.5", "*/*"])
+def test_histograms_are_federated_as_by_prometheus(both, accept):
+    ours, theirs = (ask(url, "GET", "/federate", [("match[]", '{kind="read"}')], headers={"Accept": accept, "X-Scope-OrgID": TENANT}) for url in both[:2])
+    assert (ours.status, theirs.status) == (200, 200)
+    assert ours.body == theirs.body
+    assert ours.headers["Content-Type"].split(";")[0] == theirs.headers["Content-Type"].split(";")[0]
+    assert (b"as_i" in ours.body) == theirs.headers["Content-Type"].startswith("application/vnd.google.protobuf")
 
 
 # ---- as a sender ----
