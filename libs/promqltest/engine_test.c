@@ -347,6 +347,53 @@ static enum mrd_status note_open(void *context, const struct mrd_select *select,
     return mrd_fail(err, MRD_E_UNAVAILABLE, "seen");
 }
 
+/* A source in front of another that keeps the last select. */
+static const struct mrd_source *behind;
+
+static enum mrd_status pass_open(void *context, const struct mrd_select *select,
+                                 const struct mrd_query_scope *scope,
+                                 struct mrd_source_set **out_set, struct mrd_error *err)
+{
+    seen = *select;
+    return behind->open(context, select, scope, out_set, err);
+}
+
+/* The info series are asked for once the values that identify the base are known, and by these alone. */
+static void info_asks_for_the_targets_of_its_base(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t matchers;
+        const char *value; /* of the last */
+    } cases[] = {
+        {"info(label_replace(m_total, \"job\", \"a.$1\", \"index\", \"(1)\"))",   2, "a\\.1"  },
+        {"info(label_replace(m_total, \"instance\", \"x|y\", \"index\", \"3\"))", 2, "x\\|y"  },
+        {"info(m_total)",                                                         1, "m_total"},
+    };
+    struct mrd_source source = *mrd_memory_source_get(*state);
+    behind = mrd_memory_source_get(*state);
+    source.open = pass_open;
+    for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
+        mrd_auto(mrd_arena_destroy)
+        struct mrd_arena *arena = mrd_arena_create("query", SIZE_MAX);
+        const struct mrd_promql_options options = {.features = features};
+        const struct mrd_promql_request request = {.text = mrd_bytes_of(cases[i].text),
+                                                   .start_ms = 600000,
+                                                   .end_ms = 600000,
+                                                   .instant = true};
+        struct mrd_promql_result result;
+        struct mrd_error err = {0};
+        assert_int_equal(mrd_promql_query(&options, &request, &source, NULL, arena, &result, &err),
+                         MRD_OK);
+        assert_int_equal(seen.matcher_count, cases[i].matchers);
+        const struct mrd_bytes value = seen.matchers[seen.matcher_count - 1].value;
+        if (!mrd_bytes_equal(value, mrd_bytes_of(cases[i].value))) {
+            fail_msg("%s asks for \"%.*s\"", cases[i].text, MRD_FMT(value));
+        }
+        assert_int_equal(mrd_memory_source_open_sets(*state), 0);
+    }
+}
+
 static void selects_cover_what_windows_need(void **state)
 {
     (void)state;
@@ -400,6 +447,7 @@ int main(void)
         WITH_SOURCE(a_query_past_its_deadline_ends),
         WITH_SOURCE(parse_errors_are_not_execution_errors),
         cmocka_unit_test(selects_cover_what_windows_need),
+        WITH_SOURCE(info_asks_for_the_targets_of_its_base),
         cmocka_unit_test(long_windows_are_evaluated_in_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
