@@ -313,6 +313,18 @@ static struct range find_range(const mrd_time_ms *times_ms, size_t count, mrd_ti
     return (struct range){first, end > first ? end - first : 0};
 }
 
+/* What senders say about resets is not told to queries, but that a histogram is a gauge: it was said of the
+ * histogram that the sender had before, which need not be the one that is stored before, and a wrong word would be
+ * believed. Prometheus finds resets out from the histograms as well, whatever was said. */
+static void forget_resets(struct mrd_histogram_column *histograms)
+{
+    for (size_t i = 0; i < histograms->count; i++) {
+        if (histograms->items[i].reset != MRD_HISTOGRAM_GAUGE) {
+            histograms->items[i].reset = MRD_HISTOGRAM_RESET_UNKNOWN;
+        }
+    }
+}
+
 static enum mrd_status finish_histograms(struct mrd_columns *columns, mrd_time_ms min_ms,
                                          mrd_time_ms max_ms, struct mrd_histograms *out,
                                          struct mrd_error *err)
@@ -340,6 +352,7 @@ enum mrd_status mrd_columns_finish(struct mrd_columns *columns, mrd_time_ms min_
         MRD_TRY(merge_pass(columns, err));
     }
     if (columns->histograms.count > 0) {
+        forget_resets(&columns->histograms);
         MRD_TRY(finish_histograms(columns, min_ms, max_ms, out_histograms, err));
     }
     if (columns->count > 0) {

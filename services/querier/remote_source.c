@@ -91,18 +91,6 @@ static enum mrd_status add_frame(struct mrd_source_set *set, struct mrd_error *e
         samples_max == 0 ? SIZE_MAX : samples_max - MRD_MIN(set->sample_count, samples_max), err);
 }
 
-/* What senders say about resets is not told to queries, but that a histogram is a gauge: it was said of the
- * histogram that the sender had before, which need not be the one that is stored before, and a wrong word would be
- * believed. Prometheus finds resets out from the histograms as well, whatever was said. */
-static void forget_resets(struct mrd_histogram_column *histograms)
-{
-    for (size_t i = 0; i < histograms->count; i++) {
-        if (histograms->items[i].reset != MRD_HISTOGRAM_GAUGE) {
-            histograms->items[i].reset = MRD_HISTOGRAM_RESET_UNKNOWN;
-        }
-    }
-}
-
 /* The series is complete: counts it and fills *out, unless it was skipped or has no sample. */
 static enum mrd_status finish_series(struct mrd_source_set *set, struct mrd_source_series *out,
                                      bool *out_yield, struct mrd_error *err)
@@ -114,7 +102,6 @@ static enum mrd_status finish_series(struct mrd_source_set *set, struct mrd_sour
     }
     MRD_TRY(mrd_columns_finish(&set->columns, set->min_ms, set->max_ms, &out->samples,
                                &out->histograms, err));
-    forget_resets(&set->columns.histograms);
     const struct qry_remote_options *options = &set->remote->options;
     set->sample_count += out->samples.count + set->columns.histograms.weight;
     if (options->series_max != 0 && ++set->series_count > options->series_max) {
