@@ -4,7 +4,7 @@
  * Chunks come in the order of a frame (codec/frame.h): where two have the same timestamp, the later
  * chunk's sample counts. Most series need no merge at all, since their chunks follow each other in
  * time; the rest is merged pairwise, later over earlier. Where a sample and a histogram have the same time, the
- * histogram counts.
+ * histogram counts. Of what a histogram's sender said about resets only that it is a gauge comes out.
  *
  * Owner:   struct mrd_columns owns its memory and is used again from series to series.
  * Threads: one at a time.

@@ -44,8 +44,8 @@ MRD_MUST_CHECK enum mrd_status pql_alloc(struct pql_exec *exec, size_t count, si
 MRD_MUST_CHECK enum mrd_status pql_grow(struct pql_exec *exec, void **items, size_t count,
                                         size_t *capacity, size_t item_size, struct mrd_error *err);
 
-/* Memory for what an operator needs until it is asked again: emptied, or made on first use and then bound by
- * what is left of the query's budget. It ends with the query. */
+/* Memory for what an operator needs until it is asked again: emptied, or made on first use. It counts against the
+ * query's budget like all else, and ends with the query. */
 MRD_MUST_CHECK enum mrd_status pql_scratch_reset(struct pql_exec *exec, struct mrd_arena **scratch,
                                                  struct mrd_error *err);
 

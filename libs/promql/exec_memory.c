@@ -35,9 +35,7 @@ enum mrd_status pql_scratch_reset(struct pql_exec *exec, struct mrd_arena **scra
         mrd_arena_reset(*scratch);
         return MRD_OK;
     }
-    const size_t limit = mrd_arena_limit(exec->arena);
-    const size_t used = mrd_arena_used(exec->arena);
-    struct mrd_arena *made = mrd_arena_create("query", limit - MRD_MIN(used, limit));
+    struct mrd_arena *made = mrd_arena_create_within(exec->arena);
     const enum mrd_status status = pql_defer(exec, scratch_destroy, made, err);
     if (status != MRD_OK) {
         mrd_arena_destroy(&made);

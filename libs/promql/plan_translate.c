@@ -154,6 +154,7 @@ static enum mrd_status translate_info(struct translation *to, const struct mrd_e
     (void)first_timing(call->args[0], &selector->timing);
     selector->select.matchers = call->info_matchers;
     selector->select.matcher_count = call->info_matcher_count;
+    selector->late = true;
     (*out)->args[1]->selector = selector;
     (*out)->args[1]->order = ++to->order;
     return MRD_OK;

@@ -46,7 +46,7 @@ static enum mrd_status open_selectors(struct pql_exec *exec, const struct pql_pl
     const struct mrd_query_scope scope = {exec->arena, exec->annotations, exec->control};
     for (struct pql_selector *at = plan->selectors; at != NULL; at = at->next) {
         MRD_TRY(open_fragment(exec, at, &scope, err));
-        if (at->set == NULL) {
+        if (at->set == NULL && !at->late) {
             MRD_TRY(exec->source->open(exec->source->context, &at->select, &scope, &at->set, err));
         }
     }

@@ -1,4 +1,4 @@
-module xor_chunk
+module prometheus_chunks
 
 go 1.26
 
