@@ -22,7 +22,7 @@ UNIT_SECONDS = 900
 E2E_SECONDS = 1500
 RESULTS = REPOSITORY / "build" / "results"
 
-THREADED = ("base", "http", "bus", "service", *SERVICES)
+THREADED = ("base", "http", "bus", "objstore", "service", *SERVICES)
 """Folders whose unit tests start threads: those which ThreadSanitizer can say something about."""
 
 CONFIGURATION = REPOSITORY / "docs" / "configuration.md"
