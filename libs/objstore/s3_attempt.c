@@ -181,7 +181,7 @@ static void set_limits(const struct s3 *s3, struct s3_call *call)
     SET(CURLOPT_PROXY, ""); /* never by way of what the environment happens to name */
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)s3->connect_timeout_ms);
     SET(CURLOPT_TIMEOUT_MS, (long)s3->request_timeout_ms);
-    SET(CURLOPT_LOW_SPEED_LIMIT, 1L);
+    SET(CURLOPT_LOW_SPEED_LIMIT, 1024L); /* a few bytes of headers do not make it alive */
     SET(CURLOPT_LOW_SPEED_TIME, MRD_MAX((long)(s3->stall_timeout_ms / 1000), 1L));
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     if (s3->tls) {
@@ -295,7 +295,6 @@ static struct s3_verdict judge_curl(const struct s3 *s3, struct s3_call *call, C
     case CURLE_SSL_CERTPROBLEM:
         return say(s3, call, (struct s3_verdict){MRD_E_DENIED, false}, text);
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
         return say(s3, call, (struct s3_verdict){MRD_E_INVALID, false}, text);
     default:
         return say(s3, call, (struct s3_verdict){MRD_E_UNAVAILABLE, true}, text);

@@ -47,7 +47,7 @@ struct mrd_s3_options {
     int64_t
         backoff_ms; /* the first wait is random in 0..this, then doubles up to 100 times it; 0: 100 */
     int64_t connect_timeout_ms;    /* 0: 5,000 */
-    int64_t stall_timeout_ms;      /* without a byte, in whole seconds; 0: 15,000 */
+    int64_t stall_timeout_ms;      /* at less than 1 KiB/s, in whole seconds; 0: 15,000 */
     int64_t request_timeout_ms;    /* of one attempt; 0: 300,000 */
     const struct mrd_clock *clock; /* NULL: mrd_clock_system() */
     struct mrd_metrics *metrics;   /* may be NULL; else outlives the store */

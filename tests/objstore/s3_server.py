@@ -5,7 +5,7 @@ Started by libs/objstore/s3_fixture.h. Prints "port N" when it listens and ends 
 memory. Every request is verified by the published rules of Signature Version 4 (signature, signed headers, payload hash, age), and
 checksums, Content-MD5 and the encoding of paths are held to; a client that is wrong gets S3's error.
 
-    POST /_test/faults   a JSON list of faults, which replaces the earlier ones (see Fault)
+    POST /_test/faults   faults, one a line, which replace the earlier ones: "drop_after method=PUT contains=catalog/ times=2"
     GET  /_test/log      a line "METHOD path?query status" per request since the last look
     POST /_test/age      a number: uploads under way look that many seconds older
 """
@@ -57,8 +57,18 @@ class Fault:
     times: int = 1
     status: int = 503
     code: str = "SlowDown"
-    seconds: float = 0
+    seconds: float = 0.0
     text: str = ""
+
+    @staticmethod
+    def parse(line: str) -> Fault:
+        """What to do, then fields; `text=` takes the rest of the line."""
+        line, _, text = line.partition(" text=")
+        do, *words = line.split()
+        fault = Fault(do, text=text)
+        for name, _, value in (word.partition("=") for word in words):
+            setattr(fault, name, type(getattr(fault, name))(value))
+        return fault
 
 
 @dataclass
@@ -443,7 +453,7 @@ class Handler(BaseHTTPRequestHandler):
         elif fault.do == "body":
             self.answer(Answer(fault.status, fault.text.encode()), None)
         elif fault.do == "raw":
-            self.wfile.write(fault.text.encode())
+            self.wfile.write(fault.text.encode() + b"\r\n")
             self.drop("raw")
         elif fault.do == "endless":
             self.endless()
@@ -457,6 +467,7 @@ class Handler(BaseHTTPRequestHandler):
         if do == "drop_after":
             self.drop(f"{answer.status} lost")
             return
+        self.note(answer.status)
         if do == "stall":
             time.sleep(fault.seconds)
         if do == "corrupt" and body:
@@ -469,7 +480,6 @@ class Handler(BaseHTTPRequestHandler):
             answer.headers["Content-Range"] = "bytes 1-2/100"
         if do == "status_200" and answer.status == 206:
             answer.status = 200
-        self.note(answer.status)
         self.send_response_only(answer.status)
         for name, value in {"Date": formatdate(usegmt=True), **answer.headers}.items():
             self.send_header(name, value)
@@ -520,7 +530,7 @@ class Handler(BaseHTTPRequestHandler):
     def control(self, path: str, body: bytes) -> None:
         with self.world.lock:
             if path == "/_test/faults":
-                self.world.faults = [Fault(**fault) for fault in json.loads(body)]
+                self.world.faults = [Fault.parse(line) for line in body.decode().splitlines()]
             if path == "/_test/age":
                 for upload in self.world.uploads.values():
                     upload.time -= float(body)
