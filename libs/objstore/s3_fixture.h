@@ -34,8 +34,8 @@ static inline void s3_fixture_exec(const char *certificate, const char *token, i
 {
     dup2(in, STDIN_FILENO);
     dup2(out, STDOUT_FILENO);
-    execlp("python3", "python3", "tests/objstore/s3_server.py", "--certificate", certificate,
-           "--token", token, (char *)NULL);
+    execl("/usr/bin/python3", "python3", "tests/objstore/s3_server.py", "--certificate",
+          certificate, "--token", token, (char *)NULL);
     _exit(127);
 }
 
