@@ -25,7 +25,7 @@ static enum mrd_status lane_take(struct s3 *s3, const struct mrd_objstore_contro
             return over;
         }
         struct timespec until;
-        (void)clock_gettime(CLOCK_REALTIME, &until);
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += S3_POLL_MS * 1000000L;
         until.tv_sec += until.tv_nsec / 1000000000L;
         until.tv_nsec %= 1000000000L;
