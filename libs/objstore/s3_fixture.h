@@ -98,7 +98,7 @@ static inline size_t s3_fixture_keep(char *data, size_t size, size_t count, void
 static inline void s3_fixture_say(const struct s3_fixture *fixture, const char *path,
                                   const char *body, struct mrd_buf *out)
 {
-    char url[256];
+    char url[512];
     snprintf(url, sizeof(url), "%s/_test/%s", fixture->endpoint, path);
     CURL *easy = curl_easy_init();
     if (easy == NULL || curl_easy_setopt(easy, CURLOPT_URL, url) != CURLE_OK ||
