@@ -359,8 +359,9 @@ static struct s3_verdict judge_success(const struct s3 *s3, struct s3_call *call
             return judge_error(s3, call);
         }
     }
-    if (call->sink != NULL && call->headers.has_length && call->headers.length != call->received) {
-        return say(s3, call, damaged, "the answer is shorter than it says");
+    if (call->sink != NULL &&
+        (!call->headers.has_length || call->headers.length != call->received)) {
+        return say(s3, call, damaged, "the answer is shorter than it says, or does not say");
     }
     if (call->ranged &&
         (!range_fits(call) || call->received != call->range_last - call->range_first + 1)) {

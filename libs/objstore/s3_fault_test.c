@@ -127,7 +127,7 @@ static void passing_failures_are_tried_again(void **state)
         "drop_before times=2",
         "drop_after times=2",
         "reset",
-        "raw text=SSH-2.0-x",
+        "raw text=SSH-2.0-x\\r\\n",
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(faults); i++) {
         order(faults[i]);
@@ -259,6 +259,17 @@ static void a_service_that_ignores_conditions_is_unfit(void **state)
     assert_int_equal(mrd_objstore_probe(store, "fit/", NULL, &told), MRD_OK);
 }
 
+static void an_answer_that_is_not_of_s3_is_no_success(void **state)
+{
+    (void)state;
+    order("body method=PUT status=200 text=<html>welcome");
+    assert_int_equal(put("portal/x", "1"), MRD_E_UNAVAILABLE);
+    assert_true(is_told("is objstore.s3.endpoint an S3 service?"));
+    order("body method=PUT status=200 text=<html>welcome");
+    assert_int_equal(put_once("portal/x", "1"), MRD_E_UNAVAILABLE);
+    assert_object("portal/x", NULL);
+}
+
 /* ---- what comes back damaged ---- */
 
 static void damage_on_the_way_is_found(void **state)
@@ -266,7 +277,9 @@ static void damage_on_the_way_is_found(void **state)
     (void)state;
     assert_int_equal(put("way/x", "0123456789"), MRD_OK);
     static const char *const once[] = {
-        "truncate method=GET", "corrupt method=GET", /* the service's CRC-32C tells */
+        "truncate method=GET",
+        "raw method=GET text=HTTP/1.1 200 OK\\r\\n\\r\\n0123", /* ends with the connection */
+        "corrupt method=GET",                                  /* the service's CRC-32C tells */
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(once); i++) {
         order(once[i]);
@@ -312,6 +325,31 @@ static void ranges_survive_failures_of_some_requests(void **state)
     order("");
     assert_int_equal(mrd_objstore_read(store, "some/x", ranges, COUNT, NULL, &told), MRD_OK);
     assert_int_equal(requests(), 1);
+}
+
+static void a_long_range_comes_in_pieces(void **state)
+{
+    (void)state;
+    enum { SIZE = (16 << 20) + 5000 };
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf bytes = {0};
+    for (uint32_t i = 0; i < SIZE / 4; i++) {
+        mrd_buf_append_u32(&bytes, i * 2654435761U);
+    }
+    uint8_t *got = malloc(SIZE);
+    assert_non_null(got);
+    order("");
+    assert_int_equal(mrd_objstore_put(store, "long/x", mrd_buf_view(&bytes), NULL, NULL), MRD_OK);
+    const struct mrd_objstore_range ranges[] = {
+        {.offset = 1,          .size = SIZE - 101, .data = got             },
+        {.offset = SIZE - 100, .size = 100,        .data = got + SIZE - 100},
+    };
+    (void)requests();
+    assert_int_equal(mrd_objstore_read(store, "long/x", ranges, 2, NULL, &told), MRD_OK);
+    assert_int_equal(requests(), 3);
+    assert_memory_equal(got, bytes.data + 1, SIZE - 101);
+    assert_memory_equal(got + SIZE - 100, bytes.data + SIZE - 100, 100);
+    free(got);
 }
 
 static void an_answer_to_another_range_is_refused(void **state)
@@ -567,7 +605,9 @@ int main(void)
         cmocka_unit_test(a_commit_that_cannot_be_decided_is_no_verdict),
         cmocka_unit_test(a_commit_that_meets_another_under_way_is_tried_again),
         cmocka_unit_test(a_service_that_ignores_conditions_is_unfit),
+        cmocka_unit_test(an_answer_that_is_not_of_s3_is_no_success),
         cmocka_unit_test(damage_on_the_way_is_found),
+        cmocka_unit_test(a_long_range_comes_in_pieces),
         cmocka_unit_test(ranges_survive_failures_of_some_requests),
         cmocka_unit_test(an_answer_to_another_range_is_refused),
         cmocka_unit_test(an_answer_that_is_no_listing_is_refused),

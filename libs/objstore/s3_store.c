@@ -64,6 +64,21 @@ void s3_call_fini(struct s3_call *call) { mrd_buf_fini(&call->reply); }
 
 /* ---- writing ---- */
 
+/* Anything between here and S3 can say 200; only who has stored an object names its ETag and checksum. */
+static enum mrd_status check_stored(const struct s3_call *call, struct mrd_error *err)
+{
+    char crc[9];
+    s3_crc_write(call->headers.crc, crc);
+    if (call->headers.etag[0] == 0 ||
+        (call->headers.has_crc && call->crc_text[0] != 0 && strcmp(crc, call->crc_text) != 0)) {
+        return mrd_fail(err, MRD_E_UNAVAILABLE,
+                        "object %s: the answer to its put has no ETag, or another object's "
+                        "checksum: is objstore.s3.endpoint an S3 service?",
+                        call->key);
+    }
+    return MRD_OK;
+}
+
 enum mrd_status s3_put_object(struct s3 *s3, const char *key, struct mrd_bytes bytes,
                               bool with_class, const struct mrd_objstore_control *control,
                               struct mrd_error *err)
@@ -76,7 +91,8 @@ enum mrd_status s3_put_object(struct s3 *s3, const char *key, struct mrd_bytes b
     if (with_class && s3->storage_class[0] != 0) {
         s3_call_extra(&call, "x-amz-storage-class", s3->storage_class);
     }
-    return s3_exchange(s3, &call, 1, 1, control, err);
+    MRD_TRY(s3_exchange(s3, &call, 1, 1, control, err));
+    return check_stored(&call, err);
 }
 
 static enum mrd_status s3_put(struct mrd_objstore *base, const char *key, struct mrd_bytes bytes,
@@ -121,7 +137,10 @@ static enum mrd_status s3_put_if_absent(struct mrd_objstore *base, const char *k
     s3_call_body(s3, &call, bytes);
     s3_call_encryption(s3, &call);
     const enum mrd_status status = s3_exchange(s3, &call, 1, 1, control, err);
-    return status == MRD_E_CONFLICT ? compare(base, key, bytes, control, err) : status;
+    if (status == MRD_E_CONFLICT) {
+        return compare(base, key, bytes, control, err);
+    }
+    return status == MRD_OK ? check_stored(&call, err) : status;
 }
 
 /* ---- reading ---- */
@@ -164,7 +183,9 @@ static enum mrd_status s3_get(struct mrd_objstore *base, const char *key, size_t
     }
     call.sink = on_whole;
     call.sink_context = &whole;
-    return s3_exchange(s3, &call, 1, 1, control, err);
+    MRD_TRY(s3_exchange(s3, &call, 1, 1, control, err));
+    out->size = whole.before + (size_t)call.received; /* an empty object calls no sink */
+    return MRD_OK;
 }
 
 static enum mrd_status drop_bytes(struct s3_call *call, uint64_t at, struct mrd_bytes bytes)

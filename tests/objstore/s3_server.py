@@ -453,7 +453,7 @@ class Handler(BaseHTTPRequestHandler):
         elif fault.do == "body":
             self.answer(Answer(fault.status, fault.text.encode()), None)
         elif fault.do == "raw":
-            self.wfile.write(fault.text.encode() + b"\r\n")
+            self.wfile.write(fault.text.encode().decode("unicode_escape").encode())
             self.drop("raw")
         elif fault.do == "endless":
             self.endless()
