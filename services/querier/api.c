@@ -62,6 +62,8 @@ static unsigned error_type_of(const struct qry_call *call, enum mrd_status statu
     case MRD_OK:
     case MRD_E_CORRUPT:
     case MRD_E_CONFLICT:
+    case MRD_E_DENIED:
+    case MRD_E_FATAL:
     case MRD_STATUS_COUNT:
         break;
     }
