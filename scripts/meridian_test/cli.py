@@ -38,6 +38,7 @@ GROUPS = {
     "lint": stages.run_lint,
     "unit": unit,
     "fuzz": stages.run_fuzz,
+    "parquet": stages.run_parquet,
     "configuration": stages.run_configuration,
     "e2e": e2e,
 }
