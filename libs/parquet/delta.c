@@ -160,7 +160,8 @@ static bool read_miniblock(struct mrd_reader *in, const struct delta_header *hea
     return true;
 }
 
-static bool read_block(struct mrd_reader *in, const struct delta_header *header, unsigned width_max,
+/* Differences of INT32 need 32 bits, but DuckDB has them in 64 and writes up to 33. */
+static bool read_block(struct mrd_reader *in, const struct delta_header *header,
                        struct delta_sink *sink)
 {
     const uint64_t least = (uint64_t)mrd_read_zigzag(in);
@@ -169,7 +170,7 @@ static bool read_block(struct mrd_reader *in, const struct delta_header *header,
         return false;
     }
     for (size_t m = 0; m < header->miniblocks && sink->at < sink->count; m++) {
-        if (widths.data[m] > width_max) {
+        if (widths.data[m] > 64) {
             return mrd_reader_fail(in);
         }
         if (!read_miniblock(in, header, widths.data[m], least, sink)) {
@@ -179,7 +180,7 @@ static bool read_block(struct mrd_reader *in, const struct delta_header *header,
     return true;
 }
 
-static bool decode(struct mrd_reader *in, unsigned width_max, struct delta_sink *sink)
+static bool decode(struct mrd_reader *in, struct delta_sink *sink)
 {
     struct delta_header header;
     if (!read_header(in, sink->count, &header)) {
@@ -192,7 +193,7 @@ static bool decode(struct mrd_reader *in, unsigned width_max, struct delta_sink 
     sink->value = header.first;
     add_up(sink, &none, 1, 0);
     while (sink->at < sink->count) {
-        if (!read_block(in, &header, width_max, sink)) {
+        if (!read_block(in, &header, sink)) {
             return false;
         }
     }
@@ -202,11 +203,11 @@ static bool decode(struct mrd_reader *in, unsigned width_max, struct delta_sink 
 bool mrd_pq_delta_decode64(struct mrd_reader *in, int64_t *out, size_t count)
 {
     struct delta_sink sink = {.out64 = out, .count = count};
-    return decode(in, 64, &sink);
+    return decode(in, &sink);
 }
 
 bool mrd_pq_delta_decode32(struct mrd_reader *in, int32_t *out, size_t count)
 {
     struct delta_sink sink = {.out32 = out, .count = count};
-    return decode(in, 32, &sink);
+    return decode(in, &sink);
 }

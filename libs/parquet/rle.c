@@ -111,6 +111,10 @@ static void fill(void *out, size_t item_size, size_t at, uint32_t value, size_t 
 static void unpack(struct mrd_bytes in, unsigned width, void *out, size_t item_size, size_t at,
                    size_t count)
 {
+    if (width == 0) {
+        fill(out, item_size, at, 0, count);
+        return;
+    }
     if (item_size == 4) {
         mrd_pq_unpack32(in, width, (uint32_t *)out + at, count);
         return;
