@@ -37,9 +37,10 @@ struct call {
     uint32_t consumed;
     struct item *first;
     struct item **last;
+    struct item *held; /* behind the last event; of the fan-out's thread */
     int64_t heard_ns;
     char subject[SUBJECT_MAX];
-    char control[MRD_BUS_INBOX_MAX + 32]; /* empty until accepted */
+    char control[MRD_BUS_INBOX_MAX + 32]; /* empty until the server has told it */
 };
 
 struct slot {
@@ -68,8 +69,7 @@ struct mrd_rpc_fan {
     size_t count;
     size_t capacity;
     size_t unfinished;
-    size_t turn;       /* where the round over the calls goes on */
-    struct item *held; /* behind the last event */
+    size_t turn; /* where the round over the calls goes on */
 };
 
 static int64_t now_ns(void) { return mrd_clock_monotonic_ns(mrd_clock_system()); }
@@ -171,13 +171,16 @@ static struct call *call_of_subject(struct mrd_rpc_client *client, const char *s
     return client->slots[slot].call;
 }
 
-static void frame_accepted(struct call *call, const natsMsg *msg)
+/* The first frame that tells where control goes is as good as all others. */
+static void control_take(struct call *call, const natsMsg *msg)
 {
     const char *control = natsMsg_GetReply(msg);
-    if (control == NULL || (size_t)snprintf(call->control, sizeof(call->control), "%s", control) >=
-                               sizeof(call->control)) {
+    if (control == NULL || call->control[0] != '\0') {
+        return;
+    }
+    if ((size_t)snprintf(call->control, sizeof(call->control), "%s", control) >=
+        sizeof(call->control)) {
         call->control[0] = '\0';
-        call_fail(call, MRD_E_UNAVAILABLE, "%s: accepted without a control subject", call->subject);
     }
 }
 
@@ -192,14 +195,15 @@ static void frame_take(struct call *call, const struct mrd_rpc_frame *frame, nat
         return;
     }
     call->number_next++;
-    if (frame->kind == MRD_RPC_FRAME_ACCEPT) {
-        frame_accepted(call, *msg);
-        return;
-    }
     if (frame->kind == MRD_RPC_FRAME_DATA) {
         call->queued++;
         if (call->queued > call->fan->options.window + 1) {
             call_fail(call, MRD_E_UNAVAILABLE, "%s: sends beyond its credit", call->subject);
+            return;
+        }
+        if (call->control[0] == '\0') {
+            call_fail(call, MRD_E_UNAVAILABLE, "%s: sends without a control subject",
+                      call->subject);
             return;
         }
     } else {
@@ -218,8 +222,12 @@ static void reply_take(struct call *call, natsMsg **msg)
     const struct mrd_bytes data = {(const uint8_t *)natsMsg_GetData(*msg),
                                    (size_t)natsMsg_GetDataLength(*msg)};
     call->heard_ns = now_ns();
+    control_take(call, *msg);
     if (natsMsg_IsNoResponders(*msg)) {
         call_fail(call, MRD_E_UNAVAILABLE, "%s: nobody listens there", call->subject);
+    } else if (data.size > 0 && data.data[0] != MRD_RPC_VERSION) {
+        call_fail(call, MRD_E_UNAVAILABLE, "%s: replies in version %u of the protocol, this is %d",
+                  call->subject, data.data[0], MRD_RPC_VERSION);
     } else if (!mrd_rpc_frame_get(data, &frame) || frame.kind == MRD_RPC_FRAME_CREDIT ||
                frame.kind == MRD_RPC_FRAME_CANCEL) {
         call_fail(call, MRD_E_UNAVAILABLE, "%s: unreadable reply", call->subject);
@@ -503,22 +511,23 @@ static uint32_t credit_due(struct call *call, const char **control)
     }
     const uint32_t credit = call->consumed;
     call->consumed = 0;
-    *control = call->control; /* written once, before the first chunk */
+    *control = call->control; /* written once, not after the first chunk */
     return credit;
 }
 
 static enum mrd_status fan_next(struct mrd_rpc_fan *fan, size_t only, struct mrd_rpc_event *out,
                                 struct mrd_error *err)
 {
-    item_free(MRD_MOVE(fan->held));
+    struct item *done = NULL;
     const char *control = NULL;
     uint32_t credit = 0;
     enum mrd_status status = MRD_OK;
     pthread_mutex_lock(&fan->client->lock);
     struct call *call = fan_wait(fan, only, &status, err);
     if (call != NULL) {
-        fan->held = call_pop(call);
-        event_fill(call, fan->held, out);
+        done = call->held;
+        call->held = call_pop(call);
+        event_fill(call, call->held, out);
         if (out->kind == MRD_RPC_CHUNK) {
             credit = credit_due(call, &control);
         } else {
@@ -527,6 +536,7 @@ static enum mrd_status fan_next(struct mrd_rpc_fan *fan, size_t only, struct mrd
         }
     }
     pthread_mutex_unlock(&fan->client->lock);
+    item_free(done);
     if (credit > 0) {
         control_send(fan->client, control, MRD_RPC_FRAME_CREDIT, credit);
     }
@@ -561,6 +571,7 @@ void mrd_rpc_fan_cancel(struct mrd_rpc_fan *fan, size_t index)
         item_free(item);
     }
     pthread_mutex_unlock(&fan->client->lock);
+    item_free(MRD_MOVE(call->held));
     if (send) {
         control_send(fan->client, call->control, MRD_RPC_FRAME_CANCEL, 0);
     }
@@ -579,7 +590,6 @@ void mrd_rpc_fan_destroy(struct mrd_rpc_fan **fan)
     pthread_mutex_lock(&self->client->lock);
     self->client->fans--;
     pthread_mutex_unlock(&self->client->lock);
-    item_free(self->held);
     pthread_cond_destroy(&self->arrived);
     free(self->calls);
     free(self);

@@ -9,19 +9,19 @@
 #include "base/bytes.h"
 #include "bus/rpc.h"
 
-enum { MRD_RPC_VERSION = 1, MRD_RPC_REQUEST_BYTES = 16 };
+enum { MRD_RPC_VERSION = 2, MRD_RPC_REQUEST_BYTES = 16 };
 
 enum mrd_rpc_frame_kind {
     MRD_RPC_FRAME_REQUEST = 1,
-    /* server to client; number counts all but ALIVE from 0 */
-    MRD_RPC_FRAME_ACCEPT = 2, /* its reply subject is where CREDIT and CANCEL go */
-    MRD_RPC_FRAME_DATA = 3,
-    MRD_RPC_FRAME_END = 4,   /* payload: trailer */
-    MRD_RPC_FRAME_ERROR = 5, /* status; payload: text */
-    MRD_RPC_FRAME_ALIVE = 6, /* number is not counted */
+    /* server to client; number counts all but ALIVE from 0. The reply subject of DATA and ALIVE is where
+     * CREDIT and CANCEL go */
+    MRD_RPC_FRAME_DATA = 2,
+    MRD_RPC_FRAME_END = 3,   /* payload: the last bytes of the answer */
+    MRD_RPC_FRAME_ERROR = 4, /* status; payload: text */
+    MRD_RPC_FRAME_ALIVE = 5, /* number is not counted */
     /* client to server */
-    MRD_RPC_FRAME_CREDIT = 7, /* number: so many more chunks */
-    MRD_RPC_FRAME_CANCEL = 8,
+    MRD_RPC_FRAME_CREDIT = 6, /* number: so many more chunks */
+    MRD_RPC_FRAME_CANCEL = 7,
 };
 
 struct mrd_rpc_frame {
@@ -44,7 +44,7 @@ static inline void mrd_rpc_frame_put(uint8_t out[MRD_RPC_FRAME_BYTES], enum mrd_
 static inline bool mrd_rpc_frame_get(struct mrd_bytes bytes, struct mrd_rpc_frame *out)
 {
     if (bytes.size < MRD_RPC_FRAME_BYTES || bytes.data[0] != MRD_RPC_VERSION ||
-        bytes.data[1] < MRD_RPC_FRAME_ACCEPT || bytes.data[1] > MRD_RPC_FRAME_CANCEL) {
+        bytes.data[1] < MRD_RPC_FRAME_DATA || bytes.data[1] > MRD_RPC_FRAME_CANCEL) {
         return false;
     }
     uint16_t status;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "codec/histogram.h"
+#include "codec/resets.h"
 
 enum { HISTOGRAM_BYTES_MAX = 64 << 20 };
 
@@ -322,6 +323,8 @@ static enum mrd_status finish_histograms(struct mrd_columns *columns, mrd_time_m
     }
     drop_hidden(columns);
     const struct range range = find_range(column->times_ms, column->count, min_ms, max_ms);
+    mrd_histograms_mark_no_resets(column->items, range.first, range.first + range.count,
+                                  column->arena);
     *out = (struct mrd_histograms){column->times_ms + range.first, column->items + range.first,
                                    range.count};
     return MRD_OK;

@@ -53,7 +53,7 @@ MRD_MUST_CHECK enum mrd_status mrd_columns_add(struct mrd_columns *columns, stru
                                                size_t samples_max, struct mrd_error *err);
 
 /* Merges what was added and gives the samples and histograms in [min_ms, max_ms]. The views stay valid until the
- * next call on the columns. MRD_E_LIMIT: out of memory. Cost: nothing where chunks do not overlap,
+ * next call on the columns. Histograms say where a counter was not reset (codec/resets.h). MRD_E_LIMIT: out of memory. Cost: nothing where chunks do not overlap,
  * else about 3 ns a sample and merge pass. */
 MRD_MUST_CHECK enum mrd_status mrd_columns_finish(struct mrd_columns *columns, mrd_time_ms min_ms,
                                                   mrd_time_ms max_ms, struct mrd_samples *out,

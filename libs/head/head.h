@@ -249,6 +249,9 @@ MRD_MUST_CHECK enum mrd_status mrd_head_cursor_next(struct mrd_head_cursor *curs
                                                     struct mrd_head_selection **out_selection,
                                                     struct mrd_error *err);
 
+/* True if no slice follows. */
+bool mrd_head_cursor_at_end(const struct mrd_head_cursor *cursor);
+
 /* Series that the query found when it was resolved. */
 size_t mrd_head_cursor_series_count(const struct mrd_head_cursor *cursor);
 

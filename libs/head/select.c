@@ -186,6 +186,11 @@ enum mrd_status mrd_head_select(struct mrd_head *head, const struct mrd_head_que
     return MRD_OK;
 }
 
+bool mrd_head_cursor_at_end(const struct mrd_head_cursor *cursor)
+{
+    return cursor->at == cursor->count;
+}
+
 size_t mrd_head_cursor_series_count(const struct mrd_head_cursor *cursor) { return cursor->count; }
 
 static MRD_ALWAYS_INLINE void prefetch_series(const struct mrd_head_cursor *cursor)

@@ -103,3 +103,41 @@ void mrd_annotations_addf(struct mrd_annotations *annotations, enum mrd_annotati
     const struct mrd_bytes whole = mrd_bytes_of(text);
     add(annotations, kind, whole, whole.size - strlen(position), place.order);
 }
+
+void mrd_annotations_add_made(struct mrd_annotations *annotations, enum mrd_annotation_kind kind,
+                              const struct mrd_annotation *made)
+{
+    mrd_assert(made->raw_size <= made->text.size);
+    add(annotations, kind, made->text, made->raw_size, made->order);
+}
+
+static bool comes_before(const struct mrd_annotation *a, const struct mrd_annotation *b)
+{
+    return a->order != b->order ? a->order < b->order : mrd_bytes_compare(a->text, b->text) < 0;
+}
+
+/* By insertion: there are few, and MRD_ANNOTATIONS_MAX at most. */
+static void sort_kind(struct mrd_annotations *annotations, enum mrd_annotation_kind kind)
+{
+    struct mrd_annotation *sorted = NULL;
+    struct mrd_annotation *next = NULL;
+    for (struct mrd_annotation *at = annotations->first[kind]; at != NULL; at = next) {
+        struct mrd_annotation **place = &sorted;
+        next = at->next;
+        while (*place != NULL && !comes_before(at, *place)) {
+            place = &(*place)->next;
+        }
+        at->next = *place;
+        *place = at;
+        if (at->next == NULL) {
+            annotations->last[kind] = at;
+        }
+    }
+    annotations->first[kind] = sorted;
+}
+
+void mrd_annotations_sort(struct mrd_annotations *annotations)
+{
+    sort_kind(annotations, MRD_ANNOTATION_WARNING);
+    sort_kind(annotations, MRD_ANNOTATION_INFO);
+}

@@ -52,4 +52,11 @@ void mrd_annotations_addf(struct mrd_annotations *annotations, enum mrd_annotati
                           struct mrd_annotation_place place, const char *format, ...)
     MRD_PRINTF(4, 5);
 
+/* Adds one that another process made for the same query: text, raw_size and order count. */
+void mrd_annotations_add_made(struct mrd_annotations *annotations, enum mrd_annotation_kind kind,
+                              const struct mrd_annotation *made);
+
+/* In the order of evaluation, then of their texts: not that of who came first, which says where series are. */
+void mrd_annotations_sort(struct mrd_annotations *annotations);
+
 #endif

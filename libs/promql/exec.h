@@ -72,6 +72,11 @@ MRD_MUST_CHECK enum mrd_status pql_histograms_load(const struct mrd_histograms *
                                                    struct pql_histogram_samples *out,
                                                    struct mrd_error *err);
 
+/* The next series of an open selector, counted. */
+MRD_MUST_CHECK enum mrd_status pql_source_next(struct pql_exec *exec, struct pql_selector *selector,
+                                               struct mrd_source_series *out, bool *out_more,
+                                               struct mrd_error *err);
+
 /* Counts `points` as held in memory; MRD_E_LIMIT beyond samples_max. */
 MRD_MUST_CHECK enum mrd_status pql_hold(struct pql_exec *exec, size_t points,
                                         struct mrd_error *err);

@@ -130,6 +130,21 @@ enum mrd_status pql_hold(struct pql_exec *exec, size_t points, struct mrd_error 
     return MRD_OK;
 }
 
+enum mrd_status pql_source_next(struct pql_exec *exec, struct pql_selector *selector,
+                                struct mrd_source_series *out, bool *out_more,
+                                struct mrd_error *err)
+{
+    *out = (struct mrd_source_series){0}; /* a source without histograms need not name them */
+    MRD_TRY(mrd_query_check(exec->control, err));
+    MRD_TRY(exec->source->next(selector->set, out, out_more, err));
+    if (*out_more) {
+        exec->stats->series_read++;
+        exec->stats->samples_read += out->samples.count + out->histograms.count;
+        selector->segment = out->segment;
+    }
+    return MRD_OK;
+}
+
 /* ---- lists ---- */
 
 enum mrd_status pql_series_list_add(struct pql_exec *exec, struct pql_series_list *list,

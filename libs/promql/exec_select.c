@@ -3,7 +3,7 @@
 
 struct select_op {
     struct pql_op op;
-    const struct pql_selector *selector;
+    struct pql_selector *selector;
     struct pql_steps grid;
     bool timestamps; /* yield the samples' times instead of their values */
     double *column;
@@ -128,14 +128,11 @@ static enum mrd_status select_next(struct pql_op *base, struct pql_series *out, 
     struct select_op *op = (struct select_op *)base;
     struct pql_exec *exec = base->exec;
     for (;;) {
-        struct mrd_source_series series = {0}; /* a source without histograms need not name them */
-        MRD_TRY(mrd_query_check(exec->control, err));
-        MRD_TRY(exec->source->next(op->selector->set, &series, out_more, err));
+        struct mrd_source_series series;
+        MRD_TRY(pql_source_next(exec, op->selector, &series, out_more, err));
         if (!*out_more) {
             return MRD_OK;
         }
-        exec->stats->series_read++;
-        exec->stats->samples_read += series.samples.count + series.histograms.count;
         bool any = select_fill(op, series.samples, op->column);
         if (series.histograms.count > 0) {
             MRD_TRY(select_fill_histograms(op, &series, &any, err));

@@ -9,7 +9,7 @@
 
 struct range_select {
     struct pql_range_op op;
-    const struct pql_selector *selector;
+    struct pql_selector *selector;
     struct mrd_arena *converted; /* histograms of the series at hand */
 };
 
@@ -18,12 +18,9 @@ static enum mrd_status range_select_next(struct pql_range_op *base, struct pql_r
 {
     struct range_select *op = (struct range_select *)base;
     struct pql_exec *exec = base->exec;
-    struct mrd_source_series series = {0}; /* a source without histograms need not name them */
-    MRD_TRY(mrd_query_check(exec->control, err));
-    MRD_TRY(exec->source->next(op->selector->set, &series, out_more, err));
+    struct mrd_source_series series;
+    MRD_TRY(pql_source_next(exec, op->selector, &series, out_more, err));
     if (*out_more) {
-        exec->stats->series_read++;
-        exec->stats->samples_read += series.samples.count + series.histograms.count;
         *out = (struct pql_range_series){.labels = series.labels, .samples = series.samples};
         if (series.histograms.count > 0) {
             MRD_TRY(pql_scratch_reset(exec, &op->converted, err));

@@ -226,7 +226,7 @@ static enum mrd_status translate_unary(struct translation *to, const struct mrd_
 {
     struct pql_node *inner = NULL;
     MRD_TRY(translate(to, expr->unary.expr, &inner, err));
-    if (!expr->unary.minus && inner->kind != PQL_SELECT) {
+    if (!expr->unary.minus && inner->type != PQL_VECTOR) {
         *out = inner;
         return MRD_OK;
     }

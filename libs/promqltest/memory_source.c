@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "promql/fragment.h"
+
 struct memory_series {
     struct mrd_buf label_bytes; /* canonical; `labels` points into it */
     struct mrd_arena *arena;
@@ -26,12 +28,22 @@ struct mrd_memory_source {
     size_t last; /* index of the series put to last */
     _Atomic size_t calls_left;
     _Atomic size_t open_sets;
+    struct mrd_memory_layout layout;
+    size_t fragments;
 };
 
 struct mrd_source_set {
     struct mrd_memory_source *source;
     const struct mrd_select *select;
     size_t at;
+    uint32_t segment;
+    bool one_segment; /* of which `segment` is the only one */
+
+    /* Of a fragment. */
+    const struct mrd_query_control *control;
+    size_t bytes_max;
+    struct mrd_buf fragment;
+    struct mrd_buf states;
 };
 
 /* ---- filling ---- */
@@ -292,16 +304,47 @@ static struct mrd_histograms histograms_in(const struct memory_series *series, m
     return (struct mrd_histograms){times_ms + from, series->histograms + from, to - from};
 }
 
+static uint32_t segment_of(const struct mrd_memory_source *source,
+                           const struct memory_series *series)
+{
+    const struct mrd_memory_layout *layout = &source->layout;
+    return layout->segments == 1
+               ? 0
+               : (uint32_t)(mrd_hash128(mrd_buf_view(&series->label_bytes), layout->salt).low %
+                            layout->segments);
+}
+
+/* The next series that the select finds in the set's segment, NULL at its end. */
+static const struct memory_series *segment_next(struct mrd_source_set *set)
+{
+    const struct mrd_select *select = set->select;
+    const struct mrd_memory_source *source = set->source;
+    while (set->at < source->count) {
+        const struct memory_series *series = source->series[set->at++];
+        if (segment_of(source, series) == set->segment &&
+            mrd_matchers_match(select->matchers, select->matcher_count, series->labels)) {
+            return series;
+        }
+    }
+    return NULL;
+}
+
 static enum mrd_status source_next(struct mrd_source_set *set, struct mrd_source_series *out,
                                    bool *out_more, struct mrd_error *err)
 {
     const struct mrd_select *select = set->select;
     MRD_TRY(count_call(set->source, err));
-    while (set->at < set->source->count) {
-        const struct memory_series *series = set->source->series[set->at++];
-        if (!mrd_matchers_match(select->matchers, select->matcher_count, series->labels)) {
+    for (;;) {
+        const struct memory_series *series = segment_next(set);
+        if (series == NULL &&
+            (set->one_segment || ++set->segment >= set->source->layout.segments)) {
+            break;
+        }
+        if (series == NULL) {
+            set->at = 0;
             continue;
         }
+        out->segment = set->one_segment ? 0 : set->segment;
         out->labels = series->labels;
         out->samples = samples_in(series, select->min_ms, select->max_ms);
         out->histograms = histograms_in(series, select->min_ms, select->max_ms);
@@ -314,7 +357,68 @@ static enum mrd_status source_next(struct mrd_source_set *set, struct mrd_source
     return MRD_OK;
 }
 
-static void source_close(struct mrd_source_set *set) { set->source->open_sets--; }
+static void source_close(struct mrd_source_set *set)
+{
+    set->source->open_sets--;
+    mrd_buf_fini(&set->fragment);
+    mrd_buf_fini(&set->states);
+}
+
+/* ---- fragments: each segment is read by a source of its own, as another process would ---- */
+
+struct segment_source {
+    struct mrd_memory_source *source;
+    uint32_t segment;
+};
+
+static enum mrd_status segment_open(void *context, const struct mrd_select *select,
+                                    const struct mrd_query_scope *scope,
+                                    struct mrd_source_set **out_set, struct mrd_error *err)
+{
+    const struct segment_source *segment = context;
+    MRD_TRY(source_open(segment->source, select, scope, out_set, err));
+    (*out_set)->segment = segment->segment;
+    (*out_set)->one_segment = true;
+    return MRD_OK;
+}
+
+static enum mrd_status source_open_fragment(void *context, const struct mrd_select *select,
+                                            const struct mrd_fragment *fragment,
+                                            const struct mrd_query_scope *scope,
+                                            struct mrd_source_set **out_set, struct mrd_error *err)
+{
+    struct mrd_memory_source *source = context;
+    if (!source->layout.pushes || source->layout.declines > 0) {
+        source->layout.declines -= source->layout.declines > 0;
+        return MRD_OK;
+    }
+    MRD_TRY(source_open(source, select, scope, out_set, err));
+    (*out_set)->control = scope->control;
+    (*out_set)->bytes_max = mrd_arena_limit(scope->arena);
+    mrd_fragment_encode(fragment, &(*out_set)->fragment);
+    source->fragments++;
+    return MRD_OK;
+}
+
+static enum mrd_status source_next_states(struct mrd_source_set *set, struct mrd_bytes *out,
+                                          bool *out_more, struct mrd_error *err)
+{
+    struct segment_source segment = {set->source, set->segment};
+    const struct mrd_source source = {
+        .context = &segment, .open = segment_open, .next = source_next, .close = source_close};
+    struct mrd_fragment fragment;
+    *out_more = set->segment++ < set->source->layout.segments;
+    if (!*out_more) {
+        return MRD_OK;
+    }
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("fragment", set->bytes_max);
+    mrd_buf_clear(&set->states);
+    MRD_TRY(mrd_fragment_decode(mrd_buf_view(&set->fragment), &fragment, err));
+    MRD_TRY(mrd_fragment_run(&fragment, &source, set->control, arena, &set->states, err));
+    *out = mrd_buf_view(&set->states);
+    return MRD_OK;
+}
 
 /* ---- the API's questions ---- */
 
@@ -433,10 +537,13 @@ struct mrd_memory_source *mrd_memory_source_create(void)
 {
     struct mrd_memory_source *source = calloc(1, sizeof(*source));
     mrd_assert(source != NULL);
+    source->layout = (struct mrd_memory_layout){.segments = 1};
     source->source = (struct mrd_source){
         .context = source,
         .open = source_open,
         .next = source_next,
+        .open_fragment = source_open_fragment,
+        .next_states = source_next_states,
         .close = source_close,
         .label_names = source_label_names,
         .label_values = source_label_values,
@@ -463,6 +570,18 @@ void mrd_memory_source_destroy(struct mrd_memory_source **source)
     free((*source)->series);
     free(*source);
     *source = NULL;
+}
+
+void mrd_memory_source_arrange(struct mrd_memory_source *source,
+                               const struct mrd_memory_layout *layout)
+{
+    mrd_assert(layout->segments > 0);
+    source->layout = *layout;
+}
+
+size_t mrd_memory_source_fragments(const struct mrd_memory_source *source)
+{
+    return source->fragments;
 }
 
 void mrd_memory_source_fail_at(struct mrd_memory_source *source, size_t call)

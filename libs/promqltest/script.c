@@ -4,9 +4,9 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "promqltest/memory_source.h"
 #include "promqltest/script_histogram.h"
 #include "promqltest/script_nhcb.h"
+#include "promqltest/script_target.h"
 #include "promqltest/script_text.h"
 
 enum { QUERY_BYTES_MAX = 256 * 1024 * 1024, EXPECTATIONS_MAX = 256 };
@@ -56,25 +56,22 @@ struct script {
     const char *name;
     struct mrd_bytes rest;
     size_t line_number;
-    struct mrd_memory_source *source;
+    struct script_target *target;
     struct mrd_arena *arena; /* of the current command */
     struct mrd_promql_options options;
     struct mrd_script_report *report; /* or: */
     struct mrd_buf *print;
 };
 
-static void script_fini(struct script *script)
-{
-    mrd_memory_source_destroy(&script->source);
-    mrd_arena_destroy(&script->arena);
-}
+static void script_fini(struct script *script) { mrd_arena_destroy(&script->arena); }
 
-static void script_init(struct script *script, const char *name, struct mrd_bytes text)
+static void script_init(struct script *script, struct script_target *target, const char *name,
+                        struct mrd_bytes text)
 {
     *script = (struct script){
         .name = name,
         .rest = text,
-        .source = mrd_memory_source_create(),
+        .target = target,
         .arena = mrd_arena_create("script", SIZE_MAX),
         .options = {.samples_max = 50000000,
                     .features = {.experimental_functions = true,
@@ -108,18 +105,7 @@ static enum mrd_status load_series(struct script *script, struct mrd_bytes line,
     size_t count = 0;
     MRD_TRY(script_take_series(&line, script->arena, &labels, err));
     MRD_TRY(script_parse_values(line, script->arena, &values, &count, err));
-    for (size_t i = 0; i < count; i++) {
-        const mrd_time_ms time_ms = (mrd_time_ms)i * step_ms;
-        if (values[i].histogram != NULL) {
-            if (!mrd_memory_source_put_histogram(script->source, labels, time_ms,
-                                                 values[i].histogram)) {
-                return mrd_fail(err, MRD_E_INVALID, "a histogram is not after those of its series");
-            }
-        } else if (!values[i].omitted) {
-            const struct mrd_sample sample = {time_ms, values[i].value};
-            mrd_memory_source_put(script->source, labels, sample);
-        }
-    }
+    MRD_TRY(script->target->put(script->target->context, labels, values, count, step_ms, err));
     return nhcb == NULL ? MRD_OK : script_nhcb_add(nhcb, labels, values, count, err);
 }
 
@@ -133,7 +119,7 @@ static enum mrd_status run_load(struct script *script, struct mrd_bytes step, bo
     while (next_line(script, &line) && !ends_command(line)) {
         MRD_TRY(load_series(script, line, step_ms, with_nhcb ? &nhcb : NULL, err));
     }
-    return with_nhcb ? script_nhcb_load(&nhcb, script->source, step_ms, err) : MRD_OK;
+    return with_nhcb ? script_nhcb_load(&nhcb, script->target, step_ms, err) : MRD_OK;
 }
 
 /* ---- reading an eval ---- */
@@ -379,19 +365,30 @@ static const struct mrd_float_histogram *histogram_of(const struct mrd_promql_se
     return series->histograms == NULL ? NULL : series->histograms[at];
 }
 
-static bool point_agrees(const struct script_value *want, const struct mrd_promql_series *got,
-                         size_t at)
+/* A histogram of `want` is as answered. */
+static bool point_agrees(const struct script *script, const struct script_value *want,
+                         const struct mrd_promql_series *got, size_t at)
 {
     const struct mrd_float_histogram *histogram = histogram_of(got, at);
     if (want->histogram == NULL || histogram == NULL) {
         return want->histogram == histogram && script_numbers_agree(want->value, got->values[at]);
     }
-    return script_histograms_agree(want->histogram, histogram, want->hint_set);
+    return script->target->same(want->histogram, histogram, want->hint_set);
+}
+
+static struct script_value as_answered(const struct script *script, const struct script_value *want)
+{
+    struct script_value value = *want;
+    if (want->histogram != NULL) {
+        value.histogram = script->target->as_answered(want->histogram, script->arena);
+    }
+    return value;
 }
 
 /* The points of a series against the expected ones on a grid. */
-static bool points_agree(const struct expected_series *want, const struct mrd_promql_series *got,
-                         mrd_time_ms start_ms, mrd_time_ms step_ms)
+static bool points_agree(const struct script *script, const struct expected_series *want,
+                         const struct mrd_promql_series *got, mrd_time_ms start_ms,
+                         mrd_time_ms step_ms)
 {
     size_t at = 0;
     for (size_t i = 0; i < want->count; i++) {
@@ -399,8 +396,9 @@ static bool points_agree(const struct expected_series *want, const struct mrd_pr
             continue;
         }
         const mrd_time_ms time_ms = start_ms + (mrd_time_ms)i * step_ms;
+        const struct script_value value = as_answered(script, &want->values[i]);
         if (at == got->count || got->times_ms[at] != time_ms ||
-            !point_agrees(&want->values[i], got, at)) {
+            !point_agrees(script, &value, got, at)) {
             return false;
         }
         at++;
@@ -435,7 +433,7 @@ static bool series_agree(const struct script *script, const struct eval *eval,
     for (size_t i = 0; i < eval->series_count; i++) {
         const struct expected_series *want = &eval->series[i];
         const struct mrd_promql_series *got = find_series(result, want->labels);
-        if (got == NULL || !points_agree(want, got, start_ms, step_ms)) {
+        if (got == NULL || !points_agree(script, want, got, start_ms, step_ms)) {
             report_line(script, eval, got == NULL ? "a series is missing:" : "got other values:");
             report_series(script, want->labels, got);
             ok = false;
@@ -491,11 +489,7 @@ static enum mrd_status ask(struct script *script, const struct mrd_promql_reques
                            struct mrd_arena *arena, struct mrd_promql_result *out,
                            struct mrd_error *err)
 {
-    const struct mrd_source *source = mrd_memory_source_get(script->source);
-    const enum mrd_status status =
-        mrd_promql_query(&script->options, request, source, NULL, arena, out, err);
-    mrd_assert(mrd_memory_source_open_sets(script->source) == 0);
-    return status;
+    return script->target->ask(script->target->context, &script->options, request, arena, out, err);
 }
 
 static bool failure_agrees(const struct script *script, const struct eval *eval,
@@ -564,7 +558,7 @@ static bool range_agrees(struct script *script, const struct eval *eval,
                 .histogram = scalar || want == NULL ? NULL : histogram_of(want, 0),
             };
             ok &= (want != NULL || scalar) && (value.histogram == NULL) == (histogram == NULL) &&
-                  point_agrees(&value, got, p);
+                  point_agrees(script, &value, got, p);
         }
     }
     ok &= found == (instant->type == MRD_PROMQL_SCALAR ? 1 : instant->series_count);
@@ -694,6 +688,10 @@ static enum mrd_status run_eval(struct script *script, struct mrd_bytes whole,
         return MRD_OK;
     }
     script->report->evals++;
+    if (!script->target->can(script->target->context, &script->options)) {
+        script->report->skipped++;
+        return MRD_OK;
+    }
     script->report->failures += !eval_agrees(script, &eval);
     return MRD_OK;
 }
@@ -720,8 +718,7 @@ static enum mrd_status run_command(struct script *script, struct mrd_bytes line,
     const struct mrd_bytes whole = line;
     mrd_arena_reset(script->arena);
     if (script_take_prefix(&line, "clear")) {
-        mrd_memory_source_clear(script->source);
-        return MRD_OK;
+        return script->target->clear(script->target->context, err);
     }
     if (script_take_prefix(&line, "load")) {
         return run_load(script, line, false, err);
@@ -749,22 +746,34 @@ static enum mrd_status run_all(struct script *script, struct mrd_error *err)
     return MRD_OK;
 }
 
-enum mrd_status mrd_script_run(const char *name, struct mrd_bytes text,
-                               struct mrd_script_report *report, struct mrd_error *err)
+enum mrd_status mrd_script_run_on(struct script_target *target, const char *name,
+                                  struct mrd_bytes text, struct mrd_script_report *report,
+                                  struct mrd_error *err)
 {
     mrd_auto(script_fini)
     struct script script;
-    script_init(&script, name, text);
+    script_init(&script, target, name, text);
     script.report = report;
+    MRD_TRY(target->clear(target->context, err));
     return run_all(&script, err);
+}
+
+enum mrd_status mrd_script_run(const char *name, struct mrd_bytes text,
+                               struct mrd_script_report *report, struct mrd_error *err)
+{
+    mrd_auto(script_memory_destroy)
+    struct script_target *target = script_memory_create();
+    return mrd_script_run_on(target, name, text, report, err);
 }
 
 enum mrd_status mrd_script_print(struct mrd_bytes text, bool delayed_name_removal,
                                  struct mrd_buf *out, struct mrd_error *err)
 {
+    mrd_auto(script_memory_destroy)
+    struct script_target *target = script_memory_create();
     mrd_auto(script_fini)
     struct script script;
-    script_init(&script, "script", text);
+    script_init(&script, target, "script", text);
     script.options.delayed_name_removal = delayed_name_removal;
     script.print = out;
     return run_all(&script, err);

@@ -31,6 +31,7 @@
 struct mrd_script_report {
     size_t evals;
     size_t failures;
+    size_t skipped;      /* among evals: the target could not evaluate them with the options */
     struct mrd_buf text; /* a line or more for each failure; mrd_buf_fini it */
 };
 
@@ -39,6 +40,13 @@ struct mrd_script_report {
 MRD_MUST_CHECK enum mrd_status mrd_script_run(const char *name, struct mrd_bytes script,
                                               struct mrd_script_report *report,
                                               struct mrd_error *err);
+
+/* The same against another target. The target is cleared first. */
+struct script_target;
+MRD_MUST_CHECK enum mrd_status mrd_script_run_on(struct script_target *target, const char *name,
+                                                 struct mrd_bytes script,
+                                                 struct mrd_script_report *report,
+                                                 struct mrd_error *err);
 
 /* Writes what each evaluation of a script returns, one line per series, values as hexadecimal bits,
  * instead of comparing. For comparing with another engine bit by bit. */

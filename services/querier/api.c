@@ -16,6 +16,7 @@ struct qry_api {
     struct mrd_counter_vec *answers; /* by outcome */
     struct mrd_metrics_histogram *seconds;
     _Atomic uint64_t salt;
+    _Atomic bool push_down; /* relaxed: a query takes what it finds */
     struct endpoint_binding *bindings;
 };
 
@@ -92,6 +93,7 @@ static enum mrd_status remote_of(struct qry_api *api, struct qry_call *call, str
         .cluster = api->options.cluster,
         .salt = atomic_fetch_add_explicit(&api->salt, 1, memory_order_relaxed),
         .partial = mrd_bytes_equal(qry_param(call, "partial_response"), MRD_BYTES("true")),
+        .push_down = atomic_load_explicit(&api->push_down, memory_order_relaxed),
         .series_max = api->options.series_max,
         .samples_max = api->options.promql.samples_max,
     };
@@ -305,11 +307,17 @@ static const struct endpoint endpoints[] = {
     BOTH("/federate", MRD_HTTP_GET | MRD_HTTP_NO_HEAD, qry_answer_federate, true),
 };
 
+void qry_api_set_push_down(struct qry_api *api, bool push_down)
+{
+    atomic_store_explicit(&api->push_down, push_down, memory_order_relaxed);
+}
+
 struct qry_api *qry_api_create(const struct qry_api_options *options)
 {
     struct qry_api *api = calloc(1, sizeof(*api));
     mrd_assert(api != NULL);
     api->options = *options;
+    api->push_down = options->push_down;
     api->answers = mrd_metrics_counter_vec(options->metrics, "meridian_querier_answers_total",
                                            "Answers of the query API, by outcome.", "outcome",
                                            MRD_NO_LABELS, 16);

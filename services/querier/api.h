@@ -28,6 +28,7 @@ struct qry_api_options {
     size_t memory_bytes_max;      /* of one query's arena */
     size_t response_bytes_max;    /* of one answer */
     size_t series_max;            /* that one selector may find; 0: none */
+    bool push_down;               /* at first */
     size_t read_samples_max;      /* of a remote read answered as samples; 0: none */
     const char *version;
 
@@ -41,6 +42,9 @@ struct qry_api_options {
 struct qry_api;
 
 struct qry_api *qry_api_create(const struct qry_api_options *options);
+
+/* Whether queries that begin from now on send plan fragments to ingesters. Any thread. */
+void qry_api_set_push_down(struct qry_api *api, bool push_down);
 
 /* Adds all routes; before the server starts. */
 void qry_api_mount(struct qry_api *api, struct mrd_http_server *server);
