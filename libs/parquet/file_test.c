@@ -360,7 +360,7 @@ static void expect_file(struct made *made)
 static void what_is_written_is_read(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 400; seed++) {
+    for (uint64_t seed = 1; seed <= 200; seed++) {
         struct made made = {0};
         make_file(seed, &made);
         expect_file(&made);

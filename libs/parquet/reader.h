@@ -6,7 +6,8 @@
  * Owner:   whoever opened it; the source is lent until close.
  * Threads: an open file is not changed, so column readers of one file may work in many threads if the
  *          source's read_at allows it; each of them belongs to one thread at a time.
- * Limits:  limit_bytes of the footer (and what is parsed from it), and of each column reader.
+ * Limits:  limit_bytes of a file bounds its footer, and again what is parsed from it. That of a column reader bounds
+ *          its page index, the bytes of the page at hand, and what is decoded, each for itself.
  * Errors:  MRD_E_CORRUPT, MRD_E_UNSUPPORTED, MRD_E_LIMIT; those of read_at as they come.
  */
 #ifndef MRD_PARQUET_READER_H

@@ -87,6 +87,7 @@ static void add_leaf(struct mrd_pq_writer *writer, const struct mrd_pq_column *c
     leaf->node = *node;
     const bool flat = column->shape == MRD_PQ_FLAT;
     const bool optional_value = !flat && node != &column->key && node->optional;
+    leaf->in_map = column->shape == MRD_PQ_MAP;
     leaf->list_def = flat ? 0 : (uint8_t)(1 + column->optional);
     leaf->leaf = (struct mrd_pq_leaf){
         .path = mrd_bytes_of(leaf->path),

@@ -277,7 +277,9 @@ enum mrd_status mrd_pq_writer_append(struct mrd_pq_writer *writer, size_t leaf_i
     append_levels(leaf, batch, times);
     mrd_pq_stats_add(&leaf->stats, &leaf->leaf, batch, times);
     MRD_TRY(pq_account(writer, leaf, err));
-    append_shape(leaf, at);
+    if (leaf->in_map) {
+        append_shape(leaf, at);
+    }
     return MRD_OK;
 }
 

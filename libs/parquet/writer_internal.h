@@ -56,6 +56,7 @@ struct pq_leaf {
     struct mrd_buf page_table; /* struct pq_page */
     uint64_t group_rows;
     uint64_t group_plain_size;
+    bool in_map;
     uint64_t shape; /* a sum over the levels of lists: equal for keys and values of a map */
 
     size_t memory; /* what of the writer's memory is this leaf's */

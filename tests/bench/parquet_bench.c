@@ -222,12 +222,11 @@ static void append_series(struct mrd_pq_writer *writer, size_t series)
                 .values = PAGE,
                 .f64 = (series % 2 == 0 ? column_counter : column_gauge) + at},
     };
-    const struct mrd_pq_batch one[LEAVES] = {
-        [0] = {.entries = 1, .values = 1,    .bytes = &metric},
-        [SERIES_ID] = {                 .entries = 1, .values = 1,     .i64 = &id                },
-        [KEYS] = { .entries = LABELS,  .values = LABELS,   .rep = rep,                 .bytes = keys},
-        [VALUES] = { .entries = LABELS,  .values = LABELS, .rep = rep,                 .bytes = values},
-    };
+    struct mrd_pq_batch one[LEAVES] = {0};
+    one[0] = (struct mrd_pq_batch){.entries = 1, .values = 1, .bytes = &metric};
+    one[SERIES_ID] = (struct mrd_pq_batch){.entries = 1, .values = 1, .i64 = &id};
+    one[KEYS] = (struct mrd_pq_batch){LABELS, LABELS, NULL, rep, {.bytes = keys}};
+    one[VALUES] = (struct mrd_pq_batch){LABELS, LABELS, NULL, rep, {.bytes = values}};
     for (size_t leaf = 0; leaf < LEAVES; leaf++) {
         const bool repeated = leaf != TS && leaf != VALUE;
         must(mrd_pq_writer_append(writer, leaf, repeated ? &one[leaf] : &whole[leaf],
@@ -250,16 +249,14 @@ static double write_table(struct mrd_buf *file)
                                        .encoding = MRD_PQ_DELTA_BINARY_PACKED};
     struct mrd_pq_node time_of = number;
     time_of.meaning = MRD_PQ_TIMESTAMP_US;
-    const struct mrd_pq_column columns[] = {
-        {.name = "metric", .field_id = 1,                     .value = text                                                },
-        {                                                                                                           .name = "series_id",                                     .field_id = 2,                                  .value = number                                                  },
-        {                                                                                             .name = "ts", .field_id = 3,                                       .value = time_of                                                                                                  },
-        {                                                                                                                                                                     .name = "value",
-         .field_id = 4,
-         .optional = true,
-         .value = {.type = MRD_PQ_DOUBLE, .encoding = MRD_PQ_PLAIN}},
-        { .name = "labels",                                                        .field_id = 5,                                                   .shape = MRD_PQ_MAP,                                                                                              .key = text, .value = text},
-    };
+    struct mrd_pq_column columns[5] = {0};
+    columns[0] = (struct mrd_pq_column){.name = "metric", .field_id = 1, .value = text};
+    columns[1] = (struct mrd_pq_column){.name = "series_id", .field_id = 2, .value = number};
+    columns[2] = (struct mrd_pq_column){.name = "ts", .field_id = 3, .value = time_of};
+    columns[3] = (struct mrd_pq_column){
+        .name = "value", .field_id = 4, .optional = true, .value = {.type = MRD_PQ_DOUBLE}};
+    columns[4] = (struct mrd_pq_column){
+        .name = "labels", .field_id = 5, .shape = MRD_PQ_MAP, .key = text, .value = text};
     const struct mrd_pq_writer_options options = {.columns = columns,
                                                   .column_count = MRD_ARRAY_LEN(columns),
                                                   .codec = MRD_PQ_ZSTD,

@@ -321,6 +321,40 @@ def test_nothing_in_an_empty_file(tool, tmp_path):
     assert len(tool.read(written.path).leaves) == len(FLAT_COLUMNS) + 6
 
 
+def test_a_dictionary_of_nothing_but_nulls(tool, tmp_path):
+    columns = [Column("name", Node(BYTE_ARRAY, STRING, dictionary=DICTIONARY), optional=True),
+               Column("labels", Node(BYTE_ARRAY, STRING, dictionary=DICTIONARY), MAP, key=Node(BYTE_ARRAY, STRING, dictionary=DICTIONARY))]
+    script = Script(columns)
+    script.append({"name": [None] * 10, "labels": [{}] * 10})
+    script.group()
+    script.append({"name": [None, "a"], "labels": [{}, {"a": "b"}]})
+    written = tool.write(tmp_path / "a.parquet", script)
+    assert pq.read_table(written.path).column("name").to_pylist() == [None] * 11 + ["a"]
+    assert pq.read_table(written.path).column("labels").to_pylist() == [[]] * 11 + [[("a", "b")]]
+    assert duckdb.execute(f"select count(*), count(name) from read_parquet('{written.path}')").fetchone() == (12, 1)
+    assert [entry[2] for entry in tool.read(written.path).leaf("name").entries] == [None] * 11 + ["x61"]
+
+
+def test_many_row_groups_make_a_long_footer(tool, tmp_path):
+    script = Script([Column("a.b", Node(INT64, encoding=DELTA), id=1), Column("c", Node(BYTE_ARRAY, STRING, dictionary=DICTIONARY), id=2)])
+    for group in range(400):
+        script.append({"a.b": [group, group + 1], "c": ["x" * 40, "y" * 40]})
+        script.group()
+    written = tool.write(tmp_path / "a.parquet", script)
+    assert written.footer_size > 1 << 16  # more than our reader's first read
+    want = [value for group in range(400) for value in (group, group + 1)]
+    assert pq.ParquetFile(written.path).read().column("a.b").to_pylist() == want
+    assert duckdb.execute(f"""select sum("a.b") from read_parquet('{written.path}')""").fetchone() == (sum(want),)
+    assert [entry[2] for entry in tool.read(written.path).leaf("a.b").entries] == list(map(str, want))
+
+
+def test_bounds_of_fixed_values_order_by_unsigned_bytes(tool, tmp_path):
+    script = Script([Column("id", Node(FIXED, size=2))])
+    script.append({"id": [b"\x7f\x00", b"\x80\x00", b"\x00\xff"]})
+    statistics = pq.read_metadata(tool.write(tmp_path / "a.parquet", script).path).row_group(0).column(0).statistics
+    assert (statistics.min, statistics.max) == (b"\x00\xff", b"\x80\x00")
+
+
 def test_the_reported_checksum_is_that_of_the_file(tool, tmp_path):
     written, _ = file_of(tool, tmp_path / "a.parquet", FLAT_COLUMNS, random.Random(8), pages=(50,))
     crc, data = 0xffffffff, written.path.read_bytes()
