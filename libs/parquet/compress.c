@@ -108,6 +108,21 @@ static bool decompress_snappy(struct mrd_bytes bytes, uint8_t *out, size_t out_s
            size == out_size;
 }
 
+/* A page may be several gzip members, one after the other (RFC 1952, 2.2). */
+static bool inflate_members(z_stream *stream)
+{
+    for (;;) {
+        const int result = inflate(stream, Z_FINISH);
+        if (result != Z_STREAM_END || stream->avail_in == 0) {
+            return result == Z_STREAM_END;
+        }
+        const uInt left = stream->avail_out;
+        if (left == 0 || inflateReset(stream) != Z_OK) {
+            return left == 0; /* what follows the last wanted byte does not matter */
+        }
+    }
+}
+
 static bool decompress_gzip(struct mrd_bytes bytes, uint8_t *out, size_t out_size)
 {
     z_stream stream = {0};
@@ -120,8 +135,7 @@ static bool decompress_gzip(struct mrd_bytes bytes, uint8_t *out, size_t out_siz
     stream.avail_in = (uInt)bytes.size;
     stream.next_out = out_size == 0 ? &nothing : out;
     stream.avail_out = (uInt)out_size;
-    const int result = inflate(&stream, Z_FINISH);
-    const bool fine = result == Z_STREAM_END && stream.total_out == out_size;
+    const bool fine = inflate_members(&stream) && stream.avail_out == 0;
     (void)inflateEnd(&stream);
     return fine;
 }

@@ -321,6 +321,10 @@ static enum mrd_status read_page(struct mrd_pq_column_reader *column,
         return mrd_fail(err, MRD_E_CORRUPT, "%zu rows in a page of %llu", mrd_pq_batch_rows(&batch),
                         (unsigned long long)page->rows);
     }
+    const bool first = page == &column->pages[0];
+    if (first && batch.rep != NULL && batch.entries > 0 && batch.rep[0] != 0) {
+        return mrd_fail(err, MRD_E_CORRUPT, "the column chunk does not begin with a row");
+    }
     *out_batch = batch;
     return MRD_OK;
 }

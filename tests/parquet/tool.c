@@ -382,8 +382,11 @@ static int read_file(const char *path)
                (int)leaf->meaning, leaf->fixed_size, leaf->def_max, leaf->rep_max, leaf->field_id);
     }
     for (size_t i = 0; i < footer->metadata_count; i++) {
-        printf("set %.*s %.*s\n", MRD_FMT(footer->metadata[i].key),
-               MRD_FMT(footer->metadata[i].value));
+        printf("set ");
+        print_hex(footer->metadata[i].key);
+        putchar(' ');
+        print_hex(footer->metadata[i].value);
+        putchar('\n');
     }
     for (size_t g = 0; g < footer->row_group_count; g++) {
         for (size_t i = 0; i < footer->leaf_count; i++) {

@@ -189,7 +189,8 @@ class Tool:
             if line[0] == "leaf":
                 result.leaves.append(Leaf(" ".join(line[1:-6]), *map(int, line[-6:])))
             elif line[0] == "set":
-                result.metadata[line[1]] = " ".join(line[2:])
+                key, value = (bytes.fromhex(word[1:]).decode() for word in line[1:])
+                result.metadata[key] = value
             elif line[0] == "chunk":
                 leaf = result.leaves[int(line[2])]
                 leaf.pages += int(line[3])
