@@ -475,6 +475,61 @@ static void reading_within_too_little_memory_changes_nothing(void **state)
     made_fini(&made);
 }
 
+/* One file within a limit: strings in a dictionary that overflows, a map, a few pages. */
+static enum mrd_status write_within(size_t limit, struct mrd_buf *file, struct mrd_error *err)
+{
+    const struct mrd_pq_node text = {.type = MRD_PQ_BYTE_ARRAY,
+                                     .meaning = MRD_PQ_STRING,
+                                     .field_id = -1,
+                                     .encoding = MRD_PQ_DELTA_BYTE_ARRAY,
+                                     .dictionary_size_max = 200};
+    const struct mrd_pq_column column = {
+        .name = "m", .shape = MRD_PQ_MAP, .field_id = -1, .key = text, .value = text};
+    const struct mrd_pq_writer_options options = {.columns = &column,
+                                                  .column_count = 1,
+                                                  .codec = MRD_PQ_ZSTD,
+                                                  .level = 1,
+                                                  .page_version = 1,
+                                                  .memory_bytes_max = limit};
+    const struct mrd_pq_sink sink = {file, sink_write, NULL};
+    mrd_auto(mrd_pq_writer_destroy)
+    struct mrd_pq_writer *writer = NULL;
+    MRD_TRY(mrd_pq_writer_create(&options, &sink, &writer, err));
+    for (size_t i = 0; i < 100; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "name-%zu", i);
+        const struct mrd_bytes value = mrd_bytes_of(name);
+        const struct mrd_pq_batch batch = {.entries = 1, .values = 1, .bytes = &value};
+        MRD_TRY(mrd_pq_writer_append(writer, 0, &batch, 10, err));
+        MRD_TRY(mrd_pq_writer_append(writer, 1, &batch, 10, err));
+        if (i % 40 == 39) {
+            MRD_TRY(mrd_pq_writer_cut_page(writer, 0, err));
+        }
+    }
+    struct mrd_pq_written written;
+    return mrd_pq_writer_close(writer, &written, err);
+}
+
+static void writing_within_too_little_memory_is_a_limit(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    size_t limit = 0;
+    for (;; limit = limit == 0 ? 1 : limit * 2) {
+        mrd_auto(mrd_buf_fini)
+        struct mrd_buf file = {0};
+        const enum mrd_status status = write_within(limit, &file, &err);
+        if (status == MRD_OK) {
+            assert_int_equal(read_all(&file, LIMIT, &err), MRD_OK);
+            break;
+        }
+        if (status != MRD_E_LIMIT) {
+            fail_msg("%zu bytes: %s", limit, err.text);
+        }
+    }
+    assert_in_range(limit, 5000, 200000);
+}
+
 static enum mrd_status failing_write(void *context, struct mrd_bytes bytes, struct mrd_error *err)
 {
     size_t *left = context;
@@ -569,6 +624,7 @@ int main(void)
         cmocka_unit_test(damage_is_a_status),
         cmocka_unit_test(every_change_of_a_body_is_seen),
         cmocka_unit_test(reading_within_too_little_memory_changes_nothing),
+        cmocka_unit_test(writing_within_too_little_memory_is_a_limit),
         cmocka_unit_test(a_sink_that_fails_ends_the_file),
         cmocka_unit_test(wrong_batches_change_nothing),
     };
