@@ -104,17 +104,26 @@ def corpora(target: str) -> list[str]:
 
 
 def run_parquet(report: Report) -> None:
-    """Our Parquet files read by pyarrow and DuckDB, and theirs by us, with our code under sanitizers."""
-    if not build(report, "asan", ["parquet_tool"]):
+    """Our Parquet files read by pyarrow and DuckDB, and theirs by us."""
+    run_judged(report, "parquet", "parquet_tool")
+
+
+def run_iceberg(report: Report) -> None:
+    """Our Avro files read by fastavro, and its files by us."""
+    run_judged(report, "iceberg", "avro_tool")
+
+
+def run_judged(report: Report, name: str, tool: str) -> None:
+    """tests/<name>, whose judges are Python packages, with our code under sanitizers."""
+    if not build(report, "asan", [tool]):
         return
-    folder = REPOSITORY / "tests" / "parquet"
-    with report.stage("parquet"):
+    with report.stage(name):
         try:
-            python = python_with(folder / "requirements.txt")
+            python = python_with(REPOSITORY / "tests" / "requirements.txt")
         except UserError as error:
-            report.record("parquet: python packages", str(error))
+            report.record(f"{name}: python packages", str(error))
             return
-        run_pytest(report, "parquet", folder, [f"--tool={REPOSITORY / 'build' / 'asan' / 'parquet_tool'}"], python)
+        run_pytest(report, name, REPOSITORY / "tests" / name, [f"--tool={REPOSITORY / 'build' / 'asan' / tool}"], python)
 
 
 def python_with(requirements: Path) -> str:
