@@ -302,7 +302,8 @@ enum mrd_status mrd_avro_file_block(struct mrd_avro_file *file, uint64_t *out_re
     }
     if (file->codec == MRD_AVRO_DEFLATE) {
         MRD_TRY(inflate_block(bytes, &file->block, err));
-        bytes = mrd_buf_view(&file->block);
+        /* Not a buffer that was never filled: readers may not move from NULL, not even by nothing. */
+        bytes = file->block.size == 0 ? MRD_BYTES("") : mrd_buf_view(&file->block);
     } else if (bytes.size > file->block.limit) {
         return mrd_fail(err, MRD_E_LIMIT, "an Avro block of more than the limit of %zu bytes",
                         file->block.limit);

@@ -140,6 +140,31 @@ static void hostile_counts_are_faults(void **state)
     assert_true(in.failed);
 }
 
+/* Records of null alone have no bytes, deflated or not; a string of no bytes can be read from there. */
+static void a_block_may_have_no_bytes(void **state)
+{
+    (void)state;
+    for (size_t codec = 0; codec <= MRD_AVRO_DEFLATE; codec++) {
+        mrd_auto(mrd_buf_fini)
+        struct mrd_buf out = {0};
+        struct mrd_avro_writer writer;
+        mrd_avro_writer_init(&writer, &out, (enum mrd_avro_codec)codec, MRD_BYTES("\"null\""), NULL,
+                             0, sync_marker);
+        mrd_avro_writer_end_record(&writer);
+        assert_int_equal(mrd_avro_writer_close(&writer, NULL), MRD_OK);
+        mrd_avro_writer_fini(&writer);
+        mrd_auto(mrd_avro_file_close)
+        struct mrd_avro_file *file = NULL;
+        assert_int_equal(mrd_avro_file_open(mrd_buf_view(&out), 1000, &file, NULL), MRD_OK);
+        uint64_t records;
+        struct mrd_reader values;
+        assert_int_equal(mrd_avro_file_block(file, &records, &values, NULL), MRD_OK);
+        assert_int_equal(records, 1);
+        (void)mrd_read_bytes(&values, 0);
+        assert_false(values.failed);
+    }
+}
+
 /* Others may write an array in several parts, and with the size of each before it. */
 static void arrays_in_parts_are_read(void **state)
 {
@@ -166,6 +191,7 @@ int main(void)
         cmocka_unit_test(damage_is_a_status),
         cmocka_unit_test(limits_are_kept),
         cmocka_unit_test(hostile_counts_are_faults),
+        cmocka_unit_test(a_block_may_have_no_bytes),
         cmocka_unit_test(arrays_in_parts_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
