@@ -56,7 +56,7 @@ static void integers_become_the_bytes_of_prometheus(void **state)
     }
     items[3] = items[2];
     items[3].sum = mrd_stale_nan();
-    assert_chunk(&(struct mrd_histograms){times_ms, items, 4}, 4, MRD_VARBIT_INTEGERS,
+    assert_chunk(&(struct mrd_histograms){times_ms, items, 4, NULL}, 4, MRD_VARBIT_INTEGERS,
                  (struct mrd_bytes){want, sizeof(want)});
 }
 
@@ -92,7 +92,7 @@ static void gauges_of_doubles_become_the_bytes_of_prometheus(void **state)
             .custom_value_count = 3,
         };
     }
-    assert_chunk(&(struct mrd_histograms){times_ms, items, 3}, 3, MRD_VARBIT_DOUBLES,
+    assert_chunk(&(struct mrd_histograms){times_ms, items, 3, NULL}, 3, MRD_VARBIT_DOUBLES,
                  (struct mrd_bytes){want, sizeof(want)});
 }
 
@@ -116,8 +116,8 @@ static size_t taken(const struct mrd_histogram *items, size_t count)
     }
     struct mrd_buf out = {0};
     enum mrd_varbit_encoding encoding;
-    const size_t got =
-        mrd_varbit_chunk_encode(&(struct mrd_histograms){times_ms, items, count}, &encoding, &out);
+    const size_t got = mrd_varbit_chunk_encode(
+        &(struct mrd_histograms){times_ms, items, count, NULL}, &encoding, &out);
     mrd_buf_fini(&out);
     return got;
 }
