@@ -88,7 +88,7 @@ static enum mrd_status partition_next(struct mrd_source_set *set, struct mrd_sou
     if (*out_more) {
         values_of(set->partition, set->at, set->values);
         out->labels = labels_of(&set->names, set->partition, set->at++);
-        out->samples = (struct mrd_samples){times_ms, set->values, SAMPLES};
+        out->samples = (struct mrd_samples){times_ms, set->values, SAMPLES, NULL};
     }
     return MRD_OK;
 }

@@ -40,7 +40,7 @@ static void print_chunk(size_t chunk)
         values[i] = value_of(chunk, i, random);
     }
     struct mrd_buf bytes = {0};
-    mrd_xor_chunk_encode(&(struct mrd_samples){times_ms, values, count}, &bytes);
+    mrd_xor_chunk_encode(&(struct mrd_samples){times_ms, values, count, NULL}, &bytes);
     printf("1 %zu ", count);
     for (size_t i = 0; i < bytes.size; i++) {
         printf("%02x", bytes.data[i]);
