@@ -184,8 +184,9 @@ static enum mrd_status send_answer(struct talk *talk, size_t index, struct mrd_e
     if (behaviour == SMALL) {
         return mrd_fail(err, MRD_E_LIMIT, "plan fragment needs more than 3 bytes");
     }
+    static const uint8_t rubbish[] = {MRD_FRAGMENT_VERSION, 'r', 'u', 'b', 'b', 'i', 's', 'h'};
     return behaviour == RUBBISH
-               ? send_part(talk, partition, MRD_BYTES("\x01rubbish"), err)
+               ? send_part(talk, partition, (struct mrd_bytes){rubbish, sizeof(rubbish)}, err)
                : send_states(talk, partition, behaviour == FAIL_MIDWAY && second, err);
 }
 
