@@ -296,6 +296,16 @@ void mrd_head_count_by_name(struct mrd_head *head, struct mrd_bytes tenant,
                             mrd_head_emit_count emit, void *context);
 uint64_t mrd_head_tenant_series(struct mrd_head *head, struct mrd_bytes tenant);
 
+/* Of a tenant: chunks as a selection of everything would have them, oldest and newest time (of nothing: INT64_MAX and
+ * INT64_MIN). Cost: a look at each chunk. */
+struct mrd_head_tenant_figures {
+    uint64_t chunks;
+    mrd_time_ms time_min_ms;
+    mrd_time_ms time_max_ms;
+};
+void mrd_head_tenant_figures(struct mrd_head *head, struct mrd_bytes tenant,
+                             struct mrd_head_tenant_figures *out);
+
 /* ---- figures ---- */
 
 enum mrd_head_memory {

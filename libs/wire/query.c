@@ -266,6 +266,9 @@ void mrd_query_part_end(struct mrd_buf *out, uint32_t partition,
     mrd_buf_append_varint(&fields, trailer->chunks);
     mrd_buf_append_varint(&fields, trailer->samples);
     mrd_buf_append_varint(&fields, trailer->total);
+    mrd_buf_append_varint(&fields, trailer->head_chunks);
+    mrd_buf_append_zigzag(&fields, trailer->time_min_ms);
+    mrd_buf_append_zigzag(&fields, trailer->time_max_ms);
     part_head(out, MRD_QUERY_PART_END, partition);
     mrd_query_text_write(out, mrd_buf_view(&fields));
     mrd_buf_fini(&fields);
@@ -326,6 +329,9 @@ enum mrd_status mrd_query_trailer_decode(struct mrd_bytes bytes, struct mrd_quer
     trailer.chunks = trailer_field(&reader);
     trailer.samples = trailer_field(&reader);
     trailer.total = trailer_field(&reader);
+    trailer.head_chunks = trailer_field(&reader);
+    trailer.time_min_ms = mrd_zigzag_decode(trailer_field(&reader));
+    trailer.time_max_ms = mrd_zigzag_decode(trailer_field(&reader));
     if (reader.failed) {
         return mrd_fail(err, MRD_E_CORRUPT, "trailer of a query reply is not well formed");
     }

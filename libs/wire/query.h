@@ -101,6 +101,10 @@ struct mrd_query_trailer {
         samples;    /* in the chunks sent, times outside the range included; 16 bytes of a histogram
                          count as one */
     uint64_t total; /* CARDINALITY: series of the tenant in this partition */
+    /* CARDINALITY of the metric name: the tenant's chunks, oldest and newest time; without any chunk the times mean nothing. */
+    uint64_t head_chunks;
+    mrd_time_ms time_min_ms;
+    mrd_time_ms time_max_ms;
 };
 /* Later versions may append fields; missing ones read 0. */
 MRD_MUST_CHECK enum mrd_status mrd_query_trailer_decode(struct mrd_bytes bytes,

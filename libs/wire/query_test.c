@@ -288,7 +288,7 @@ static void a_request_of_another_version_is_named(void **state)
     mrd_matcher_fini(&matchers[1]);
 }
 
-static const struct mrd_query_trailer some_trailer = {1, 2, 3, 4, UINT64_MAX};
+static const struct mrd_query_trailer some_trailer = {1, 2, 3, 4, UINT64_MAX, 7, -8, 9};
 
 static void parts_write(struct mrd_buf *out)
 {

@@ -114,6 +114,7 @@ static void all_kinds_of_questions_are_answered(void **state)
     request.limit = 10;
     assert_int_equal(ask(world, "one", 0, &request, &answer), MRD_OK);
     assert_int_equal(answer.trailer.total, 100);
+    assert_int_equal(answer.trailer.head_chunks, 100);
     assert_int_equal(answer.count_total, 100); /* all are "cpu" */
     assert_int_equal(answer.texts, 1 + 3);
     request = request_of(MRD_QUERY_SELECT);

@@ -9,7 +9,8 @@ struct list_ask {
     const struct ing_question *question;
     struct mrd_buf texts; /* bounded by the request's memory */
     size_t count;
-    uint64_t total; /* CARDINALITY: series */
+    uint64_t total;                         /* CARDINALITY: series */
+    struct mrd_head_tenant_figures figures; /* likewise, if it is of the metric name */
 };
 
 static void emit_text(void *context, struct mrd_bytes text)
@@ -88,6 +89,9 @@ static enum mrd_status list_run(struct ing_ask *base, struct mrd_head *head, str
         mrd_head_count_by_value(head, request->tenant, label, emit_value_count, ask);
         mrd_head_count_by_name(head, request->tenant, emit_name_count, ask);
         ask->total = mrd_head_tenant_series(head, request->tenant);
+        if (mrd_bytes_equal(label, MRD_BYTES(MRD_METRIC_NAME))) {
+            mrd_head_tenant_figures(head, request->tenant, &ask->figures);
+        }
     }
     return ask->texts.failed ? mrd_fail(err, MRD_E_LIMIT,
                                         "the answer's list needs more than %zu bytes "
@@ -181,6 +185,9 @@ enum mrd_status ing_question_list(struct ing_question *question, struct mrd_erro
     mrd_buf_init(&ask.texts, question->options->memory_bytes_max);
     enum mrd_status status = ing_partition_ask(ing_question_partition(question), &ask.ask, err);
     question->trailer.total = ask.total;
+    question->trailer.head_chunks = ask.figures.chunks;
+    question->trailer.time_min_ms = ask.figures.time_min_ms;
+    question->trailer.time_max_ms = ask.figures.time_max_ms;
     if (status == MRD_OK) {
         status = question->request.kind == MRD_QUERY_CARDINALITY
                      ? counts_send(question, &ask, err)

@@ -3,7 +3,7 @@
 enum {
     SMALL_MS = 1,             /* of work: beyond, a question is large */
     DIRECT_BYTES = 64 * 1024, /* more is not copied into the chunk first */
-    END_BYTES = 64,           /* of an END part with its trailer */
+    END_BYTES = 112,          /* of an END part with its trailer */
     FAILED_BYTES = 560,       /* of a FAILED part with its text */
 };
 

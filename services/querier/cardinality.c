@@ -11,6 +11,9 @@ struct gather {
     struct mrd_buf lists[MRD_QUERY_COUNT_NAMES + 1];
     size_t sizes[MRD_QUERY_COUNT_NAMES + 1]; /* when the present partition began */
     uint64_t series;
+    uint64_t chunks;
+    mrd_time_ms time_min_ms;
+    mrd_time_ms time_max_ms;
 };
 
 static void gather_fini(struct gather *gather)
@@ -40,6 +43,16 @@ static enum mrd_status gather_chunk(struct gather *gather, struct mrd_bytes byte
                         : MRD_OK;
 }
 
+static void gather_trailer(struct gather *gather, const struct mrd_query_trailer *trailer)
+{
+    gather->series += trailer->total;
+    gather->chunks += trailer->head_chunks;
+    if (trailer->head_chunks > 0) {
+        gather->time_min_ms = MRD_MIN(gather->time_min_ms, trailer->time_min_ms);
+        gather->time_max_ms = MRD_MAX(gather->time_max_ms, trailer->time_max_ms);
+    }
+}
+
 static enum mrd_status gather_event(void *context, const struct qry_fanout_event *event,
                                     struct mrd_error *err)
 {
@@ -59,7 +72,7 @@ static enum mrd_status gather_event(void *context, const struct qry_fanout_event
         }
         if (event->bytes.size > 0) {
             MRD_TRY(mrd_query_trailer_decode(event->bytes, &trailer, err));
-            gather->series += trailer.total;
+            gather_trailer(gather, &trailer);
         }
         return MRD_OK;
     case QRY_FANOUT_END:
@@ -102,7 +115,8 @@ enum mrd_status qry_cardinality_read(const struct qry_remote *remote, struct mrd
                                      struct qry_cardinality *out, struct mrd_error *err)
 {
     mrd_auto(gather_fini)
-    struct gather gather = {.arena = scope->arena};
+    struct gather gather = {
+        .arena = scope->arena, .time_min_ms = INT64_MAX, .time_max_ms = INT64_MIN};
     for (size_t i = 0; i < MRD_ARRAY_LEN(gather.lists); i++) {
         mrd_buf_init(&gather.lists[i], mrd_arena_limit(scope->arena));
     }
@@ -112,5 +126,8 @@ enum mrd_status qry_cardinality_read(const struct qry_remote *remote, struct mrd
     MRD_TRY(finish_list(&gather, &gather.lists[MRD_QUERY_COUNT_VALUES], &out->values, err));
     MRD_TRY(finish_list(&gather, &gather.lists[MRD_QUERY_COUNT_NAMES], &out->names, err));
     out->series = gather.series;
+    out->chunks = gather.chunks;
+    out->time_min_ms = gather.time_min_ms;
+    out->time_max_ms = gather.time_max_ms;
     return MRD_OK;
 }

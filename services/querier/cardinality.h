@@ -22,6 +22,10 @@ struct qry_cardinality {
     struct qry_counts values; /* of the label asked for: series with each */
     struct qry_counts names;  /* series with each label */
     uint64_t series;          /* of the tenant */
+    /* Of the metric name only: the tenant's chunks, oldest and newest time (INT64_MAX and INT64_MIN without any). */
+    uint64_t chunks;
+    mrd_time_ms time_min_ms;
+    mrd_time_ms time_max_ms;
 };
 
 /* One question to every partition. May wait. */

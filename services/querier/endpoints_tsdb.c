@@ -17,7 +17,7 @@ struct figures {
     struct mrd_buf values;
     struct mrd_buf memory;
     struct mrd_buf pairs;
-    uint64_t series;
+    struct qry_cardinality all; /* what it says of the tenant as a whole */
     uint64_t pair_count;
 };
 
@@ -98,7 +98,7 @@ static enum mrd_status read_figures(struct qry_call *call, struct figures *figur
     const struct mrd_bytes metric_name = MRD_BYTES(MRD_METRIC_NAME);
     struct qry_cardinality first;
     MRD_TRY(qry_cardinality_read(&call->remote, metric_name, &call->scope, &first, err));
-    figures->series = first.series;
+    figures->all = first;
     for (size_t i = 0; i < first.names.count; i++) {
         const struct mrd_bytes name = first.names.items[i].name;
         struct qry_cardinality of_label = first;
@@ -140,8 +140,6 @@ static enum mrd_status tsdb_limit(const struct qry_call *call, size_t *out, stru
                : mrd_fail(err, MRD_E_INVALID, "limit must not exceed %d", TSDB_LIMIT_MAX);
 }
 
-/* The chunks of the head and its oldest and newest time are not known per tenant: those keys are not
- * there rather than made up. */
 enum mrd_status qry_answer_tsdb(struct qry_call *call, struct mrd_error *err)
 {
     mrd_auto(figures_fini)
@@ -152,8 +150,10 @@ enum mrd_status qry_answer_tsdb(struct qry_call *call, struct mrd_error *err)
     struct mrd_buf *body = &call->sink->body;
     mrd_buf_printf(body,
                    "{\"status\":\"success\",\"data\":{\"headStats\":{\"numSeries\":%" PRIu64
-                   ",\"numLabelPairs\":%" PRIu64 "}",
-                   figures.series, figures.pair_count);
+                   ",\"numLabelPairs\":%" PRIu64 ",\"chunkCount\":%" PRIu64 ",\"minTime\":%" PRId64
+                   ",\"maxTime\":%" PRId64 "}",
+                   figures.all.series, figures.pair_count, figures.all.chunks,
+                   figures.all.time_min_ms, figures.all.time_max_ms);
     append_list(&figures, "seriesCountByMetricName", &figures.metrics, body);
     append_list(&figures, "labelValueCountByLabelName", &figures.values, body);
     append_list(&figures, "memoryInBytesByLabelName", &figures.memory, body);

@@ -335,7 +335,7 @@ def test_cardinality_is_counted_over_all_partitions(sides, region):
     assert rw.push(region.region["push_url"], b"".join(parts), "cardinality").status < 300
     data = ask(sides.ours, "GET", "/api/v1/status/tsdb", [("limit", 4)], headers=tenant).json["data"]
     assert data == {
-        "headStats": {"numSeries": 60, "numLabelPairs": 65},
+        "headStats": {"numSeries": 60, "numLabelPairs": 65, "chunkCount": 60, "minTime": at, "maxTime": at},
         "seriesCountByMetricName": [{"name": f"metric_{number}", "value": 20} for number in range(3)],
         "labelValueCountByLabelName": [{"name": "device", "value": 60}, {"name": "__name__", "value": 3}, {"name": "room", "value": 2}],
         "memoryInBytesByLabelName": [{"name": "__name__", "value": 1080}, {"name": "device", "value": 650}, {"name": "room", "value": 420}],
