@@ -163,7 +163,8 @@ static void print_histogram_chunks(size_t number)
         fill_histogram(&series, i, is_float, custom);
     }
     for (size_t at = 0; at < count;) {
-        const struct mrd_histograms rest = {series.times_ms + at, series.items + at, count - at, NULL};
+        const struct mrd_histograms rest = {series.times_ms + at, series.items + at, count - at,
+                                            NULL};
         struct mrd_buf bytes = {0};
         enum mrd_varbit_encoding encoding;
         const size_t taken = mrd_varbit_chunk_encode(&rest, &encoding, &bytes);
