@@ -19,7 +19,9 @@ struct mrd_arena {
     size_t limit_bytes;
     size_t used_bytes;
     size_t page_size_next;
-    struct arena_page *page; /* newest; allocations come from here */
+    struct arena_page *page;  /* newest; allocations come from here */
+    struct mrd_arena *parent; /* whose limit holds and where bytes count too; NULL: none */
+    size_t children;          /* arenas that have this one as their parent */
 };
 
 struct mrd_arena *mrd_arena_create(const char *name, size_t limit_bytes)
@@ -30,6 +32,43 @@ struct mrd_arena *mrd_arena_create(const char *name, size_t limit_bytes)
     arena->limit_bytes = limit_bytes;
     arena->page_size_next = ARENA_PAGE_MIN;
     return arena;
+}
+
+struct mrd_arena *mrd_arena_create_within(struct mrd_arena *parent)
+{
+    struct mrd_arena *arena = mrd_arena_create(parent->name, parent->limit_bytes);
+    arena->parent = parent;
+    parent->children++;
+    return arena;
+}
+
+/* Whether all whose budget it is can spare that much. */
+static bool arena_has(const struct mrd_arena *arena, size_t size)
+{
+    for (; arena != NULL; arena = arena->parent) {
+        if (size > arena->limit_bytes - MRD_MIN(arena->used_bytes, arena->limit_bytes)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void arena_count(struct mrd_arena *arena, size_t size)
+{
+    for (; arena != NULL; arena = arena->parent) {
+        arena->used_bytes += size;
+    }
+}
+
+/* All that is in use is not any more, here and where it counts too. */
+static void arena_uncount(struct mrd_arena *arena)
+{
+    const size_t used = arena->used_bytes;
+    mrd_assert(arena->children == 0);
+    for (; arena != NULL; arena = arena->parent) {
+        mrd_assert(arena->used_bytes >= used);
+        arena->used_bytes -= used;
+    }
 }
 
 static bool arena_add_page(struct mrd_arena *arena, size_t size_min)
@@ -53,7 +92,7 @@ static void *arena_take(struct mrd_arena *arena, size_t size_bytes)
         return NULL;
     }
     const size_t size = (size_bytes + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
-    if (size > arena->limit_bytes - MRD_MIN(arena->used_bytes, arena->limit_bytes)) {
+    if (!arena_has(arena, size)) {
         return NULL;
     }
     if (arena->page == NULL || arena->page->size - arena->page->used < size) {
@@ -63,7 +102,7 @@ static void *arena_take(struct mrd_arena *arena, size_t size_bytes)
     }
     void *result = arena->page->data + arena->page->used;
     arena->page->used += size;
-    arena->used_bytes += size;
+    arena_count(arena, size);
     return result;
 }
 
@@ -129,6 +168,7 @@ size_t mrd_arena_limit(const struct mrd_arena *arena) { return arena->limit_byte
 
 void mrd_arena_reset(struct mrd_arena *arena)
 {
+    arena_uncount(arena);
     while (arena->page != NULL && arena->page->next != NULL) {
         struct arena_page *page = arena->page;
         arena->page = page->next;
@@ -137,13 +177,16 @@ void mrd_arena_reset(struct mrd_arena *arena)
     if (arena->page != NULL) {
         arena->page->used = 0;
     }
-    arena->used_bytes = 0;
 }
 
 void mrd_arena_destroy(struct mrd_arena **arena)
 {
     if (*arena == NULL) {
         return;
+    }
+    arena_uncount(*arena);
+    if ((*arena)->parent != NULL) {
+        (*arena)->parent->children--;
     }
     while ((*arena)->page != NULL) {
         struct arena_page *page = (*arena)->page;

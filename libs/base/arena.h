@@ -16,6 +16,11 @@ struct mrd_arena;
 /* Creates an empty arena; `name` (static storage) labels it in error texts. Never NULL. */
 struct mrd_arena *mrd_arena_create(const char *name, size_t limit_bytes);
 
+/* An arena whose allocations count as the parent's as well, against the parent's limit: for what one part of the work
+ * drops again and again. Its fate is its own, but it is destroyed before the parent is reset or destroyed (asserts),
+ * and used by the parent's thread. */
+struct mrd_arena *mrd_arena_create_within(struct mrd_arena *parent);
+
 /* Returns size_bytes zeroed bytes, aligned for any type, or NULL if that would pass the limit; the
  * arena is unchanged then. Cost: a pointer bump and the zeroing, a page now and then. */
 MRD_MUST_CHECK void *mrd_arena_alloc(struct mrd_arena *arena, size_t size_bytes);
@@ -34,7 +39,7 @@ MRD_MUST_CHECK char *mrd_arena_printf(struct mrd_arena *arena, const char *forma
 /* Fills err with "<name>: memory limit of N bytes reached"; returns MRD_E_LIMIT. */
 enum mrd_status mrd_arena_fail(const struct mrd_arena *arena, struct mrd_error *err);
 
-/* Bytes handed out so far (with alignment), and the limit. */
+/* Bytes handed out so far (with alignment; those of arenas within it included), and the limit. */
 size_t mrd_arena_used(const struct mrd_arena *arena);
 size_t mrd_arena_limit(const struct mrd_arena *arena);
 

@@ -90,6 +90,32 @@ static void a_reset_arena_starts_anew_within_the_same_limit(void **state)
     }
 }
 
+/* Two arenas share the budget of a third, and give back what they drop. */
+static void what_is_within_an_arena_counts_against_its_limit(void **state)
+{
+    (void)state;
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *parent = mrd_arena_create("query", 4096);
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *first = mrd_arena_create_within(parent);
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *second = mrd_arena_create_within(parent);
+    assert_non_null(mrd_arena_alloc(parent, 1024));
+    assert_non_null(mrd_arena_alloc(first, 2048));
+    assert_int_equal(mrd_arena_used(parent), 3072);
+    assert_null(mrd_arena_alloc(second, 1025));
+    assert_non_null(mrd_arena_alloc(second, 1024));
+    assert_null(mrd_arena_alloc(parent, 1));
+    struct mrd_error err;
+    assert_int_equal(mrd_arena_fail(second, &err), MRD_E_LIMIT);
+    assert_string_equal(err.text, "query: memory limit of 4096 bytes reached");
+    mrd_arena_reset(first);
+    assert_int_equal(mrd_arena_used(parent), 2048);
+    assert_non_null(mrd_arena_alloc(second, 2048));
+    mrd_arena_destroy(&second);
+    assert_int_equal(mrd_arena_used(parent), 1024);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -97,6 +123,7 @@ int main(void)
         cmocka_unit_test(every_budget_either_suffices_or_is_refused_unchanged),
         cmocka_unit_test(sizes_that_overflow_are_refused),
         cmocka_unit_test(copies_are_terminated_and_printf_fits),
+        cmocka_unit_test(what_is_within_an_arena_counts_against_its_limit),
         cmocka_unit_test(a_reset_arena_starts_anew_within_the_same_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

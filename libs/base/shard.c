@@ -36,12 +36,14 @@ struct mrd_shard {
     _Alignas(64) _Atomic bool sleeping;
     int wake_fd;
 
-    /* The shard thread's own. */
-    _Alignas(64) struct timer_heap timers;
+    /* Of whoever is the shard at the moment: its thread in a batch, or a caller that it is lent to. */
+    _Alignas(64) pthread_mutex_t turn; /* guards the following */
+    struct timer_heap timers;
     int64_t now_ns;
-    bool stepped;
-    _Atomic(pthread_t *) thread_id; /* of who runs it; NULL before it starts */
+    bool started; /* on_start has run */
     pthread_t runner;
+    _Atomic(pthread_t *) thread_id; /* points to runner; NULL before it starts */
+    bool stepped;
 
     pthread_t thread;
     bool joined;
@@ -211,14 +213,63 @@ static size_t messages_run(struct mrd_shard *shard)
     return ran;
 }
 
+/* Takes the shard's place, before on_start if need be. */
+static void shard_enter(struct mrd_shard *shard)
+{
+    pthread_mutex_lock(&shard->turn);
+    shard->runner = pthread_self();
+    atomic_store_explicit(&shard->thread_id, &shard->runner, memory_order_release);
+    shard->now_ns = mrd_clock_monotonic_ns(shard->config.clock);
+    if (!shard->started) {
+        shard->started = true;
+        if (shard->config.on_start != NULL) {
+            shard->config.on_start(shard);
+        }
+    }
+}
+
+static void shard_leave(struct mrd_shard *shard) { pthread_mutex_unlock(&shard->turn); }
+
 static size_t shard_run_batch(struct mrd_shard *shard)
 {
-    shard->now_ns = mrd_clock_monotonic_ns(shard->config.clock);
+    shard_enter(shard);
     const size_t ran = timers_fire(shard) + messages_run(shard);
     if (ran > 0 && shard->config.on_batch != NULL) {
         shard->config.on_batch(shard);
     }
+    shard_leave(shard);
     return ran;
+}
+
+/* The turn is taken. */
+static int64_t earliest_ns(const struct mrd_shard *shard)
+{
+    return shard->timers.count > 0 ? shard->timers.items[1]->deadline_ns : INT64_MAX;
+}
+
+bool mrd_shard_try_run(struct mrd_shard *shard, struct mrd_shard_message *message)
+{
+    if (atomic_load_explicit(&shard->waiting, memory_order_relaxed) != 0 ||
+        pthread_mutex_trylock(&shard->turn) != 0) {
+        return false;
+    }
+    /* Looked at again in the shard's place: messages that wait go first, and one that stops takes no more. */
+    const bool lent =
+        shard->started && atomic_load_explicit(&shard->waiting, memory_order_relaxed) == 0;
+    if (lent) {
+        shard->runner = pthread_self();
+        shard->now_ns = mrd_clock_monotonic_ns(shard->config.clock);
+        const int64_t earliest_before_ns = earliest_ns(shard);
+        message->run(shard, message);
+        if (shard->config.on_batch != NULL) {
+            shard->config.on_batch(shard);
+        }
+        if (earliest_ns(shard) < earliest_before_ns) {
+            shard_wake(shard); /* it sleeps until another time */
+        }
+    }
+    shard_leave(shard);
+    return lent;
 }
 
 /* ---- the thread ---- */
@@ -236,9 +287,11 @@ static void shard_sleep(struct mrd_shard *shard)
         !shard_may_end(shard)) {
         struct timespec timeout = {0, 0};
         const struct timespec *wait = NULL;
-        if (shard->timers.count > 0) {
-            const int64_t left_ns =
-                shard->timers.items[1]->deadline_ns - mrd_clock_monotonic_ns(shard->config.clock);
+        pthread_mutex_lock(&shard->turn);
+        const int64_t deadline_ns = earliest_ns(shard);
+        pthread_mutex_unlock(&shard->turn);
+        if (deadline_ns != INT64_MAX) {
+            const int64_t left_ns = deadline_ns - mrd_clock_monotonic_ns(shard->config.clock);
             if (left_ns > 0) {
                 timeout.tv_sec = left_ns / 1000000000;
                 timeout.tv_nsec = left_ns % 1000000000;
@@ -255,35 +308,31 @@ static void shard_sleep(struct mrd_shard *shard)
     atomic_store_explicit(&shard->sleeping, false, memory_order_relaxed);
 }
 
-static void shard_become(struct mrd_shard *shard)
+static void shard_stopped(struct mrd_shard *shard)
 {
-    shard->runner = pthread_self();
-    atomic_store_explicit(&shard->thread_id, &shard->runner, memory_order_release);
+    if (shard->config.on_stop != NULL) {
+        shard_enter(shard);
+        shard->config.on_stop(shard);
+        shard_leave(shard);
+    }
 }
 
 static void *shard_main(void *argument)
 {
     struct mrd_shard *shard = argument;
     mrd_thread_name_set(shard->config.name);
-    shard_become(shard);
-    shard->now_ns = mrd_clock_monotonic_ns(shard->config.clock);
-    if (shard->config.on_start != NULL) {
-        shard->config.on_start(shard);
-    }
     while (shard_run_batch(shard) > 0 || !shard_may_end(shard)) {
         if (atomic_load_explicit(&shard->newest, memory_order_relaxed) == NULL) {
             shard_sleep(shard);
         }
     }
-    if (shard->config.on_stop != NULL) {
-        shard->config.on_stop(shard);
-    }
+    shard_stopped(shard);
     return NULL;
 }
 
 void mrd_shard_assert_on(const struct mrd_shard *shard)
 {
-    /* Acquire: pairs with the release in shard_become, which publishes `runner`. */
+    /* Acquire: pairs with the release in shard_enter; later changes of `runner` are ordered by the turn. */
     const pthread_t *id = atomic_load_explicit(&shard->thread_id, memory_order_acquire);
     mrd_assert(id != NULL);
     mrd_assert(pthread_equal(*id, pthread_self()));
@@ -292,12 +341,6 @@ void mrd_shard_assert_on(const struct mrd_shard *shard)
 size_t mrd_shard_step(struct mrd_shard *shard)
 {
     mrd_assert(shard->stepped);
-    if (atomic_load_explicit(&shard->thread_id, memory_order_relaxed) == NULL) {
-        shard_become(shard);
-        if (shard->config.on_start != NULL) {
-            shard->config.on_start(shard);
-        }
-    }
     return shard_run_batch(shard);
 }
 
@@ -313,6 +356,7 @@ static enum mrd_status shard_make(const struct mrd_shard_config *config,
     struct mrd_shard *shard = aligned_alloc(_Alignof(struct mrd_shard), sizeof(*shard));
     mrd_assert(shard != NULL);
     memset(shard, 0, sizeof(*shard));
+    pthread_mutex_init(&shard->turn, NULL);
     shard->config = *config;
     shard->wake_fd = wake_fd;
     if (config->queue_max == 0) {
@@ -358,9 +402,7 @@ void mrd_shard_stop(struct mrd_shard *shard)
     if (shard->stepped) {
         if ((before & SHARD_STOPPING) == 0) {
             while (mrd_shard_step(shard) > 0) {}
-            if (shard->config.on_stop != NULL) {
-                shard->config.on_stop(shard);
-            }
+            shard_stopped(shard);
         }
         return;
     }
@@ -379,6 +421,7 @@ void mrd_shard_destroy(struct mrd_shard **shard)
     mrd_shard_stop(*shard);
     mrd_assert(atomic_load(&(*shard)->newest) == NULL);
     close((*shard)->wake_fd);
+    pthread_mutex_destroy(&(*shard)->turn);
     free((*shard)->timers.items);
     free(*shard);
     *shard = NULL;

@@ -5,9 +5,12 @@
  * get back to it with MRD_CONTAINER_OF in the run function.
  *
  * Order:   messages of one poster run in the order in which it posted them.
+ * Lending: a shard that has nothing to do may lend its place to a caller for one message
+ *          (mrd_shard_try_run), which saves both of them a wake-up. Then the caller is the shard.
  * Limits:  queue_max messages wait at most; a post beyond that is refused and the poster keeps the
  *          message. The shard takes all that wait as one batch, so as many again may be under way.
- * Cost:    a post is two atomic operations; it makes a system call only if the shard sleeps.
+ * Cost:    a post is two atomic operations; it makes a system call only if the shard sleeps. A batch, and a message run in
+ *          the shard's place, is a lock that is hardly ever contended.
  * Time:    timers use the shard's clock; a shard without a thread is stepped by its test.
  * Threads: each function says who may call it.
  */
@@ -80,6 +83,11 @@ void mrd_shard_destroy(struct mrd_shard **shard);
 /* Hands the message over; any thread. False if the queue is full or the shard stops: the caller still
  * owns the message then. */
 MRD_MUST_CHECK bool mrd_shard_post(struct mrd_shard *shard, struct mrd_shard_message *message);
+
+/* Runs the message at once, on the caller's thread in the shard's place, if the shard is idle; on_batch runs after it. False:
+ * nothing has happened, post it. Who waits at the shard is never overtaken, so asking again and again starves nobody. Any
+ * thread but the shard's own. */
+MRD_MUST_CHECK bool mrd_shard_try_run(struct mrd_shard *shard, struct mrd_shard_message *message);
 
 /* Messages waiting; any thread, a snapshot. */
 size_t mrd_shard_queue_size(const struct mrd_shard *shard);

@@ -105,6 +105,27 @@ static void messages_run_in_order_and_batches_end_with_a_flush(void **state)
     assert_string_equal(stepped.log, "<ab;c;>");
 }
 
+static void an_idle_shard_lends_its_place_and_nobody_is_overtaken(void **state)
+{
+    (void)state;
+    struct stepped stepped;
+    stepped_create(&stepped, 0);
+    struct letter a = letter_of('a');
+    struct letter b = letter_of('b');
+    assert_false(mrd_shard_try_run(stepped.shard, &a.message)); /* it has not started */
+    assert_int_equal(mrd_shard_step(stepped.shard), 0);
+    assert_true(mrd_shard_try_run(stepped.shard, &a.message));
+    assert_string_equal(stepped.log, "<a;");
+    assert_true(mrd_shard_post(stepped.shard, &b.message));
+    assert_false(mrd_shard_try_run(stepped.shard, &a.message));
+    assert_int_equal(mrd_shard_step(stepped.shard), 1);
+    assert_true(mrd_shard_try_run(stepped.shard, &a.message));
+    mrd_shard_stop(stepped.shard);
+    assert_false(mrd_shard_try_run(stepped.shard, &a.message));
+    assert_string_equal(stepped.log, "<a;b;a;>");
+    mrd_shard_destroy(&stepped.shard);
+}
+
 static void a_full_queue_refuses_and_the_poster_keeps_the_message(void **state)
 {
     (void)state;
@@ -273,7 +294,9 @@ static void *poster_main(void *context)
     while (poster->until_refused || poster->posted < POSTS) {
         struct number *number = calloc(1, sizeof(*number));
         *number = (struct number){{.run = number_run}, poster->index, poster->posted};
-        while (!mrd_shard_post(poster->shard, &number->message)) {
+        /* Every other one in the shard's place, if it is idle. */
+        while (!(poster->posted % 2 == 0 && mrd_shard_try_run(poster->shard, &number->message)) &&
+               !mrd_shard_post(poster->shard, &number->message)) {
             if (poster->until_refused) {
                 free(number);
                 return NULL;
@@ -388,11 +411,24 @@ static void alarm_fire(struct mrd_shard *shard, struct mrd_shard_timer *timer)
     pthread_mutex_unlock(&alarm->lock);
 }
 
-static void alarm_set(struct mrd_shard *shard)
+static void alarm_set_by(struct mrd_shard *shard, struct mrd_shard_message *message)
 {
+    (void)message;
     mrd_shard_assert_on(shard);
     struct alarm *alarm = mrd_shard_context(shard);
     mrd_shard_timer_start(shard, &alarm->timer, mrd_shard_now_ns(shard) + 1000000);
+}
+
+static void alarm_set(struct mrd_shard *shard) { alarm_set_by(shard, NULL); }
+
+static void alarm_wait(struct alarm *alarm)
+{
+    pthread_mutex_lock(&alarm->lock);
+    while (!alarm->has_rung) {
+        pthread_cond_wait(&alarm->rang, &alarm->lock);
+    }
+    alarm->has_rung = false;
+    pthread_mutex_unlock(&alarm->lock);
 }
 
 static void a_sleeping_shard_wakes_for_its_timer(void **state)
@@ -405,11 +441,13 @@ static void a_sleeping_shard_wakes_for_its_timer(void **state)
         .name = "alarm", .context = &alarm, .on_start = alarm_set};
     struct mrd_shard *shard = NULL;
     assert_int_equal(mrd_shard_create(&config, &shard, NULL), MRD_OK);
-    pthread_mutex_lock(&alarm.lock);
-    while (!alarm.has_rung) {
-        pthread_cond_wait(&alarm.rang, &alarm.lock);
+    alarm_wait(&alarm);
+    /* Now it sleeps without a timer; whoever is the shard instead sets one. */
+    struct mrd_shard_message message = {.run = alarm_set_by};
+    while (!mrd_shard_try_run(shard, &message)) {
+        (void)sched_yield();
     }
-    pthread_mutex_unlock(&alarm.lock);
+    alarm_wait(&alarm);
     mrd_shard_destroy(&shard);
 }
 
@@ -417,6 +455,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_run_in_order_and_batches_end_with_a_flush),
+        cmocka_unit_test(an_idle_shard_lends_its_place_and_nobody_is_overtaken),
         cmocka_unit_test(a_full_queue_refuses_and_the_poster_keeps_the_message),
         cmocka_unit_test(timers_fire_once_when_due_in_order_of_time),
         cmocka_unit_test(a_timer_that_is_always_due_does_not_starve_messages),

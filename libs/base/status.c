@@ -17,6 +17,8 @@ static const char *const status_names[MRD_STATUS_COUNT] = {
     [MRD_E_TIMEOUT] = "timeout",
     [MRD_E_CANCELED] = "canceled",
     [MRD_E_UNSUPPORTED] = "unsupported",
+    [MRD_E_DENIED] = "denied",
+    [MRD_E_FATAL] = "fatal",
 };
 
 void mrd_assert_failed(const char *condition, const char *file, int line)

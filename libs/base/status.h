@@ -20,6 +20,8 @@ enum mrd_status {
     MRD_E_TIMEOUT,     /* the caller's deadline passed */
     MRD_E_CANCELED,    /* the caller went away or stopped the work */
     MRD_E_UNSUPPORTED, /* valid input that this build does not implement: say so, do not guess */
+    MRD_E_DENIED,      /* a peer refuses our credentials or rights: a human must change something */
+    MRD_E_FATAL,       /* what the disk holds is unknown (a failed fsync): stop the process */
     MRD_STATUS_COUNT
 };
 

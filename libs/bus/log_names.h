@@ -24,5 +24,6 @@ static inline const char *mrd_log_subject(uint32_t partition, const char *reside
 #define MRD_REGION_BUCKET "MRD_REGION"
 #define MRD_REGION_LOG_KEY "log"
 #define MRD_MEMBERS_BUCKET "MRD_MEMBERS"
+#define MRD_LEASES_BUCKET "MRD_LEASES"
 
 #endif

@@ -1,4 +1,5 @@
-/* rpc.h: a request over NATS and its answer, a stream of numbered chunks with an explicit end.
+/* rpc.h: a request over NATS and its answer, a stream of numbered chunks with an explicit end. The end may carry bytes
+ * itself, so a small answer is one message.
  *
  * NATS drops messages silently (slow consumer, lost connection), so nothing here trusts arrival:
  * chunks are numbered, a missing number is MRD_E_UNAVAILABLE (ask again), the end is a message of its own.
@@ -20,7 +21,6 @@ enum {
     MRD_RPC_SILENCE_MS = 3000,
     MRD_RPC_FAN_MAX = 65536, /* calls of one fan-out */
     MRD_RPC_FRAME_BYTES = 8, /* before each chunk's payload */
-    MRD_RPC_TRAILER_MAX = 4096,
 };
 
 /* ---- client: many calls at once, read as their chunks arrive ---- */
@@ -34,7 +34,8 @@ MRD_MUST_CHECK enum mrd_status mrd_rpc_client_create(struct mrd_bus *bus,
 /* No fan-out may exist. */
 void mrd_rpc_client_destroy(struct mrd_rpc_client **client);
 
-/* A set of calls of one thread that share a deadline. Memory: at most window chunks per running call. */
+/* A set of calls of one thread that share a deadline. Memory: per call at most the window's chunks, the one handed out last and
+ * what comes with the end. */
 struct mrd_rpc_fan;
 
 struct mrd_rpc_fan_options {
@@ -58,8 +59,8 @@ enum mrd_rpc_event_kind { MRD_RPC_CHUNK, MRD_RPC_END, MRD_RPC_FAILED };
 struct mrd_rpc_event {
     enum mrd_rpc_event_kind kind;
     size_t call;
-    struct mrd_bytes bytes; /* CHUNK: its payload; END: the server's trailer. Valid until the next
-                              * call on the fan. */
+    struct mrd_bytes bytes; /* CHUNK: its payload; END: the last bytes of the answer, perhaps none.
+                             * Valid until the next event of the same call, or its cancellation. */
     struct mrd_error error; /* FAILED: status and text, the peer's or our own */
 };
 
@@ -75,7 +76,7 @@ MRD_MUST_CHECK enum mrd_status mrd_rpc_fan_next_of(struct mrd_rpc_fan *fan, size
                                                    struct mrd_rpc_event *out,
                                                    struct mrd_error *err);
 
-/* Tells the server to stop; the call yields no more events. */
+/* Tells the server to stop, if the call still runs; it yields no more events, and the bytes of its last one are freed. */
 void mrd_rpc_fan_cancel(struct mrd_rpc_fan *fan, size_t call);
 
 /* Cancels what still runs and frees. */
@@ -83,16 +84,20 @@ void mrd_rpc_fan_destroy(struct mrd_rpc_fan **fan);
 
 /* ---- server ---- */
 
+/* Threads: as many handlers work at once as there are workers. One that waits for its reader's credit (mrd_rpc_call_send) or
+ * for something else (mrd_rpc_call_pause) does not count as working: another call is taken up meanwhile, by a new thread
+ * if need be. So a call never waits for the reader of another one, however the readers take turns. */
 struct mrd_rpc_server;
 struct mrd_rpc_call;
 
 struct mrd_rpc_server_options {
-    const char *subject; /* may have wildcards: "mrd.query.*.<instance>" */
-    uint32_t workers;    /* threads; 0: 4 */
+    const char *subject; /* may have wildcards */
+    uint32_t workers;    /* handlers that work at once; 0: 4 */
     uint32_t
-        queue_max; /* requests that wait for a worker; 0: 256. Beyond: MRD_E_UNAVAILABLE at once */
-    /* Runs on a worker thread. Sends chunks with mrd_rpc_send; its return value ends the call: MRD_OK
-     * as END with the trailer, anything else as an error with err's text. */
+        queue_max; /* requests beyond that which wait for a worker or a reader; 0: 256. Further ones are
+                          * MRD_E_UNAVAILABLE at once. There are never more threads than both together */
+    /* Runs on a worker thread. Sends chunks with mrd_rpc_call_send; its return value ends the call: MRD_OK
+     * as END with the last bytes, anything else as an error with err's text. */
     enum mrd_status (*handle)(void *context, struct mrd_rpc_call *call, struct mrd_error *err);
     void *context;
 };
@@ -119,13 +124,26 @@ MRD_MUST_CHECK enum mrd_status mrd_rpc_call_check(const struct mrd_rpc_call *cal
 MRD_MUST_CHECK enum mrd_status mrd_rpc_call_send(struct mrd_rpc_call *call, struct mrd_bytes chunk,
                                                  struct mrd_error *err);
 
-/* Bytes that the END message will carry; copied. At most MRD_RPC_TRAILER_MAX. */
-void mrd_rpc_call_trailer(struct mrd_rpc_call *call, struct mrd_bytes trailer);
+/* The same with a chunk in two pieces, one after the other. */
+MRD_MUST_CHECK enum mrd_status mrd_rpc_call_send_joined(struct mrd_rpc_call *call,
+                                                        struct mrd_bytes first,
+                                                        struct mrd_bytes second,
+                                                        struct mrd_error *err);
+
+/* The last bytes of the answer, at most a chunk: END carries them, without credit. The memory is taken over and *bytes is
+ * empty afterwards. */
+void mrd_rpc_call_last_take(struct mrd_rpc_call *call, struct mrd_buf *bytes);
+
+/* Around a wait that is not work: others may use the worker's place; resume waits for a place again.
+ * MRD_E_UNAVAILABLE: no thread can be made for those that wait; return that from the handler, without resume. */
+MRD_MUST_CHECK enum mrd_status mrd_rpc_call_pause(struct mrd_rpc_call *call, struct mrd_error *err);
+void mrd_rpc_call_resume(struct mrd_rpc_call *call);
 
 struct mrd_rpc_server_stats {
     uint64_t requests, refused, failed, canceled, timeouts;
-    uint64_t chunks, bytes;
-    size_t running, queued;
+    uint64_t chunks, bytes; /* the last bytes count as well */
+    size_t running, queued; /* running: handlers, those that pause included */
+    size_t threads;
 };
 void mrd_rpc_server_stats(struct mrd_rpc_server *server, struct mrd_rpc_server_stats *out);
 

@@ -10,13 +10,17 @@
 #include "bus/rpc_frame.h"
 #include "bus/subscription_internal.h"
 
-/* One subscription <inbox>.* carries the replies of all calls; the last token names the call's slot
- * and a generation. Its callback checks numbers and moves messages to the call's queue; the fan-out's
- * own thread takes them from there. A queue holds no more than the window's chunks, since the
+/* One subscription <inbox>.*.d carries the replies of all calls; the token after the inbox names the call's slot
+ * and a generation. Whoever takes a message from it checks its number and moves it to the call's queue; the fan-out's
+ * own thread takes it from there. A queue holds no more than the window's chunks, since the
  * server has credit for no more (a server that sends more fails the call).
+ *
+ * Who takes messages: one of the threads that wait for a reply (the reader), for all of them, so that a reply wakes the thread
+ * that waits for it and no other one in between. A reader that has what it wants hands over to another that waits. When
+ * nobody waits, the idle thread looks several times a second: for signs of life, and for what is to be canceled. That nobody listens to a request comes on <inbox>.*, by a thread of the library.
  */
 
-enum { SLOT_NONE = UINT32_MAX, TICK_MS = 50, SUBJECT_MAX = 256 };
+enum { SLOT_NONE = UINT32_MAX, TICK_MS = 50, IDLE_LOOK_MS = 100, SUBJECT_MAX = 256 };
 static const int64_t MS = 1000000;
 
 struct item {
@@ -24,6 +28,14 @@ struct item {
     natsMsg *msg; /* what the frame points into; NULL: a failure of our own */
     struct mrd_rpc_frame frame;
     char text[200];
+};
+
+/* What a fan-out's thread sleeps on. The client's, and freed with it only, so it can be signaled without the lock: a
+ * signal that comes too late wakes somebody else for nothing. */
+struct waiter {
+    pthread_cond_t arrived;
+    struct waiter *next; /* in free_waiters, or in sleeping */
+    bool asleep;         /* it is in `sleeping` */
 };
 
 struct call {
@@ -37,9 +49,10 @@ struct call {
     uint32_t consumed;
     struct item *first;
     struct item **last;
+    struct item *held; /* behind the last event; of the fan-out's thread */
     int64_t heard_ns;
     char subject[SUBJECT_MAX];
-    char control[MRD_BUS_INBOX_MAX + 32]; /* empty until accepted */
+    char control[MRD_BUS_INBOX_MAX + 32]; /* empty until the server has told it */
 };
 
 struct slot {
@@ -51,25 +64,31 @@ struct slot {
 struct mrd_rpc_client {
     struct mrd_bus *bus;
     char inbox[MRD_BUS_INBOX_MAX];
-    struct mrd_bus_subscription *replies;
+    natsSubscription *replies;
+    struct mrd_bus_subscription *nobody;
     struct mrd_bus_listener listener;
-    pthread_mutex_t lock; /* guards slots, calls and fan-outs */
+    pthread_t idle_thread;
+    pthread_mutex_t lock; /* guards slots, calls and fan-outs, and what follows */
+    pthread_cond_t stop;
+    bool stopping;
+    bool reading;            /* somebody takes messages from `replies` */
+    struct waiter *sleeping; /* those who wait while another one reads */
     struct slot *slots;
     uint32_t slot_count;
     uint32_t free_head;
+    struct waiter *free_waiters;
     size_t fans;
 };
 
 struct mrd_rpc_fan {
     struct mrd_rpc_client *client;
     struct mrd_rpc_fan_options options;
-    pthread_cond_t arrived;
+    struct waiter *waiter;
     struct call **calls;
     size_t count;
     size_t capacity;
     size_t unfinished;
-    size_t turn;       /* where the round over the calls goes on */
-    struct item *held; /* behind the last event */
+    size_t turn; /* where the round over the calls goes on */
 };
 
 static int64_t now_ns(void) { return mrd_clock_monotonic_ns(mrd_clock_system()); }
@@ -121,7 +140,6 @@ static void call_push(struct call *call, struct item *item)
 {
     *call->last = item;
     call->last = &item->next;
-    pthread_cond_signal(&call->fan->arrived);
 }
 
 static void call_fail(struct call *call, enum mrd_status status, const char *format, ...)
@@ -142,6 +160,8 @@ static void call_fail(struct call *call, enum mrd_status status, const char *for
         .kind = MRD_RPC_FRAME_ERROR, .status = status, .payload = mrd_bytes_of(item->text)};
     call_stop(call);
     call_push(call, item);
+    pthread_cond_signal(
+        &call->fan->waiter->arrived); /* if it is the reader, it looks within a tick */
 }
 
 static struct item *call_pop(struct call *call)
@@ -157,31 +177,35 @@ static struct item *call_pop(struct call *call)
     return item;
 }
 
-/* ---- replies: on the subscription's thread ---- */
+/* ---- replies (lock held) ---- */
 
 static struct call *call_of_subject(struct mrd_rpc_client *client, const char *subject)
 {
-    const char *token = strrchr(subject, '.');
+    const size_t inbox_size = strlen(client->inbox);
     uint32_t slot = 0;
     uint32_t generation = 0;
-    if (token == NULL || sscanf(token, ".%" SCNx32 "-%" SCNx32, &slot, &generation) != 2 ||
+    if (strlen(subject) <= inbox_size ||
+        sscanf(subject + inbox_size, ".%" SCNx32 "-%" SCNx32, &slot, &generation) != 2 ||
         slot >= client->slot_count || client->slots[slot].generation != generation) {
         return NULL;
     }
     return client->slots[slot].call;
 }
 
-static void frame_accepted(struct call *call, const natsMsg *msg)
+/* The first frame that tells where control goes is as good as all others. */
+static void control_take(struct call *call, const natsMsg *msg)
 {
     const char *control = natsMsg_GetReply(msg);
-    if (control == NULL || (size_t)snprintf(call->control, sizeof(call->control), "%s", control) >=
-                               sizeof(call->control)) {
+    if (control == NULL || call->control[0] != '\0') {
+        return;
+    }
+    if ((size_t)snprintf(call->control, sizeof(call->control), "%s", control) >=
+        sizeof(call->control)) {
         call->control[0] = '\0';
-        call_fail(call, MRD_E_UNAVAILABLE, "%s: accepted without a control subject", call->subject);
     }
 }
 
-/* Moves a numbered frame into the queue; *msg is taken then. */
+/* Moves a numbered frame into the queue; *msg is taken then. Its fan-out's thread is to be woken. */
 static void frame_take(struct call *call, const struct mrd_rpc_frame *frame, natsMsg **msg)
 {
     if (frame->number != call->number_next) {
@@ -192,14 +216,15 @@ static void frame_take(struct call *call, const struct mrd_rpc_frame *frame, nat
         return;
     }
     call->number_next++;
-    if (frame->kind == MRD_RPC_FRAME_ACCEPT) {
-        frame_accepted(call, *msg);
-        return;
-    }
     if (frame->kind == MRD_RPC_FRAME_DATA) {
         call->queued++;
         if (call->queued > call->fan->options.window + 1) {
             call_fail(call, MRD_E_UNAVAILABLE, "%s: sends beyond its credit", call->subject);
+            return;
+        }
+        if (call->control[0] == '\0') {
+            call_fail(call, MRD_E_UNAVAILABLE, "%s: sends without a control subject",
+                      call->subject);
             return;
         }
     } else {
@@ -218,8 +243,10 @@ static void reply_take(struct call *call, natsMsg **msg)
     const struct mrd_bytes data = {(const uint8_t *)natsMsg_GetData(*msg),
                                    (size_t)natsMsg_GetDataLength(*msg)};
     call->heard_ns = now_ns();
-    if (natsMsg_IsNoResponders(*msg)) {
-        call_fail(call, MRD_E_UNAVAILABLE, "%s: nobody listens there", call->subject);
+    control_take(call, *msg);
+    if (data.size > 0 && data.data[0] != MRD_RPC_VERSION) {
+        call_fail(call, MRD_E_UNAVAILABLE, "%s: replies in version %u of the protocol, this is %d",
+                  call->subject, data.data[0], MRD_RPC_VERSION);
     } else if (!mrd_rpc_frame_get(data, &frame) || frame.kind == MRD_RPC_FRAME_CREDIT ||
                frame.kind == MRD_RPC_FRAME_CANCEL) {
         call_fail(call, MRD_E_UNAVAILABLE, "%s: unreadable reply", call->subject);
@@ -244,20 +271,109 @@ static void reply_of_nobody(struct mrd_rpc_client *client, const natsMsg *msg)
     }
 }
 
-static void on_reply(natsConnection *nats, natsSubscription *subscription, natsMsg *msg,
-                     void *closure)
+/* ---- reading (lock held, given up while a message is waited for) ---- */
+
+/* Takes a message to its call; the lock is free when this returns. */
+static void message_take(struct mrd_rpc_client *client, natsMsg *msg)
 {
-    (void)nats;
+    pthread_mutex_lock(&client->lock);
+    struct call *call = call_of_subject(client, natsMsg_GetSubject(msg));
+    struct waiter *waiter = NULL;
+    if (call != NULL) {
+        reply_take(call, &msg);
+        waiter = call->fan->waiter;
+    }
+    const bool wake = waiter != NULL && waiter->asleep;
+    pthread_mutex_unlock(&client->lock);
+    if (wake) {
+        pthread_cond_signal(
+            &waiter->arrived); /* not before: it would wake up to wait for the lock */
+    }
+    if (call == NULL) {
+        reply_of_nobody(client, msg);
+    }
+    natsMsg_Destroy(msg);
+}
+
+/* Reads for all: the next message, if one comes within wait_ms. */
+static void read_for_all(struct mrd_rpc_client *client, int64_t wait_ms)
+{
+    mrd_assert(!client->reading);
+    client->reading = true;
+    pthread_mutex_unlock(&client->lock);
+    natsMsg *msg = NULL;
+    const natsStatus status =
+        natsSubscription_NextMsg(&msg, client->replies, MRD_MAX(wait_ms, (int64_t)1));
+    if (status == NATS_OK) {
+        message_take(client, msg);
+    } else if (status != NATS_TIMEOUT) { /* the connection has been closed */
+        const struct timespec pause = {.tv_nsec = MS};
+        (void)nanosleep(&pause, NULL);
+    }
+    pthread_mutex_lock(&client->lock);
+    client->reading = false;
+}
+
+/* Who stops reading lets another one that waits do it. */
+static void reading_pass(const struct mrd_rpc_client *client)
+{
+    if (!client->reading && client->sleeping != NULL) {
+        pthread_cond_signal(&client->sleeping->arrived);
+    }
+}
+
+static void sleep_while_another_reads(struct mrd_rpc_client *client, struct waiter *waiter,
+                                      int64_t until_ns)
+{
+    const struct timespec until = mrd_bus_timespec(until_ns);
+    waiter->next = client->sleeping;
+    waiter->asleep = true;
+    client->sleeping = waiter;
+    pthread_cond_timedwait(&waiter->arrived, &client->lock, &until);
+    struct waiter **at = &client->sleeping;
+    while (*at != waiter) {
+        at = &(*at)->next;
+    }
+    *at = waiter->next;
+    waiter->asleep = false;
+}
+
+static void *idle_run(void *context)
+{
+    struct mrd_rpc_client *client = context;
+    pthread_mutex_lock(&client->lock);
+    while (!client->stopping) {
+        uint64_t queued = 0;
+        const struct timespec until = mrd_bus_timespec(now_ns() + IDLE_LOOK_MS * MS);
+        pthread_cond_timedwait(&client->stop, &client->lock, &until);
+        while (!client->reading &&
+               natsSubscription_QueuedMsgs(client->replies, &queued) == NATS_OK && queued > 0) {
+            read_for_all(client, 1);
+        }
+        reading_pass(client);
+    }
+    pthread_mutex_unlock(&client->lock);
+    nats_ReleaseThreadMemory();
+    return NULL;
+}
+
+/* NATS says that nobody listens to a request. The thread that waits may be the reader: it hears of it by a message of ours. */
+static void on_nobody(natsConnection *nats, natsSubscription *subscription, natsMsg *msg,
+                      void *closure)
+{
     (void)subscription;
     struct mrd_rpc_client *client = closure;
     pthread_mutex_lock(&client->lock);
     struct call *call = call_of_subject(client, natsMsg_GetSubject(msg));
     if (call != NULL) {
-        reply_take(call, &msg);
+        call_fail(call, MRD_E_UNAVAILABLE, "%s: nobody listens there", call->subject);
     }
+    const bool kick = call != NULL && client->reading;
     pthread_mutex_unlock(&client->lock);
-    if (call == NULL) {
-        reply_of_nobody(client, msg);
+    if (kick) {
+        char subject[MRD_RPC_SUBJECT_MAX];
+        snprintf(subject, sizeof(subject), "%s.kick" MRD_RPC_ANSWER_SUFFIX, client->inbox);
+        (void)natsConnection_Publish(nats, subject, NULL, 0);
     }
     natsMsg_Destroy(msg);
 }
@@ -282,6 +398,38 @@ static void on_bus_event(void *context, enum mrd_bus_event event, const char *te
 
 /* ---- the client ---- */
 
+static enum mrd_status replies_subscribe(struct mrd_rpc_client *client, struct mrd_error *err)
+{
+    char subject[MRD_RPC_SUBJECT_MAX];
+    MRD_TRY(mrd_bus_inbox(client->inbox, err));
+    snprintf(subject, sizeof(subject), "%s.*", client->inbox);
+    MRD_TRY(mrd_bus_subscribe(client->bus, subject, on_nobody, client, &client->nobody, err));
+    snprintf(subject, sizeof(subject), "%s.*" MRD_RPC_ANSWER_SUFFIX, client->inbox);
+    natsStatus status =
+        natsConnection_SubscribeSync(&client->replies, mrd_bus_nats(client->bus), subject);
+    if (status == NATS_OK) {
+        /* The library's own limits drop silently; ours are the windows. */
+        status = natsSubscription_SetPendingLimits(client->replies, -1, -1);
+    }
+    return status == NATS_OK ? MRD_OK : mrd_bus_fail(err, status, 0, "subscribe %s", subject);
+}
+
+static void client_free(struct mrd_rpc_client *client)
+{
+    mrd_bus_unsubscribe(&client->nobody);
+    mrd_bus_retire(client->bus, &client->replies);
+    while (client->free_waiters != NULL) {
+        struct waiter *waiter = client->free_waiters;
+        client->free_waiters = waiter->next;
+        pthread_cond_destroy(&waiter->arrived);
+        free(waiter);
+    }
+    pthread_cond_destroy(&client->stop);
+    pthread_mutex_destroy(&client->lock);
+    free(client->slots);
+    free(client);
+}
+
 enum mrd_status mrd_rpc_client_create(struct mrd_bus *bus, struct mrd_rpc_client **out_client,
                                       struct mrd_error *err)
 {
@@ -290,15 +438,13 @@ enum mrd_status mrd_rpc_client_create(struct mrd_bus *bus, struct mrd_rpc_client
     client->bus = bus;
     client->free_head = SLOT_NONE;
     pthread_mutex_init(&client->lock, NULL);
-    enum mrd_status status = mrd_bus_inbox(client->inbox, err);
-    if (status == MRD_OK) {
-        char subject[MRD_BUS_INBOX_MAX + 2];
-        snprintf(subject, sizeof(subject), "%s.*", client->inbox);
-        status = mrd_bus_subscribe(bus, subject, on_reply, client, &client->replies, err);
+    mrd_bus_cond_init(&client->stop);
+    enum mrd_status status = replies_subscribe(client, err);
+    if (status == MRD_OK && pthread_create(&client->idle_thread, NULL, idle_run, client) != 0) {
+        status = mrd_fail(err, MRD_E_UNAVAILABLE, "no thread for replies");
     }
     if (status != MRD_OK) {
-        pthread_mutex_destroy(&client->lock);
-        free(client);
+        client_free(client);
         return status;
     }
     client->listener = (struct mrd_bus_listener){.on_event = on_bus_event, .context = client};
@@ -315,13 +461,29 @@ void mrd_rpc_client_destroy(struct mrd_rpc_client **client)
     struct mrd_rpc_client *self = MRD_MOVE(*client);
     mrd_assert(self->fans == 0);
     mrd_bus_unlisten(self->bus, &self->listener);
-    mrd_bus_unsubscribe(&self->replies);
-    pthread_mutex_destroy(&self->lock);
-    free(self->slots);
-    free(self);
+    pthread_mutex_lock(&self->lock);
+    self->stopping = true;
+    pthread_cond_signal(&self->stop);
+    pthread_mutex_unlock(&self->lock);
+    pthread_join(self->idle_thread, NULL);
+    client_free(self);
 }
 
 /* ---- fan-outs ---- */
+
+/* Lock held. */
+static struct waiter *waiter_take(struct mrd_rpc_client *client)
+{
+    struct waiter *waiter = client->free_waiters;
+    if (waiter != NULL) {
+        client->free_waiters = waiter->next;
+        return waiter;
+    }
+    waiter = calloc(1, sizeof(*waiter));
+    mrd_assert(waiter != NULL);
+    mrd_bus_cond_init(&waiter->arrived);
+    return waiter;
+}
 
 struct mrd_rpc_fan *mrd_rpc_fan_create(struct mrd_rpc_client *client,
                                        const struct mrd_rpc_fan_options *options)
@@ -332,8 +494,8 @@ struct mrd_rpc_fan *mrd_rpc_fan_create(struct mrd_rpc_client *client,
     fan->options = *options;
     fan->options.window = options->window == 0 ? MRD_RPC_WINDOW : options->window;
     fan->options.silence_ms = options->silence_ms == 0 ? MRD_RPC_SILENCE_MS : options->silence_ms;
-    mrd_bus_cond_init(&fan->arrived);
     pthread_mutex_lock(&client->lock);
+    fan->waiter = waiter_take(client);
     client->fans++;
     pthread_mutex_unlock(&client->lock);
     return fan;
@@ -473,9 +635,13 @@ static struct call *fan_wait(struct mrd_rpc_fan *fan, size_t only, enum mrd_stat
         if (call != NULL) {
             return call;
         }
-        const int64_t until_ns = MRD_MIN(now_ns() + TICK_MS * MS, fan->options.deadline_ns);
-        const struct timespec until = mrd_bus_timespec(until_ns);
-        pthread_cond_timedwait(&fan->arrived, &fan->client->lock, &until);
+        const int64_t now = now_ns();
+        const int64_t until_ns = MRD_MIN(now + TICK_MS * MS, fan->options.deadline_ns);
+        if (fan->client->reading) {
+            sleep_while_another_reads(fan->client, fan->waiter, until_ns);
+        } else {
+            read_for_all(fan->client, (until_ns - now) / MS);
+        }
     }
 }
 
@@ -503,22 +669,24 @@ static uint32_t credit_due(struct call *call, const char **control)
     }
     const uint32_t credit = call->consumed;
     call->consumed = 0;
-    *control = call->control; /* written once, before the first chunk */
+    *control = call->control; /* written once, not after the first chunk */
     return credit;
 }
 
 static enum mrd_status fan_next(struct mrd_rpc_fan *fan, size_t only, struct mrd_rpc_event *out,
                                 struct mrd_error *err)
 {
-    item_free(MRD_MOVE(fan->held));
+    struct item *done = NULL;
     const char *control = NULL;
     uint32_t credit = 0;
     enum mrd_status status = MRD_OK;
     pthread_mutex_lock(&fan->client->lock);
     struct call *call = fan_wait(fan, only, &status, err);
+    reading_pass(fan->client);
     if (call != NULL) {
-        fan->held = call_pop(call);
-        event_fill(call, fan->held, out);
+        done = call->held;
+        call->held = call_pop(call);
+        event_fill(call, call->held, out);
         if (out->kind == MRD_RPC_CHUNK) {
             credit = credit_due(call, &control);
         } else {
@@ -527,6 +695,7 @@ static enum mrd_status fan_next(struct mrd_rpc_fan *fan, size_t only, struct mrd
         }
     }
     pthread_mutex_unlock(&fan->client->lock);
+    item_free(done);
     if (credit > 0) {
         control_send(fan->client, control, MRD_RPC_FRAME_CREDIT, credit);
     }
@@ -561,6 +730,7 @@ void mrd_rpc_fan_cancel(struct mrd_rpc_fan *fan, size_t index)
         item_free(item);
     }
     pthread_mutex_unlock(&fan->client->lock);
+    item_free(MRD_MOVE(call->held));
     if (send) {
         control_send(fan->client, call->control, MRD_RPC_FRAME_CANCEL, 0);
     }
@@ -578,9 +748,9 @@ void mrd_rpc_fan_destroy(struct mrd_rpc_fan **fan)
     }
     pthread_mutex_lock(&self->client->lock);
     self->client->fans--;
+    self->waiter->next = self->client->free_waiters;
+    self->client->free_waiters = self->waiter;
     pthread_mutex_unlock(&self->client->lock);
-    item_free(self->held);
-    pthread_cond_destroy(&self->arrived);
     free(self->calls);
     free(self);
 }

@@ -1,5 +1,8 @@
 /* rpc_frame.h: the bytes of rpc messages. Little-endian; layout in docs/formats/rpc.md.
  *
+ * Answers go to the request's reply subject followed by MRD_RPC_ANSWER_SUFFIX. The reply subject itself hears nothing but NATS'
+ * own "no responders", which the library does not tell whom it concerns where a thread waits for messages itself.
+ *
  *   request   u8 version, u8 kind, u16 0, u32 window, u64 milliseconds until the deadline, request
  *   others    u8 version, u8 kind, u16 status, u32 number, payload
  */
@@ -9,19 +12,22 @@
 #include "base/bytes.h"
 #include "bus/rpc.h"
 
-enum { MRD_RPC_VERSION = 1, MRD_RPC_REQUEST_BYTES = 16 };
+#define MRD_RPC_ANSWER_SUFFIX ".d"
+enum { MRD_RPC_SUBJECT_MAX = 256 };
+
+enum { MRD_RPC_VERSION = 2, MRD_RPC_REQUEST_BYTES = 16 };
 
 enum mrd_rpc_frame_kind {
     MRD_RPC_FRAME_REQUEST = 1,
-    /* server to client; number counts all but ALIVE from 0 */
-    MRD_RPC_FRAME_ACCEPT = 2, /* its reply subject is where CREDIT and CANCEL go */
-    MRD_RPC_FRAME_DATA = 3,
-    MRD_RPC_FRAME_END = 4,   /* payload: trailer */
-    MRD_RPC_FRAME_ERROR = 5, /* status; payload: text */
-    MRD_RPC_FRAME_ALIVE = 6, /* number is not counted */
+    /* server to client; number counts all but ALIVE from 0. The reply subject of DATA and ALIVE is where
+     * CREDIT and CANCEL go */
+    MRD_RPC_FRAME_DATA = 2,
+    MRD_RPC_FRAME_END = 3,   /* payload: the last bytes of the answer */
+    MRD_RPC_FRAME_ERROR = 4, /* status; payload: text */
+    MRD_RPC_FRAME_ALIVE = 5, /* number is not counted */
     /* client to server */
-    MRD_RPC_FRAME_CREDIT = 7, /* number: so many more chunks */
-    MRD_RPC_FRAME_CANCEL = 8,
+    MRD_RPC_FRAME_CREDIT = 6, /* number: so many more chunks */
+    MRD_RPC_FRAME_CANCEL = 7,
 };
 
 struct mrd_rpc_frame {
@@ -44,7 +50,7 @@ static inline void mrd_rpc_frame_put(uint8_t out[MRD_RPC_FRAME_BYTES], enum mrd_
 static inline bool mrd_rpc_frame_get(struct mrd_bytes bytes, struct mrd_rpc_frame *out)
 {
     if (bytes.size < MRD_RPC_FRAME_BYTES || bytes.data[0] != MRD_RPC_VERSION ||
-        bytes.data[1] < MRD_RPC_FRAME_ACCEPT || bytes.data[1] > MRD_RPC_FRAME_CANCEL) {
+        bytes.data[1] < MRD_RPC_FRAME_DATA || bytes.data[1] > MRD_RPC_FRAME_CANCEL) {
         return false;
     }
     uint16_t status;

@@ -14,13 +14,13 @@
 #include "bus/subscription_internal.h"
 
 static const int64_t MS = 1000000;
-#define SUBJECT "mrd.query.0.one"
+#define SUBJECT "mrd.query.one"
 
 static int64_t now_ns(void) { return mrd_clock_monotonic_ns(mrd_clock_system()); }
 
 /* ---- a server that does what the request says ----
- * "chunks N SIZE": N chunks of SIZE bytes, each starting with its number; "fail": an error; "hang": waits
- * until the call has ended. */
+ * "chunks N SIZE": N chunks of SIZE bytes, each starting with its number, and "done" with the end; "fail": an error;
+ * "pause": waits without a worker's place until the call has ended; "hang": with it. */
 
 struct service {
     struct mrd_rpc_server *server;
@@ -39,7 +39,9 @@ static enum mrd_status send_chunks(struct mrd_rpc_call *call, uint64_t count, si
         status = mrd_rpc_call_send(call, (struct mrd_bytes){chunk, size}, err);
     }
     free(chunk);
-    mrd_rpc_call_trailer(call, MRD_BYTES("done"));
+    struct mrd_buf last = {0};
+    mrd_buf_append_text(&last, "done");
+    mrd_rpc_call_last_take(call, &last);
     return status;
 }
 
@@ -57,9 +59,14 @@ static enum mrd_status on_call(void *context, struct mrd_rpc_call *call, struct 
     } else if (strcmp(text, "fail") == 0) {
         status = mrd_fail(err, MRD_E_LIMIT, "too many of something");
     } else {
+        const bool pause = strcmp(text, "pause") == 0;
+        assert_true(!pause || mrd_rpc_call_pause(call, err) == MRD_OK);
         atomic_fetch_add(&service->hanging, 1);
         while ((status = mrd_rpc_call_check(call, err)) == MRD_OK) {
             usleep(1000);
+        }
+        if (pause) {
+            mrd_rpc_call_resume(call);
         }
     }
     atomic_store(&service->last_status, (int)status);
@@ -220,11 +227,87 @@ static void one_call_can_be_read_while_others_wait_within_their_windows(void **s
     assert_int_equal(event.kind, MRD_RPC_END);
     struct mrd_rpc_server_stats stats;
     mrd_rpc_server_stats(service.server, &stats);
-    assert_true(stats.chunks <= 100 + MRD_RPC_WINDOW); /* the first has had no further credit */
+    assert_true(stats.chunks <= 101 + MRD_RPC_WINDOW); /* the first has had no further credit */
     uint64_t chunks = 0;
     uint64_t bytes = 0;
     read_all(fan, &chunks, &bytes, 2);
     assert_int_equal(chunks, 100);
+    mrd_rpc_fan_destroy(&fan);
+    mrd_rpc_server_destroy(&service.server, 1000);
+}
+
+/* One worker, many answers that their reader does not want yet: read from the last to the first, each comes whole. */
+static void calls_that_wait_for_their_reader_hold_up_no_other(void **state)
+{
+    struct world *world = *state;
+    enum { CALLS = 20 };
+    struct service service;
+    service_start(&service, world->server_bus, SUBJECT, 1, 0);
+    struct mrd_rpc_fan *fan = fan_of(world->client, 60000, 0);
+    for (size_t i = 0; i < CALLS; i++) {
+        start(fan, SUBJECT, "chunks 50 1000");
+    }
+    for (size_t call = CALLS; call-- > 0;) {
+        struct mrd_rpc_event event;
+        for (uint64_t i = 0; i < 50; i++) {
+            assert_int_equal(mrd_rpc_fan_next_of(fan, call, &event, NULL), MRD_OK);
+            assert_int_equal(event.kind, MRD_RPC_CHUNK);
+            assert_memory_equal(event.bytes.data, &i, sizeof(i));
+        }
+        assert_int_equal(mrd_rpc_fan_next_of(fan, call, &event, NULL), MRD_OK);
+        assert_int_equal(event.kind, MRD_RPC_END);
+    }
+    struct mrd_rpc_server_stats stats;
+    mrd_rpc_server_stats(service.server, &stats);
+    assert_true(stats.threads > 1 && stats.threads <= CALLS + 1);
+    mrd_rpc_fan_destroy(&fan);
+    mrd_rpc_server_destroy(&service.server, 1000);
+}
+
+static void a_call_that_pauses_lets_others_work(void **state)
+{
+    struct world *world = *state;
+    struct service service;
+    service_start(&service, world->server_bus, SUBJECT, 1, 0);
+    struct mrd_rpc_fan *fan = fan_of(world->client, 60000, 0);
+    const size_t first = start(fan, SUBJECT, "pause");
+    start(fan, SUBJECT, "pause");
+    const size_t third = start(fan, SUBJECT, "chunks 30 1000");
+    struct mrd_rpc_event event = {.kind = MRD_RPC_CHUNK};
+    while (event.kind == MRD_RPC_CHUNK) {
+        assert_int_equal(mrd_rpc_fan_next_of(fan, third, &event, NULL), MRD_OK);
+    }
+    assert_int_equal(event.kind, MRD_RPC_END);
+    mrd_rpc_fan_cancel(fan, first); /* perhaps before it said how: then a sign of life tells it */
+    while (atomic_load(&service.ended) < 2) {
+        usleep(1000);
+    }
+    assert_int_equal(atomic_load(&service.last_status), MRD_E_CANCELED);
+    mrd_rpc_fan_destroy(&fan);
+    mrd_rpc_server_destroy(&service.server, 1000);
+}
+
+/* The bytes of an event stay while other calls are read. */
+static void a_small_answer_is_one_message_and_outlives_events_of_others(void **state)
+{
+    struct world *world = *state;
+    struct service service;
+    service_start(&service, world->server_bus, SUBJECT, 4, 0);
+    struct mrd_rpc_fan *fan = fan_of(world->client, 60000, 0);
+    const size_t first = start(fan, SUBJECT, "chunks 0 8");
+    const size_t second = start(fan, SUBJECT, "chunks 0 8");
+    struct mrd_rpc_event end;
+    struct mrd_rpc_event other;
+    assert_int_equal(mrd_rpc_fan_next_of(fan, first, &end, NULL), MRD_OK);
+    assert_int_equal(end.kind, MRD_RPC_END);
+    assert_int_equal(mrd_rpc_fan_next_of(fan, second, &other, NULL), MRD_OK);
+    mrd_rpc_fan_cancel(fan, second);
+    assert_true(mrd_bytes_equal(end.bytes, MRD_BYTES("done")));
+    struct mrd_rpc_server_stats stats = {.running = 1};
+    while (stats.running > 0) {
+        mrd_rpc_server_stats(service.server, &stats);
+    }
+    assert_int_equal(stats.chunks, 2);
     mrd_rpc_fan_destroy(&fan);
     mrd_rpc_server_destroy(&service.server, 1000);
 }
@@ -419,6 +502,38 @@ static void a_lost_connection_fails_the_running_calls(void **state)
 
 /* ---- a peer that breaks the protocol ---- */
 
+/* Where a peer's own messages go. */
+static const char *answer_subject(const natsMsg *msg)
+{
+    static char subject[MRD_RPC_SUBJECT_MAX];
+    snprintf(subject, sizeof(subject), "%s" MRD_RPC_ANSWER_SUFFIX, natsMsg_GetReply(msg));
+    return subject;
+}
+
+static void on_old_request(natsConnection *nats, natsSubscription *subscription, natsMsg *msg,
+                           void *closure)
+{
+    (void)subscription;
+    (void)closure;
+    (void)natsConnection_Publish(nats, answer_subject(msg), "\x01\x02\0\0\0\0\0\0", 8);
+    natsMsg_Destroy(msg);
+}
+
+static void a_peer_of_another_version_is_named(void **state)
+{
+    struct world *world = *state;
+    struct mrd_bus_subscription *raw = NULL;
+    assert_int_equal(
+        mrd_bus_subscribe(world->server_bus, SUBJECT, on_old_request, NULL, &raw, NULL), MRD_OK);
+    assert_int_equal(mrd_bus_flush(world->server_bus, 5000, NULL), MRD_OK);
+    struct mrd_rpc_fan *fan = fan_of(world->client, 600000, 600000);
+    start(fan, SUBJECT, "x");
+    struct mrd_rpc_event event;
+    assert_non_null(strstr(expect_failure(fan, &event, MRD_E_UNAVAILABLE), "version 1"));
+    mrd_rpc_fan_destroy(&fan);
+    mrd_bus_unsubscribe(&raw);
+}
+
 static void on_raw_request(natsConnection *nats, natsSubscription *subscription, natsMsg *msg,
                            void *closure)
 {
@@ -426,9 +541,8 @@ static void on_raw_request(natsConnection *nats, natsSubscription *subscription,
     const uint32_t *numbers = closure;
     for (size_t i = 0; numbers[i] != UINT32_MAX; i++) {
         uint8_t frame[MRD_RPC_FRAME_BYTES + 1] = {0};
-        const enum mrd_rpc_frame_kind kind = i == 0 ? MRD_RPC_FRAME_ACCEPT : MRD_RPC_FRAME_DATA;
-        mrd_rpc_frame_put(frame, kind, MRD_OK, numbers[i]);
-        (void)natsConnection_PublishRequest(nats, natsMsg_GetReply(msg), "mrd.nowhere", frame,
+        mrd_rpc_frame_put(frame, MRD_RPC_FRAME_DATA, MRD_OK, numbers[i]);
+        (void)natsConnection_PublishRequest(nats, answer_subject(msg), "mrd.nowhere", frame,
                                             sizeof(frame));
     }
     natsMsg_Destroy(msg);
@@ -437,7 +551,7 @@ static void on_raw_request(natsConnection *nats, natsSubscription *subscription,
 static void a_missing_number_is_an_error(void **state)
 {
     struct world *world = *state;
-    static uint32_t numbers[] = {0, 1, 2, 4, 5, UINT32_MAX};
+    static uint32_t numbers[] = {0, 1, 3, 4, UINT32_MAX};
     struct mrd_bus_subscription *raw = NULL;
     assert_int_equal(
         mrd_bus_subscribe(world->server_bus, SUBJECT, on_raw_request, numbers, &raw, NULL), MRD_OK);
@@ -478,6 +592,9 @@ int main(void)
         RPC_TEST(a_reply_of_fifty_megabytes_comes_whole_and_in_order),
         RPC_TEST(many_requests_run_at_once),
         RPC_TEST(one_call_can_be_read_while_others_wait_within_their_windows),
+        RPC_TEST(calls_that_wait_for_their_reader_hold_up_no_other),
+        RPC_TEST(a_call_that_pauses_lets_others_work),
+        RPC_TEST(a_small_answer_is_one_message_and_outlives_events_of_others),
         RPC_TEST(an_error_keeps_its_status_and_text),
         RPC_TEST(nobody_there_is_known_without_waiting),
         RPC_TEST(a_call_canceled_by_the_client_ends_on_the_server),
@@ -485,6 +602,7 @@ int main(void)
         RPC_TEST(a_long_running_call_stays_alive_by_its_pulse),
         RPC_TEST(more_requests_than_the_queue_takes_are_refused_at_once),
         RPC_TEST(a_lost_connection_fails_the_running_calls),
+        RPC_TEST(a_peer_of_another_version_is_named),
         RPC_TEST(a_missing_number_is_an_error),
         RPC_TEST(a_peer_that_never_answers_is_found_out_by_silence),
     };

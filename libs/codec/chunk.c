@@ -248,27 +248,92 @@ static bool is_ascending(const mrd_time_ms *times_ms, size_t count)
     return ascending;
 }
 
+bool mrd_chunk_split(uint8_t encoding, struct mrd_bytes bytes, struct mrd_chunk_parts *out)
+{
+    struct mrd_reader reader = mrd_reader_of(bytes);
+    *out = (struct mrd_chunk_parts){.samples = bytes, .encoding = encoding};
+    if (mrd_chunk_has_starts(encoding)) {
+        out->starts = mrd_read_bytes(&reader, mrd_read_varint(&reader));
+        out->samples = mrd_read_bytes(&reader, mrd_reader_left(&reader));
+        out->encoding = (uint8_t)(encoding - MRD_CHUNK_STARTED);
+    }
+    return !reader.failed;
+}
+
+static bool decode_samples(uint8_t encoding, struct mrd_bytes bytes, size_t count,
+                           mrd_time_ms *times_ms, double *values)
+{
+    if (encoding == MRD_CHUNK_RAW) {
+        return raw_decode(bytes, count, times_ms, values);
+    }
+    if (encoding == MRD_CHUNK_OPEN) {
+        return mrd_chunk_open_decode(bytes, count, times_ms, values);
+    }
+    return encoding >= MRD_CHUNK_SEALED &&
+           mrd_chunk_sealed_decode(encoding, bytes, count, times_ms, values);
+}
+
 enum mrd_status mrd_chunk_decode(uint8_t encoding, struct mrd_bytes bytes, size_t count,
                                  mrd_time_ms *times_ms, double *values, struct mrd_error *err)
 {
+    struct mrd_chunk_parts parts;
     if (count == 0 || count > MRD_CHUNK_SAMPLES_MAX) {
         return mrd_fail(err, MRD_E_CORRUPT, "chunk: claims %zu samples, 1 to %d are possible",
                         count, MRD_CHUNK_SAMPLES_MAX);
     }
-    bool good;
-    if (encoding == MRD_CHUNK_RAW) {
-        good = raw_decode(bytes, count, times_ms, values);
-    } else if (encoding == MRD_CHUNK_OPEN) {
-        good = mrd_chunk_open_decode(bytes, count, times_ms, values);
-    } else if (encoding >= MRD_CHUNK_SEALED) {
-        good = mrd_chunk_sealed_decode(encoding, bytes, count, times_ms, values);
-    } else {
-        good = false;
-    }
-    if (!good || !is_ascending(times_ms, count)) {
+    if (!mrd_chunk_split(encoding, bytes, &parts) ||
+        !decode_samples(parts.encoding, parts.samples, count, times_ms, values) ||
+        !is_ascending(times_ms, count)) {
         return mrd_fail(err, MRD_E_CORRUPT,
                         "chunk: %zu bytes of encoding %u are not %zu samples in order", bytes.size,
                         encoding, count);
     }
     return MRD_OK;
+}
+
+/* ---- start times ---- */
+
+enum mrd_status mrd_chunk_decode_starts(uint8_t encoding, struct mrd_bytes bytes, size_t count,
+                                        const mrd_time_ms *times_ms, mrd_time_ms *start_times_ms,
+                                        struct mrd_error *err)
+{
+    struct mrd_chunk_parts parts;
+    if (!mrd_chunk_has_starts(encoding)) {
+        memset(start_times_ms, 0, count * sizeof(*start_times_ms));
+        return MRD_OK;
+    }
+    if (!mrd_chunk_split(encoding, bytes, &parts) ||
+        !mrd_starts_decode(parts.starts, times_ms, count, start_times_ms)) {
+        return mrd_fail(err, MRD_E_CORRUPT, "chunk: not the start times of %zu samples", count);
+    }
+    return MRD_OK;
+}
+
+static bool any_known(const mrd_time_ms *start_times_ms, size_t count)
+{
+    for (size_t i = 0; start_times_ms != NULL && i < count; i++) {
+        if (start_times_ms[i] != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t mrd_chunk_encode_started(const mrd_time_ms *times_ms, const double *values,
+                                const mrd_time_ms *start_times_ms, size_t count, uint8_t *out,
+                                uint8_t *out_encoding)
+{
+    uint8_t varint[MRD_VARINT_SIZE_MAX];
+    if (!any_known(start_times_ms, count)) {
+        return mrd_chunk_encode(times_ms, values, count, out, out_encoding);
+    }
+    const size_t starts =
+        mrd_starts_encode(times_ms, start_times_ms, count, out + MRD_VARINT_SIZE_MAX);
+    const size_t head = mrd_varint_put(varint, starts);
+    memcpy(out, varint, head);
+    memmove(out + head, out + MRD_VARINT_SIZE_MAX, starts);
+    const size_t samples =
+        mrd_chunk_encode(times_ms, values, count, out + head + starts, out_encoding);
+    *out_encoding |= MRD_CHUNK_STARTED;
+    return head + starts + samples;
 }

@@ -10,7 +10,9 @@ static mrd_time_ms times[MRD_CHUNK_SAMPLES_MAX];
 static double values[MRD_CHUNK_SAMPLES_MAX];
 static mrd_time_ms times_again[MRD_CHUNK_SAMPLES_MAX];
 static double values_again[MRD_CHUNK_SAMPLES_MAX];
-static uint8_t encoded[MRD_CHUNK_SAMPLES_MAX * 16];
+static mrd_time_ms starts[MRD_CHUNK_SAMPLES_MAX];
+static mrd_time_ms starts_again[MRD_CHUNK_SAMPLES_MAX];
+static uint8_t encoded[MRD_CHUNK_SAMPLES_MAX * 32];
 
 static void expect_same_again(uint8_t encoding, struct mrd_bytes bytes, size_t count)
 {
@@ -19,11 +21,27 @@ static void expect_same_again(uint8_t encoding, struct mrd_bytes bytes, size_t c
     mrd_assert(memcmp(values, values_again, count * sizeof(values[0])) == 0);
 }
 
+static void try_starts(uint8_t encoding, struct mrd_bytes bytes, size_t count)
+{
+    if (!mrd_chunk_has_starts(encoding) ||
+        mrd_chunk_decode_starts(encoding, bytes, count, times, starts, NULL) != MRD_OK) {
+        return;
+    }
+    uint8_t sealed;
+    const size_t size = mrd_chunk_encode_started(times, values, starts, count, encoded, &sealed);
+    mrd_assert(size <= mrd_chunk_size_max_started(count));
+    const struct mrd_bytes again = {encoded, size};
+    expect_same_again(sealed, again, count);
+    mrd_assert(mrd_chunk_decode_starts(sealed, again, count, times, starts_again, NULL) == MRD_OK);
+    mrd_assert(memcmp(starts, starts_again, count * sizeof(starts[0])) == 0);
+}
+
 static void try_chunk(uint8_t encoding, struct mrd_bytes bytes, size_t count)
 {
     if (mrd_chunk_decode(encoding, bytes, count, times, values, NULL) != MRD_OK) {
         return;
     }
+    try_starts(encoding, bytes, count);
     uint8_t sealed;
     const size_t size = mrd_chunk_encode(times, values, count, encoded, &sealed);
     mrd_assert(size <= mrd_chunk_size_max(count));
@@ -61,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         try_frames(rest);
     } else {
         const size_t count = (size_t)(data[1] | data[2] << 8);
-        try_chunk(data[0] % 32, rest, count);
+        try_chunk((uint8_t)(data[0] % 32 + (data[0] >= 128 ? MRD_CHUNK_STARTED : 0)), rest, count);
     }
     return 0;
 }

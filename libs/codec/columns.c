@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "codec/histogram.h"
+#include "codec/resets.h"
 
 enum { HISTOGRAM_BYTES_MAX = 64 << 20 };
 
@@ -10,9 +11,11 @@ void mrd_columns_fini(struct mrd_columns *columns)
 {
     mrd_arena_destroy(&columns->histograms.arena);
     free(columns->histograms.times_ms);
+    free(columns->histograms.start_times_ms);
     free(columns->histograms.items);
     free(columns->times_ms);
     free(columns->values);
+    free(columns->start_times_ms);
     free(columns->runs);
     *columns = (struct mrd_columns){0};
 }
@@ -48,6 +51,32 @@ static enum mrd_status columns_reserve(struct mrd_columns *columns, size_t capac
     return MRD_OK;
 }
 
+/* Start times of the samples that were decoded last, `count` of them behind the others. Nothing for a series that has
+ * shown none so far. */
+static enum mrd_status add_starts(struct mrd_columns *columns, const struct mrd_chunk *chunk,
+                                  struct mrd_error *err)
+{
+    if (!columns->started && !mrd_chunk_has_starts(chunk->encoding)) {
+        return MRD_OK;
+    }
+    if (columns->start_capacity < columns->capacity) {
+        mrd_time_ms *bigger = reallocarray(columns->start_times_ms, columns->capacity,
+                                           sizeof(*columns->start_times_ms));
+        if (bigger == NULL) {
+            return out_of_memory(err);
+        }
+        columns->start_times_ms = bigger;
+        columns->start_capacity = columns->capacity;
+    }
+    if (!columns->started) {
+        memset(columns->start_times_ms, 0, columns->count * sizeof(*columns->start_times_ms));
+        columns->started = true;
+    }
+    return mrd_chunk_decode_starts(chunk->encoding, chunk->bytes, chunk->count,
+                                   columns->times_ms + columns->count,
+                                   columns->start_times_ms + columns->count, err);
+}
+
 /* Notes a decoded run; one that follows the last in time is joined to it at once. */
 static enum mrd_status add_run(struct mrd_columns *columns, struct mrd_columns_run run,
                                struct mrd_error *err)
@@ -77,6 +106,8 @@ void mrd_columns_begin(struct mrd_columns *columns)
     struct mrd_histogram_column *histograms = &columns->histograms;
     columns->count = 0;
     columns->run_count = 0;
+    columns->started = false;
+    histograms->started = false;
     histograms->count = 0;
     histograms->weight = 0;
     histograms->unordered = false;
@@ -105,6 +136,12 @@ static enum mrd_status histograms_reserve(struct mrd_columns *columns, size_t ca
         return out_of_memory(err);
     }
     column->times_ms = times_ms;
+    mrd_time_ms *start_times_ms =
+        reallocarray(column->start_times_ms, capacity, sizeof(*start_times_ms));
+    if (start_times_ms == NULL) {
+        return out_of_memory(err);
+    }
+    column->start_times_ms = start_times_ms;
     struct mrd_histogram *items = reallocarray(column->items, capacity, sizeof(*items));
     if (items == NULL) {
         return out_of_memory(err);
@@ -127,9 +164,11 @@ static enum mrd_status add_histograms(struct mrd_columns *columns, const struct 
 {
     struct mrd_histogram_column *column = &columns->histograms;
     MRD_TRY(histograms_reserve(columns, column->count + chunk->count, err));
-    MRD_TRY(mrd_histogram_chunk_decode(chunk->bytes, chunk->count, column->arena,
-                                       column->times_ms + column->count,
-                                       column->items + column->count, err));
+    struct mrd_histogram_arrays arrays = {column->times_ms + column->count,
+                                          column->start_times_ms + column->count,
+                                          column->items + column->count, false};
+    MRD_TRY(mrd_histogram_chunk_decode(chunk->bytes, chunk->count, column->arena, &arrays, err));
+    column->started |= arrays.any_start;
     if (column->count > 0 &&
         column->times_ms[column->count] <= column->times_ms[column->count - 1]) {
         column->unordered = true;
@@ -144,6 +183,7 @@ static enum mrd_status add_histograms(struct mrd_columns *columns, const struct 
 
 struct histogram_place {
     mrd_time_ms time_ms;
+    mrd_time_ms start_ms;
     size_t index;
 };
 
@@ -168,7 +208,7 @@ static enum mrd_status sort_histograms(struct mrd_histogram_column *column, stru
         return mrd_arena_fail(column->arena, err);
     }
     for (size_t i = 0; i < column->count; i++) {
-        places[i] = (struct histogram_place){column->times_ms[i], i};
+        places[i] = (struct histogram_place){column->times_ms[i], column->start_times_ms[i], i};
         items[i] = column->items[i];
     }
     qsort(places, column->count, sizeof(*places), compare_places);
@@ -178,6 +218,7 @@ static enum mrd_status sort_histograms(struct mrd_histogram_column *column, stru
             continue;
         }
         column->times_ms[kept] = places[i].time_ms;
+        column->start_times_ms[kept] = places[i].start_ms;
         column->items[kept++] = items[places[i].index];
     }
     column->count = kept;
@@ -199,6 +240,9 @@ static void drop_hidden(struct mrd_columns *columns)
             continue;
         }
         columns->times_ms[kept] = columns->times_ms[i];
+        if (columns->started) {
+            columns->start_times_ms[kept] = columns->start_times_ms[i];
+        }
         columns->values[kept++] = columns->values[i];
     }
     columns->count = kept;
@@ -223,6 +267,7 @@ enum mrd_status mrd_columns_add(struct mrd_columns *columns, struct mrd_frame *f
         MRD_TRY(mrd_chunk_decode(chunk.encoding, chunk.bytes, chunk.count,
                                  columns->times_ms + columns->count,
                                  columns->values + columns->count, err));
+        MRD_TRY(add_starts(columns, &chunk, err));
         const struct mrd_columns_run run = {columns->count, columns->count + chunk.count};
         columns->count += chunk.count;
         MRD_TRY(add_run(columns, run, err));
@@ -230,10 +275,17 @@ enum mrd_status mrd_columns_add(struct mrd_columns *columns, struct mrd_frame *f
     return MRD_OK;
 }
 
-/* Merges two runs that stand in `from` into `to` at `at`; the newer one wins. The merged run. */
+/* Where merged runs go; start_times_ms is NULL for a series without any. */
+struct merged {
+    mrd_time_ms *times_ms;
+    double *values;
+    mrd_time_ms *start_times_ms;
+};
+
+/* Merges two runs of the columns into `to` at `at`; the newer one wins. The merged run. */
 static struct mrd_columns_run merge_two(const struct mrd_columns *columns,
                                         struct mrd_columns_run older, struct mrd_columns_run newer,
-                                        mrd_time_ms *to_times_ms, double *to_values, size_t at)
+                                        const struct merged *to, size_t at)
 {
     const mrd_time_ms *times_ms = columns->times_ms;
     const size_t start = at;
@@ -248,36 +300,67 @@ static struct mrd_columns_run merge_two(const struct mrd_columns *columns,
             }
             take = newer.start++;
         }
-        to_times_ms[at] = times_ms[take];
-        to_values[at] = columns->values[take];
+        to->times_ms[at] = times_ms[take];
+        to->values[at] = columns->values[take];
+        if (to->start_times_ms != NULL) {
+            to->start_times_ms[at] = columns->start_times_ms[take];
+        }
         at++;
     }
     return (struct mrd_columns_run){start, at};
 }
 
+static void merged_free(const struct merged *merged)
+{
+    free(merged->times_ms);
+    free(merged->values);
+    free(merged->start_times_ms);
+}
+
+static enum mrd_status merged_alloc(const struct mrd_columns *columns, struct merged *out,
+                                    struct mrd_error *err)
+{
+    const size_t size = columns->capacity * sizeof(mrd_time_ms);
+    *out = (struct merged){malloc(size), malloc(columns->capacity * sizeof(double)),
+                           columns->started ? malloc(size) : NULL};
+    if (out->times_ms != NULL && out->values != NULL &&
+        (out->start_times_ms != NULL) == columns->started) {
+        return MRD_OK;
+    }
+    merged_free(out);
+    return out_of_memory(err);
+}
+
+/* The arrays of the columns change places with the merged ones. */
+static void merged_swap(struct mrd_columns *columns, struct merged *merged)
+{
+    const struct merged old = {columns->times_ms, columns->values,
+                               columns->started ? columns->start_times_ms : NULL};
+    columns->times_ms = merged->times_ms;
+    columns->values = merged->values;
+    if (columns->started) {
+        columns->start_times_ms = merged->start_times_ms;
+        columns->start_capacity = columns->capacity;
+    }
+    *merged = old;
+}
+
 /* One pass: neighbours are merged into new arrays, which replace the old ones. */
 static enum mrd_status merge_pass(struct mrd_columns *columns, struct mrd_error *err)
 {
-    mrd_time_ms *times_ms = malloc(columns->capacity * sizeof(*times_ms));
-    double *values = malloc(columns->capacity * sizeof(*values));
-    if (times_ms == NULL || values == NULL) {
-        free(times_ms);
-        free(values);
-        return out_of_memory(err);
-    }
+    struct merged to;
+    MRD_TRY(merged_alloc(columns, &to, err));
     size_t at = 0;
     size_t merged = 0;
     for (size_t i = 0; i < columns->run_count; i += 2) {
         const struct mrd_columns_run none = {0, 0};
         const struct mrd_columns_run newer =
             i + 1 < columns->run_count ? columns->runs[i + 1] : none;
-        columns->runs[merged] = merge_two(columns, columns->runs[i], newer, times_ms, values, at);
+        columns->runs[merged] = merge_two(columns, columns->runs[i], newer, &to, at);
         at = columns->runs[merged++].end;
     }
-    free(columns->times_ms);
-    free(columns->values);
-    columns->times_ms = times_ms;
-    columns->values = values;
+    merged_swap(columns, &to);
+    merged_free(&to);
     columns->count = at;
     columns->run_count = merged;
     return MRD_OK;
@@ -322,8 +405,11 @@ static enum mrd_status finish_histograms(struct mrd_columns *columns, mrd_time_m
     }
     drop_hidden(columns);
     const struct range range = find_range(column->times_ms, column->count, min_ms, max_ms);
+    mrd_histograms_find_resets(column->items, range.first, range.first + range.count,
+                               column->arena);
     *out = (struct mrd_histograms){column->times_ms + range.first, column->items + range.first,
-                                   range.count};
+                                   range.count,
+                                   column->started ? column->start_times_ms + range.first : NULL};
     return MRD_OK;
 }
 
@@ -341,8 +427,9 @@ enum mrd_status mrd_columns_finish(struct mrd_columns *columns, mrd_time_ms min_
     }
     if (columns->count > 0) {
         const struct range range = find_range(columns->times_ms, columns->count, min_ms, max_ms);
-        *out = (struct mrd_samples){columns->times_ms + range.first, columns->values + range.first,
-                                    range.count};
+        *out = (struct mrd_samples){
+            columns->times_ms + range.first, columns->values + range.first, range.count,
+            columns->started ? columns->start_times_ms + range.first : NULL};
     }
     return MRD_OK;
 }

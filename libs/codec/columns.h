@@ -1,9 +1,10 @@
-/* columns.h: the chunks of one series decoded into columns: times and values, times and histograms.
+/* columns.h: the chunks of one series decoded into columns: times and values, times and histograms, and start times where
+ * a chunk has some.
  *
  * Chunks come in the order of a frame (codec/frame.h): where two have the same timestamp, the later
  * chunk's sample counts. Most series need no merge at all, since their chunks follow each other in
  * time; the rest is merged pairwise, later over earlier. Where a sample and a histogram have the same time, the
- * histogram counts.
+ * histogram counts. Of what a histogram's sender said about resets only that it is a gauge comes out.
  *
  * Owner:   struct mrd_columns owns its memory and is used again from series to series.
  * Threads: one at a time.
@@ -23,6 +24,11 @@ struct mrd_columns {
     size_t count;
     size_t capacity; /* of each array; twice that much while merging */
 
+    bool
+        started; /* the present series has start times: one for each sample, 0 where it is unknown */
+    mrd_time_ms *start_times_ms;
+    size_t start_capacity;
+
     /* Sorted parts of the columns that overlap in time, older chunks first. */
     struct mrd_columns_run *runs;
     size_t run_count;
@@ -32,11 +38,13 @@ struct mrd_columns {
     struct mrd_histogram_column {
         struct mrd_arena *arena; /* of what the items point to; NULL until there was a histogram */
         mrd_time_ms *times_ms;
+        mrd_time_ms *start_times_ms;
         struct mrd_histogram *items;
         size_t count;
         size_t capacity;
         size_t weight;  /* of the items */
         bool unordered; /* times do not ascend strictly */
+        bool started;   /* of the present series: a start time is known */
     } histograms;
 };
 
@@ -53,7 +61,7 @@ MRD_MUST_CHECK enum mrd_status mrd_columns_add(struct mrd_columns *columns, stru
                                                size_t samples_max, struct mrd_error *err);
 
 /* Merges what was added and gives the samples and histograms in [min_ms, max_ms]. The views stay valid until the
- * next call on the columns. MRD_E_LIMIT: out of memory. Cost: nothing where chunks do not overlap,
+ * next call on the columns. Histograms say where a counter was not reset (codec/resets.h). MRD_E_LIMIT: out of memory. Cost: nothing where chunks do not overlap,
  * else about 3 ns a sample and merge pass. */
 MRD_MUST_CHECK enum mrd_status mrd_columns_finish(struct mrd_columns *columns, mrd_time_ms min_ms,
                                                   mrd_time_ms max_ms, struct mrd_samples *out,

@@ -48,8 +48,8 @@ static enum mrd_status read_frame(struct mrd_columns *columns, struct mrd_frame 
 }
 
 /* The same with histograms, told apart by their counts base, base + 1, ... */
-static void write_histogram_chunk(struct mrd_buf *out, mrd_time_ms first, mrd_time_ms step,
-                                  uint32_t count, uint64_t base)
+static void write_started_histogram_chunk(struct mrd_buf *out, mrd_time_ms first, mrd_time_ms step,
+                                          uint32_t count, uint64_t base, mrd_time_ms start_ms)
 {
     static const struct mrd_histogram_span span = {0, 1};
     struct mrd_histogram_open open = {0};
@@ -61,17 +61,24 @@ static void write_histogram_chunk(struct mrd_buf *out, mrd_time_ms first, mrd_ti
         const struct mrd_histogram histogram = {
             .schema = 1, .count = bucket, .positive = {&span, &bucket, 1, 1}
         };
+        const mrd_time_ms time_ms = first + (mrd_time_ms)i * step;
+        const struct mrd_histogram_entry of = {time_ms, start_ms, &histogram};
         mrd_buf_clear(&entry);
-        assert_int_equal(mrd_histogram_open_append(&open, mrd_buf_view(&bytes), counters,
-                                                   first + (mrd_time_ms)i * step, &histogram,
-                                                   &entry, NULL),
-                         MRD_OK);
+        assert_int_equal(
+            mrd_histogram_open_append(&open, mrd_buf_view(&bytes), counters, &of, &entry, NULL),
+            MRD_OK);
         mrd_buf_append_bytes(&bytes, mrd_buf_view(&entry));
     }
     const struct mrd_chunk chunk = {mrd_buf_view(&bytes), count, MRD_CHUNK_HISTOGRAMS};
     mrd_frame_write_chunk(out, &chunk);
     mrd_buf_fini(&bytes);
     mrd_buf_fini(&entry);
+}
+
+static void write_histogram_chunk(struct mrd_buf *out, mrd_time_ms first, mrd_time_ms step,
+                                  uint32_t count, uint64_t base)
+{
+    write_started_histogram_chunk(out, first, step, count, base, 0);
 }
 
 static void chunks_that_follow_each_other_are_joined_and_cut_to_the_range(void **state)
@@ -212,6 +219,105 @@ static void histograms_count_where_both_have_a_time(void **state)
     mrd_columns_fini(&columns);
 }
 
+/* ---- start times ---- */
+
+static void write_started_chunk(struct mrd_buf *out, mrd_time_ms first, uint32_t count,
+                                mrd_time_ms start_ms)
+{
+    mrd_time_ms times_ms[64];
+    mrd_time_ms starts_ms[64];
+    double values[64];
+    uint8_t bytes[64 * 32];
+    for (uint32_t i = 0; i < count; i++) {
+        times_ms[i] = first + i;
+        starts_ms[i] = start_ms;
+        values[i] = (double)start_ms;
+    }
+    struct mrd_chunk chunk = {.count = count, .bytes = {.data = bytes}};
+    chunk.bytes.size =
+        mrd_chunk_encode_started(times_ms, values, starts_ms, count, bytes, &chunk.encoding);
+    mrd_frame_write_chunk(out, &chunk);
+}
+
+/* Chunks of values that are their own start times, 0 for none: whichever wins, the two must agree. */
+static void a_sample_keeps_its_own_start_time_wherever_chunks_overlap(void **state)
+{
+    (void)state;
+    enum { CHUNKS = 7, TIMES = 120 };
+    uint32_t random = 4711;
+    struct mrd_columns columns = {0};
+    for (size_t round = 0; round < 300; round++) {
+        const bool any = round % 10 != 0;
+        struct mrd_buf buf = {0};
+        mrd_time_ms want[TIMES];
+        memset(want, 0xff, sizeof(want));
+        mrd_frame_write_head(&buf, MRD_BYTES("\1a\1b"), CHUNKS);
+        for (size_t c = 0; c < CHUNKS; c++) {
+            random = random * 1664525U + 1013904223U;
+            const mrd_time_ms first = random >> 8 & 63;
+            const uint32_t count = 1 + (random >> 16) % 50;
+            const mrd_time_ms start_ms = any && random >> 30 != 0 ? (mrd_time_ms)(c + 1) * 100 : 0;
+            write_started_chunk(&buf, first, count, start_ms);
+            for (uint32_t i = 0; i < count; i++) {
+                want[first + i] = start_ms;
+            }
+        }
+        struct mrd_frame frame = frame_of(&buf);
+        struct mrd_samples samples;
+        assert_int_equal(read_frame(&columns, &frame, 5, 100, 10000, &samples, NULL), MRD_OK);
+        assert_true(any || samples.start_times_ms == NULL);
+        size_t at = 0;
+        for (mrd_time_ms t = 5; t <= 100; t++) {
+            if (want[t] >= 0) {
+                assert_int_equal(samples.times_ms[at], t);
+                assert_true(samples.values[at] == (double)want[t]);
+                assert_int_equal(samples.start_times_ms == NULL ? 0 : samples.start_times_ms[at],
+                                 want[t]);
+                at++;
+            }
+        }
+        assert_int_equal(at, samples.count);
+        mrd_buf_fini(&buf);
+    }
+    mrd_columns_fini(&columns);
+}
+
+static void histograms_keep_their_start_times_when_they_are_sorted(void **state)
+{
+    (void)state;
+    struct mrd_buf buf = {0};
+    struct mrd_columns columns = {0};
+    struct mrd_samples floats;
+    struct mrd_histograms histograms;
+    mrd_frame_write_head(&buf, MRD_BYTES("\1a\1b"), 4);
+    write_started_histogram_chunk(&buf, 20, 10, 4, 1, 7); /* 20 .. 50 */
+    write_histogram_chunk(&buf, 0, 10, 3, 100);           /* 0 .. 20 */
+    write_started_histogram_chunk(&buf, 30, 10, 1, 9, 8); /* 30 */
+    write_started_chunk(&buf, 49, 3, 6);                  /* 49, 50, 51 */
+    struct mrd_frame frame = frame_of(&buf);
+    mrd_columns_begin(&columns);
+    assert_int_equal(mrd_columns_add(&columns, &frame, 1000, NULL), MRD_OK);
+    assert_int_equal(mrd_columns_finish(&columns, 10, 60, &floats, &histograms, NULL), MRD_OK);
+    static const mrd_time_ms want[] = {0, 0, 8, 7, 7}; /* at 10, 20, 30, 40, 50 */
+    assert_int_equal(histograms.count, 5);
+    assert_memory_equal(histograms.start_times_ms, want, sizeof(want));
+    assert_int_equal(floats.count, 2); /* the histogram hides that at 50 */
+    assert_int_equal(floats.start_times_ms[0], 6);
+    assert_int_equal(floats.start_times_ms[1], 6);
+    mrd_buf_clear(&buf);
+    mrd_frame_write_head(&buf, MRD_BYTES("\1a\1b"), 2);
+    write_histogram_chunk(&buf, 0, 10, 3, 100);
+    write_chunk(&buf, 50, 10, 5, 5);
+    frame = frame_of(&buf);
+    mrd_columns_begin(&columns);
+    assert_int_equal(mrd_columns_add(&columns, &frame, 1000, NULL), MRD_OK);
+    assert_int_equal(mrd_columns_finish(&columns, 0, 60, &floats, &histograms, NULL), MRD_OK);
+    assert_null(histograms.start_times_ms); /* the next series has none */
+    assert_null(floats.start_times_ms);
+    mrd_columns_fini(&columns);
+    mrd_buf_fini(&buf);
+}
+
 static void histograms_are_limited_by_their_size(void **state)
 {
     (void)state;
@@ -247,6 +353,8 @@ int main(void)
         cmocka_unit_test(where_chunks_overlap_the_later_chunk_wins),
         cmocka_unit_test(a_series_over_the_limit_is_refused_by_name),
         cmocka_unit_test(histograms_count_where_both_have_a_time),
+        cmocka_unit_test(a_sample_keeps_its_own_start_time_wherever_chunks_overlap),
+        cmocka_unit_test(histograms_keep_their_start_times_when_they_are_sorted),
         cmocka_unit_test(histograms_are_limited_by_their_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,15 @@ enum {
     ENTRY_STALE = 0x08,     /* nothing follows the time */
     ENTRY_UNCHANGED = 0x10, /* sum and counts are those of the entry before */
     ENTRY_DELTA2 = 0x20,    /* integer counts are differences of differences */
-    ENTRY_KNOWN = 0x3f,
+    ENTRY_START_MASK = 0xc0,
+};
+
+/* Since when an entry counts. */
+enum {
+    START_AS_BEFORE = 0x00,   /* the last that was known; unknown if there was none */
+    START_AT_PREVIOUS = 0x40, /* at the time of the entry before (of the first: at 0, so unknown) */
+    START_GIVEN = 0x80,       /* a difference follows the time */
+    START_UNKNOWN = 0xc0,
 };
 
 enum { LAYOUT_FLOAT = 1 };
@@ -277,19 +285,34 @@ static enum mrd_status put_histogram(struct mrd_histogram_open *open, struct mrd
     return MRD_OK;
 }
 
+static uint8_t start_kind(const struct mrd_histogram_open *open, mrd_time_ms start_ms)
+{
+    if (start_ms == open->last_start_ms) {
+        return START_AS_BEFORE;
+    }
+    if (start_ms == 0) {
+        return START_UNKNOWN;
+    }
+    return open->count > 0 && start_ms == open->last_time_ms ? START_AT_PREVIOUS : START_GIVEN;
+}
+
 enum mrd_status mrd_histogram_open_append(struct mrd_histogram_open *open, struct mrd_bytes written,
-                                          uint64_t *counters, mrd_time_ms time_ms,
-                                          const struct mrd_histogram *histogram,
+                                          uint64_t *counters, const struct mrd_histogram_entry *of,
                                           struct mrd_buf *entry, struct mrd_error *err)
 {
+    const struct mrd_histogram *histogram = of->histogram;
     mrd_assert(open->count < MRD_CHUNK_SAMPLES_MAX);
-    mrd_assert(open->count == 0 || time_ms > open->last_time_ms);
+    mrd_assert(open->count == 0 || of->time_ms > open->last_time_ms);
     const size_t start = entry->size;
-    const uint64_t step = time_step(open, time_ms);
+    const uint64_t step = time_step(open, of->time_ms);
     const bool stale = mrd_histogram_is_stale(histogram);
-    mrd_buf_append_u8(entry,
-                      (uint8_t)(histogram->reset & ENTRY_RESET_MASK) | (stale ? ENTRY_STALE : 0));
+    const uint8_t kind = start_kind(open, of->start_ms);
+    mrd_buf_append_u8(entry, (uint8_t)(histogram->reset & ENTRY_RESET_MASK) |
+                                 (stale ? ENTRY_STALE : 0) | kind);
     mrd_buf_append_zigzag(entry, (int64_t)(step - (uint64_t)open->last_delta_ms));
+    if (kind == START_GIVEN) {
+        mrd_buf_append_zigzag(entry, (int64_t)((uint64_t)of->time_ms - (uint64_t)of->start_ms));
+    }
     if (!stale) {
         const enum mrd_status status =
             put_histogram(open, written, start, counters, histogram, entry, err);
@@ -299,7 +322,8 @@ enum mrd_status mrd_histogram_open_append(struct mrd_histogram_open *open, struc
         }
     }
     open->last_delta_ms = open->count == 0 ? 0 : (int64_t)step;
-    open->last_time_ms = time_ms;
+    open->last_time_ms = of->time_ms;
+    open->last_start_ms = of->start_ms == 0 ? open->last_start_ms : of->start_ms;
     open->count++;
     mrd_assert(!entry->failed);
     return MRD_OK;
@@ -464,17 +488,37 @@ static void read_time(struct decoder *decoder)
     open->count++;
 }
 
+/* After the time of the entry, whose predecessor's was previous_ms. 0: unknown. */
+static mrd_time_ms read_start(struct decoder *decoder, uint8_t kind, mrd_time_ms previous_ms)
+{
+    struct mrd_histogram_open *open = &decoder->open;
+    mrd_time_ms start_ms = open->last_start_ms;
+    if (kind == START_UNKNOWN) {
+        return 0;
+    }
+    if (kind == START_AT_PREVIOUS) {
+        start_ms = previous_ms;
+    } else if (kind == START_GIVEN) {
+        start_ms = (mrd_time_ms)((uint64_t)open->last_time_ms -
+                                 (uint64_t)mrd_read_zigzag(&decoder->reader));
+    }
+    open->last_start_ms = start_ms == 0 ? open->last_start_ms : start_ms;
+    return start_ms;
+}
+
 static enum mrd_status read_entry(struct decoder *decoder, struct mrd_histogram *out,
-                                  struct mrd_error *err)
+                                  mrd_time_ms *out_start_ms, struct mrd_error *err)
 {
     const uint8_t head = mrd_read_u8(&decoder->reader);
+    const mrd_time_ms previous_ms = decoder->open.last_time_ms;
     read_time(decoder);
-    const uint8_t flags = head & (uint8_t)~ENTRY_RESET_MASK;
-    const bool known = (head & ~ENTRY_KNOWN) == 0;
+    *out_start_ms = read_start(decoder, head & ENTRY_START_MASK, previous_ms);
+    const uint8_t flags = head & (uint8_t) ~(ENTRY_RESET_MASK | ENTRY_START_MASK);
     *out = (struct mrd_histogram){.sum = mrd_stale_nan()};
-    if (!known || decoder->reader.failed) {
-        mrd_reader_fail(&decoder->reader);
-    } else if (flags != ENTRY_STALE) {
+    if (decoder->reader.failed) {
+        return MRD_OK;
+    }
+    if (flags != ENTRY_STALE) {
         if ((flags & ENTRY_LAYOUT) != 0) {
             MRD_TRY(read_layout(decoder, err));
         }
@@ -501,16 +545,17 @@ static struct decoder decoder_of(struct mrd_bytes bytes, struct mrd_arena *arena
 }
 
 enum mrd_status mrd_histogram_chunk_decode(struct mrd_bytes bytes, size_t count,
-                                           struct mrd_arena *arena, mrd_time_ms *times_ms,
-                                           struct mrd_histogram *items, struct mrd_error *err)
+                                           struct mrd_arena *arena,
+                                           struct mrd_histogram_arrays *out, struct mrd_error *err)
 {
     struct decoder decoder = decoder_of(bytes, arena);
     if (count == 0 || count > MRD_CHUNK_SAMPLES_MAX || bytes.size > UINT32_MAX) {
         mrd_reader_fail(&decoder.reader);
     }
     for (size_t i = 0; i < count && !decoder.reader.failed; i++) {
-        MRD_TRY(read_entry(&decoder, &items[i], err));
-        times_ms[i] = decoder.open.last_time_ms;
+        MRD_TRY(read_entry(&decoder, &out->items[i], &out->start_times_ms[i], err));
+        out->times_ms[i] = decoder.open.last_time_ms;
+        out->any_start |= out->start_times_ms[i] != 0;
     }
     if (decoder.reader.failed || mrd_reader_left(&decoder.reader) > 0) {
         return mrd_fail(err, MRD_E_CORRUPT, "chunk of %zu histograms: not well formed", count);

@@ -9,6 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { ARENA_BYTES = 64 << 20 };
 
 static mrd_time_ms times[2][MRD_CHUNK_SAMPLES_MAX];
+static mrd_time_ms starts[2][MRD_CHUNK_SAMPLES_MAX];
 static struct mrd_histogram items[2][MRD_CHUNK_SAMPLES_MAX];
 
 static void expect_same_side(const struct mrd_histogram_side *a, const struct mrd_histogram_side *b)
@@ -48,8 +49,9 @@ static void encode(size_t count, struct mrd_buf *out)
             capacity = needed;
         }
         mrd_buf_clear(&entry);
-        mrd_assert(mrd_histogram_open_append(&open, mrd_buf_view(out), counters, times[0][i],
-                                             &items[0][i], &entry, NULL) == MRD_OK);
+        const struct mrd_histogram_entry of = {times[0][i], starts[0][i], &items[0][i]};
+        mrd_assert(mrd_histogram_open_append(&open, mrd_buf_view(out), counters, &of, &entry,
+                                             NULL) == MRD_OK);
         mrd_buf_append_bytes(out, mrd_buf_view(&entry));
     }
     mrd_buf_fini(&entry);
@@ -64,12 +66,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const size_t count = (size_t)(data[0] | data[1] << 8);
     const struct mrd_bytes bytes = {data + 2, size - 2};
     struct mrd_arena *arena = mrd_arena_create("fuzz", ARENA_BYTES);
-    if (mrd_histogram_chunk_decode(bytes, count, arena, times[0], items[0], NULL) == MRD_OK) {
+    struct mrd_histogram_arrays first = {times[0], starts[0], items[0], false};
+    struct mrd_histogram_arrays second = {times[1], starts[1], items[1], false};
+    if (mrd_histogram_chunk_decode(bytes, count, arena, &first, NULL) == MRD_OK) {
         struct mrd_buf again = {0};
         encode(count, &again);
-        mrd_assert(mrd_histogram_chunk_decode(mrd_buf_view(&again), count, arena, times[1],
-                                              items[1], NULL) == MRD_OK);
+        mrd_assert(mrd_histogram_chunk_decode(mrd_buf_view(&again), count, arena, &second, NULL) ==
+                   MRD_OK);
         mrd_assert(memcmp(times[0], times[1], count * sizeof(times[0][0])) == 0);
+        mrd_assert(memcmp(starts[0], starts[1], count * sizeof(starts[0][0])) == 0);
+        mrd_assert(first.any_start == second.any_start);
         for (size_t i = 0; i < count; i++) {
             expect_same(&items[0][i], &items[1][i]);
         }

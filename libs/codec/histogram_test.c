@@ -25,6 +25,7 @@ static uint64_t random_below(uint64_t limit) { return random_next() % limit; }
 struct case_items {
     struct mrd_arena *arena;
     mrd_time_ms times_ms[COUNT_MAX];
+    mrd_time_ms start_times_ms[COUNT_MAX];
     struct mrd_histogram items[COUNT_MAX];
     size_t count;
 };
@@ -41,9 +42,10 @@ static void write_all(const struct case_items *from, struct written *out)
     struct mrd_buf entry = {0};
     for (size_t i = 0; i < from->count; i++) {
         mrd_buf_clear(&entry);
-        assert_int_equal(mrd_histogram_open_append(&open, mrd_buf_view(&out->bytes), counters,
-                                                   from->times_ms[i], &from->items[i], &entry,
-                                                   NULL),
+        const struct mrd_histogram_entry of = {from->times_ms[i], from->start_times_ms[i],
+                                               &from->items[i]};
+        assert_int_equal(mrd_histogram_open_append(&open, mrd_buf_view(&out->bytes), counters, &of,
+                                                   &entry, NULL),
                          MRD_OK);
         mrd_buf_append_bytes(&out->bytes, mrd_buf_view(&entry));
     }
@@ -84,21 +86,34 @@ static void assert_same(const struct mrd_histogram *a, const struct mrd_histogra
     assert_same_side(&a->negative, &b->negative);
 }
 
+/* Room for what is decoded; shared by all tests. */
+static struct mrd_histogram_arrays arrays_of(void)
+{
+    static mrd_time_ms times_ms[MRD_CHUNK_SAMPLES_MAX];
+    static mrd_time_ms start_times_ms[MRD_CHUNK_SAMPLES_MAX];
+    static struct mrd_histogram items[MRD_CHUNK_SAMPLES_MAX];
+    return (struct mrd_histogram_arrays){times_ms, start_times_ms, items, false};
+}
+
 static void assert_comes_back(const struct case_items *from)
 {
     struct written written = {0};
     write_all(from, &written);
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create("test", 64 << 20);
-    mrd_time_ms times_ms[COUNT_MAX];
-    static struct mrd_histogram items[COUNT_MAX];
-    assert_int_equal(mrd_histogram_chunk_decode(mrd_buf_view(&written.bytes), written.count, arena,
-                                                times_ms, items, NULL),
-                     MRD_OK);
-    assert_memory_equal(times_ms, from->times_ms, from->count * sizeof(times_ms[0]));
+    struct mrd_histogram_arrays got = arrays_of();
+    assert_int_equal(
+        mrd_histogram_chunk_decode(mrd_buf_view(&written.bytes), written.count, arena, &got, NULL),
+        MRD_OK);
+    bool any_start = false;
+    assert_memory_equal(got.times_ms, from->times_ms, from->count * sizeof(got.times_ms[0]));
+    assert_memory_equal(got.start_times_ms, from->start_times_ms,
+                        from->count * sizeof(got.start_times_ms[0]));
     for (size_t i = 0; i < from->count; i++) {
-        assert_same(&from->items[i], &items[i]);
+        assert_same(&from->items[i], &got.items[i]);
+        any_start |= from->start_times_ms[i] != 0;
     }
+    assert_int_equal(got.any_start, any_start);
     mrd_buf_fini(&written.bytes);
 }
 
@@ -173,10 +188,25 @@ static void random_counts(struct case_items *items, struct mrd_histogram *histog
     } while (mrd_histogram_is_stale(histogram));
 }
 
+static mrd_time_ms random_start(const struct case_items *items, size_t i)
+{
+    switch (random_below(6)) {
+    case 0:
+        return 0;
+    case 1:
+        return (mrd_time_ms)random_next();
+    case 2:
+        return i > 0 ? items->times_ms[i - 1] : 0;
+    default:
+        return i > 0 ? items->start_times_ms[i - 1] : items->times_ms[i] - 30000;
+    }
+}
+
 static void random_items(struct case_items *items)
 {
     items->count = 1 + random_below(COUNT_MAX);
     mrd_time_ms time_ms = (mrd_time_ms)random_below(1ULL << 41) - (1LL << 40);
+    const bool started = random_below(2) == 0;
     struct mrd_histogram histogram = random_layout(items);
     random_counts(items, &histogram);
     for (size_t i = 0; i < items->count; i++) {
@@ -193,6 +223,7 @@ static void random_items(struct case_items *items)
         }
         items->times_ms[i] = time_ms;
         items->items[i] = histogram;
+        items->start_times_ms[i] = started ? random_start(items, i) : 0;
         items->items[i].reset = (enum mrd_histogram_reset)random_below(4);
         if (random_below(12) == 0) {
             items->items[i] = (struct mrd_histogram){.sum = mrd_stale_nan()};
@@ -226,27 +257,26 @@ static void damaged_chunks_are_refused_or_decode_within_their_bytes(void **state
     write_all(&items, &written);
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create("test", 64 << 20);
-    mrd_time_ms times_ms[COUNT_MAX];
-    static struct mrd_histogram out[COUNT_MAX];
+    struct mrd_histogram_arrays out = arrays_of();
     for (size_t size = 0; size < written.bytes.size; size++) {
         uint8_t *copy = malloc(size + 1); /* so that a read behind the end shows */
         memcpy(copy, written.bytes.data, size);
         mrd_arena_reset(arena);
         assert_int_equal(mrd_histogram_chunk_decode((struct mrd_bytes){copy, size}, items.count,
-                                                    arena, times_ms, out, NULL),
+                                                    arena, &out, NULL),
                          MRD_E_CORRUPT);
         free(copy);
     }
     for (size_t i = 0; i < written.bytes.size * 8; i++) {
         written.bytes.data[i / 8] ^= (uint8_t)(1U << i % 8);
         mrd_arena_reset(arena);
-        const enum mrd_status status = mrd_histogram_chunk_decode(
-            mrd_buf_view(&written.bytes), items.count, arena, times_ms, out, NULL);
+        const enum mrd_status status = mrd_histogram_chunk_decode(mrd_buf_view(&written.bytes),
+                                                                  items.count, arena, &out, NULL);
         assert_true(status == MRD_OK || status == MRD_E_CORRUPT);
         written.bytes.data[i / 8] ^= (uint8_t)(1U << i % 8);
     }
     assert_int_equal(mrd_histogram_chunk_decode(mrd_buf_view(&written.bytes), items.count + 1,
-                                                arena, times_ms, out, NULL),
+                                                arena, &out, NULL),
                      MRD_E_CORRUPT);
     mrd_buf_fini(&written.bytes);
     mrd_arena_destroy(&items.arena);
@@ -261,13 +291,12 @@ static void decoding_stays_within_its_memory(void **state)
     random_items(&items);
     struct written written = {0};
     write_all(&items, &written);
-    mrd_time_ms times_ms[COUNT_MAX];
-    static struct mrd_histogram out[COUNT_MAX];
+    struct mrd_histogram_arrays out = arrays_of();
     enum mrd_status status = MRD_E_LIMIT;
     for (size_t limit = 16; status == MRD_E_LIMIT; limit *= 2) {
         struct mrd_arena *arena = mrd_arena_create("test", limit);
         status = mrd_histogram_chunk_decode(mrd_buf_view(&written.bytes), written.count, arena,
-                                            times_ms, out, NULL);
+                                            &out, NULL);
         mrd_arena_destroy(&arena);
     }
     assert_int_equal(status, MRD_OK);
@@ -291,22 +320,61 @@ static void what_cannot_be_stored_is_refused_and_changes_nothing(void **state)
         struct mrd_histogram_open open = {0};
         struct mrd_buf entry = {0};
         uint64_t counters[8];
+        const struct mrd_histogram_entry bad_entry = {1, 5, &wrong[i]};
+        const struct mrd_histogram_entry good_entry = {1, 0, &good};
         assert_int_equal(
-            mrd_histogram_open_append(&open, MRD_BYTES_NONE, counters, 1, &wrong[i], &entry, NULL),
+            mrd_histogram_open_append(&open, MRD_BYTES_NONE, counters, &bad_entry, &entry, NULL),
             MRD_E_INVALID);
         assert_int_equal(entry.size, 0);
         assert_int_equal(open.count, 0);
+        assert_int_equal(open.last_start_ms, 0);
         assert_int_equal(
-            mrd_histogram_open_append(&open, MRD_BYTES_NONE, counters, 1, &good, &entry, NULL),
+            mrd_histogram_open_append(&open, MRD_BYTES_NONE, counters, &good_entry, &entry, NULL),
             MRD_OK);
         mrd_buf_fini(&entry);
     }
 }
 
-/* docs/formats/chunk.md: a first histogram, one that grew, the same again, a staleness marker, another layout. */
+static void assert_bytes(const char *const *want, const mrd_time_ms *times_ms,
+                         const mrd_time_ms *start_times_ms, const struct mrd_histogram *items)
+{
+    struct mrd_histogram_open open = {0};
+    struct mrd_buf bytes = {0};
+    struct mrd_buf entry = {0};
+    uint64_t counters[10];
+    for (size_t i = 0; i < 5; i++) {
+        mrd_buf_clear(&entry);
+        const struct mrd_histogram_entry of = {times_ms[i], start_times_ms[i], &items[i]};
+        assert_int_equal(
+            mrd_histogram_open_append(&open, mrd_buf_view(&bytes), counters, &of, &entry, NULL),
+            MRD_OK);
+        mrd_buf_append_bytes(&bytes, mrd_buf_view(&entry));
+        struct mrd_buf text = {0};
+        for (size_t k = 0; k < entry.size; k++) {
+            mrd_buf_printf(&text, "%02x", entry.data[k]);
+        }
+        mrd_buf_append_u8(&text, 0);
+        assert_string_equal((const char *)text.data, want[i]);
+        mrd_buf_fini(&text);
+    }
+    mrd_buf_fini(&bytes);
+    mrd_buf_fini(&entry);
+}
+
+/* docs/formats/chunk.md: a first histogram, one that grew, the same again, a staleness marker, another layout. Then the
+ * same with start times: given, as before, at the time before, unknown, as the last known one. */
 static void stored_bytes_keep_their_meaning(void **state)
 {
     (void)state;
+    static const char *const want_started[] = {
+        "85d00fc8010006000000000000e03f0201020201000005e5ffd7652bee4a",
+        "02d00f03e6ff374501",
+        "5200",
+        "c800",
+        "07e807016900000000000000000100020001000000000000f03f81a6ff2f28ff5740fe1792ff01",
+    };
+    static const mrd_time_ms none[5];
+    static const mrd_time_ms starts_ms[5] = {900, 900, 2000, 0, 2000};
     static const char *const want[] = {
         "05d00f0006000000000000e03f0201020201000005e5ffd7652bee4a",
         "02d00f03e6ff374501",
@@ -352,28 +420,9 @@ static void stored_bytes_keep_their_meaning(void **state)
         .custom_values = &bound,
         .custom_value_count = 1
     };
-    struct mrd_histogram_open open = {0};
-    struct mrd_buf bytes = {0};
-    struct mrd_buf entry = {0};
-    uint64_t counters[10];
-    for (size_t i = 0; i < MRD_ARRAY_LEN(want); i++) {
-        mrd_buf_clear(&entry);
-        assert_int_equal(mrd_histogram_open_append(&open, mrd_buf_view(&bytes), counters,
-                                                   times_ms[i], &items[i], &entry, NULL),
-                         MRD_OK);
-        mrd_buf_append_bytes(&bytes, mrd_buf_view(&entry));
-        struct mrd_buf text = {0};
-        for (size_t k = 0; k < entry.size; k++) {
-            mrd_buf_printf(&text, "%02x", entry.data[k]);
-        }
-        mrd_buf_append_u8(&text, 0);
-        assert_string_equal((const char *)text.data, want[i]);
-        mrd_buf_fini(&text);
-    }
-    mrd_buf_fini(&bytes);
-    mrd_buf_fini(&entry);
+    assert_bytes(want, times_ms, none, items);
+    assert_bytes(want_started, times_ms, starts_ms, items);
 }
-
 /* Request latencies of a busy server: 60 buckets, log-normal, a Poisson-like number of observations per scrape. */
 static size_t realistic_size(double rate, bool is_float, size_t *out_changed)
 {

@@ -74,7 +74,7 @@ static void take_value(struct bits *bits, struct value_state *state)
 static void assert_reads_back(const mrd_time_ms *times_ms, const double *values, size_t count)
 {
     struct mrd_buf out = {0};
-    mrd_xor_chunk_encode(&(struct mrd_samples){times_ms, values, count}, &out);
+    mrd_xor_chunk_encode(&(struct mrd_samples){times_ms, values, count, NULL}, &out);
     struct bits bits = {mrd_buf_view(&out), 0};
     assert_int_equal(take(&bits, 16), count);
     int64_t time_ms = mrd_zigzag_decode(take_varint(&bits));
@@ -111,7 +111,7 @@ static void one_sample_is_its_count_time_and_value(void **state)
     const double values[] = {1.5};
     /* 1000 as a signed varint is 2000: d0 0f. 1.5 is 3ff8000000000000. */
     static const uint8_t want[] = {0, 1, 0xd0, 0x0f, 0x3f, 0xf8, 0, 0, 0, 0, 0, 0};
-    assert_bytes(&(struct mrd_samples){times, values, 1}, want, sizeof(want));
+    assert_bytes(&(struct mrd_samples){times, values, 1, NULL}, want, sizeof(want));
 }
 
 static void further_samples_are_changes_of_changes(void **state)
@@ -131,7 +131,7 @@ static void further_samples_are_changes_of_changes(void **state)
      * begins after 26 bits: 00 11 00001 001011 11111111111 = 26 bits. */
     static const uint8_t want[] = {0, 4, 0x00, 0x3f, 0xf0, 0,    0,    0,    0,
                                    0, 0, 0x0f, 0x30, 0x97, 0xff, 0xe0, 0x00, 0x40};
-    assert_bytes(&(struct mrd_samples){times, values, 4}, want, sizeof(want));
+    assert_bytes(&(struct mrd_samples){times, values, 4, NULL}, want, sizeof(want));
 }
 
 static void every_class_of_times_reads_back_at_its_edges(void **state)

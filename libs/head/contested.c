@@ -90,8 +90,9 @@ void mrd_head_settle(struct mrd_head *head, const struct mrd_head_contested *sam
     mrd_assert(mark != NULL);
     struct head_late_block *block = head_at(head, head_series(head, sample->ordinal)->late);
     head_late_mark_gone(head, block);
-    *mark = (struct head_late){sample->time_ms, mrd_double_bits(verdict->value), verdict->hlc,
-                               verdict->origin, LATE_OVERRIDE};
+    const struct head_late to = {sample->time_ms, mrd_double_bits(verdict->value), verdict->hlc,
+                                 verdict->origin, LATE_OVERRIDE};
+    head_late_assign(head, sample->ordinal, mark, &to, verdict->start_ms);
     head->contested_stats.settled++;
 }
 

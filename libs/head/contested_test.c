@@ -32,7 +32,7 @@ static void a_write_that_is_not_later_than_its_chunk_is_contested(void **state)
         struct mrd_head_contested sample;
         assert_int_equal(mrd_head_contested_take(head, &sample, 1), cases[i].settled);
         if (cases[i].settled) {
-            const struct mrd_head_verdict verdict = {hlc_of(cases[i].hlc), 2, cases[i].verdict};
+            const struct mrd_head_verdict verdict = {hlc_of(cases[i].hlc), 2, cases[i].verdict, 0};
             mrd_head_settle(head, &sample, &verdict);
         }
         const double after[][2] = {
@@ -56,10 +56,10 @@ static void a_write_between_question_and_verdict_asks_again(void **state)
     struct mrd_head_contested sample;
     assert_int_equal(mrd_head_contested_take(head, &sample, 1), 1);
     testing_append(head, a, T0, 1, hlc_of(6), 1, NULL); /* the first value again, later */
-    mrd_head_settle(head, &sample, &(struct mrd_head_verdict){hlc_of(5), 1, 2});
+    mrd_head_settle(head, &sample, &(struct mrd_head_verdict){hlc_of(5), 1, 2, 0});
     assert_int_equal(mrd_head_contested_count(head), 1);
     assert_int_equal(mrd_head_contested_take(head, &sample, 1), 1);
-    mrd_head_settle(head, &sample, &(struct mrd_head_verdict){hlc_of(6), 1, 1});
+    mrd_head_settle(head, &sample, &(struct mrd_head_verdict){hlc_of(6), 1, 1, 0});
     assert_int_equal(mrd_head_contested_count(head), 0);
     struct mrd_head_append_result result = {0};
     testing_append(head, a, T0, 3, hlc_of(5), 9, &result); /* the stamp is exact now */
@@ -108,7 +108,7 @@ static void what_is_contested_beyond_the_bound_is_counted(void **state)
     static struct mrd_head_contested samples[BOUND];
     assert_int_equal(mrd_head_contested_take(head, samples, BOUND), BOUND);
     for (int i = 0; i < BOUND; i++) {
-        mrd_head_settle(head, &samples[i], &(struct mrd_head_verdict){hlc_of(20), 1, 3});
+        mrd_head_settle(head, &samples[i], &(struct mrd_head_verdict){hlc_of(20), 1, 3, 0});
     }
     static double want[COUNT][2];
     for (int i = 0; i < COUNT; i++) {

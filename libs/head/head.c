@@ -18,7 +18,7 @@ enum mrd_status mrd_head_create(const struct mrd_head_options *options, struct m
     MRD_TRY(mrd_region_init(&head->tenants, HEAD_SERIES_MAX * sizeof(struct head_tenant), err));
     head->tenant_end = 1;
     mrd_region_grow(&head->tenants, sizeof(struct head_tenant));
-    head->encoded = malloc(mrd_chunk_size_max(MRD_CHUNK_SAMPLES_MAX));
+    head->encoded = malloc(mrd_chunk_size_max_started(MRD_CHUNK_SAMPLES_MAX));
     mrd_assert(head->encoded != NULL);
     *out_head = MRD_MOVE(head);
     return MRD_OK;
@@ -74,6 +74,7 @@ void mrd_head_destroy(struct mrd_head **head_pointer)
     head_columns_reserve(head, &head->merged, 0);
     head_columns_reserve(head, &head->decoded, 0);
     free(head->encoded);
+    mrd_buf_fini(&head->started);
     head_histogram_scratch_free(head);
     free(head->contested.items);
     mrd_region_fini(&head->hot);

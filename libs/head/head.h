@@ -21,7 +21,8 @@
  * no dead ordinal.
  *
  * ## Last writer wins
- * (series, time) is a register; the greatest (hlc, origin, value bits) wins. Stamps per sample would
+ * (series, time) is a register of a value and its start time (0: unknown), which makes it another value; the
+ * greatest (hlc, origin, value bits, start time) wins. Stamps per sample would
  * cost more than the samples, so a chunk keeps only the greatest hlc that its samples were written
  * with, and what overrides a sample of a chunk stands beside it with its exact stamp. So
  *  - a write with a greater hlc than the chunk's wins, as nearly all do: a log's batches come almost in
@@ -36,10 +37,15 @@
  * (mrd_head_contested_stats.dropped). And one case is not noticed: a batch that has a sample twice, with two values, is
  * decided by its own two, even if another origin wrote one of them with the very same hlc.
  *
+ * ## Start times
+ * Since when a sample or a histogram counts is kept where it is known (codec/starts.h): nothing for a series that
+ * has none; some tens of bytes for each that has, while they follow a pattern: the same over long runs, or the
+ * time of the sample before.
+ *
  * ## Histograms
  * The value of (series, time) is a float sample or a native histogram; at one time a series has only one of
  * the two. Among values of equal stamps a histogram is greater than a float, and of two histograms the one whose bytes as
- * the only entry of a chunk (codec/histogram.h) are greater. Histograms keep their exact stamps, and so do
+ * the only entry of a chunk (codec/histogram.h; start time included) are greater. Histograms keep their exact stamps, and so do
  * floats that took the place of one, so these are decided exactly, but for one case: a histogram that is not newer than
  * the stamp of the chunk that has a float at its time is taken for the older one (outdated). In a selection a series has
  * chunks of both kinds; where they have the same time, the histogram counts.
@@ -96,7 +102,8 @@ struct mrd_head_batch {
     const double *values;
     size_t sample_count; /* the sum of sample_counts */
     mrd_hlc hlc;
-    uint32_t origin; /* the same on every reader of the log; breaks ties of hlc */
+    uint32_t origin;                   /* the same on every reader of the log; breaks ties of hlc */
+    const mrd_time_ms *start_times_ms; /* of the samples; 0: unknown; NULL: all unknown */
 };
 
 struct mrd_head_append_result { /* added to, so it may accumulate */
@@ -127,6 +134,7 @@ struct mrd_head_histogram_batch {
     size_t item_count;
     mrd_hlc hlc;
     uint32_t origin;
+    const mrd_time_ms *start_times_ms; /* as above */
 };
 
 /* Applies the histograms of a batch. It does not look at the budget, so that a batch is applied whole or not at all: call
@@ -148,15 +156,19 @@ struct mrd_head_verdict {
     mrd_hlc hlc;
     uint32_t origin;
     double value;
+    mrd_time_ms start_ms; /* 0: unknown */
 };
 
 /* True if `a` was written after `b`. */
 static inline bool mrd_head_is_later(const struct mrd_head_verdict *a,
                                      const struct mrd_head_verdict *b)
 {
+    const uint64_t bits = mrd_double_bits(a->value);
+    const uint64_t other_bits = mrd_double_bits(b->value);
     return a->hlc != b->hlc         ? a->hlc > b->hlc
            : a->origin != b->origin ? a->origin > b->origin
-                                    : mrd_double_bits(a->value) > mrd_double_bits(b->value);
+           : bits != other_bits     ? bits > other_bits
+                                    : a->start_ms > b->start_ms;
 }
 
 /* How many are not settled, those that were taken included. */
@@ -248,6 +260,9 @@ MRD_MUST_CHECK enum mrd_status mrd_head_cursor_next(struct mrd_head_cursor *curs
                                                     size_t bytes_max,
                                                     struct mrd_head_selection **out_selection,
                                                     struct mrd_error *err);
+
+/* True if no slice follows. */
+bool mrd_head_cursor_at_end(const struct mrd_head_cursor *cursor);
 
 /* Series that the query found when it was resolved. */
 size_t mrd_head_cursor_series_count(const struct mrd_head_cursor *cursor);

@@ -100,6 +100,7 @@ enum {
     HOT_LIVE = 1,
     HOT_LATE = 2,       /* has a late block */
     HOT_HISTOGRAMS = 4, /* has a struct head_histograms */
+    HOT_STARTS = 8,     /* a sample of its tail has a start time: has a struct head_starts */
 };
 
 /* What an in-order append touches: one cache line, and the end of the tail. */
@@ -124,8 +125,9 @@ struct head_series {
     uint8_t state;
     uint8_t unused;
     union {
-        mrd_pool_handle histograms; /* live: 0, or a struct head_histograms */
-        uint32_t next;              /* dead: list of free or purged ordinals */
+        mrd_pool_handle
+            extra;     /* live: with HOT_STARTS a struct head_starts, else its `histograms` */
+        uint32_t next; /* dead: list of free or purged ordinals */
     };
 };
 _Static_assert(sizeof(struct head_series) == 40, "small");
@@ -166,7 +168,8 @@ struct head_late_block {
     uint32_t count;
     uint32_t capacity;
     uint32_t marks; /* of the count */
-    uint32_t unused;
+    uint32_t
+        started; /* a start time of each item (0: unknown) stands behind the last place for one */
     struct head_late items[]; /* ascending, times unique */
 };
 
@@ -180,14 +183,21 @@ struct head_contested_list {
     size_t capacity;
 };
 
-/* ---- histograms: nothing of this exists for a series that has none ---- */
-
 /* Bytes in a pool block that grows. */
 struct head_bytes {
     mrd_pool_handle at;
     uint32_t size;
     uint32_t capacity;
 };
+
+/* The start times of a tail. It exists from the first sample that has one to the end of that tail. */
+struct head_starts {
+    struct mrd_starts_open open;
+    struct head_bytes bytes;    /* the runs before */
+    mrd_pool_handle histograms; /* 0, or the series' struct head_histograms */
+};
+
+/* ---- histograms: nothing of this exists for a series that has none ---- */
 
 /* Consecutive histograms of one bucket of time. */
 struct head_histogram_chunk {
@@ -227,6 +237,7 @@ struct head_histogram_scratch {
     struct mrd_histogram_open open;
     size_t count;
     mrd_time_ms times_ms[HEAD_HISTOGRAM_CHUNK_MAX + 1];
+    mrd_time_ms start_times_ms[HEAD_HISTOGRAM_CHUNK_MAX + 1];
     struct mrd_histogram items[HEAD_HISTOGRAM_CHUNK_MAX + 1];
     struct head_stamp {
         mrd_hlc hlc;
@@ -240,6 +251,8 @@ struct head_columns {
     size_t capacity;
     mrd_time_ms *times_ms;
     double *values;
+    mrd_time_ms *start_times_ms; /* means something only if `started` */
+    bool started;
 };
 
 struct mrd_head_cursor {
@@ -300,7 +313,8 @@ struct mrd_head {
     uint32_t cursor_number;
     struct head_columns merged; /* scratch of sealing */
     struct head_columns decoded;
-    uint8_t *encoded; /* scratch: one sealed chunk */
+    uint8_t *encoded;       /* scratch: one sealed chunk */
+    struct mrd_buf started; /* scratch: a tail with its start times */
     struct head_contested_list contested;
     size_t mark_count; /* of all late blocks */
     struct mrd_head_contested_stats contested_stats;
@@ -411,9 +425,26 @@ mrd_time_ms head_tail_first_ms(const struct mrd_head *head, const struct head_ho
 mrd_time_ms head_chunk_first_ms(const struct head_chunk *chunk);
 size_t head_tail_bytes(const struct head_hot *hot);
 void head_chunk_free(struct mrd_head *head, mrd_pool_handle handle);
-void head_tail_free(struct mrd_head *head, struct head_hot *hot);
+void head_tail_free(struct mrd_head *head, uint32_t ordinal);
 void head_tail_seal(struct mrd_head *head, uint32_t ordinal);
+/* The tail (of at least one sample) as a chunk, valid until the next call. */
+struct mrd_chunk head_tail_chunk(struct mrd_head *head, uint32_t ordinal);
+/* Memory of the columns; 0: frees it. */
 void head_columns_reserve(struct mrd_head *head, struct head_columns *columns, size_t capacity);
+static inline void head_columns_clear(struct head_columns *columns)
+{
+    columns->count = 0;
+    columns->started = false;
+}
+void head_columns_add(struct mrd_head *head, struct head_columns *columns, mrd_time_ms time_ms,
+                      uint64_t bits, mrd_time_ms start_ms);
+static inline mrd_time_ms head_columns_start(const struct head_columns *columns, size_t i)
+{
+    return columns->started ? columns->start_times_ms[i] : 0;
+}
+/* Encodes columns[from, to) into head->encoded; the chunk is valid until that is used again. */
+struct mrd_chunk head_columns_encode(struct mrd_head *head, const struct head_columns *columns,
+                                     size_t from, size_t to);
 void head_columns_decode(struct mrd_head *head, struct head_columns *columns, uint8_t encoding,
                          struct mrd_bytes bytes, size_t count);
 /* Encodes columns[from, to) into a new chunk block; `next` is its older neighbour. */
@@ -421,11 +452,81 @@ mrd_pool_handle head_chunk_make(struct mrd_head *head, const struct head_columns
                                 size_t from, size_t to, mrd_hlc hlc, mrd_pool_handle next);
 mrd_time_ms head_bucket_of(const struct mrd_head *head, mrd_time_ms time_ms);
 
+/* ---- bytes.c: bytes that grow ---- */
+
+struct mrd_bytes head_bytes_view(const struct mrd_head *head, const struct head_bytes *bytes);
+void head_bytes_append(struct mrd_head *head, enum mrd_head_memory category,
+                       struct head_bytes *bytes, struct mrd_bytes more);
+/* Gives back what it was to grow into. */
+void head_bytes_trim(struct mrd_head *head, enum mrd_head_memory category,
+                     struct head_bytes *bytes);
+void head_bytes_free(struct mrd_head *head, enum mrd_head_memory category,
+                     struct head_bytes *bytes);
+
+/* ---- starts.c: start times of a tail's samples ---- */
+
+static inline struct head_starts *head_starts(const struct mrd_head *head, uint32_t ordinal)
+{
+    return (head_hot(head, ordinal)->open.owner_flags & HOT_STARTS) == 0
+               ? NULL
+               : head_at(head, head_series(head, ordinal)->extra);
+}
+/* Of the tail's last sample; 0: unknown. */
+static inline mrd_time_ms head_starts_last(const struct mrd_head *head, uint32_t ordinal)
+{
+    const struct head_starts *starts = head_starts(head, ordinal);
+    return starts == NULL ? 0 : starts->open.last_start_ms;
+}
+/* Says since when the sample counts that was just added to the tail; previous_ms is the time of the one before. */
+void head_starts_add(struct mrd_head *head, uint32_t ordinal, mrd_time_ms previous_ms,
+                     mrd_time_ms start_ms);
+/* The tail has ended. */
+void head_starts_free(struct mrd_head *head, uint32_t ordinal);
+/* Where the series keeps the handle of its struct head_histograms. */
+static inline mrd_pool_handle *head_histograms_link(const struct mrd_head *head, uint32_t ordinal)
+{
+    struct head_starts *starts = head_starts(head, ordinal);
+    return starts == NULL ? &head_series(head, ordinal)->extra : &starts->histograms;
+}
+
+/* ---- late_block.c: late samples with their start times ---- */
+
+size_t head_late_bytes(uint32_t capacity, bool started);
+static inline size_t head_late_block_bytes(const struct head_late_block *block)
+{
+    return head_late_bytes(block->capacity, block->started);
+}
+/* Moves a block (0: an empty one) to another with that capacity, not less than its count, and with
+ * start times if it has some or is to have (`started`). Returns the new one. */
+struct head_late_block *head_late_block_move(struct mrd_head *head, enum mrd_head_memory category,
+                                             mrd_pool_handle *handle, uint32_t capacity,
+                                             bool started);
+/* Where time_ms stands or would stand. */
+uint32_t head_late_position(const struct head_late_block *block, mrd_time_ms time_ms);
+/* Start times of the items, NULL if none is known. */
+static inline mrd_time_ms *head_late_starts(struct head_late_block *block)
+{
+    return block->started ? (mrd_time_ms *)(void *)(block->items + block->capacity) : NULL;
+}
+static inline mrd_time_ms head_late_start(const struct head_late_block *block, size_t at)
+{
+    return block->started
+               ? ((const mrd_time_ms *)(const void *)(block->items + block->capacity))[at]
+               : 0;
+}
+/* Of a block that has room, and start times if start_ms is not 0. */
+void head_late_block_insert(struct head_late_block *block, const struct head_late *item,
+                            mrd_time_ms start_ms);
+void head_late_block_remove(struct head_late_block *block, size_t at);
+/* Moves the item at `from` to `to`, which is not after it, over what stands there. */
+void head_late_block_keep(struct head_late_block *block, size_t to, size_t from);
+
 /* ---- late.c ---- */
 
 /* One sample of a batch on its way in. */
 struct head_write {
     mrd_time_ms time_ms;
+    mrd_time_ms start_ms; /* 0: unknown */
     double value;
     mrd_hlc hlc;
     uint32_t origin;
@@ -437,7 +538,9 @@ struct head_write {
 void head_late_write(struct mrd_head *head, uint32_t ordinal, const struct head_write *write,
                      struct mrd_head_append_result *result);
 void head_late_free(struct mrd_head *head, uint32_t ordinal);
-size_t head_late_bytes(uint32_t capacity);
+/* Gives an item of the series another value. */
+void head_late_assign(struct mrd_head *head, uint32_t ordinal, const struct head_late *item,
+                      const struct head_late *to, mrd_time_ms start_ms);
 /* A mark is made into an override, or goes. */
 static inline void head_late_mark_gone(struct mrd_head *head, struct head_late_block *block)
 {
@@ -448,8 +551,6 @@ static inline void head_late_mark_gone(struct mrd_head *head, struct head_late_b
 void head_late_unmark(struct mrd_head *head, uint32_t ordinal, const struct head_late *mark);
 /* Moves late samples into chunks if there are so many that one more, marks apart, would be too many. */
 void head_late_make_room(struct mrd_head *head, uint32_t ordinal);
-/* Where time_ms stands or would stand. */
-uint32_t head_late_position(const struct head_late_block *block, mrd_time_ms time_ms);
 /* What stands at the time beside the series' chunks, or NULL. */
 struct head_late *head_late_find(const struct mrd_head *head, uint32_t ordinal,
                                  mrd_time_ms time_ms);
@@ -463,13 +564,14 @@ bool head_contested_add(struct mrd_head *head, uint32_t ordinal, mrd_time_ms tim
 struct head_stored {
     bool found;
     uint64_t bits;
+    mrd_time_ms start_ms;
     mrd_hlc *hlc; /* the chunk's, or the sample's own: not above it */
 };
 struct head_stored head_stored_find(struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_ms);
 
 /* ---- samples.c ---- */
 
-/* A float sample of a live series, in order or not, as if there were no histograms. */
+/* A float sample of a live series, in order or not, with a start time or not, as if there were no histograms. */
 void head_sample_write(struct mrd_head *head, uint32_t ordinal, const struct head_write *write,
                        struct mrd_head_append_result *result);
 
@@ -477,16 +579,16 @@ void head_sample_write(struct mrd_head *head, uint32_t ordinal, const struct hea
 
 struct head_histogram_write {
     mrd_time_ms time_ms;
+    mrd_time_ms start_ms;
     const struct mrd_histogram *histogram;
     struct head_stamp stamp;
 };
 
 static inline struct head_histograms *head_histograms(const struct mrd_head *head, uint32_t ordinal)
 {
-    const mrd_pool_handle handle = head_series(head, ordinal)->histograms;
     return (head_hot(head, ordinal)->open.owner_flags & HOT_HISTOGRAMS) == 0
                ? NULL
-               : head_at(head, handle);
+               : head_at(head, *head_histograms_link(head, ordinal));
 }
 /* The record of a series, made if there is none; and the end of one that is empty. */
 struct head_histograms *head_histograms_acquire(struct mrd_head *head, uint32_t ordinal);
@@ -512,7 +614,6 @@ bool head_histogram_insert(struct mrd_head *head, struct head_histograms *own,
 
 void head_histogram_chunk_free(struct mrd_head *head, struct head_histograms *own,
                                mrd_pool_handle *link);
-struct mrd_bytes head_bytes_view(const struct mrd_head *head, const struct head_bytes *bytes);
 void head_histogram_scratch_free(struct mrd_head *head);
 
 /* ---- mixed.c: histograms and floats of one series ---- */
@@ -543,8 +644,8 @@ bool head_overlaps(const struct mrd_head *head, uint32_t ordinal, mrd_time_ms ti
 
 /* ---- select.c ---- */
 
-void head_selection_add(struct mrd_head_selection *out, uint8_t encoding, uint32_t count,
-                        struct mrd_bytes bytes, size_t weight);
+void head_selection_add(struct mrd_head_selection *out, const struct mrd_chunk *chunk,
+                        size_t weight);
 
 /* ---- sweep.c ---- */
 

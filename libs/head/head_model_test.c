@@ -17,6 +17,7 @@ struct model_sample {
     uint64_t bits;
     mrd_hlc hlc;
     uint32_t origin;
+    mrd_time_ms start_ms; /* 0: unknown */
 };
 
 struct model_series {
@@ -26,6 +27,7 @@ struct model_series {
     mrd_time_ms next_ms;
     double last;
     int shape;
+    int starts; /* their pattern */
     size_t count;
     size_t capacity;
     struct model_sample *samples; /* ascending */
@@ -38,6 +40,7 @@ struct model {
     uint64_t random;
     uint64_t focus;    /* series that most rows go to */
     uint64_t compared; /* samples */
+    uint64_t started;  /* of them, with a start time */
     uint64_t settled;
     struct mrd_head_contested taken[MODEL_TAKEN_MAX];
     struct mrd_head_verdict verdicts[MODEL_TAKEN_MAX]; /* of the moment when they were taken */
@@ -70,7 +73,8 @@ static void model_write(struct model_series *series, const struct model_sample *
         struct model_sample *old = &series->samples[at];
         const bool later = sample->hlc != old->hlc         ? sample->hlc > old->hlc
                            : sample->origin != old->origin ? sample->origin > old->origin
-                                                           : sample->bits > old->bits;
+                           : sample->bits != old->bits     ? sample->bits > old->bits
+                                                           : sample->start_ms > old->start_ms;
         if (later) {
             *old = *sample;
         }
@@ -108,6 +112,28 @@ static double model_value(struct model *model, struct model_series *series)
     return series->last;
 }
 
+/* Of a sample at the end, mostly; elsewhere it is as good as any. Half of the series have none, some begin late. */
+static mrd_time_ms model_start(struct model *model, const struct model_series *series,
+                               mrd_time_ms time_ms)
+{
+    const mrd_time_ms last_ms =
+        series->count == 0 ? time_ms - 5 : series->samples[series->count - 1].time_ms;
+    switch (series->starts) {
+    case 1: /* a counter, now and then reset */
+        return time_ms - time_ms % (40 * MODEL_STEP_MS);
+    case 2: /* deltas */
+        return below(model, 20) == 0 ? 0 : last_ms;
+    case 3:
+        return time_ms - 1;
+    case 4: /* any, and unknown now and then */
+        return below(model, 3) == 0 ? 0 : (mrd_time_ms)next_random(model);
+    case 5: /* a writer that has learnt it and one that has not */
+        return below(model, 2) == 0 ? 0 : MODEL_STEP_MS;
+    default:
+        return 0;
+    }
+}
+
 /* ---- operations ---- */
 
 enum { ROWS_MAX = 64, SAMPLES_PER_ROW_MAX = 5 };
@@ -117,6 +143,8 @@ struct rows {
     uint32_t counts[ROWS_MAX];
     mrd_time_ms times_ms[ROWS_MAX * SAMPLES_PER_ROW_MAX];
     double values[ROWS_MAX * SAMPLES_PER_ROW_MAX];
+    mrd_time_ms start_times_ms[ROWS_MAX * SAMPLES_PER_ROW_MAX];
+    bool started;
     size_t row_count;
     size_t sample_count;
 };
@@ -161,6 +189,7 @@ static void add_row(struct model *model, struct rows *rows, size_t index,
     for (size_t i = 0; i < count; i++) {
         const mrd_time_ms time_ms = pick_time(model, series, orderly);
         double value = model_value(model, series);
+        mrd_time_ms start_ms = model_start(model, series, time_ms);
         const size_t at = position_of(series, time_ms);
         /* A retry; and what the head does not promise: a batch that has a sample twice meets another
          * writer's of the very same stamp. */
@@ -168,11 +197,14 @@ static void add_row(struct model *model, struct rows *rows, size_t index,
             (below(model, 2) == 0 || (series->samples[at].hlc == stamp->hlc &&
                                       series->samples[at].origin != stamp->origin))) {
             value = mrd_double_from_bits(series->samples[at].bits);
+            start_ms = series->samples[at].start_ms;
         }
         rows->times_ms[rows->sample_count] = time_ms;
+        rows->start_times_ms[rows->sample_count] = start_ms;
+        rows->started |= start_ms != 0;
         rows->values[rows->sample_count++] = value;
         model_write(series, &(struct model_sample){time_ms, mrd_double_bits(value), stamp->hlc,
-                                                   stamp->origin});
+                                                   stamp->origin, start_ms});
     }
 }
 
@@ -190,9 +222,10 @@ static void append_rows(struct model *model)
         const size_t span = below(model, 4) == 0 ? MODEL_SERIES : model->focus;
         add_row(model, &rows, below(model, span), &stamp, orderly);
     }
-    const struct mrd_head_batch batch = {rows.ordinals, rows.counts, rows.row_count,
-                                         rows.times_ms, rows.values, rows.sample_count,
-                                         stamp.hlc,     stamp.origin};
+    const struct mrd_head_batch batch = {
+        rows.ordinals, rows.counts,  rows.row_count,
+        rows.times_ms, rows.values,  rows.sample_count,
+        stamp.hlc,     stamp.origin, rows.started ? rows.start_times_ms : NULL};
     struct mrd_head_append_result result = {0};
     assert_int_equal(mrd_head_append(model->head, &batch, &result, NULL), MRD_OK);
     assert_int_equal(result.appended + result.out_of_order + result.duplicates + result.overrides +
@@ -223,8 +256,8 @@ static void take_contested(struct model *model)
     model->taken_count = mrd_head_contested_take(model->head, model->taken, MODEL_TAKEN_MAX);
     for (size_t i = 0; i < model->taken_count; i++) {
         const struct model_sample *sample = model_find(model, &model->taken[i]);
-        model->verdicts[i] = (struct mrd_head_verdict){sample->hlc, sample->origin,
-                                                       mrd_double_from_bits(sample->bits)};
+        model->verdicts[i] = (struct mrd_head_verdict){
+            sample->hlc, sample->origin, mrd_double_from_bits(sample->bits), sample->start_ms};
     }
 }
 
@@ -309,6 +342,11 @@ static void compare_series(struct model *model, const struct model_series *serie
             fail_msg("%s: wanted %lx at %ld, got %lx at %ld", series->labels, (long)want->bits,
                      (long)want->time_ms, (long)got->bits[at], (long)got->times_ms[at]);
         }
+        if (got->start_times_ms[at] != want->start_ms) {
+            fail_msg("%s: wanted start %ld at %ld, got %ld", series->labels, (long)want->start_ms,
+                     (long)want->time_ms, (long)got->start_times_ms[at]);
+        }
+        model->started += want->start_ms != 0;
         at++;
     }
     if (got != NULL && at != got->count) {
@@ -440,6 +478,7 @@ static void model_init(struct model *model, uint64_t seed)
         series->tenant = i % 3 != 0 ? "big" : i % 2 == 0 ? "small" : "other";
         series->ordinal = MRD_HEAD_ORDINAL_NONE;
         series->shape = (int)(i % 5);
+        series->starts = i % 2 == 0 ? 0 : (int)(i / 2 % 6);
         series->next_ms = 1790000000000 + (mrd_time_ms)below(model, MODEL_BUCKET_MS);
         char rare[32] = "";
         if (i % 5 == 0) {
@@ -483,8 +522,10 @@ static void run_model(uint64_t seed)
     for (size_t i = 0; i < 10; i++) {
         select_and_compare(&model);
     }
-    print_message("%lu samples compared, %lu verdicts\n", (unsigned long)model.compared,
+    print_message("%lu samples compared, %lu of them with start times, %lu verdicts\n",
+                  (unsigned long)model.compared, (unsigned long)model.started,
                   (unsigned long)model.settled);
+    assert_true(model.started > 0);
     model_fini(&model);
 }
 

@@ -66,7 +66,7 @@ static void the_later_write_wins_whatever_comes_first(void **state)
         for (size_t k = 0; k < 3; k++) {
             const struct mrd_head_verdict write = {hlc_of(cases[i].writes[k].hlc),
                                                    cases[i].writes[k].origin,
-                                                   cases[i].writes[k].value};
+                                                   cases[i].writes[k].value, 0};
             testing_append(head, a, T0, write.value, write.hlc, write.origin, NULL);
             greatest = mrd_head_is_later(&write, &greatest) ? write : greatest;
         }
@@ -488,7 +488,8 @@ static void over_the_budget_calls_fail_and_change_nothing(void **state)
         const mrd_time_ms time_ms = T0;
         const double value = 1;
         const uint32_t ordinal = 0;
-        const struct mrd_head_batch batch = {&ordinal, NULL, 1, &time_ms, &value, 1, hlc_of(1), 1};
+        const struct mrd_head_batch batch = {&ordinal, NULL,      1, &time_ms, &value,
+                                             1,        hlc_of(1), 1, NULL};
         struct mrd_head_append_result result = {0};
         if (mrd_head_over_budget(head)) {
             assert_int_equal(mrd_head_append(head, &batch, &result, NULL), MRD_E_LIMIT);

@@ -74,12 +74,19 @@ static bool is_made_from(const struct mrd_histogram *got, uint64_t number)
                   want->positive.bucket_count * sizeof(want->positive.buckets[0])) == 0;
 }
 
+/* Since when it counts, told by its number too; 0: unknown. */
+static mrd_time_ms start_of(uint64_t number)
+{
+    return number % 3 == 0 ? 0 : number % 3 == 1 ? 1000 : (mrd_time_ms)number;
+}
+
 static void put(struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_ms, uint64_t number,
                 mrd_hlc hlc, uint32_t origin, struct mrd_head_append_result *result)
 {
     struct made made;
     make(number, &made);
     struct mrd_head_append_result ignored = {0};
+    const mrd_time_ms start_ms = start_of(number);
     const struct mrd_head_histogram_batch batch = {
         .ordinals = &ordinal,
         .row_count = 1,
@@ -88,6 +95,7 @@ static void put(struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_ms, ui
         .item_count = 1,
         .hlc = hlc,
         .origin = origin,
+        .start_times_ms = start_ms == 0 ? NULL : &start_ms,
     };
     mrd_head_append_histograms(head, &batch, result == NULL ? &ignored : result);
 }
@@ -98,6 +106,7 @@ enum { VALUES_MAX = 60000 };
 
 struct value {
     mrd_time_ms time_ms;
+    mrd_time_ms start_ms;
     bool is_histogram;
     uint64_t bits; /* of a float */
     struct mrd_histogram histogram;
@@ -131,19 +140,25 @@ static void read_chunk(const struct mrd_chunk *chunk, struct values *values)
 {
     static mrd_time_ms times_ms[MRD_CHUNK_SAMPLES_MAX];
     static double reals[MRD_CHUNK_SAMPLES_MAX];
+    static mrd_time_ms starts_ms[MRD_CHUNK_SAMPLES_MAX];
     static struct mrd_histogram histograms[MRD_CHUNK_SAMPLES_MAX];
+    struct mrd_histogram_arrays arrays = {times_ms, starts_ms, histograms, false};
     const bool is_histogram = chunk->encoding == MRD_CHUNK_HISTOGRAMS;
     if (is_histogram) {
-        assert_int_equal(mrd_histogram_chunk_decode(chunk->bytes, chunk->count, values->arena,
-                                                    times_ms, histograms, NULL),
-                         MRD_OK);
+        assert_int_equal(
+            mrd_histogram_chunk_decode(chunk->bytes, chunk->count, values->arena, &arrays, NULL),
+            MRD_OK);
     } else {
         assert_int_equal(
             mrd_chunk_decode(chunk->encoding, chunk->bytes, chunk->count, times_ms, reals, NULL),
             MRD_OK);
+        assert_int_equal(mrd_chunk_decode_starts(chunk->encoding, chunk->bytes, chunk->count,
+                                                 times_ms, starts_ms, NULL),
+                         MRD_OK);
     }
     for (size_t i = 0; i < chunk->count; i++) {
-        struct value value = {.time_ms = times_ms[i], .is_histogram = is_histogram};
+        struct value value = {
+            .time_ms = times_ms[i], .start_ms = starts_ms[i], .is_histogram = is_histogram};
         if (is_histogram) {
             value.histogram = histograms[i];
         } else {
@@ -256,6 +271,7 @@ static void compare(struct mrd_head *head, const struct map *map, struct values 
         }
         if (at == values->count || values->items[at].time_ms != want->time_ms ||
             values->items[at].is_histogram != want->is_histogram ||
+            values->items[at].start_ms != start_of(want->number) ||
             (want->is_histogram ? !is_made_from(&values->items[at].histogram, want->number)
                                 : values->items[at].bits != want->number)) {
             fail_msg("%s: %s at %ld is not there", map->tenant,
@@ -297,8 +313,9 @@ static void write_one(struct mrd_head *head, struct map *map, mrd_hlc *clock)
     if (entry.is_histogram) {
         put(head, map->ordinal, entry.time_ms, entry.number, entry.hlc, entry.origin, &result);
     } else {
-        testing_append(head, map->ordinal, entry.time_ms, mrd_double_from_bits(entry.number),
-                       entry.hlc, entry.origin, &result);
+        testing_append_started(head, map->ordinal, entry.time_ms, start_of(entry.number),
+                               mrd_double_from_bits(entry.number), entry.hlc, entry.origin,
+                               &result);
     }
     assert_int_equal(result.appended + result.out_of_order + result.duplicates + result.overrides +
                          result.outdated,
@@ -501,7 +518,8 @@ static void what_no_histogram_can_be_is_refused(void **state)
     const mrd_time_ms times_ms[] = {5000, 4000};
     const struct mrd_histogram items[] = {wrong, wrong};
     const uint32_t two = 2;
-    const struct mrd_head_histogram_batch batch = {&ordinal, &two, 1, times_ms, items, 2, 1, 1};
+    const struct mrd_head_histogram_batch batch = {&ordinal, &two, 1, times_ms, items,
+                                                   2,        1,    1, NULL};
     mrd_head_append_histograms(head, &batch, &result);
     assert_int_equal(result.refused, 3);
     read_all(head, "t", INT64_MIN, INT64_MAX, values);

@@ -4,49 +4,6 @@
 
 #define ARENA_BYTES ((size_t)1 << 30) /* of one chunk taken apart; it is bounded by its bytes */
 
-/* ---- bytes that grow ---- */
-
-struct mrd_bytes head_bytes_view(const struct mrd_head *head, const struct head_bytes *bytes)
-{
-    return (struct mrd_bytes){bytes->at == 0 ? NULL : head_at(head, bytes->at), bytes->size};
-}
-
-static void bytes_free(struct mrd_head *head, struct head_bytes *bytes)
-{
-    if (bytes->at != 0) {
-        head_free(head, MRD_HEAD_MEMORY_HISTOGRAMS, bytes->at, bytes->capacity);
-    }
-    *bytes = (struct head_bytes){0};
-}
-
-static void bytes_reserve(struct mrd_head *head, struct head_bytes *bytes, size_t size)
-{
-    if (size <= bytes->capacity) {
-        return;
-    }
-    const size_t capacity = mrd_pool_rounded(size);
-    const mrd_pool_handle at = head_alloc(head, MRD_HEAD_MEMORY_HISTOGRAMS, capacity);
-    const struct head_bytes old = *bytes;
-    if (old.size > 0) {
-        memcpy(head_at(head, at), head_at(head, old.at), old.size);
-    }
-    bytes_free(head, bytes);
-    *bytes = (struct head_bytes){at, old.size, (uint32_t)capacity};
-}
-
-static void bytes_append(struct mrd_head *head, struct head_bytes *bytes, struct mrd_bytes more)
-{
-    const size_t size = bytes->size + more.size;
-    if (size > bytes->capacity) {
-        const size_t bigger = size + bytes->size / 4;
-        bytes_reserve(head, bytes,
-                      size <= MRD_POOL_SMALL_MAX ? MRD_MIN(bigger, (size_t)MRD_POOL_SMALL_MAX)
-                                                 : bigger);
-    }
-    memcpy((uint8_t *)head_at(head, bytes->at) + bytes->size, more.data, more.size);
-    bytes->size += (uint32_t)more.size;
-}
-
 /* ---- stamps ---- */
 
 static void stamp_put(struct mrd_buf *out, struct head_histogram_chunk *chunk,
@@ -107,7 +64,7 @@ struct head_histograms *head_histograms_acquire(struct mrd_head *head, uint32_t 
         const mrd_pool_handle handle = head_alloc(head, MRD_HEAD_MEMORY_HISTOGRAMS, sizeof(*own));
         own = head_at(head, handle);
         *own = (struct head_histograms){.last_ms = INT64_MIN};
-        head_series(head, ordinal)->histograms = handle;
+        *head_histograms_link(head, ordinal) = handle;
         head_hot(head, ordinal)->open.owner_flags |= HOT_HISTOGRAMS;
     }
     return own;
@@ -128,9 +85,9 @@ void head_histograms_release(struct mrd_head *head, uint32_t ordinal)
     struct head_histograms *own = head_histograms(head, ordinal);
     mrd_assert(own->chunks == 0 && own->floats == 0);
     counters_free(head, own);
-    head_free(head, MRD_HEAD_MEMORY_HISTOGRAMS, head_series(head, ordinal)->histograms,
-              sizeof(*own));
-    head_series(head, ordinal)->histograms = 0;
+    mrd_pool_handle *link = head_histograms_link(head, ordinal);
+    head_free(head, MRD_HEAD_MEMORY_HISTOGRAMS, *link, sizeof(*own));
+    *link = 0;
     head_hot(head, ordinal)->open.owner_flags &= (uint8_t)~HOT_HISTOGRAMS;
 }
 
@@ -176,8 +133,8 @@ void head_histogram_chunk_free(struct mrd_head *head, struct head_histograms *ow
     *link = chunk->next;
     head->sample_count -= chunk->count;
     head->histogram_count -= chunk->count;
-    bytes_free(head, &chunk->bytes);
-    bytes_free(head, &chunk->stamps);
+    head_bytes_free(head, MRD_HEAD_MEMORY_HISTOGRAMS, &chunk->bytes);
+    head_bytes_free(head, MRD_HEAD_MEMORY_HISTOGRAMS, &chunk->stamps);
     head_free(head, MRD_HEAD_MEMORY_HISTOGRAMS, handle, sizeof(*chunk));
 }
 
@@ -186,10 +143,11 @@ static void chunk_add(struct mrd_head *head, struct head_histogram_chunk *chunk,
                       struct mrd_bytes entry, const struct head_histogram_write *write)
 {
     struct head_histogram_scratch *scratch = scratch_of(head);
-    bytes_append(head, &chunk->bytes, entry);
+    head_bytes_append(head, MRD_HEAD_MEMORY_HISTOGRAMS, &chunk->bytes, entry);
     mrd_buf_clear(&scratch->stamps);
     stamp_put(&scratch->stamps, chunk, &write->stamp);
-    bytes_append(head, &chunk->stamps, mrd_buf_view(&scratch->stamps));
+    head_bytes_append(head, MRD_HEAD_MEMORY_HISTOGRAMS, &chunk->stamps,
+                      mrd_buf_view(&scratch->stamps));
     chunk->last_ms = write->time_ms;
     chunk->weight += (uint32_t)mrd_histogram_weight(write->histogram);
     chunk->count++;
@@ -208,18 +166,6 @@ static bool newest_has_room(const struct mrd_head *head, const struct head_histo
            head_bucket_of(head, chunk->first_ms) == head_bucket_of(head, time_ms);
 }
 
-/* What will not grow any more gives back what it was to grow into. */
-static void chunk_trim(struct mrd_head *head, struct head_bytes *bytes)
-{
-    if (mrd_pool_rounded(bytes->size) < bytes->capacity) {
-        struct head_bytes trimmed = {0};
-        bytes_reserve(head, &trimmed, bytes->size);
-        bytes_append(head, &trimmed, head_bytes_view(head, bytes));
-        bytes_free(head, bytes);
-        *bytes = trimmed;
-    }
-}
-
 /* Whether an entry may be added to a chunk that has some. */
 static bool has_room(const struct head_histogram_chunk *chunk, size_t entry_size)
 {
@@ -231,8 +177,8 @@ static void close_newest(struct mrd_head *head, struct head_histograms *own)
 {
     struct head_histogram_chunk *newest = own->chunks == 0 ? NULL : head_at(head, own->chunks);
     if (newest != NULL) {
-        chunk_trim(head, &newest->bytes);
-        chunk_trim(head, &newest->stamps);
+        head_bytes_trim(head, MRD_HEAD_MEMORY_HISTOGRAMS, &newest->bytes);
+        head_bytes_trim(head, MRD_HEAD_MEMORY_HISTOGRAMS, &newest->stamps);
     }
 }
 
@@ -245,10 +191,11 @@ static enum mrd_status encode_next(struct mrd_head *head, struct head_histograms
     struct head_histogram_scratch *scratch = scratch_of(head);
     uint64_t *counters = counters_reserve(head, own, mrd_histogram_counter_count(write->histogram));
     *out_open = newest == NULL ? (struct mrd_histogram_open){0} : own->open;
+    const struct mrd_histogram_entry entry = {write->time_ms, write->start_ms, write->histogram};
     mrd_buf_clear(&scratch->entry);
     return mrd_histogram_open_append(
         out_open, newest == NULL ? MRD_BYTES_NONE : head_bytes_view(head, &newest->bytes), counters,
-        write->time_ms, write->histogram, &scratch->entry, NULL);
+        &entry, &scratch->entry, NULL);
 }
 
 bool head_histogram_append(struct mrd_head *head, struct head_histograms *own,
@@ -283,9 +230,10 @@ static void chunk_decode(struct mrd_head *head, const struct head_histogram_chun
     struct head_histogram_scratch *scratch = scratch_of(head);
     mrd_arena_reset(scratch->arena);
     scratch->count = chunk->count;
-    const enum mrd_status status =
-        mrd_histogram_chunk_decode(head_bytes_view(head, &chunk->bytes), chunk->count,
-                                   scratch->arena, scratch->times_ms, scratch->items, NULL);
+    struct mrd_histogram_arrays arrays = {scratch->times_ms, scratch->start_times_ms,
+                                          scratch->items, false};
+    const enum mrd_status status = mrd_histogram_chunk_decode(
+        head_bytes_view(head, &chunk->bytes), chunk->count, scratch->arena, &arrays, NULL);
     mrd_assert(status == MRD_OK); /* our own bytes */
     stamps_decode(head_bytes_view(head, &chunk->stamps), chunk->count, scratch->stamp_items);
 }
@@ -315,12 +263,14 @@ static mrd_pool_handle chunk_make(struct mrd_head *head, size_t *from, size_t to
     scratch_counters_reserve(scratch, *from, to);
     scratch->open = (struct mrd_histogram_open){0};
     for (; *from < to; (*from)++) {
-        const struct head_histogram_write write = {scratch->times_ms[*from], &scratch->items[*from],
-                                                   scratch->stamp_items[*from]};
+        const struct head_histogram_write write = {
+            scratch->times_ms[*from], scratch->start_times_ms[*from], &scratch->items[*from],
+            scratch->stamp_items[*from]};
+        const struct mrd_histogram_entry entry = {write.time_ms, write.start_ms, write.histogram};
         mrd_buf_clear(&scratch->entry);
-        const enum mrd_status status = mrd_histogram_open_append(
-            &scratch->open, head_bytes_view(head, &chunk->bytes), scratch->counters, write.time_ms,
-            write.histogram, &scratch->entry, NULL);
+        const enum mrd_status status =
+            mrd_histogram_open_append(&scratch->open, head_bytes_view(head, &chunk->bytes),
+                                      scratch->counters, &entry, &scratch->entry, NULL);
         mrd_assert(status == MRD_OK); /* it was stored before, or checked */
         if (chunk->count > 0 && !has_room(chunk, scratch->entry.size)) {
             break;
@@ -419,8 +369,9 @@ static bool can_be_stored(struct mrd_head *head, const struct mrd_histogram *his
         scratch->counters_capacity = needed;
     }
     struct mrd_histogram_open open = {0};
+    const struct mrd_histogram_entry entry = {.histogram = histogram};
     mrd_buf_clear(&scratch->entry);
-    return mrd_histogram_open_append(&open, MRD_BYTES_NONE, scratch->counters, 0, histogram,
+    return mrd_histogram_open_append(&open, MRD_BYTES_NONE, scratch->counters, &entry,
                                      &scratch->entry, NULL) == MRD_OK;
 }
 
@@ -433,6 +384,7 @@ bool head_histogram_replace(struct mrd_head *head, struct head_histograms *own,
         return false;
     }
     scratch->items[index] = *write->histogram;
+    scratch->start_times_ms[index] = write->start_ms;
     scratch->stamp_items[index] = write->stamp;
     put_back(head, own, link, false);
     return true;
@@ -445,6 +397,8 @@ void head_histogram_remove(struct mrd_head *head, struct head_histograms *own,
     const size_t after = --scratch->count - index;
     memmove(&scratch->times_ms[index], &scratch->times_ms[index + 1],
             after * sizeof(scratch->times_ms[0]));
+    memmove(&scratch->start_times_ms[index], &scratch->start_times_ms[index + 1],
+            after * sizeof(scratch->start_times_ms[0]));
     memmove(&scratch->items[index], &scratch->items[index + 1], after * sizeof(scratch->items[0]));
     memmove(&scratch->stamp_items[index], &scratch->stamp_items[index + 1],
             after * sizeof(scratch->stamp_items[0]));
@@ -462,10 +416,13 @@ static void scratch_insert(struct head_histogram_scratch *scratch,
     const size_t after = scratch->count++ - at;
     memmove(&scratch->times_ms[at + 1], &scratch->times_ms[at],
             after * sizeof(scratch->times_ms[0]));
+    memmove(&scratch->start_times_ms[at + 1], &scratch->start_times_ms[at],
+            after * sizeof(scratch->start_times_ms[0]));
     memmove(&scratch->items[at + 1], &scratch->items[at], after * sizeof(scratch->items[0]));
     memmove(&scratch->stamp_items[at + 1], &scratch->stamp_items[at],
             after * sizeof(scratch->stamp_items[0]));
     scratch->times_ms[at] = write->time_ms;
+    scratch->start_times_ms[at] = write->start_ms;
     scratch->items[at] = *write->histogram;
     scratch->stamp_items[at] = write->stamp;
 }

@@ -5,11 +5,6 @@
 
 enum { LATE_CAPACITY_MIN = 2 };
 
-size_t head_late_bytes(uint32_t capacity)
-{
-    return sizeof(struct head_late_block) + capacity * sizeof(struct head_late);
-}
-
 void head_late_free(struct mrd_head *head, uint32_t ordinal)
 {
     struct head_series *series = head_series(head, ordinal);
@@ -21,7 +16,7 @@ void head_late_free(struct mrd_head *head, uint32_t ordinal)
         head->sample_count -= block->items[i].kind == LATE_SAMPLE ? 1 : 0;
     }
     head->mark_count -= block->marks;
-    head_free(head, MRD_HEAD_MEMORY_OVERLAY, series->late, head_late_bytes(block->capacity));
+    head_free(head, MRD_HEAD_MEMORY_OVERLAY, series->late, head_late_block_bytes(block));
     series->late = 0;
     head_hot(head, ordinal)->open.owner_flags &= (uint8_t)~HOT_LATE;
 }
@@ -44,51 +39,41 @@ static mrd_time_ms oldest_stored(const struct mrd_head *head, uint32_t ordinal)
     return oldest_ms;
 }
 
-/* A block with room for one more; the caller has made sure that it is not full for good. */
-static struct head_late_block *late_reserve(struct mrd_head *head, uint32_t ordinal)
+/* A block with room for one more, and start times if `started`; the caller has made sure that it is not full for good. */
+static struct head_late_block *late_reserve(struct mrd_head *head, uint32_t ordinal, bool started)
 {
     struct head_series *series = head_series(head, ordinal);
     struct head_late_block *block = series->late == 0 ? NULL : head_at(head, series->late);
-    if (block != NULL && block->count < block->capacity) {
+    const bool full = block == NULL || block->count == block->capacity;
+    if (!full && (block->started || !started)) {
         return block;
     }
     const uint32_t have = block == NULL ? 0 : block->capacity;
     const uint32_t limit = /* only with marks does it pass HEAD_LATE_MAX */
         have < HEAD_LATE_MAX ? HEAD_LATE_MAX : HEAD_LATE_MAX + HEAD_LATE_CONTESTED_MAX;
-    const uint32_t capacity = MRD_MIN(MRD_MAX(have * 2, (uint32_t)LATE_CAPACITY_MIN), limit);
-    mrd_assert(capacity > have);
-    const mrd_pool_handle handle =
-        head_alloc(head, MRD_HEAD_MEMORY_OVERLAY, head_late_bytes(capacity));
-    struct head_late_block *bigger = head_at(head, handle);
-    bigger->count = 0;
-    bigger->capacity = capacity;
-    bigger->marks = block == NULL ? 0 : block->marks;
-    if (block == NULL) {
-        bigger->oldest_ms = oldest_stored(head, ordinal);
-    } else {
-        bigger->oldest_ms = block->oldest_ms;
-        bigger->count = block->count;
-        memcpy(bigger->items, block->items, block->count * sizeof(block->items[0]));
-        head_free(head, MRD_HEAD_MEMORY_OVERLAY, series->late, head_late_bytes(block->capacity));
-    }
-    series->late = handle;
+    const uint32_t more = MRD_MIN(MRD_MAX(have * 2, (uint32_t)LATE_CAPACITY_MIN), limit);
+    mrd_assert(!full || more > have);
+    const mrd_time_ms oldest_ms = block == NULL ? oldest_stored(head, ordinal) : block->oldest_ms;
+    block = head_late_block_move(head, MRD_HEAD_MEMORY_OVERLAY, &series->late, full ? more : have,
+                                 started);
+    block->oldest_ms = oldest_ms;
     head_hot(head, ordinal)->open.owner_flags |= HOT_LATE;
-    return bigger;
+    return block;
 }
 
-uint32_t head_late_position(const struct head_late_block *block, mrd_time_ms time_ms)
+void head_late_assign(struct mrd_head *head, uint32_t ordinal, const struct head_late *item,
+                      const struct head_late *to, mrd_time_ms start_ms)
 {
-    uint32_t from = 0;
-    uint32_t to = block->count;
-    while (from < to) {
-        const uint32_t middle = (from + to) / 2;
-        if (block->items[middle].time_ms < time_ms) {
-            from = middle + 1;
-        } else {
-            to = middle;
-        }
+    struct head_late_block *block = head_at(head, head_series(head, ordinal)->late);
+    const size_t at = (size_t)(item - block->items);
+    if (start_ms != 0 && !block->started) {
+        block = head_late_block_move(head, MRD_HEAD_MEMORY_OVERLAY,
+                                     &head_series(head, ordinal)->late, block->capacity, true);
     }
-    return from;
+    block->items[at] = *to;
+    if (block->started) {
+        head_late_starts(block)[at] = start_ms;
+    }
 }
 
 /* ---- what the chunks have ---- */
@@ -97,11 +82,12 @@ static struct head_stored find_in(struct mrd_head *head, uint8_t encoding, struc
                                   size_t count, mrd_time_ms time_ms, mrd_hlc *hlc)
 {
     struct head_columns *columns = &head->decoded;
-    columns->count = 0;
+    head_columns_clear(columns);
     head_columns_decode(head, columns, encoding, bytes, count);
     for (size_t i = 0; i < count; i++) {
         if (columns->times_ms[i] == time_ms) {
-            return (struct head_stored){true, mrd_double_bits(columns->values[i]), hlc};
+            return (struct head_stored){true, mrd_double_bits(columns->values[i]),
+                                        head_columns_start(columns, i), hlc};
         }
     }
     return (struct head_stored){0};
@@ -112,11 +98,12 @@ static struct head_stored find_stored(struct mrd_head *head, uint32_t ordinal, m
     struct head_hot *hot = head_hot(head, ordinal);
     if (hot->open.count > 0) {
         if (time_ms == hot->open.last_time_ms) {
-            return (struct head_stored){true, hot->open.last_bits, &hot->hlc};
+            return (struct head_stored){true, hot->open.last_bits, head_starts_last(head, ordinal),
+                                        &hot->hlc};
         }
         if (time_ms >= head_tail_first_ms(head, hot)) {
-            const struct mrd_bytes tail = {head_at(head, hot->tail), head_tail_bytes(hot)};
-            return find_in(head, MRD_CHUNK_OPEN, tail, hot->open.count, time_ms, &hot->hlc);
+            const struct mrd_chunk tail = head_tail_chunk(head, ordinal);
+            return find_in(head, tail.encoding, tail.bytes, tail.count, time_ms, &hot->hlc);
         }
     }
     if (head_series(head, ordinal)->late != 0) {
@@ -146,20 +133,10 @@ static struct head_stored find_stored(struct mrd_head *head, uint32_t ordinal, m
 struct merge {
     struct mrd_head *head;
     const struct head_late *items; /* those to merge, ascending */
+    const mrd_time_ms *start_times_ms;
     size_t count;
     size_t at;
 };
-
-static void column_add(struct mrd_head *head, struct head_columns *columns, mrd_time_ms time_ms,
-                       uint64_t bits)
-{
-    if (columns->count == columns->capacity) {
-        head_columns_reserve(head, columns, columns->capacity * 2 + 64);
-    }
-    columns->times_ms[columns->count] = time_ms;
-    columns->values[columns->count] = mrd_double_from_bits(bits);
-    columns->count++;
-}
 
 /* Cuts columns into chunks of even size in front of `next`; returns the newest. */
 static mrd_pool_handle make_chunks(struct mrd_head *head, const struct head_columns *columns,
@@ -181,11 +158,12 @@ static mrd_pool_handle merge_alone(struct merge *merge, mrd_time_ms end_ms, mrd_
         const mrd_time_ms bucket = head_bucket_of(head, merge->items[merge->at].time_ms);
         const mrd_time_ms stop = MRD_MIN(end_ms, bucket + head->bucket_ms);
         struct head_columns *columns = &head->merged;
-        columns->count = 0;
+        head_columns_clear(columns);
         mrd_hlc hlc = 0;
         for (; merge->at < merge->count && merge->items[merge->at].time_ms < stop; merge->at++) {
             const struct head_late *item = &merge->items[merge->at];
-            column_add(head, columns, item->time_ms, item->bits);
+            head_columns_add(head, columns, item->time_ms, item->bits,
+                             merge->start_times_ms[merge->at]);
             hlc = MRD_MAX(hlc, item->hlc);
         }
         next = make_chunks(head, columns, hlc, next);
@@ -205,11 +183,11 @@ static mrd_pool_handle merge_chunk(struct merge *merge, mrd_pool_handle handle, 
         return handle;
     }
     struct head_columns *old = &head->decoded;
-    old->count = 0;
+    head_columns_clear(old);
     head_columns_decode(head, old, chunk->encoding, (struct mrd_bytes){chunk->bytes, chunk->size},
                         chunk->count);
     struct head_columns *columns = &head->merged;
-    columns->count = 0;
+    head_columns_clear(columns);
     mrd_hlc hlc = chunk->hlc;
     for (size_t i = 0; i < old->count || merge->at < merge->count;) {
         const struct head_late *item =
@@ -221,11 +199,13 @@ static mrd_pool_handle merge_chunk(struct merge *merge, mrd_pool_handle handle, 
         }
         if (item != NULL && (i == old->count || item->time_ms <= old->times_ms[i])) {
             i += i < old->count && item->time_ms == old->times_ms[i] ? 1 : 0;
-            column_add(head, columns, item->time_ms, item->bits);
+            head_columns_add(head, columns, item->time_ms, item->bits,
+                             merge->start_times_ms[merge->at]);
             hlc = MRD_MAX(hlc, item->hlc);
             merge->at++;
         } else {
-            column_add(head, columns, old->times_ms[i], mrd_double_bits(old->values[i]));
+            head_columns_add(head, columns, old->times_ms[i], mrd_double_bits(old->values[i]),
+                             head_columns_start(old, i));
             i++;
         }
     }
@@ -267,14 +247,16 @@ static void late_merge(struct mrd_head *head, uint32_t ordinal, bool overrides_t
         head_tail_seal(head, ordinal);
     }
     struct head_late moving[HEAD_LATE_MAX];
-    struct merge merge = {.head = head, .items = moving};
+    mrd_time_ms start_times_ms[HEAD_LATE_MAX];
+    struct merge merge = {.head = head, .items = moving, .start_times_ms = start_times_ms};
     uint32_t kept = 0;
     for (uint32_t i = 0; i < block->count; i++) {
         const struct head_late *item = &block->items[i];
         if (head_late_is_mark(item) || (item->kind == LATE_OVERRIDE && !overrides_too)) {
-            block->items[kept++] = *item;
+            head_late_block_keep(block, kept++, i);
         } else {
             head->sample_count -= item->kind == LATE_SAMPLE ? 1 : 0;
+            start_times_ms[merge.count] = head_late_start(block, i);
             moving[merge.count++] = *item;
         }
     }
@@ -292,13 +274,15 @@ static void late_merge(struct mrd_head *head, uint32_t ordinal, bool overrides_t
 
 static struct mrd_head_verdict verdict_of(const struct head_write *write)
 {
-    return (struct mrd_head_verdict){write->hlc, write->origin, write->value};
+    return (struct mrd_head_verdict){write->hlc, write->origin, write->value, write->start_ms};
 }
 
-static bool is_later(const struct head_write *write, const struct head_late *than)
+static bool is_later(const struct head_write *write, const struct head_late *than,
+                     mrd_time_ms than_start_ms)
 {
     const struct mrd_head_verdict a = verdict_of(write);
-    const struct mrd_head_verdict b = {than->hlc, than->origin, mrd_double_from_bits(than->bits)};
+    const struct mrd_head_verdict b = {than->hlc, than->origin, mrd_double_from_bits(than->bits),
+                                       than_start_ms};
     return mrd_head_is_later(&a, &b);
 }
 
@@ -334,14 +318,11 @@ void head_late_make_room(struct mrd_head *head, uint32_t ordinal)
     }
 }
 
-static void late_insert(struct mrd_head *head, uint32_t ordinal, const struct head_late *item)
+static void late_insert(struct mrd_head *head, uint32_t ordinal, const struct head_late *item,
+                        mrd_time_ms start_ms)
 {
-    struct head_late_block *block = late_reserve(head, ordinal);
-    const uint32_t at = head_late_position(block, item->time_ms);
-    memmove(&block->items[at + 1], &block->items[at],
-            (block->count - at) * sizeof(block->items[0]));
-    block->items[at] = *item;
-    block->count++;
+    struct head_late_block *block = late_reserve(head, ordinal, start_ms != 0);
+    head_late_block_insert(block, item, start_ms);
     block->marks += head_late_is_mark(item) ? 1 : 0;
     head->mark_count += head_late_is_mark(item) ? 1 : 0;
     head->sample_count += item->kind == LATE_SAMPLE ? 1 : 0;
@@ -350,11 +331,8 @@ static void late_insert(struct mrd_head *head, uint32_t ordinal, const struct he
 void head_late_unmark(struct mrd_head *head, uint32_t ordinal, const struct head_late *mark)
 {
     struct head_late_block *block = head_at(head, head_series(head, ordinal)->late);
-    const size_t at = (size_t)(mark - block->items);
-    block->count--;
     head_late_mark_gone(head, block);
-    memmove(&block->items[at], &block->items[at + 1],
-            (block->count - at) * sizeof(block->items[0]));
+    head_late_block_remove(block, (size_t)(mark - block->items));
     if (block->count == 0) {
         head_late_free(head, ordinal);
     }
@@ -366,20 +344,21 @@ static void write_insert(struct mrd_head *head, uint32_t ordinal, const struct h
     head_late_make_room(head, ordinal);
     const struct head_late item = {write->time_ms, mrd_double_bits(write->value), write->hlc,
                                    write->origin, kind};
-    late_insert(head, ordinal, &item);
+    late_insert(head, ordinal, &item, write->start_ms);
 }
 
 /* Against a sample with an exact stamp. The same value again may raise it. */
-static void late_contest(struct head_late *item, const struct head_write *write,
-                         struct mrd_head_append_result *result)
+static void late_contest(struct mrd_head *head, uint32_t ordinal, const struct head_late *item,
+                         const struct head_write *write, struct mrd_head_append_result *result)
 {
+    const struct head_late_block *block = head_at(head, head_series(head, ordinal)->late);
+    const mrd_time_ms start_ms = head_late_start(block, (size_t)(item - block->items));
     const uint64_t bits = mrd_double_bits(write->value);
-    const bool same = item->bits == bits;
-    const bool later = is_later(write, item);
+    const bool same = item->bits == bits && start_ms == write->start_ms;
+    const bool later = is_later(write, item, start_ms);
     if (later) {
-        item->bits = bits;
-        item->hlc = write->hlc;
-        item->origin = write->origin;
+        const struct head_late to = {write->time_ms, bits, write->hlc, write->origin, item->kind};
+        head_late_assign(head, ordinal, item, &to, write->start_ms);
     }
     result->duplicates += same ? 1 : 0;
     result->overrides += !same && later ? 1 : 0;
@@ -400,8 +379,9 @@ static void mark_write(struct mrd_head *head, uint32_t ordinal, struct head_late
     }
     struct head_late_block *block = head_at(head, head_series(head, ordinal)->late);
     head_late_mark_gone(head, block);
-    *mark = (struct head_late){write->time_ms, mrd_double_bits(write->value), write->hlc,
-                               write->origin, LATE_OVERRIDE};
+    const struct head_late to = {write->time_ms, mrd_double_bits(write->value), write->hlc,
+                                 write->origin, LATE_OVERRIDE};
+    head_late_assign(head, ordinal, mark, &to, write->start_ms);
     result->overrides++;
 }
 
@@ -418,7 +398,7 @@ static void contest(struct mrd_head *head, uint32_t ordinal, const struct head_w
         return;
     }
     const struct head_late mark = {.time_ms = write->time_ms, .kind = LATE_CONTESTED};
-    late_insert(head, ordinal, &mark);
+    late_insert(head, ordinal, &mark, 0);
     result->contested++;
 }
 
@@ -454,7 +434,10 @@ static void conflict(struct mrd_head *head, uint32_t ordinal, const struct head_
 {
     const bool later = write->hlc > *stored->hlc;
     const bool repeated = write->hlc == *stored->hlc && is_repeated(ordinal, write);
-    if (later || (repeated && mrd_double_bits(write->value) > stored->bits)) {
+    const uint64_t bits = mrd_double_bits(write->value);
+    const bool greater =
+        bits > stored->bits || (bits == stored->bits && write->start_ms > stored->start_ms);
+    if (later || (repeated && greater)) {
         write_insert(head, ordinal, write, LATE_OVERRIDE);
         result->overrides++;
     } else if (repeated) {
@@ -467,9 +450,12 @@ static void conflict(struct mrd_head *head, uint32_t ordinal, const struct head_
 struct head_stored head_stored_find(struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_ms)
 {
     struct head_late *item = head_late_find(head, ordinal, time_ms);
-    return item != NULL && !head_late_is_mark(item)
-               ? (struct head_stored){true, item->bits, &item->hlc}
-               : find_stored(head, ordinal, time_ms);
+    if (item == NULL || head_late_is_mark(item)) {
+        return find_stored(head, ordinal, time_ms);
+    }
+    const struct head_late_block *block = head_at(head, head_series(head, ordinal)->late);
+    return (struct head_stored){true, item->bits,
+                                head_late_start(block, (size_t)(item - block->items)), &item->hlc};
 }
 
 void head_late_write(struct mrd_head *head, uint32_t ordinal, const struct head_write *write,
@@ -484,14 +470,14 @@ void head_late_write(struct mrd_head *head, uint32_t ordinal, const struct head_
         return;
     }
     if (item != NULL) {
-        late_contest(item, write, result);
+        late_contest(head, ordinal, item, write, result);
         return;
     }
     const struct head_stored stored = find_stored(head, ordinal, write->time_ms);
     if (!stored.found) {
         write_insert(head, ordinal, write, LATE_SAMPLE);
         result->out_of_order++;
-    } else if (stored.bits == mrd_double_bits(write->value)) {
+    } else if (stored.bits == mrd_double_bits(write->value) && stored.start_ms == write->start_ms) {
         *stored.hlc = MRD_MAX(*stored.hlc, write->hlc);
         result->duplicates++;
     } else {

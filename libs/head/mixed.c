@@ -13,32 +13,33 @@ static int compare_stamps(const struct head_stamp *a, const struct head_stamp *b
     return a->origin < b->origin ? -1 : a->origin > b->origin;
 }
 
-static void encode_alone(const struct mrd_histogram *histogram, struct mrd_buf *out)
+static void encode_alone(const struct mrd_histogram *histogram, mrd_time_ms start_ms,
+                         struct mrd_buf *out)
 {
+    const struct mrd_histogram_entry entry = {.start_ms = start_ms, .histogram = histogram};
     struct mrd_histogram_open open = {0};
     uint64_t *counters = calloc(2 * mrd_histogram_counter_count(histogram), sizeof(*counters));
     mrd_assert(counters != NULL);
     const enum mrd_status status =
-        mrd_histogram_open_append(&open, MRD_BYTES_NONE, counters, 0, histogram, out, NULL);
+        mrd_histogram_open_append(&open, MRD_BYTES_NONE, counters, &entry, out, NULL);
     mrd_assert(status == MRD_OK || out->size == 0); /* what can not be stored is less than all */
     free(counters);
 }
 
-/* The order of histograms of equal stamps; 0: they are the same. */
-static int compare_histograms(const struct mrd_histogram *a, const struct mrd_histogram *b)
+/* The order of what is written and what the scratch has, were the stamps equal; 0: they are the same. */
+static int compare_histograms(const struct head_histogram_write *write,
+                              const struct head_histogram_scratch *scratch, size_t index)
 {
     mrd_auto(mrd_buf_fini)
     struct mrd_buf left = {0};
     mrd_auto(mrd_buf_fini)
     struct mrd_buf right = {0};
-    encode_alone(a, &left);
-    encode_alone(b, &right);
+    encode_alone(write->histogram, write->start_ms, &left);
+    encode_alone(&scratch->items[index], scratch->start_times_ms[index], &right);
     return mrd_bytes_compare(mrd_buf_view(&left), mrd_buf_view(&right));
 }
 
 /* ---- floats in the place of histograms ---- */
-
-static size_t floats_size(uint32_t capacity) { return head_late_bytes(capacity); }
 
 static struct head_late *floats_find(const struct mrd_head *head, const struct head_histograms *own,
                                      mrd_time_ms time_ms)
@@ -51,66 +52,60 @@ static struct head_late *floats_find(const struct mrd_head *head, const struct h
     return at < block->count && block->items[at].time_ms == time_ms ? &block->items[at] : NULL;
 }
 
-static struct head_late_block *floats_reserve(struct mrd_head *head, struct head_histograms *own)
-{
-    struct head_late_block *block = own->floats == 0 ? NULL : head_at(head, own->floats);
-    if (block != NULL && block->count < block->capacity) {
-        return block;
-    }
-    const uint32_t capacity = block == NULL ? FLOATS_CAPACITY_MIN : block->capacity * 2;
-    const mrd_pool_handle handle =
-        head_alloc(head, MRD_HEAD_MEMORY_HISTOGRAMS, floats_size(capacity));
-    struct head_late_block *bigger = head_at(head, handle);
-    *bigger = (struct head_late_block){.capacity = capacity};
-    if (block != NULL) {
-        bigger->count = block->count;
-        memcpy(bigger->items, block->items, block->count * sizeof(block->items[0]));
-        head_free(head, MRD_HEAD_MEMORY_HISTOGRAMS, own->floats, floats_size(block->capacity));
-    }
-    own->floats = handle;
-    return bigger;
-}
-
 static void floats_add(struct mrd_head *head, struct head_histograms *own,
                        const struct head_write *write)
 {
-    struct head_late_block *block = floats_reserve(head, own);
-    const uint32_t at = head_late_position(block, write->time_ms);
-    memmove(&block->items[at + 1], &block->items[at],
-            (block->count - at) * sizeof(block->items[0]));
-    block->items[at] = (struct head_late){write->time_ms, mrd_double_bits(write->value), write->hlc,
-                                          write->origin, LATE_SAMPLE};
-    block->count++;
+    const bool started = write->start_ms != 0;
+    struct head_late_block *block = own->floats == 0 ? NULL : head_at(head, own->floats);
+    const bool full = block == NULL || block->count == block->capacity;
+    if (full || (started && !block->started)) {
+        const uint32_t capacity = block == NULL ? FLOATS_CAPACITY_MIN
+                                  : full        ? block->capacity * 2
+                                                : block->capacity;
+        block =
+            head_late_block_move(head, MRD_HEAD_MEMORY_HISTOGRAMS, &own->floats, capacity, started);
+    }
+    const struct head_late item = {write->time_ms, mrd_double_bits(write->value), write->hlc,
+                                   write->origin, LATE_SAMPLE};
+    head_late_block_insert(block, &item, write->start_ms);
     own->last_ms = MRD_MAX(own->last_ms, write->time_ms);
     head->sample_count++;
 }
 
+static void floats_free(struct mrd_head *head, struct head_histograms *own)
+{
+    const struct head_late_block *block = head_at(head, own->floats);
+    head_free(head, MRD_HEAD_MEMORY_HISTOGRAMS, own->floats, head_late_block_bytes(block));
+    own->floats = 0;
+}
+
 static void floats_remove(struct mrd_head *head, struct head_histograms *own,
-                          struct head_late *item)
+                          const struct head_late *item)
 {
     struct head_late_block *block = head_at(head, own->floats);
-    const size_t after = (size_t)(block->items + block->count - item) - 1;
-    memmove(item, item + 1, after * sizeof(*item));
+    head_late_block_remove(block, (size_t)(item - block->items));
     head->sample_count--;
-    if (--block->count == 0) {
-        head_free(head, MRD_HEAD_MEMORY_HISTOGRAMS, own->floats, floats_size(block->capacity));
-        own->floats = 0;
+    if (block->count == 0) {
+        floats_free(head, own);
     }
 }
 
 /* ---- float samples ---- */
 
-static void float_against_float(struct head_late *item, const struct head_write *write,
+static void float_against_float(struct mrd_head *head, struct head_histograms *own,
+                                struct head_late *item, const struct head_write *write,
                                 struct mrd_head_append_result *result)
 {
-    const struct mrd_head_verdict a = {write->hlc, write->origin, write->value};
-    const struct mrd_head_verdict b = {item->hlc, item->origin, mrd_double_from_bits(item->bits)};
-    const bool same = item->bits == mrd_double_bits(write->value);
+    const struct head_late_block *block = head_at(head, own->floats);
+    const mrd_time_ms start_ms = head_late_start(block, (size_t)(item - block->items));
+    const struct mrd_head_verdict a = {write->hlc, write->origin, write->value, write->start_ms};
+    const struct mrd_head_verdict b = {item->hlc, item->origin, mrd_double_from_bits(item->bits),
+                                       start_ms};
+    const bool same = item->bits == mrd_double_bits(write->value) && start_ms == write->start_ms;
     const bool later = mrd_head_is_later(&a, &b);
     if (later) {
-        item->bits = mrd_double_bits(write->value);
-        item->hlc = write->hlc;
-        item->origin = write->origin;
+        floats_remove(head, own, item);
+        floats_add(head, own, write);
     }
     result->duplicates += same ? 1 : 0;
     result->overrides += !same && later ? 1 : 0;
@@ -123,7 +118,7 @@ void head_mixed_write(struct mrd_head *head, uint32_t ordinal, const struct head
     struct head_histograms *own = head_histograms(head, ordinal);
     struct head_late *item = floats_find(head, own, write->time_ms);
     if (item != NULL) {
-        float_against_float(item, write, result);
+        float_against_float(head, own, item, write, result);
         return;
     }
     mrd_pool_handle *link;
@@ -151,7 +146,7 @@ static void histogram_against_histogram(struct mrd_head *head, struct head_histo
                                         struct mrd_head_append_result *result)
 {
     const struct head_histogram_scratch *scratch = head->histogram_scratch;
-    const int values = compare_histograms(write->histogram, &scratch->items[index]);
+    const int values = compare_histograms(write, scratch, index);
     const int stamps = compare_stamps(&write->stamp, &scratch->stamp_items[index]);
     const bool later = stamps > 0 || (stamps == 0 && values > 0);
     if (later && !head_histogram_replace(head, own, link, index, write)) {
@@ -236,7 +231,7 @@ void mrd_head_append_histograms(struct mrd_head *head, const struct mrd_head_his
                                 struct mrd_head_append_result *result)
 {
     struct head_histogram_write write = {
-        .stamp = {batch->hlc, batch->origin}
+        .start_ms = 0, .stamp = {batch->hlc, batch->origin}
     };
     size_t at = 0;
     for (size_t row = 0; row < batch->row_count; row++) {
@@ -246,6 +241,7 @@ void mrd_head_append_histograms(struct mrd_head *head, const struct mrd_head_his
         result->rows_dead += live ? 0 : 1;
         for (size_t end = at + count; at < end; at++) {
             write.time_ms = batch->times_ms[at];
+            write.start_ms = batch->start_times_ms == NULL ? 0 : batch->start_times_ms[at];
             write.histogram = &batch->items[at];
             if (live) {
                 write_histogram(head, batch->ordinals[row], &write, result);
@@ -293,28 +289,26 @@ static size_t append_chunks(struct mrd_head *head, const struct head_histograms 
     }
     for (size_t i = found.count; out != NULL && i-- > 0;) {
         const struct head_histogram_chunk *chunk = head_at(head, found.items[i]);
-        head_selection_add(out, MRD_CHUNK_HISTOGRAMS, chunk->count,
-                           head_bytes_view(head, &chunk->bytes), chunk->weight);
+        const struct mrd_chunk view = {head_bytes_view(head, &chunk->bytes), chunk->count,
+                                       MRD_CHUNK_HISTOGRAMS};
+        head_selection_add(out, &view, chunk->weight);
     }
     const size_t count = found.count;
     head_numbers_fini(&found);
     return count;
 }
 
-static void append_float_chunk(struct mrd_head *head, const struct head_late *items, size_t count,
-                               struct mrd_head_selection *out)
+static void append_float_chunk(struct mrd_head *head, const struct head_late_block *block,
+                               size_t from, size_t count, struct mrd_head_selection *out)
 {
     struct head_columns *columns = &head->merged;
-    head_columns_reserve(head, columns, FLOATS_PER_CHUNK);
-    for (size_t i = 0; i < count; i++) {
-        columns->times_ms[i] = items[i].time_ms;
-        columns->values[i] = mrd_double_from_bits(items[i].bits);
+    head_columns_clear(columns);
+    for (size_t i = from; i < from + count; i++) {
+        head_columns_add(head, columns, block->items[i].time_ms, block->items[i].bits,
+                         head_late_start(block, i));
     }
-    uint8_t encoding;
-    const size_t size =
-        mrd_chunk_encode(columns->times_ms, columns->values, count, head->encoded, &encoding);
-    head_selection_add(out, encoding, (uint32_t)count, (struct mrd_bytes){head->encoded, size},
-                       count);
+    const struct mrd_chunk chunk = head_columns_encode(head, columns, 0, count);
+    head_selection_add(out, &chunk, count);
 }
 
 static size_t append_floats(struct mrd_head *head, const struct head_histograms *own,
@@ -333,7 +327,7 @@ static size_t append_floats(struct mrd_head *head, const struct head_histograms 
     for (; at < end; chunks++) {
         const uint32_t count = MRD_MIN(end - at, (uint32_t)FLOATS_PER_CHUNK);
         if (out != NULL) {
-            append_float_chunk(head, block->items + at, count, out);
+            append_float_chunk(head, block, at, count, out);
         }
         at += count;
     }
@@ -386,13 +380,12 @@ static void sweep_floats(struct mrd_head *head, uint32_t ordinal,
             !head_floats_overlap(head, ordinal, item->time_ms, item->time_ms)) {
             head->sample_count--;
         } else {
-            block->items[kept++] = *item;
+            head_late_block_keep(block, kept++, i);
         }
     }
     block->count = kept;
     if (kept == 0) {
-        head_free(head, MRD_HEAD_MEMORY_HISTOGRAMS, own->floats, floats_size(block->capacity));
-        own->floats = 0;
+        floats_free(head, own);
     }
 }
 

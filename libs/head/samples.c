@@ -23,13 +23,43 @@ void head_columns_reserve(struct mrd_head *head, struct head_columns *columns, s
     if (capacity == 0) {
         free(columns->times_ms);
         free(columns->values);
+        free(columns->start_times_ms);
         *columns = (struct head_columns){0};
     } else if (columns->capacity < capacity) {
         columns->times_ms = realloc(columns->times_ms, capacity * sizeof(*columns->times_ms));
         columns->values = realloc(columns->values, capacity * sizeof(*columns->values));
-        mrd_assert(columns->times_ms != NULL && columns->values != NULL);
+        columns->start_times_ms =
+            realloc(columns->start_times_ms, capacity * sizeof(*columns->start_times_ms));
+        mrd_assert(columns->times_ms != NULL && columns->values != NULL &&
+                   columns->start_times_ms != NULL);
         columns->capacity = capacity;
     }
+}
+
+/* From now on start times are kept; none was known so far. */
+static void columns_start(struct head_columns *columns)
+{
+    if (!columns->started) {
+        memset(columns->start_times_ms, 0, columns->count * sizeof(*columns->start_times_ms));
+        columns->started = true;
+    }
+}
+
+void head_columns_add(struct mrd_head *head, struct head_columns *columns, mrd_time_ms time_ms,
+                      uint64_t bits, mrd_time_ms start_ms)
+{
+    if (columns->count == columns->capacity) {
+        head_columns_reserve(head, columns, columns->capacity * 2 + 64);
+    }
+    if (start_ms != 0) {
+        columns_start(columns);
+    }
+    if (columns->started) {
+        columns->start_times_ms[columns->count] = start_ms;
+    }
+    columns->times_ms[columns->count] = time_ms;
+    columns->values[columns->count] = mrd_double_from_bits(bits);
+    columns->count++;
 }
 
 /* Appends the samples of a chunk of ours; that it decodes is our own promise. */
@@ -41,6 +71,15 @@ void head_columns_decode(struct mrd_head *head, struct head_columns *columns, ui
         mrd_chunk_decode(encoding, bytes, count, columns->times_ms + columns->count,
                          columns->values + columns->count, NULL);
     mrd_assert(status == MRD_OK);
+    if (mrd_chunk_has_starts(encoding)) {
+        columns_start(columns);
+    }
+    if (columns->started) {
+        const enum mrd_status starts =
+            mrd_chunk_decode_starts(encoding, bytes, count, columns->times_ms + columns->count,
+                                    columns->start_times_ms + columns->count, NULL);
+        mrd_assert(starts == MRD_OK);
+    }
     columns->count += count;
 }
 
@@ -50,21 +89,35 @@ static size_t chunk_block_size(size_t size) { return offsetof(struct head_chunk,
 
 mrd_time_ms head_chunk_first_ms(const struct head_chunk *chunk)
 {
-    if (chunk->encoding == MRD_CHUNK_RAW) {
-        mrd_time_ms first;
-        memcpy(&first, chunk->bytes, sizeof(first));
-        return first;
-    }
     struct mrd_reader reader = mrd_reader_of((struct mrd_bytes){chunk->bytes, chunk->size});
+    if (mrd_unlikely(mrd_chunk_has_starts(chunk->encoding))) {
+        (void)mrd_read_bytes(&reader, mrd_read_varint(&reader));
+    }
+    if ((chunk->encoding & ~MRD_CHUNK_STARTED) == MRD_CHUNK_RAW) {
+        return (mrd_time_ms)mrd_read_u64(&reader);
+    }
     return mrd_read_zigzag(&reader);
+}
+
+struct mrd_chunk head_columns_encode(struct mrd_head *head, const struct head_columns *columns,
+                                     size_t from, size_t to)
+{
+    uint8_t encoding;
+    const size_t size =
+        mrd_chunk_encode_started(columns->times_ms + from, columns->values + from,
+                                 columns->started ? columns->start_times_ms + from : NULL,
+                                 to - from, head->encoded, &encoding);
+    return (struct mrd_chunk){
+        {head->encoded, size},
+        (uint32_t)(to - from), encoding
+    };
 }
 
 mrd_pool_handle head_chunk_make(struct mrd_head *head, const struct head_columns *columns,
                                 size_t from, size_t to, mrd_hlc hlc, mrd_pool_handle next)
 {
-    uint8_t encoding;
-    const size_t size = mrd_chunk_encode(columns->times_ms + from, columns->values + from,
-                                         to - from, head->encoded, &encoding);
+    const struct mrd_chunk encoded = head_columns_encode(head, columns, from, to);
+    const size_t size = encoded.bytes.size;
     const mrd_pool_handle handle = head_alloc(head, MRD_HEAD_MEMORY_SEALED, chunk_block_size(size));
     struct head_chunk *chunk = head_at(head, handle);
     chunk->hlc = hlc;
@@ -72,8 +125,8 @@ mrd_pool_handle head_chunk_make(struct mrd_head *head, const struct head_columns
     chunk->span_ms = (uint32_t)(columns->times_ms[to - 1] - columns->times_ms[from]);
     chunk->count = (uint16_t)(to - from);
     chunk->size = (uint16_t)size;
-    chunk->encoding = encoding;
-    memcpy(chunk->bytes, head->encoded, size);
+    chunk->encoding = encoded.encoding;
+    memcpy(chunk->bytes, encoded.bytes.data, size);
     head->sample_count += to - from;
     return handle;
 }
@@ -98,8 +151,10 @@ mrd_time_ms head_tail_first_ms(const struct mrd_head *head, const struct head_ho
 
 size_t head_tail_bytes(const struct head_hot *hot) { return mrd_chunk_open_size(&hot->open); }
 
-void head_tail_free(struct mrd_head *head, struct head_hot *hot)
+void head_tail_free(struct mrd_head *head, uint32_t ordinal)
 {
+    struct head_hot *hot = head_hot(head, ordinal);
+    head_starts_free(head, ordinal);
     if (hot->tail != 0) {
         head_free(head, MRD_HEAD_MEMORY_OPEN, hot->tail, (size_t)hot->open.owner_words * 8);
     }
@@ -117,7 +172,7 @@ void head_tail_seal(struct mrd_head *head, uint32_t ordinal)
         return;
     }
     struct head_columns *columns = &head->merged;
-    columns->count = 0;
+    head_columns_clear(columns);
     mrd_hlc hlc = hot->hlc;
     mrd_pool_handle next = hot->chunks;
     if (next != 0) {
@@ -132,9 +187,9 @@ void head_tail_seal(struct mrd_head *head, uint32_t ordinal)
             head_chunk_free(head, merged);
         }
     }
-    const struct mrd_bytes tail = {head_at(head, hot->tail), head_tail_bytes(hot)};
-    head_columns_decode(head, columns, MRD_CHUNK_OPEN, tail, hot->open.count);
-    head_tail_free(head, hot);
+    const struct mrd_chunk tail = head_tail_chunk(head, ordinal);
+    head_columns_decode(head, columns, tail.encoding, tail.bytes, tail.count);
+    head_tail_free(head, ordinal);
     hot->chunks = head_chunk_make(head, columns, 0, columns->count, hlc, next);
 }
 
@@ -196,6 +251,7 @@ static void tail_append_slowly(struct mrd_head *head, uint32_t ordinal, mrd_time
 
 /* ---- batches ---- */
 
+/* Of a series without start times, a sample without one. */
 static inline void append_sample(struct mrd_head *head, uint32_t ordinal,
                                  const struct head_write *write,
                                  struct mrd_head_append_result *result)
@@ -234,7 +290,18 @@ static inline void append_sample(struct mrd_head *head, uint32_t ordinal,
 void head_sample_write(struct mrd_head *head, uint32_t ordinal, const struct head_write *write,
                        struct mrd_head_append_result *result)
 {
+    const struct head_hot *hot = head_hot(head, ordinal);
+    const mrd_time_ms previous_ms = hot->open.last_time_ms;
+    const uint64_t appended = result->appended;
+    if (write->time_ms == previous_ms && hot->open.count > 0 &&
+        write->start_ms != head_starts_last(head, ordinal)) {
+        head_late_write(head, ordinal, write, result); /* no duplicate, whatever the value */
+        return;
+    }
     append_sample(head, ordinal, write, result);
+    if (result->appended != appended) {
+        head_starts_add(head, ordinal, previous_ms, write->start_ms);
+    }
 }
 
 static MRD_ALWAYS_INLINE void prefetch_rows(const struct mrd_head *head,
@@ -254,14 +321,25 @@ static MRD_ALWAYS_INLINE void prefetch_rows(const struct mrd_head *head,
     }
 }
 
-/* HOT_LIVE and perhaps HOT_HISTOGRAMS; 0: dead or none. */
+/* HOT_LIVE, and HOT_HISTOGRAMS and HOT_STARTS where they are; 0: dead or none. */
 static inline unsigned row_state(const struct mrd_head *head, uint32_t ordinal)
 {
     if (ordinal == MRD_HEAD_ORDINAL_NONE) {
         return 0;
     }
     mrd_assert(ordinal < head->series_end);
-    return head_hot(head, ordinal)->open.owner_flags & (unsigned)(HOT_LIVE | HOT_HISTOGRAMS);
+    return head_hot(head, ordinal)->open.owner_flags &
+           (unsigned)(HOT_LIVE | HOT_HISTOGRAMS | HOT_STARTS);
+}
+
+/* Whether a start time is known of samples [first, first + count). */
+static inline bool has_starts(const struct mrd_head_batch *batch, size_t first, size_t count)
+{
+    bool any = false;
+    for (size_t i = first; batch->start_times_ms != NULL && i < first + count; i++) {
+        any |= batch->start_times_ms[i] != 0;
+    }
+    return any;
 }
 
 enum mrd_status mrd_head_append(struct mrd_head *head, const struct mrd_head_batch *batch,
@@ -284,16 +362,24 @@ enum mrd_status mrd_head_append(struct mrd_head *head, const struct mrd_head_bat
             at += count;
             continue;
         }
-        const bool mixed = state != HOT_LIVE;
+        const bool plain = state == HOT_LIVE && !has_starts(batch, at, count);
         write.row = row;
+        write.start_ms = 0;
         for (size_t end = at + count; at < end; at++) {
             write.sample = at;
             write.time_ms = batch->times_ms[at];
             write.value = batch->values[at];
-            if (mrd_unlikely(mixed)) {
+            if (mrd_likely(plain)) {
+                append_sample(head, batch->ordinals[row], &write, result);
+                continue;
+            }
+            if (batch->start_times_ms != NULL) {
+                write.start_ms = batch->start_times_ms[at];
+            }
+            if ((state & HOT_HISTOGRAMS) != 0) {
                 head_mixed_write(head, batch->ordinals[row], &write, result);
             } else {
-                append_sample(head, batch->ordinals[row], &write, result);
+                head_sample_write(head, batch->ordinals[row], &write, result);
             }
         }
     }

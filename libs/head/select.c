@@ -64,19 +64,17 @@ static size_t find_late(struct mrd_head *head, const struct mrd_head_cursor *cur
                         uint32_t ordinal)
 {
     struct head_columns *columns = &head->merged;
-    columns->count = 0;
+    head_columns_clear(columns);
     const struct head_series *series = head_series(head, ordinal);
     if (series->late == 0) {
         return 0;
     }
     const struct head_late_block *block = head_at(head, series->late);
-    head_columns_reserve(head, columns, HEAD_LATE_MAX);
     for (uint32_t i = 0; i < block->count; i++) {
         const struct head_late *item = &block->items[i];
         if (item->time_ms >= cursor->time_min_ms && item->time_ms <= cursor->time_max_ms &&
             !head_late_is_mark(item)) {
-            columns->times_ms[columns->count] = item->time_ms;
-            columns->values[columns->count++] = mrd_double_from_bits(item->bits);
+            head_columns_add(head, columns, item->time_ms, item->bits, head_late_start(block, i));
         }
     }
     return columns->count;
@@ -89,28 +87,17 @@ static bool tail_meets(const struct mrd_head *head, const struct mrd_head_cursor
            head_tail_first_ms(head, hot) <= cursor->time_max_ms;
 }
 
-void head_selection_add(struct mrd_head_selection *out, uint8_t encoding, uint32_t count,
-                        struct mrd_bytes bytes, size_t weight)
+void head_selection_add(struct mrd_head_selection *out, const struct mrd_chunk *chunk,
+                        size_t weight)
 {
-    const struct mrd_chunk chunk = {bytes, count, encoding};
-    mrd_frame_write_chunk(&out->frames, &chunk);
+    mrd_frame_write_chunk(&out->frames, chunk);
     out->chunk_count++;
     out->sample_count += weight;
 }
 
-static void append_chunk(struct mrd_head_selection *out, uint8_t encoding, uint32_t count,
-                         struct mrd_bytes bytes)
+static void append_chunk(struct mrd_head_selection *out, struct mrd_chunk chunk)
 {
-    head_selection_add(out, encoding, count, bytes, count);
-}
-
-static void append_late(struct mrd_head *head, struct mrd_head_selection *out)
-{
-    uint8_t encoding;
-    const size_t size = mrd_chunk_encode(head->merged.times_ms, head->merged.values,
-                                         head->merged.count, head->encoded, &encoding);
-    append_chunk(out, encoding, (uint32_t)head->merged.count,
-                 (struct mrd_bytes){head->encoded, size});
+    head_selection_add(out, &chunk, chunk.count);
 }
 
 static void append_series(struct mrd_head_cursor *cursor, uint32_t ordinal,
@@ -136,15 +123,16 @@ static void append_series(struct mrd_head_cursor *cursor, uint32_t ordinal,
     }
     for (size_t i = head->chain.count; i-- > 0;) {
         const struct head_chunk *chunk = head_at(head, head->chain.items[i]);
-        append_chunk(out, chunk->encoding, chunk->count,
-                     (struct mrd_bytes){chunk->bytes, chunk->size});
+        append_chunk(out, (struct mrd_chunk){
+                              {chunk->bytes, chunk->size},
+                              chunk->count, chunk->encoding
+        });
     }
     if (tail) {
-        append_chunk(out, MRD_CHUNK_OPEN, hot->open.count,
-                     (struct mrd_bytes){head_at(head, hot->tail), head_tail_bytes(hot)});
+        append_chunk(out, head_tail_chunk(head, ordinal));
     }
     if (late > 0) {
-        append_late(head, out);
+        append_chunk(out, head_columns_encode(head, &head->merged, 0, late));
     }
     (void)head_mixed_append(head, ordinal, cursor, out);
 }
@@ -184,6 +172,11 @@ enum mrd_status mrd_head_select(struct mrd_head *head, const struct mrd_head_que
     head->cursor_last = cursor;
     *out_cursor = cursor;
     return MRD_OK;
+}
+
+bool mrd_head_cursor_at_end(const struct mrd_head_cursor *cursor)
+{
+    return cursor->at == cursor->count;
 }
 
 size_t mrd_head_cursor_series_count(const struct mrd_head_cursor *cursor) { return cursor->count; }

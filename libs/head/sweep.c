@@ -17,7 +17,7 @@ static void drop_tail(struct mrd_head *head, uint32_t ordinal, const struct mrd_
     struct head_series *series = head_series(head, ordinal);
     const uint32_t touched_s = (uint32_t)(mrd_hlc_time_ms(hot->hlc) / 1000);
     series->touched_s = MRD_MAX(series->touched_s, touched_s);
-    head_tail_free(head, hot);
+    head_tail_free(head, ordinal);
 }
 
 static void drop_chunks(struct mrd_head *head, uint32_t ordinal, const struct mrd_head_sweep *sweep,
@@ -72,7 +72,7 @@ static void drop_late(struct mrd_head *head, uint32_t ordinal, const struct mrd_
         const bool spanned = is_spanned(head, ordinal, item->time_ms);
         if (head_late_is_mark(item)) {
             if (spanned) {
-                block->items[kept++] = *item;
+                head_late_block_keep(block, kept++, i);
             } else {
                 head_late_mark_gone(head, block); /* what it marked is gone */
             }
@@ -85,7 +85,7 @@ static void drop_late(struct mrd_head *head, uint32_t ordinal, const struct mrd_
         if (item->time_ms < before_ms && is_covered(item->hlc, sweep) && !spanned) {
             head->sample_count--;
         } else {
-            block->items[kept++] = *item;
+            head_late_block_keep(block, kept++, i);
         }
     }
     block->count = kept;
@@ -108,7 +108,7 @@ static void series_remove(struct mrd_head *head, uint32_t ordinal)
 {
     struct head_hot *hot = head_hot(head, ordinal);
     struct head_series *series = head_series(head, ordinal);
-    head_tail_free(head, hot);
+    head_tail_free(head, ordinal);
     hot->open.owner_flags = 0;
     head_series_forget(head, ordinal);
     series->state = SERIES_DEAD;

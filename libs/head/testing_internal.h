@@ -51,14 +51,22 @@ static inline uint32_t testing_need_series(struct mrd_head *head, const char *te
 }
 
 /* One sample of one series. */
+static inline void testing_append_started(struct mrd_head *head, uint32_t ordinal,
+                                          mrd_time_ms time_ms, mrd_time_ms start_ms, double value,
+                                          mrd_hlc hlc, uint32_t origin,
+                                          struct mrd_head_append_result *result)
+{
+    struct mrd_head_append_result ignored = {0};
+    const struct mrd_head_batch batch = {
+        &ordinal, NULL, 1, &time_ms, &value, 1, hlc, origin, start_ms == 0 ? NULL : &start_ms};
+    assert_int_equal(mrd_head_append(head, &batch, result == NULL ? &ignored : result, NULL),
+                     MRD_OK);
+}
 static inline void testing_append(struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_ms,
                                   double value, mrd_hlc hlc, uint32_t origin,
                                   struct mrd_head_append_result *result)
 {
-    struct mrd_head_append_result ignored = {0};
-    const struct mrd_head_batch batch = {&ordinal, NULL, 1, &time_ms, &value, 1, hlc, origin};
-    assert_int_equal(mrd_head_append(head, &batch, result == NULL ? &ignored : result, NULL),
-                     MRD_OK);
+    testing_append_started(head, ordinal, time_ms, 0, value, hlc, origin, result);
 }
 
 /* A read series: labels as text, samples merged as a reader has to merge them. */
@@ -67,6 +75,7 @@ struct testing_result {
     size_t count;
     mrd_time_ms *times_ms;
     uint64_t *bits;
+    mrd_time_ms *start_times_ms; /* 0: unknown */
 };
 
 struct testing_results {
@@ -81,6 +90,7 @@ static inline void testing_results_fini(struct testing_results *results)
         free(results->items[i].labels);
         free(results->items[i].times_ms);
         free(results->items[i].bits);
+        free(results->items[i].start_times_ms);
     }
     free(results->items);
     *results = (struct testing_results){0};
@@ -104,7 +114,8 @@ static inline char *testing_labels_text(struct mrd_bytes canonical)
 }
 
 /* Puts a sample into its place; an equal time is replaced. */
-static inline void testing_put(struct testing_result *result, mrd_time_ms time_ms, uint64_t bits)
+static inline void testing_put(struct testing_result *result, mrd_time_ms time_ms, uint64_t bits,
+                               mrd_time_ms start_ms)
 {
     size_t at = result->count;
     while (at > 0 && result->times_ms[at - 1] >= time_ms) {
@@ -112,12 +123,19 @@ static inline void testing_put(struct testing_result *result, mrd_time_ms time_m
     }
     if (at < result->count && result->times_ms[at] == time_ms) {
         result->bits[at] = bits;
+        result->start_times_ms[at] = start_ms;
         return;
     }
     result->times_ms = realloc(result->times_ms, (result->count + 1) * sizeof(mrd_time_ms));
     result->bits = realloc(result->bits, (result->count + 1) * sizeof(uint64_t));
+    result->start_times_ms =
+        realloc(result->start_times_ms, (result->count + 1) * sizeof(mrd_time_ms));
     assert_non_null(result->times_ms);
     assert_non_null(result->bits);
+    assert_non_null(result->start_times_ms);
+    memmove(&result->start_times_ms[at + 1], &result->start_times_ms[at],
+            (result->count - at) * sizeof(mrd_time_ms));
+    result->start_times_ms[at] = start_ms;
     memmove(&result->times_ms[at + 1], &result->times_ms[at],
             (result->count - at) * sizeof(mrd_time_ms));
     memmove(&result->bits[at + 1], &result->bits[at], (result->count - at) * sizeof(uint64_t));
@@ -130,6 +148,7 @@ static inline void testing_read_frame(struct mrd_frame *frame, const struct mrd_
                                       struct testing_result *out)
 {
     static mrd_time_ms times[MRD_CHUNK_SAMPLES_MAX];
+    static mrd_time_ms starts[MRD_CHUNK_SAMPLES_MAX];
     static double values[MRD_CHUNK_SAMPLES_MAX];
     *out = (struct testing_result){.labels = testing_labels_text(frame->labels)};
     struct mrd_chunk chunk;
@@ -139,9 +158,12 @@ static inline void testing_read_frame(struct mrd_frame *frame, const struct mrd_
         assert_int_equal(
             mrd_chunk_decode(chunk.encoding, chunk.bytes, chunk.count, times, values, NULL),
             MRD_OK);
+        assert_int_equal(
+            mrd_chunk_decode_starts(chunk.encoding, chunk.bytes, chunk.count, times, starts, NULL),
+            MRD_OK);
         for (size_t i = 0; i < chunk.count; i++) {
             if (times[i] >= query->time_min_ms && times[i] <= query->time_max_ms) {
-                testing_put(out, times[i], mrd_double_bits(values[i]));
+                testing_put(out, times[i], mrd_double_bits(values[i]), starts[i]);
             }
         }
     }

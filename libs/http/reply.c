@@ -187,6 +187,7 @@ unsigned mrd_http_status_of(enum mrd_status status)
         [MRD_E_CORRUPT] = 500,  [MRD_E_NOT_FOUND] = 404,
         [MRD_E_CONFLICT] = 409, [MRD_E_TIMEOUT] = 503,
         [MRD_E_CANCELED] = 499, [MRD_E_UNSUPPORTED] = 501,
+        [MRD_E_DENIED] = 500,   [MRD_E_FATAL] = 500,
     };
     return (size_t)status < MRD_STATUS_COUNT ? codes[status] : 500;
 }

@@ -487,14 +487,10 @@ double mrd_float_bucket_fraction_below(const struct mrd_float_bucket *bucket, do
 
 /* ---- text ---- */
 
-static void append_number(double value, bool wide, struct mrd_buf *out)
+static void append_number(double value, struct mrd_buf *out)
 {
     char text[MRD_DOUBLE_TEXT_MAX];
-    const double size = fabs(value);
-    const bool plain = wide && (size == 0 || (size >= 1e-4 && size < 1e21));
-    const size_t length =
-        plain ? mrd_double_format_f(value, text) : mrd_double_format_g(value, text);
-    mrd_buf_append(out, text, length);
+    mrd_buf_append(out, text, mrd_double_format_g(value, text));
 }
 
 static void append_bucket(const struct mrd_float_bucket *bucket, struct mrd_buf *out)
@@ -503,19 +499,19 @@ static void append_bucket(const struct mrd_float_bucket *bucket, struct mrd_buf 
         return;
     }
     mrd_buf_append_text(out, bucket->lower_inclusive ? ", [" : ", (");
-    append_number(bucket->lower, false, out);
+    append_number(bucket->lower, out);
     mrd_buf_append_text(out, ",");
-    append_number(bucket->upper, false, out);
+    append_number(bucket->upper, out);
     mrd_buf_append_text(out, bucket->upper_inclusive ? "]:" : "):");
-    append_number(bucket->count, true, out); /* Go's %v goes to exponents later than its %g */
+    append_number(bucket->count, out);
 }
 
 void mrd_float_histogram_format(const struct mrd_float_histogram *histogram, struct mrd_buf *out)
 {
     mrd_buf_append_text(out, "{count:");
-    append_number(histogram->count, false, out);
+    append_number(histogram->count, out);
     mrd_buf_append_text(out, ", sum:");
-    append_number(histogram->sum, false, out);
+    append_number(histogram->sum, out);
     for (size_t i = histogram->negative.count; i-- > 0;) {
         const struct mrd_float_bucket bucket = mrd_float_histogram_side_bucket(histogram, false, i);
         append_bucket(&bucket, out);

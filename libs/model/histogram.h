@@ -69,6 +69,7 @@ struct mrd_histograms {
     const mrd_time_ms *times_ms;
     const struct mrd_histogram *items;
     size_t count;
+    const mrd_time_ms *start_times_ms; /* as of struct mrd_samples */
 };
 
 #endif

@@ -10,6 +10,55 @@ struct mrd_re2 {
     mrd_re2(re2::StringPiece pattern, const re2::RE2::Options &options) : regex(pattern, options) {}
 };
 
+/* The words of Go's regexp/syntax, which Prometheus passes on. Both libraries see the same mistakes. */
+static const char *words_of(re2::RE2::ErrorCode code)
+{
+    switch (code) {
+    case re2::RE2::ErrorBadEscape:
+        return "invalid escape sequence";
+    case re2::RE2::ErrorBadCharClass:
+        return "invalid character class";
+    case re2::RE2::ErrorBadCharRange:
+        return "invalid character class range";
+    case re2::RE2::ErrorMissingBracket:
+        return "missing closing ]";
+    case re2::RE2::ErrorMissingParen:
+        return "missing closing )";
+    case re2::RE2::ErrorUnexpectedParen:
+        return "unexpected )";
+    case re2::RE2::ErrorTrailingBackslash:
+        return "trailing backslash at end of expression";
+    case re2::RE2::ErrorRepeatArgument:
+        return "missing argument to repetition operator";
+    case re2::RE2::ErrorRepeatSize:
+        return "invalid repeat count";
+    case re2::RE2::ErrorRepeatOp:
+        return "invalid nested repetition operator";
+    case re2::RE2::ErrorBadPerlOp:
+        return "invalid or unsupported Perl syntax";
+    case re2::RE2::ErrorBadUTF8:
+        return "invalid UTF-8";
+    case re2::RE2::ErrorBadNamedCapture:
+        return "invalid named capture";
+    case re2::RE2::ErrorPatternTooLarge:
+        return "expression too large";
+    case re2::RE2::NoError:
+    case re2::RE2::ErrorInternal:
+        break;
+    }
+    return "internal error";
+}
+
+static void tell(const re2::RE2 &regex, char *error, size_t error_size)
+{
+    if (regex.error_code() == re2::RE2::ErrorTrailingBackslash) {
+        (void)std::snprintf(error, error_size, "%s: ``", words_of(regex.error_code()));
+        return;
+    }
+    (void)std::snprintf(error, error_size, "%s: `%s`", words_of(regex.error_code()),
+                        regex.error_arg().c_str());
+}
+
 struct mrd_re2 *mrd_re2_compile(const char *pattern, size_t size, char *error, size_t error_size)
 {
     re2::RE2::Options options;
@@ -20,8 +69,11 @@ struct mrd_re2 *mrd_re2_compile(const char *pattern, size_t size, char *error, s
     if (re2 != nullptr && re2->regex.ok()) {
         return re2;
     }
-    (void)std::snprintf(error, error_size, "%s",
-                        re2 == nullptr ? "out of memory" : re2->regex.error().c_str());
+    if (re2 == nullptr) {
+        (void)std::snprintf(error, error_size, "out of memory");
+        return nullptr;
+    }
+    tell(re2->regex, error, error_size);
     delete re2;
     return nullptr;
 }

@@ -11,8 +11,8 @@ extern "C" {
 
 struct mrd_re2;
 
-/* Compiles with dot matching newline and a memory bound; NULL and RE2's words in `error` if it is not
- * a valid pattern. */
+/* Compiles with dot matching newline and a memory bound; NULL and the words that Go's regexp has
+ * for it in `error` if it is not a valid pattern. */
 struct mrd_re2 *mrd_re2_compile(const char *pattern, size_t size, char *error, size_t error_size);
 void mrd_re2_destroy(struct mrd_re2 *re2);
 

@@ -44,6 +44,7 @@ struct mrd_samples {
     const mrd_time_ms *times_ms;
     const double *values;
     size_t count;
+    const mrd_time_ms *start_times_ms; /* since when each counts; 0: unknown; NULL: all unknown */
 };
 
 #endif

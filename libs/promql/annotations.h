@@ -22,6 +22,8 @@ struct mrd_annotation {
     struct mrd_bytes text; /* complete, as the API prints it */
     size_t raw_size;       /* of the text without its place */
     size_t order;          /* of the expression */
+    size_t occurrences;    /* 0: not counted */
+    size_t offset;         /* of the first one, if they are */
     struct mrd_annotation *next;
 };
 
@@ -51,5 +53,19 @@ struct mrd_annotation_place {
 void mrd_annotations_addf(struct mrd_annotations *annotations, enum mrd_annotation_kind kind,
                           struct mrd_annotation_place place, const char *format, ...)
     MRD_PRINTF(4, 5);
+
+/* The same with how often it was: more than once stands in the text, " (3 occurrences)", and the place is that of
+ * the expression that is evaluated first. The message is at most 1023 bytes. */
+void mrd_annotations_count(struct mrd_annotations *annotations, enum mrd_annotation_kind kind,
+                           struct mrd_annotation_place place, size_t occurrences,
+                           const char *format, ...) MRD_PRINTF(5, 6);
+
+/* Adds one that another process made for the same query: text, raw_size and order count; of one that
+ * was counted, raw_size bytes of the text, order, occurrences and offset. */
+void mrd_annotations_add_made(struct mrd_annotations *annotations, enum mrd_annotation_kind kind,
+                              const struct mrd_annotation *made);
+
+/* In the order of evaluation, then of their texts: not that of who came first, which says where series are. */
+void mrd_annotations_sort(struct mrd_annotations *annotations);
 
 #endif

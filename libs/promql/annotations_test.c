@@ -86,6 +86,32 @@ static void what_does_not_fit_is_counted(void **state)
     assert_int_equal(annotations.dropped[MRD_ANNOTATION_WARNING], 1);
 }
 
+static void what_is_counted_tells_how_often_and_where_it_was_first(void **state)
+{
+    (void)state;
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("test", 1 << 20);
+    struct mrd_annotations annotations;
+    mrd_annotations_init(&annotations, arena, MRD_BYTES("0123456789"));
+    const struct mrd_annotation *first;
+    mrd_annotations_count(&annotations, MRD_ANNOTATION_WARNING, (struct mrd_annotation_place){4, 1},
+                          1, "odd \"%s\"", "a");
+    first = annotations.first[MRD_ANNOTATION_WARNING];
+    assert_true(mrd_bytes_equal(first->text, MRD_BYTES("PromQL warning: odd \"a\" (1:5)")));
+    mrd_annotations_count(&annotations, MRD_ANNOTATION_WARNING, (struct mrd_annotation_place){7, 2},
+                          41, "odd \"%s\"", "a");
+    assert_true(mrd_bytes_equal(first->text,
+                                MRD_BYTES("PromQL warning: odd \"a\" (42 occurrences) (1:5)")));
+    mrd_annotations_count(&annotations, MRD_ANNOTATION_WARNING, (struct mrd_annotation_place){7, 2},
+                          1, "odd \"%s\"", "b");
+    assert_int_equal(annotations.count[MRD_ANNOTATION_WARNING], 2);
+    mrd_annotations_init(&annotations, arena, MRD_BYTES_NONE);
+    mrd_annotations_count(&annotations, MRD_ANNOTATION_INFO, (struct mrd_annotation_place){0, 0},
+                          SIZE_MAX, "much");
+    assert_true(mrd_bytes_equal(annotations.first[MRD_ANNOTATION_INFO]->text,
+                                MRD_BYTES("PromQL info: much (18446744073709551615 occurrences)")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +119,7 @@ int main(void)
         cmocka_unit_test(positions_count_lines_and_bytes_from_one),
         cmocka_unit_test(of_equal_texts_the_last_evaluated_place_is_kept),
         cmocka_unit_test(what_does_not_fit_is_counted),
+        cmocka_unit_test(what_is_counted_tells_how_often_and_where_it_was_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,7 @@
 #include "promql/preprocess.h"
 #include "promql/run.h"
 
-static struct mrd_promql_options with_defaults(const struct mrd_promql_options *options)
+struct mrd_promql_options pql_with_defaults(const struct mrd_promql_options *options)
 {
     struct mrd_promql_options filled = *options;
     if (filled.lookback_ms <= 0) {
@@ -33,22 +33,32 @@ static enum mrd_status check_request(const struct mrd_promql_request *request,
     return MRD_OK;
 }
 
-static enum mrd_status prepare(const struct mrd_promql_request *request, struct mrd_ast *ast,
-                               struct mrd_error *err)
+enum mrd_status pql_prepare(const struct mrd_promql_options *options,
+                            const struct mrd_promql_request *request, struct mrd_arena *arena,
+                            struct mrd_ast *ast, struct mrd_error *err)
 {
     const struct mrd_query_range range = {request->start_ms, request->end_ms,
                                           request->instant ? 0 : request->step_ms};
+    MRD_TRY(mrd_promql_parse(request->text, &options->features, arena, ast, err));
     MRD_TRY(check_request(request, ast->root, err));
     return mrd_promql_preprocess(ast, &range, err);
+}
+
+enum mrd_status pql_make_plan(struct pql_exec *exec, const struct mrd_expr *root,
+                              struct pql_plan *out, struct mrd_error *err)
+{
+    struct pql_node *node = NULL;
+    MRD_TRY(pql_plan_translate(root, exec->arena, &node, err));
+    MRD_TRY(pql_plan_schedule(exec->options, exec->request, node, out, err));
+    pql_plan_find_pushable(out);
+    return MRD_OK;
 }
 
 static enum mrd_status execute(struct pql_exec *exec, const struct mrd_expr *root,
                                struct mrd_promql_result *out, struct mrd_error *err)
 {
-    struct pql_node *node = NULL;
     struct pql_plan plan;
-    MRD_TRY(pql_plan_translate(root, exec->arena, &node, err));
-    MRD_TRY(pql_plan_schedule(exec->options, exec->request, node, &plan, err));
+    MRD_TRY(pql_make_plan(exec, root, &plan, err));
     return pql_run(exec, &plan, out, err);
 }
 
@@ -58,13 +68,12 @@ enum mrd_status mrd_promql_query(const struct mrd_promql_options *options,
                                  const struct mrd_query_control *control, struct mrd_arena *arena,
                                  struct mrd_promql_result *out, struct mrd_error *err)
 {
-    const struct mrd_promql_options filled = with_defaults(options);
+    const struct mrd_promql_options filled = pql_with_defaults(options);
     *out = (struct mrd_promql_result){0};
     mrd_annotations_init(&out->annotations, arena, request->text);
     mrd_auto(mrd_ast_fini)
     struct mrd_ast ast = {0};
-    MRD_TRY(mrd_promql_parse(request->text, &filled.features, arena, &ast, err));
-    MRD_TRY(prepare(request, &ast, err));
+    MRD_TRY(pql_prepare(&filled, request, arena, &ast, err));
     struct pql_exec exec = {
         .options = &filled,
         .request = request,
@@ -75,6 +84,7 @@ enum mrd_status mrd_promql_query(const struct mrd_promql_options *options,
         .stats = &out->stats,
     };
     const enum mrd_status status = execute(&exec, ast.root, out, err);
+    mrd_annotations_sort(&out->annotations);
     out->execution_error = status != MRD_OK;
     return status;
 }

@@ -32,6 +32,8 @@ struct mrd_promql_options {
     size_t samples_max;           /* 0: none; Prometheus' default is 50,000,000 */
     bool delayed_name_removal;    /* Prometheus' flag promql-delayed-name-removal */
     bool type_and_unit_labels;    /* type-and-unit-labels: __type__ says what is a counter */
+    bool
+        use_start_timestamps; /* use-start-timestamps: they tell resets and where a counter began */
     struct mrd_promql_features features;
 };
 

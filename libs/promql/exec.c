@@ -88,6 +88,8 @@ static pql_builder *call_builder(enum pql_call_kind kind)
         return pql_build_sort;
     case PQL_CALL_TIMESTAMP:
         return pql_build_timestamp;
+    case PQL_CALL_START_TIMESTAMP:
+        return pql_build_start_timestamp;
     case PQL_CALL_VECTOR:
         return pql_build_vector;
     case PQL_CALL_HISTOGRAM_QUANTILE:

@@ -44,8 +44,8 @@ MRD_MUST_CHECK enum mrd_status pql_alloc(struct pql_exec *exec, size_t count, si
 MRD_MUST_CHECK enum mrd_status pql_grow(struct pql_exec *exec, void **items, size_t count,
                                         size_t *capacity, size_t item_size, struct mrd_error *err);
 
-/* Memory for what an operator needs until it is asked again: emptied, or made on first use and then bound by
- * what is left of the query's budget. It ends with the query. */
+/* Memory for what an operator needs until it is asked again: emptied, or made on first use. It counts against the
+ * query's budget like all else, and ends with the query. */
 MRD_MUST_CHECK enum mrd_status pql_scratch_reset(struct pql_exec *exec, struct mrd_arena **scratch,
                                                  struct mrd_error *err);
 
@@ -58,6 +58,7 @@ struct pql_histogram_samples {
     const mrd_time_ms *times_ms;
     const pql_histogram *items;
     size_t count;
+    const mrd_time_ms *start_times_ms; /* as of struct mrd_samples */
 };
 
 /* A histogram as Prometheus reads it where only count and sum matter: whether there was a reset since the one
@@ -71,6 +72,11 @@ MRD_MUST_CHECK enum mrd_status pql_histograms_load(const struct mrd_histograms *
                                                    bool stats_only, struct mrd_arena *arena,
                                                    struct pql_histogram_samples *out,
                                                    struct mrd_error *err);
+
+/* The next series of an open selector, counted. */
+MRD_MUST_CHECK enum mrd_status pql_source_next(struct pql_exec *exec, struct pql_selector *selector,
+                                               struct mrd_source_series *out, bool *out_more,
+                                               struct mrd_error *err);
 
 /* Counts `points` as held in memory; MRD_E_LIMIT beyond samples_max. */
 MRD_MUST_CHECK enum mrd_status pql_hold(struct pql_exec *exec, size_t points,
@@ -187,23 +193,24 @@ MRD_MUST_CHECK enum mrd_status pql_eval_scalar(struct pql_exec *exec, const stru
 
 typedef enum mrd_status pql_builder(struct pql_exec *exec, const struct pql_node *node,
                                     struct pql_op **out, struct mrd_error *err);
-pql_builder pql_build_select;         /* exec_select.c */
-pql_builder pql_build_timestamp;      /* exec_select.c */
-pql_builder pql_build_window;         /* exec_window.c */
-pql_builder pql_build_smoothed;       /* exec_edges.c */
-pql_builder pql_build_info;           /* exec_info.c */
-pql_builder pql_build_absent;         /* exec_absent.c */
-pql_builder pql_build_map;            /* exec_map.c */
-pql_builder pql_build_vector;         /* exec_map.c */
-pql_builder pql_build_labels;         /* exec_labels.c */
-pql_builder pql_build_sort;           /* exec_sort.c */
-pql_builder pql_build_histogram;      /* exec_histogram.c */
-pql_builder pql_build_histogram_only; /* exec_histogram_only.c */
-pql_builder pql_build_aggregate;      /* exec_aggregate.c */
-pql_builder pql_build_topk;           /* exec_topk.c */
-pql_builder pql_build_by_value;       /* exec_by_value.c */
-pql_builder pql_build_limit_ratio;    /* exec_topk.c */
-pql_builder pql_build_binary;         /* exec_binary.c */
+pql_builder pql_build_select;          /* exec_select.c */
+pql_builder pql_build_timestamp;       /* exec_select.c */
+pql_builder pql_build_start_timestamp; /* exec_select.c */
+pql_builder pql_build_window;          /* exec_window.c */
+pql_builder pql_build_smoothed;        /* exec_edges.c */
+pql_builder pql_build_info;            /* exec_info.c */
+pql_builder pql_build_absent;          /* exec_absent.c */
+pql_builder pql_build_map;             /* exec_map.c */
+pql_builder pql_build_vector;          /* exec_map.c */
+pql_builder pql_build_labels;          /* exec_labels.c */
+pql_builder pql_build_sort;            /* exec_sort.c */
+pql_builder pql_build_histogram;       /* exec_histogram.c */
+pql_builder pql_build_histogram_only;  /* exec_histogram_only.c */
+pql_builder pql_build_aggregate;       /* exec_aggregate.c */
+pql_builder pql_build_topk;            /* exec_topk.c */
+pql_builder pql_build_by_value;        /* exec_by_value.c */
+pql_builder pql_build_limit_ratio;     /* exec_topk.c */
+pql_builder pql_build_binary;          /* exec_binary.c */
 
 /* Two series of *input with the same labels become one; a step where both have a value is the error
  * "vector cannot contain metrics with the same labelset" (any step at all if `strict`). Wraps only
@@ -309,6 +316,11 @@ enum pql_histogram_note {
     PQL_NOTE_IGNORED_AGGREGATE, /* info: `about` is the aggregation */
     PQL_NOTE_IGNORED_RANGE,     /* info */
 };
+
+/* Warns about `occurrences` windows of a metric in which a sample's start time lies before the time of the sample
+ * before it, though that began elsewhere. */
+void pql_note_overlaps(struct pql_exec *exec, size_t occurrences, struct mrd_annotation_place place,
+                       struct mrd_bytes name);
 /* `about` is the metric name where the note has one. */
 void pql_note_histogram(struct pql_exec *exec, enum pql_histogram_note note,
                         struct mrd_annotation_place place, struct mrd_bytes about);

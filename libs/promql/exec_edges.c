@@ -36,7 +36,7 @@ static struct mrd_samples copy_between(struct mrd_samples samples, mrd_time_ms b
             values[count++] = samples.values[i];
         }
     }
-    return (struct mrd_samples){times_ms, values, count};
+    return (struct mrd_samples){.times_ms = times_ms, .values = values, .count = count};
 }
 
 enum mrd_status pql_range_at_edges(const struct pql_range_op *op,
@@ -62,6 +62,6 @@ enum mrd_status pql_range_at_edges(const struct pql_range_op *op,
     MRD_TRY(PQL_NEW(exec, wider.count + 2, &times_ms, err));
     MRD_TRY(PQL_NEW(exec, wider.count + 2, &values, err));
     const size_t count = pql_edge_extend(wider, begin_ms, end_ms, smoothed, times_ms, values);
-    *out = (struct mrd_samples){times_ms, values, count};
+    *out = (struct mrd_samples){.times_ms = times_ms, .values = values, .count = count};
     return MRD_OK;
 }

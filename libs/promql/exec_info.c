@@ -19,7 +19,10 @@ static const struct mrd_bytes key_items[] = {
 static const struct mrd_names identifying = {identifying_items, MRD_ARRAY_LEN(identifying_items)};
 static const struct mrd_names key_names = {key_items, MRD_ARRAY_LEN(key_items)};
 
-enum { NOTHING = UINT32_MAX };
+enum {
+    NOTHING = UINT32_MAX,
+    PATTERN_BYTES_MAX = MRD_REGEX_SIZE_MAX / 2, /* of the values of one identifying label */
+};
 
 /* The info series of one name and target: at each step the one with the newest sample. */
 struct source {
@@ -29,7 +32,7 @@ struct source {
 
 /* Why the query cannot be answered: the first step decides, and at that step the order in which
  * Prometheus meets them, which is that of these values. */
-enum failure_kind { NO_FLOAT, TWO_SOURCES, CONFLICT, TWO_RESULTS };
+enum failure_kind { TWO_SOURCES, CONFLICT, TWO_RESULTS };
 
 struct failure {
     const char *text; /* NULL: none */
@@ -146,6 +149,85 @@ static bool is_wanted(const struct info_op *op, struct mrd_labels labels)
     return any;
 }
 
+/* ---- which info series to ask for ---- */
+
+/* A value as a regular expression that matches nothing else. */
+static void append_quoted(struct mrd_bytes value, struct mrd_buf *out)
+{
+    for (size_t i = 0; i < value.size; i++) {
+        if (value.data[i] != 0 && strchr("\\.+*?()|[]{}^$", value.data[i]) != NULL) {
+            mrd_buf_append_u8(out, '\\');
+        }
+        mrd_buf_append_u8(out, value.data[i]);
+    }
+}
+
+/* "a|b|c" of all values that base series have for a label. */
+static void append_alternatives(const struct info_op *op, struct mrd_bytes name,
+                                struct mrd_buf *out)
+{
+    bool first = true;
+    for (size_t i = 0; i < op->values.count; i++) {
+        const struct mrd_label *label = &op->values.keys[i].items[0];
+        if (mrd_bytes_equal(label->name, name)) {
+            mrd_buf_append_text(out, first ? "" : "|");
+            append_quoted(label->value, out);
+            first = false;
+        }
+    }
+}
+
+static void matcher_drop(void *subject) { mrd_matcher_fini(subject); }
+
+/* What is_wanted() will look at, for the source: the values if they are few, else that there is one. */
+static enum mrd_status add_matcher(struct info_op *op, struct mrd_bytes name,
+                                   struct mrd_matcher *out, struct mrd_error *err)
+{
+    struct pql_exec *exec = op->list.op.exec;
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf pattern;
+    mrd_buf_init(&pattern, PATTERN_BYTES_MAX);
+    append_alternatives(op, name, &pattern);
+    if (pattern.failed) {
+        return mrd_matcher_init(out, MRD_MATCH_NE, name, MRD_BYTES_NONE, err);
+    }
+    const struct mrd_bytes text = mrd_arena_copy(exec->arena, mrd_buf_view(&pattern));
+    if (text.data == NULL) {
+        return mrd_arena_fail(exec->arena, err);
+    }
+    MRD_TRY(mrd_matcher_init(out, MRD_MATCH_RE, name, text, err));
+    const enum mrd_status status = pql_defer(exec, matcher_drop, out, err);
+    if (status != MRD_OK) {
+        mrd_matcher_fini(out);
+    }
+    return status;
+}
+
+/* Opens the selector of info series with what is known of the base by now. Leaves it closed if no series could be
+ * wanted. */
+static enum mrd_status open_infos(struct info_op *op, struct mrd_error *err)
+{
+    struct pql_exec *exec = op->list.op.exec;
+    struct pql_selector *selector = op->node->args[1]->selector;
+    struct mrd_select *select = NULL; /* it and its matchers outlive the set */
+    struct mrd_matcher *matchers = NULL;
+    MRD_TRY(PQL_NEW(exec, 1, &select, err));
+    MRD_TRY(PQL_NEW(exec, op->select->matcher_count + identifying.count, &matchers, err));
+    *select = *op->select;
+    memcpy(matchers, select->matchers, select->matcher_count * sizeof(*matchers));
+    for (size_t i = 0; i < identifying.count; i++) {
+        if (op->identified[i]) {
+            MRD_TRY(add_matcher(op, identifying.items[i], &matchers[select->matcher_count++], err));
+        }
+    }
+    if (select->matcher_count == op->select->matcher_count) {
+        return MRD_OK;
+    }
+    select->matchers = matchers;
+    const struct mrd_query_scope scope = {exec->arena, exec->annotations, exec->control};
+    return exec->source->open(exec->source->context, select, &scope, &selector->set, err);
+}
+
 /* ---- reading info series ---- */
 
 /* When the sample that an instant selector would find was taken. False if there is none at any step. */
@@ -168,9 +250,9 @@ static bool find_times(const struct info_op *op, struct mrd_samples samples)
     return any;
 }
 
-/* An info series is one of floats: a native histogram that a selector would find is an error. */
-static enum mrd_status refuse_histograms(struct info_op *op, const struct mrd_histograms *found,
-                                         struct mrd_error *err)
+/* An info series is one of floats: a native histogram that a selector would find is an error, at any step. */
+static enum mrd_status refuse_histograms(struct info_op *op, struct mrd_labels labels,
+                                         const struct mrd_histograms *found, struct mrd_error *err)
 {
     const mrd_time_ms lookback_ms = op->list.op.exec->options->lookback_ms;
     const struct pql_timing *timing = &op->node->args[1]->selector->timing;
@@ -185,9 +267,9 @@ static enum mrd_status refuse_histograms(struct info_op *op, const struct mrd_hi
             continue;
         }
         op->column_ms[i] = INT64_MIN; /* older than the histogram */
-        if (op->base_at[i] && !mrd_histogram_is_stale(&found->items[seen - 1])) {
-            const struct failure failure = {.step = i, .kind = NO_FLOAT};
-            return note_failure(op, &failure, err, "info sample should be float");
+        if (!mrd_histogram_is_stale(&found->items[seen - 1])) {
+            return pql_fail(err, "this should be an info metric, with float samples: %.*s",
+                            MRD_FMT(pql_labels_text(op->list.op.exec, labels)));
         }
     }
     return MRD_OK;
@@ -256,10 +338,21 @@ static enum mrd_status info_add(struct info_op *op, struct mrd_labels labels, st
     return source_put(op, &op->sources[index], (uint32_t)op->info_count++, err);
 }
 
+/* Steps at which the info series being read is seen: each counts as a sample that the query holds. */
+static size_t points_seen(const struct info_op *op)
+{
+    size_t points = 0;
+    for (size_t i = 0; i < op->list.op.steps; i++) {
+        points += op->column_ms[i] != INT64_MIN;
+    }
+    return points;
+}
+
 static enum mrd_status read_infos(struct info_op *op, struct mrd_error *err)
 {
     struct pql_exec *exec = op->list.op.exec;
-    for (;;) {
+    MRD_TRY(open_infos(op, err));
+    while (op->node->args[1]->selector->set != NULL) {
         struct mrd_source_series series;
         bool more = false;
         MRD_TRY(mrd_query_check(exec->control, err));
@@ -274,12 +367,14 @@ static enum mrd_status read_infos(struct info_op *op, struct mrd_error *err)
         }
         const bool any = find_times(op, series.samples);
         if (series.histograms.count > 0) {
-            MRD_TRY(refuse_histograms(op, &series.histograms, err));
+            MRD_TRY(refuse_histograms(op, series.labels, &series.histograms, err));
         }
         if (any) {
+            MRD_TRY(pql_hold(exec, points_seen(op), err));
             MRD_TRY(info_add(op, series.labels, err));
         }
     }
+    return MRD_OK;
 }
 
 /* ---- adding labels ---- */

@@ -35,9 +35,7 @@ enum mrd_status pql_scratch_reset(struct pql_exec *exec, struct mrd_arena **scra
         mrd_arena_reset(*scratch);
         return MRD_OK;
     }
-    const size_t limit = mrd_arena_limit(exec->arena);
-    const size_t used = mrd_arena_used(exec->arena);
-    struct mrd_arena *made = mrd_arena_create("query", limit - MRD_MIN(used, limit));
+    struct mrd_arena *made = mrd_arena_create_within(exec->arena);
     const enum mrd_status status = pql_defer(exec, scratch_destroy, made, err);
     if (status != MRD_OK) {
         mrd_arena_destroy(&made);
@@ -76,10 +74,13 @@ enum mrd_status pql_histograms_load(const struct mrd_histograms *from, bool stat
                                     struct mrd_error *err)
 {
     struct mrd_float_histogram before = {0}; /* the one before, whole */
+    const bool started = from->start_times_ms != NULL;
     mrd_time_ms *times_ms = mrd_arena_alloc_array(arena, from->count, sizeof(*times_ms));
+    mrd_time_ms *start_times_ms =
+        started ? mrd_arena_alloc_array(arena, from->count, sizeof(*start_times_ms)) : NULL;
     pql_histogram *items = mrd_arena_alloc_array(arena, from->count, sizeof(*items));
-    *out = (struct pql_histogram_samples){times_ms, items, 0};
-    if (times_ms == NULL || items == NULL) {
+    *out = (struct pql_histogram_samples){times_ms, items, 0, start_times_ms};
+    if (times_ms == NULL || items == NULL || (start_times_ms != NULL) != started) {
         return mrd_arena_fail(arena, err);
     }
     for (size_t i = 0; i < from->count; i++) {
@@ -93,6 +94,9 @@ enum mrd_status pql_histograms_load(const struct mrd_histograms *from, bool stat
                 before = whole;
             }
             times_ms[out->count] = from->times_ms[i];
+            if (started) {
+                start_times_ms[out->count] = from->start_times_ms[i];
+            }
             items[out->count++] = made;
         }
     }
@@ -126,6 +130,21 @@ enum mrd_status pql_hold(struct pql_exec *exec, size_t points, struct mrd_error 
                         "query processing would load too many samples into memory in query "
                         "execution (limit %zu)",
                         limit);
+    }
+    return MRD_OK;
+}
+
+enum mrd_status pql_source_next(struct pql_exec *exec, struct pql_selector *selector,
+                                struct mrd_source_series *out, bool *out_more,
+                                struct mrd_error *err)
+{
+    *out = (struct mrd_source_series){0}; /* a source without histograms need not name them */
+    MRD_TRY(mrd_query_check(exec->control, err));
+    MRD_TRY(exec->source->next(selector->set, out, out_more, err));
+    if (*out_more) {
+        exec->stats->series_read++;
+        exec->stats->samples_read += out->samples.count + out->histograms.count;
+        selector->segment = out->segment;
     }
     return MRD_OK;
 }

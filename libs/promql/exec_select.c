@@ -3,14 +3,24 @@
 
 struct select_op {
     struct pql_op op;
-    const struct pql_selector *selector;
+    struct pql_selector *selector;
     struct pql_steps grid;
-    bool timestamps; /* yield the samples' times instead of their values */
+    enum select_what { YIELD_VALUES, YIELD_TIMES, YIELD_STARTS } what; /* of the samples */
     double *column;
     pql_histogram *histograms; /* made when the first series has any */
     struct mrd_arena *converted;
     struct pql_label_scratch scratch;
 };
+
+/* In seconds; the start time is 0 where it is unknown. */
+static double time_of(const struct select_op *op, const mrd_time_ms *times_ms,
+                      const mrd_time_ms *start_times_ms, size_t at)
+{
+    if (op->what == YIELD_TIMES) {
+        return (double)times_ms[at] / 1000;
+    }
+    return start_times_ms == NULL ? 0 : (double)start_times_ms[at] / 1000;
+}
 
 /* Fills `out` in one pass over samples and steps. Returns whether any step has a value. */
 static bool select_fill(const struct select_op *op, struct mrd_samples samples, double *out)
@@ -29,8 +39,9 @@ static bool select_fill(const struct select_op *op, struct mrd_samples samples, 
             out[i] = pql_none();
             continue;
         }
-        out[i] =
-            op->timestamps ? (double)samples.times_ms[seen - 1] / 1000 : samples.values[seen - 1];
+        out[i] = op->what == YIELD_VALUES
+                     ? samples.values[seen - 1]
+                     : time_of(op, samples.times_ms, samples.start_times_ms, seen - 1);
         any = true;
     }
     return any;
@@ -106,8 +117,10 @@ static enum mrd_status select_fill_histograms(struct select_op *op,
         if (time_ms <= end_ms - exec->options->lookback_ms || mrd_histogram_is_stale(newest)) {
             continue;
         }
-        if (op->timestamps) {
-            op->column[i] = (double)time_ms / 1000;
+        if (op->what != YIELD_VALUES) {
+            op->column[i] =
+                time_of(op, series->histograms.times_ms, series->histograms.start_times_ms,
+                        (size_t)(newest - series->histograms.items));
             continue;
         }
         if (newest != last) {
@@ -128,14 +141,11 @@ static enum mrd_status select_next(struct pql_op *base, struct pql_series *out, 
     struct select_op *op = (struct select_op *)base;
     struct pql_exec *exec = base->exec;
     for (;;) {
-        struct mrd_source_series series = {0}; /* a source without histograms need not name them */
-        MRD_TRY(mrd_query_check(exec->control, err));
-        MRD_TRY(exec->source->next(op->selector->set, &series, out_more, err));
+        struct mrd_source_series series;
+        MRD_TRY(pql_source_next(exec, op->selector, &series, out_more, err));
         if (!*out_more) {
             return MRD_OK;
         }
-        exec->stats->series_read++;
-        exec->stats->samples_read += series.samples.count + series.histograms.count;
         bool any = select_fill(op, series.samples, op->column);
         if (series.histograms.count > 0) {
             MRD_TRY(select_fill_histograms(op, &series, &any, err));
@@ -144,15 +154,17 @@ static enum mrd_status select_next(struct pql_op *base, struct pql_series *out, 
             continue;
         }
         *out = (struct pql_series){.labels = series.labels, .values = op->column};
-        if (series.histograms.count > 0 && !op->timestamps) {
+        if (series.histograms.count > 0 && op->what == YIELD_VALUES) {
             out->histograms = op->histograms;
         }
-        return op->timestamps ? pql_series_drop_name(exec, &op->scratch, out, err) : MRD_OK;
+        return op->what == YIELD_VALUES ? MRD_OK
+                                        : pql_series_drop_name(exec, &op->scratch, out, err);
     }
 }
 
 static enum mrd_status build_select(struct pql_exec *exec, const struct pql_node *node,
-                                    bool timestamps, struct pql_op **out, struct mrd_error *err)
+                                    enum select_what what, struct pql_op **out,
+                                    struct mrd_error *err)
 {
     struct select_op *op = NULL;
     MRD_TRY(PQL_NEW(exec, 1, &op, err));
@@ -163,7 +175,7 @@ static enum mrd_status build_select(struct pql_exec *exec, const struct pql_node
                .one_name = node->selector->one_name},
         .selector = node->selector,
         .grid = node->steps,
-        .timestamps = timestamps,
+        .what = what,
     };
     MRD_TRY(PQL_NEW(exec, op->op.steps, &op->column, err));
     *out = &op->op;
@@ -175,7 +187,28 @@ enum mrd_status pql_build_select(struct pql_exec *exec, const struct pql_node *n
 {
     return node->selector->timing.edge == MRD_EDGE_SMOOTHED
                ? pql_build_smoothed(exec, node, out, err)
-               : build_select(exec, node, false, out, err);
+               : build_select(exec, node, YIELD_VALUES, out, err);
+}
+
+/* Of a call on a selector. */
+static enum mrd_status build_times(struct pql_exec *exec, const struct pql_node *node,
+                                   enum select_what what, struct pql_op **out,
+                                   struct mrd_error *err)
+{
+    const struct pql_node *arg = node->args[0];
+    struct pql_op *op = NULL;
+    /* The selector may look once (under @) while this call has many steps. */
+    const struct pql_node once = {.kind = PQL_SELECT,
+                                  .type = PQL_VECTOR,
+                                  .steps = node->steps,
+                                  .selector = arg->selector,
+                                  .position = arg->position};
+    MRD_TRY(build_select(exec, &once, what, &op, err));
+    if (!op->one_name && !exec->options->delayed_name_removal) {
+        return pql_build_merge(exec, op, false, out, err);
+    }
+    *out = op;
+    return MRD_OK;
 }
 
 /* timestamp(selector): the samples' own times, of a smoothed selector too; of any other expression, the
@@ -183,21 +216,43 @@ enum mrd_status pql_build_select(struct pql_exec *exec, const struct pql_node *n
 enum mrd_status pql_build_timestamp(struct pql_exec *exec, const struct pql_node *node,
                                     struct pql_op **out, struct mrd_error *err)
 {
+    return node->args[0]->kind == PQL_SELECT ? build_times(exec, node, YIELD_TIMES, out, err)
+                                             : pql_build_map(exec, node, out, err);
+}
+
+/* ---- start_timestamp ---- */
+
+/* Evaluates its input, for what that has to say, and yields nothing. */
+struct nothing_op {
+    struct pql_op op;
+    struct pql_op *input;
+};
+
+static enum mrd_status nothing_next(struct pql_op *base, struct pql_series *out, bool *out_more,
+                                    struct mrd_error *err)
+{
+    const struct nothing_op *op = (const struct nothing_op *)base;
+    do {
+        MRD_TRY(pql_next(op->input, out, out_more, err));
+    } while (*out_more);
+    return MRD_OK;
+}
+
+/* start_timestamp(selector): since when the samples count. Other expressions have lost that, and without the feature
+ * nobody looks at it: the answer is empty then. */
+enum mrd_status pql_build_start_timestamp(struct pql_exec *exec, const struct pql_node *node,
+                                          struct pql_op **out, struct mrd_error *err)
+{
+    struct nothing_op *op = NULL;
     const struct pql_node *arg = node->args[0];
-    struct pql_op *op = NULL;
-    if (arg->kind != PQL_SELECT) {
-        return pql_build_map(exec, node, out, err);
+    if (arg->kind == PQL_SELECT && exec->options->use_start_timestamps) {
+        return build_times(exec, node, YIELD_STARTS, out, err);
     }
-    /* The selector may look once (under @) while this call has many steps. */
-    const struct pql_node once = {.kind = PQL_SELECT,
-                                  .type = PQL_VECTOR,
-                                  .steps = node->steps,
-                                  .selector = arg->selector,
-                                  .position = arg->position};
-    MRD_TRY(build_select(exec, &once, true, &op, err));
-    if (!op->one_name && !exec->options->delayed_name_removal) {
-        return pql_build_merge(exec, op, false, out, err);
-    }
-    *out = op;
+    MRD_TRY(PQL_NEW(exec, 1, &op, err));
+    *op = (struct nothing_op){
+        .op = {.next = nothing_next, .exec = exec, .steps = node->steps.count, .one_name = true}
+    };
+    MRD_TRY(pql_build(exec, arg, node->steps.count, &op->input, err));
+    *out = &op->op;
     return MRD_OK;
 }

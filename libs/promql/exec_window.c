@@ -9,7 +9,7 @@
 
 struct range_select {
     struct pql_range_op op;
-    const struct pql_selector *selector;
+    struct pql_selector *selector;
     struct mrd_arena *converted; /* histograms of the series at hand */
 };
 
@@ -18,12 +18,9 @@ static enum mrd_status range_select_next(struct pql_range_op *base, struct pql_r
 {
     struct range_select *op = (struct range_select *)base;
     struct pql_exec *exec = base->exec;
-    struct mrd_source_series series = {0}; /* a source without histograms need not name them */
-    MRD_TRY(mrd_query_check(exec->control, err));
-    MRD_TRY(exec->source->next(op->selector->set, &series, out_more, err));
+    struct mrd_source_series series;
+    MRD_TRY(pql_source_next(exec, op->selector, &series, out_more, err));
     if (*out_more) {
-        exec->stats->series_read++;
-        exec->stats->samples_read += series.samples.count + series.histograms.count;
         *out = (struct pql_range_series){.labels = series.labels, .samples = series.samples};
         if (series.histograms.count > 0) {
             MRD_TRY(pql_scratch_reset(exec, &op->converted, err));
@@ -89,7 +86,7 @@ static enum mrd_status subquery_histograms(struct range_subquery *op,
         items[count] = &views[count];
         count++;
     }
-    *out = (struct pql_histogram_samples){times_ms, items, count};
+    *out = (struct pql_histogram_samples){.times_ms = times_ms, .items = items, .count = count};
     return MRD_OK;
 }
 
@@ -111,7 +108,7 @@ static enum mrd_status range_subquery_next(struct pql_range_op *base, struct pql
     }
     *out = (struct pql_range_series){
         .labels = series.labels,
-        .samples = {op->times_ms, op->values, count},
+        .samples = {.times_ms = op->times_ms, .values = op->values, .count = count},
         .drop_name = series.drop_name
     };
     return pql_histogram_points(&series, op->grid.count) == 0
@@ -161,6 +158,10 @@ struct window_op {
     size_t capacity; /* of the per-sample scratch */
     mrd_time_ms *clean_times_ms;
     double *clean_values;
+    mrd_time_ms
+        *clean_starts_ms; /* made when the first series has start times and staleness markers */
+    size_t clean_starts_capacity;
+    bool heeds_starts;
     double *column;
     struct pql_histogram_windows *histograms; /* made when the first series has any */
     struct pql_label_scratch scratch;
@@ -186,32 +187,58 @@ static enum mrd_status window_reserve(struct window_op *op, size_t count, struct
     return MRD_OK;
 }
 
-static bool has_stale(struct mrd_samples samples)
+static bool has_stale(const double *values, size_t count)
 {
-    for (size_t i = 0; i < samples.count; i++) {
-        if (mrd_is_stale(samples.values[i])) {
+    for (size_t i = 0; i < count; i++) {
+        if (mrd_is_stale(values[i])) {
             return true;
         }
     }
     return false;
 }
 
-/* Ranges skip staleness markers. Without one the source's columns are used as they are. */
-static void window_set_samples(struct window_op *op, struct mrd_samples samples)
+/* Start times of those that are no staleness markers; the array is made when it is first needed. */
+static enum mrd_status window_clean_starts(struct window_op *op, const struct mrd_samples *samples,
+                                           struct mrd_error *err)
 {
-    if (has_stale(samples)) {
-        size_t count = 0;
-        for (size_t i = 0; i < samples.count; i++) {
-            if (!mrd_is_stale(samples.values[i])) {
-                op->clean_times_ms[count] = samples.times_ms[i];
-                op->clean_values[count++] = samples.values[i];
+    size_t count = 0;
+    if (op->clean_starts_capacity < samples->count) {
+        MRD_TRY(PQL_NEW(op->op.exec, op->capacity, &op->clean_starts_ms, err));
+        op->clean_starts_capacity = op->capacity;
+    }
+    for (size_t i = 0; i < samples->count; i++) {
+        if (!mrd_is_stale(samples->values[i])) {
+            op->clean_starts_ms[count++] = samples->start_times_ms[i];
+        }
+    }
+    op->windows.start_times_ms = op->clean_starts_ms;
+    return MRD_OK;
+}
+
+/* Ranges skip staleness markers. Without one the source's columns are used as they are. */
+static enum mrd_status window_set_samples(struct window_op *op, const struct mrd_samples *samples,
+                                          struct mrd_error *err)
+{
+    size_t count = samples->count;
+    op->windows.times_ms = samples->times_ms;
+    op->windows.values = samples->values;
+    op->windows.start_times_ms = op->heeds_starts ? samples->start_times_ms : NULL;
+    if (has_stale(samples->values, count)) {
+        count = 0;
+        for (size_t i = 0; i < samples->count; i++) {
+            if (!mrd_is_stale(samples->values[i])) {
+                op->clean_times_ms[count] = samples->times_ms[i];
+                op->clean_values[count++] = samples->values[i];
             }
         }
-        samples = (struct mrd_samples){op->clean_times_ms, op->clean_values, count};
+        op->windows.times_ms = op->clean_times_ms;
+        op->windows.values = op->clean_values;
+        if (op->windows.start_times_ms != NULL) {
+            MRD_TRY(window_clean_starts(op, samples, err));
+        }
     }
-    op->windows.times_ms = samples.times_ms;
-    op->windows.values = samples.values;
-    op->windows.count = samples.count;
+    op->windows.count = count;
+    return MRD_OK;
 }
 
 static bool ends_with(struct mrd_bytes text, const char *suffix)
@@ -255,6 +282,16 @@ static void warn_if_no_counter(const struct window_op *op, struct mrd_labels lab
                          "metric might not be a counter, name does not end in "
                          "_total/_sum/_count/_bucket: \"%.*s\"",
                          MRD_FMT(name));
+}
+
+/* A window that holds histograms too has no value and says nothing about its floats. */
+static void warn_about_overlaps(const struct window_op *op, struct mrd_labels labels)
+{
+    const size_t overlaps =
+        op->windows.edge == MRD_EDGE_NONE ? pql_count_overlaps(&op->windows, op->column) : 0;
+    if (overlaps > 0) {
+        pql_note_overlaps(op->op.exec, overlaps, range_place(op), pql_metric_name(labels));
+    }
 }
 
 static void warn_about_quantile(const struct window_op *op)
@@ -357,7 +394,7 @@ static enum mrd_status window_compute(struct window_op *op, const struct pql_ran
 {
     const struct pql_function *function = op->node->function;
     MRD_TRY(window_reserve(op, series->samples.count, err));
-    window_set_samples(op, series->samples);
+    MRD_TRY(window_set_samples(op, &series->samples, err));
     if (op->windows.count == 0 && series->histograms.count == 0) {
         *out_any = false;
         return MRD_OK;
@@ -376,6 +413,9 @@ static enum mrd_status window_compute(struct window_op *op, const struct pql_ran
         MRD_TRY(window_add_histograms(op, series, err));
     }
     *out_any = !pql_column_empty(op->column, op->op.steps);
+    if (op->windows.start_times_ms != NULL && function->checks_overlap) {
+        warn_about_overlaps(op, series->labels);
+    }
     if (*out_any && function->counter) {
         warn_if_no_counter(op, series->labels);
     }
@@ -458,6 +498,7 @@ enum mrd_status pql_build_window(struct pql_exec *exec, const struct pql_node *n
     MRD_TRY(pql_build_range(exec, range, &op->input, err));
     MRD_TRY(pql_edge_function(node->function, op->input->timing.edge, &op->function, err));
     op->op.one_name = op->input->one_name;
+    op->heeds_starts = node->function->heeds_starts && exec->options->use_start_timestamps;
     MRD_TRY(window_init_grid(op, err));
     MRD_TRY(window_init_args(op, err));
     const bool safe = op->op.one_name || node->function->keeps_name;

@@ -14,243 +14,6 @@ static enum mrd_status no_value(struct pql_histogram_outcome *out)
     return MRD_OK;
 }
 
-/* ---- rate, increase, delta ---- */
-
-/* The histogram before the first one counts as empty if the counter was reset between them. */
-static enum mrd_status rate_base(struct pql_histogram_windows *windows,
-                                 const struct pql_histogram_step *step,
-                                 struct mrd_float_histogram *empty, pql_histogram *out,
-                                 struct mrd_error *err)
-{
-    const pql_histogram second = step->items[1];
-    bool reset = false;
-    *out = step->items[0];
-    if (!windows->counter) {
-        return MRD_OK;
-    }
-    MRD_TRY(mrd_float_histogram_was_reset(second, step->items[0], windows->work, &reset, err));
-    if (reset) {
-        *empty = (struct mrd_float_histogram){.schema = second->schema,
-                                              .custom_values = second->custom_values,
-                                              .custom_value_count = second->custom_value_count};
-        *out = empty;
-    }
-    return MRD_OK;
-}
-
-/* Adds back what resets have taken away. *out_ok is false if the histograms do not fit together. */
-static enum mrd_status add_resets(struct pql_histogram_windows *windows,
-                                  const struct pql_histogram_step *step, pql_histogram before,
-                                  struct mrd_float_histogram *total, bool *out_ok,
-                                  struct mrd_error *err)
-{
-    *out_ok = true;
-    for (size_t i = 1; i < step->count; i++) {
-        struct mrd_float_histogram_outcome outcome = {0};
-        bool reset = false;
-        MRD_TRY(mrd_float_histogram_was_reset(step->items[i], before, windows->work, &reset, err));
-        if (reset) {
-            MRD_TRY(mrd_float_histogram_add(total, before, windows->work, &outcome, err));
-        }
-        if (outcome.incompatible) {
-            note(windows, PQL_NOTE_MIXED_SCHEMAS);
-            *out_ok = false;
-            return MRD_OK;
-        }
-        if (outcome.reconciled) {
-            note(windows, PQL_NOTE_RECONCILED_ADD);
-        }
-        before = step->items[i];
-    }
-    return MRD_OK;
-}
-
-/* The coarsest schema of all, or false if exponential and custom bounds are mixed. Notes gauges. */
-static bool rate_schema(struct pql_histogram_windows *windows,
-                        const struct pql_histogram_step *step, pql_histogram base, int32_t *out)
-{
-    const pql_histogram last = step->items[step->count - 1];
-    const bool custom = mrd_float_histogram_is_custom(base);
-    bool fits = mrd_float_histogram_is_custom(last) == custom;
-    *out = MRD_MIN(last->schema, base->schema);
-    for (size_t i = 1; fits && windows->counter && i + 1 < step->count; i++) {
-        if (step->items[i]->reset == MRD_HISTOGRAM_GAUGE) {
-            note(windows, PQL_NOTE_NOT_COUNTER);
-        }
-        *out = MRD_MIN(*out, step->items[i]->schema);
-        fits = mrd_float_histogram_is_custom(step->items[i]) == custom;
-    }
-    if (!fits) {
-        note(windows, PQL_NOTE_MIXED_SCHEMAS);
-    }
-    return fits;
-}
-
-/* The difference of the last and the first histogram, resets added; NULL if there is none. */
-static enum mrd_status rate_difference(struct pql_histogram_windows *windows,
-                                       const struct pql_histogram_step *step,
-                                       struct mrd_float_histogram **out, struct mrd_error *err)
-{
-    const pql_histogram first = step->items[0];
-    const pql_histogram last = step->items[step->count - 1];
-    const bool any_gauge =
-        first->reset == MRD_HISTOGRAM_GAUGE || last->reset == MRD_HISTOGRAM_GAUGE;
-    struct mrd_float_histogram empty;
-    struct mrd_float_histogram *total = NULL;
-    struct mrd_float_histogram_outcome outcome;
-    pql_histogram base = NULL;
-    int32_t schema = 0;
-    bool ok = true;
-    *out = NULL;
-    if (windows->counter && any_gauge) {
-        note(windows, PQL_NOTE_NOT_COUNTER);
-    }
-    MRD_TRY(rate_base(windows, step, &empty, &base, err));
-    if (!rate_schema(windows, step, base, &schema)) {
-        return MRD_OK;
-    }
-    MRD_TRY(mrd_float_histogram_copy(last, windows->work, &total, err));
-    MRD_TRY(mrd_float_histogram_reduce(total, schema, windows->work, err));
-    MRD_TRY(mrd_float_histogram_subtract(total, base, windows->work, &outcome, err));
-    if (outcome.incompatible) {
-        note(windows, PQL_NOTE_MIXED_SCHEMAS);
-        return MRD_OK;
-    }
-    if (outcome.reconciled) {
-        note(windows, PQL_NOTE_RECONCILED_SUB);
-    }
-    if (windows->counter) {
-        MRD_TRY(add_resets(windows, step, base, total, &ok, err));
-    } else if (first->reset != MRD_HISTOGRAM_GAUGE || last->reset != MRD_HISTOGRAM_GAUGE) {
-        note(windows, PQL_NOTE_NOT_GAUGE);
-    }
-    total->reset = MRD_HISTOGRAM_GAUGE;
-    MRD_TRY(mrd_float_histogram_compact(total, windows->work, err));
-    *out = ok ? total : NULL;
-    return MRD_OK;
-}
-
-/* By how much the difference is stretched to the whole range: as with floats, and a counter does not begin
- * before its count was zero. */
-static double rate_factor(const struct pql_histogram_windows *windows,
-                          const struct pql_histogram_step *step,
-                          const struct mrd_float_histogram *difference)
-{
-    const double sampled = (double)(step->times_ms[step->count - 1] - step->times_ms[0]) / 1000;
-    const double average = sampled / (double)(step->count - 1);
-    const double threshold = average * 1.1;
-    double to_start = (double)(step->times_ms[0] - step->start_ms) / 1000;
-    double to_end = (double)(step->end_ms - step->times_ms[step->count - 1]) / 1000;
-    if (to_start >= threshold) {
-        to_start = average / 2;
-    }
-    if (windows->counter && difference->count > 0 && step->items[0]->count >= 0) {
-        const double to_zero = sampled * (step->items[0]->count / difference->count);
-        to_start = to_zero < to_start ? to_zero : to_start;
-    }
-    if (to_end >= threshold) {
-        to_end = average / 2;
-    }
-    double factor = sampled != 0 ? (sampled + to_start + to_end) / sampled : 1;
-    if (windows->per_second) {
-        factor /= (double)(step->end_ms - step->start_ms) / 1000;
-    }
-    return factor;
-}
-
-static enum mrd_status step_rate(struct pql_histogram_windows *windows,
-                                 const struct pql_histogram_step *step,
-                                 struct pql_histogram_outcome *out, struct mrd_error *err)
-{
-    if (pql_step_float_count(step) > 0) {
-        note(windows, PQL_NOTE_MIXED_RANGE);
-        return no_value(out);
-    }
-    if (step->count < 2) {
-        return no_value(out);
-    }
-    MRD_TRY(rate_difference(windows, step, &out->histogram, err));
-    if (out->histogram != NULL) {
-        mrd_float_histogram_multiply(out->histogram, rate_factor(windows, step, out->histogram));
-    }
-    return MRD_OK;
-}
-
-/* ---- irate, idelta ---- */
-
-static enum mrd_status last_difference(struct pql_histogram_windows *windows, pql_histogram before,
-                                       pql_histogram last, struct mrd_float_histogram **out,
-                                       struct mrd_error *err)
-{
-    struct mrd_float_histogram *made = NULL;
-    const bool all_gauges =
-        before->reset == MRD_HISTOGRAM_GAUGE && last->reset == MRD_HISTOGRAM_GAUGE;
-    const bool any_gauge =
-        before->reset == MRD_HISTOGRAM_GAUGE || last->reset == MRD_HISTOGRAM_GAUGE;
-    bool reset = false;
-    if (windows->counter && any_gauge) {
-        note(windows, PQL_NOTE_NOT_COUNTER);
-    } else if (!windows->counter && !all_gauges) {
-        note(windows, PQL_NOTE_NOT_GAUGE);
-    }
-    MRD_TRY(mrd_float_histogram_copy(last, windows->work, &made, err));
-    if (windows->counter) {
-        MRD_TRY(mrd_float_histogram_was_reset(last, before, windows->work, &reset, err));
-    }
-    if (!reset) {
-        struct mrd_float_histogram_outcome outcome;
-        MRD_TRY(mrd_float_histogram_subtract(made, before, windows->work, &outcome, err));
-        if (outcome.incompatible) {
-            note(windows, PQL_NOTE_MIXED_SCHEMAS);
-            return MRD_OK;
-        }
-        if (outcome.reconciled) {
-            note(windows, PQL_NOTE_RECONCILED_SUB);
-        }
-    }
-    made->reset = MRD_HISTOGRAM_GAUGE;
-    *out = made;
-    return mrd_float_histogram_compact(made, windows->work, err);
-}
-
-static enum mrd_status step_instant(struct pql_histogram_windows *windows,
-                                    const struct pql_histogram_step *step,
-                                    struct pql_histogram_outcome *out, struct mrd_error *err)
-{
-    const size_t floats = pql_step_float_count(step);
-    const mrd_time_ms *float_times_ms =
-        floats == 0 ? NULL : step->floats->times_ms + step->float_from;
-    size_t newer_floats = 0; /* floats after the newest histogram; two are enough to know */
-    size_t newer = 0;        /* histograms after the newest float */
-    while (newer_floats < floats && newer_floats < 2 &&
-           float_times_ms[floats - 1 - newer_floats] > step->times_ms[step->count - 1]) {
-        newer_floats++;
-    }
-    while (newer < step->count && newer < 2 &&
-           (floats == 0 || step->times_ms[step->count - 1 - newer] > float_times_ms[floats - 1])) {
-        newer++;
-    }
-    if (floats + step->count < 2) {
-        return no_value(out);
-    }
-    if (newer_floats == 2) {
-        return MRD_OK; /* the last two are floats */
-    }
-    no_value(out);
-    if (newer < 2) {
-        note(windows, PQL_NOTE_MIXED_RANGE);
-        return MRD_OK;
-    }
-    const size_t last = step->count - 1;
-    MRD_TRY(
-        last_difference(windows, step->items[last - 1], step->items[last], &out->histogram, err));
-    if (out->histogram != NULL && windows->per_second) {
-        const mrd_time_ms interval_ms = step->times_ms[last] - step->times_ms[last - 1];
-        mrd_float_histogram_divide(out->histogram, (double)interval_ms / 1000);
-    }
-    return MRD_OK;
-}
-
 /* ---- sum_over_time, avg_over_time ---- */
 
 /* Notes contradicting hints and bounds that had to be reconciled, once for a window. */
@@ -385,6 +148,13 @@ static enum mrd_status step_ts_of_last(struct pql_histogram_windows *windows,
 
 /* ---- changes, resets: floats and histograms in their order ---- */
 
+static struct pql_span float_span(const struct pql_histogram_step *step, size_t f)
+{
+    const struct pql_windows *floats = step->floats;
+    return (struct pql_span){floats->times_ms[f],
+                             floats->start_times_ms == NULL ? 0 : floats->start_times_ms[f]};
+}
+
 enum mrd_status pql_step_count_events(struct pql_histogram_windows *windows,
                                       const struct pql_histogram_step *step, bool resets,
                                       struct pql_histogram_outcome *out, struct mrd_error *err)
@@ -394,13 +164,16 @@ enum mrd_status pql_step_count_events(struct pql_histogram_windows *windows,
     size_t events = 0;
     pql_histogram before = NULL;
     double before_value = 0;
+    struct pql_span before_span = {0, 0};
     for (bool first = true; f < step->float_to || h < step->count; first = false) {
         const bool is_float = h == step->count ||
                               (f < step->float_to && step->floats->times_ms[f] < step->times_ms[h]);
         const pql_histogram now = is_float ? NULL : step->items[h];
         const double value = is_float ? step->floats->values[f] : 0;
+        const struct pql_span span = is_float ? float_span(step, f) : pql_step_span(step, h);
         bool event = false;
-        if (!first && (now == NULL) != (before == NULL)) {
+        if (!first && ((now == NULL) != (before == NULL) ||
+                       (resets && pql_was_restarted(before_span, span)))) {
             event = true;
         } else if (!first && now == NULL) {
             const bool differ = value != before_value && !(isnan(value) && isnan(before_value));
@@ -413,6 +186,7 @@ enum mrd_status pql_step_count_events(struct pql_histogram_windows *windows,
         events += event;
         before = now;
         before_value = value;
+        before_span = span;
         f += is_float;
         h += !is_float;
     }
@@ -453,11 +227,11 @@ static const struct {
     bool counter;
     bool per_second;
 } functions[] = {
-    {pql_rate,                  step_rate,        true,  true },
-    {pql_increase,              step_rate,        true,  false},
-    {pql_delta,                 step_rate,        false, false},
-    {pql_irate,                 step_instant,     true,  true },
-    {pql_idelta,                step_instant,     false, false},
+    {pql_rate,                  pql_step_rate,    true,  true },
+    {pql_increase,              pql_step_rate,    true,  false},
+    {pql_delta,                 pql_step_rate,    false, false},
+    {pql_irate,                 pql_step_instant, true,  true },
+    {pql_idelta,                pql_step_instant, false, false},
     {pql_changes,               step_changes,     false, false},
     {pql_resets,                step_resets,      false, false},
     {pql_sum_over_time,         step_sum,         false, false},
@@ -480,8 +254,13 @@ enum mrd_status pql_histogram_windows_create(struct pql_exec *exec,
 {
     struct pql_histogram_windows *made = NULL;
     MRD_TRY(PQL_NEW(exec, 1, &made, err));
-    *made = (struct pql_histogram_windows){
-        .exec = exec, .place = place, .steps = steps, .edge = edge, .apply = step_ignore};
+    *made = (struct pql_histogram_windows){.exec = exec,
+                                           .place = place,
+                                           .steps = steps,
+                                           .edge = edge,
+                                           .heeds_starts = function->heeds_starts &&
+                                                           exec->options->use_start_timestamps,
+                                           .apply = step_ignore};
     for (size_t i = 0; i < MRD_ARRAY_LEN(functions); i++) {
         if (functions[i].window == function->window) {
             made->apply = functions[i].apply;
@@ -545,7 +324,9 @@ enum mrd_status pql_histogram_windows_apply(struct pql_histogram_windows *window
     } else {
         pql_windows_slide_edges(slide, windows->exec->options->lookback_ms);
     }
+    const mrd_time_ms *starts_ms = windows->heeds_starts ? histograms->start_times_ms : NULL;
     windows->name = pql_metric_name(series->labels);
+    windows->overlaps = 0;
     MRD_TRY(pql_scratch_reset(windows->exec, &windows->results, err));
     for (size_t i = 0; i < windows->steps; i++) {
         const mrd_time_ms end_ms = slide->end0_ms + (mrd_time_ms)i * slide->end_step_ms;
@@ -555,6 +336,7 @@ enum mrd_status pql_histogram_windows_apply(struct pql_histogram_windows *window
             .float_to = floats->to[i],
             .times_ms = histograms->times_ms + slide->from[i],
             .items = histograms->items + slide->from[i],
+            .start_times_ms = starts_ms == NULL ? NULL : starts_ms + slide->from[i],
             .count = slide->to[i] - slide->from[i],
             .start_ms = end_ms - slide->range_ms,
             .end_ms = end_ms,
@@ -564,6 +346,9 @@ enum mrd_status pql_histogram_windows_apply(struct pql_histogram_windows *window
             MRD_TRY(apply_step(windows, &step, &column[i], &windows->column[i], err));
             MRD_TRY(mrd_query_check(windows->exec->control, err));
         }
+    }
+    if (windows->overlaps > 0) {
+        pql_note_overlaps(windows->exec, windows->overlaps, windows->place, windows->name);
     }
     return MRD_OK;
 }

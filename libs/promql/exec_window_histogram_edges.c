@@ -295,6 +295,9 @@ static bool anchor(const struct pql_histogram_windows *windows,
     }
     out->times_ms += skipped;
     out->items += skipped;
+    if (out->start_times_ms != NULL) {
+        out->start_times_ms += skipped;
+    }
     out->count -= skipped;
     return floats < step->float_to || histograms < step->count;
 }

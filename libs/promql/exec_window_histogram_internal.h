@@ -14,6 +14,7 @@ struct pql_histogram_step {
     size_t float_to;
     const mrd_time_ms *times_ms; /* histograms of the window */
     const pql_histogram *items;
+    const mrd_time_ms *start_times_ms; /* of them; NULL: unknown, or not to be heeded */
     size_t count;
     mrd_time_ms start_ms; /* exclusive */
     mrd_time_ms end_ms;
@@ -39,6 +40,8 @@ struct pql_histogram_windows {
     pql_histogram_step_function *apply;
     bool counter;
     bool per_second;
+    bool heeds_starts;
+    size_t overlaps; /* windows of the present series in which start times overlap */
     size_t steps;
     struct pql_windows slide; /* over the times of the histograms */
     pql_histogram *column;
@@ -50,6 +53,16 @@ static inline size_t pql_step_float_count(const struct pql_histogram_step *step)
 {
     return step->float_to - step->float_from;
 }
+
+static inline struct pql_span pql_step_span(const struct pql_histogram_step *step, size_t i)
+{
+    return (struct pql_span){step->times_ms[i],
+                             step->start_times_ms == NULL ? 0 : step->start_times_ms[i]};
+}
+
+pql_histogram_step_function
+    pql_step_rate; /* rate, increase, delta (exec_window_histogram_rate.c) */
+pql_histogram_step_function pql_step_instant; /* irate, idelta */
 
 /* changes and resets over the floats and histograms of the window in their order. */
 MRD_MUST_CHECK enum mrd_status pql_step_count_events(struct pql_histogram_windows *windows,

@@ -17,6 +17,7 @@ static const struct {
     SWITCH("promql-experimental-functions", features.experimental_functions),
     SWITCH("promql-extended-range-selectors", features.extended_range_selectors),
     SWITCH("type-and-unit-labels", type_and_unit_labels),
+    SWITCH("use-start-timestamps", use_start_timestamps),
 };
 
 static bool equal(const char *a, const char *b) { return strcmp(a, b) == 0; }
@@ -51,16 +52,7 @@ enum mrd_status mrd_promql_feature_enable(const char *name, struct mrd_promql_op
             found = true;
         }
     }
-    if (found) {
-        return MRD_OK;
-    }
-    if (equal(name, "use-start-timestamps")) {
-        return mrd_fail(err, MRD_E_UNSUPPORTED,
-                        "PromQL feature \"%s\" is not supported: queries read samples without "
-                        "start timestamps",
-                        name);
-    }
-    return fail_unknown(name, err);
+    return found ? MRD_OK : fail_unknown(name, err);
 }
 
 void mrd_promql_features_print(const struct mrd_promql_options *options, struct mrd_buf *out)

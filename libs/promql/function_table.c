@@ -34,13 +34,13 @@ static double radians(double value) { return value * M_PI / 180; }
 /* clang-format off */
 static const struct pql_function functions[] = {
     /* ranges */
-    WINDOW("rate", pql_rate, .counter = true),
-    WINDOW("increase", pql_increase, .counter = true),
+    WINDOW("rate", pql_rate, .counter = true, .heeds_starts = true, .checks_overlap = true),
+    WINDOW("increase", pql_increase, .counter = true, .heeds_starts = true, .checks_overlap = true),
     WINDOW("delta", pql_delta),
-    WINDOW("irate", pql_irate),
+    WINDOW("irate", pql_irate, .heeds_starts = true),
     WINDOW("idelta", pql_idelta),
     WINDOW("changes", pql_changes),
-    WINDOW("resets", pql_resets),
+    WINDOW("resets", pql_resets, .heeds_starts = true),
     WINDOW("deriv", pql_deriv),
     WINDOW("predict_linear", pql_predict_linear, .time_dependent = true),
     WINDOW("avg_over_time", pql_avg_over_time),
@@ -78,6 +78,7 @@ static const struct pql_function functions[] = {
     DATE("day_of_month", pql_day_of_month), DATE("day_of_year", pql_day_of_year),
     DATE("days_in_month", pql_days_in_month), DATE("month", pql_month), DATE("year", pql_year),
     CALL("timestamp", PQL_CALL_TIMESTAMP, .time_dependent = true),
+    CALL("start_timestamp", PQL_CALL_START_TIMESTAMP),
     /* vectors */
     CALL("absent", PQL_CALL_ABSENT),
     CALL("vector", PQL_CALL_VECTOR),

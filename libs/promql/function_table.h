@@ -25,6 +25,7 @@ enum pql_call_kind {
     PQL_CALL_SORT,
     PQL_CALL_SORT_BY_LABEL,
     PQL_CALL_TIMESTAMP,
+    PQL_CALL_START_TIMESTAMP,
     PQL_CALL_VECTOR,
     PQL_CALL_HISTOGRAM_QUANTILE,
     PQL_CALL_HISTOGRAM_QUANTILES,
@@ -47,12 +48,14 @@ struct pql_function {
     enum pql_call_kind kind;
     pql_window_function *window;
     double (*map)(double value);
-    unsigned range_arg;    /* WINDOW: which argument is the range vector */
-    bool keeps_name;       /* the result has its input's metric name */
-    bool counter;          /* warn about metrics that do not look like counters */
-    bool time_dependent;   /* differs from step to step even if its arguments do not */
-    bool descending;       /* sort_desc, sort_by_label_desc */
-    bool reads_buckets;    /* histogram_stddev and the like need more than count and sum */
+    unsigned range_arg;  /* WINDOW: which argument is the range vector */
+    bool keeps_name;     /* the result has its input's metric name */
+    bool counter;        /* warn about metrics that do not look like counters */
+    bool time_dependent; /* differs from step to step even if its arguments do not */
+    bool descending;     /* sort_desc, sort_by_label_desc */
+    bool reads_buckets;  /* histogram_stddev and the like need more than count and sum */
+    bool heeds_starts;   /* start timestamps tell it resets, if the engine is to use them */
+    bool checks_overlap; /* ... and it warns about samples that began before the one before ended */
     bool checks_quantile;  /* its scalar argument must lie in [0, 1] */
     bool checks_smoothing; /* its scalar arguments must lie in (0, 1) */
 };

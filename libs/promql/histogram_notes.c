@@ -49,3 +49,12 @@ void pql_note_histogram(struct pql_exec *exec, enum pql_histogram_note note,
     mrd_annotations_addf(exec->annotations, notes[note].kind, place, "%s%s%.*s%s%s",
                          notes[note].before, quote, MRD_FMT(about), quote, notes[note].after);
 }
+
+void pql_note_overlaps(struct pql_exec *exec, size_t occurrences, struct mrd_annotation_place place,
+                       struct mrd_bytes name)
+{
+    mrd_annotations_count(exec->annotations, MRD_ANNOTATION_WARNING, place, occurrences,
+                          "sample has start time that overlaps with previous sample timestamp for "
+                          "metric \"%.*s\"",
+                          MRD_FMT(name));
+}

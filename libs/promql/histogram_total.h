@@ -26,6 +26,12 @@ MRD_MUST_CHECK enum mrd_status pql_histogram_total_add(struct pql_histogram_tota
                                                        const struct mrd_float_histogram *histogram,
                                                        struct mrd_error *err);
 
+/* Adds what was totalled apart and came later; at least one histogram is in each. `later` is not to be used
+ * afterwards. With `incompatible` set afterwards, add no more. */
+MRD_MUST_CHECK enum mrd_status pql_histogram_total_merge(struct pql_histogram_total *total,
+                                                         struct pql_histogram_total *later,
+                                                         struct mrd_error *err);
+
 /* The result, in the arena; empty buckets may be left in it. At least one histogram was added. */
 MRD_MUST_CHECK enum mrd_status pql_histogram_total_finish(struct pql_histogram_total *total,
                                                           struct mrd_float_histogram **out,

@@ -36,6 +36,37 @@ static inline void mrd_mean_add(struct mrd_mean *mean, double value)
     mean->total = mrd_kahan_add(scaled, value / mean->count);
 }
 
+/* The sum of two sums, the later one's compensation last. */
+static inline struct mrd_kahan mrd_kahan_join(struct mrd_kahan total, struct mrd_kahan later)
+{
+    return mrd_kahan_add(mrd_kahan_add(total, later.sum), later.compensation);
+}
+
+/* A mean as a mean, whatever it was kept as. */
+static inline struct mrd_kahan mrd_mean_part(const struct mrd_mean *mean, double scale)
+{
+    const double by = mean->incremental ? 1 : mean->count;
+    return (struct mrd_kahan){mean->total.sum / by * scale, mean->total.compensation / by * scale};
+}
+
+/* The mean of the values of both, of which `later` came after `mean`. Neither is empty. */
+static inline void mrd_mean_join(struct mrd_mean *mean, const struct mrd_mean *later)
+{
+    const double count = mean->count + later->count;
+    if (!mean->incremental && !later->incremental) {
+        const struct mrd_kahan total = mrd_kahan_join(mean->total, later->total);
+        if (!isinf(total.sum)) {
+            mean->total = total;
+            mean->count = count;
+            return;
+        }
+    }
+    const struct mrd_kahan before = mrd_mean_part(mean, mean->count / count);
+    mean->total = mrd_kahan_join(before, mrd_mean_part(later, later->count / count));
+    mean->count = count;
+    mean->incremental = true;
+}
+
 static inline double mrd_mean_value(const struct mrd_mean *mean)
 {
     if (mean->incremental) {

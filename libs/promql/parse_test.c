@@ -464,7 +464,7 @@ static const struct {
      "1:12: parse error: duration out of range"},
     /* the words of the regex library, not of Go's */
     {"foo{a=~\"(\"}",
-     "1:5: parse error: error parsing regexp: missing ): ("},
+     "1:5: parse error: error parsing regexp: missing closing ): `(`"},
   /* clang-format on */
 };
 

@@ -27,7 +27,7 @@ enum pql_node_kind {
     PQL_AGGREGATE, /* aggregation, args: vector, then the parameter */
     PQL_BINARY,    /* op, args: left, right */
     PQL_NEGATE,    /* args[0] */
-    PQL_PLUS, /* args[0], a selector, which functions that look at selectors do not see behind it */
+    PQL_PLUS, /* args[0], a vector: functions do not see a selector behind it, annotations point at it */
 };
 
 /* When a selector or subquery looks, relative to the step: end = (at_set ? at : step) - offset. */
@@ -49,7 +49,12 @@ struct pql_selector {
     struct pql_timing timing;
     bool one_name;              /* all its series have the same metric name */
     bool stats_only;            /* of its histograms only count, sum and resets matter */
+    bool late;                  /* its operator opens it, once it knows what to look for */
     struct mrd_source_set *set; /* open from the start of the execution until its end */
+    const struct pql_node
+        *fragment;    /* the aggregation that is pushed down if this selector's source takes it */
+    bool pushed;      /* it did: the set yields states, not series */
+    uint32_t segment; /* of the series that was read last */
     struct pql_selector *next;
 };
 
@@ -87,6 +92,8 @@ struct pql_node {
     const struct pql_function *function;
     enum mrd_aggregation aggregation;
     struct pql_grouping grouping;
+    struct pql_selector
+        *pushable; /* an aggregation over one series-local expression: its only selector */
     enum mrd_binary_op op;
     bool return_bool;
     struct pql_matching matching;
@@ -110,6 +117,9 @@ struct pql_plan {
 MRD_MUST_CHECK enum mrd_status pql_plan_translate(const struct mrd_expr *expr,
                                                   struct mrd_arena *arena, struct pql_node **out,
                                                   struct mrd_error *err);
+
+/* Finds the aggregations that may be pushed down. After scheduling. */
+void pql_plan_find_pushable(struct pql_plan *plan);
 
 /* Gives every node its grid and every selector its time range and hints. */
 MRD_MUST_CHECK enum mrd_status pql_plan_schedule(const struct mrd_promql_options *options,

@@ -154,6 +154,7 @@ static enum mrd_status translate_info(struct translation *to, const struct mrd_e
     (void)first_timing(call->args[0], &selector->timing);
     selector->select.matchers = call->info_matchers;
     selector->select.matcher_count = call->info_matcher_count;
+    selector->late = true;
     (*out)->args[1]->selector = selector;
     (*out)->args[1]->order = ++to->order;
     return MRD_OK;
@@ -166,10 +167,7 @@ static enum mrd_status translate_call(struct translation *to, const struct mrd_e
     const char *name = call->function->name;
     const struct pql_function *function = pql_function_find(name, strlen(name));
     if (function == NULL) {
-        return mrd_fail(err, MRD_E_UNSUPPORTED,
-                        "function \"%s\" is not supported: queries read samples without start "
-                        "timestamps",
-                        name);
+        return mrd_fail(err, MRD_E_UNSUPPORTED, "function \"%s\" is not supported", name);
     }
     if (function->kind == PQL_CALL_INFO) {
         MRD_TRY(translate_info(to, expr, out, err));
@@ -226,7 +224,7 @@ static enum mrd_status translate_unary(struct translation *to, const struct mrd_
 {
     struct pql_node *inner = NULL;
     MRD_TRY(translate(to, expr->unary.expr, &inner, err));
-    if (!expr->unary.minus && inner->kind != PQL_SELECT) {
+    if (!expr->unary.minus && inner->type != PQL_VECTOR) {
         *out = inner;
         return MRD_OK;
     }

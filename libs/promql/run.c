@@ -1,5 +1,7 @@
 #include "promql/run.h"
 
+#include "promql/fragment.h"
+
 #include <stdlib.h>
 
 /* ---- control ---- */
@@ -22,12 +24,31 @@ enum mrd_status mrd_query_check(const struct mrd_query_control *control, struct 
 
 /* ---- selectors ---- */
 
+/* Offers the source the aggregation over this selector. */
+static enum mrd_status open_fragment(struct pql_exec *exec, struct pql_selector *selector,
+                                     const struct mrd_query_scope *scope, struct mrd_error *err)
+{
+    const struct mrd_source *source = exec->source;
+    if (selector->fragment == NULL || source->open_fragment == NULL) {
+        return MRD_OK;
+    }
+    const struct mrd_fragment fragment = {*exec->request, *exec->options,
+                                          selector->fragment->order};
+    MRD_TRY(source->open_fragment(source->context, &selector->select, &fragment, scope,
+                                  &selector->set, err));
+    selector->pushed = selector->set != NULL;
+    return MRD_OK;
+}
+
 static enum mrd_status open_selectors(struct pql_exec *exec, const struct pql_plan *plan,
                                       struct mrd_error *err)
 {
     const struct mrd_query_scope scope = {exec->arena, exec->annotations, exec->control};
     for (struct pql_selector *at = plan->selectors; at != NULL; at = at->next) {
-        MRD_TRY(exec->source->open(exec->source->context, &at->select, &scope, &at->set, err));
+        MRD_TRY(open_fragment(exec, at, &scope, err));
+        if (at->set == NULL && !at->late) {
+            MRD_TRY(exec->source->open(exec->source->context, &at->select, &scope, &at->set, err));
+        }
     }
     return MRD_OK;
 }
@@ -343,14 +364,50 @@ static enum mrd_status run_root(struct pql_exec *exec, const struct pql_plan *pl
     mrd_assert(false);
 }
 
+static void clean_up(struct pql_exec *exec)
+{
+    for (struct pql_cleanup *at = exec->cleanups; at != NULL; at = at->next) {
+        at->run(at->subject);
+    }
+    exec->cleanups = NULL;
+}
+
 enum mrd_status pql_run(struct pql_exec *exec, const struct pql_plan *plan,
                         struct mrd_promql_result *out, struct mrd_error *err)
 {
     const enum mrd_status status = run_root(exec, plan, out, err);
     close_selectors(exec, plan);
-    for (struct pql_cleanup *at = exec->cleanups; at != NULL; at = at->next) {
-        at->run(at->subject);
+    clean_up(exec);
+    return status;
+}
+
+/* ---- a part of a plan ---- */
+
+static enum mrd_status fold_selector(struct pql_exec *exec, const struct pql_node *node,
+                                     enum mrd_status (*done)(void *context, struct pql_fold_op *op,
+                                                             struct mrd_error *err),
+                                     void *context, struct mrd_error *err)
+{
+    const struct mrd_query_scope scope = {exec->arena, exec->annotations, exec->control};
+    struct pql_selector *selector = node->pushable;
+    struct pql_fold_op *op = NULL;
+    MRD_TRY(
+        exec->source->open(exec->source->context, &selector->select, &scope, &selector->set, err));
+    MRD_TRY(pql_build_fold(exec, node, &op, err));
+    MRD_TRY(pql_fold_segment(op, err));
+    return done(context, op, err);
+}
+
+enum mrd_status pql_run_fold(struct pql_exec *exec, const struct pql_node *node,
+                             enum mrd_status (*done)(void *context, struct pql_fold_op *op,
+                                                     struct mrd_error *err),
+                             void *context, struct mrd_error *err)
+{
+    const enum mrd_status status = fold_selector(exec, node, done, context, err);
+    if (node->pushable->set != NULL) {
+        exec->source->close(node->pushable->set);
+        node->pushable->set = NULL;
     }
-    exec->cleanups = NULL;
+    clean_up(exec);
     return status;
 }

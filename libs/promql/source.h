@@ -11,7 +11,7 @@
  * Memory:  what outlives `next` comes from the query's arena (its budget, MRD_E_LIMIT beyond it);
  *          per-series columns are decoded into scratch that the set owns and uses again.
  * Order:   any, but the same for the same data, or sums differ in the last bit from run to run. By
- *          labels (mrd_labels_compare) is best.
+ *          labels (mrd_labels_compare) is best, within each segment where there are several.
  */
 #ifndef MRD_PROMQL_SOURCE_H
 #define MRD_PROMQL_SOURCE_H
@@ -67,9 +67,12 @@ struct mrd_source_series {
     struct mrd_labels labels;
     struct mrd_samples samples;
     struct mrd_histograms histograms; /* same range and lifetime */
+    uint32_t
+        segment; /* the part of the storage that holds it; all series of a part come together */
 };
 
 struct mrd_source_set; /* the source's own */
+struct mrd_fragment;   /* fragment.h */
 
 /* For label_names, label_values and series: what the API's parameters say. Matcher sets are or-ed;
  * none means all series. */
@@ -114,6 +117,17 @@ struct mrd_source {
      * silently short answer; a source that may leave out a part says so as a warning. */
     enum mrd_status (*next)(struct mrd_source_set *set, struct mrd_source_series *out,
                             bool *out_more, struct mrd_error *err);
+
+    /* Optional, both or none: takes a plan fragment (fragment.h) instead of the select, whose series are
+     * then folded where they are. Must not wait; *out_set = NULL: not this one, ask `open`. The states of
+     * one segment after the other come from next_states: all segments that `open` would have, in the same
+     * order, their series in the same order. Valid until the next call on the set. `close` closes it. */
+    enum mrd_status (*open_fragment)(void *context, const struct mrd_select *select,
+                                     const struct mrd_fragment *fragment,
+                                     const struct mrd_query_scope *scope,
+                                     struct mrd_source_set **out_set, struct mrd_error *err);
+    enum mrd_status (*next_states)(struct mrd_source_set *set, struct mrd_bytes *out,
+                                   bool *out_more, struct mrd_error *err);
 
     /* Stops the select if it still runs and frees the set. */
     void (*close)(struct mrd_source_set *set);

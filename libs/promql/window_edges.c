@@ -54,8 +54,9 @@ static double value_at(struct mrd_samples samples, mrd_time_ms time_ms)
 static struct mrd_samples window_samples(const struct pql_windows *windows, size_t step)
 {
     const uint32_t from = windows->from[step];
-    return (struct mrd_samples){windows->times_ms + from, windows->values + from,
-                                windows->to[step] - from};
+    return (struct mrd_samples){.times_ms = windows->times_ms + from,
+                                .values = windows->values + from,
+                                .count = windows->to[step] - from};
 }
 
 static void smoothed_value(const struct pql_windows *windows, double *out)

@@ -4,13 +4,25 @@
 
 /* ---- rate, increase, delta: the difference over the window, extrapolated to its edges ---- */
 
-/* Positions of all samples that are lower than the one before. */
-static size_t find_resets(const double *values, size_t count, uint32_t *out)
+static struct pql_span span_at(const struct pql_windows *windows, size_t i)
 {
+    return (struct pql_span){windows->times_ms[i], windows->start_times_ms[i]};
+}
+
+/* Marks all samples that are lower than the one before, or began after it. */
+static size_t find_resets(const struct pql_windows *windows)
+{
+    const double *values = windows->values;
+    uint32_t *out = windows->marks;
     size_t found = 0;
-    for (size_t i = 1; i < count; i++) {
+    for (size_t i = 1; windows->start_times_ms == NULL && i < windows->count; i++) {
         out[found] = (uint32_t)i; /* overwritten unless it is one */
         found += values[i] < values[i - 1];
+    }
+    for (size_t i = 1; windows->start_times_ms != NULL && i < windows->count; i++) {
+        out[found] = (uint32_t)i;
+        found += values[i] < values[i - 1] ||
+                 pql_was_restarted(span_at(windows, i - 1), span_at(windows, i));
     }
     return found;
 }
@@ -100,7 +112,7 @@ static inline void extrapolated(const struct pql_windows *windows, double *out, 
 {
     const double *values = windows->values;
     const mrd_time_ms *times_ms = windows->times_ms;
-    const size_t reset_count = counter ? find_resets(values, windows->count, windows->marks) : 0;
+    const size_t reset_count = counter ? find_resets(windows) : 0;
     struct extrapolation how = {.per = per_second ? range_seconds(windows->range_ms) : 0};
     size_t reset = 0;
     mrd_time_ms end_ms = windows->end0_ms;
@@ -126,13 +138,67 @@ static inline void extrapolated(const struct pql_windows *windows, double *out, 
     }
 }
 
+/* How much is added to what a counter has counted from `shape->to_start_ms` on, where it was zero. */
+static double factor_from_zero(const struct shape *shape, double per)
+{
+    const double sampled = (double)shape->sampled_ms / 1000;
+    const double average = shape->intervals == 0 ? 0 : sampled / (double)shape->intervals;
+    const double counted = (double)(shape->sampled_ms + shape->to_start_ms) / 1000;
+    const double factor = (counted + stretch((double)shape->to_end_ms / 1000, average)) / counted;
+    return per == 0 ? factor : factor / per;
+}
+
+/* Of a counter with start times. If that of the window's first sample is in the window, it was zero then: one
+ * sample is enough, and nothing is guessed about the time before. */
+static void extrapolated_started(const struct pql_windows *windows, double *out, bool per_second)
+{
+    const mrd_time_ms *times_ms = windows->times_ms;
+    const size_t reset_count = find_resets(windows);
+    struct extrapolation how = {.per = per_second ? range_seconds(windows->range_ms) : 0};
+    size_t reset = 0;
+    mrd_time_ms end_ms = windows->end0_ms;
+    for (size_t i = 0; i < windows->steps; i++, end_ms += windows->end_step_ms) {
+        const uint32_t first = windows->from[i];
+        const uint32_t last = windows->to[i] - 1;
+        out[i] = pql_none();
+        if (windows->to[i] == first) {
+            continue;
+        }
+        struct shape shape = {times_ms[first] - (end_ms - windows->range_ms),
+                              times_ms[last] - times_ms[first], end_ms - times_ms[last],
+                              last - first};
+        const double value = windows->values[first];
+        const double difference =
+            add_resets(windows, reset_count, &reset, first, last, windows->values[last] - value);
+        const mrd_time_ms start_ms = windows->start_times_ms[first];
+        if (start_ms != 0 && start_ms > end_ms - windows->range_ms && start_ms < times_ms[first]) {
+            shape.to_start_ms = times_ms[first] - start_ms;
+            out[i] = (difference + value) * factor_from_zero(&shape, how.per);
+        } else if (first < last) {
+            if (!shape_equal(&shape, &how.shape)) {
+                extrapolation_set(&how, &shape);
+            }
+            out[i] = difference * counter_factor(&how, value, difference);
+        }
+    }
+}
+
+static void counter_change(const struct pql_windows *windows, double *out, bool per_second)
+{
+    if (windows->start_times_ms != NULL) {
+        extrapolated_started(windows, out, per_second);
+    } else {
+        extrapolated(windows, out, true, per_second);
+    }
+}
+
 void pql_rate(const struct pql_windows *windows, double *out)
 {
-    extrapolated(windows, out, true, true);
+    counter_change(windows, out, true);
 }
 void pql_increase(const struct pql_windows *windows, double *out)
 {
-    extrapolated(windows, out, true, false);
+    counter_change(windows, out, false);
 }
 void pql_delta(const struct pql_windows *windows, double *out)
 {
@@ -151,7 +217,10 @@ static inline void instant_change(const struct pql_windows *windows, double *out
         const uint32_t last = windows->to[i] - 1;
         const double value = windows->values[last];
         const double before = windows->values[last - 1];
-        double change = rate && value < before ? value : value - before;
+        const bool reset = value < before ||
+                           (windows->start_times_ms != NULL &&
+                            pql_was_restarted(span_at(windows, last - 1), span_at(windows, last)));
+        double change = rate && reset ? value : value - before;
         if (rate) {
             change /= (double)(windows->times_ms[last] - windows->times_ms[last - 1]) / 1000;
         }
@@ -207,7 +276,27 @@ void pql_changes(const struct pql_windows *windows, double *out)
 }
 void pql_resets(const struct pql_windows *windows, double *out)
 {
-    count_marks(windows, find_resets(windows->values, windows->count, windows->marks), out);
+    count_marks(windows, find_resets(windows), out);
+}
+
+size_t pql_count_overlaps(const struct pql_windows *windows, const double *out)
+{
+    size_t found = 0;
+    size_t next = 0;
+    size_t windows_with = 0;
+    for (size_t i = 1; i < windows->count; i++) {
+        if (pql_overlaps(span_at(windows, i - 1), span_at(windows, i))) {
+            windows->marks[found++] = (uint32_t)i;
+        }
+    }
+    for (size_t i = 0; i < windows->steps; i++) {
+        while (next < found && windows->marks[next] <= windows->from[i]) {
+            next++;
+        }
+        const bool overlap = next < found && windows->marks[next] < windows->to[i];
+        windows_with += overlap && !pql_is_none(out[i]);
+    }
+    return windows_with;
 }
 
 /* ---- deriv, predict_linear: least squares with compensated sums ---- */

@@ -138,7 +138,7 @@ static const char *const queries[] = {
     "count_values(\"v\", h)",
     "histogram_quantile(0.9, sum(h))",
     "histogram_quantiles(h, \"q\", 0.1, 0.9)",
-    "histogram_count(rate(h[5m]))",
+    "histogram_count(rate(h[15m]))",
     "label_replace(h @ 60, \"x\", \"$1\", \"index\", \"(.*)\")",
     "changes(h[5m]) + resets(h[5m])",
     "increase(m_total[2m] anchored)",
@@ -173,6 +173,32 @@ static void every_budget_is_an_answer(void **state)
             assert_int_equal(mrd_memory_source_open_sets(*state), 0);
         }
     }
+}
+
+/* The smallest budget with which a query succeeds. */
+static size_t least_bytes(struct mrd_memory_source *source, const char *text)
+{
+    size_t below = 0;
+    for (size_t enough = (size_t)1 << 24; enough - below > 1;) {
+        const size_t middle = below + (enough - below) / 2;
+        const struct asked asked = {.text = text, .bytes_max = middle, .instant = true};
+        if (ask(source, &asked, NULL) == MRD_OK) {
+            enough = middle;
+        } else {
+            below = middle;
+        }
+    }
+    return below + 1;
+}
+
+#define FOUR_TIMES(text) text " + " text " + " text " + " text
+
+/* Each operator over windows of histograms keeps the decoded samples of a series until it is asked again. */
+static void the_memory_of_all_operators_counts_together(void **state)
+{
+    const size_t floats = least_bytes(*state, FOUR_TIMES("count(rate(m_total[15m]))"));
+    const size_t histograms = least_bytes(*state, FOUR_TIMES("count(rate(h[15m]))"));
+    assert_true(histograms >= floats + 4 * (SAMPLES - 20) * sizeof(struct mrd_float_histogram));
 }
 
 /* The source fails at its 1st, 2nd, ... call; the query passes that on and closes every set. */
@@ -321,6 +347,53 @@ static enum mrd_status note_open(void *context, const struct mrd_select *select,
     return mrd_fail(err, MRD_E_UNAVAILABLE, "seen");
 }
 
+/* A source in front of another that keeps the last select. */
+static const struct mrd_source *behind;
+
+static enum mrd_status pass_open(void *context, const struct mrd_select *select,
+                                 const struct mrd_query_scope *scope,
+                                 struct mrd_source_set **out_set, struct mrd_error *err)
+{
+    seen = *select;
+    return behind->open(context, select, scope, out_set, err);
+}
+
+/* The info series are asked for once the values that identify the base are known, and by these alone. */
+static void info_asks_for_the_targets_of_its_base(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t matchers;
+        const char *value; /* of the last */
+    } cases[] = {
+        {"info(label_replace(m_total, \"job\", \"a.$1\", \"index\", \"(1)\"))",   2, "a\\.1"  },
+        {"info(label_replace(m_total, \"instance\", \"x|y\", \"index\", \"3\"))", 2, "x\\|y"  },
+        {"info(m_total)",                                                         1, "m_total"},
+    };
+    struct mrd_source source = *mrd_memory_source_get(*state);
+    behind = mrd_memory_source_get(*state);
+    source.open = pass_open;
+    for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
+        mrd_auto(mrd_arena_destroy)
+        struct mrd_arena *arena = mrd_arena_create("query", SIZE_MAX);
+        const struct mrd_promql_options options = {.features = features};
+        const struct mrd_promql_request request = {.text = mrd_bytes_of(cases[i].text),
+                                                   .start_ms = 600000,
+                                                   .end_ms = 600000,
+                                                   .instant = true};
+        struct mrd_promql_result result;
+        struct mrd_error err = {0};
+        assert_int_equal(mrd_promql_query(&options, &request, &source, NULL, arena, &result, &err),
+                         MRD_OK);
+        assert_int_equal(seen.matcher_count, cases[i].matchers);
+        const struct mrd_bytes value = seen.matchers[seen.matcher_count - 1].value;
+        if (!mrd_bytes_equal(value, mrd_bytes_of(cases[i].value))) {
+            fail_msg("%s asks for \"%.*s\"", cases[i].text, MRD_FMT(value));
+        }
+        assert_int_equal(mrd_memory_source_open_sets(*state), 0);
+    }
+}
+
 static void selects_cover_what_windows_need(void **state)
 {
     (void)state;
@@ -366,6 +439,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_SOURCE(every_budget_is_an_answer),
+        WITH_SOURCE(the_memory_of_all_operators_counts_together),
         WITH_SOURCE(a_failing_source_fails_the_query),
         WITH_SOURCE(the_sample_limit_names_itself),
         WITH_SOURCE(an_aggregation_streams),
@@ -373,6 +447,7 @@ int main(void)
         WITH_SOURCE(a_query_past_its_deadline_ends),
         WITH_SOURCE(parse_errors_are_not_execution_errors),
         cmocka_unit_test(selects_cover_what_windows_need),
+        WITH_SOURCE(info_asks_for_the_targets_of_its_base),
         cmocka_unit_test(long_windows_are_evaluated_in_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

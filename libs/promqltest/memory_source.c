@@ -2,16 +2,21 @@
 
 #include <stdlib.h>
 
+#include "promql/fragment.h"
+
 struct memory_series {
     struct mrd_buf label_bytes; /* canonical; `labels` points into it */
     struct mrd_arena *arena;
     struct mrd_labels labels;
     mrd_time_ms *times_ms;
     double *values;
+    mrd_time_ms *start_times_ms; /* 0: unknown */
     size_t count;
     size_t capacity;
+    bool started; /* a start time is known, of a histogram too */
 
     mrd_time_ms *histogram_times_ms;
+    mrd_time_ms *histogram_starts_ms;
     struct mrd_histogram *histograms; /* their parts are in the arena */
     struct mrd_float_histogram *last_histogram;
     size_t histogram_count;
@@ -26,12 +31,22 @@ struct mrd_memory_source {
     size_t last; /* index of the series put to last */
     _Atomic size_t calls_left;
     _Atomic size_t open_sets;
+    struct mrd_memory_layout layout;
+    size_t fragments;
 };
 
 struct mrd_source_set {
     struct mrd_memory_source *source;
     const struct mrd_select *select;
     size_t at;
+    uint32_t segment;
+    bool one_segment; /* of which `segment` is the only one */
+
+    /* Of a fragment. */
+    const struct mrd_query_control *control;
+    size_t bytes_max;
+    struct mrd_buf fragment;
+    struct mrd_buf states;
 };
 
 /* ---- filling ---- */
@@ -62,6 +77,8 @@ static void series_destroy(struct memory_series *series)
     mrd_buf_fini(&series->label_bytes);
     free(series->times_ms);
     free(series->values);
+    free(series->start_times_ms);
+    free(series->histogram_starts_ms);
     free(series->histogram_times_ms);
     free(series->histograms);
     free(series);
@@ -115,17 +132,24 @@ void mrd_memory_source_put(struct mrd_memory_source *source, struct mrd_labels l
     }
     if (at < series->count && series->times_ms[at] == sample.time_ms) {
         series->values[at] = sample.value;
+        series->start_times_ms[at] = 0;
         return;
     }
     if (series->count == series->capacity) {
         size_t capacity = series->capacity;
         series->times_ms = must_grow(series->times_ms, &capacity, sizeof(*series->times_ms));
+        capacity = series->capacity;
+        series->start_times_ms =
+            must_grow(series->start_times_ms, &capacity, sizeof(*series->start_times_ms));
         series->values = must_grow(series->values, &series->capacity, sizeof(*series->values));
     }
     const size_t rest = series->count - at;
     memmove(series->times_ms + at + 1, series->times_ms + at, rest * sizeof(*series->times_ms));
     memmove(series->values + at + 1, series->values + at, rest * sizeof(*series->values));
+    memmove(series->start_times_ms + at + 1, series->start_times_ms + at,
+            rest * sizeof(*series->start_times_ms));
     series->times_ms[at] = sample.time_ms;
+    series->start_times_ms[at] = 0;
     series->values[at] = sample.value;
     series->count++;
 }
@@ -158,15 +182,16 @@ static struct mrd_histogram_side store_side(struct mrd_arena *arena,
 }
 
 /* What a storage knows about resets: that there was none since the sample before, or nothing (after a gap of
- * any kind, and where the histogram seems to have been reset: who reads it finds that out). */
+ * any kind, and where the histogram seems to have been reset: who reads it finds that out). What was said of them is
+ * not looked at. */
 static enum mrd_histogram_reset known_reset(const struct memory_series *series,
                                             const struct mrd_float_histogram *histogram)
 {
     const struct mrd_float_histogram *before = series->last_histogram;
     struct mrd_float_histogram unmarked = *histogram;
     bool reset = false;
-    if (histogram->reset == MRD_HISTOGRAM_GAUGE || histogram->reset == MRD_HISTOGRAM_RESET) {
-        return histogram->reset;
+    if (histogram->reset == MRD_HISTOGRAM_GAUGE) {
+        return MRD_HISTOGRAM_GAUGE;
     }
     const bool follows =
         before != NULL && before->reset != MRD_HISTOGRAM_GAUGE &&
@@ -204,12 +229,16 @@ bool mrd_memory_source_put_histogram(struct mrd_memory_source *source, struct mr
         size_t capacity = series->histogram_capacity;
         series->histogram_times_ms =
             must_grow(series->histogram_times_ms, &capacity, sizeof(*series->histogram_times_ms));
+        capacity = series->histogram_capacity;
+        series->histogram_starts_ms =
+            must_grow(series->histogram_starts_ms, &capacity, sizeof(*series->histogram_starts_ms));
         series->histograms =
             must_grow(series->histograms, &series->histogram_capacity, sizeof(*series->histograms));
     }
     kept->reset = reset;
     series->last_histogram = kept;
     series->histogram_times_ms[at] = time_ms;
+    series->histogram_starts_ms[at] = 0;
     series->histograms[at] = (struct mrd_histogram){
         .is_float = true,
         .reset = reset,
@@ -269,6 +298,24 @@ static size_t first_at(const mrd_time_ms *times_ms, size_t count, mrd_time_ms ti
     return low;
 }
 
+bool mrd_memory_source_start(struct mrd_memory_source *source, struct mrd_labels labels,
+                             mrd_time_ms time_ms, mrd_time_ms start_ms)
+{
+    struct memory_series *series = find_or_create(source, labels);
+    const size_t at = first_at(series->times_ms, series->count, time_ms);
+    const size_t histogram = first_at(series->histogram_times_ms, series->histogram_count, time_ms);
+    if (at < series->count && series->times_ms[at] == time_ms) {
+        series->start_times_ms[at] = start_ms;
+    } else if (histogram < series->histogram_count &&
+               series->histogram_times_ms[histogram] == time_ms) {
+        series->histogram_starts_ms[histogram] = start_ms;
+    } else {
+        return false;
+    }
+    series->started |= start_ms != 0;
+    return true;
+}
+
 static struct mrd_samples samples_in(const struct memory_series *series, mrd_time_ms min_ms,
                                      mrd_time_ms max_ms)
 {
@@ -277,7 +324,8 @@ static struct mrd_samples samples_in(const struct memory_series *series, mrd_tim
     if (from == to) {
         return (struct mrd_samples){0};
     }
-    return (struct mrd_samples){series->times_ms + from, series->values + from, to - from};
+    return (struct mrd_samples){series->times_ms + from, series->values + from, to - from,
+                                series->started ? series->start_times_ms + from : NULL};
 }
 
 static struct mrd_histograms histograms_in(const struct memory_series *series, mrd_time_ms min_ms,
@@ -289,7 +337,33 @@ static struct mrd_histograms histograms_in(const struct memory_series *series, m
     if (from == to) {
         return (struct mrd_histograms){0};
     }
-    return (struct mrd_histograms){times_ms + from, series->histograms + from, to - from};
+    return (struct mrd_histograms){times_ms + from, series->histograms + from, to - from,
+                                   series->started ? series->histogram_starts_ms + from : NULL};
+}
+
+static uint32_t segment_of(const struct mrd_memory_source *source,
+                           const struct memory_series *series)
+{
+    const struct mrd_memory_layout *layout = &source->layout;
+    return layout->segments == 1
+               ? 0
+               : (uint32_t)(mrd_hash128(mrd_buf_view(&series->label_bytes), layout->salt).low %
+                            layout->segments);
+}
+
+/* The next series that the select finds in the set's segment, NULL at its end. */
+static const struct memory_series *segment_next(struct mrd_source_set *set)
+{
+    const struct mrd_select *select = set->select;
+    const struct mrd_memory_source *source = set->source;
+    while (set->at < source->count) {
+        const struct memory_series *series = source->series[set->at++];
+        if (segment_of(source, series) == set->segment &&
+            mrd_matchers_match(select->matchers, select->matcher_count, series->labels)) {
+            return series;
+        }
+    }
+    return NULL;
 }
 
 static enum mrd_status source_next(struct mrd_source_set *set, struct mrd_source_series *out,
@@ -297,11 +371,17 @@ static enum mrd_status source_next(struct mrd_source_set *set, struct mrd_source
 {
     const struct mrd_select *select = set->select;
     MRD_TRY(count_call(set->source, err));
-    while (set->at < set->source->count) {
-        const struct memory_series *series = set->source->series[set->at++];
-        if (!mrd_matchers_match(select->matchers, select->matcher_count, series->labels)) {
+    for (;;) {
+        const struct memory_series *series = segment_next(set);
+        if (series == NULL &&
+            (set->one_segment || ++set->segment >= set->source->layout.segments)) {
+            break;
+        }
+        if (series == NULL) {
+            set->at = 0;
             continue;
         }
+        out->segment = set->one_segment ? 0 : set->segment;
         out->labels = series->labels;
         out->samples = samples_in(series, select->min_ms, select->max_ms);
         out->histograms = histograms_in(series, select->min_ms, select->max_ms);
@@ -314,7 +394,68 @@ static enum mrd_status source_next(struct mrd_source_set *set, struct mrd_source
     return MRD_OK;
 }
 
-static void source_close(struct mrd_source_set *set) { set->source->open_sets--; }
+static void source_close(struct mrd_source_set *set)
+{
+    set->source->open_sets--;
+    mrd_buf_fini(&set->fragment);
+    mrd_buf_fini(&set->states);
+}
+
+/* ---- fragments: each segment is read by a source of its own, as another process would ---- */
+
+struct segment_source {
+    struct mrd_memory_source *source;
+    uint32_t segment;
+};
+
+static enum mrd_status segment_open(void *context, const struct mrd_select *select,
+                                    const struct mrd_query_scope *scope,
+                                    struct mrd_source_set **out_set, struct mrd_error *err)
+{
+    const struct segment_source *segment = context;
+    MRD_TRY(source_open(segment->source, select, scope, out_set, err));
+    (*out_set)->segment = segment->segment;
+    (*out_set)->one_segment = true;
+    return MRD_OK;
+}
+
+static enum mrd_status source_open_fragment(void *context, const struct mrd_select *select,
+                                            const struct mrd_fragment *fragment,
+                                            const struct mrd_query_scope *scope,
+                                            struct mrd_source_set **out_set, struct mrd_error *err)
+{
+    struct mrd_memory_source *source = context;
+    if (!source->layout.pushes || source->layout.declines > 0) {
+        source->layout.declines -= source->layout.declines > 0;
+        return MRD_OK;
+    }
+    MRD_TRY(source_open(source, select, scope, out_set, err));
+    (*out_set)->control = scope->control;
+    (*out_set)->bytes_max = mrd_arena_limit(scope->arena);
+    mrd_fragment_encode(fragment, &(*out_set)->fragment);
+    source->fragments++;
+    return MRD_OK;
+}
+
+static enum mrd_status source_next_states(struct mrd_source_set *set, struct mrd_bytes *out,
+                                          bool *out_more, struct mrd_error *err)
+{
+    struct segment_source segment = {set->source, set->segment};
+    const struct mrd_source source = {
+        .context = &segment, .open = segment_open, .next = source_next, .close = source_close};
+    struct mrd_fragment fragment;
+    *out_more = set->segment++ < set->source->layout.segments;
+    if (!*out_more) {
+        return MRD_OK;
+    }
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("fragment", set->bytes_max);
+    mrd_buf_clear(&set->states);
+    MRD_TRY(mrd_fragment_decode(mrd_buf_view(&set->fragment), &fragment, err));
+    MRD_TRY(mrd_fragment_run(&fragment, &source, set->control, arena, &set->states, err));
+    *out = mrd_buf_view(&set->states);
+    return MRD_OK;
+}
 
 /* ---- the API's questions ---- */
 
@@ -433,10 +574,13 @@ struct mrd_memory_source *mrd_memory_source_create(void)
 {
     struct mrd_memory_source *source = calloc(1, sizeof(*source));
     mrd_assert(source != NULL);
+    source->layout = (struct mrd_memory_layout){.segments = 1};
     source->source = (struct mrd_source){
         .context = source,
         .open = source_open,
         .next = source_next,
+        .open_fragment = source_open_fragment,
+        .next_states = source_next_states,
         .close = source_close,
         .label_names = source_label_names,
         .label_values = source_label_values,
@@ -463,6 +607,18 @@ void mrd_memory_source_destroy(struct mrd_memory_source **source)
     free((*source)->series);
     free(*source);
     *source = NULL;
+}
+
+void mrd_memory_source_arrange(struct mrd_memory_source *source,
+                               const struct mrd_memory_layout *layout)
+{
+    mrd_assert(layout->segments > 0);
+    source->layout = *layout;
+}
+
+size_t mrd_memory_source_fragments(const struct mrd_memory_source *source)
+{
+    return source->fragments;
 }
 
 void mrd_memory_source_fail_at(struct mrd_memory_source *source, size_t call)

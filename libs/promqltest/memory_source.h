@@ -3,7 +3,7 @@
  *
  * Owner:   mrd_memory_source_destroy frees it; no query may be running.
  * Threads: filling is one thread's; reading (queries) may be many threads' once it is filled.
- * Order:   sets yield series by labels.
+ * Order:   sets yield series by labels, within each segment.
  */
 #ifndef MRD_PROMQLTEST_MEMORY_SOURCE_H
 #define MRD_PROMQLTEST_MEMORY_SOURCE_H
@@ -23,12 +23,32 @@ void mrd_memory_source_clear(struct mrd_memory_source *source);
 void mrd_memory_source_put(struct mrd_memory_source *source, struct mrd_labels labels,
                            struct mrd_sample sample);
 
-/* Sets a histogram of a series at a time; false if the series has a later one. All is copied. What it says about counter resets is what a storage would find out when it is written: gauges and
- * named resets stay, else it is compared with the sample before and
- * marked as no reset where it is none. */
+/* Sets a histogram of a series at a time; false if the series has a later one. All is copied. What it says about counter resets is what a storage would find out when it is written: a
+ * gauge stays one, else it is compared with the sample before and marked as no reset where it is none. */
 MRD_MUST_CHECK bool mrd_memory_source_put_histogram(struct mrd_memory_source *source,
                                                     struct mrd_labels labels, mrd_time_ms time_ms,
                                                     const struct mrd_float_histogram *histogram);
+
+/* Says since when the sample or histogram counts that the series has at a time; false if it has none. */
+MRD_MUST_CHECK bool mrd_memory_source_start(struct mrd_memory_source *source,
+                                            struct mrd_labels labels, mrd_time_ms time_ms,
+                                            mrd_time_ms start_ms);
+
+/* Where the series are and how they are read. */
+struct mrd_memory_layout {
+    uint32_t segments; /* at least 1: each series is in one of them, by its labels */
+    uint64_t salt;     /* another one, another distribution */
+    bool
+        pushes; /* takes plan fragments and yields the states of its segments, which have been bytes */
+    uint32_t declines; /* of pushes: so many fragments are not taken first */
+};
+
+/* From now on; no query may be running. At first there is one segment and nothing is pushed. */
+void mrd_memory_source_arrange(struct mrd_memory_source *source,
+                               const struct mrd_memory_layout *layout);
+
+/* Fragments that were taken. */
+size_t mrd_memory_source_fragments(const struct mrd_memory_source *source);
 
 /* The n-th call of `open` or `next` from now on (1 is the next one) fails with MRD_E_UNAVAILABLE;
  * 0: none does. */

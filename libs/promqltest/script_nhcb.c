@@ -210,33 +210,36 @@ static enum mrd_status convert(struct mrd_arena *arena, const struct point *poin
     return mrd_float_histogram_compact(*out, arena, err);
 }
 
-static enum mrd_status load_point(const struct script_nhcb *nhcb, struct mrd_memory_source *source,
-                                  struct mrd_labels labels, struct point *point,
-                                  mrd_time_ms time_ms, struct mrd_error *err)
+/* What stands for a point of the classic histogram in the series of native ones. */
+static enum mrd_status value_of(const struct script_nhcb *nhcb, struct point *point,
+                                struct script_value *out, struct mrd_error *err)
 {
-    struct mrd_float_histogram *made = NULL;
-    if (mrd_is_stale(point->sum) || mrd_is_stale(point->count)) {
-        mrd_memory_source_put(source, labels, (struct mrd_sample){time_ms, mrd_stale_nan()});
+    *out = (struct script_value){.omitted = !point->present};
+    if (!point->present) {
         return MRD_OK;
     }
+    if (mrd_is_stale(point->sum) || mrd_is_stale(point->count)) {
+        out->value = mrd_stale_nan();
+        return MRD_OK;
+    }
+    struct mrd_float_histogram *made = NULL;
     MRD_TRY(check(point, err));
     MRD_TRY(convert(nhcb->arena, point, &made, err));
-    if (!mrd_memory_source_put_histogram(source, labels, time_ms, made)) {
-        return mrd_fail(err, MRD_E_INVALID, "a histogram is not after those of its series");
-    }
+    out->histogram = made;
     return MRD_OK;
 }
 
-enum mrd_status script_nhcb_load(const struct script_nhcb *nhcb, struct mrd_memory_source *source,
+enum mrd_status script_nhcb_load(const struct script_nhcb *nhcb, struct script_target *target,
                                  mrd_time_ms step_ms, struct mrd_error *err)
 {
     for (const struct script_nhcb_group *group = nhcb->groups; group != NULL; group = group->next) {
+        struct script_value *values =
+            mrd_arena_alloc(nhcb->arena, (group->count + 1) * sizeof(*values));
+        mrd_assert(values != NULL);
         for (size_t i = 0; i < group->count; i++) {
-            if (group->points[i].present) {
-                MRD_TRY(load_point(nhcb, source, group->labels, &group->points[i],
-                                   (mrd_time_ms)i * step_ms, err));
-            }
+            MRD_TRY(value_of(nhcb, &group->points[i], &values[i], err));
         }
+        MRD_TRY(target->put(target->context, group->labels, values, group->count, step_ms, err));
     }
     return MRD_OK;
 }

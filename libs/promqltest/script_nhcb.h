@@ -6,8 +6,7 @@
 #ifndef MRD_PROMQLTEST_SCRIPT_NHCB_H
 #define MRD_PROMQLTEST_SCRIPT_NHCB_H
 
-#include "promqltest/memory_source.h"
-#include "promqltest/script_text.h"
+#include "promqltest/script_target.h"
 
 struct script_nhcb_group;
 
@@ -21,9 +20,9 @@ MRD_MUST_CHECK enum mrd_status script_nhcb_add(struct script_nhcb *nhcb, struct 
                                                const struct script_value *values, size_t count,
                                                struct mrd_error *err);
 
-/* Puts the histograms into the source; MRD_E_INVALID for counts that are not cumulative. */
+/* Puts the histograms into the target; MRD_E_INVALID for counts that are not cumulative. */
 MRD_MUST_CHECK enum mrd_status script_nhcb_load(const struct script_nhcb *nhcb,
-                                                struct mrd_memory_source *source,
-                                                mrd_time_ms step_ms, struct mrd_error *err);
+                                                struct script_target *target, mrd_time_ms step_ms,
+                                                struct mrd_error *err);
 
 #endif

@@ -73,6 +73,8 @@ static void a_wrong_expectation_is_reported(void **state)
          " m{a=\"2\"} 2\n m{a=\"1\"} 1\n"),
         "eval instant at 0 \"a\"\n expect string \"b\"\n",
         "eval instant at 0 \"a\"\n expect unsupported\n",
+        "load 1m\n m@st -5s\n m 1\n\neval instant at 0 start_timestamp(m)\n {} -4\n",
+        "load 1m\n m@st _ -5s\n m 1 2\n\neval instant at 1m resets(m[2m])\n {} 0\n",
         "load 1m\n h {{count:1 buckets:[1]}}\n\neval instant at 0 h\n h {{count:1 buckets:[2]}}\n",
         "load 1m\n h {{count:1 buckets:[1]}}\n\neval instant at 0 h\n h {{count:1 buckets:[1 "
         "1]}}\n",
@@ -109,6 +111,11 @@ static void a_script_that_cannot_be_read_is_refused(void **state)
         "load 1m\n h {{counter_reset_hint:perhaps}}\n",
         "load 1m\n h {{count:1}}+3x2\n",
         "load_with_nhcb 1m\n h_bucket{le=\"1\"} 2\n h_bucket{le=\"2\"} 1\n",
+        "load 1m\n m@st -1m\n",
+        "load 1m\n m@st -1m\n n 1\n",
+        "load 1m\n m@st -1mx1\n m 1\n",
+        "load 1m\n m@st -1m\n m@st -1m\n m 1\n",
+        "load 1m\n m@st often\n m 1\n",
         "eval range from 0 2m step 1m x\n",
         "eval instant at 0 1\n expect miracle\n",
     };

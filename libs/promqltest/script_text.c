@@ -186,7 +186,7 @@ enum mrd_status script_parse_time(struct mrd_bytes text, mrd_time_ms *out_ms, st
         return MRD_OK;
     }
     const bool negative = text.size > 0 && text.data[0] == '-';
-    if (negative) {
+    if (negative || (text.size > 0 && text.data[0] == '+')) {
         advance(&text, 1);
     }
     MRD_TRY(mrd_duration_parse(text, out_ms, err));
@@ -203,8 +203,14 @@ struct item {
     size_t more;
 };
 
-static bool parse_number(struct mrd_bytes text, double *out)
+static bool parse_number(struct mrd_bytes text, bool is_time, double *out)
 {
+    mrd_time_ms time_ms = 0;
+    if (is_time) {
+        const bool ok = script_parse_time(text, &time_ms, NULL) == MRD_OK;
+        *out = (double)time_ms;
+        return ok;
+    }
     if (mrd_bytes_equal(text, MRD_BYTES("stale"))) {
         *out = mrd_stale_nan();
         return true;
@@ -224,7 +230,8 @@ static size_t find_step(struct mrd_bytes text)
     return text.size;
 }
 
-static enum mrd_status parse_item(struct mrd_bytes word, struct item *out, struct mrd_error *err)
+static enum mrd_status parse_item(struct mrd_bytes word, bool is_time, struct item *out,
+                                  struct mrd_error *err)
 {
     *out = (struct item){0};
     struct mrd_bytes head = word;
@@ -243,9 +250,10 @@ static enum mrd_status parse_item(struct mrd_bytes word, struct item *out, struc
     const size_t split = head.size == word.size ? head.size : find_step(head);
     const struct mrd_bytes start = {head.data, split};
     const struct mrd_bytes step = {head.data + split, head.size - split};
-    if (!parse_number(start, &out->start.value) ||
-        (step.size > 0 && !parse_number(step, &out->step))) {
-        return mrd_fail(err, MRD_E_INVALID, "\"%.*s\" is not a value", MRD_FMT(word));
+    if (!parse_number(start, is_time, &out->start.value) ||
+        (step.size > 0 && !parse_number(step, is_time, &out->step))) {
+        return mrd_fail(err, MRD_E_INVALID, "\"%.*s\" is not a %s", MRD_FMT(word),
+                        is_time ? "time" : "value");
     }
     return MRD_OK;
 }
@@ -284,11 +292,12 @@ static enum mrd_status take_histogram_item(struct mrd_bytes *text, struct mrd_ar
     return MRD_OK;
 }
 
-static enum mrd_status take_item(struct mrd_bytes *text, struct mrd_arena *arena, struct item *out,
-                                 struct mrd_error *err)
+static enum mrd_status take_item(struct mrd_bytes *text, struct mrd_arena *arena, bool is_time,
+                                 struct item *out, struct mrd_error *err)
 {
-    return starts_histogram(*text) ? take_histogram_item(text, arena, out, err)
-                                   : parse_item(script_take_word(text), out, err);
+    return starts_histogram(*text) && !is_time
+               ? take_histogram_item(text, arena, out, err)
+               : parse_item(script_take_word(text), is_time, out, err);
 }
 
 /* The item's next value. */
@@ -315,16 +324,16 @@ static enum mrd_status step_item(struct item *item, struct mrd_arena *arena, str
 
 enum { VALUES_MAX = 100000 };
 
-enum mrd_status script_parse_values(struct mrd_bytes text, struct mrd_arena *arena,
-                                    struct script_value **out, size_t *out_count,
-                                    struct mrd_error *err)
+static enum mrd_status parse_items(struct mrd_bytes text, struct mrd_arena *arena, bool is_time,
+                                   struct script_value **out, size_t *out_count,
+                                   struct mrd_error *err)
 {
     struct mrd_buf buf;
     mrd_buf_init(&buf, VALUES_MAX * sizeof(struct script_value));
     enum mrd_status status = MRD_OK;
     while (text.size > 0 && status == MRD_OK) {
         struct item item;
-        status = take_item(&text, arena, &item, err);
+        status = take_item(&text, arena, is_time, &item, err);
         for (size_t i = 0; status == MRD_OK && i <= item.more; i++) {
             mrd_buf_append(&buf, &item.start, sizeof(item.start));
             status = step_item(&item, arena, err);
@@ -340,4 +349,18 @@ enum mrd_status script_parse_values(struct mrd_bytes text, struct mrd_arena *are
     }
     mrd_buf_fini(&buf);
     return status;
+}
+
+enum mrd_status script_parse_values(struct mrd_bytes text, struct mrd_arena *arena,
+                                    struct script_value **out, size_t *out_count,
+                                    struct mrd_error *err)
+{
+    return parse_items(text, arena, false, out, out_count, err);
+}
+
+enum mrd_status script_parse_times(struct mrd_bytes text, struct mrd_arena *arena,
+                                   struct script_value **out, size_t *out_count,
+                                   struct mrd_error *err)
+{
+    return parse_items(text, arena, true, out, out_count, err);
 }

@@ -48,6 +48,7 @@ static const char *const feature_choices[] = {
     "promql-delayed-name-removal",
     "promql-duration-expr",
     "type-and-unit-labels",
+    "use-start-timestamps",
     "all",
     NULL,
 };

@@ -6,33 +6,12 @@
 
 #include "wire/query.pb-c.h"
 
-enum { REQUEST_VERSION = 1, TRAILER_BYTES_MAX = 4096, TRAILER_ARENA_BYTES = 16384 };
+enum { REQUEST_VERSION = 2, FAILED_TEXT_MAX = 512 };
 
-#define SUBJECT_PREFIX "mrd.query."
-
-const char *mrd_query_subject(uint32_t partition, const char *instance,
-                              char out[MRD_QUERY_SUBJECT_MAX])
+const char *mrd_query_subject(const char *instance, char out[MRD_QUERY_SUBJECT_MAX])
 {
-    snprintf(out, MRD_QUERY_SUBJECT_MAX, SUBJECT_PREFIX "%" PRIu32 ".%s", partition, instance);
+    snprintf(out, MRD_QUERY_SUBJECT_MAX, "mrd.query.%s", instance);
     return out;
-}
-
-bool mrd_query_subject_parse(const char *subject, uint32_t *out_partition)
-{
-    if (strncmp(subject, SUBJECT_PREFIX, strlen(SUBJECT_PREFIX)) != 0) {
-        return false;
-    }
-    const char *at = subject + strlen(SUBJECT_PREFIX);
-    uint64_t value = 0;
-    size_t digits = 0;
-    for (; *at >= '0' && *at <= '9' && digits < 10; at++, digits++) {
-        value = value * 10 + (uint64_t)(*at - '0');
-    }
-    if (digits == 0 || *at != '.' || value > UINT32_MAX) {
-        return false;
-    }
-    *out_partition = (uint32_t)value;
-    return true;
 }
 
 /* ---- requests ---- */
@@ -54,6 +33,23 @@ static void pb_append(const ProtobufCMessage *message, struct mrd_buf *out)
     uint8_t *to = mrd_buf_reserve(out, size);
     if (to != NULL) {
         out->size += protobuf_c_message_pack(message, to);
+    }
+}
+
+/* The caller frees both lists. Sequences are left out where there are none. */
+static void partitions_encode(const struct mrd_query_request *request, Mrd__Query__Request *message)
+{
+    const size_t count = request->partition_count;
+    mrd_assert(count <= MRD_QUERY_PARTITIONS_MAX);
+    message->partitions = calloc(count + 1, sizeof(*message->partitions));
+    message->sequences_min = calloc(count + 1, sizeof(*message->sequences_min));
+    mrd_assert(message->partitions != NULL && message->sequences_min != NULL);
+    message->n_partitions = count;
+    for (size_t i = 0; i < count; i++) {
+        message->partitions[i] = request->partitions[i].number;
+        message->sequences_min[i] = request->partitions[i].sequence_min;
+        message->n_sequences_min =
+            message->sequences_min[i] != 0 ? count : message->n_sequences_min;
     }
 }
 
@@ -80,11 +76,15 @@ void mrd_query_request_encode(const struct mrd_query_request *request, struct mr
     message.time_min_ms = request->time_min_ms;
     message.time_max_ms = request->time_max_ms;
     message.label = pb_of(request->label);
-    message.sequence_min = request->sequence_min;
     message.series_max = request->series_max;
     message.samples_max = request->samples_max;
     message.limit = request->limit;
+    message.fragment = pb_of(request->fragment);
+    message.memory_max = request->memory_max;
+    partitions_encode(request, &message);
     pb_append(&message.base, out);
+    free(message.partitions);
+    free(message.sequences_min);
     free(list);
     free(matchers);
 }
@@ -96,6 +96,27 @@ static void pb_free(void *arena, void *memory)
     (void)memory;
 }
 
+static enum mrd_status partitions_check(const Mrd__Query__Request *message, struct mrd_error *err)
+{
+    const size_t count = message->n_partitions;
+    if (count == 0 || count > MRD_QUERY_PARTITIONS_MAX) {
+        return mrd_fail(err, MRD_E_INVALID, "query request for %zu partitions, not 1 to %d", count,
+                        MRD_QUERY_PARTITIONS_MAX);
+    }
+    if (message->n_sequences_min != 0 && message->n_sequences_min != count) {
+        return mrd_fail(err, MRD_E_INVALID, "query request for %zu partitions with %zu sequences",
+                        count, message->n_sequences_min);
+    }
+    for (size_t i = 1; i < count; i++) {
+        if (message->partitions[i] <= message->partitions[i - 1]) {
+            return mrd_fail(err, MRD_E_INVALID,
+                            "query request: partition %" PRIu32 " comes after %" PRIu32,
+                            message->partitions[i], message->partitions[i - 1]);
+        }
+    }
+    return MRD_OK;
+}
+
 static enum mrd_status request_check(const Mrd__Query__Request *message, struct mrd_error *err)
 {
     if (message->version != REQUEST_VERSION) {
@@ -103,7 +124,7 @@ static enum mrd_status request_check(const Mrd__Query__Request *message, struct 
                         "query request of version %" PRIu32 ", this is version %d",
                         message->version, REQUEST_VERSION);
     }
-    if (message->kind < MRD_QUERY_SELECT || message->kind > MRD_QUERY_METADATA) {
+    if (message->kind < MRD_QUERY_SELECT || message->kind > MRD_QUERY_FRAGMENT) {
         return mrd_fail(err, MRD_E_UNSUPPORTED, "query request of kind %" PRIu32, message->kind);
     }
     if (message->tenant.len == 0) {
@@ -112,11 +133,14 @@ static enum mrd_status request_check(const Mrd__Query__Request *message, struct 
     if (message->kind == MRD_QUERY_LABEL_VALUES && message->label.len == 0) {
         return mrd_fail(err, MRD_E_INVALID, "label values: no label is named");
     }
+    if ((message->kind == MRD_QUERY_FRAGMENT) != (message->fragment.len > 0)) {
+        return mrd_fail(err, MRD_E_INVALID, "a plan fragment goes with its kind of query request");
+    }
     if (message->n_matchers > MRD_QUERY_MATCHERS_MAX) {
         return mrd_fail(err, MRD_E_INVALID, "query request with %zu matchers, at most %d",
                         message->n_matchers, MRD_QUERY_MATCHERS_MAX);
     }
-    return MRD_OK;
+    return partitions_check(message, err);
 }
 
 static void matchers_fini(struct mrd_matcher *matchers, size_t count)
@@ -154,6 +178,24 @@ static enum mrd_status matchers_decode(const Mrd__Query__Request *message, struc
     return MRD_OK;
 }
 
+static enum mrd_status partitions_decode(const Mrd__Query__Request *message,
+                                         struct mrd_arena *arena, struct mrd_query_request *out,
+                                         struct mrd_error *err)
+{
+    struct mrd_query_partition *partitions =
+        mrd_arena_alloc_array(arena, message->n_partitions, sizeof(*partitions));
+    if (partitions == NULL) {
+        return mrd_arena_fail(arena, err);
+    }
+    for (size_t i = 0; i < message->n_partitions; i++) {
+        partitions[i].number = message->partitions[i];
+        partitions[i].sequence_min = message->n_sequences_min == 0 ? 0 : message->sequences_min[i];
+    }
+    out->partitions = partitions;
+    out->partition_count = message->n_partitions;
+    return MRD_OK;
+}
+
 enum mrd_status mrd_query_request_decode(struct mrd_bytes bytes, struct mrd_arena *arena,
                                          struct mrd_query_request *out, struct mrd_error *err)
 {
@@ -175,11 +217,13 @@ enum mrd_status mrd_query_request_decode(struct mrd_bytes bytes, struct mrd_aren
         .time_min_ms = message->time_min_ms,
         .time_max_ms = message->time_max_ms,
         .label = bytes_of(message->label),
-        .sequence_min = message->sequence_min,
         .series_max = message->series_max,
         .samples_max = message->samples_max,
         .limit = message->limit,
+        .memory_max = message->memory_max,
+        .fragment = bytes_of(message->fragment),
     };
+    MRD_TRY(partitions_decode(message, arena, &request, err));
     MRD_TRY(matchers_decode(message, arena, &request, err));
     *out = request;
     return MRD_OK;
@@ -195,38 +239,97 @@ void mrd_query_request_fini(struct mrd_query_request *request)
 
 /* ---- replies ---- */
 
-void mrd_query_trailer_encode(const struct mrd_query_trailer *trailer, struct mrd_buf *out)
+static void part_head(struct mrd_buf *out, enum mrd_query_part_kind kind, uint32_t partition)
 {
-    Mrd__Query__Trailer message;
-    mrd__query__trailer__init(&message);
-    message.sequence = trailer->sequence;
-    message.series = trailer->series;
-    message.chunks = trailer->chunks;
-    message.samples = trailer->samples;
-    message.total = trailer->total;
-    pb_append(&message.base, out);
+    mrd_buf_append_u8(out, (uint8_t)kind);
+    mrd_buf_append_varint(out, partition);
+}
+
+void mrd_query_part_data(struct mrd_buf *out, uint32_t partition, struct mrd_bytes data)
+{
+    mrd_query_part_data_head(out, partition, data.size);
+    mrd_buf_append_bytes(out, data);
+}
+
+void mrd_query_part_data_head(struct mrd_buf *out, uint32_t partition, size_t size)
+{
+    part_head(out, MRD_QUERY_PART_DATA, partition);
+    mrd_buf_append_varint(out, size);
+}
+
+void mrd_query_part_end(struct mrd_buf *out, uint32_t partition,
+                        const struct mrd_query_trailer *trailer)
+{
+    struct mrd_buf fields = {0};
+    mrd_buf_append_varint(&fields, trailer->sequence);
+    mrd_buf_append_varint(&fields, trailer->series);
+    mrd_buf_append_varint(&fields, trailer->chunks);
+    mrd_buf_append_varint(&fields, trailer->samples);
+    mrd_buf_append_varint(&fields, trailer->total);
+    part_head(out, MRD_QUERY_PART_END, partition);
+    mrd_query_text_write(out, mrd_buf_view(&fields));
+    mrd_buf_fini(&fields);
+}
+
+void mrd_query_part_failed(struct mrd_buf *out, uint32_t partition, enum mrd_status status,
+                           struct mrd_bytes text)
+{
+    part_head(out, MRD_QUERY_PART_FAILED, partition);
+    mrd_buf_append_u8(out, (uint8_t)status);
+    mrd_query_text_write(
+        out, (struct mrd_bytes){text.data, MRD_MIN(text.size, (size_t)FAILED_TEXT_MAX)});
+}
+
+void mrd_query_part_alone(struct mrd_buf *out, uint32_t partition)
+{
+    part_head(out, MRD_QUERY_PART_ALONE, partition);
+}
+
+bool mrd_query_part_read(struct mrd_reader *reader, struct mrd_query_part *out)
+{
+    if (reader->failed || mrd_reader_left(reader) == 0) {
+        return false;
+    }
+    const uint8_t kind = mrd_read_u8(reader);
+    const uint64_t partition = mrd_read_varint(reader);
+    if (kind < MRD_QUERY_PART_DATA || kind > MRD_QUERY_PART_ALONE || partition > UINT32_MAX) {
+        return mrd_reader_fail(reader);
+    }
+    *out = (struct mrd_query_part){.kind = (enum mrd_query_part_kind)kind,
+                                   .partition = (uint32_t)partition};
+    if (kind == MRD_QUERY_PART_FAILED) {
+        const uint8_t status = mrd_read_u8(reader);
+        if (status == MRD_OK || status >= MRD_STATUS_COUNT) {
+            return mrd_reader_fail(reader);
+        }
+        out->status = (enum mrd_status)status;
+    }
+    if (kind != MRD_QUERY_PART_ALONE) {
+        const uint64_t size = mrd_read_varint(reader);
+        out->bytes = mrd_read_bytes(reader, size);
+    }
+    return !reader->failed;
+}
+
+/* A field that is not there is 0. */
+static uint64_t trailer_field(struct mrd_reader *reader)
+{
+    return mrd_reader_left(reader) == 0 ? 0 : mrd_read_varint(reader);
 }
 
 enum mrd_status mrd_query_trailer_decode(struct mrd_bytes bytes, struct mrd_query_trailer *out,
                                          struct mrd_error *err)
 {
-    mrd_auto(mrd_arena_destroy)
-    struct mrd_arena *arena = mrd_arena_create("query trailer", TRAILER_ARENA_BYTES);
-    ProtobufCAllocator allocator = {pb_alloc, pb_free, arena};
-    const Mrd__Query__Trailer *message =
-        bytes.size > TRAILER_BYTES_MAX
-            ? NULL
-            : mrd__query__trailer__unpack(&allocator, bytes.size, bytes.data);
-    if (message == NULL) {
+    struct mrd_reader reader = mrd_reader_of(bytes);
+    struct mrd_query_trailer trailer = {.sequence = trailer_field(&reader)};
+    trailer.series = trailer_field(&reader);
+    trailer.chunks = trailer_field(&reader);
+    trailer.samples = trailer_field(&reader);
+    trailer.total = trailer_field(&reader);
+    if (reader.failed) {
         return mrd_fail(err, MRD_E_CORRUPT, "trailer of a query reply is not well formed");
     }
-    *out = (struct mrd_query_trailer){
-        .sequence = message->sequence,
-        .series = message->series,
-        .chunks = message->chunks,
-        .samples = message->samples,
-        .total = message->total,
-    };
+    *out = trailer;
     return MRD_OK;
 }
 

@@ -1,7 +1,15 @@
 /* query.h: what queriers ask ingesters, and what comes back.
  *
- * Requests are protobuf-c messages (query.proto) on subject mrd.query.<partition>.<instance>, sent
- * over bus/rpc.h. Replies are chunks that can be read on their own, without copying:
+ * Requests are protobuf-c messages (query.proto) on subject mrd.query.<instance>, sent over bus/rpc.h. One request asks for
+ * several partitions; each is answered by itself. The rpc's chunks hold whole parts (struct mrd_query_part):
+ *   DATA      bytes of a partition's answer, which can be read on their own, without copying
+ *   END       its answer is complete; a trailer (struct mrd_query_trailer)
+ *   FAILED    it has no answer here, or an incomplete one: a status and a text; others may have it
+ *   ALONE     it is not answered in this question, which has grown large: ask for it by itself, here
+ * DATA and END come partition by partition in the request's order, which is rising. Each partition ends with exactly one END,
+ * FAILED or ALONE; an rpc that ends before all have is broken.
+ *
+ * DATA holds, by kind of question:
  *   SELECT         series frames (codec/frame.h). A series whose frame would pass the chunk size goes on in further
  *                  frames with the same labels; its chunks keep their order over all of them. Native histograms are chunks of
  *                  encoding MRD_CHUNK_HISTOGRAMS
@@ -11,7 +19,9 @@
  *   EXEMPLARS      exemplars: varint size, series' label bytes, zigzag time, 8 bytes value, varint size, label bytes; of one
  *                  series next to each other, the oldest first
  *   METADATA       families: u8 type, name, help, unit (each varint size, bytes), u64 hlc, u32 origin; sorted by name
- * and a trailer (struct mrd_query_trailer) with the end.
+ *   FRAGMENT       the states of the partition's groups (docs/formats/fragment.md), cut anywhere
+ *
+ * Bytes of all of it: docs/formats/rpc.md.
  *
  * Threads: plain values. Everything decoded points into the message or the arena.
  */
@@ -31,12 +41,21 @@ enum mrd_query_kind {
     MRD_QUERY_CARDINALITY = 5,
     MRD_QUERY_EXEMPLARS = 6,
     MRD_QUERY_METADATA = 7,
+    MRD_QUERY_FRAGMENT = 8, /* MRD_E_UNSUPPORTED from ingesters that are older */
 };
 
 enum {
     MRD_QUERY_SUBJECT_MAX = 128,
     MRD_QUERY_MATCHERS_MAX = 1024,
     MRD_QUERY_REQUEST_BYTES_MAX = 1 << 20,
+    MRD_QUERY_PARTITIONS_MAX = 4096,
+    MRD_QUERY_PART_HEAD_MAX = 16, /* bytes of a part but its own */
+};
+
+struct mrd_query_partition {
+    uint32_t number;
+    uint64_t
+        sequence_min; /* strong read: answer only when the log is applied up to here; 0: as it is */
 };
 
 struct mrd_query_request {
@@ -48,19 +67,19 @@ struct mrd_query_request {
     mrd_time_ms time_max_ms;
     struct mrd_bytes label; /* LABEL_VALUES: which; CARDINALITY: the label whose values are counted;
                   METADATA: the only family wanted, or empty */
+    uint64_t series_max;    /* of one partition, 0: none. More is MRD_E_LIMIT */
+    uint64_t samples_max;   /* likewise */
     uint64_t
-        sequence_min; /* strong read: answer only when the log is applied up to here; 0: as it is */
-    uint64_t series_max;  /* 0: none. More is MRD_E_LIMIT */
-    uint64_t samples_max; /* 0: none */
-    uint32_t limit;       /* CARDINALITY: the greatest n of each list; 0: all */
+        memory_max; /* FRAGMENT: bytes that evaluating one partition may take, 0: the ingester's own bound */
+    struct mrd_bytes
+        fragment; /* FRAGMENT: promql/fragment.h; it says what is selected, not the matchers and times here */
+    uint32_t limit; /* CARDINALITY: the greatest n of each list; 0: all */
+    const struct mrd_query_partition *partitions; /* at least one, rising by number */
+    size_t partition_count;
 };
 
-/* "mrd.query.<partition>.<instance>"; returns out. */
-const char *mrd_query_subject(uint32_t partition, const char *instance,
-                              char out[MRD_QUERY_SUBJECT_MAX]);
-
-/* The partition of such a subject; false if it is none. */
-bool mrd_query_subject_parse(const char *subject, uint32_t *out_partition);
+/* "mrd.query.<instance>"; returns out. */
+const char *mrd_query_subject(const char *instance, char out[MRD_QUERY_SUBJECT_MAX]);
 
 void mrd_query_request_encode(const struct mrd_query_request *request, struct mrd_buf *out);
 
@@ -83,11 +102,34 @@ struct mrd_query_trailer {
                          count as one */
     uint64_t total; /* CARDINALITY: series of the tenant in this partition */
 };
-void mrd_query_trailer_encode(const struct mrd_query_trailer *trailer, struct mrd_buf *out);
 /* Later versions may append fields; missing ones read 0. */
 MRD_MUST_CHECK enum mrd_status mrd_query_trailer_decode(struct mrd_bytes bytes,
                                                         struct mrd_query_trailer *out,
                                                         struct mrd_error *err);
+
+enum mrd_query_part_kind {
+    MRD_QUERY_PART_DATA = 1,
+    MRD_QUERY_PART_END = 2,
+    MRD_QUERY_PART_FAILED = 3,
+    MRD_QUERY_PART_ALONE = 4,
+};
+struct mrd_query_part {
+    enum mrd_query_part_kind kind;
+    uint32_t partition;
+    enum mrd_status status; /* FAILED */
+    struct mrd_bytes bytes; /* DATA; END: the trailer; FAILED: the text */
+};
+void mrd_query_part_data(struct mrd_buf *out, uint32_t partition, struct mrd_bytes data);
+/* What goes before `size` bytes of data that follow by another way. */
+void mrd_query_part_data_head(struct mrd_buf *out, uint32_t partition, size_t size);
+void mrd_query_part_end(struct mrd_buf *out, uint32_t partition,
+                        const struct mrd_query_trailer *trailer);
+void mrd_query_part_failed(struct mrd_buf *out, uint32_t partition, enum mrd_status status,
+                           struct mrd_bytes text);
+void mrd_query_part_alone(struct mrd_buf *out, uint32_t partition);
+
+/* False at the end or when malformed (reader->failed tells which). */
+bool mrd_query_part_read(struct mrd_reader *reader, struct mrd_query_part *out);
 
 /* Texts: false at the end or when malformed (reader->failed tells which). */
 void mrd_query_text_write(struct mrd_buf *out, struct mrd_bytes text);

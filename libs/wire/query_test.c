@@ -18,6 +18,12 @@ static void matchers_make(struct mrd_matcher matchers[2])
         MRD_OK);
 }
 
+static const struct mrd_query_partition partitions[] = {
+    {3,          77        },
+    {4,          0         },
+    {UINT32_MAX, UINT64_MAX},
+};
+
 static struct mrd_query_request request_of(const struct mrd_matcher matchers[2])
 {
     return (struct mrd_query_request){
@@ -28,10 +34,11 @@ static struct mrd_query_request request_of(const struct mrd_matcher matchers[2])
         .time_min_ms = -5,
         .time_max_ms = INT64_MAX,
         .label = MRD_BYTES("host"),
-        .sequence_min = 77,
         .series_max = 1000,
         .samples_max = UINT64_MAX,
         .limit = 3,
+        .partitions = partitions,
+        .partition_count = MRD_ARRAY_LEN(partitions),
     };
 }
 
@@ -51,7 +58,11 @@ static void a_request_comes_back_as_it_was(void **state)
     assert_true(mrd_bytes_equal(got.tenant, request.tenant));
     assert_true(mrd_bytes_equal(got.label, request.label));
     assert_true(got.time_min_ms == -5 && got.time_max_ms == INT64_MAX);
-    assert_int_equal(got.sequence_min, 77);
+    assert_int_equal(got.partition_count, MRD_ARRAY_LEN(partitions));
+    for (size_t i = 0; i < MRD_ARRAY_LEN(partitions); i++) {
+        assert_int_equal(got.partitions[i].number, partitions[i].number);
+        assert_true(got.partitions[i].sequence_min == partitions[i].sequence_min);
+    }
     assert_int_equal(got.series_max, 1000);
     assert_true(got.samples_max == UINT64_MAX);
     assert_int_equal(got.limit, 3);
@@ -109,11 +120,45 @@ static enum mrd_status decode(const struct mrd_query_request *request)
     return status;
 }
 
+static void a_fragment_comes_back_as_it_was(void **state)
+{
+    (void)state;
+    const struct mrd_query_request request = {.kind = MRD_QUERY_FRAGMENT,
+                                              .tenant = MRD_BYTES("t"),
+                                              .fragment = MRD_BYTES("\x01\x00\x02"),
+                                              .memory_max = 12345,
+                                              .partitions = partitions,
+                                              .partition_count = 2};
+    struct mrd_buf bytes = {0};
+    mrd_query_request_encode(&request, &bytes);
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("test", ARENA_BYTES);
+    struct mrd_query_request got;
+    assert_int_equal(mrd_query_request_decode(mrd_buf_view(&bytes), arena, &got, NULL), MRD_OK);
+    assert_int_equal(got.kind, MRD_QUERY_FRAGMENT);
+    assert_true(mrd_bytes_equal(got.fragment, request.fragment));
+    assert_int_equal(got.memory_max, 12345);
+    mrd_buf_fini(&bytes);
+}
+
 static void requests_that_make_no_sense_are_refused(void **state)
 {
     (void)state;
-    struct mrd_query_request request = {.kind = MRD_QUERY_SELECT, .tenant = MRD_BYTES("t")};
+    struct mrd_query_request request = {.kind = MRD_QUERY_SELECT,
+                                        .tenant = MRD_BYTES("t"),
+                                        .partitions = partitions,
+                                        .partition_count = 2};
     assert_int_equal(decode(&request), MRD_OK);
+    request.partition_count = 0;
+    assert_int_equal(decode(&request), MRD_E_INVALID);
+    static const struct mrd_query_partition falling[] = {
+        {4, 0},
+        {3, 0}
+    };
+    request.partitions = falling;
+    request.partition_count = 2;
+    assert_int_equal(decode(&request), MRD_E_INVALID);
+    request.partitions = partitions;
     request.tenant = MRD_BYTES_NONE;
     assert_int_equal(decode(&request), MRD_E_INVALID);
     request.tenant = MRD_BYTES("t");
@@ -121,7 +166,13 @@ static void requests_that_make_no_sense_are_refused(void **state)
     assert_int_equal(decode(&request), MRD_E_INVALID);
     request.kind = (enum mrd_query_kind)9;
     assert_int_equal(decode(&request), MRD_E_UNSUPPORTED);
+    request.kind = MRD_QUERY_FRAGMENT;
+    assert_int_equal(decode(&request), MRD_E_INVALID);
+    request.fragment = MRD_BYTES("x");
+    assert_int_equal(decode(&request), MRD_OK);
     request.kind = MRD_QUERY_SELECT;
+    assert_int_equal(decode(&request), MRD_E_INVALID);
+    request.fragment = MRD_BYTES_NONE;
     const struct mrd_matcher broken = {
         .type = MRD_MATCH_RE, .name = MRD_BYTES("a"), .value = MRD_BYTES("(")};
     request.matchers = &broken;
@@ -215,47 +266,102 @@ static void exemplars_and_families_come_back_and_are_bounded(void **state)
     mrd_buf_fini(&buf);
 }
 
-static void a_trailer_comes_back_and_rubbish_does_not(void **state)
+static void a_request_of_another_version_is_named(void **state)
 {
     (void)state;
-    const struct mrd_query_trailer trailer = {1, 2, 3, 4, UINT64_MAX};
+    struct mrd_matcher matchers[2];
+    matchers_make(matchers);
+    const struct mrd_query_request request = request_of(matchers);
+    struct mrd_buf bytes = {0};
+    mrd_query_request_encode(&request, &bytes);
+    assert_int_equal(bytes.data[0], 1 << 3); /* field 1, a varint: the version */
+    bytes.data[1] = 1;
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("test", ARENA_BYTES);
+    struct mrd_query_request got;
+    struct mrd_error err = {0};
+    assert_int_equal(mrd_query_request_decode(mrd_buf_view(&bytes), arena, &got, &err),
+                     MRD_E_UNSUPPORTED);
+    assert_string_equal(err.text, "query request of version 1, this is version 2");
+    mrd_buf_fini(&bytes);
+    mrd_matcher_fini(&matchers[0]);
+    mrd_matcher_fini(&matchers[1]);
+}
+
+static const struct mrd_query_trailer some_trailer = {1, 2, 3, 4, UINT64_MAX};
+
+static void parts_write(struct mrd_buf *out)
+{
+    mrd_query_part_alone(out, 9);
+    mrd_query_part_data(out, 1, MRD_BYTES("bytes"));
+    mrd_query_part_end(out, 1, &some_trailer);
+    mrd_query_part_failed(out, UINT32_MAX, MRD_E_UNAVAILABLE, MRD_BYTES("gone"));
+}
+
+static void parts_and_trailers_come_back(void **state)
+{
+    (void)state;
     struct mrd_buf buf = {0};
-    mrd_query_trailer_encode(&trailer, &buf);
+    parts_write(&buf);
+    struct mrd_reader reader = mrd_reader_of(mrd_buf_view(&buf));
+    struct mrd_query_part part;
+    assert_true(mrd_query_part_read(&reader, &part));
+    assert_true(part.kind == MRD_QUERY_PART_ALONE && part.partition == 9);
+    assert_true(mrd_query_part_read(&reader, &part));
+    assert_true(part.kind == MRD_QUERY_PART_DATA && part.partition == 1);
+    assert_true(mrd_bytes_equal(part.bytes, MRD_BYTES("bytes")));
+    assert_true(mrd_query_part_read(&reader, &part));
+    assert_true(part.kind == MRD_QUERY_PART_END && part.partition == 1);
+    struct mrd_query_trailer trailer;
+    assert_int_equal(mrd_query_trailer_decode(part.bytes, &trailer, NULL), MRD_OK);
+    assert_memory_equal(&trailer, &some_trailer, sizeof(trailer));
+    assert_true(mrd_query_part_read(&reader, &part));
+    assert_true(part.kind == MRD_QUERY_PART_FAILED && part.partition == UINT32_MAX);
+    assert_int_equal(part.status, MRD_E_UNAVAILABLE);
+    assert_true(mrd_bytes_equal(part.bytes, MRD_BYTES("gone")));
+    assert_false(mrd_query_part_read(&reader, &part));
+    assert_false(reader.failed);
+    mrd_buf_fini(&buf);
+}
+
+static void parts_that_are_cut_or_unknown_are_refused(void **state)
+{
+    (void)state;
+    struct mrd_buf buf = {0};
+    parts_write(&buf);
+    size_t whole = 0; /* prefixes that end between two parts */
+    for (size_t size = 1; size < buf.size; size++) {
+        struct mrd_reader reader = mrd_reader_of((struct mrd_bytes){buf.data, size});
+        struct mrd_query_part part;
+        while (mrd_query_part_read(&reader, &part)) {}
+        whole += reader.failed ? 0 : 1;
+    }
+    assert_int_equal(whole, 3);
+    static const struct mrd_bytes wrong[] = {
+        {(const uint8_t *)"\0\1",                       2}, /* no kind */
+        {(const uint8_t *)"\5\1",                       2}, /* a kind to come */
+        {(const uint8_t *)"\3\1\0\0",                   4}, /* failed with a status of OK */
+        {(const uint8_t *)"\3\1\xff\0",                 4}, /* and with none */
+        {(const uint8_t *)"\4\xff\xff\xff\xff\xff\x01", 7}, /* partition beyond 32 bits */
+    };
+    for (size_t i = 0; i < MRD_ARRAY_LEN(wrong); i++) {
+        struct mrd_reader reader = mrd_reader_of(wrong[i]);
+        struct mrd_query_part part;
+        assert_false(mrd_query_part_read(&reader, &part));
+        assert_true(reader.failed);
+    }
     struct mrd_query_trailer got;
-    assert_int_equal(mrd_query_trailer_decode(mrd_buf_view(&buf), &got, NULL), MRD_OK);
-    assert_memory_equal(&got, &trailer, sizeof(got));
     assert_int_equal(mrd_query_trailer_decode(MRD_BYTES_NONE, &got, NULL), MRD_OK); /* all 0 */
     assert_int_equal(got.total, 0);
     assert_int_equal(mrd_query_trailer_decode(MRD_BYTES("\xff"), &got, NULL), MRD_E_CORRUPT);
     mrd_buf_fini(&buf);
 }
 
-static const struct {
-    const char *subject;
-    bool want;
-    uint32_t partition;
-} subjects[] = {
-    {"mrd.query.0.one",          true,  0         },
-    {"mrd.query.4294967295.one", true,  UINT32_MAX},
-    {"mrd.query.4294967296.one", false, 0         },
-    {"mrd.query.12",             false, 0         },
-    {"mrd.query..one",           false, 0         },
-    {"mrd.query.-1.one",         false, 0         },
-    {"mrd.quer",                 false, 0         },
-};
-
-static void subjects_name_their_partition(void **state)
+static void a_subject_names_the_instance(void **state)
 {
     (void)state;
     char text[MRD_QUERY_SUBJECT_MAX];
-    assert_string_equal(mrd_query_subject(12, "one", text), "mrd.query.12.one");
-    for (size_t i = 0; i < MRD_ARRAY_LEN(subjects); i++) {
-        uint32_t partition = 99;
-        if (mrd_query_subject_parse(subjects[i].subject, &partition) != subjects[i].want) {
-            fail_msg("%s", subjects[i].subject);
-        }
-        assert_int_equal(partition, subjects[i].want ? subjects[i].partition : 99);
-    }
+    assert_string_equal(mrd_query_subject("one", text), "mrd.query.one");
 }
 
 int main(void)
@@ -263,11 +369,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_comes_back_as_it_was),
         cmocka_unit_test(too_little_memory_is_an_answer),
+        cmocka_unit_test(a_fragment_comes_back_as_it_was),
         cmocka_unit_test(requests_that_make_no_sense_are_refused),
         cmocka_unit_test(texts_and_counts_come_back_and_are_bounded),
         cmocka_unit_test(exemplars_and_families_come_back_and_are_bounded),
-        cmocka_unit_test(a_trailer_comes_back_and_rubbish_does_not),
-        cmocka_unit_test(subjects_name_their_partition),
+        cmocka_unit_test(a_request_of_another_version_is_named),
+        cmocka_unit_test(parts_and_trailers_come_back),
+        cmocka_unit_test(parts_that_are_cut_or_unknown_are_refused),
+        cmocka_unit_test(a_subject_names_the_instance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

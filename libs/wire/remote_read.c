@@ -1,7 +1,7 @@
 #include "wire/remote_read.h"
 
 #include "base/hash.h"
-#include "wire/protobuf_internal.h"
+#include "wire/protobuf_write_internal.h"
 
 #define TAG(field, type) MRD_PB_TAG(field, MRD_PB_##type)
 
@@ -190,31 +190,12 @@ void mrd_read_request_fini(struct mrd_read_request *request)
 
 /* ---- answers ---- */
 
-static size_t varint_size(uint64_t value)
-{
-    uint8_t scratch[MRD_VARINT_SIZE_MAX];
-    return mrd_varint_put(scratch, value);
-}
-
 void mrd_read_head_append(unsigned field, size_t size, struct mrd_buf *out)
 {
-    mrd_buf_append_varint(out, TAG(field, BYTES));
-    mrd_buf_append_varint(out, size);
+    mrd_pb_head_append(field, size, out);
 }
 
-size_t mrd_read_head_size(size_t size) { return 1 + varint_size(size); }
-
-static void bytes_append(unsigned field, struct mrd_bytes bytes, struct mrd_buf *out)
-{
-    mrd_read_head_append(field, bytes.size, out);
-    mrd_buf_append_bytes(out, bytes);
-}
-
-static void varint_append(unsigned field, uint64_t value, struct mrd_buf *out)
-{
-    mrd_buf_append_varint(out, TAG(field, VARINT));
-    mrd_buf_append_varint(out, value);
-}
+size_t mrd_read_head_size(size_t size) { return 1 + mrd_pb_varint_size(size); }
 
 static size_t bytes_size(struct mrd_bytes bytes)
 {
@@ -226,30 +207,132 @@ void mrd_read_labels_append(struct mrd_labels labels, struct mrd_buf *out)
     for (size_t i = 0; i < labels.count; i++) {
         const struct mrd_label *label = &labels.items[i];
         mrd_read_head_append(1, bytes_size(label->name) + bytes_size(label->value), out);
-        bytes_append(1, label->name, out);
-        bytes_append(2, label->value, out);
+        mrd_pb_bytes_append(1, label->name, out);
+        mrd_pb_bytes_append(2, label->value, out);
     }
 }
 
 void mrd_read_sample_append(struct mrd_sample sample, struct mrd_buf *out)
 {
-    mrd_read_head_append(2, 1 + 8 + 1 + varint_size((uint64_t)sample.time_ms), out);
+    mrd_read_head_append(2, 1 + 8 + 1 + mrd_pb_varint_size((uint64_t)sample.time_ms), out);
     mrd_buf_append_u8(out, TAG(1, FIXED64));
     mrd_buf_append_u64(out, mrd_double_bits(sample.value));
-    varint_append(2, (uint64_t)sample.time_ms, out);
+    mrd_pb_varint_append(2, (uint64_t)sample.time_ms, out);
 }
 
-void mrd_read_chunk_append(mrd_time_ms min_ms, mrd_time_ms max_ms, struct mrd_bytes chunk,
-                           struct mrd_buf *out)
+/* ---- histograms ---- */
+
+static void count_append(unsigned field, union mrd_histogram_count count, bool is_float,
+                         struct mrd_buf *out)
 {
-    enum { ENCODING_XOR = 1 };
-    const size_t size = 1 + varint_size((uint64_t)min_ms) + 1 + varint_size((uint64_t)max_ms) + 2 +
-                        bytes_size(chunk);
+    if (is_float) {
+        mrd_pb_double_append(field + 1, count.real, out); /* the other member of the oneof */
+    } else {
+        mrd_pb_varint_append(field, count.integer, out);
+    }
+}
+
+static void spans_append(unsigned field, const struct mrd_histogram_side *side, struct mrd_buf *out)
+{
+    for (size_t i = 0; i < side->span_count; i++) {
+        const uint64_t offset = mrd_zigzag_encode(side->spans[i].offset);
+        const uint32_t length = side->spans[i].length;
+        const size_t offset_size = offset == 0 ? 0 : 1 + mrd_pb_varint_size(offset);
+        mrd_read_head_append(field, offset_size + 1 + mrd_pb_varint_size(length), out);
+        if (offset_size > 0) {
+            mrd_pb_varint_append(1, offset, out);
+        }
+        mrd_pb_varint_append(2, length, out);
+    }
+}
+
+static uint64_t delta_at(const struct mrd_histogram_side *side, size_t index)
+{
+    const uint64_t before = index == 0 ? 0 : side->buckets[index - 1].integer;
+    return mrd_zigzag_encode((int64_t)(side->buckets[index].integer - before));
+}
+
+static void deltas_append(unsigned field, const struct mrd_histogram_side *side,
+                          struct mrd_buf *out)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < side->bucket_count; i++) {
+        size += mrd_pb_varint_size(delta_at(side, i));
+    }
+    mrd_read_head_append(field, size, out);
+    for (size_t i = 0; i < side->bucket_count; i++) {
+        mrd_buf_append_varint(out, delta_at(side, i));
+    }
+}
+
+/* The side's three fields begin at `field`: spans, deltas of integers, doubles. */
+static void side_append(unsigned field, const struct mrd_histogram_side *side, bool is_float,
+                        struct mrd_buf *out)
+{
+    spans_append(field, side, out);
+    if (side->bucket_count == 0) {
+        return;
+    }
+    if (!is_float) {
+        deltas_append(field + 1, side, out);
+        return;
+    }
+    mrd_read_head_append(field + 2, 8 * side->bucket_count, out);
+    for (size_t i = 0; i < side->bucket_count; i++) {
+        mrd_buf_append_u64(out, mrd_double_bits(side->buckets[i].real));
+    }
+}
+
+static void histogram_fields_append(mrd_time_ms time_ms, const struct mrd_histogram *histogram,
+                                    struct mrd_buf *out)
+{
+    const bool is_float = histogram->is_float;
+    count_append(1, histogram->count, is_float, out);
+    mrd_pb_double_append(3, histogram->sum, out);
+    mrd_pb_varint_append(4, mrd_zigzag_encode(histogram->schema), out);
+    mrd_pb_double_append(5, histogram->zero_threshold, out);
+    count_append(6, histogram->zero_count, is_float, out);
+    side_append(8, &histogram->negative, is_float, out);
+    side_append(11, &histogram->positive, is_float, out);
+    mrd_pb_varint_append(14, histogram->reset, out);
+    mrd_pb_varint_append(15, (uint64_t)time_ms, out);
+    if (histogram->custom_value_count > 0) {
+        mrd_read_head_append(16, 8 * histogram->custom_value_count, out);
+        for (size_t i = 0; i < histogram->custom_value_count; i++) {
+            mrd_buf_append_u64(out, mrd_double_bits(histogram->custom_values[i]));
+        }
+    }
+}
+
+void mrd_read_histogram_append(mrd_time_ms time_ms, const struct mrd_histogram *histogram,
+                               struct mrd_buf *out)
+{
+    static const struct mrd_histogram_side none;
+    struct mrd_histogram plain = *histogram;
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf fields;
+    mrd_buf_init(&fields, out->limit);
+    if (mrd_histogram_is_stale(histogram)) {
+        plain = (struct mrd_histogram){.is_float = histogram->is_float, .sum = histogram->sum};
+        plain.positive = plain.negative = none;
+    }
+    histogram_fields_append(time_ms, &plain, &fields);
+    out->failed |= fields.failed;
+    mrd_pb_bytes_append(4, mrd_buf_view(&fields), out);
+}
+
+/* ---- chunks and frames ---- */
+
+void mrd_read_chunk_append(const struct mrd_read_chunk *chunk, struct mrd_buf *out)
+{
+    mrd_assert(chunk->encoding < 128);
+    const size_t size = 1 + mrd_pb_varint_size((uint64_t)chunk->min_ms) + 1 +
+                        mrd_pb_varint_size((uint64_t)chunk->max_ms) + 2 + bytes_size(chunk->bytes);
     mrd_read_head_append(2, size, out);
-    varint_append(1, (uint64_t)min_ms, out);
-    varint_append(2, (uint64_t)max_ms, out);
-    varint_append(3, ENCODING_XOR, out);
-    bytes_append(4, chunk, out);
+    mrd_pb_varint_append(1, (uint64_t)chunk->min_ms, out);
+    mrd_pb_varint_append(2, (uint64_t)chunk->max_ms, out);
+    mrd_pb_varint_append(3, chunk->encoding, out);
+    mrd_pb_bytes_append(4, chunk->bytes, out);
 }
 
 bool mrd_read_piece_next(struct mrd_bytes *rest, struct mrd_bytes *out_piece)
@@ -270,7 +353,7 @@ void mrd_read_frame_append(size_t query_index, struct mrd_bytes labels, struct m
                            struct mrd_buf *out)
 {
     const size_t series = labels.size + chunks.size;
-    const size_t index = query_index == 0 ? 0 : 1 + varint_size(query_index);
+    const size_t index = query_index == 0 ? 0 : 1 + mrd_pb_varint_size(query_index);
     const size_t size = mrd_read_head_size(series) + series + index;
     mrd_buf_append_varint(out, size);
     const size_t sum_at = out->size;
@@ -280,7 +363,7 @@ void mrd_read_frame_append(size_t query_index, struct mrd_bytes labels, struct m
     mrd_buf_append_bytes(out, labels);
     mrd_buf_append_bytes(out, chunks);
     if (index > 0) {
-        varint_append(2, query_index, out);
+        mrd_pb_varint_append(2, query_index, out);
     }
     if (out->failed) {
         return;

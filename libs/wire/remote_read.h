@@ -3,7 +3,7 @@
  *
  * Requests are read with a bounded cursor; every count has a limit. Answers are put together by the
  * caller, because a series may be larger than what is held of an answer at once:
- *   samples         ReadResponse{1: QueryResult{1: TimeSeries{1: label*, 2: sample*}*}*}
+ *   samples         ReadResponse{1: QueryResult{1: TimeSeries{1: label*, 2: sample*, 4: histogram*}*}*}
  *   streamed        frames: varint size, CRC-32C (4 bytes, big-endian), then
  *                   ChunkedReadResponse{1: ChunkedSeries{1: label*, 2: chunk*}, 2: query index}
  *
@@ -12,6 +12,7 @@
 #ifndef MRD_WIRE_REMOTE_READ_H
 #define MRD_WIRE_REMOTE_READ_H
 
+#include "model/histogram.h"
 #include "model/matcher.h"
 #include "model/sample.h"
 
@@ -56,9 +57,20 @@ void mrd_read_labels_append(struct mrd_labels labels, struct mrd_buf *out);
 /* Field 2 of a TimeSeries. */
 void mrd_read_sample_append(struct mrd_sample sample, struct mrd_buf *out);
 
-/* Field 2 of a ChunkedSeries: an XOR chunk with its first and last time. */
-void mrd_read_chunk_append(mrd_time_ms min_ms, mrd_time_ms max_ms, struct mrd_bytes chunk,
-                           struct mrd_buf *out);
+/* Field 4 of a TimeSeries. */
+void mrd_read_histogram_append(mrd_time_ms time_ms, const struct mrd_histogram *histogram,
+                               struct mrd_buf *out);
+
+/* A chunk in one of Prometheus' encodings (codec/xor_chunk.h, codec/varbit_chunk.h), its first and its last time. */
+struct mrd_read_chunk {
+    unsigned encoding; /* below 128 */
+    mrd_time_ms min_ms;
+    mrd_time_ms max_ms;
+    struct mrd_bytes bytes;
+};
+
+/* Field 2 of a ChunkedSeries. */
+void mrd_read_chunk_append(const struct mrd_read_chunk *chunk, struct mrd_buf *out);
 
 /* The next field of bytes in what the functions above made, with its head: false at the end. */
 bool mrd_read_piece_next(struct mrd_bytes *rest, struct mrd_bytes *out_piece);

@@ -127,12 +127,12 @@ static void pieces_are_the_protocols_fields(void **state)
     assert_int_equal(out.size, sizeof(sample));
     assert_memory_equal(out.data, sample, sizeof(sample));
     mrd_buf_clear(&out);
-    mrd_read_chunk_append(1, 300, MRD_BYTES("xyz"), &out);
+    mrd_read_chunk_append(&(struct mrd_read_chunk){1, 1, 300, MRD_BYTES("xyz")}, &out);
     static const uint8_t chunk[] = {0x12, 12, 0x08, 1, 0x10, 0xac, 0x02,
                                     0x18, 1,  0x22, 3, 'x',  'y',  'z'};
     assert_int_equal(out.size, sizeof(chunk));
     assert_memory_equal(out.data, chunk, sizeof(chunk));
-    mrd_read_chunk_append(-1, -1, MRD_BYTES("q"), &out);
+    mrd_read_chunk_append(&(struct mrd_read_chunk){1, -1, -1, MRD_BYTES("q")}, &out);
     struct mrd_bytes rest = mrd_buf_view(&out);
     struct mrd_bytes piece;
     assert_true(mrd_read_piece_next(&rest, &piece));
@@ -141,6 +141,69 @@ static void pieces_are_the_protocols_fields(void **state)
     assert_int_equal(piece.size, 2 + 11 + 11 + 2 + 3);
     assert_false(mrd_read_piece_next(&rest, &piece));
     mrd_buf_fini(&out);
+}
+
+/* Field by field as prompb/types.proto has them. */
+static void histograms_are_the_protocols_fields(void **state)
+{
+    (void)state;
+    static const struct mrd_histogram_span spans[] = {
+        {-1, 2},
+        {3,  1}
+    };
+    static const union mrd_histogram_count counts[] = {
+        {.integer = 4}, {.integer = 1}, {.integer = 2}};
+    static const struct mrd_histogram histogram = {
+        .reset = MRD_HISTOGRAM_GAUGE,
+        .schema = -1,
+        .count.integer = 300,
+        .zero_count.integer = 5,
+        .positive = {spans, counts, 2, 3},
+    };
+    static const uint8_t want[] = {
+        0x22, 47,                              /* field 4 */
+        0x08, 0xac, 0x02,                      /* count_int */
+        0x19, 0,    0,    0, 0,    0, 0, 0, 0, /* sum */
+        0x20, 1,                               /* schema */
+        0x29, 0,    0,    0, 0,    0, 0, 0, 0, /* zero_threshold */
+        0x30, 5,                               /* zero_count_int */
+        0x5a, 4,    0x08, 1, 0x10, 2,          /* positive_spans */
+        0x5a, 4,    0x08, 6, 0x10, 1,          /* positive_spans */
+        0x62, 3,    8,    5, 2,                /* positive_deltas */
+        0x70, 3,                               /* reset_hint */
+        0x78, 0x91, 0x4e,                      /* timestamp */
+    };
+    struct mrd_buf out = {0};
+    mrd_read_histogram_append(10001, &histogram, &out);
+    assert_int_equal(out.size, sizeof(want));
+    assert_memory_equal(out.data, want, sizeof(want));
+    mrd_buf_fini(&out);
+}
+
+static void a_staleness_marker_is_told_by_its_sum_alone(void **state)
+{
+    (void)state;
+    static const double bounds[] = {1, 2};
+    static const struct mrd_histogram_span span = {0, 1};
+    static const union mrd_histogram_count count = {.real = 4};
+    const struct mrd_histogram stale = {
+        .is_float = true,
+        .schema = MRD_HISTOGRAM_SCHEMA_CUSTOM,
+        .sum = mrd_stale_nan(),
+        .count = count,
+        .positive = {&span, &count, 1, 1},
+        .custom_values = bounds,
+        .custom_value_count = 2,
+    };
+    const struct mrd_histogram plain = {.is_float = true, .sum = mrd_stale_nan()};
+    struct mrd_buf a = {0};
+    struct mrd_buf b = {0};
+    mrd_read_histogram_append(7, &stale, &a);
+    mrd_read_histogram_append(7, &plain, &b);
+    assert_int_equal(a.size, b.size);
+    assert_memory_equal(a.data, b.data, a.size);
+    mrd_buf_fini(&a);
+    mrd_buf_fini(&b);
 }
 
 static void a_frame_has_its_size_and_checksum_in_front(void **state)
@@ -166,6 +229,8 @@ int main(void)
         cmocka_unit_test(what_the_client_accepts_first_is_chosen),
         cmocka_unit_test(hostile_requests_are_refused),
         cmocka_unit_test(pieces_are_the_protocols_fields),
+        cmocka_unit_test(histograms_are_the_protocols_fields),
+        cmocka_unit_test(a_staleness_marker_is_told_by_its_sum_alone),
         cmocka_unit_test(a_frame_has_its_size_and_checksum_in_front),
     };
     return cmocka_run_group_tests(tests, create_arena, destroy_arena);

@@ -35,10 +35,10 @@ def build_targets(preset: str, targets: list[str]) -> Path:
     return folder
 
 
-def run_quietly(command: list[str], what: str) -> None:
+def run_quietly(command: list[str], what: str, cwd: Path = REPOSITORY) -> None:
     """Runs a build step; its output is shown only when it fails."""
     print(f"{what}...", file=sys.stderr, flush=True)
-    done = subprocess.run(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode != 0:
         raise UserError(f"{what} failed: {' '.join(command)}\n{done.stdout[-8000:]}")

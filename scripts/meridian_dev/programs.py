@@ -191,7 +191,8 @@ class Service(Program):
         for key, value in self.region.settings.get("all", {}).items():
             if key in known:
                 settings[key] = value
-        for key, value in self.region.settings_of(self.kind).items():
+        own = {**self.region.settings_of(self.kind), **self.region.settings_of(self.instance)}
+        for key, value in own.items():
             settings[self.full_key(key, known)] = value
         text = yaml.safe_dump(nested(settings), sort_keys=False, default_flow_style=False)
         write_atomically(self.config_file, f"# Written by scripts/quickstart at each start.\n{text}")

@@ -32,7 +32,8 @@ class Region:
     zones: list[str] = field(default_factory=lambda: ["a"])
     services: dict[str, int] = field(default_factory=lambda: {name: 1 for name in SERVICES})
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Flat configuration keys and their values, per program or under "all": for every service that has the key."""
+    """Flat configuration keys and their values, per program, per instance of a service ("querier-2") or under "all": for
+    every service that has the key."""
     nats_sync: str = "default"
     nats_servers: int = 1
     demo: bool = True
@@ -105,7 +106,7 @@ def parse_region(entry: Any) -> Region:
     for name, count in services.items():
         region.services[name] = count_of(count, f"services.{name}", 0, 100)
     settings = entry.get("set", {})
-    expect_keys(settings, set(SETTABLE), "set")
+    expect_keys(settings, {*SETTABLE, *instances_of(region)}, "set")
     region.settings = {name: flatten(values, f"set.{name}") for name, values in settings.items()}
     nats = entry.get("nats", {})
     expect_keys(nats, {"sync", "servers"}, "nats")
@@ -116,6 +117,10 @@ def parse_region(entry: Any) -> Region:
     region.ports = one_of(entry.get("ports", region.ports), PORT_POLICIES, "ports")
     region.demo = bool(entry.get("demo", region.demo))
     return region
+
+
+def instances_of(region: Region) -> list[str]:
+    return [f"{name}-{number}" for name, count in region.services.items() for number in range(1, count + 1)]
 
 
 def add_setting(region: Region, text: str) -> None:

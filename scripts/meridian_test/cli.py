@@ -38,6 +38,8 @@ GROUPS = {
     "lint": stages.run_lint,
     "unit": unit,
     "fuzz": stages.run_fuzz,
+    "parquet": stages.run_parquet,
+    "iceberg": stages.run_iceberg,
     "configuration": stages.run_configuration,
     "e2e": e2e,
 }

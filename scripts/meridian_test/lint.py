@@ -10,7 +10,7 @@ from typing import Callable
 
 import yaml
 
-from meridian_test import layers
+from meridian_test import layers, promql_coverage
 
 TEXT_SUFFIXES = {".c", ".h", ".cc", ".py", ".sh", ".md", ".yaml", ".yml", ".json", ".txt", ".cmake", ".proto", ".tpl", ".toml", ".ini", ""}
 SCRIPTS = ("scripts/quickstart", "scripts/test", "scripts/lib/packages.sh", ".ci/run")
@@ -105,6 +105,10 @@ def check_links(repository: Path) -> str | None:
     return joined(problems)
 
 
+def check_promql_coverage(repository: Path) -> str | None:
+    return joined(promql_coverage.missing(repository))
+
+
 def joined(problems: list[str]) -> str | None:
     return "\n".join(problems) or None
 
@@ -117,4 +121,5 @@ CHECKS: dict[str, Callable[[Path], str | None]] = {
     "scripts": check_scripts,
     "yaml": check_yaml,
     "links": check_links,
+    "promql coverage": check_promql_coverage,
 }

@@ -22,7 +22,10 @@ UNIT_SECONDS = 900
 E2E_SECONDS = 1500
 RESULTS = REPOSITORY / "build" / "results"
 
-THREADED = ("base", "http", "bus", "service", *SERVICES)
+E2E_PROGRAMS = ("meridian-promql-scripts",)
+"""What end-to-end tests run beside the services."""
+
+THREADED = ("base", "http", "bus", "objstore", "service", *SERVICES)
 """Folders whose unit tests start threads: those which ThreadSanitizer can say something about."""
 
 CONFIGURATION = REPOSITORY / "docs" / "configuration.md"
@@ -103,6 +106,44 @@ def corpora(target: str) -> list[str]:
             if f"{folder.parent.name}_{folder.name.removesuffix('_corpus')}" == concept]
 
 
+def run_parquet(report: Report) -> None:
+    """Our Parquet files read by pyarrow and DuckDB, and theirs by us."""
+    run_judged(report, "parquet", "parquet_tool")
+
+
+def run_iceberg(report: Report) -> None:
+    """Our Avro files read by fastavro, and its files by us."""
+    run_judged(report, "iceberg", "avro_tool")
+
+
+def run_judged(report: Report, name: str, tool: str) -> None:
+    """tests/<name>, whose judges are Python packages, with our code under sanitizers."""
+    if not build(report, "asan", [tool]):
+        return
+    with report.stage(name):
+        try:
+            python = python_with(REPOSITORY / "tests" / "requirements.txt")
+        except UserError as error:
+            report.record(f"{name}: python packages", str(error))
+            return
+        run_pytest(report, name, REPOSITORY / "tests" / name, [f"--tool={REPOSITORY / 'build' / 'asan' / tool}"], python)
+
+
+def python_with(requirements: Path) -> str:
+    """A Python of our own that has these packages besides Debian's; made once, and again when the list changes."""
+    home = REPOSITORY / "build" / "python"
+    python, done = home / "bin" / "python", home / "installed.txt"
+    if done.exists() and done.read_text() == requirements.read_text():
+        return str(python)
+    for command in (["/usr/bin/python3", "-m", "venv", "--clear", "--system-site-packages", str(home)],
+                    [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(requirements)]):
+        made = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        if made.returncode != 0:
+            raise UserError(f"{' '.join(command)}: {(made.stdout + made.stderr)[-2000:]}")
+    done.write_text(requirements.read_text())
+    return str(python)
+
+
 def run_configuration(report: Report) -> None:
     with report.stage("configuration"):
         if not build(report, "release", [f"meridian-{name}" for name in SERVICES]):
@@ -126,18 +167,18 @@ def configuration_text(binaries: Path) -> str:
 
 def run_e2e(report: Report, preset: str, name: str, arguments: list[str]) -> None:
     """tests/e2e with the binaries of a preset; `arguments` select tests."""
-    if not build(report, preset, [f"meridian-{service}" for service in SERVICES]):
+    if not build(report, preset, [*(f"meridian-{service}" for service in SERVICES), *E2E_PROGRAMS]):
         return
     with report.stage(f"{name} {preset}"):
         binaries = REPOSITORY / "build" / preset
         run_pytest(report, f"{name} {preset}", REPOSITORY / "tests" / "e2e", [f"--binaries={binaries}", *arguments])
 
 
-def run_pytest(report: Report, name: str, folder: Path, arguments: list[str]) -> None:
+def run_pytest(report: Report, name: str, folder: Path, arguments: list[str], python: str = sys.executable) -> None:
     results = RESULTS / f"{name.replace(' ', '-')}.xml"
     results.parent.mkdir(parents=True, exist_ok=True)
     results.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-q", f"--junit-xml={results}", "-p", "no:cacheprovider", *arguments]
+    command = [python, "-m", "pytest", "-q", f"--junit-xml={results}", "-p", "no:cacheprovider", *arguments]
     code = run(command, E2E_SECONDS, folder)
     count = report.record_junit(name, results) if results.exists() else 0
     if count == 0:

@@ -191,14 +191,19 @@ static enum mrd_status take_samples(struct dst_taking *taking, const struct mrd_
     return MRD_OK;
 }
 
-/* Remote write 2.0: "At least one element in samples or in histograms MUST be provided". */
-static void reject_empty(struct dst_taking *taking, const struct mrd_rw_series *series)
+/* Remote write 2.0: "At least one element in samples or in histograms MUST be provided". Prometheus' own sender does
+ * otherwise: it sends exemplars in series of their own, which are taken, or all of them would be lost. */
+static void reject_empty(struct dst_taking *taking)
 {
     struct mrd_error why;
     (void)mrd_fail(&why, MRD_E_INVALID, "TimeSeries must contain at least one sample or histogram");
     taking->write->asked[DST_KIND_SERIES]++;
     dst_take_reject(taking, DST_KIND_SERIES, DST_REASON_EMPTY, 1, &why);
-    dst_take_reject(taking, DST_KIND_EXEMPLARS, DST_REASON_EMPTY, series->exemplar_count, &why);
+}
+
+static bool is_empty(const struct mrd_rw_series *series)
+{
+    return series->sample_count + series->histogram_count + series->exemplar_count == 0;
 }
 
 static inline enum mrd_status take_series(struct dst_taking *taking,
@@ -230,7 +235,7 @@ static void reject_references(struct dst_taking *taking, const struct mrd_rw_ser
         (void)mrd_fail(&why, MRD_E_INVALID, "the references of labels are malformed");
     }
     const enum dst_reason reason = DST_REASON_LABELS;
-    if (series->sample_count + series->histogram_count + series->exemplar_count == 0) {
+    if (is_empty(series)) {
         taking->write->asked[DST_KIND_SERIES]++;
         dst_take_reject(taking, DST_KIND_SERIES, reason, 1, &why);
     }
@@ -281,8 +286,8 @@ static enum mrd_status take_chunk_v2(struct dst_taking *taking, size_t count, st
         for (size_t i = 0; i < group; i++) {
             if (mrd_unlikely(!valid[i])) {
                 reject_references(taking, &series[i]);
-            } else if (mrd_unlikely(series[i].sample_count + series[i].histogram_count == 0)) {
-                reject_empty(taking, &series[i]);
+            } else if (mrd_unlikely(is_empty(&series[i]))) {
+                reject_empty(taking);
             } else {
                 MRD_TRY(take_series(taking, &series[i], keys[i], err));
             }

@@ -34,7 +34,7 @@ enum dst_reason {
     DST_REASON_EXEMPLAR_LIMIT,  /* more exemplars than a limit allows */
     DST_REASON_METADATA,        /* metadata that is none */
     DST_REASON_METADATA_LIMIT,  /* more, or longer, than a limit allows */
-    DST_REASON_EMPTY,           /* a 2.0 series with neither samples nor histograms */
+    DST_REASON_EMPTY,           /* a 2.0 series with nothing */
     DST_REASONS
 };
 

@@ -280,9 +280,8 @@ static void put_wrong_part(struct request *request, size_t which)
         entry = entry_of(request, LABELS("__name__", "x", "", "b"));
         put_v2_sample(&entry, NOW, 1, 0);
         break;
-    case 5: /* neither samples nor histograms */
+    case 5: /* nothing */
         entry = entry_of(request, LABELS("__name__", "x"));
-        put_exemplar(request, &entry, NOW, LABELS("a", "b"));
         break;
     case 6: /* the future */
         entry = entry_of(request, LABELS("__name__", "x"));
@@ -316,8 +315,8 @@ static const char *const wrong_parts[] = {
     "1 labels: labels of a series: labels have an odd number of references",
     "1 labels: labels of a series: reference 99 is beyond the request's",
     "1 labels: ",
-    "1 of 1 exemplars, 1 of 1 series were not written, the others were:\n"
-    "2 empty: TimeSeries must contain at least one sample or histogram",
+    "1 of 1 series were not written, the others were:\n"
+    "1 empty: TimeSeries must contain at least one sample or histogram",
     "1 future: timestamp 1800000600001 ms lies more than limits.creation_grace_period",
     "1 of 1 histograms were not written, the others were:\n1 histogram: 3 observations found in "
     "buckets, but the Count field is 4",
@@ -343,6 +342,20 @@ static void a_wrong_part_refuses_only_itself(void **state)
     const struct contents contents = read_log();
     assert_int_equal(contents.samples, MRD_ARRAY_LEN(wrong_parts));
     assert_int_equal(contents.histograms + contents.exemplars, 0);
+}
+
+/* As Prometheus' sender sends them: beside the series with the samples. */
+static void exemplars_may_come_without_samples(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture);
+    struct request request = request_begin();
+    struct mrd_buf entry = entry_of(&request, LABELS("__name__", "x"));
+    put_exemplar(&request, &entry, NOW, LABELS("a", "b"));
+    put_entry(&request, &entry);
+    expect(fixture, &request, 204, "", (struct written){0, 0, 1});
+    assert_int_equal(read_log().exemplars, 1);
+    request_end(&request);
 }
 
 static void exemplars_are_refused_one_by_one(void **state)
@@ -601,6 +614,7 @@ int main(void)
         WRITE_TEST(everything_is_written_and_counted),
         WRITE_TEST(series_are_recognised_whatever_their_references),
         WRITE_TEST(a_wrong_part_refuses_only_itself),
+        WRITE_TEST(exemplars_may_come_without_samples),
         WRITE_TEST(exemplars_are_refused_one_by_one),
         WRITE_TEST(what_a_nameless_series_brings_is_refused_with_it),
         WRITE_TEST(a_refused_request_has_written_nothing),

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "ingester/sorted.h"
+
 enum {
     LABEL_BYTES_MAX = 2048, /* 128 characters of 4 bytes in names and values, with their sizes */
     SERIES_BYTES_MAX = 4096,
@@ -26,26 +28,33 @@ struct tenant {
     struct entry *ring;
     size_t capacity;
     size_t count;
-    size_t first;           /* the oldest; 0 until the ring is full */
-    struct series **series; /* sorted by labels */
-    size_t series_count;
-    size_t series_capacity;
+    size_t first;             /* the oldest; 0 until the ring is full */
+    struct ing_sorted series; /* by labels */
 };
 
 struct ing_exemplars {
     size_t exemplars_max;
-    struct tenant **tenants; /* sorted by name */
-    size_t tenant_count;
-    size_t tenant_capacity;
+    struct ing_sorted tenants; /* by name */
     size_t memory;
     size_t count;
 };
+
+static struct mrd_bytes tenant_name(const void *tenant)
+{
+    return ((const struct tenant *)tenant)->name;
+}
+
+static struct mrd_bytes series_labels(const void *series)
+{
+    return ((const struct series *)series)->labels;
+}
 
 struct ing_exemplars *ing_exemplars_create(size_t exemplars_max)
 {
     struct ing_exemplars *exemplars = calloc(1, sizeof(*exemplars));
     mrd_assert(exemplars != NULL);
     exemplars->exemplars_max = exemplars_max;
+    exemplars->tenants.key = tenant_name;
     return exemplars;
 }
 
@@ -57,98 +66,43 @@ void ing_exemplars_destroy(struct ing_exemplars **exemplars)
         return;
     }
     struct ing_exemplars *self = MRD_MOVE(*exemplars);
-    for (size_t t = 0; t < self->tenant_count; t++) {
-        struct tenant *tenant = self->tenants[t];
+    for (size_t t = 0; t < self->tenants.count; t++) {
+        struct tenant *tenant = self->tenants.items[t];
         for (size_t i = 0; i < tenant->count; i++) {
             free_bytes(tenant->ring[i].exemplar.labels);
         }
-        for (size_t i = 0; i < tenant->series_count; i++) {
-            free(tenant->series[i]);
-        }
-        free(tenant->series);
+        ing_sorted_fini(&tenant->series);
         free(tenant->ring);
-        free(tenant);
     }
-    free(self->tenants);
+    ing_sorted_fini(&self->tenants);
     free(self);
 }
 
 size_t ing_exemplars_memory(const struct ing_exemplars *exemplars) { return exemplars->memory; }
 size_t ing_exemplars_count(const struct ing_exemplars *exemplars) { return exemplars->count; }
 
-/* ---- sorted arrays of pointers ---- */
-
-static void *insert_at(void *items, size_t *count, size_t *capacity, size_t at, void *item)
-{
-    void **array = items;
-    if (*count == *capacity) {
-        *capacity = MRD_MAX(*capacity * 2, (size_t)8);
-        array = reallocarray(array, *capacity, sizeof(*array));
-        mrd_assert(array != NULL);
-    }
-    memmove(&array[at + 1], &array[at], (*count - at) * sizeof(*array));
-    array[at] = item;
-    (*count)++;
-    return array;
-}
-
-static size_t tenant_place(const struct ing_exemplars *exemplars, struct mrd_bytes name)
-{
-    size_t from = 0;
-    size_t to = exemplars->tenant_count;
-    while (from < to) {
-        const size_t middle = (from + to) / 2;
-        if (mrd_bytes_compare(exemplars->tenants[middle]->name, name) < 0) {
-            from = middle + 1;
-        } else {
-            to = middle;
-        }
-    }
-    return from;
-}
-
-static size_t series_place(const struct tenant *tenant, struct mrd_bytes labels)
-{
-    size_t from = 0;
-    size_t to = tenant->series_count;
-    while (from < to) {
-        const size_t middle = (from + to) / 2;
-        if (mrd_bytes_compare(tenant->series[middle]->labels, labels) < 0) {
-            from = middle + 1;
-        } else {
-            to = middle;
-        }
-    }
-    return from;
-}
-
-static struct tenant *tenant_find(const struct ing_exemplars *exemplars, struct mrd_bytes name)
-{
-    const size_t at = tenant_place(exemplars, name);
-    return at < exemplars->tenant_count && mrd_bytes_equal(exemplars->tenants[at]->name, name)
-               ? exemplars->tenants[at]
-               : NULL;
-}
+/* ---- tenants and series ---- */
 
 static struct tenant *tenant_acquire(struct ing_exemplars *exemplars, struct mrd_bytes name)
 {
-    struct tenant *tenant = tenant_find(exemplars, name);
-    if (tenant == NULL) {
-        tenant = calloc(1, sizeof(*tenant) + name.size);
-        mrd_assert(tenant != NULL);
-        memcpy(tenant + 1, name.data, name.size);
-        tenant->name = (struct mrd_bytes){(const uint8_t *)(tenant + 1), name.size};
-        exemplars->tenants =
-            insert_at(exemplars->tenants, &exemplars->tenant_count, &exemplars->tenant_capacity,
-                      tenant_place(exemplars, name), tenant);
-        exemplars->memory += sizeof(*tenant) + name.size;
+    bool found;
+    const size_t place = ing_sorted_place(&exemplars->tenants, name, &found);
+    if (found) {
+        return exemplars->tenants.items[place];
     }
+    struct tenant *tenant = calloc(1, sizeof(*tenant) + name.size);
+    mrd_assert(tenant != NULL);
+    memcpy(tenant + 1, name.data, name.size);
+    tenant->name = (struct mrd_bytes){(const uint8_t *)(tenant + 1), name.size};
+    tenant->series.key = series_labels;
+    exemplars->memory += sizeof(*tenant) + name.size;
+    exemplars->memory += ing_sorted_insert(&exemplars->tenants, place, tenant);
     return tenant;
 }
 
 static size_t series_size(const struct series *series)
 {
-    return sizeof(*series) + series->labels.size + sizeof(struct series *);
+    return sizeof(*series) + series->labels.size;
 }
 
 static struct series *series_create(struct ing_exemplars *exemplars, struct tenant *tenant,
@@ -163,19 +117,16 @@ static struct series *series_create(struct ing_exemplars *exemplars, struct tena
     if (labels.size > 0) {
         memcpy(series + 1, labels.data, labels.size);
     }
-    tenant->series =
-        insert_at(tenant->series, &tenant->series_count, &tenant->series_capacity, place, series);
-    exemplars->memory += series_size(series);
+    exemplars->memory += series_size(series) + ing_sorted_insert(&tenant->series, place, series);
     return series;
 }
 
 static void series_remove(struct ing_exemplars *exemplars, struct tenant *tenant,
                           struct series *series)
 {
-    const size_t at = series_place(tenant, series->labels);
-    tenant->series_count--;
-    memmove(&tenant->series[at], &tenant->series[at + 1],
-            (tenant->series_count - at) * sizeof(struct series *));
+    bool found;
+    (void)ing_sorted_remove(&tenant->series,
+                            ing_sorted_place(&tenant->series, series->labels, &found));
     exemplars->memory -= series_size(series);
     free(series);
 }
@@ -259,20 +210,18 @@ enum ing_exemplar_result ing_exemplars_add(struct ing_exemplars *exemplars, stru
         return ING_EXEMPLAR_REFUSED;
     }
     struct tenant *own = tenant_acquire(exemplars, tenant);
-    size_t at = series_place(own, labels);
-    const bool known = at < own->series_count && mrd_bytes_equal(own->series[at]->labels, labels);
+    bool known;
+    size_t at = ing_sorted_place(&own->series, labels, &known);
     if (known) {
-        const enum ing_exemplar_result result = check(own, own->series[at], exemplar);
+        const enum ing_exemplar_result result = check(own, own->series.items[at], exemplar);
         if (result != ING_EXEMPLAR_TAKEN) {
             return result;
         }
     }
     const size_t place = ring_place(exemplars, own); /* the series may go with what made way */
-    at = series_place(own, labels);
+    at = ing_sorted_place(&own->series, labels, &known);
     struct series *series =
-        at < own->series_count && mrd_bytes_equal(own->series[at]->labels, labels)
-            ? own->series[at]
-            : series_create(exemplars, own, at, labels);
+        known ? own->series.items[at] : series_create(exemplars, own, at, labels);
     own->ring[place] = (struct entry){
         .exemplar = {exemplar->time_ms, exemplar->value, copy_bytes(exemplar->labels)},
         .series = series,
@@ -297,9 +246,9 @@ enum mrd_status ing_exemplars_select(const struct ing_exemplars *exemplars,
                                                   const struct mrd_exemplar *exemplar),
                                      void *context, struct mrd_error *err)
 {
-    const struct tenant *tenant = tenant_find(exemplars, query->tenant);
-    for (size_t i = 0; tenant != NULL && i < tenant->series_count; i++) {
-        const struct series *series = tenant->series[i];
+    const struct tenant *tenant = ing_sorted_find(&exemplars->tenants, query->tenant);
+    for (size_t i = 0; tenant != NULL && i < tenant->series.count; i++) {
+        const struct series *series = tenant->series.items[i];
         struct mrd_labels labels;
         mrd_arena_reset(arena);
         MRD_TRY(mrd_labels_decode(series->labels, arena, &labels, err));

@@ -77,7 +77,8 @@ static void learn(struct scan *scan, const struct mrd_batch *batch, struct ing_t
 static void note(struct ing_scanned *scanned, const struct mrd_head_verdict *write)
 {
     const bool other = scanned->values > 0 &&
-                       mrd_double_bits(scanned->verdict.value) != mrd_double_bits(write->value);
+                       (mrd_double_bits(scanned->verdict.value) != mrd_double_bits(write->value) ||
+                        scanned->verdict.start_ms != write->start_ms);
     if (scanned->values == 0 || mrd_head_is_later(write, &scanned->verdict)) {
         scanned->verdict = *write;
     }
@@ -93,8 +94,9 @@ static void look_at_row(struct scan *scan, const struct mrd_batch *batch, size_t
         if (is_series(scan, place, id) &&
             scan->scanned[place].sample.time_ms == batch->times_ms[i]) {
             note(&scan->scanned[place],
-                 &(struct mrd_head_verdict){batch->header.hlc, mrd_batch_origin(&batch->header),
-                                            batch->values[i]});
+                 &(struct mrd_head_verdict){
+                     batch->header.hlc, mrd_batch_origin(&batch->header), batch->values[i],
+                     batch->start_times_ms == NULL ? 0 : batch->start_times_ms[i]});
         }
     }
 }

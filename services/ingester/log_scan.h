@@ -23,7 +23,7 @@ struct ing_log_scan_options {
 struct ing_scanned {
     struct mrd_head_contested sample;
     struct mrd_head_verdict verdict; /* the greatest write seen; nothing if values is 0 */
-    uint32_t values;                 /* different values seen: 0, 1, or 2 for more */
+    uint32_t values; /* different values (or start times) seen: 0, 1, or 2 for more */
 };
 
 /* Looks for the writes of all samples and sorts `scanned` on the way. MRD_E_TIMEOUT, MRD_E_CANCELED (by stop) or

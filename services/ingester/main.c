@@ -29,9 +29,12 @@ static const struct mrd_config_key ingester_keys[] = {
         "Metric families whose metadata is kept, of one tenant in one partition. 0: none."),
     KEY("ingester.loads_max", MRD_CONFIG_INT, "8", 0, MRD_LOG_PARTITIONS_MAX,
         "Partitions that replay at the same time. 0: no limit."),
-    KEY("ingester.query_workers", MRD_CONFIG_INT, "8", 1, 256, "Threads that answer queriers."),
+    KEY("ingester.query_workers", MRD_CONFIG_INT, "8", 1, 256,
+        "Questions of queriers that are worked on at once."),
     KEY("ingester.query_queue_max", MRD_CONFIG_INT, "1024", 1, 65536,
-        "Questions of queriers that wait at most; more are refused."),
+        "Questions beyond these that wait for a worker or for their reader at most, each of the "
+        "latter with a thread; more are "
+        "refused."),
     KEY("ingester.request_memory_bytes_max", MRD_CONFIG_SIZE, "256MiB", 1 << 20, 1e15,
         "Memory for one question: its matchers, or its list of names."),
     KEY("http.listen", MRD_CONFIG_STRING, "0.0.0.0:7202", 0, 0,

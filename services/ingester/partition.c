@@ -290,44 +290,59 @@ struct ask_message {
     pthread_cond_t changed;
 };
 
-static void ask_run(struct mrd_shard *shard, struct mrd_shard_message *base)
+/* In the caller's thread, which waits for nothing else. */
+static void ask_here_run(struct mrd_shard *shard, struct mrd_shard_message *base)
 {
     (void)shard;
     struct ask_message *message = (struct ask_message *)base;
     message->ask->store = message->partition->store;
-    const enum mrd_status status =
+    message->status =
         message->ask->run(message->ask, ing_store_head(message->partition->store), message->err);
+}
+
+static void ask_run(struct mrd_shard *shard, struct mrd_shard_message *base)
+{
+    ask_here_run(shard, base);
+    struct ask_message *message = (struct ask_message *)base;
     pthread_mutex_lock(&message->lock);
-    message->status = status;
     message->done = true;
     pthread_cond_signal(&message->changed);
     pthread_mutex_unlock(&message->lock);
+}
+
+static enum mrd_status ask_posted(struct ask_message *message)
+{
+    message->message.run = ask_run;
+    pthread_mutex_init(&message->lock, NULL);
+    pthread_cond_init(&message->changed, NULL);
+    if (mrd_shard_post(message->partition->shard, &message->message)) {
+        pthread_mutex_lock(&message->lock);
+        while (!message->done) {
+            pthread_cond_wait(&message->changed, &message->lock);
+        }
+        pthread_mutex_unlock(&message->lock);
+    } else {
+        message->status = mrd_fail(message->err, MRD_E_UNAVAILABLE,
+                                   "partition %" PRIu32 ": too many questions wait, or it closes",
+                                   message->partition->options.store.partition);
+    }
+    pthread_cond_destroy(&message->changed);
+    pthread_mutex_destroy(&message->lock);
+    return message->status;
 }
 
 enum mrd_status ing_partition_ask(struct ing_partition *partition, struct ing_ask *ask,
                                   struct mrd_error *err)
 {
     struct ask_message message = {
-        .message = {.run = ask_run}, .partition = partition, .ask = ask, .err = err};
-    pthread_mutex_init(&message.lock, NULL);
-    pthread_cond_init(&message.changed, NULL);
-    if (mrd_shard_post(partition->shard, &message.message)) {
-        pthread_mutex_lock(&message.lock);
-        while (!message.done) {
-            pthread_cond_wait(&message.changed, &message.lock);
-        }
-        pthread_mutex_unlock(&message.lock);
-    } else {
-        message.status = mrd_fail(err, MRD_E_UNAVAILABLE,
-                                  "partition %" PRIu32 ": too many questions wait, or it closes",
-                                  partition->options.store.partition);
+        .message = {.run = ask_here_run}, .partition = partition, .ask = ask, .err = err};
+    if (mrd_shard_try_run(partition->shard, &message.message)) {
+        return message.status;
     }
-    pthread_cond_destroy(&message.changed);
-    pthread_mutex_destroy(&message.lock);
-    return message.status;
+    return ask_posted(&message);
 }
 
-static uint64_t applied(const struct ing_partition *partition)
+uint64_t ing_partition_applied(const struct ing_partition *partition)
 {
     return atomic_load_explicit(&partition->applied, memory_order_acquire);
 }
@@ -339,7 +354,7 @@ enum mrd_status ing_partition_wait(struct ing_partition *partition, uint64_t seq
     pthread_mutex_lock(&partition->gate_lock);
     partition->waiters++;
     bool stop = false;
-    while (applied(partition) < sequence && !stop && !partition->closing) {
+    while (ing_partition_applied(partition) < sequence && !stop && !partition->closing) {
         const int64_t now_ns = mrd_clock_monotonic_ns(mrd_clock_system());
         const int64_t until_ns = MRD_MIN(deadline_ns, now_ns + WAIT_LOOK_MS * MS);
         const struct timespec until = {.tv_sec = until_ns / 1000000000,
@@ -348,7 +363,7 @@ enum mrd_status ing_partition_wait(struct ing_partition *partition, uint64_t seq
         stop = ended(context) || now_ns >= deadline_ns;
     }
     partition->waiters--;
-    const uint64_t have = applied(partition);
+    const uint64_t have = ing_partition_applied(partition);
     pthread_mutex_unlock(&partition->gate_lock);
     if (have >= sequence) {
         return MRD_OK;
@@ -450,7 +465,7 @@ void ing_partition_progress(struct ing_partition *partition, struct ing_partitio
     const size_t queued = partition->gate_entries;
     pthread_mutex_unlock(&partition->gate_lock);
     *out = (struct ing_partition_progress){
-        .applied = applied(partition),
+        .applied = ing_partition_applied(partition),
         .lag = reader.pending + queued,
         .caught_up = atomic_load_explicit(&partition->caught_up, memory_order_relaxed),
         .attached = reader.attached,

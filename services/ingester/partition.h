@@ -50,6 +50,9 @@ struct ing_partition_progress {
 void ing_partition_progress(struct ing_partition *partition, struct ing_partition_progress *out);
 const struct ing_store_figures *ing_partition_figures(const struct ing_partition *partition);
 
+/* The last sequence that is applied. */
+uint64_t ing_partition_applied(const struct ing_partition *partition);
+
 /* Waits until `sequence` is applied. MRD_E_TIMEOUT names both; `ended` is asked now and then and ends
  * the wait too (MRD_E_CANCELED). */
 MRD_MUST_CHECK enum mrd_status ing_partition_wait(struct ing_partition *partition,
@@ -57,7 +60,8 @@ MRD_MUST_CHECK enum mrd_status ing_partition_wait(struct ing_partition *partitio
                                                   bool (*ended)(const void *context),
                                                   const void *context, struct mrd_error *err);
 
-/* Runs ask->run on the shard's thread with the store's head and waits for it. MRD_E_UNAVAILABLE: the
+/* Runs ask->run in the shard's place with the store's head: at once on the caller's thread if the shard is idle, else it waits
+ * for its turn. MRD_E_UNAVAILABLE: the
  * queue is full or the partition closes; run was not called then. */
 struct ing_ask {
     enum mrd_status (*run)(struct ing_ask *ask, struct mrd_head *head, struct mrd_error *err);

@@ -1,8 +1,9 @@
 /* questions.h: answers the queriers' questions (wire/query.h) over rpc.
  *
- * A worker thread decodes the request, waits for a strong read's sequence, has the partition's shard
- * make the answer slice by slice, and sends each slice while the shard works for others. So a query never
- * holds up appends for longer than one slice.
+ * A worker thread decodes the request and answers for its partitions one after the other: it waits for a strong read's
+ * sequence, makes the answer slice by slice in the place of the partition's shard, and sends each slice while the shard works for
+ * others. So a query never holds up appends for longer than one slice. A question that turns out to be large goes on
+ * with one partition and leaves the others to questions of their own, which other workers take.
  *
  * Threads: create, destroy: one.
  */

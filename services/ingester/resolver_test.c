@@ -31,6 +31,7 @@ struct write {
     size_t series;
     size_t time;
     double value;
+    mrd_time_ms start_ms;
 };
 
 struct batch {
@@ -90,10 +91,10 @@ static void make_batches(struct world *world)
             struct write *row = &batch->rows[r];
             /* No sample twice in one batch: the rows of one batch take times of their own. */
             *row = (struct write){below(world, SERIES), below(world, TIMES / ROWS) * ROWS + r,
-                                  (double)below(world, 5)};
+                                  (double)below(world, 5), (mrd_time_ms)below(world, 3) * 1000};
             struct cell *cell = &world->cells[row->series][row->time];
             const struct mrd_head_verdict verdict = {batch->hlc, mrd_batch_origin(&header),
-                                                     row->value};
+                                                     row->value, row->start_ms};
             if (!cell->written || mrd_head_is_later(&verdict, &cell->last)) {
                 *cell = (struct cell){true, verdict};
             }
@@ -141,6 +142,7 @@ static void build(struct world *world, const struct batch *batch)
         const struct write *row = &batch->rows[r];
         mrd_batch_builder_row(world->builder, index, (uint32_t)row->series,
                               world->first_ms + (mrd_time_ms)row->time * 1000, row->value);
+        mrd_batch_builder_start_time(world->builder, row->start_ms);
     }
     mrd_buf_fini(&labels);
 }
@@ -237,7 +239,8 @@ static void compare_series(struct world *world, uint32_t partition, const struct
         }
         assert_true(at < got.count);
         assert_int_equal(got.times_ms[at], world->first_ms + (mrd_time_ms)time * 1000);
-        if (got.values[at] != cell->last.value) {
+        const mrd_time_ms start_ms = got.start_times_ms == NULL ? 0 : got.start_times_ms[at];
+        if (got.values[at] != cell->last.value || start_ms != cell->last.start_ms) {
             fail_msg("partition %u, series %zu, time %zu: %g, the last write was %g", partition,
                      series, time, got.values[at], cell->last.value);
         }

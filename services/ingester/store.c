@@ -187,6 +187,7 @@ static enum mrd_status append(struct ing_store *store, const struct mrd_batch *b
         .sample_count = batch->sample_count,
         .hlc = batch->header.hlc,
         .origin = mrd_batch_origin(&batch->header),
+        .start_times_ms = batch->start_times_ms,
     };
     struct mrd_head_append_result result = {0};
     MRD_TRY(mrd_head_append(store->head, &rows, &result, err));
@@ -209,6 +210,7 @@ static uint64_t append_histograms(struct ing_store *store, const struct mrd_batc
         .item_count = from->item_count,
         .hlc = batch->header.hlc,
         .origin = mrd_batch_origin(&batch->header),
+        .start_times_ms = batch->histograms.start_times_ms,
     };
     struct mrd_head_append_result result = {0};
     mrd_head_append_histograms(store->head, &rows, &result);

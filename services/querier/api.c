@@ -17,6 +17,7 @@ struct qry_api {
     struct mrd_counter_vec *answers; /* by outcome */
     struct mrd_metrics_histogram *seconds;
     _Atomic uint64_t salt;
+    _Atomic bool push_down; /* relaxed: a query takes what it finds */
     struct endpoint_binding *bindings;
 };
 
@@ -62,6 +63,8 @@ static unsigned error_type_of(const struct qry_call *call, enum mrd_status statu
     case MRD_OK:
     case MRD_E_CORRUPT:
     case MRD_E_CONFLICT:
+    case MRD_E_DENIED:
+    case MRD_E_FATAL:
     case MRD_STATUS_COUNT:
         break;
     }
@@ -93,6 +96,7 @@ static enum mrd_status remote_of(struct qry_api *api, struct qry_call *call, str
         .cluster = api->options.cluster,
         .salt = atomic_fetch_add_explicit(&api->salt, 1, memory_order_relaxed),
         .partial = mrd_bytes_equal(qry_param(call, "partial_response"), MRD_BYTES("true")),
+        .push_down = atomic_load_explicit(&api->push_down, memory_order_relaxed),
         .series_max = call->limits.series_max,
         .samples_max = call->limits.promql.samples_max,
     };
@@ -336,11 +340,17 @@ static const struct endpoint endpoints[] = {
     BOTH("/federate", MRD_HTTP_GET | MRD_HTTP_NO_HEAD, qry_answer_federate, true),
 };
 
+void qry_api_set_push_down(struct qry_api *api, bool push_down)
+{
+    atomic_store_explicit(&api->push_down, push_down, memory_order_relaxed);
+}
+
 struct qry_api *qry_api_create(const struct qry_api_options *options)
 {
     struct qry_api *api = calloc(1, sizeof(*api));
     mrd_assert(api != NULL);
     api->options = *options;
+    api->push_down = options->push_down;
     api->answers = mrd_metrics_counter_vec(options->metrics, "meridian_querier_answers_total",
                                            "Answers of the query API, by outcome.", "outcome",
                                            MRD_NO_LABELS, 16);

@@ -25,6 +25,7 @@ struct qry_api_options {
     struct qry_pool *pool;
     struct mrd_metrics *metrics;
     struct mrd_tenancy_settings *limits; /* struct qry_limits */
+    bool push_down;                      /* at first */
     const char *version;
 
     /* For status: */
@@ -37,6 +38,9 @@ struct qry_api_options {
 struct qry_api;
 
 struct qry_api *qry_api_create(const struct qry_api_options *options);
+
+/* Whether queries that begin from now on send plan fragments to ingesters. Any thread. */
+void qry_api_set_push_down(struct qry_api *api, bool push_down);
 
 /* Adds all routes; before the server starts. */
 void qry_api_mount(struct qry_api *api, struct mrd_http_server *server);

@@ -5,25 +5,33 @@ static bool serves(const struct mrd_member *member, uint32_t partition)
     if (member->kind != MRD_MEMBER_INGESTER) {
         return false;
     }
-    for (size_t i = 0; i < member->partition_count; i++) {
-        if (member->partitions[i].partition == partition) {
-            return member->partitions[i].state == MRD_PARTITION_SERVING;
+    size_t low = 0;
+    size_t high = member->partition_count; /* they are ascending */
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (member->partitions[middle].partition < partition) {
+            low = middle + 1;
+        } else {
+            high = middle;
         }
     }
-    return false;
+    return low < member->partition_count && member->partitions[low].partition == partition &&
+           member->partitions[low].state == MRD_PARTITION_SERVING;
 }
 
-void qry_cluster_replicas(const struct qry_cluster *cluster, uint32_t partition, uint64_t salt,
-                          struct qry_replicas *out)
+size_t qry_cluster_replica(const struct mrd_members_snapshot *snapshot, uint32_t partition,
+                           uint64_t salt, size_t attempt, size_t *out_member)
 {
-    const struct mrd_members_snapshot *snapshot = mrd_members_acquire(cluster->members);
-    out->count = 0;
-    const size_t start = snapshot->count == 0 ? 0 : salt % snapshot->count;
-    for (size_t i = 0; i < snapshot->count && out->count < QRY_REPLICAS_MAX; i++) {
-        const struct mrd_member *member = &snapshot->members[(start + i) % snapshot->count];
-        if (serves(member, partition)) {
-            memcpy(out->names[out->count++], member->instance, sizeof(member->instance));
+    size_t count = 0;
+    for (size_t i = 0; i < snapshot->count; i++) {
+        count += serves(&snapshot->members[i], partition) ? 1 : 0;
+    }
+    size_t left = count == 0 ? 0 : attempt % count + 1;
+    for (size_t i = salt % MRD_MAX(snapshot->count, (size_t)1); left > 0;
+         i = (i + 1) % snapshot->count) {
+        if (serves(&snapshot->members[i], partition) && --left == 0) {
+            *out_member = i;
         }
     }
-    mrd_members_release(&snapshot);
+    return count;
 }

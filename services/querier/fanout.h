@@ -1,15 +1,23 @@
 /* fanout.h: one question to every partition, answered by one replica of each.
  *
- * All partitions are asked at once; their answers are read in the order of the partitions, so that an
- * answer does not depend on who was faster. A replica that fails in any way (gone, frozen, a lost
- * chunk) is replaced by another that serves the partition, from the start of its answer: the reader
- * is told by QRY_FANOUT_RESTART and forgets what is incomplete. Without any serving replica for
+ * All partitions are asked at once, with one message to each ingester that is to answer for some of them; the answers are read
+ * in the order of the partitions, so that an answer does not depend on who was faster. An ingester that fails in any way (gone,
+ * frozen, a lost chunk) is replaced, for the partitions that it has not completed, by others that serve these, from the start
+ * of their answers: the reader is told by QRY_FANOUT_RESTART and forgets what is incomplete. A single partition that an
+ * ingester no longer has is asked of others likewise. Where an ingester finds that a question is large it leaves partitions
+ * to questions of their own, which are then answered at the same time. Without any serving replica for
  * longer than the cluster's unavailable_wait_ms the fan-out fails, or, where a partial answer was
  * asked for, leaves the partition out with a warning. An answer is never silently short.
  *
+ * No deadlock: the reader waits for one question only, the one that owes the current partition. That one's chunks were all
+ * read, so it has credit; its partitions come in rising order, so what it sends next is of the current one. Questions that
+ * are not read stop at their windows, and hold no worker of the ingester while they do (bus/rpc.h), however
+ * many selects of however many queries take turns.
+ *
  * Owner:   the query that created it.
  * Threads: the query's thread.
- * Memory:  chunks that have arrived and are not read yet: at most the rpc window per partition.
+ * Memory:  chunks that have arrived and are not read yet: at most the rpc window per question, of which there is one for each
+ *          ingester, and 16 for single partitions of large answers.
  */
 #ifndef QRY_FANOUT_H
 #define QRY_FANOUT_H
@@ -25,6 +33,7 @@ struct qry_fanout_options {
     const struct mrd_query_request *request; /* copied; what it points to is kept */
     const uint64_t *sequences_min;           /* per partition, for strong reads; NULL: none. Kept */
     const struct mrd_query_scope *scope;     /* copied; what it points to is kept */
+    uint32_t partition_first;                /* those before it are not asked */
     uint64_t salt;                           /* spreads queries over replicas */
     bool partial;                            /* partitions without replica become warnings */
 };

@@ -1,55 +1,17 @@
 #include "querier/federate.h"
 
-#include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 
-#include "base/number.h"
+#include "querier/exposition.h"
 #include "querier/hash_set.h"
-
-/* ---- which format ---- */
-
-struct format {
-    bool openmetrics;
-    bool
-        utf8; /* names beyond the legacy ones are understood, in quotes; else they get underscores */
-    const char *content_type;
-};
-
-static bool accepts(struct mrd_bytes accept, const char *text)
-{
-    return accept.size > 0 && memmem(accept.data, accept.size, text, strlen(text)) != NULL;
-}
-
-/* Prometheus itself never federates as OpenMetrics; here who asks for it gets it. */
-static struct format format_of(struct mrd_bytes accept)
-{
-    static const char *const types[2][2] = {
-        {"text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
-         "text/plain; version=0.0.4; charset=utf-8; escaping=allow-utf-8"                  },
-        {"application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores",
-         "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8"},
-    };
-    struct format format = {
-        .openmetrics = accepts(accept, "application/openmetrics-text"),
-        .utf8 = accepts(accept, "escaping=allow-utf-8"),
-    };
-    format.content_type = types[format.openmetrics][format.utf8];
-    return format;
-}
 
 /* ---- gathering ---- */
 
-struct item {
-    struct mrd_bytes name;
-    struct mrd_labels labels; /* in the arena */
-    struct mrd_sample sample;
-};
-
 struct gather {
     struct mrd_arena *arena;
+    const struct qry_format *format;
     struct qry_hash_set seen; /* by several match[] at once */
-    struct mrd_buf items;     /* struct item */
+    struct mrd_buf items;     /* struct qry_exposed */
 };
 
 static void gather_fini(struct gather *gather)
@@ -58,12 +20,37 @@ static void gather_fini(struct gather *gather)
     mrd_buf_fini(&gather->items);
 }
 
-/* Keeps the newest sample of a series that has a name and was not kept before. */
+/* The newest of a series' samples and histograms into *out; false if there is none, or a staleness marker. */
+static bool newest_of(const struct mrd_source_series *series, struct qry_exposed *out,
+                      const struct mrd_histogram **out_histogram)
+{
+    const struct mrd_samples *samples = &series->samples;
+    const struct mrd_histograms *histograms = &series->histograms;
+    const size_t last = samples->count - 1;
+    *out_histogram = NULL;
+    if (histograms->count > 0 &&
+        (samples->count == 0 ||
+         histograms->times_ms[histograms->count - 1] > samples->times_ms[last])) {
+        *out_histogram = &histograms->items[histograms->count - 1];
+        out->time_ms = histograms->times_ms[histograms->count - 1];
+        return !mrd_histogram_is_stale(*out_histogram);
+    }
+    if (samples->count == 0) {
+        return false;
+    }
+    out->time_ms = samples->times_ms[last];
+    out->value = samples->values[last];
+    return !mrd_is_stale(out->value);
+}
+
+/* Keeps the newest of a series that has a name, was not kept before and is known to the format. */
 static enum mrd_status keep(struct gather *gather, const struct mrd_source_series *series,
                             struct mrd_error *err)
 {
-    const size_t count = series->samples.count;
-    if (count == 0 || mrd_is_stale(series->samples.values[count - 1]) ||
+    struct qry_exposed item = {0};
+    const struct mrd_histogram *newest = NULL;
+    struct mrd_float_histogram *histogram = NULL;
+    if (!newest_of(series, &item, &newest) ||
         mrd_labels_get(series->labels, MRD_BYTES(MRD_METRIC_NAME)).size == 0) {
         return MRD_OK;
     }
@@ -73,13 +60,17 @@ static enum mrd_status keep(struct gather *gather, const struct mrd_source_serie
     if (!qry_hash_set_add(&gather->seen, mrd_hash128(mrd_buf_view(&bytes), 0))) {
         return MRD_OK;
     }
+    if (newest != NULL) {
+        MRD_TRY(mrd_float_histogram_from(newest, gather->arena, &histogram, err));
+        item.histogram = histogram;
+    }
+    if (!qry_exposed_fits(&item, gather->format)) {
+        return MRD_OK;
+    }
     const struct mrd_bytes copy = mrd_arena_copy(gather->arena, mrd_buf_view(&bytes));
     if (copy.data == NULL) {
         return mrd_arena_fail(gather->arena, err);
     }
-    struct item item = {
-        .sample = {series->samples.times_ms[count - 1], series->samples.values[count - 1]}
-    };
     MRD_TRY(mrd_labels_decode(copy, gather->arena, &item.labels, err));
     item.name = mrd_labels_get(item.labels, MRD_BYTES(MRD_METRIC_NAME));
     mrd_buf_append(&gather->items, &item, sizeof(item));
@@ -109,150 +100,69 @@ static enum mrd_status gather_set(const struct qry_call *call, struct gather *ga
 
 static int compare_items(const void *a, const void *b)
 {
-    const struct item *x = a;
-    const struct item *y = b;
+    const struct qry_exposed *x = a;
+    const struct qry_exposed *y = b;
     const int order = mrd_bytes_compare(x->name, y->name);
     return order != 0 ? order : mrd_labels_compare(x->labels, y->labels);
 }
 
-/* ---- printing ---- */
-
-/* A byte of what client_golang calls a legacy name. */
-static bool is_legacy(uint8_t c, size_t at, bool colon)
+/* Whether the second is of the same family: of the same name and type. */
+static bool same_family(const struct qry_exposed *a, const struct qry_exposed *b)
 {
-    const uint8_t letter = c | 0x20;
-    return (letter >= 'a' && letter <= 'z') || c == '_' || (colon && c == ':') ||
-           (at > 0 && c >= '0' && c <= '9');
+    return mrd_bytes_equal(a->name, b->name) && qry_exposed_type(a) == qry_exposed_type(b);
 }
 
-static bool is_plain(struct mrd_bytes name, bool colon)
-{
-    for (size_t i = 0; i < name.size; i++) {
-        if (!is_legacy(name.data[i], i, colon)) {
-            return false;
-        }
-    }
-    return name.size > 0;
-}
-
-static void append_quoted(struct mrd_bytes text, struct mrd_buf *out)
-{
-    mrd_buf_append_u8(out, '"');
-    for (size_t i = 0; i < text.size; i++) {
-        const uint8_t c = text.data[i];
-        if (c == '\n') {
-            mrd_buf_append_text(out, "\\n");
-            continue;
-        }
-        if (c == '"' || c == '\\') {
-            mrd_buf_append_u8(out, '\\');
-        }
-        mrd_buf_append_u8(out, c);
-    }
-    mrd_buf_append_u8(out, '"');
-}
-
-/* One underscore for each character, not byte, that no legacy name has. */
-static void append_escaped(struct mrd_bytes name, bool colon, struct mrd_buf *out)
-{
-    for (size_t i = 0; i < name.size; i++) {
-        const uint8_t c = name.data[i];
-        if (is_legacy(c, i, colon)) {
-            mrd_buf_append_u8(out, c);
-        } else if ((c & 0xc0) != 0x80) {
-            mrd_buf_append_u8(out, '_');
-        }
-    }
-}
-
-static void append_name(struct mrd_bytes name, bool colon, const struct format *format,
-                        struct mrd_buf *out)
-{
-    if (format->utf8 && !is_plain(name, colon)) {
-        append_quoted(name, out);
-    } else {
-        append_escaped(name, colon, out);
-    }
-}
-
-static void append_label(struct mrd_bytes name, struct mrd_bytes value, const struct format *format,
-                         struct mrd_buf *out)
-{
-    mrd_buf_append_text(out, out->data[out->size - 1] == '{' ? "" : ",");
-    append_name(name, false, format, out);
-    mrd_buf_append_u8(out, '=');
-    append_quoted(value, out);
-}
-
-static void append_labels(const struct item *item, const struct format *format, struct mrd_buf *out)
-{
-    bool instance = false;
-    const bool outside = !format->utf8 || is_plain(item->name, true); /* of the braces */
-    if (outside) {
-        append_name(item->name, true, format, out);
-    }
-    mrd_buf_append_u8(out, '{');
-    if (!outside) {
-        append_quoted(item->name, out);
-    }
-    for (size_t i = 0; i < item->labels.count; i++) {
-        const struct mrd_label *label = &item->labels.items[i];
-        if (!mrd_bytes_equal(label->name, MRD_BYTES(MRD_METRIC_NAME))) {
-            append_label(label->name, label->value, format, out);
-            instance = instance || mrd_bytes_equal(label->name, MRD_BYTES("instance"));
-        }
-    }
-    if (!instance) {
-        append_label(MRD_BYTES("instance"), MRD_BYTES_NONE, format, out);
-    }
-    mrd_buf_append_u8(out, '}');
-}
-
-/* OpenMetrics' floats always look like floats. */
-static void append_float(double value, bool openmetrics, struct mrd_buf *out)
-{
-    char text[MRD_DOUBLE_TEXT_MAX];
-    const size_t size = mrd_double_format_g(value, text);
-    mrd_buf_append_u8(out, ' ');
-    mrd_buf_append(out, text, size);
-    if (openmetrics && isfinite(value) && strpbrk(text, ".e") == NULL) {
-        mrd_buf_append_text(out, ".0");
-    }
-}
-
-static void append_sample(struct mrd_sample sample, const struct format *format,
-                          struct mrd_buf *out)
-{
-    append_float(sample.value, format->openmetrics, out);
-    if (format->openmetrics) {
-        append_float((double)sample.time_ms / 1000.0, true, out);
-        mrd_buf_append_u8(out, '\n');
-    } else {
-        mrd_buf_printf(out, " %" PRId64 "\n", sample.time_ms);
-    }
-}
-
-static void append_type(struct mrd_bytes name, const struct format *format, struct mrd_buf *out)
-{
-    mrd_buf_append_text(out, "# TYPE ");
-    append_name(name, true, format, out);
-    mrd_buf_append_text(out, format->openmetrics ? " unknown\n" : " untyped\n");
-}
-
-static void print_items(struct qry_call *call, const struct item *items, size_t count,
-                        const struct format *format)
+static void print_items(struct qry_call *call, const struct qry_exposed *items, size_t count,
+                        const struct qry_format *format)
 {
     struct mrd_buf *out = &call->sink->body;
     for (size_t i = 0; i < count && qry_sink_drain(call->sink); i++) {
-        if (i == 0 || !mrd_bytes_equal(items[i].name, items[i - 1].name)) {
-            append_type(items[i].name, format, out);
+        if (i == 0 || !same_family(&items[i], &items[i - 1])) {
+            qry_family_head_append(&items[i], format, out);
         }
-        append_labels(&items[i], format, out);
-        append_sample(items[i].sample, format, out);
+        qry_exposed_append(&items[i], format, out);
     }
-    if (format->openmetrics) {
+    if (format->kind == QRY_FORMAT_OPENMETRICS) {
         mrd_buf_append_text(out, "# EOF\n");
     }
+}
+
+/* Family by family, each with its size in front. Their metrics stay in the call's memory limit. */
+static enum mrd_status encode_items(struct qry_call *call, const struct qry_exposed *items,
+                                    size_t count, const struct qry_format *format,
+                                    struct mrd_error *err)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf metrics;
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf metric;
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf name = {0};
+    mrd_buf_init(&metrics, mrd_arena_limit(call->arena));
+    mrd_buf_init(&metric, mrd_arena_limit(call->arena));
+    for (size_t i = 0; i < count; i++) {
+        mrd_buf_clear(&metric);
+        qry_exposed_encode(&items[i], format, &metric);
+        mrd_family_metric_append(mrd_buf_view(&metric), &metrics);
+        if (metric.failed || metrics.failed) {
+            return mrd_fail(err, MRD_E_LIMIT,
+                            "one metric family needs more than %zu bytes "
+                            "(querier.memory_bytes_max)",
+                            metrics.limit);
+        }
+        if (i + 1 < count && same_family(&items[i], &items[i + 1])) {
+            continue;
+        }
+        mrd_buf_clear(&name);
+        qry_name_append(items[i].name, format, &name);
+        mrd_family_append(mrd_buf_view(&name), qry_exposed_type(&items[i]), mrd_buf_view(&metrics),
+                          &call->sink->body);
+        mrd_buf_clear(&metrics);
+        if (!qry_sink_drain(call->sink)) {
+            return MRD_OK; /* the client has gone */
+        }
+    }
+    return MRD_OK;
 }
 
 static enum mrd_status gather_all(const struct qry_call *call, struct gather *gather,
@@ -273,8 +183,8 @@ static enum mrd_status gather_all(const struct qry_call *call, struct gather *ga
         MRD_TRY(gather_set(call, gather, &select, err));
     }
     if (gather->items.size > 0) {
-        qsort(gather->items.data, gather->items.size / sizeof(struct item), sizeof(struct item),
-              compare_items);
+        qsort(gather->items.data, gather->items.size / sizeof(struct qry_exposed),
+              sizeof(struct qry_exposed), compare_items);
     }
     return MRD_OK;
 }
@@ -283,16 +193,20 @@ enum mrd_status qry_answer_federate(struct qry_call *call, struct mrd_error *err
 {
     mrd_auto(qry_matcher_sets_fini)
     struct qry_matcher_sets sets = {.count = 0};
+    const struct qry_format format = qry_format_of(mrd_http_header(call->request, "Accept"));
     mrd_auto(gather_fini)
-    struct gather gather = {.arena = call->arena};
+    struct gather gather = {.arena = call->arena, .format = &format};
     mrd_buf_init(&gather.items, mrd_arena_limit(call->arena));
-    const struct format format = format_of(mrd_http_header(call->request, "Accept"));
     call->sink->content_type = format.content_type;
     MRD_TRY(qry_form_check(call, err));
     MRD_TRY(qry_match_params(call, true, &sets, err));
     call->execution_error = true;
     MRD_TRY(gather_all(call, &gather, &sets, err));
-    print_items(call, (const struct item *)(const void *)gather.items.data,
-                gather.items.size / sizeof(struct item), &format);
+    const struct qry_exposed *items = (const struct qry_exposed *)(const void *)gather.items.data;
+    const size_t count = gather.items.size / sizeof(*items);
+    if (format.kind == QRY_FORMAT_PROTOBUF) {
+        return encode_items(call, items, count, &format, err);
+    }
+    print_items(call, items, count, &format);
     return MRD_OK;
 }

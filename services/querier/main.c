@@ -16,6 +16,13 @@ static const struct mrd_config_key querier_keys[] = {
         "Queries that wait at most; more are answered with 429."),
     KEY("querier.unavailable_wait", MRD_CONFIG_DURATION, "3s", 0, 600000,
         "How long a query waits for a partition that no ingester serves, before it fails."),
+    {.path = "querier.push_down",
+       .type = MRD_CONFIG_BOOL,
+       .initial = "true",
+       .reloadable = true,
+       .doc =
+         "Lets ingesters aggregate where an aggregation is over one selector. The answers are the "
+         "same; off, all series travel."},
     KEY("http.listen", MRD_CONFIG_STRING, "0.0.0.0:7204", 0, 0, "Address of the query API."),
     KEY("http.request_timeout", MRD_CONFIG_DURATION, "150s", 1, 86400000,
         "From a complete request to its answer; longer than querier.query_timeout."),
@@ -46,16 +53,35 @@ static void stop_pool(void *context, mrd_time_ms grace_ms)
     mrd_tenancy_settings_destroy(&querier->limits);
 }
 
+static const char selects_doc[] =
+    "Selectors of queries by plan: plain reads series, pushed has ingesters aggregate them.";
+
 static enum mrd_status start_cluster(struct querier *querier, struct mrd_node *node,
                                      struct mrd_error *err)
 {
     struct qry_cluster *cluster = &querier->cluster;
     cluster->retries =
         mrd_metrics_counter(node->metrics, "meridian_querier_replica_retries_total",
-                            "Questions repeated on another ingester.", MRD_NO_LABELS);
+                            "Partitions asked for again, of another ingester.", MRD_NO_LABELS);
     cluster->partial =
         mrd_metrics_counter(node->metrics, "meridian_querier_partitions_left_out_total",
                             "Partitions left out of answers asked to be partial.", MRD_NO_LABELS);
+    const struct mrd_metric_label plain[] = {
+        {"plan", "plain"},
+        {NULL,   NULL   }
+    };
+    const struct mrd_metric_label pushed[] = {
+        {"plan", "pushed"},
+        {NULL,   NULL    }
+    };
+    cluster->selects_plain =
+        mrd_metrics_counter(node->metrics, "meridian_querier_selects_total", selects_doc, plain);
+    cluster->selects_pushed =
+        mrd_metrics_counter(node->metrics, "meridian_querier_selects_total", selects_doc, pushed);
+    cluster->fragments_refused = mrd_metrics_counter(
+        node->metrics, "meridian_querier_fragments_refused_total",
+        "Plan fragments that an ingester did not run, so that series were selected instead.",
+        MRD_NO_LABELS);
     cluster->partition_count = (uint32_t)mrd_config_int(node->config, "region.partitions");
     cluster->unavailable_wait_ms = mrd_config_duration(node->config, "querier.unavailable_wait");
     MRD_TRY(mrd_node_connect(node, "query", &cluster->bus, err));
@@ -64,12 +90,6 @@ static enum mrd_status start_cluster(struct querier *querier, struct mrd_node *n
     MRD_TRY(mrd_members_create(cluster->bus, &(struct mrd_members_options){.self = &node->self},
                                &cluster->members, err));
     return mrd_rpc_client_create(cluster->bus, &cluster->rpc, err);
-}
-
-static void on_reload(void *context, const struct mrd_config *config)
-{
-    struct querier *querier = context;
-    mrd_tenancy_settings_set(querier->limits, config);
 }
 
 static struct qry_api_options api_options(const struct querier *querier,
@@ -81,12 +101,20 @@ static struct qry_api_options api_options(const struct querier *querier,
         .pool = querier->pool,
         .metrics = node->metrics,
         .limits = querier->limits,
+        .push_down = mrd_config_bool(config, "querier.push_down"),
         .version = MRD_VERSION,
         .service = node->service,
         .started_ms = mrd_clock_now_ms(mrd_clock_system()),
         .retention_ms = mrd_config_duration(config, "log.max_age"),
         .concurrency = (unsigned)mrd_config_int(config, "querier.concurrency"),
     };
+}
+
+static void on_reload(void *context, const struct mrd_config *config)
+{
+    struct querier *querier = context;
+    mrd_tenancy_settings_set(querier->limits, config);
+    qry_api_set_push_down(querier->api, mrd_config_bool(config, "querier.push_down"));
 }
 
 static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_error *err)
@@ -101,10 +129,10 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
     MRD_TRY(qry_pool_create(&pool, &querier->pool, err));
     querier->limits =
         mrd_tenancy_settings_create(sizeof(struct qry_limits), qry_limits_read, node->config);
-    mrd_service_on_reload(node->service, on_reload, querier);
     const struct qry_api_options options = api_options(querier, node);
     querier->api = qry_api_create(&options);
     mrd_service_on_stop(node->service, "queries", stop_pool, querier);
+    mrd_service_on_reload(node->service, on_reload, querier);
     qry_api_mount(querier->api, mrd_service_http(node->service));
     return mrd_service_listen(node->service, err);
 }

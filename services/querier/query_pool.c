@@ -86,7 +86,9 @@ static struct queued *take_job(struct worker *worker)
         place = pick(pool);
     }
     struct queued *job = place == NULL ? NULL : *place;
-    if (job != NULL) {
+    if (job == NULL) {
+        pthread_cond_broadcast(&pool->work); /* the others end as well */
+    } else {
         *place = job->next;
         if (job->next == NULL) {
             pool->last = place;
@@ -108,8 +110,11 @@ static void answer_job(struct worker *worker, struct qry_answer *answer)
     struct mrd_http_request *request = worker->request;
     worker->request = NULL;
     worker->busy = false;
-    pthread_cond_broadcast(&worker->pool->work); /* others of the tenant may run now */
+    const bool wake = worker->pool->first != NULL; /* another one of the tenant may run now */
     pthread_mutex_unlock(&worker->pool->lock);
+    if (wake) {
+        pthread_cond_signal(&worker->pool->work);
+    }
     if (answer->writer != NULL) {
         mrd_http_writer_end(&answer->writer, answer->whole);
     } else {
@@ -241,10 +246,11 @@ enum qry_pool_verdict qry_pool_submit(struct qry_pool *pool, struct mrd_http_req
         *pool->last = job;
         pool->last = &job->next;
         mrd_gauge_set(pool->waiting, (int64_t)++pool->queued);
-        pthread_cond_signal(&pool->work);
     }
     pthread_mutex_unlock(&pool->lock);
-    if (verdict != QRY_POOL_TAKEN) {
+    if (verdict == QRY_POOL_TAKEN) {
+        pthread_cond_signal(&pool->work); /* not before: it would wake up to wait for the lock */
+    } else {
         mrd_counter_add(pool->refused, 1);
         free(job);
     }

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "codec/varbit_chunk.h"
 #include "codec/xor_chunk.h"
 #include "wire/remote_read.h"
 #include "wire/snappy_block.h"
@@ -30,26 +31,87 @@ static void read_result_fini(struct read_result *result)
     mrd_buf_fini(&result->chunk);
 }
 
-static void append_chunks(struct read_result *result, const struct mrd_samples *samples)
+static void append_chunk(struct read_result *result, unsigned encoding, const mrd_time_ms *times_ms,
+                         size_t count)
 {
-    for (size_t at = 0; at < samples->count; at += MRD_XOR_CHUNK_SAMPLES) {
-        const struct mrd_samples part = {
-            .times_ms = samples->times_ms + at,
-            .values = samples->values + at,
-            .count = MRD_MIN(samples->count - at, (size_t)MRD_XOR_CHUNK_SAMPLES),
-        };
-        mrd_buf_clear(&result->chunk);
-        mrd_xor_chunk_encode(&part, &result->chunk);
-        mrd_read_chunk_append(part.times_ms[0], part.times_ms[part.count - 1],
-                              mrd_buf_view(&result->chunk), &result->scratch);
+    const struct mrd_read_chunk chunk = {
+        .encoding = encoding,
+        .min_ms = times_ms[0],
+        .max_ms = times_ms[count - 1],
+        .bytes = mrd_buf_view(&result->chunk),
+    };
+    mrd_read_chunk_append(&chunk, &result->scratch);
+    mrd_buf_clear(&result->chunk);
+}
+
+/* How many of the first times lie before `end_ms`. */
+static size_t count_before(const mrd_time_ms *times_ms, size_t count, mrd_time_ms end_ms)
+{
+    size_t before = 0;
+    while (before < count && times_ms[before] < end_ms) {
+        before++;
+    }
+    return before;
+}
+
+/* One chunk of the first samples, before end_ms; returns how many. */
+static size_t append_xor_chunk(struct read_result *result, const struct mrd_samples *samples,
+                               size_t at, mrd_time_ms end_ms)
+{
+    const size_t most = MRD_MIN(samples->count - at, (size_t)MRD_XOR_CHUNK_SAMPLES);
+    const struct mrd_samples part = {
+        .times_ms = samples->times_ms + at,
+        .values = samples->values + at,
+        .count = count_before(samples->times_ms + at, most, end_ms),
+    };
+    mrd_xor_chunk_encode(&part, &result->chunk);
+    append_chunk(result, MRD_XOR_CHUNK_ENCODING, part.times_ms, part.count);
+    return part.count;
+}
+
+static size_t append_varbit_chunk(struct read_result *result,
+                                  const struct mrd_histograms *histograms, size_t at,
+                                  mrd_time_ms end_ms)
+{
+    const size_t most = MRD_MIN(histograms->count - at, (size_t)MRD_VARBIT_CHUNK_HISTOGRAMS);
+    const struct mrd_histograms part = {
+        .times_ms = histograms->times_ms + at,
+        .items = histograms->items + at,
+        .count = count_before(histograms->times_ms + at, most, end_ms),
+    };
+    enum mrd_varbit_encoding encoding;
+    const size_t count = mrd_varbit_chunk_encode(&part, &encoding, &result->chunk);
+    append_chunk(result, encoding, part.times_ms, count);
+    return count;
+}
+
+/* All in the order of their times: no chunk reaches into the next. */
+static void append_chunks(struct read_result *result, const struct mrd_source_series *series)
+{
+    const struct mrd_samples *samples = &series->samples;
+    const struct mrd_histograms *histograms = &series->histograms;
+    for (size_t s = 0, h = 0; s < samples->count || h < histograms->count;) {
+        const mrd_time_ms sample_ms = s < samples->count ? samples->times_ms[s] : INT64_MAX;
+        const mrd_time_ms histogram_ms =
+            h < histograms->count ? histograms->times_ms[h] : INT64_MAX;
+        if (sample_ms < histogram_ms) {
+            s += append_xor_chunk(result, samples, s, histogram_ms);
+        } else {
+            h += append_varbit_chunk(result, histograms, h, sample_ms);
+        }
     }
 }
 
-static void append_samples(struct read_result *result, const struct mrd_samples *samples)
+static void append_samples(struct read_result *result, const struct mrd_source_series *series)
 {
+    const struct mrd_samples *samples = &series->samples;
+    const struct mrd_histograms *histograms = &series->histograms;
     for (size_t i = 0; i < samples->count; i++) {
         const struct mrd_sample sample = {samples->times_ms[i], samples->values[i]};
         mrd_read_sample_append(sample, &result->scratch);
+    }
+    for (size_t i = 0; i < histograms->count; i++) {
+        mrd_read_histogram_append(histograms->times_ms[i], &histograms->items[i], &result->scratch);
     }
 }
 
@@ -93,18 +155,16 @@ static enum mrd_status keep_series(struct read_result *result,
                                    const struct mrd_source_series *series, struct mrd_error *err)
 {
     struct read_series kept;
-    if (series->histograms.count > 0) {
-        return mrd_fail(err, MRD_E_UNSUPPORTED, "remote read does not know native histograms yet");
-    }
-    if (series->samples.count == 0) {
+    const size_t count = series->samples.count + series->histograms.count;
+    if (count == 0) {
         return MRD_OK;
     }
-    MRD_TRY(count_samples(result, series->samples.count, err));
+    MRD_TRY(count_samples(result, count, err));
     MRD_TRY(keep_labels(result, series->labels, &kept, err));
     if (result->kind == MRD_READ_SAMPLES) {
-        append_samples(result, &series->samples);
+        append_samples(result, series);
     } else {
-        append_chunks(result, &series->samples);
+        append_chunks(result, series);
     }
     MRD_TRY(scratch_keep(result, &kept.data_fields, err));
     mrd_buf_append(&result->series, &kept, sizeof(kept));

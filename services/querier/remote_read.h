@@ -1,8 +1,8 @@
 /* remote_read.h: POST /api/v1/read, Prometheus' remote read (wire/remote_read.h).
  *
  * All series of a query are gathered first, because they must be sent in the order of their labels: in
- * the call's arena, in the form in which they are sent (XOR chunks of about 1.5 bytes a sample if
- * streamed), so querier.memory_bytes_max bounds it. Streamed answers go frame by frame; samples in one snappy
+ * the call's arena, in the form in which they are sent (chunks in Prometheus' encodings if
+ * streamed, of about 1.5 bytes a sample), so querier.memory_bytes_max bounds it. Streamed answers go frame by frame; samples in one snappy
  * block, which is bounded by querier.read_samples_max and querier.response_bytes_max.
  */
 #ifndef QRY_REMOTE_READ_H

@@ -3,9 +3,8 @@
 #include <stdlib.h>
 
 #include "bus/log_admin.h"
-#include "codec/columns.h"
-#include "querier/hash_set.h"
 #include "querier/remote_ask.h"
+#include "querier/remote_source_internal.h"
 
 enum {
     LABELS_BYTES_MAX = 1 << 20,
@@ -15,31 +14,9 @@ enum {
 
 /* ---- selects ---- */
 
-struct mrd_source_set {
-    const struct qry_remote *remote;
-    mrd_time_ms min_ms;
-    mrd_time_ms max_ms;
-    struct qry_fanout *fanout;
-    struct mrd_reader chunk;  /* frames of the present rpc chunk that were not read yet */
-    struct qry_hash_set seen; /* series of the present partition that were yielded */
-    size_t series_count;
-    size_t sample_count;
-
-    /* The series being put together: its frames may go on in the next rpc chunk. */
-    bool building;
-    bool skipping; /* it was yielded before the replica was changed */
-    struct mrd_buf label_bytes;
-    struct mrd_columns columns;
-
-    /* A frame of the next series, read while finishing the one before. */
-    bool frame_held;
-    struct mrd_frame frame;
-
-    struct mrd_arena *labels; /* of the series that was yielded last */
-};
-
-static void set_close(struct mrd_source_set *set)
+void qry_set_close(struct mrd_source_set *set)
 {
+    qry_fragment_close(&set->fragment);
     qry_fanout_destroy(&set->fanout);
     qry_hash_set_fini(&set->seen);
     mrd_buf_fini(&set->label_bytes);
@@ -48,11 +25,10 @@ static void set_close(struct mrd_source_set *set)
     free(set);
 }
 
-static enum mrd_status source_open(void *context, const struct mrd_select *select,
-                                   const struct mrd_query_scope *scope,
-                                   struct mrd_source_set **out_set, struct mrd_error *err)
+enum mrd_status qry_set_open(const struct qry_remote *remote, const struct mrd_select *select,
+                             const struct mrd_query_scope *scope, uint32_t partition_first,
+                             struct mrd_source_set **out_set, struct mrd_error *err)
 {
-    const struct qry_remote *remote = context;
     const struct mrd_query_request request = {
         .kind = MRD_QUERY_SELECT,
         .tenant = remote->options.tenant,
@@ -71,14 +47,24 @@ static enum mrd_status source_open(void *context, const struct mrd_select *selec
     set->labels = mrd_arena_create("labels of one series", 4 * LABELS_BYTES_MAX);
     set->columns.histogram_bytes_max =
         mrd_arena_limit(scope->arena) / HISTOGRAMS_SHARE; /* beside what the query keeps */
-    const struct qry_fanout_options options = qry_remote_fanout(remote, &request, scope);
+    struct qry_fanout_options options = qry_remote_fanout(remote, &request, scope);
+    options.partition_first = partition_first;
     const enum mrd_status status = qry_fanout_create(&options, &set->fanout, err);
     if (status != MRD_OK) {
-        set_close(set);
+        qry_set_close(set);
         return status;
     }
     *out_set = set;
     return MRD_OK;
+}
+
+static enum mrd_status source_open(void *context, const struct mrd_select *select,
+                                   const struct mrd_query_scope *scope,
+                                   struct mrd_source_set **out_set, struct mrd_error *err)
+{
+    const struct qry_remote *remote = context;
+    mrd_counter_add(remote->options.cluster->selects_plain, 1);
+    return qry_set_open(remote, select, scope, 0, out_set, err);
 }
 
 static struct mrd_id128 labels_hash(struct mrd_bytes labels) { return mrd_hash128(labels, 0); }
@@ -126,6 +112,7 @@ static enum mrd_status finish_series(struct mrd_source_set *set, struct mrd_sour
     (void)qry_hash_set_add(&set->seen, labels_hash(mrd_buf_view(&set->label_bytes)));
     mrd_arena_reset(set->labels);
     MRD_TRY(mrd_labels_decode(mrd_buf_view(&set->label_bytes), set->labels, &out->labels, err));
+    out->segment = set->partition;
     *out_yield = out->samples.count + out->histograms.count > 0;
     return MRD_OK;
 }
@@ -140,6 +127,7 @@ static enum mrd_status fetch_frame(struct mrd_source_set *set, bool *out_partiti
     while (mrd_reader_left(&set->chunk) == 0) {
         struct qry_fanout_event event;
         MRD_TRY(qry_fanout_next(set->fanout, &event, err));
+        set->partition = event.partition;
         switch (event.kind) {
         case QRY_FANOUT_CHUNK:
             set->chunk = mrd_reader_of(event.bytes);
@@ -160,10 +148,15 @@ static enum mrd_status fetch_frame(struct mrd_source_set *set, bool *out_partiti
     return MRD_OK;
 }
 
-static enum mrd_status source_next(struct mrd_source_set *set, struct mrd_source_series *out,
-                                   bool *out_more, struct mrd_error *err)
+enum mrd_status qry_set_next(struct mrd_source_set *set, struct mrd_source_series *out,
+                             bool *out_more, struct mrd_error *err)
 {
     for (;;) {
+        if (set->partition_over) {
+            set->partition_over = false;
+            *out_more = false;
+            return MRD_OK;
+        }
         bool partition_done = false;
         bool end = false;
         bool yield = false;
@@ -178,6 +171,7 @@ static enum mrd_status source_next(struct mrd_source_set *set, struct mrd_source
         }
         if (partition_done) {
             qry_hash_set_clear(&set->seen); /* other partitions hold other series */
+            set->partition_over = set->stops_at_partitions;
         }
         if (yield || end) {
             *out_more = yield;
@@ -355,8 +349,10 @@ struct mrd_source qry_remote_source(struct qry_remote *remote)
     return (struct mrd_source){
         .context = remote,
         .open = source_open,
-        .next = source_next,
-        .close = set_close,
+        .next = qry_set_next,
+        .open_fragment = qry_fragment_open,
+        .next_states = qry_fragment_next,
+        .close = qry_set_close,
         .label_names = source_label_names,
         .label_values = source_label_values,
         .series = source_series,

@@ -5,9 +5,14 @@
  * answer, the next one answers from the start and what was already yielded is left out by the series'
  * hash.
  *
+ * A plan fragment is one fan-out likewise: each partition's states are gathered whole, and forgotten when its replica
+ * changes. Where an ingester does not run it (it is older, its memory is too small, the query fails), the partitions
+ * that are left are selected and the fragment is run here, so the answer, or the error, is that of the plain plan.
+ *
  * Owner:   the query; the context lives as long as its source.
  * Threads: the query's thread.
- * Memory:  per select: one series' columns, a hash per series yielded, and the rpc windows. The histograms of one
+ * Memory:  per fragment: one partition's states, at most what is left of the query's memory; as much again and its
+ *          operators' where it is run here. Per select: one series' columns, a hash per series yielded, and the rpc windows. The histograms of one
  *          series take at most a quarter of the query's memory.
  */
 #ifndef QRY_REMOTE_SOURCE_H
@@ -21,6 +26,7 @@ struct qry_remote_options {
     struct mrd_bytes tenant;
     const uint64_t *sequences_min; /* per partition, for strong reads; NULL: as it is */
     uint64_t salt;                 /* spreads queries over replicas */
+    bool push_down;                /* have ingesters aggregate what they can */
     bool partial;                  /* leave out partitions nobody serves, with a warning */
     size_t samples_max; /* of one select, 0: none; 16 bytes of a histogram count as one */
     size_t series_max;  /* of one select, 0: none */

@@ -48,6 +48,11 @@ class FigureTest(unittest.TestCase):
             proc.Usage(cpu_seconds=3.0, rss_bytes=70, rss_peak_bytes=0, written_bytes=11),
         )
 
+    def test_a_percentile_is_a_measured_value_that_the_share_is_not_above(self):
+        values = list(range(100, 0, -1))
+        self.assertEqual([queries.percentile(values, share) for share in (0, 0.5, 0.99, 1)], [1, 50, 99, 100])
+        self.assertEqual(queries.percentile([7], 0.5), 7)
+
     def test_a_workload_that_was_not_run_has_no_row_and_a_failed_one_says_so(self):
         results = {
             "meridian": {"w1": {"samples_per_second": 2_000_000}, "w2": {"error": "no such thing"}},
@@ -105,6 +110,14 @@ class QueryTest(unittest.TestCase):
         self.assertTrue(all(path.startswith("/prometheus/api/v1/query") for path in self.server.paths))
         self.assertTrue(all("nocache=1" in path for path in self.server.paths))
         self.assertTrue(any("d-1" in path and "start=940" in path for path in self.server.paths))
+
+    def test_light_queries_are_measured_by_percentiles(self):
+        figures = queries.measure_light(self, 1000, 20)
+        self.assertEqual(sorted(figures), ["empty", "instant", "range"])
+        self.assertEqual(len(self.server.paths), 1 + 22 * 3)
+        for figure in figures.values():
+            self.assertTrue(0 < figure["p50"] <= figure["p90"] <= figure["p99"])
+            self.assertEqual(figure["series"], 1)
 
     def test_the_published_query_set_is_well_formed(self):
         for query in queries.load(pathlib.Path(__file__).parent / "queries.yaml"):

@@ -1,6 +1,8 @@
 /* head_bench.c: what the head costs on the load generator's fleet of devices, alone in one thread.
  *
- *   head_bench [series] [scrapes] [tenants]      default 100000 480 1
+ *   head_bench [series] [scrapes] [tenants] [starts]      default 100000 480 1 none
+ *
+ * starts: none, counter (the same start time for all of a series), delta (that of the sample before).
  *
  * Series are created and samples appended as a log brings them: device by device in an arbitrary
  * order that changes with every scrape, batches of 2,000 samples. Only the CPU time of calls to the head counts.
@@ -22,6 +24,7 @@ struct bench {
     uint64_t device_count;
     uint64_t scrape_count;
     uint64_t tenant_count;
+    enum { STARTS_NONE, STARTS_COUNTER, STARTS_DELTA } starts;
     uint32_t *ordinals; /* by device and slot */
     size_t rss_at_start;
 };
@@ -120,11 +123,19 @@ static void create_all(struct bench *bench)
     print_memory(bench, "created");
 }
 
+static mrd_time_ms start_of(const struct bench *bench, uint64_t device, uint64_t scrape)
+{
+    const bool before = bench->starts == STARTS_DELTA && scrape > 0;
+    return before ? load_fleet_time_ms(&bench->fleet, device, scrape - 1)
+                  : bench->fleet.start_ms - 3600000;
+}
+
 static double append_scrape(struct bench *bench, uint64_t scrape)
 {
     static uint32_t ordinals[BATCH_SAMPLES];
     static mrd_time_ms times[BATCH_SAMPLES];
     static double values[BATCH_SAMPLES];
+    static mrd_time_ms starts[BATCH_SAMPLES];
     double spent_s = 0;
     for (uint64_t first = 0; first < bench->device_count; first += BATCH_DEVICES) {
         const uint64_t count = MRD_MIN(bench->device_count - first, (uint64_t)BATCH_DEVICES);
@@ -136,6 +147,7 @@ static double append_scrape(struct bench *bench, uint64_t scrape)
                 ordinals[i * LOAD_DEVICE_SERIES + slot] =
                     bench->ordinals[device * LOAD_DEVICE_SERIES + slot];
                 times[i * LOAD_DEVICE_SERIES + slot] = time_ms;
+                starts[i * LOAD_DEVICE_SERIES + slot] = start_of(bench, device, scrape);
             }
         }
         const struct mrd_head_batch batch = {
@@ -145,6 +157,7 @@ static double append_scrape(struct bench *bench, uint64_t scrape)
             .values = values,
             .sample_count = count * LOAD_DEVICE_SERIES,
             .hlc = mrd_hlc_make(times[0], (uint16_t)first),
+            .start_times_ms = bench->starts == STARTS_NONE ? NULL : starts,
         };
         struct mrd_head_append_result result = {0};
         const double start_s = now_s();
@@ -179,6 +192,7 @@ static size_t decode_all(const struct mrd_head_selection *selection)
 {
     static mrd_time_ms times[MRD_CHUNK_SAMPLES_MAX];
     static double values[MRD_CHUNK_SAMPLES_MAX];
+    static mrd_time_ms starts[MRD_CHUNK_SAMPLES_MAX];
     struct mrd_reader reader = mrd_reader_of(mrd_buf_view(&selection->frames));
     size_t samples = 0;
     while (mrd_reader_left(&reader) > 0) {
@@ -188,6 +202,10 @@ static size_t decode_all(const struct mrd_head_selection *selection)
         while (status == MRD_OK && mrd_frame_read_chunk(&frame, &chunk)) {
             status =
                 mrd_chunk_decode(chunk.encoding, chunk.bytes, chunk.count, times, values, NULL);
+            if (status == MRD_OK && mrd_chunk_has_starts(chunk.encoding)) {
+                status = mrd_chunk_decode_starts(chunk.encoding, chunk.bytes, chunk.count, times,
+                                                 starts, NULL);
+            }
             samples += chunk.count;
         }
         mrd_assert(status == MRD_OK);
@@ -248,6 +266,9 @@ int main(int argc, char **argv)
         .device_count = (argc > 1 ? strtoull(argv[1], NULL, 10) : 100000) / LOAD_DEVICE_SERIES,
         .scrape_count = argc > 2 ? strtoull(argv[2], NULL, 10) : 480,
         .tenant_count = argc > 3 ? strtoull(argv[3], NULL, 10) : 1,
+        .starts = argc > 4 && strcmp(argv[4], "counter") == 0 ? STARTS_COUNTER
+                  : argc > 4 && strcmp(argv[4], "delta") == 0 ? STARTS_DELTA
+                                                              : STARTS_NONE,
     };
     bench.ordinals = malloc(bench.device_count * LOAD_DEVICE_SERIES * sizeof(uint32_t));
     mrd_assert(bench.ordinals != NULL && bench.tenant_count > 0);

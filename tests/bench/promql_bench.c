@@ -95,7 +95,7 @@ static enum mrd_status source_next(struct mrd_source_set *set, struct mrd_source
     const size_t to = (size_t)(set->select->max_ms / STEP_MS) + 1;
     out->labels = (struct mrd_labels){set->labels, 4};
     out->samples = (struct mrd_samples){bench.times_ms + from,
-                                        bench.columns[set->at % COLUMNS] + from, to - from};
+                                        bench.columns[set->at % COLUMNS] + from, to - from, NULL};
     set->at++;
     return MRD_OK;
 }

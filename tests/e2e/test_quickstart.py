@@ -176,10 +176,10 @@ def test_one_setting_switches_all_of_promql_on(start):
     """The key by its whole name, though the service's name stands before it already."""
     cluster = start(settings=["querier.promql_features=all"])
     api = Api(cluster.region["query_url"])
-    for query in ("info(vector(1))", "rate(x[5m] anchored)", "x smoothed", "min_of(1, 2)", "x + fill(1) y"):
+    for query in ("info(vector(1))", "rate(x[5m] anchored)", "x smoothed", "min_of(1, 2)", "x + fill(1) y", "start_timestamp(x)"):
         assert api.query(query).complete, query
     names = api.get("status/flags").data["enable-feature"].split(",")
-    assert "promql-delayed-name-removal" in names and len(names) == 5
+    assert "promql-delayed-name-removal" in names and len(names) == 6
 
 
 def test_without_it_they_are_refused_as_prometheus_does(region):

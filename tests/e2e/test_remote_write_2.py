@@ -130,7 +130,6 @@ WRONG = {
     "a name twice": lambda r, at: r.add(rw2.packed([r.symbol("__name__"), r.symbol("x"), r.symbol("a"), r.symbol("b"),
                                                     r.symbol("a"), r.symbol("c")]), samples=[(at, 1)]),
     "nothing in it": lambda r, at: r.add({"__name__": "nothing"}),
-    "exemplars alone": lambda r, at: r.add({"__name__": "nothing"}, exemplars=[({"a": "b"}, 1, at)]),
     "metadata alone": lambda r, at: r.add({"__name__": "nothing"}, metadata=("counter", "x", "")),
     "an hour in the future": lambda r, at: r.add({"__name__": "late"}, samples=[(at + 3_600_000, 1)]),
     "a count that is not the buckets'": lambda r, at: r.add({"__name__": "h"}, histograms=[rw2.histogram(at, [1, 2], count=4)]),

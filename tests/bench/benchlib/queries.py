@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import math
 import statistics
 import time
 import urllib.parse
@@ -85,3 +86,38 @@ def measure(target, queries, end_seconds, repeats):
     finally:
         client.close()
     return rows
+
+
+# Queries that read one series or none: what they cost is what any query costs.
+LIGHT = [
+    {"name": "empty", "kind": "instant", "query": "no_such_metric"},
+    {"name": "instant", "kind": "instant", "query": 'sensor_temperature{device_id="DEVICE"}'},
+    {"name": "range", "kind": "range", "window": 7200, "step": 15, "query": 'sensor_temperature{device_id="DEVICE"}'},
+]
+
+
+def percentile(values, share):
+    """The smallest value that at least `share` of all are not above."""
+    return sorted(values)[max(0, math.ceil(len(values) * share) - 1)]
+
+
+def measure_light(target, end_seconds, repeats):
+    """{name: {p50, p90, p99, series}, ...} in ms, of the LIGHT queries, taken in turns."""
+    client = Client(target.query_url, target.query_parameters)
+    try:
+        _, answer = client.get("/api/v1/query", {"query": "bottomk(1, sensor_signal_strength)", "time": end_seconds})
+        device = answer["data"]["result"][0]["metric"]["device_id"]
+        times = {query["name"]: [] for query in LIGHT}
+        series = {}
+        for turn in range(-max(1, repeats // 10), repeats):  # the first tenth warms up
+            for query in LIGHT:
+                seconds, answer = client.get(*request_of(query, end_seconds, device))
+                series[query["name"]] = len(answer["data"]["result"])
+                if turn >= 0:
+                    times[query["name"]].append(seconds * 1000)
+    finally:
+        client.close()
+    return {
+        name: {**{f"p{share}": percentile(values, share / 100) for share in (50, 90, 99)}, "series": series[name]}
+        for name, values in times.items()
+    }

@@ -46,6 +46,11 @@ ROWS = [
     ("wt", "WT new series, k/s", "registered_per_second", 1e-3, 0),
     ("wt", "WT requests/s (10 samples each)", "requests_per_second", 1, 0),
     ("wt", "WT RSS per series, B", "rss_bytes_per_series", 1, 0),
+] + [
+    (f"wq{partitions}", f"WQ {text}, {partitions} partitions, {share} ms", f"{query}.{share}", 1, 2)
+    for query, text in (("empty", "nothing found"), ("instant", "one series, instant"), ("range", "one series, 2 h at 15 s"))
+    for partitions in (1, 4, 16)
+    for share in ("p50", "p99")
 ]
 
 

@@ -5,6 +5,7 @@ W2   one million series, five scrapes: memory per series, and the speed of regis
 W3   120,000 samples/s, open loop: acknowledgement latency
 W4   backfill of 90 days at 5 minutes
 WT   100,000 tenants of 10 series each
+WQ   light queries, with 1, 4 and 16 partitions (WQ1, WQ4, WQ16): latency
 """
 
 import json
@@ -203,4 +204,20 @@ def wt(bench, options):
     }
 
 
-WORKLOADS = {"w1": w1, "w2": w2, "w3": w3, "w4": w4, "wt": wt}
+def wq(bench, options):
+    """A small fleet, and queries that read one series or none of it."""
+    scrapes = 480
+    start_ms = start_before(time.time(), scrapes, 15)
+    bench.load(start_ms, "--series", 3200, "--scrapes", scrapes)
+    bench.settle()
+    bench.log("    light queries")
+    figures = queries.measure_light(bench.target, start_ms // 1000 + scrapes * 15, options.light_repeats)
+    found = {name: figure["series"] for name, figure in figures.items()}
+    if found != {"empty": 0, "instant": 1, "range": 1}:
+        raise Failed(f"the light queries found {found} series")
+    return figures
+
+
+WORKLOADS = {"w1": w1, "w2": w2, "w3": w3, "w4": w4, "wt": wt, "wq1": wq, "wq4": wq, "wq16": wq}
+# Of the region that Meridian is started with, where that is not the default.
+PARTITIONS = {"wq1": 1, "wq4": 4, "wq16": 16}

@@ -1,4 +1,4 @@
-"""Debian's Prometheus beside a region: what ours is compared with, and a client of ours."""
+"""A Prometheus beside a region, Debian's unless told otherwise: what ours is compared with, and a client of ours."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Sequence
 
 from support import remote_write as rw
 
@@ -23,7 +24,7 @@ def free_port() -> int:
 class Prometheus:
     """One process with a directory of its own. It scrapes what `config` says and takes remote write."""
 
-    def __init__(self, directory: Path, config: str = "global: {}\n"):
+    def __init__(self, directory: Path, config: str = "global: {}\n", program: Path | str = "prometheus", flags: Sequence[str] = ()):
         directory.mkdir(parents=True, exist_ok=True)
         self.config = directory / "prometheus.yml"
         self.config.write_text(config)
@@ -31,8 +32,8 @@ class Prometheus:
         self.url = f"http://127.0.0.1:{port}"
         self.log = directory / "log"
         self.process = subprocess.Popen(
-            ["prometheus", f"--config.file={self.config}", f"--storage.tsdb.path={directory / 'data'}",
-             f"--web.listen-address=127.0.0.1:{port}", "--web.enable-remote-write-receiver"],
+            [str(program), f"--config.file={self.config}", f"--storage.tsdb.path={directory / 'data'}",
+             f"--web.listen-address=127.0.0.1:{port}", "--web.enable-remote-write-receiver", *flags],
             stdout=self.log.open("w"), stderr=subprocess.STDOUT)
         self.wait_ready()
 

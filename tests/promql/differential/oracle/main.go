@@ -22,12 +22,13 @@ import (
 )
 
 type fs struct {
-	t int64
-	f float64
+	t  int64
+	f  float64
+	st int64
 }
 
 func (s fs) T() int64                      { return s.t }
-func (s fs) ST() int64                     { return 0 }
+func (s fs) ST() int64                     { return s.st }
 func (s fs) F() float64                    { return s.f }
 func (s fs) H() *histogram.Histogram       { return nil }
 func (s fs) FH() *histogram.FloatHistogram { return nil }
@@ -35,24 +36,26 @@ func (s fs) Type() chunkenc.ValueType      { return chunkenc.ValFloat }
 func (s fs) Copy() chunks.Sample           { return s }
 
 type hs struct {
-	t int64
-	h *histogram.FloatHistogram
+	t  int64
+	h  *histogram.FloatHistogram
+	st int64
 }
 
 func (s hs) T() int64                { return s.t }
-func (s hs) ST() int64               { return 0 }
+func (s hs) ST() int64               { return s.st }
 func (s hs) F() float64              { return 0 }
 func (s hs) H() *histogram.Histogram { return nil }
 
 // The engine writes into what it gets.
 func (s hs) FH() *histogram.FloatHistogram { return s.h.Copy() }
 func (s hs) Type() chunkenc.ValueType      { return chunkenc.ValFloatHistogram }
-func (s hs) Copy() chunks.Sample           { return hs{s.t, s.h.Copy()} }
+func (s hs) Copy() chunks.Sample           { return hs{s.t, s.h.Copy(), s.st} }
 
 type ser struct {
-	l labels.Labels
-	m map[int64]float64
-	h map[int64]*histogram.FloatHistogram
+	l  labels.Labels
+	m  map[int64]float64
+	h  map[int64]*histogram.FloatHistogram
+	st map[int64]int64
 }
 
 // known is what our memory source says about a reset between two samples in a row.
@@ -88,11 +91,11 @@ func (s *ser) samples() []chunks.Sample {
 			c := h.Copy()
 			c.CounterResetHint = known(before, h)
 			before = c
-			smp = append(smp, hs{t, c})
+			smp = append(smp, hs{t, c, s.st[t]})
 			continue
 		}
 		before = nil
-		smp = append(smp, fs{t, s.m[t]})
+		smp = append(smp, fs{t, s.m[t], s.st[t]})
 	}
 	return smp
 }
@@ -211,7 +214,7 @@ func main() {
 	d := &db{idx: map[string]*ser{}}
 	p := parser.NewParser(parser.Options{EnableExperimentalFunctions: true, ExperimentalDurationExpr: true, EnableExtendedRangeSelectors: true, EnableBinopFillModifiers: true})
 	mk := func(delayed bool) *promql.Engine {
-		return promql.NewEngine(promql.EngineOpts{MaxSamples: 50000000, Timeout: 100 * time.Second, EnableAtModifier: true, EnableNegativeOffset: true, EnableDelayedNameRemoval: delayed,
+		return promql.NewEngine(promql.EngineOpts{MaxSamples: 50000000, Timeout: 100 * time.Second, EnableAtModifier: true, EnableNegativeOffset: true, EnableDelayedNameRemoval: delayed, UseStartTimestamps: true,
 			NoStepSubqueryIntervalFn: func(int64) int64 { return 60000 }, Parser: p})
 	}
 	eng := mk(delayed)
@@ -221,6 +224,7 @@ func main() {
 	defer w.Flush()
 	var step time.Duration
 	loading := false
+	var starts []string // of the next series
 	body := false
 	for sc.Scan() {
 		line := sc.Text()
@@ -306,6 +310,8 @@ func main() {
 				fmt.Fprintf(w, "info %s\n", x)
 			}
 			qry.Close()
+		case loading && strings.HasSuffix(strings.SplitN(tl, " ", 2)[0], "@st"):
+			starts = strings.Fields(strings.SplitN(tl, " ", 2)[1])
 		case loading:
 			m, vs, err := p.ParseSeriesDesc(tl)
 			if err != nil {
@@ -313,17 +319,25 @@ func main() {
 			}
 			s := d.idx[m.String()]
 			if s == nil {
-				s = &ser{m, map[int64]float64{}, map[int64]*histogram.FloatHistogram{}}
+				s = &ser{m, map[int64]float64{}, map[int64]*histogram.FloatHistogram{}, map[int64]int64{}}
 				d.idx[m.String()] = s
 				d.s = append(d.s, s)
 			}
 			for i, v := range vs {
+				if v.Histogram != nil || !v.Omitted {
+					t := int64(i) * step.Milliseconds()
+					delete(s.st, t)
+					if starts != nil && starts[i] != "_" {
+						s.st[t] = t + dur(starts[i]).Milliseconds()
+					}
+				}
 				if v.Histogram != nil {
 					s.h[int64(i)*step.Milliseconds()] = v.Histogram
 				} else if !v.Omitted {
 					s.m[int64(i)*step.Milliseconds()] = v.Value
 				}
 			}
+			starts = nil
 		default:
 			panic(tl)
 		}

@@ -1,0 +1,365 @@
+#include <stdlib.h>
+
+#include "bus/rpc_server_internal.h"
+
+static int64_t now_ns(void) { return mrd_clock_monotonic_ns(mrd_clock_system()); }
+
+/* ---- places (lock held) ---- */
+
+static void *worker_run(void *context);
+
+static bool thread_add(struct mrd_rpc_server *server)
+{
+    if (pthread_create(&server->threads[server->thread_count], NULL, worker_run, server) != 0) {
+        return false;
+    }
+    server->thread_count++;
+    return true;
+}
+
+/* A place may have come free, or a call to take one: wakes who goes on, else who takes a call. False: there is a call
+ * and a place and no thread, and none can be made. */
+static bool places_offer(struct mrd_rpc_server *server)
+{
+    if (server->places_taken >= server->options.workers) {
+        return true;
+    }
+    if (server->resuming > 0) {
+        pthread_cond_signal(&server->place);
+        return true;
+    }
+    if (server->first == NULL) {
+        return true;
+    }
+    if (server->sleeping > 0) {
+        pthread_cond_signal(&server->work);
+        return true;
+    }
+    return server->thread_count == server->slot_count || thread_add(server);
+}
+
+static void place_take(struct mrd_rpc_server *server)
+{
+    server->resuming++;
+    while (server->places_taken >= server->options.workers) {
+        pthread_cond_wait(&server->place, &server->lock);
+    }
+    server->resuming--;
+    server->places_taken++;
+    (void)places_offer(
+        server); /* there may be room for more; who gave its place up looked as well */
+}
+
+static enum mrd_status place_give(struct mrd_rpc_server *server, struct mrd_error *err)
+{
+    server->places_taken--;
+    if (places_offer(server)) {
+        return MRD_OK;
+    }
+    server->places_taken++;
+    return mrd_fail(err, MRD_E_UNAVAILABLE, "no thread can be made while %u wait",
+                    server->thread_count);
+}
+
+/* ---- what handlers see ---- */
+
+const char *mrd_rpc_call_subject(const struct mrd_rpc_call *call)
+{
+    return natsMsg_GetSubject(call->msg);
+}
+
+struct mrd_bytes mrd_rpc_call_request(const struct mrd_rpc_call *call) { return call->request; }
+
+int64_t mrd_rpc_call_deadline_ns(const struct mrd_rpc_call *call) { return call->deadline_ns; }
+
+bool mrd_rpc_call_ended(const struct mrd_rpc_call *call)
+{
+    return atomic_load_explicit(&call->end, memory_order_relaxed) != MRD_RPC_RUNNING ||
+           now_ns() >= call->deadline_ns;
+}
+
+enum mrd_status mrd_rpc_call_check(const struct mrd_rpc_call *call, struct mrd_error *err)
+{
+    const enum mrd_rpc_call_end end = atomic_load_explicit(&call->end, memory_order_relaxed);
+    if (end == MRD_RPC_CANCELED) {
+        return mrd_fail(err, MRD_E_CANCELED, "canceled by the client");
+    }
+    if (end == MRD_RPC_LOST) {
+        return mrd_fail(err, MRD_E_UNAVAILABLE,
+                        "the connection to NATS was lost, or this process stops");
+    }
+    if (now_ns() >= call->deadline_ns) {
+        return mrd_fail(err, MRD_E_TIMEOUT, "the request's deadline has passed");
+    }
+    return MRD_OK;
+}
+
+/* Lock held. Waits without a place. */
+static enum mrd_status credit_wait(struct mrd_rpc_call *call, struct mrd_error *err)
+{
+    struct mrd_rpc_server *server = call->server;
+    const struct timespec until = mrd_bus_timespec(call->deadline_ns);
+    MRD_TRY(place_give(server, err));
+    enum mrd_status status;
+    while ((status = mrd_rpc_call_check(call, err)) == MRD_OK && call->credit == 0) {
+        pthread_cond_timedwait(&call->changed, &server->lock, &until);
+    }
+    place_take(server);
+    return status;
+}
+
+static enum mrd_status credit_take(struct mrd_rpc_call *call, struct mrd_error *err)
+{
+    struct mrd_rpc_server *server = call->server;
+    pthread_mutex_lock(&server->lock);
+    enum mrd_status status = mrd_rpc_call_check(call, err);
+    if (status == MRD_OK && call->credit == 0) {
+        status = credit_wait(call, err);
+    }
+    if (status == MRD_OK) {
+        call->credit--;
+    }
+    pthread_mutex_unlock(&server->lock);
+    return status;
+}
+
+enum mrd_status mrd_rpc_call_pause(struct mrd_rpc_call *call, struct mrd_error *err)
+{
+    pthread_mutex_lock(&call->server->lock);
+    const enum mrd_status status = place_give(call->server, err);
+    pthread_mutex_unlock(&call->server->lock);
+    return status;
+}
+
+void mrd_rpc_call_resume(struct mrd_rpc_call *call)
+{
+    pthread_mutex_lock(&call->server->lock);
+    place_take(call->server);
+    pthread_mutex_unlock(&call->server->lock);
+}
+
+static enum mrd_status frame_send(struct mrd_rpc_call *call, enum mrd_rpc_frame_kind kind,
+                                  enum mrd_status status, struct mrd_bytes first,
+                                  struct mrd_bytes second, struct mrd_error *err)
+{
+    uint8_t head[MRD_RPC_FRAME_BYTES];
+    mrd_rpc_frame_put(head, kind, status, call->number);
+    mrd_buf_clear(&call->frame);
+    mrd_buf_append(&call->frame, head, sizeof(head));
+    mrd_buf_append_bytes(&call->frame, first);
+    mrd_buf_append_bytes(&call->frame, second);
+    natsConnection *nats = mrd_bus_nats(call->server->bus);
+    const char *subject = call->answer;
+    const natsStatus sent =
+        kind == MRD_RPC_FRAME_DATA
+            ? natsConnection_PublishRequest(nats, subject, call->control, call->frame.data,
+                                            (int)call->frame.size)
+            : natsConnection_Publish(nats, subject, call->frame.data, (int)call->frame.size);
+    if (sent != NATS_OK) {
+        return mrd_bus_fail(err, sent, 0, "reply to %s", mrd_rpc_call_subject(call));
+    }
+    call->number++;
+    return MRD_OK;
+}
+
+static void count_chunk(struct mrd_rpc_server *server, size_t size)
+{
+    pthread_mutex_lock(&server->lock);
+    server->stats.chunks++;
+    server->stats.bytes += size;
+    pthread_mutex_unlock(&server->lock);
+}
+
+enum mrd_status mrd_rpc_call_send_joined(struct mrd_rpc_call *call, struct mrd_bytes first,
+                                         struct mrd_bytes second, struct mrd_error *err)
+{
+    const size_t size = first.size + second.size;
+    if (size == 0) {
+        return MRD_OK;
+    }
+    if (size > INT32_MAX / 2) {
+        return mrd_fail(err, MRD_E_INVALID, "reply chunk of %zu bytes", size);
+    }
+    MRD_TRY(credit_take(call, err));
+    MRD_TRY(frame_send(call, MRD_RPC_FRAME_DATA, MRD_OK, first, second, err));
+    count_chunk(call->server, size);
+    return MRD_OK;
+}
+
+enum mrd_status mrd_rpc_call_send(struct mrd_rpc_call *call, struct mrd_bytes chunk,
+                                  struct mrd_error *err)
+{
+    return mrd_rpc_call_send_joined(call, chunk, MRD_BYTES_NONE, err);
+}
+
+void mrd_rpc_call_last_take(struct mrd_rpc_call *call, struct mrd_buf *bytes)
+{
+    mrd_buf_fini(&call->last);
+    call->last = *bytes;
+    *bytes = (struct mrd_buf){0};
+}
+
+/* ---- running calls ---- */
+
+void mrd_rpc_call_free(struct mrd_rpc_call *call)
+{
+    natsMsg_Destroy(call->msg);
+    mrd_buf_fini(&call->frame);
+    mrd_buf_fini(&call->last);
+    pthread_cond_destroy(&call->changed);
+    free(call);
+}
+
+void mrd_rpc_call_end_now(struct mrd_rpc_call *call, enum mrd_rpc_call_end end)
+{
+    if (atomic_load_explicit(&call->end, memory_order_relaxed) == MRD_RPC_RUNNING) {
+        atomic_store_explicit(&call->end, end, memory_order_relaxed);
+        pthread_cond_signal(&call->changed);
+    }
+}
+
+static enum mrd_status finish(struct mrd_rpc_call *call, enum mrd_status status,
+                              struct mrd_error *err)
+{
+    if (status == MRD_OK) {
+        status = frame_send(call, MRD_RPC_FRAME_END, MRD_OK, mrd_buf_view(&call->last),
+                            MRD_BYTES_NONE, err);
+    }
+    if (status != MRD_OK) {
+        /* Nobody waits for more; if this message is lost, the client hears of it by silence. */
+        const char *text = err->text[0] == '\0' ? mrd_status_name(status) : err->text;
+        (void)frame_send(call, MRD_RPC_FRAME_ERROR, status, mrd_bytes_of(text), MRD_BYTES_NONE,
+                         NULL);
+    }
+    return status;
+}
+
+/* Lock held. */
+static void count_end(struct mrd_rpc_server *server, const struct mrd_rpc_call *call,
+                      enum mrd_status status)
+{
+    if (status == MRD_OK) {
+        server->stats.chunks += call->last.size > 0 ? 1 : 0;
+        server->stats.bytes += call->last.size;
+    } else if (status == MRD_E_CANCELED) {
+        server->stats.canceled++;
+    } else if (status == MRD_E_TIMEOUT) {
+        server->stats.timeouts++;
+    } else {
+        server->stats.failed++;
+    }
+}
+
+static void call_run(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
+{
+    struct mrd_error err = {0};
+    enum mrd_status status = mrd_rpc_call_check(call, &err);
+    if (status == MRD_OK) {
+        status = server->options.handle(server->options.context, call, &err);
+    }
+    status = finish(call, status, &err);
+    pthread_mutex_lock(&server->lock);
+    count_end(server, call, status);
+    server->slots[call->slot].call = NULL;
+    server->slots[call->slot].generation++;
+    server->stats.running--;
+    if (server->stats.running + server->stats.queued == 0) {
+        pthread_cond_broadcast(&server->idle);
+    }
+    pthread_mutex_unlock(&server->lock);
+    mrd_rpc_call_free(call);
+}
+
+/* Lock held. The next call with a place for it; NULL when the server stops and none is left. */
+static struct mrd_rpc_call *call_take(struct mrd_rpc_server *server)
+{
+    while (server->first == NULL || server->resuming > 0 ||
+           server->places_taken >= server->options.workers) {
+        if (server->first == NULL && server->stopping) {
+            return NULL;
+        }
+        server->sleeping++;
+        pthread_cond_wait(&server->work, &server->lock);
+        server->sleeping--;
+    }
+    struct mrd_rpc_call *call = server->first;
+    server->first = call->next;
+    if (server->first == NULL) {
+        server->last = &server->first;
+    }
+    server->places_taken++;
+    server->stats.queued--;
+    server->stats.running++;
+    (void)places_offer(
+        server); /* without a thread for the next call, this one takes it afterwards */
+    return call;
+}
+
+static void *worker_run(void *context)
+{
+    struct mrd_rpc_server *server = context;
+    struct mrd_rpc_call *call;
+    pthread_mutex_lock(&server->lock);
+    while ((call = call_take(server)) != NULL) {
+        pthread_mutex_unlock(&server->lock);
+        call_run(server, call);
+        pthread_mutex_lock(&server->lock);
+        server->places_taken--;
+        if (server->resuming > 0) {
+            pthread_cond_signal(&server->place);
+        }
+    }
+    pthread_cond_broadcast(&server->work); /* stopping: the others may end as well */
+    pthread_mutex_unlock(&server->lock);
+    nats_ReleaseThreadMemory();
+    return NULL;
+}
+
+void mrd_rpc_workers_add(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
+{
+    pthread_mutex_lock(&server->lock);
+    *server->last = call;
+    server->last = &call->next;
+    server->stats.queued++;
+    /* The usual case is told after the lock is free: nobody is to wake up and wait for it. */
+    const bool simple = server->sleeping > 0 && server->resuming == 0 &&
+                        server->places_taken < server->options.workers;
+    if (!simple) {
+        (void)places_offer(server);
+    }
+    pthread_mutex_unlock(&server->lock);
+    if (simple) {
+        pthread_cond_signal(&server->work);
+    }
+}
+
+bool mrd_rpc_workers_start(struct mrd_rpc_server *server)
+{
+    server->threads = calloc(server->slot_count, sizeof(*server->threads));
+    mrd_assert(server->threads != NULL);
+    bool started = true;
+    pthread_mutex_lock(&server->lock);
+    for (uint32_t i = 0; i < server->options.workers && started; i++) {
+        started = thread_add(server);
+    }
+    pthread_mutex_unlock(&server->lock);
+    return started;
+}
+
+void mrd_rpc_workers_stop(struct mrd_rpc_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    server->stopping = true;
+    pthread_cond_broadcast(&server->work);
+    pthread_cond_broadcast(&server->pulse);
+    uint32_t joined = 0;
+    while (joined < server->thread_count) { /* while the queue empties, threads may be added */
+        const pthread_t thread = server->threads[joined++];
+        pthread_mutex_unlock(&server->lock);
+        pthread_join(thread, NULL);
+        pthread_mutex_lock(&server->lock);
+    }
+    pthread_mutex_unlock(&server->lock);
+    free(server->threads);
+    server->threads = NULL;
+}

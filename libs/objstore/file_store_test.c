@@ -1,0 +1,238 @@
+#include "objstore/file_store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "objstore/file_internal.h"
+#include "objstore/suite.h"
+
+static char folder[64];
+
+static int remove_path(const char *path, const struct stat *info, int type, struct FTW *at)
+{
+    (void)info;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
+static int open_all(void **state)
+{
+    (void)state;
+    (void)snprintf(folder, sizeof(folder), "/tmp/mrd-objects-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    metrics = mrd_metrics_create();
+    assert_ok(mrd_file_store_open(folder, metrics, &store, err));
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    mrd_objstore_close(&store);
+    mrd_metrics_destroy(&metrics);
+    nftw(folder, remove_path, 16, FTW_DEPTH | FTW_PHYS);
+    return 0;
+}
+
+static const char *path_of(const char *name)
+{
+    static char path[256];
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+    return path;
+}
+
+static size_t count_temporaries(void)
+{
+    char command[128];
+    (void)snprintf(command, sizeof(command), "ls -A %s/.mrd-tmp | wc -l", folder);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    size_t count = 0;
+    assert_int_equal(fscanf(pipe, "%zu", &count), 1);
+    assert_int_equal(pclose(pipe), 0);
+    return count;
+}
+
+static void a_key_is_a_path_below_the_folder(void **state)
+{
+    (void)state;
+    assert_ok(mrd_objstore_put(store, "path/a=1/x.parquet", MRD_BYTES("bytes"), NULL, err));
+    char text[8] = "";
+    const int fd = open(path_of("path/a=1/x.parquet"), O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(read(fd, text, sizeof(text)), 5);
+    close(fd);
+    assert_string_equal(text, "bytes");
+}
+
+static void nothing_is_left_among_the_temporaries(void **state)
+{
+    (void)state;
+    assert_int_equal(count_temporaries(),
+                     0); /* after the whole suite: losers and the abandoned too */
+}
+
+static void a_key_cannot_be_the_folder_of_another(void **state)
+{
+    (void)state;
+    assert_ok(mrd_objstore_put(store, "both/a", MRD_BYTES("1"), NULL, err));
+    assert_ok(mrd_objstore_put(store, "both/b/c", MRD_BYTES("1"), NULL, err));
+    assert_int_equal(mrd_objstore_put(store, "both/a/x", MRD_BYTES("2"), NULL, NULL),
+                     MRD_E_INVALID);
+    assert_int_equal(mrd_objstore_put(store, "both/b", MRD_BYTES("2"), NULL, NULL), MRD_E_INVALID);
+    assert_int_not_equal(mrd_objstore_put_if_absent(store, "both/b", MRD_BYTES("2"), NULL, NULL),
+                         MRD_OK);
+    assert_ok(mrd_objstore_delete(store, "both/a/x", NULL, err));
+    assert_absent("both/a/x");
+    assert_lists("both/", "", 0, "both/a both/b/c ");
+    assert_int_equal(count_temporaries(), 0);
+}
+
+static void foreign_files_are_no_objects(void **state)
+{
+    (void)state;
+    assert_ok(mrd_objstore_put(store, "foreign/x", MRD_BYTES("1"), NULL, err));
+    close(open(path_of("foreign/.hidden"), O_CREAT | O_WRONLY, 0600));
+    close(open(path_of("foreign/a b"), O_CREAT | O_WRONLY, 0600));
+    assert_int_equal(mkfifo(path_of("foreign/fifo"), 0600), 0);
+    assert_int_equal(symlink("/etc/passwd", path_of("foreign/link")), 0);
+    assert_lists("foreign/", "", 0, "foreign/x ");
+    assert_absent("foreign/fifo"); /* and does not wait for a writer */
+    struct mrd_buf got = {0};
+    assert_int_not_equal(mrd_objstore_get(store, "foreign/link", 100000, NULL, &got, NULL), MRD_OK);
+    mrd_buf_fini(&got);
+}
+
+static void what_a_killed_process_left_is_swept_by_age(void **state)
+{
+    (void)state;
+    struct mrd_objstore_upload *upload = NULL;
+    assert_ok(mrd_objstore_upload_begin(store, "swept/x", NULL, &upload, err));
+    assert_ok(mrd_objstore_upload_write(upload, MRD_BYTES("1"), err));
+    file_upload_destroy(upload, false);
+    assert_int_equal(count_temporaries(), 1);
+    assert_lists("", "swept", 1, "upload/big ");
+    assert_ok(mrd_objstore_sweep(store, 3600000, NULL, err));
+    assert_int_equal(count_temporaries(), 1);
+    assert_ok(mrd_objstore_sweep(store, 0, NULL, err));
+    assert_int_equal(count_temporaries(), 0);
+}
+
+/* ---- fsync ---- */
+
+static _Atomic int syncs_left;
+
+static int failing_sync(int fd)
+{
+    if (syncs_left-- > 0) {
+        return fsync(fd);
+    }
+    errno = EIO;
+    return -1;
+}
+
+static enum mrd_status put_once(const char *key)
+{
+    return mrd_objstore_put(store, key, MRD_BYTES("1"), NULL, NULL);
+}
+static enum mrd_status put_if_absent_once(const char *key)
+{
+    return mrd_objstore_put_if_absent(store, key, MRD_BYTES("1"), NULL, NULL);
+}
+static enum mrd_status upload_once(const char *key)
+{
+    mrd_auto(mrd_objstore_upload_destroy)
+    struct mrd_objstore_upload *upload = NULL;
+    MRD_TRY(mrd_objstore_upload_begin(store, key, NULL, &upload, NULL));
+    MRD_TRY(mrd_objstore_upload_write(upload, MRD_BYTES("1"), NULL));
+    return mrd_objstore_upload_finish(upload, NULL);
+}
+static enum mrd_status delete_once(const char *key)
+{
+    return mrd_objstore_delete(store, key, NULL, NULL);
+}
+
+/* The n-th fsync fails, n = 0, 1, ... until the operation passes: never MRD_OK before, and never a
+ * second fsync that might pass after the first has dropped what it should have written. */
+static void a_failed_fsync_is_fatal_for_good(void **state)
+{
+    (void)state;
+    enum mrd_status (*const operations[])(const char *key) = {put_once, put_if_absent_once,
+                                                              upload_once, delete_once};
+    static const int syncs_want[] = {4, 4, 4,
+                                     1}; /* the file, two new folders, the object's folder */
+    struct file_store *file_store = file_store_of(store);
+    file_store->sync = failing_sync;
+    for (size_t i = 0; i < MRD_ARRAY_LEN(operations); i++) {
+        int nth = 0;
+        for (enum mrd_status status = MRD_E_FATAL; status != MRD_OK; nth++) {
+            char key[64];
+            /* Folders are remembered: each round makes new ones. */
+            (void)snprintf(key, sizeof(key), "fsync-%zu-%d/a/x", i, nth);
+            if (operations[i] == delete_once) {
+                syncs_left = 100;
+                assert_int_equal(put_once(key), MRD_OK);
+            }
+            syncs_left = nth;
+            status = operations[i](key);
+            if (status != MRD_OK) {
+                assert_int_equal(status, MRD_E_FATAL);
+                syncs_left = 100; /* the disk works again: too late */
+                assert_int_equal(put_once("fsync/y"), MRD_E_FATAL);
+                assert_int_equal(delete_once("fsync/y"), MRD_E_FATAL);
+                assert_int_equal(syncs_left, 100);
+            }
+            file_store->broken = false; /* as a new process has it */
+        }
+        assert_int_equal(nth - 1, syncs_want[i]);
+    }
+    file_store->sync = fsync;
+}
+
+static void folders_are_synced_once(void **state)
+{
+    (void)state;
+    struct file_store *file_store = file_store_of(store);
+    file_store->sync = failing_sync;
+    syncs_left = 100;
+    assert_ok(mrd_objstore_put(store, "synced/a/b/1", MRD_BYTES("1"), NULL, err));
+    assert_int_equal(syncs_left, 100 - 5); /* file, root, synced, a; then b */
+    assert_ok(mrd_objstore_put(store, "synced/a/b/2", MRD_BYTES("1"), NULL, err));
+    assert_int_equal(syncs_left, 100 - 7); /* file, b */
+    file_store->sync = fsync;
+}
+
+static void a_folder_that_cannot_be_is_refused(void **state)
+{
+    (void)state;
+    struct mrd_objstore *other = NULL;
+    struct mrd_error told;
+    assert_int_equal(mrd_file_store_open("/proc/no/such", NULL, &other, &told), MRD_E_INVALID);
+    assert_non_null(strstr(told.text, "/proc/no/such"));
+    close(open(path_of("plain"), O_CREAT | O_WRONLY, 0600));
+    assert_int_equal(mrd_file_store_open(path_of("plain"), NULL, &other, &told), MRD_E_INVALID);
+    assert_null(other);
+    assert_int_equal(mrd_file_store_open(path_of("new"), NULL, &other, &told), MRD_OK);
+    assert_non_null(strstr(mrd_objstore_name(other), folder));
+    mrd_objstore_close(&other);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SUITE_TESTS,
+        cmocka_unit_test(nothing_is_left_among_the_temporaries),
+        cmocka_unit_test(a_key_is_a_path_below_the_folder),
+        cmocka_unit_test(a_key_cannot_be_the_folder_of_another),
+        cmocka_unit_test(foreign_files_are_no_objects),
+        cmocka_unit_test(what_a_killed_process_left_is_swept_by_age),
+        cmocka_unit_test(a_failed_fsync_is_fatal_for_good),
+        cmocka_unit_test(folders_are_synced_once),
+        cmocka_unit_test(a_folder_that_cannot_be_is_refused),
+    };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}

@@ -1,5 +1,0 @@
-module xor_chunk
-
-go 1.26
-
-require github.com/prometheus/prometheus v0.314.0
