@@ -32,6 +32,7 @@ static void keys_add(const struct mrd_config_key **keys, size_t *count,
                      const struct mrd_config_key *key)
 {
     path_check(key->path);
+    mrd_assert(!key->per_tenant || key->reloadable);
     for (size_t i = 0; i < *count; i++) {
         if (strcmp(keys[i]->path, key->path) == 0) {
             keys[i] = key; /* a later table's entry wins */
@@ -43,13 +44,25 @@ static void keys_add(const struct mrd_config_key **keys, size_t *count,
 
 size_t config_keys(const struct mrd_config_schema *schema, const struct mrd_config_key ***out_keys)
 {
-    size_t count_max = 1;
+    static const struct mrd_config_key overrides_file = {
+        .path = CONFIG_OVERRIDES_FILE,
+        .type = MRD_CONFIG_STRING,
+        .initial = "",
+        .doc =
+            "File with settings of single tenants, of the shape of the section `overrides`; it is "
+            "read again when it changes. Empty: none.",
+        .reloadable = true,
+    };
+    size_t count_max = 2;
     for (size_t i = 0; i < schema->table_count; i++) {
         count_max += schema->tables[i].key_count;
     }
     const struct mrd_config_key **keys = calloc(count_max, sizeof(const struct mrd_config_key *));
     mrd_assert(keys != NULL);
     size_t count = 0;
+    if (schema->overrides != NULL) {
+        keys_add(keys, &count, &overrides_file);
+    }
     for (size_t i = 0; i < schema->table_count; i++) {
         for (size_t k = 0; k < schema->tables[i].key_count; k++) {
             keys_add(keys, &count, &schema->tables[i].keys[k]);
@@ -60,13 +73,14 @@ size_t config_keys(const struct mrd_config_schema *schema, const struct mrd_conf
     return count;
 }
 
-size_t config_index(const struct mrd_config *config, struct mrd_bytes path)
+size_t config_key_index(const struct mrd_config_key *const *keys, size_t count,
+                        struct mrd_bytes path)
 {
     size_t low = 0;
-    size_t high = config->key_count;
+    size_t high = count;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        const int order = mrd_bytes_compare(mrd_bytes_of(config->keys[middle]->path), path);
+        const int order = mrd_bytes_compare(mrd_bytes_of(keys[middle]->path), path);
         if (order == 0) {
             return middle;
         }
@@ -79,7 +93,21 @@ size_t config_index(const struct mrd_config *config, struct mrd_bytes path)
     return CONFIG_NONE;
 }
 
+size_t config_index(const struct mrd_config *config, struct mrd_bytes path)
+{
+    return config_key_index(config->keys, config->key_count, path);
+}
+
 /* ---- setting one value ---- */
+
+/* Replaces the value of a key by one that is taken over. */
+void config_take(struct mrd_config *config, size_t index, struct config_value *value)
+{
+    config_value_fini(&config->values[index]);
+    config->values[index] = *value;
+    config->values[index].is_set = true;
+    *value = (struct config_value){0};
+}
 
 /* Replaces the value of a key; on failure the old one stays. */
 enum mrd_status config_set(struct mrd_config *config, size_t index, const char *text,
@@ -92,30 +120,18 @@ enum mrd_status config_set(struct mrd_config *config, size_t index, const char *
         config_value_fini(&value);
         return status;
     }
-    value.is_set = true;
-    config_value_fini(&config->values[index]);
-    config->values[index] = value;
+    config_take(config, index, &value);
     return MRD_OK;
 }
 
-void config_list_clear(struct mrd_config *config, size_t index)
-{
-    config_value_fini(&config->values[index]);
-    config->values[index].is_set = true;
-}
-
-void config_list_add(struct mrd_config *config, size_t index, struct mrd_bytes item)
-{
-    config_value_add(&config->values[index], item);
-}
-
 /* The nearest known path, for "did you mean"; NULL if none is near. */
-const char *config_nearest(const struct mrd_config *config, struct mrd_bytes path)
+static const char *nearest_of(const struct mrd_config_key *const *keys, size_t key_count,
+                              struct mrd_bytes path)
 {
     const char *nearest = NULL;
     size_t distance_min = 4;
-    for (size_t k = 0; k < config->key_count; k++) {
-        const char *known = config->keys[k]->path;
+    for (size_t k = 0; k < key_count; k++) {
+        const char *known = keys[k]->path;
         const size_t known_size = strlen(known);
         if (known_size >= CONFIG_PATH_MAX || path.size >= CONFIG_PATH_MAX) {
             continue;
@@ -143,10 +159,11 @@ const char *config_nearest(const struct mrd_config *config, struct mrd_bytes pat
     return nearest;
 }
 
-enum mrd_status config_unknown(const struct mrd_config *config, struct mrd_bytes path,
-                               const char *where, struct mrd_error *err)
+enum mrd_status config_unknown(const struct mrd_config *config,
+                               const struct mrd_config_key *const *keys, size_t key_count,
+                               struct mrd_bytes path, const char *where, struct mrd_error *err)
 {
-    const char *nearest = config_nearest(config, path);
+    const char *nearest = nearest_of(keys, key_count, path);
     if (nearest != NULL) {
         return mrd_fail(err, MRD_E_INVALID, "%s: unknown key %.*s; did you mean %s?", where,
                         MRD_FMT(path), nearest);
@@ -200,7 +217,7 @@ static enum mrd_status apply_set(struct mrd_config *config, const char *set, str
     const struct mrd_bytes path = {(const uint8_t *)set, (size_t)(equals - set)};
     const size_t index = config_index(config, path);
     if (index == CONFIG_NONE) {
-        return config_unknown(config, path, "--set", err);
+        return config_unknown(config, config->keys, config->key_count, path, "--set", err);
     }
     return config_set(config, index, equals + 1, "--set", err);
 }
@@ -226,6 +243,9 @@ static struct mrd_config *config_create(const struct mrd_config_schema *schema)
     config->key_count = config_keys(schema, &config->keys);
     config->values = calloc(config->key_count + 1, sizeof(*config->values));
     mrd_assert(config->values != NULL);
+    if (schema->overrides != NULL) {
+        config_overrides_keys(config);
+    }
     atomic_init(&config->references, 1);
     return config;
 }
@@ -258,6 +278,19 @@ static enum mrd_status check_required(const struct mrd_config *config, struct mr
     return MRD_OK;
 }
 
+static enum mrd_status read_overrides_file(struct mrd_config *config, struct mrd_error *err)
+{
+    if (config->schema->overrides == NULL) {
+        return MRD_OK;
+    }
+    const char *file = mrd_config_string(config, CONFIG_OVERRIDES_FILE);
+    if (file[0] == 0) {
+        return MRD_OK;
+    }
+    const enum mrd_status status = config_read_file(config, file, true, err);
+    return status == MRD_OK ? MRD_OK : mrd_fail_prefix(err, status, CONFIG_OVERRIDES_FILE);
+}
+
 enum mrd_status mrd_config_load(const struct mrd_config_schema *schema,
                                 const struct mrd_config_sources *sources,
                                 struct mrd_config **out_config, struct mrd_error *err)
@@ -266,13 +299,14 @@ enum mrd_status mrd_config_load(const struct mrd_config_schema *schema,
     struct mrd_config *config = config_create(schema);
     apply_defaults(config);
     if (sources->file != NULL) {
-        MRD_TRY(config_read_file(config, sources->file, err));
+        MRD_TRY(config_read_file(config, sources->file, false, err));
     }
     MRD_TRY(apply_environment(config, sources->environment, err));
     for (size_t i = 0; i < sources->set_count; i++) {
         MRD_TRY(apply_set(config, sources->sets[i], err));
     }
     MRD_TRY(check_required(config, err));
+    MRD_TRY(read_overrides_file(config, err));
     *out_config = MRD_MOVE(config);
     return MRD_OK;
 }
@@ -296,18 +330,6 @@ static bool value_equal(const struct config_value *a, const struct config_value 
     return true;
 }
 
-static void value_copy(const struct config_value *from, struct config_value *to)
-{
-    config_value_fini(to);
-    to->number = from->number;
-    to->real = from->real;
-    to->is_set = from->is_set;
-    to->text = from->text == NULL ? NULL : config_copy(mrd_bytes_of(from->text));
-    for (size_t i = 0; i < from->item_count; i++) {
-        config_value_add(to, mrd_bytes_of(from->items[i]));
-    }
-}
-
 enum mrd_status mrd_config_reload(const struct mrd_config *current,
                                   const struct mrd_config_sources *sources,
                                   struct mrd_config **out_config, struct mrd_buf *ignored,
@@ -317,7 +339,7 @@ enum mrd_status mrd_config_reload(const struct mrd_config *current,
     MRD_TRY(mrd_config_load(current->schema, sources, &config, err));
     for (size_t i = 0; i < config->key_count; i++) {
         if (!config->keys[i]->reloadable && !value_equal(&config->values[i], &current->values[i])) {
-            value_copy(&current->values[i], &config->values[i]);
+            config_value_copy(&current->values[i], &config->values[i]);
             if (ignored != NULL) {
                 mrd_buf_printf(ignored, "%s\n", config->keys[i]->path);
             }
@@ -341,11 +363,15 @@ void mrd_config_release(struct mrd_config **config)
     if (gone == NULL || atomic_fetch_sub_explicit(&gone->references, 1, memory_order_acq_rel) > 1) {
         return;
     }
-    for (size_t i = 0; i < gone->key_count; i++) {
+    for (size_t i = 0; i < gone->key_count && !gone->is_view; i++) {
         config_value_fini(&gone->values[i]);
     }
+    if (!gone->is_view) {
+        free((void *)gone->keys);
+        free((void *)gone->tenant_keys);
+    }
+    config_tenants_fini(&gone->tenants);
     free(gone->values);
-    free((void *)gone->keys);
     free(gone);
 }
 

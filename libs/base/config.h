@@ -10,6 +10,13 @@
  * `reloadable` take their new values, others keep the old one and are named. Snapshots are counted
  * references; strings taken from one live as long as it.
  *
+ * Overrides: keys marked `per_tenant` may have other values for named tenants, if the schema allows it:
+ * in the file's section `overrides`, or in a file of the same shape that the key overrides_file names
+ * (whose values win), a map from a tenant's name to keys and values:
+ *
+ *     overrides:
+ *       farm-7: {limits.ingestion_rate: 50000, querier.promql_features: [all]}
+ *
  * Threads: a snapshot may be read by all. The rest: one thread at a time.
  */
 #ifndef MRD_BASE_CONFIG_H
@@ -40,6 +47,7 @@ struct mrd_config_key {
     double min, max;     /* for numbers, sizes (bytes) and durations (ms); both 0: 0 or more */
     const char *const *choices; /* for ENUM: ended by NULL */
     bool reloadable;
+    bool per_tenant; /* may be overridden for a tenant; such keys are reloadable as well */
 };
 
 /* Tables are merged: a path that appears again in a later table replaces the earlier entry (so a
@@ -49,11 +57,22 @@ struct mrd_config_table {
     size_t key_count;
 };
 
+/* What overrides may be. Services share such a file, so each knows the per-tenant keys of the others: it
+ * checks them, and leaves them to those. */
+struct mrd_config_overrides {
+    /* MRD_E_INVALID says the rules of tenants' names. */
+    enum mrd_status (*tenant_check)(struct mrd_bytes name, struct mrd_error *err);
+    const struct mrd_config_table *tables; /* per-tenant keys of all services */
+    size_t table_count;
+};
+enum { MRD_CONFIG_TENANTS_MAX = 100000 };
+
 struct mrd_config_schema {
     const char *service; /* "distributor" */
     const char *summary; /* one sentence for --help */
     const struct mrd_config_table *tables;
     size_t table_count;
+    const struct mrd_config_overrides *overrides; /* NULL: none; else adds the key overrides_file */
 };
 
 /* Where values come from: what the command line says. Points into argv. */
@@ -114,10 +133,26 @@ const char *mrd_config_list_at(const struct mrd_config *config, const char *path
 /* True if a source set the key, rather than the default. */
 bool mrd_config_is_set(const struct mrd_config *config, const char *path);
 
+/* ---- tenants with overrides, sorted by name ---- */
+
+size_t mrd_config_tenant_count(const struct mrd_config *config);
+struct mrd_bytes mrd_config_tenant_name(const struct mrd_config *config, size_t index);
+
+/* True and its index if the tenant has overrides. Cost: a binary search. */
+bool mrd_config_tenant_find(const struct mrd_config *config, struct mrd_bytes name,
+                            size_t *out_index);
+
+/* The configuration as that tenant has it, without overrides of its own. It reads from `config`, which
+ * outlives it; the caller releases it. Cost: a copy of some kilobytes. */
+struct mrd_config *mrd_config_tenant_view(const struct mrd_config *config, size_t index);
+
 /* ---- texts ---- */
 
-/* All values as YAML that could be read back, secrets as "<secret>". */
+/* All values and overrides as YAML that could be read back, secrets as "<secret>". */
 void mrd_config_dump(const struct mrd_config *config, struct mrd_buf *out);
+
+/* The same without overrides. */
+void mrd_config_dump_common(const struct mrd_config *config, struct mrd_buf *out);
 
 /* A section of docs/configuration.md: heading and one table row per key. */
 void mrd_config_docs(const struct mrd_config_schema *schema, struct mrd_buf *out);

@@ -32,7 +32,7 @@ static const struct mrd_config_table tables[] = {
     {common_keys, MRD_ARRAY_LEN(common_keys)},
     {own_keys,    MRD_ARRAY_LEN(own_keys)   },
 };
-static const struct mrd_config_schema schema = {"test", "Tests.", tables, 2};
+static const struct mrd_config_schema schema = {"test", "Tests.", tables, 2, NULL};
 
 /* A file with this content; the name is valid until the next call. */
 static const char *file_with(const char *content)
@@ -319,12 +319,12 @@ static void documentation_has_a_row_per_key(void **state)
     mrd_buf_append_u8(&docs, 0);
     static const char *const rows[] = {
         "## meridian-test\n\nTests.\n",
-        "| `http.listen` | string | `:7201` |  | Where, of this service. |\n",
-        "| `limits.body` | size, 1KiB to 1GiB | `16MiB` |  | Size. |\n",
-        "| `limits.rate` | int | `100` | yes | Per second \\| 0: none. |\n",
-        "| `log.level` | one of `red`, `green` | `red` | yes | Color. |\n",
-        "| `nats.password` | secret | empty | yes | Secret. |\n",
-        "| `region.id` | string | required |  | Which region. |\n",
+        "| `http.listen` | string | `:7201` |  |  | Where, of this service. |\n",
+        "| `limits.body` | size, 1KiB to 1GiB | `16MiB` |  |  | Size. |\n",
+        "| `limits.rate` | int | `100` | yes |  | Per second \\| 0: none. |\n",
+        "| `log.level` | one of `red`, `green` | `red` | yes |  | Color. |\n",
+        "| `nats.password` | secret | empty | yes |  | Secret. |\n",
+        "| `region.id` | string | required |  |  | Which region. |\n",
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(rows); i++) {
         if (strstr((const char *)docs.data, rows[i]) == NULL) {
@@ -335,6 +335,162 @@ static void documentation_has_a_row_per_key(void **state)
     struct mrd_buf help = {0};
     mrd_config_help(&schema, &help);
     assert_non_null(memmem(help.data, help.size, "limits.age (duration; default `1h30m`)", 38));
+}
+
+/* ---- overrides ---- */
+
+/* clang-format off */
+static const struct mrd_config_key tenant_keys[] = {
+    {.path = "limits.rate", .type = MRD_CONFIG_INT, .initial = "100", .doc = "Rate.", .reloadable = true, .per_tenant = true},
+    {.path = "limits.words", .type = MRD_CONFIG_LIST, .initial = "", .choices = colors, .doc = "Words.", .reloadable = true, .per_tenant = true},
+    {.path = "limits.key", .type = MRD_CONFIG_SECRET, .initial = "", .doc = "Secret.", .reloadable = true, .per_tenant = true},
+    {.path = "limits.same", .type = MRD_CONFIG_INT, .initial = "1", .doc = "The same for all."},
+};
+static const struct mrd_config_key foreign_keys[] = {
+    {.path = "other.depth", .type = MRD_CONFIG_INT, .initial = "1", .max = 9, .doc = "Another service's.", .reloadable = true, .per_tenant = true},
+};
+/* clang-format on */
+static const struct mrd_config_table tenant_table = {tenant_keys, MRD_ARRAY_LEN(tenant_keys)};
+static const struct mrd_config_table foreign_table = {foreign_keys, MRD_ARRAY_LEN(foreign_keys)};
+
+static enum mrd_status check_tenant(struct mrd_bytes name, struct mrd_error *err)
+{
+    return name.size > 0 && name.size < 20 && memchr(name.data, '/', name.size) == NULL
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_INVALID, "no tenant's name");
+}
+
+static const struct mrd_config_overrides overrides = {check_tenant, &foreign_table, 1};
+static const struct mrd_config_schema tenant_schema = {"test", "Tests.", &tenant_table, 1,
+                                                       &overrides};
+
+static struct mrd_config *load_tenants(const char *content, const char *overrides_content,
+                                       struct mrd_error *err)
+{
+    char set[128];
+    char path[64] = "";
+    struct mrd_config_sources sources = {0};
+    if (overrides_content != NULL) {
+        (void)strcpy(path, file_with(overrides_content));
+        (void)snprintf(set, sizeof(set), "overrides_file=%s", path);
+        sources.sets[sources.set_count++] = set;
+    }
+    sources.file = file_with(content);
+    struct mrd_config *config = NULL;
+    (void)!mrd_config_load(&tenant_schema, &sources, &config, err);
+    (void)unlink(sources.file);
+    (void)unlink(path);
+    return config;
+}
+
+static int64_t rate_of(const struct mrd_config *config, const char *tenant)
+{
+    size_t index;
+    if (!mrd_config_tenant_find(config, mrd_bytes_of(tenant), &index)) {
+        return -1;
+    }
+    mrd_auto(mrd_config_release)
+    struct mrd_config *view = mrd_config_tenant_view(config, index);
+    assert_int_equal(mrd_config_tenant_count(view), 0);
+    return mrd_config_int(view, "limits.rate");
+}
+
+static void tenants_may_have_values_of_their_own(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    mrd_auto(mrd_config_release)
+    struct mrd_config *config =
+        load_tenants("limits: {rate: 5}\n"
+                     "overrides:\n"
+                     "  z.b: {limits: {rate: 7}, other.depth: 3}\n"
+                     "  a: {limits.rate: 6, limits.words: [red]}\n"
+                     "  none:\n",
+                     "overrides:\n  a: {limits.rate: 66}\n  c: {limits.rate: 8}\n", &err);
+    if (config == NULL) {
+        fail_msg("%s", err.text);
+    }
+    assert_int_equal(mrd_config_int(config, "limits.rate"), 5);
+    assert_int_equal(mrd_config_tenant_count(config), 4);
+    assert_int_equal(rate_of(config, "a"), 66); /* the file of its own wins */
+    assert_int_equal(rate_of(config, "z.b"), 7);
+    assert_int_equal(rate_of(config, "c"), 8);
+    assert_int_equal(rate_of(config, "none"), 5);
+    assert_int_equal(rate_of(config, "unnamed"), -1);
+    size_t index;
+    assert_true(mrd_config_tenant_find(config, MRD_BYTES("a"), &index));
+    mrd_auto(mrd_config_release)
+    struct mrd_config *view = mrd_config_tenant_view(config, index);
+    assert_string_equal(mrd_config_list_at(view, "limits.words", 0), "red"); /* of the section */
+}
+
+static void overrides_are_shown_with_secrets_masked(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    mrd_auto(mrd_config_release)
+    struct mrd_config *config =
+        load_tenants("overrides: {b: {limits.key: hunter2, limits.rate: 1}, a: {}}", NULL, &err);
+    assert_non_null(config);
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf dump = {0};
+    mrd_config_dump(config, &dump);
+    mrd_buf_append_u8(&dump, 0);
+    const char *want = "overrides:\n  \"a\": {}\n  \"b\":\n    limits.key: \"<secret>\"\n"
+                       "    limits.rate: 1\n";
+    assert_non_null(strstr((const char *)dump.data, want));
+    mrd_auto(mrd_config_release)
+    struct mrd_config *again = load_tenants((const char *)dump.data, NULL, &err);
+    assert_non_null(again);
+    assert_int_equal(rate_of(again, "b"), 1);
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf common = {0};
+    mrd_config_dump_common(config, &common);
+    assert_null(memmem(common.data, common.size, "limits.rate: 1", 14));
+}
+
+static const struct {
+    const char *section; /* below "overrides:" in line 1 */
+    const char *where;
+    const char *what;
+} bad_overrides[] = {
+    {"  a: {limits.rat: 1}",                     ":2: tenant a: unknown key limits.rat", "mean limits.rate?"   },
+    {"  a:\n    limits.same: 2",                 ":3: tenant a: limits.same",            "same for all tenants"},
+    {"  a: {limits.rate: x}",                    ":2: tenant a: limits.rate",            "whole number"        },
+    {"  a: {other.depth: 10}",                   ":2: tenant a: other.depth",            "between 0 and 9"     },
+    {"  a: {limits.words: [red, blue]}",         ":2: tenant a: limits.words",           "\"blue\" is none of" },
+    {"  a: {limits.words: 'red, blue'}",         ":2: tenant a: limits.words",           "red, green"          },
+    {"  a/b: {limits.rate: 1}",                  ":2: overrides",                        "no tenant's name"    },
+    {"  a: {}\n  b: {}\n  a: {}",                ":4: overrides: tenant a",              "line 2"              },
+    {"  a: {limits.rate: 1, limits: {rate: 2}}", ":2: tenant a: limits.rate",            "second time"         },
+    {"  a: 5",                                   ":2: tenant a",                         "keys with values"    },
+    {"  - a",                                    "overrides",                            "names of tenants"    },
+    {"  a: {overrides: {b: {limits.rate: 1}}}",  ":2: tenant a: unknown key",            "overrides"           },
+};
+
+static void bad_overrides_name_line_tenant_and_key(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MRD_ARRAY_LEN(bad_overrides); i++) {
+        char content[256];
+        (void)snprintf(content, sizeof(content), "overrides:\n%s\n", bad_overrides[i].section);
+        for (int own_file = 0; own_file < 2; own_file++) {
+            struct mrd_error err = {0};
+            mrd_auto(mrd_config_release)
+            struct mrd_config *config =
+                load_tenants(own_file != 0 ? "" : content, own_file != 0 ? content : NULL, &err);
+            if (config != NULL || err.status != MRD_E_INVALID ||
+                strstr(err.text, bad_overrides[i].where) == NULL ||
+                strstr(err.text, bad_overrides[i].what) == NULL) {
+                fail_msg("case %zu: %s", i, config != NULL ? "accepted" : err.text);
+            }
+        }
+    }
+    struct mrd_error err = {0};
+    assert_null(load_tenants("", "limits: {rate: 1}", &err));
+    assert_non_null(strstr(err.text, ":1: only the section overrides"));
+    assert_null(load_tenants("overrides_file: /nonexistent/x", NULL, &err));
+    assert_non_null(strstr(err.text, "/nonexistent/x"));
 }
 
 int main(void)
@@ -351,6 +507,9 @@ int main(void)
         cmocka_unit_test(a_reload_changes_reloadable_keys_only),
         cmocka_unit_test(arguments_are_read_in_both_forms),
         cmocka_unit_test(documentation_has_a_row_per_key),
+        cmocka_unit_test(tenants_may_have_values_of_their_own),
+        cmocka_unit_test(overrides_are_shown_with_secrets_masked),
+        cmocka_unit_test(bad_overrides_name_line_tenant_and_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

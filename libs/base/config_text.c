@@ -103,7 +103,7 @@ const char *config_number_text(enum mrd_config_type type, double value, char out
 }
 
 /* A double-quoted YAML scalar is a JSON string but for what does not occur here. */
-static void write_quoted(struct mrd_buf *out, const char *text)
+void config_quoted_write(struct mrd_buf *out, const char *text)
 {
     mrd_buf_append(out, "\"", 1);
     for (const char *at = text; *at != 0; at++) {
@@ -123,12 +123,12 @@ static void write_list(struct mrd_buf *out, const struct config_value *value)
     mrd_buf_append(out, "[", 1);
     for (size_t i = 0; i < value->item_count; i++) {
         mrd_buf_append_text(out, i == 0 ? "" : ", ");
-        write_quoted(out, value->items[i]);
+        config_quoted_write(out, value->items[i]);
     }
     mrd_buf_append(out, "]", 1);
 }
 
-static void write_value(struct mrd_buf *out, const struct mrd_config_key *key,
+void config_value_write(struct mrd_buf *out, const struct mrd_config_key *key,
                         const struct config_value *value)
 {
     char number[MRD_DOUBLE_TEXT_MAX];
@@ -147,11 +147,11 @@ static void write_value(struct mrd_buf *out, const struct mrd_config_key *key,
         mrd_buf_append(out, number, mrd_double_format_g(value->real, number));
         break;
     case MRD_CONFIG_SECRET:
-        write_quoted(out, value->text == NULL || value->text[0] == 0 ? "" : "<secret>");
+        config_quoted_write(out, value->text == NULL || value->text[0] == 0 ? "" : "<secret>");
         break;
     case MRD_CONFIG_STRING:
     case MRD_CONFIG_ENUM:
-        write_quoted(out, value->text == NULL ? "" : value->text);
+        config_quoted_write(out, value->text == NULL ? "" : value->text);
         break;
     case MRD_CONFIG_LIST:
         write_list(out, value);
@@ -177,7 +177,7 @@ static size_t write_sections(struct mrd_buf *out, const char *previous, const ch
     return depth;
 }
 
-void mrd_config_dump(const struct mrd_config *config, struct mrd_buf *out)
+void mrd_config_dump_common(const struct mrd_config *config, struct mrd_buf *out)
 {
     const char *previous = NULL;
     for (size_t i = 0; i < config->key_count; i++) {
@@ -185,10 +185,16 @@ void mrd_config_dump(const struct mrd_config *config, struct mrd_buf *out)
         const size_t depth = write_sections(out, previous, key->path);
         const char *last = strrchr(key->path, '.');
         mrd_buf_printf(out, "%*s%s: ", (int)depth * 2, "", last == NULL ? key->path : last + 1);
-        write_value(out, key, &config->values[i]);
+        config_value_write(out, key, &config->values[i]);
         mrd_buf_append(out, "\n", 1);
         previous = key->path;
     }
+}
+
+void mrd_config_dump(const struct mrd_config *config, struct mrd_buf *out)
+{
+    mrd_config_dump_common(config, out);
+    config_overrides_write(config, out);
 }
 
 /* ---- documentation ---- */
@@ -204,7 +210,8 @@ static const char *const type_texts[] = {
 static void write_type(struct mrd_buf *out, const struct mrd_config_key *key)
 {
     mrd_buf_append_text(out, type_texts[key->type]);
-    if (key->type == MRD_CONFIG_ENUM) {
+    if (key->choices != NULL) {
+        mrd_buf_append_text(out, key->type == MRD_CONFIG_LIST ? " of" : "");
         for (size_t i = 0; key->choices[i] != NULL; i++) {
             mrd_buf_printf(out, "%s`%s`", i == 0 ? " " : ", ", key->choices[i]);
         }
@@ -241,13 +248,15 @@ void mrd_config_docs(const struct mrd_config_schema *schema, struct mrd_buf *out
     const struct mrd_config_key **keys = NULL;
     const size_t count = config_keys(schema, &keys);
     mrd_buf_printf(out, "## meridian-%s\n\n%s\n\n", schema->service, schema->summary);
-    mrd_buf_append_text(out, "| key | type | default | live | meaning |\n|---|---|---|---|---|\n");
+    mrd_buf_append_text(
+        out, "| key | type | default | live | per tenant | meaning |\n|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < count; i++) {
         mrd_buf_printf(out, "| `%s` | ", keys[i]->path);
         write_type(out, keys[i]);
         mrd_buf_append_text(out, " | ");
         write_default(out, keys[i]);
-        mrd_buf_printf(out, " | %s | ", keys[i]->reloadable ? "yes" : "");
+        mrd_buf_printf(out, " | %s | %s | ", keys[i]->reloadable ? "yes" : "",
+                       keys[i]->per_tenant ? "yes" : "");
         write_cell(out, keys[i]->doc);
         mrd_buf_append_text(out, " |\n");
     }

@@ -168,14 +168,56 @@ static enum mrd_status parse_secret(const struct mrd_config_key *key, const char
     return MRD_OK;
 }
 
-void config_value_add(struct config_value *value, struct mrd_bytes item)
+/* A list with choices takes nothing else. */
+static enum mrd_status check_item(const struct mrd_config_key *key, struct mrd_bytes item,
+                                  const char *where, struct mrd_error *err)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf want = {0};
+    for (size_t i = 0; key->choices[i] != NULL; i++) {
+        if (mrd_bytes_equal(item, mrd_bytes_of(key->choices[i]))) {
+            return MRD_OK;
+        }
+        mrd_buf_printf(&want, "%s%s", i == 0 ? "" : ", ", key->choices[i]);
+    }
+    return mrd_fail(err, MRD_E_INVALID, "%s: %s: \"%.*s\" is none of %.*s", where, key->path,
+                    (int)MRD_MIN(item.size, (size_t)64), (const char *)item.data, (int)want.size,
+                    (const char *)want.data);
+}
+
+static void append_item(struct config_value *value, struct mrd_bytes item)
 {
     value->items = realloc(value->items, (value->item_count + 1) * sizeof(char *));
     mrd_assert(value->items != NULL);
     value->items[value->item_count++] = config_copy(item);
 }
 
-static void parse_list(const char *text, struct config_value *value)
+enum mrd_status config_value_add(const struct mrd_config_key *key, struct mrd_bytes item,
+                                 const char *where, struct config_value *value,
+                                 struct mrd_error *err)
+{
+    if (key->choices != NULL) {
+        MRD_TRY(check_item(key, item, where, err));
+    }
+    append_item(value, item);
+    return MRD_OK;
+}
+
+void config_value_copy(const struct config_value *from, struct config_value *to)
+{
+    config_value_fini(to);
+    to->number = from->number;
+    to->real = from->real;
+    to->is_set = from->is_set;
+    to->text = from->text == NULL ? NULL : config_copy(mrd_bytes_of(from->text));
+    for (size_t i = 0; i < from->item_count; i++) {
+        append_item(to, mrd_bytes_of(from->items[i]));
+    }
+}
+
+static enum mrd_status parse_list(const struct mrd_config_key *key, const char *text,
+                                  const char *where, struct config_value *value,
+                                  struct mrd_error *err)
 {
     for (const char *at = text; *at != 0;) {
         const size_t size = strcspn(at, ",");
@@ -188,10 +230,13 @@ static void parse_list(const char *text, struct config_value *value)
             last--;
         }
         if (last > first) {
-            config_value_add(value, (struct mrd_bytes){(const uint8_t *)at + first, last - first});
+            MRD_TRY(config_value_add(key,
+                                     (struct mrd_bytes){(const uint8_t *)at + first, last - first},
+                                     where, value, err));
         }
         at += size + (at[size] == ',');
     }
+    return MRD_OK;
 }
 
 enum mrd_status config_value_parse(const struct mrd_config_key *key, const char *text,
@@ -217,8 +262,7 @@ enum mrd_status config_value_parse(const struct mrd_config_key *key, const char 
         value->text = config_copy(mrd_bytes_of(text));
         return MRD_OK;
     case MRD_CONFIG_LIST:
-        parse_list(text, value);
-        return MRD_OK;
+        return parse_list(key, text, where, value, err);
     }
     mrd_assert(key->type <= MRD_CONFIG_LIST);
     return MRD_E_INVALID;

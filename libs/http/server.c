@@ -146,6 +146,12 @@ enum mrd_status mrd_http_server_create(const struct mrd_http_config *config,
 
 void mrd_http_route_add(struct mrd_http_server *server, const struct mrd_http_route *route)
 {
+    mrd_http_route_add_limited(server, route, NULL);
+}
+
+void mrd_http_route_add_limited(struct mrd_http_server *server, const struct mrd_http_route *route,
+                                mrd_http_body_limit *body_limit)
+{
     mrd_assert(server->daemon == NULL);
     mrd_assert(route->handler != NULL);
     unsigned methods = route->methods & ~(unsigned)MRD_HTTP_NO_HEAD;
@@ -156,6 +162,7 @@ void mrd_http_route_add(struct mrd_http_server *server, const struct mrd_http_ro
     struct http_route *kept = calloc(1, sizeof(*kept));
     mrd_assert(kept != NULL);
     kept->route = *route;
+    kept->body_limit = body_limit;
     kept->seconds = mrd_metrics_histogram(server->metrics, "meridian_http_request_seconds",
                                           "From the complete request to its answer, by route.",
                                           MRD_LABELS({"route", route->path}), mrd_bounds_seconds,

@@ -84,6 +84,14 @@ MRD_MUST_CHECK enum mrd_status mrd_http_server_create(const struct mrd_http_conf
 /* Before start only. Two routes with the same path must not share a method (assertion). */
 void mrd_http_route_add(struct mrd_http_server *server, const struct mrd_http_route *route);
 
+/* What the route's handler may bound further for a request whose headers are there: its body. Called with
+ * the route's context on a server thread. */
+typedef size_t mrd_http_body_limit(void *context, struct mrd_http_request *request);
+
+/* The same for a route of which every request has a bound of its own. */
+void mrd_http_route_add_limited(struct mrd_http_server *server, const struct mrd_http_route *route,
+                                mrd_http_body_limit *body_limit);
+
 /* Binds and serves. MRD_E_UNAVAILABLE: the address cannot be had. */
 MRD_MUST_CHECK enum mrd_status mrd_http_server_start(struct mrd_http_server *server,
                                                      struct mrd_error *err);

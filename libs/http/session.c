@@ -324,6 +324,10 @@ static void find_route(struct mrd_http_request *request, const char *method)
         request->param = match.param;
         const size_t size_max = request->route->route.body_size_max;
         request->body_size_max = size_max != 0 ? size_max : server->config.body_size_max;
+        if (request->route->body_limit != NULL) {
+            const size_t limit = request->route->body_limit(request->route->route.context, request);
+            request->body_size_max = MRD_MIN(request->body_size_max, limit);
+        }
     } else if (match.methods != 0) {
         refuse(request, 405, "method", "Method Not Allowed");
         allow_text(match.methods, request->allow, sizeof(request->allow));

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "tenancy/keys.h"
 
 #define DURABLE_SERVER_VERSION "2.12.15"
 
@@ -143,6 +144,7 @@ int mrd_node_main(const struct mrd_node_definition *definition, int argc, char *
         .listen_default = definition->listen_default,
         .keys = keys,
         .key_count = key_count,
+        .overrides = &mrd_tenancy_overrides,
     };
     int exit_code;
     if (mrd_service_open(&service, argc, argv, &node.service, &exit_code)) {

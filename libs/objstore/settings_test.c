@@ -11,7 +11,7 @@
 static const struct mrd_config_table tables[] = {
     {mrd_objstore_settings_keys, MRD_OBJSTORE_SETTINGS_KEYS},
 };
-static const struct mrd_config_schema schema = {"test", "Tests.", tables, 1};
+static const struct mrd_config_schema schema = {"test", "Tests.", tables, 1, NULL};
 static struct mrd_error told;
 
 /* Opens what some --set arguments, ended by NULL, describe. */

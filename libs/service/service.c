@@ -52,8 +52,9 @@ static void schema_build(struct mrd_service *service)
     service->tables[0] = service_common_keys;
     service->tables[1] = (struct mrd_config_table){&service->listen_key, 1};
     service->tables[2] = (struct mrd_config_table){definition->keys, definition->key_count};
-    service->schema = (struct mrd_config_schema){definition->name, definition->summary,
-                                                 service->tables, SERVICE_TABLES};
+    service->schema =
+        (struct mrd_config_schema){definition->name, definition->summary, service->tables,
+                                   SERVICE_TABLES, definition->overrides};
 }
 
 /* Signals go to run's descriptor only: blocked here, before any thread, so that all inherit it. */
@@ -85,18 +86,29 @@ static void metrics_register(struct mrd_service *service)
         mrd_metrics_counter(service->metrics, name, help, MRD_LABELS({"result", "refused"}));
 }
 
-static void file_look(const struct mrd_service *service, struct stat *out)
+static void file_look(const char *path, struct stat *out)
 {
     memset(out, 0, sizeof(*out));
-    if (service->sources.file != NULL && stat(service->sources.file, out) != 0) {
+    if (path != NULL && stat(path, out) != 0) {
         memset(out, 0, sizeof(*out));
     }
 }
 
+/* The file with overrides, NULL if there is none. */
+static const char *overrides_path(const struct mrd_service *service)
+{
+    if (service->schema.overrides == NULL) {
+        return NULL;
+    }
+    const char *path = mrd_config_string(service->config, "overrides_file");
+    return path[0] == 0 ? NULL : path;
+}
+
 static enum mrd_status service_prepare(struct mrd_service *service, struct mrd_error *err)
 {
-    file_look(service, &service->file_read);
+    file_look(service->sources.file, &service->file.read);
     MRD_TRY(mrd_config_load(&service->schema, &service->sources, &service->config, err));
+    file_look(overrides_path(service), &service->overrides.read);
     settings_apply_log(service->config);
     mrd_log_service_set(service->definition->name);
     settings_raise_descriptors(service->config);
@@ -204,6 +216,9 @@ static void service_reload(struct mrd_service *service)
     struct mrd_buf ignored = {0};
     struct mrd_config *fresh = NULL;
     struct mrd_error err;
+    /* Before reading: what changes meanwhile is read again. What is refused is not, until it changes. */
+    file_look(service->sources.file, &service->file.read);
+    file_look(overrides_path(service), &service->overrides.read);
     if (mrd_config_reload(service->config, &service->sources, &fresh, &ignored, &err) != MRD_OK) {
         mrd_counter_add(service->reloads_bad, 1);
         MRD_LOG_ERROR("configuration refused, the old one stays", mrd_log_error(&err));
@@ -231,13 +246,20 @@ static bool stat_equal(const struct stat *a, const struct stat *b)
 
 /* A new file under the same name (editors, orchestrators) or new content of the old one, which has
  * stayed the same since the last look: one that is being written is not read half. */
-static bool file_has_changed(struct mrd_service *service)
+static bool file_has_changed(struct service_file *file, const char *path)
 {
     struct stat now;
-    file_look(service, &now);
-    const bool settled = stat_equal(&now, &service->file_last);
-    service->file_last = now;
-    return settled && now.st_ino != 0 && !stat_equal(&now, &service->file_read);
+    file_look(path, &now);
+    const bool settled = stat_equal(&now, &file->last);
+    file->last = now;
+    return settled && now.st_ino != 0 && !stat_equal(&now, &file->read);
+}
+
+static bool files_have_changed(struct mrd_service *service)
+{
+    const bool file = file_has_changed(&service->file, service->sources.file);
+    const bool overrides = file_has_changed(&service->overrides, overrides_path(service));
+    return file || overrides;
 }
 
 /* ---- running and stopping ---- */
@@ -268,7 +290,8 @@ static void wait_for_stop(struct mrd_service *service)
             {.fd = service->signal_fd, .events = POLLIN},
             {.fd = service->stop_fd,   .events = POLLIN}
         };
-        const int got = poll(fds, 2, service->sources.file != NULL ? FILE_CHECK_MS : -1);
+        const bool watching = service->sources.file != NULL || overrides_path(service) != NULL;
+        const int got = poll(fds, 2, watching ? FILE_CHECK_MS : -1);
         if (got > 0 && (fds[1].revents & POLLIN) != 0) {
             return;
         }
@@ -277,7 +300,7 @@ static void wait_for_stop(struct mrd_service *service)
             MRD_LOG_INFO("stopping", mrd_log_str("signal", signal == SIGTERM ? "TERM" : "INT"));
             return;
         }
-        if (signal == SIGHUP || file_has_changed(service)) {
+        if (signal == SIGHUP || files_have_changed(service)) {
             service_reload(service);
         }
     }

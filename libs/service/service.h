@@ -37,6 +37,7 @@ struct mrd_service_definition {
     const char *listen_default; /* "0.0.0.0:7201" */
     const struct mrd_config_key *keys;
     size_t key_count;
+    const struct mrd_config_overrides *overrides; /* of single tenants; NULL: none */
 };
 
 struct mrd_service;

@@ -29,6 +29,12 @@ struct service_reload {
     void *context;
 };
 
+/* A file that is read again when it changes. */
+struct service_file {
+    struct stat read; /* as it was when it was read */
+    struct stat last; /* and when it was looked at last */
+};
+
 struct mrd_service {
     const struct mrd_service_definition *definition;
     struct mrd_config_key listen_key;
@@ -44,9 +50,9 @@ struct mrd_service {
     size_t reload_count;
 
     int signal_fd;
-    int stop_fd;           /* an eventfd: mrd_service_stop */
-    struct stat file_read; /* the file's when it was read */
-    struct stat file_last; /* and when it was looked at last */
+    int stop_fd;                   /* an eventfd: mrd_service_stop */
+    struct service_file file;      /* --config */
+    struct service_file overrides; /* overrides_file, of the snapshot in force */
 
     pthread_mutex_t lock; /* guards what follows */
     struct mrd_config *config;

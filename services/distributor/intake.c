@@ -119,29 +119,6 @@ bool dst_intake_post(struct dst_intake *intake, struct dst_write *write)
     return mrd_shard_post(intake->shard, &write->message);
 }
 
-struct limits_message {
-    struct mrd_shard_message message;
-    struct dst_limits limits;
-};
-
-static void run_limits(struct mrd_shard *shard, struct mrd_shard_message *message)
-{
-    struct dst_intake *intake = mrd_shard_context(shard);
-    struct limits_message *mine = MRD_CONTAINER_OF(message, struct limits_message, message);
-    intake->options.limits = mine->limits;
-    free(mine);
-}
-
-void dst_intake_limits_set(struct dst_intake *intake, const struct dst_limits *limits)
-{
-    struct limits_message *mine = malloc(sizeof(*mine));
-    mrd_assert(mine != NULL);
-    *mine = (struct limits_message){.message.run = run_limits, .limits = *limits};
-    if (!mrd_shard_post(intake->shard, &mine->message)) {
-        free(mine); /* the shard stops: no write will need them */
-    }
-}
-
 struct flush_message {
     struct mrd_shard_message message;
     sem_t done;

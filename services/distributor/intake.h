@@ -39,7 +39,6 @@ void dst_intake_metrics_init(struct dst_intake_metrics *metrics, struct mrd_metr
 
 struct dst_intake_options {
     struct dst_batcher_options batcher; /* shard, on_complete and context are filled in */
-    struct dst_limits limits;
     struct dst_rates *rates;
     struct dst_intake_metrics *metrics;
     size_t cache_bytes_max;
@@ -52,9 +51,6 @@ MRD_MUST_CHECK enum mrd_status dst_intake_create(const struct dst_intake_options
 
 /* Hands the write over; false (the write is still the caller's) if the shard cannot take more. */
 MRD_MUST_CHECK bool dst_intake_post(struct dst_intake *intake, struct dst_write *write);
-
-/* New limits for the writes that come next. */
-void dst_intake_limits_set(struct dst_intake *intake, const struct dst_limits *limits);
 
 /* Sends off every batch under construction and waits until that is done. */
 void dst_intake_flush(struct dst_intake *intake);

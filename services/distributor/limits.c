@@ -11,49 +11,12 @@
 
 enum { SLOTS_MIN = 64 };
 
-#define LIMIT(path_, type_, initial_, max_, doc_)                                                  \
-    {                                                                                              \
-        .path = "limits." path_, .type = (type_), .initial = (initial_), .min = 0, .max = (max_),  \
-        .doc = (doc_), .reloadable = true                                                          \
-    }
-
-const struct mrd_config_key dst_limits_keys[DST_LIMITS_KEYS] = {
-    LIMIT("ingestion_rate", MRD_CONFIG_FLOAT, "0", 1e12,
-          "Samples, histograms and exemplars a second that a tenant may send to this process. 0: "
-          "no limit."),
-    LIMIT("ingestion_burst", MRD_CONFIG_FLOAT, "0", 1e12,
-          "Samples that a tenant may send at once under ingestion_rate. 0: ten seconds' worth."),
-    {.path = "limits.request_body_bytes_max",
-       .type = MRD_CONFIG_SIZE,
-       .initial = "32MiB",
-       .max = 1e10,
-       .doc = "Size of a request body as sent. More is answered with 413. 0: no limit but 1 GiB."},
-    LIMIT("decoded_bytes_max", MRD_CONFIG_SIZE, "128MiB", 1e10,
-          "Size of a request body after decompression. 0: no limit but 1 GiB."),
-    LIMIT("labels_per_series_max", MRD_CONFIG_INT, "60", 512,
-          "Labels of a series, the metric name included. 0: no limit but 512."),
-    LIMIT("label_name_bytes_max", MRD_CONFIG_SIZE, "1024", 1e9,
-          "Size of a label name. 0: no limit."),
-    LIMIT("label_value_bytes_max", MRD_CONFIG_SIZE, "4096", 1e9,
-          "Size of a label value. 0: no limit."),
-    LIMIT("creation_grace_period", MRD_CONFIG_DURATION, "10m", 1e12,
-          "How far in the future a sample may lie. 0: no limit."),
-    LIMIT("histogram_buckets_max", MRD_CONFIG_INT, "0", MRD_HISTOGRAM_PARTS_MAX,
-          "Buckets of a native histogram, both sides together. 0: no limit but 8192."),
-    LIMIT("exemplars_per_request_max", MRD_CONFIG_INT, "0", 1e9,
-          "Exemplars of one request; those beyond it are refused. 0: no limit."),
-    LIMIT("metadata_per_request_max", MRD_CONFIG_INT, "0", 1e9,
-          "Metadata entries of one request; those beyond it are refused. 0: no limit."),
-    LIMIT("metadata_bytes_max", MRD_CONFIG_SIZE, "16KiB", MRD_BATCH_METADATA_SIZE_MAX,
-          "Size of a metric family's name, help and unit together. 0: no limit but 64 KiB."),
-};
-
 static size_t or_most(size_t value, size_t most)
 {
     return value == 0 ? most : MRD_MIN(value, most);
 }
 
-struct dst_limits dst_limits_of(const struct mrd_config *config)
+void dst_limits_read(const struct mrd_config *config, void *out_limits)
 {
     const size_t most = MRD_RW_BODY_SIZE_MAX - 1;
     struct dst_limits limits = {
@@ -79,7 +42,7 @@ struct dst_limits dst_limits_of(const struct mrd_config *config)
     if (limits.ingestion_burst <= 0) {
         limits.ingestion_burst = limits.ingestion_rate * 10;
     }
-    return limits;
+    *(struct dst_limits *)out_limits = limits;
 }
 
 /* One tenant's bucket; size 0: a free slot. */
@@ -87,6 +50,8 @@ struct bucket {
     char tenant[MRD_TENANT_SIZE_MAX];
     uint8_t tenant_size;
     double tokens;
+    double rate; /* the tenant's limits when it was filled */
+    double burst;
     int64_t filled_ns;
 };
 
@@ -131,29 +96,26 @@ static struct bucket *find_slot(struct bucket *slots, size_t capacity, struct mr
     return &slots[at];
 }
 
-static double tokens_at(const struct bucket *bucket, const struct dst_limits *limits,
-                        int64_t now_ns)
+static double tokens_at(const struct bucket *bucket, int64_t now_ns)
 {
-    const double gained = (double)(now_ns - bucket->filled_ns) / 1e9 * limits->ingestion_rate;
-    return fmin(bucket->tokens + gained, limits->ingestion_burst);
+    const double gained = (double)(now_ns - bucket->filled_ns) / 1e9 * bucket->rate;
+    return fmin(bucket->tokens + gained, bucket->burst);
 }
 
 /* Forgets tenants whose bucket is full (a new one would be the same) and doubles if most are not. */
-static void make_room(struct dst_rates *rates, const struct dst_limits *limits, int64_t now_ns)
+static void make_room(struct dst_rates *rates, int64_t now_ns)
 {
     size_t needed = 0;
     for (size_t i = 0; i < rates->capacity; i++) {
         const struct bucket *bucket = &rates->slots[i];
-        needed +=
-            bucket->tenant_size != 0 && tokens_at(bucket, limits, now_ns) < limits->ingestion_burst;
+        needed += bucket->tenant_size != 0 && tokens_at(bucket, now_ns) < bucket->burst;
     }
     const size_t capacity = needed * 2 < rates->capacity ? rates->capacity : rates->capacity * 2;
     struct bucket *slots = calloc(capacity, sizeof(*slots));
     mrd_assert(slots != NULL);
     for (size_t i = 0; i < rates->capacity; i++) {
         const struct bucket *bucket = &rates->slots[i];
-        if (bucket->tenant_size != 0 &&
-            tokens_at(bucket, limits, now_ns) < limits->ingestion_burst) {
+        if (bucket->tenant_size != 0 && tokens_at(bucket, now_ns) < bucket->burst) {
             *find_slot(slots, capacity,
                        (struct mrd_bytes){(const uint8_t *)bucket->tenant, bucket->tenant_size}) =
                 *bucket;
@@ -173,7 +135,7 @@ static struct bucket *bucket_of(struct dst_rates *rates, const struct dst_limits
         return bucket;
     }
     if ((rates->count + 1) * 4 > rates->capacity * 3) {
-        make_room(rates, limits, now_ns);
+        make_room(rates, now_ns);
         bucket = find_slot(rates->slots, rates->capacity, tenant);
     }
     rates->count++;
@@ -203,7 +165,9 @@ enum mrd_status dst_rates_take(struct dst_rates *rates, const struct dst_limits 
     const int64_t now_ns = mrd_clock_monotonic_ns(rates->clock);
     pthread_mutex_lock(&rates->lock);
     struct bucket *bucket = bucket_of(rates, limits, tenant, now_ns);
-    bucket->tokens = tokens_at(bucket, limits, now_ns);
+    bucket->rate = limits->ingestion_rate;
+    bucket->burst = limits->ingestion_burst;
+    bucket->tokens = tokens_at(bucket, now_ns);
     bucket->filled_ns = now_ns;
     const double missing = wanted - bucket->tokens;
     if (missing <= 0) {

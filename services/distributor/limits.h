@@ -27,10 +27,8 @@ struct dst_limits {
     size_t metadata_bytes_max; /* of one entry */
 };
 
-enum { DST_LIMITS_KEYS = 12 };
-extern const struct mrd_config_key dst_limits_keys[DST_LIMITS_KEYS];
-
-struct dst_limits dst_limits_of(const struct mrd_config *config);
+/* Of the keys in tenancy/keys.h, for mrd_tenancy_settings_create: fills a struct dst_limits. */
+void dst_limits_read(const struct mrd_config *config, void *out_limits);
 
 struct dst_rates;
 

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "model/histogram_check.h"
+#include "tenancy/keys.h"
 #include "wire/batch.h"
 #include "wire/remote_write.h"
 
@@ -100,13 +101,13 @@ static void many_tenants_keep_their_own_buckets(void **state)
 
 static struct dst_limits limits_with(const char *set)
 {
-    const struct mrd_config_table table = {dst_limits_keys, DST_LIMITS_KEYS};
-    const struct mrd_config_schema schema = {.tables = &table, .table_count = 1};
+    const struct mrd_config_schema schema = {.tables = &mrd_tenancy_write_keys, .table_count = 1};
     struct mrd_config_sources sources = {.sets = {set}, .set_count = set == NULL ? 0 : 1};
     struct mrd_config *config = NULL;
     struct mrd_error err;
     assert_int_equal(mrd_config_load(&schema, &sources, &config, &err), MRD_OK);
-    const struct dst_limits limits = dst_limits_of(config);
+    struct dst_limits limits;
+    dst_limits_read(config, &limits);
     mrd_config_release(&config);
     return limits;
 }

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "distributor/push.h"
 #include "node/node.h"
+#include "tenancy/keys.h"
 
 enum { SHARDS_MAX = 64 };
 
@@ -72,16 +73,14 @@ static void stop_intakes(void *context, mrd_time_ms grace_ms)
         dst_intake_destroy(&distributor->intakes[i]);
     }
     dst_rates_destroy(&distributor->rates);
+    mrd_tenancy_settings_destroy(&distributor->push.limits);
     mrd_members_destroy(&distributor->members);
 }
 
 static void on_reload(void *context, const struct mrd_config *config)
 {
     struct distributor *distributor = context;
-    const struct dst_limits limits = dst_limits_of(config);
-    for (size_t i = 0; i < distributor->push.intake_count; i++) {
-        dst_intake_limits_set(distributor->intakes[i], &limits);
-    }
+    mrd_tenancy_settings_set(distributor->push.limits, config);
 }
 
 static size_t shard_count(const struct mrd_config *config)
@@ -126,7 +125,6 @@ static enum mrd_status start_intake(struct distributor *distributor, const struc
                     .codec = (enum mrd_batch_codec)mrd_config_enum(config, "batch.codec"),
                     .labels_codec =
                         (enum mrd_batch_codec)mrd_config_enum(config, "batch.labels_codec")},
-        .limits = dst_limits_of(config),
         .rates = distributor->rates,
         .metrics = &distributor->metrics,
         .cache_bytes_max = mrd_config_size(config, "distributor.series_cache_bytes_max"),
@@ -155,6 +153,8 @@ static enum mrd_status start_intakes(struct distributor *distributor, struct mrd
     while (distributor->push.intake_count < count) {
         MRD_TRY(start_intake(distributor, node, err));
     }
+    distributor->push.limits =
+        mrd_tenancy_settings_create(sizeof(struct dst_limits), dst_limits_read, node->config);
     mrd_service_on_reload(node->service, on_reload, distributor);
     return MRD_OK;
 }
@@ -164,7 +164,6 @@ static void start_push(struct distributor *distributor, struct mrd_node *node)
     static const char help[] = "Requests refused before their body was looked at.";
     static const char name[] = "meridian_distributor_requests_refused_total";
     struct dst_push *push = &distributor->push;
-    push->body_size_max = dst_limits_of(node->config).request_body_bytes_max;
     push->bytes_in_flight_max =
         (int64_t)mrd_config_size(node->config, "distributor.inflight_bytes_max");
     push->ack_timeout_ms = mrd_config_duration(node->config, "distributor.ack_timeout");
@@ -188,15 +187,15 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
 int main(int argc, char **argv)
 {
     static struct distributor distributor; /* large, and as long-lived as the process */
-    const struct mrd_node_definition definition = {
+    struct mrd_node_definition definition = {
         .name = "distributor",
         .summary = "Takes remote writes in and acknowledges what the partition log has.",
         .listen_default = "0.0.0.0:7201",
         .kind = MRD_MEMBER_DISTRIBUTOR,
-        .tables = {{dst_limits_keys, DST_LIMITS_KEYS},
-                   {distributor_keys, MRD_ARRAY_LEN(distributor_keys)}},
+        .tables = {{distributor_keys, MRD_ARRAY_LEN(distributor_keys)}},
         .start = start,
         .context = &distributor,
     };
+    definition.tables[1] = mrd_tenancy_write_keys;
     return mrd_node_main(&definition, argc, argv);
 }

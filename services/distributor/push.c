@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "model/tenant.h"
+#include "wire/remote_write.h"
 
 static const char proto_v2[] = "io.prometheus.write.v2.Request";
 
@@ -97,6 +98,7 @@ static struct dst_write *write_create(struct dst_push *push, struct mrd_http_req
 {
     struct dst_write *write = calloc(1, sizeof(*write));
     mrd_assert(write != NULL);
+    mrd_tenancy_settings_get(push->limits, tenant, &write->limits);
     write->request = request;
     memcpy(write->tenant_text, tenant.data, tenant.size);
     write->tenant = (struct mrd_bytes){(const uint8_t *)write->tenant_text, tenant.size};
@@ -143,16 +145,28 @@ static void handle(void *context, struct mrd_http_request *request)
     }
 }
 
+/* What the tenant may send, told before its body is read. A name that is none is refused later. */
+static size_t body_limit(void *context, struct mrd_http_request *request)
+{
+    struct dst_push *push = context;
+    struct dst_limits limits;
+    struct mrd_bytes tenant = MRD_BYTES(MRD_TENANT_DEFAULT);
+    (void)!mrd_tenant_of_header(mrd_http_header(request, MRD_TENANT_HEADER), &tenant, NULL);
+    mrd_tenancy_settings_get(push->limits, tenant, &limits);
+    return limits.request_body_bytes_max;
+}
+
 void dst_push_mount(struct dst_push *push, struct mrd_http_server *server)
 {
     static const char *const paths[] = {"/api/v1/push", "/api/v1/write"};
     for (size_t i = 0; i < MRD_ARRAY_LEN(paths); i++) {
-        mrd_http_route_add(server, &(struct mrd_http_route){
-                                       .methods = MRD_HTTP_POST,
-                                       .path = paths[i],
-                                       .body_size_max = push->body_size_max,
-                                       .handler = handle,
-                                       .context = push,
-                                   });
+        const struct mrd_http_route route = {
+            .methods = MRD_HTTP_POST,
+            .path = paths[i],
+            .body_size_max = MRD_RW_BODY_SIZE_MAX - 1,
+            .handler = handle,
+            .context = push,
+        };
+        mrd_http_route_add_limited(server, &route, body_limit);
     }
 }

@@ -13,11 +13,12 @@
 
 #include "distributor/intake.h"
 #include "http/server.h"
+#include "tenancy/settings.h"
 
 struct dst_push {
     struct dst_intake **intakes;
     size_t intake_count;
-    size_t body_size_max;
+    struct mrd_tenancy_settings *limits; /* struct dst_limits */
     int64_t bytes_in_flight_max;
     _Atomic int64_t bytes_in_flight; /* bodies taken and not answered */
     mrd_time_ms ack_timeout_ms;      /* from request to acknowledgement, then 503 */

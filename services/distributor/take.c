@@ -32,7 +32,7 @@ static void reject_time(struct dst_taking *taking, enum dst_kind kind, mrd_time_
         (void)mrd_fail(&why, MRD_E_INVALID,
                        "timestamp %" PRId64 " ms lies more than limits.creation_grace_period "
                        "(%" PRId64 " ms) in the future: set the sender's clock",
-                       time_ms, taking->intake->options.limits.creation_grace_ms);
+                       time_ms, taking->write->limits.creation_grace_ms);
     } else if (dst_take_first(taking, reason)) {
         (void)mrd_fail(&why, MRD_E_INVALID, "timestamp %" PRId64 " ms cannot be stored", time_ms);
     }
@@ -72,7 +72,7 @@ static enum mrd_status parse_labels(struct dst_taking *taking, struct mrd_bytes 
     } else {
         MRD_TRY(mrd_rw2_labels_read(taking->v2, raw, items, &count, err));
     }
-    MRD_TRY(mrd_labels_validate(items, &count, &intake->options.limits.labels, err));
+    MRD_TRY(mrd_labels_validate(items, &count, &taking->write->limits.labels, err));
     mrd_buf_clear(&intake->canonical);
     mrd_labels_encode((struct mrd_labels){items, count}, &intake->canonical);
     return intake->canonical.size <= MRD_BATCH_LABELS_SIZE_MAX
@@ -299,16 +299,15 @@ static enum mrd_status take_chunk_v2(struct dst_taking *taking, size_t count, st
 static enum mrd_status decode_body(struct dst_intake *intake, struct dst_write *write,
                                    struct mrd_error *err)
 {
-    const size_t size_max = intake->options.limits.decoded_bytes_max;
+    const size_t size_max = write->limits.decoded_bytes_max;
     const enum mrd_status status =
         mrd_snappy_decode(mrd_buf_view(&write->body), size_max, &intake->decoded, err);
     return status == MRD_E_LIMIT ? mrd_fail_prefix(err, MRD_E_INVALID, "limits.decoded_bytes_max")
                                  : status;
 }
 
-static mrd_time_ms time_max_of(const struct dst_intake *intake)
+static mrd_time_ms time_max_of(const struct dst_intake *intake, mrd_time_ms grace_ms)
 {
-    const mrd_time_ms grace_ms = intake->options.limits.creation_grace_ms;
     const mrd_time_ms now_ms = mrd_clock_now_ms(intake->options.batcher.clock);
     return grace_ms == 0 || grace_ms > TIME_MAX_MS - now_ms ? TIME_MAX_MS : now_ms + grace_ms;
 }
@@ -325,11 +324,11 @@ static enum mrd_status admit(struct dst_taking *taking, const struct mrd_rw_tota
     write->asked[DST_KIND_HISTOGRAMS] = totals->histograms;
     write->asked[DST_KIND_EXEMPLARS] = totals->exemplars;
     write->asked[DST_KIND_METADATA] = write->is_v2 ? 0 : totals->metadata; /* 2.0: as it comes */
-    MRD_TRY(dst_rates_take(intake->options.rates, &intake->options.limits, write->tenant,
+    MRD_TRY(dst_rates_take(intake->options.rates, &write->limits, write->tenant,
                            totals->samples + totals->histograms + totals->exemplars,
                            &write->retry_ms, err));
     taking->epoch = dst_batcher_epoch(intake->batcher);
-    taking->time_max_ms = time_max_of(intake);
+    taking->time_max_ms = time_max_of(intake, write->limits.creation_grace_ms);
     return MRD_OK;
 }
 

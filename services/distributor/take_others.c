@@ -23,7 +23,7 @@ static bool read_histogram(struct dst_taking *taking, struct mrd_bytes message,
                            struct mrd_rw_histogram *out)
 {
     struct mrd_error why;
-    const struct dst_limits *limits = &taking->intake->options.limits;
+    const struct dst_limits *limits = &taking->write->limits;
     struct mrd_rw_histogram_room *room = taking->intake->histogram_room;
     const enum mrd_status status = mrd_rw_histogram_read(message, room, out, NULL);
     if (status != MRD_OK) {
@@ -116,7 +116,7 @@ static void reject_over_limit(struct dst_taking *taking, uint64_t count)
     (void)mrd_fail(&why, MRD_E_LIMIT,
                    "the request has more exemplars than the limit of %zu "
                    "(limits.exemplars_per_request_max)",
-                   taking->intake->options.limits.exemplars_per_request_max);
+                   taking->write->limits.exemplars_per_request_max);
     dst_take_reject(taking, DST_KIND_EXEMPLARS, DST_REASON_EXEMPLAR_LIMIT, count, &why);
 }
 
@@ -132,7 +132,7 @@ static enum mrd_status take_exemplars(struct dst_taking *taking, const struct mr
     for (uint32_t i = 0; mrd_rw_exemplar_next(version, &rest, &message); i++) {
         struct mrd_exemplar exemplar;
         struct dst_series *ready;
-        if (taking->exemplars++ >= taking->intake->options.limits.exemplars_per_request_max) {
+        if (taking->exemplars++ >= taking->write->limits.exemplars_per_request_max) {
             reject_over_limit(taking, series->exemplar_count - i);
             return MRD_OK;
         }
@@ -161,7 +161,7 @@ static void reject_metadata(struct dst_taking *taking, enum dst_reason reason,
 static enum mrd_status check_metadata(struct dst_taking *taking,
                                       const struct mrd_metadata *metadata, struct mrd_error *err)
 {
-    const struct dst_limits *limits = &taking->intake->options.limits;
+    const struct dst_limits *limits = &taking->write->limits;
     const size_t size = metadata->family.size + metadata->help.size + metadata->unit.size;
     if (taking->metadata > limits->metadata_per_request_max) {
         return mrd_fail(err, MRD_E_LIMIT,

@@ -8,6 +8,7 @@
 #define DST_WRITE_H
 
 #include "base/shard.h"
+#include "distributor/limits.h"
 #include "http/server.h"
 #include "model/tenant.h"
 
@@ -44,6 +45,7 @@ struct dst_write {
     bool is_v2;          /* remote write 2.0: wants to be told what was written */
     struct mrd_bytes tenant;
     char tenant_text[MRD_TENANT_SIZE_MAX];
+    struct dst_limits limits; /* the tenant's, when it came */
     int64_t deadline_ns;
 
     /* The shard's, once posted. */

@@ -157,6 +157,14 @@ struct fixture {
     uint32_t reference_count_max;
 };
 
+static struct dst_limits rig_limits;
+
+static void read_rig_limits(const struct mrd_config *config, void *out_limits)
+{
+    (void)config;
+    *(struct dst_limits *)out_limits = rig_limits;
+}
+
 MRD_UNUSED static void begin(struct fixture *fixture)
 {
     struct mrd_error err;
@@ -174,7 +182,6 @@ MRD_UNUSED static void begin(struct fixture *fixture)
                     .target_bytes = dst_batcher_target_max(1 << 20),
                     .linger_ms_max = 1,
                     .reference_count_max = fixture->reference_count_max},
-        .limits = fixture->limits,
         .rates = fixture->rates,
         .metrics = &fixture->intake_metrics,
         .cache_bytes_max = 1 << 20,
@@ -183,7 +190,15 @@ MRD_UNUSED static void begin(struct fixture *fixture)
     assert_int_equal(dst_intake_create(&options, &fixture->intake, &err), MRD_OK);
     fixture->push.intakes = &fixture->intake;
     fixture->push.intake_count = 1;
-    fixture->push.body_size_max = 1 << 20;
+    rig_limits = fixture->limits;
+    rig_limits.request_body_bytes_max = 1 << 20;
+    const struct mrd_config_schema schema = {.service = "rig"};
+    const struct mrd_config_sources sources = {0};
+    struct mrd_config *config = NULL;
+    assert_int_equal(mrd_config_load(&schema, &sources, &config, &err), MRD_OK);
+    fixture->push.limits =
+        mrd_tenancy_settings_create(sizeof(struct dst_limits), read_rig_limits, config);
+    mrd_config_release(&config);
     fixture->push.bytes_in_flight_max = 4 << 20;
     fixture->push.ack_timeout_ms = 10000;
     fixture->push.refused_busy = mrd_metrics_counter(fixture->metrics, "a", "a", MRD_NO_LABELS);
@@ -219,6 +234,7 @@ MRD_UNUSED static int teardown(void **state)
     dst_intake_destroy(&fixture->intake);
     mrd_http_server_destroy(&fixture->server);
     dst_rates_destroy(&fixture->rates);
+    mrd_tenancy_settings_destroy(&fixture->push.limits);
     mrd_metrics_destroy(&fixture->metrics);
     for (size_t i = 0; i < played.message_count; i++) {
         mrd_buf_fini(&played.messages[i]);

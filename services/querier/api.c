@@ -1,6 +1,7 @@
 #include "querier/api.h"
 
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "model/tenant.h"
@@ -96,8 +97,8 @@ static enum mrd_status remote_of(struct qry_api *api, struct qry_call *call, str
         .salt = atomic_fetch_add_explicit(&api->salt, 1, memory_order_relaxed),
         .partial = mrd_bytes_equal(qry_param(call, "partial_response"), MRD_BYTES("true")),
         .push_down = atomic_load_explicit(&api->push_down, memory_order_relaxed),
-        .series_max = api->options.series_max,
-        .samples_max = api->options.promql.samples_max,
+        .series_max = call->limits.series_max,
+        .samples_max = call->limits.promql.samples_max,
     };
     MRD_TRY(mrd_tenant_of_header(mrd_http_header(call->request, MRD_TENANT_HEADER),
                                  &call->remote.options.tenant, err));
@@ -120,7 +121,7 @@ static enum mrd_status prepare_call(struct qry_api *api, struct qry_call *call,
     call->control.clock = mrd_clock_system();
     call->control.canceled = canceled;
     call->control.deadline_ns =
-        mrd_http_received_ns(call->request) + api->options.query_timeout_ms * 1000000;
+        mrd_http_received_ns(call->request) + call->limits.query_timeout_ms * 1000000;
     if (mrd_http_params_parse(call->request, &call->params, &call->form_error) == MRD_E_LIMIT) {
         *err = call->form_error;
         return MRD_E_INVALID;
@@ -148,7 +149,7 @@ static enum mrd_status answer_whole(const struct endpoint *endpoint, struct qry_
                ? MRD_OK
                : mrd_fail(err, MRD_E_LIMIT,
                           "the answer is larger than %zu bytes (querier.response_bytes_max)",
-                          call->options->response_bytes_max);
+                          call->limits.response_bytes_max);
 }
 
 /* The C library keeps what a thread has freed, for each thread: after a large query that is given back. */
@@ -161,18 +162,36 @@ static void call_memory_destroy(struct mrd_arena **arena)
     }
 }
 
+/* A malformed name is answered by the job; any limits will do for it. */
+static struct mrd_bytes tenant_of(const struct mrd_http_request *request)
+{
+    struct mrd_bytes tenant = MRD_BYTES(MRD_TENANT_DEFAULT);
+    (void)!mrd_tenant_of_header(mrd_http_header(request, MRD_TENANT_HEADER), &tenant, NULL);
+    return tenant;
+}
+
+static struct qry_limits limits_of(const struct qry_api *api,
+                                   const struct mrd_http_request *request)
+{
+    struct qry_limits limits;
+    mrd_tenancy_settings_get(api->options.limits, tenant_of(request), &limits);
+    return limits;
+}
+
 static void run_job(void *context, struct mrd_http_request *request, const _Atomic bool *canceled,
                     struct qry_answer *out)
 {
     const struct endpoint_binding *binding = context;
     struct qry_api *api = binding->api;
+    const struct qry_limits limits = limits_of(api, request);
     mrd_auto(call_memory_destroy)
     struct mrd_arena *arena =
-        mrd_arena_create("query (querier.memory_bytes_max)", api->options.memory_bytes_max);
+        mrd_arena_create("query (querier.memory_bytes_max)", limits.memory_bytes_max);
     struct qry_sink sink;
-    qry_sink_init(&sink, request, api->options.response_bytes_max);
+    qry_sink_init(&sink, request, limits.response_bytes_max);
     struct qry_call call = {
         .options = &api->options,
+        .limits = limits,
         .request = request,
         .arena = arena,
         .sink = &sink,
@@ -216,30 +235,39 @@ static void cors_headers(struct mrd_http_request *request)
     mrd_http_header_set(request, "Access-Control-Expose-Headers", "Date");
 }
 
-static void refuse(struct mrd_http_request *request, enum qry_pool_verdict verdict)
+static void refusal_text(enum qry_pool_verdict verdict, const struct qry_limits *limits,
+                         char out[160])
+{
+    switch (verdict) {
+    case QRY_POOL_STOPPING:
+        (void)snprintf(out, 160, "the querier is stopping");
+        break;
+    case QRY_POOL_TENANT_FULL:
+        (void)snprintf(out, 160,
+                       "the tenant has %zu queries under way (querier.tenant_queries_max): try "
+                       "again, or raise it",
+                       limits->queries_max);
+        break;
+    case QRY_POOL_FULL:
+    case QRY_POOL_TAKEN:
+        (void)snprintf(out, 160,
+                       "too many queries are waiting (querier.queue_max): try again, or raise "
+                       "querier.concurrency");
+        break;
+    }
+}
+
+static void refuse(struct mrd_http_request *request, enum qry_pool_verdict verdict,
+                   const struct qry_limits *limits)
 {
     struct mrd_buf body = {0};
+    char text[160];
     const bool stopping = verdict == QRY_POOL_STOPPING;
-    qry_json_error(stopping ? "unavailable" : "too_many_requests",
-                   stopping ? "the querier is stopping"
-                   : verdict == QRY_POOL_TENANT_FULL
-                       ? "the tenant has too many queries under way: "
-                         "try again, or raise "
-                         "querier.tenant_queries_max"
-                       : "too many queries are waiting: try again, or "
-                         "raise querier.concurrency",
-                   &body);
+    refusal_text(verdict, limits, text);
+    qry_json_error(stopping ? "unavailable" : "too_many_requests", text, &body);
     mrd_http_header_set(request, "Content-Type", "application/json");
     mrd_http_header_set(request, "Retry-After", "1");
     mrd_http_reply(request, stopping ? 503 : 429, &body);
-}
-
-/* A malformed name is answered by the job; any share will do for it. */
-static uint64_t tenant_key(const struct mrd_http_request *request)
-{
-    struct mrd_bytes tenant = MRD_BYTES_NONE;
-    (void)!mrd_tenant_of_header(mrd_http_header(request, MRD_TENANT_HEADER), &tenant, NULL);
-    return mrd_tenant_seed(tenant);
 }
 
 static void handle(void *context, struct mrd_http_request *request)
@@ -251,10 +279,13 @@ static void handle(void *context, struct mrd_http_request *request)
         mrd_http_reply(request, 204, NULL);
         return;
     }
+    const struct qry_limits limits = limits_of(binding->api, request);
+    const struct qry_share share = {mrd_tenant_seed(tenant_of(request)), limits.concurrency,
+                                    limits.queries_max};
     const enum qry_pool_verdict verdict =
-        qry_pool_submit(binding->api->options.pool, request, tenant_key(request), run_job, binding);
+        qry_pool_submit(binding->api->options.pool, request, &share, run_job, binding);
     if (verdict != QRY_POOL_TAKEN) {
-        refuse(request, verdict);
+        refuse(request, verdict, &limits);
     }
 }
 

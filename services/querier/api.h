@@ -16,6 +16,7 @@
 #include "querier/cluster.h"
 #include "querier/query_pool.h"
 #include "service/service.h"
+#include "tenancy/settings.h"
 
 enum { QRY_READ_FRAME_BYTES = 1 << 20 }; /* of a streamed remote read, Prometheus' default */
 
@@ -23,13 +24,8 @@ struct qry_api_options {
     const struct qry_cluster *cluster;
     struct qry_pool *pool;
     struct mrd_metrics *metrics;
-    struct mrd_promql_options promql;
-    mrd_time_ms query_timeout_ms; /* bound of the `timeout` parameter */
-    size_t memory_bytes_max;      /* of one query's arena */
-    size_t response_bytes_max;    /* of one answer */
-    size_t series_max;            /* that one selector may find; 0: none */
-    bool push_down;               /* at first */
-    size_t read_samples_max;      /* of a remote read answered as samples; 0: none */
+    struct mrd_tenancy_settings *limits; /* struct qry_limits */
+    bool push_down;                      /* at first */
     const char *version;
 
     /* For status: */

@@ -58,7 +58,7 @@ enum mrd_status qry_timeout_param(struct qry_call *call, struct mrd_error *err)
     if (status != MRD_OK) {
         return qry_bad_param(status, "timeout", err);
     }
-    asked_ms = MRD_MIN(MRD_MAX(asked_ms, (mrd_time_ms)0), call->options->query_timeout_ms);
+    asked_ms = MRD_MIN(MRD_MAX(asked_ms, (mrd_time_ms)0), call->limits.query_timeout_ms);
     call->control.deadline_ns = mrd_http_received_ns(call->request) + asked_ms * 1000000;
     return MRD_OK;
 }
@@ -66,7 +66,7 @@ enum mrd_status qry_timeout_param(struct qry_call *call, struct mrd_error *err)
 enum mrd_status qry_promql_options(const struct qry_call *call, struct mrd_promql_options *out,
                                    struct mrd_error *err)
 {
-    *out = call->options->promql;
+    *out = call->limits.promql;
     if (!qry_param_given(call, "lookback_delta")) {
         return MRD_OK;
     }

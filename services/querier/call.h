@@ -8,6 +8,7 @@
 #define QRY_CALL_H
 
 #include "querier/api.h"
+#include "querier/limits.h"
 #include "querier/remote_source.h"
 #include "querier/sink.h"
 
@@ -15,6 +16,7 @@ enum { QRY_MATCHER_SETS_MAX = 64 };
 
 struct qry_call {
     const struct qry_api_options *options;
+    struct qry_limits limits; /* the tenant's, when the query began */
     struct mrd_http_request *request;
     struct mrd_http_params params;
     struct mrd_error form_error; /* the first malformed parameter; status OK: there was none */

@@ -115,7 +115,7 @@ enum mrd_status qry_answer_query_exemplars(struct qry_call *call, struct mrd_err
     if (end_ms < start_ms) {
         return mrd_fail(err, MRD_E_INVALID, "end timestamp must not be before start timestamp");
     }
-    MRD_TRY(mrd_promql_parse(qry_param(call, "query"), &call->options->promql.features, call->arena,
+    MRD_TRY(mrd_promql_parse(qry_param(call, "query"), &call->limits.promql.features, call->arena,
                              &ast, err));
     struct found_selectors selectors = {.count = 0};
     find_selectors(ast.root, &selectors);

@@ -1,13 +1,14 @@
 /* query and query_range. */
 #include <stdio.h>
 
+#include "base/duration.h"
 #include "base/number.h"
 #include "base/quote.h"
 #include "querier/endpoints.h"
 #include "querier/json.h"
 #include "querier/params.h"
 
-enum { STEPS_MAX = 11000, SERIES_BYTES = 32, POINT_BYTES = 20 };
+enum { STEPS_MAX_PROMETHEUS = 11000, SERIES_BYTES = 32, POINT_BYTES = 20 };
 
 /* ---- stats ---- */
 
@@ -78,7 +79,7 @@ static enum mrd_status append_result(struct qry_call *call, const struct mrd_pro
                                      mrd_time_ms start_ms, size_t limit, int64_t evaluated_ns,
                                      struct mrd_error *err)
 {
-    const size_t bytes_max = call->options->response_bytes_max;
+    const size_t bytes_max = call->limits.response_bytes_max;
     if (answer_bytes_min(result, limit) > bytes_max) {
         call->execution_error = true;
         return mrd_fail(err, MRD_E_LIMIT,
@@ -135,6 +136,33 @@ enum mrd_status qry_answer_query(struct qry_call *call, struct mrd_error *err)
     return evaluate(call, &request, limit, err);
 }
 
+/* Prometheus answers 400 to too many steps, in these words; what else is limited is 422. */
+static enum mrd_status check_extent(const struct qry_call *call,
+                                    const struct mrd_promql_request *request, struct mrd_error *err)
+{
+    const uint64_t range_ms = (uint64_t)(request->end_ms - request->start_ms);
+    const size_t steps_max = call->limits.steps_max;
+    if (range_ms / (uint64_t)request->step_ms > steps_max && steps_max == STEPS_MAX_PROMETHEUS) {
+        return mrd_fail(err, MRD_E_INVALID,
+                        "exceeded maximum resolution of 11,000 points per timeseries. Try "
+                        "decreasing the query resolution (?step=XX)");
+    }
+    if (range_ms / (uint64_t)request->step_ms > steps_max) {
+        return mrd_fail(err, MRD_E_INVALID,
+                        "exceeded maximum resolution of %zu points per timeseries "
+                        "(querier.steps_max). Try decreasing the query resolution (?step=XX)",
+                        steps_max);
+    }
+    const mrd_time_ms range_ms_max = call->limits.range_ms_max;
+    if (range_ms_max != 0 && range_ms > (uint64_t)range_ms_max) {
+        char text[MRD_DURATION_TEXT_MAX];
+        return mrd_fail(err, MRD_E_LIMIT,
+                        "the query goes over a longer time than %s (querier.range_max)",
+                        mrd_duration_format(range_ms_max, text));
+    }
+    return MRD_OK;
+}
+
 static enum mrd_status range_params(const struct qry_call *call, struct mrd_promql_request *out,
                                     struct mrd_error *err)
 {
@@ -160,12 +188,7 @@ static enum mrd_status range_params(const struct qry_call *call, struct mrd_prom
                         "invalid parameter \"step\": zero or negative query resolution step widths "
                         "are not accepted. Try a positive integer");
     }
-    if ((uint64_t)(out->end_ms - out->start_ms) / (uint64_t)out->step_ms > STEPS_MAX) {
-        return mrd_fail(err, MRD_E_INVALID,
-                        "exceeded maximum resolution of 11,000 points per timeseries. Try "
-                        "decreasing the query resolution (?step=XX)");
-    }
-    return MRD_OK;
+    return check_extent(call, out, err);
 }
 
 enum mrd_status qry_answer_query_range(struct qry_call *call, struct mrd_error *err)

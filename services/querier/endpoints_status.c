@@ -135,22 +135,23 @@ enum mrd_status qry_answer_flags(struct qry_call *call, struct mrd_error *err)
 {
     (void)err;
     const struct qry_api_options *options = call->options;
+    const struct qry_limits *limits = &call->limits;
     struct mrd_buf *body = &call->sink->body;
     begin(call);
     mrd_buf_append_u8(body, '{');
-    features_flag(&options->promql, body);
-    duration_flag(body, "query.lookback-delta", options->promql.lookback_ms);
+    features_flag(&limits->promql, body);
+    duration_flag(body, "query.lookback-delta", limits->promql.lookback_ms);
     count_flag(body, "query.max-concurrency", options->concurrency);
-    count_flag(body, "query.max-samples", options->promql.samples_max);
-    duration_flag(body, "query.timeout", options->query_timeout_ms);
+    count_flag(body, "query.max-samples", limits->promql.samples_max);
+    duration_flag(body, "query.timeout", limits->query_timeout_ms);
     count_flag(body, "storage.remote.read-max-bytes-in-frame", QRY_READ_FRAME_BYTES);
-    count_flag(body, "storage.remote.read-sample-limit", options->read_samples_max);
+    count_flag(body, "storage.remote.read-sample-limit", limits->read_samples_max);
     duration_flag(body, "storage.tsdb.retention.time", options->retention_ms);
     mrd_buf_append_u8(body, '}');
     return end(call);
 }
 
-/* As on the path /config: secrets are masked. */
+/* As the tenant has it: secrets are masked, and other tenants' settings are none of its business. */
 enum mrd_status qry_answer_config(struct qry_call *call, struct mrd_error *err)
 {
     (void)err;
@@ -158,7 +159,14 @@ enum mrd_status qry_answer_config(struct qry_call *call, struct mrd_error *err)
     struct mrd_config *config = mrd_service_config(call->options->service);
     mrd_auto(mrd_buf_fini)
     struct mrd_buf yaml = {0};
-    mrd_config_dump(config, &yaml);
+    size_t index;
+    if (mrd_config_tenant_find(config, call->remote.options.tenant, &index)) {
+        mrd_auto(mrd_config_release)
+        struct mrd_config *view = mrd_config_tenant_view(config, index);
+        mrd_config_dump(view, &yaml);
+    } else {
+        mrd_config_dump_common(config, &yaml);
+    }
     begin(call);
     mrd_buf_append_text(&call->sink->body, "{\"yaml\":");
     qry_json_string(mrd_buf_view(&yaml), &call->sink->body);

@@ -8,7 +8,7 @@
 static enum mrd_status parse_query(const struct qry_call *call, struct mrd_ast *out,
                                    struct mrd_error *err)
 {
-    return mrd_promql_parse(qry_param(call, "query"), &call->options->promql.features, call->arena,
+    return mrd_promql_parse(qry_param(call, "query"), &call->limits.promql.features, call->arena,
                             out, err);
 }
 
@@ -34,7 +34,7 @@ enum mrd_status qry_answer_format_query(struct qry_call *call, struct mrd_error 
     mrd_auto(mrd_buf_fini)
     struct mrd_buf text;
     struct mrd_buf *body = &call->sink->body;
-    mrd_buf_init(&text, call->options->response_bytes_max);
+    mrd_buf_init(&text, call->limits.response_bytes_max);
     MRD_TRY(parse_and_print(call, mrd_expr_print_pretty, &text, err));
     qry_json_string(mrd_buf_view(&text), body);
     mrd_buf_append_u8(body, '}');

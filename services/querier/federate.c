@@ -168,7 +168,7 @@ static enum mrd_status encode_items(struct qry_call *call, const struct qry_expo
 static enum mrd_status gather_all(const struct qry_call *call, struct gather *gather,
                                   const struct qry_matcher_sets *sets, struct mrd_error *err)
 {
-    const mrd_time_ms lookback_ms = call->options->promql.lookback_ms;
+    const mrd_time_ms lookback_ms = call->limits.promql.lookback_ms;
     const mrd_time_ms now_ms = qry_now_ms();
     for (size_t i = 0; i < sets->count; i++) {
         if (sets->counts[i] == 0) {

@@ -1,7 +1,8 @@
 /* meridian-querier: PromQL and the Prometheus HTTP API over the region's ingesters. */
 #include "node/node.h"
-#include "promql/features.h"
 #include "querier/api.h"
+#include "querier/limits.h"
+#include "tenancy/keys.h"
 
 #define KEY(path_, type_, initial_, min_, max_, doc_)                                              \
     {                                                                                              \
@@ -13,25 +14,6 @@ static const struct mrd_config_key querier_keys[] = {
     KEY("querier.concurrency", MRD_CONFIG_INT, "8", 1, 1024, "Queries that are evaluated at once."),
     KEY("querier.queue_max", MRD_CONFIG_INT, "256", 0, 65536,
         "Queries that wait at most; more are answered with 429."),
-    KEY("querier.tenant_concurrency", MRD_CONFIG_INT, "0", 0, 1024,
-        "Queries of one tenant that are evaluated, or read slowly, at once. 0: all but one of "
-        "querier.concurrency."),
-    KEY("querier.tenant_queries_max", MRD_CONFIG_INT, "128", 0, 1e6,
-        "Queries of one tenant that run or wait at most; more are answered with 429. 0: no limit."),
-    KEY("querier.query_timeout", MRD_CONFIG_DURATION, "2m", 1, 86400000,
-        "Longest time of a query; the parameter timeout can only shorten it."),
-    KEY("querier.lookback_delta", MRD_CONFIG_DURATION, "5m", 1, 1e12,
-        "How far an instant selector looks back."),
-    KEY("querier.samples_max", MRD_CONFIG_INT, "50000000", 0, 1e15,
-        "Samples that one query may hold at once. 0: no limit."),
-    KEY("querier.series_max", MRD_CONFIG_INT, "0", 0, 1e15,
-        "Series that one selector may find. 0: no limit."),
-    KEY("querier.memory_bytes_max", MRD_CONFIG_SIZE, "1GiB", 1 << 20, 1e15,
-        "Memory that one query may use."),
-    KEY("querier.response_bytes_max", MRD_CONFIG_SIZE, "512MiB", 1 << 10, 1e15,
-        "Size of one answer at most, as far as it is known before the first byte is sent."),
-    KEY("querier.read_samples_max", MRD_CONFIG_INT, "50000000", 0, 1e15,
-        "Samples of one remote read that is not streamed. 0: no limit."),
     KEY("querier.unavailable_wait", MRD_CONFIG_DURATION, "3s", 0, 600000,
         "How long a query waits for a partition that no ingester serves, before it fails."),
     {.path = "querier.push_down",
@@ -41,11 +23,6 @@ static const struct mrd_config_key querier_keys[] = {
        .doc =
          "Lets ingesters aggregate where an aggregation is over one selector. The answers are the "
          "same; off, all series travel."},
-    KEY("querier.promql_features", MRD_CONFIG_LIST, "", 0, 0,
-        "Parts of PromQL that Prometheus keeps behind --enable-feature, by its names: "
-        "promql-experimental-functions, promql-extended-range-selectors, "
-        "promql-binop-fill-modifiers, promql-delayed-name-removal, type-and-unit-labels, "
-        "use-start-timestamps; or all."),
     KEY("http.listen", MRD_CONFIG_STRING, "0.0.0.0:7204", 0, 0, "Address of the query API."),
     KEY("http.request_timeout", MRD_CONFIG_DURATION, "150s", 1, 86400000,
         "From a complete request to its answer; longer than querier.query_timeout."),
@@ -55,6 +32,7 @@ static const struct mrd_config_key querier_keys[] = {
 struct querier {
     struct qry_cluster cluster;
     struct qry_pool *pool;
+    struct mrd_tenancy_settings *limits;
     struct qry_api *api;
 };
 
@@ -72,6 +50,7 @@ static void stop_pool(void *context, mrd_time_ms grace_ms)
     struct querier *querier = context;
     qry_pool_destroy(&querier->pool);
     qry_api_destroy(&querier->api);
+    mrd_tenancy_settings_destroy(&querier->limits);
 }
 
 static const char selects_doc[] =
@@ -113,39 +92,16 @@ static enum mrd_status start_cluster(struct querier *querier, struct mrd_node *n
     return mrd_rpc_client_create(cluster->bus, &cluster->rpc, err);
 }
 
-static enum mrd_status promql_options(const struct mrd_config *config,
-                                      struct mrd_promql_options *out, struct mrd_error *err)
-{
-    *out = (struct mrd_promql_options){
-        .lookback_ms = mrd_config_duration(config, "querier.lookback_delta"),
-        .samples_max = (size_t)mrd_config_int(config, "querier.samples_max"),
-    };
-    for (size_t i = 0; i < mrd_config_list_size(config, "querier.promql_features"); i++) {
-        const char *name = mrd_config_list_at(config, "querier.promql_features", i);
-        const enum mrd_status status = mrd_promql_feature_enable(name, out, err);
-        if (status != MRD_OK) {
-            return mrd_fail_prefix(err, status, "querier.promql_features");
-        }
-    }
-    return MRD_OK;
-}
-
 static struct qry_api_options api_options(const struct querier *querier,
-                                          const struct mrd_node *node,
-                                          const struct mrd_promql_options *promql)
+                                          const struct mrd_node *node)
 {
     const struct mrd_config *config = node->config;
     return (struct qry_api_options){
         .cluster = &querier->cluster,
         .pool = querier->pool,
         .metrics = node->metrics,
-        .promql = *promql,
-        .query_timeout_ms = mrd_config_duration(config, "querier.query_timeout"),
-        .memory_bytes_max = mrd_config_size(config, "querier.memory_bytes_max"),
-        .response_bytes_max = mrd_config_size(config, "querier.response_bytes_max"),
-        .series_max = (size_t)mrd_config_int(config, "querier.series_max"),
+        .limits = querier->limits,
         .push_down = mrd_config_bool(config, "querier.push_down"),
-        .read_samples_max = (size_t)mrd_config_int(config, "querier.read_samples_max"),
         .version = MRD_VERSION,
         .service = node->service,
         .started_ms = mrd_clock_now_ms(mrd_clock_system()),
@@ -157,24 +113,23 @@ static struct qry_api_options api_options(const struct querier *querier,
 static void on_reload(void *context, const struct mrd_config *config)
 {
     struct querier *querier = context;
+    mrd_tenancy_settings_set(querier->limits, config);
     qry_api_set_push_down(querier->api, mrd_config_bool(config, "querier.push_down"));
 }
 
 static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_error *err)
 {
     struct querier *querier = context;
-    struct mrd_promql_options promql;
-    MRD_TRY(promql_options(node->config, &promql, err));
     MRD_TRY(start_cluster(querier, node, err));
     const struct qry_pool_options pool = {
         .threads = (unsigned)mrd_config_int(node->config, "querier.concurrency"),
         .queue_max = (size_t)mrd_config_int(node->config, "querier.queue_max"),
-        .tenant_threads = (unsigned)mrd_config_int(node->config, "querier.tenant_concurrency"),
-        .tenant_max = (size_t)mrd_config_int(node->config, "querier.tenant_queries_max"),
         .metrics = node->metrics,
     };
     MRD_TRY(qry_pool_create(&pool, &querier->pool, err));
-    const struct qry_api_options options = api_options(querier, node, &promql);
+    querier->limits =
+        mrd_tenancy_settings_create(sizeof(struct qry_limits), qry_limits_read, node->config);
+    const struct qry_api_options options = api_options(querier, node);
     querier->api = qry_api_create(&options);
     mrd_service_on_stop(node->service, "queries", stop_pool, querier);
     mrd_service_on_reload(node->service, on_reload, querier);
@@ -185,7 +140,7 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
 int main(int argc, char **argv)
 {
     struct querier querier = {0};
-    const struct mrd_node_definition definition = {
+    struct mrd_node_definition definition = {
         .name = "querier",
         .summary = "Answers PromQL and the Prometheus HTTP API over the region's ingesters.",
         .listen_default = "0.0.0.0:7204",
@@ -194,5 +149,6 @@ int main(int argc, char **argv)
         .start = start,
         .context = &querier,
     };
+    definition.tables[1] = mrd_tenancy_query_keys;
     return mrd_node_main(&definition, argc, argv);
 }

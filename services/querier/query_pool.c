@@ -14,7 +14,7 @@ enum {
 struct queued {
     struct queued *next;
     struct mrd_http_request *request;
-    uint64_t tenant;
+    struct qry_share share; /* threads: with the default filled in */
     qry_job_fn *run;
     void *context;
 };
@@ -39,8 +39,7 @@ struct qry_pool {
     bool stopping;
 
     size_t queue_max;
-    size_t tenant_max;
-    size_t tenant_threads;
+    unsigned tenant_threads; /* of tenants that say nothing */
     size_t worker_count;
     struct worker *workers;
     pthread_t watcher;
@@ -63,12 +62,12 @@ static size_t tenant_running(const struct qry_pool *pool, uint64_t tenant)
 static struct queued **pick(struct qry_pool *pool)
 {
     struct queued **best = NULL;
-    size_t fewest = pool->tenant_threads;
+    size_t fewest = SIZE_MAX;
     size_t looked = 0;
     for (struct queued **at = &pool->first; *at != NULL && fewest > 0 && looked < PICK_LOOK_MAX;
          at = &(*at)->next, looked++) {
-        const size_t running = tenant_running(pool, (*at)->tenant);
-        if (running < fewest) {
+        const size_t running = tenant_running(pool, (*at)->share.tenant);
+        if (running < fewest && running < (*at)->share.threads) {
             fewest = running;
             best = at;
         }
@@ -97,7 +96,7 @@ static struct queued *take_job(struct worker *worker)
         mrd_gauge_set(pool->waiting, (int64_t)--pool->queued);
         atomic_store_explicit(&worker->canceled, false, memory_order_relaxed);
         worker->request = job->request;
-        worker->tenant = job->tenant;
+        worker->tenant = job->share.tenant;
         worker->busy = true;
     }
     pthread_mutex_unlock(&pool->lock);
@@ -195,10 +194,7 @@ enum mrd_status qry_pool_create(const struct qry_pool_options *options, struct q
     pthread_cond_init(&pool->work, NULL);
     pool->last = &pool->first;
     pool->queue_max = options->queue_max;
-    pool->tenant_max = options->tenant_max;
-    pool->tenant_threads = options->tenant_threads != 0 ? options->tenant_threads
-                           : options->threads > 1       ? options->threads - 1
-                                                        : 1;
+    pool->tenant_threads = options->threads > 1 ? options->threads - 1 : 1;
     pool->workers = calloc(options->threads, sizeof(*pool->workers));
     mrd_assert(pool->workers != NULL);
     pool->running = mrd_metrics_gauge(options->metrics, "meridian_querier_queries_running",
@@ -218,13 +214,13 @@ static size_t tenant_jobs(const struct qry_pool *pool, uint64_t tenant)
 {
     size_t count = tenant_running(pool, tenant);
     for (const struct queued *job = pool->first; job != NULL; job = job->next) {
-        count += job->tenant == tenant;
+        count += job->share.tenant == tenant;
     }
     return count;
 }
 
 /* The lock is held. */
-static enum qry_pool_verdict judge(const struct qry_pool *pool, uint64_t tenant)
+static enum qry_pool_verdict judge(const struct qry_pool *pool, const struct qry_share *share)
 {
     if (pool->stopping) {
         return QRY_POOL_STOPPING;
@@ -232,19 +228,20 @@ static enum qry_pool_verdict judge(const struct qry_pool *pool, uint64_t tenant)
     if (pool->queued >= pool->queue_max) {
         return QRY_POOL_FULL;
     }
-    return pool->tenant_max != 0 && tenant_jobs(pool, tenant) >= pool->tenant_max
+    return share->jobs_max != 0 && tenant_jobs(pool, share->tenant) >= share->jobs_max
                ? QRY_POOL_TENANT_FULL
                : QRY_POOL_TAKEN;
 }
 
 enum qry_pool_verdict qry_pool_submit(struct qry_pool *pool, struct mrd_http_request *request,
-                                      uint64_t tenant, qry_job_fn *run, void *context)
+                                      const struct qry_share *share, qry_job_fn *run, void *context)
 {
     struct queued *job = malloc(sizeof(*job));
     mrd_assert(job != NULL);
-    *job = (struct queued){NULL, request, tenant, run, context};
+    *job = (struct queued){NULL, request, *share, run, context};
+    job->share.threads = share->threads != 0 ? share->threads : pool->tenant_threads;
     pthread_mutex_lock(&pool->lock);
-    const enum qry_pool_verdict verdict = judge(pool, tenant);
+    const enum qry_pool_verdict verdict = judge(pool, share);
     if (verdict == QRY_POOL_TAKEN) {
         *pool->last = job;
         pool->last = &job->next;

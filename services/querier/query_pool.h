@@ -19,11 +19,16 @@
 struct qry_pool;
 
 struct qry_pool_options {
-    unsigned threads;        /* queries that run at once */
-    size_t queue_max;        /* jobs that wait at most */
-    size_t tenant_max;       /* jobs of one tenant that run or wait at most; 0: no limit */
-    unsigned tenant_threads; /* that one tenant may hold; 0: all but one (of more than one) */
+    unsigned threads; /* queries that run at once */
+    size_t queue_max; /* jobs that wait at most */
     struct mrd_metrics *metrics;
+};
+
+/* Whose a job is, and how much of the pool that tenant may have. */
+struct qry_share {
+    uint64_t tenant;  /* stands for the tenant: a hash of its name */
+    unsigned threads; /* that it may hold; 0: all but one (of more than one) */
+    size_t jobs_max;  /* that run or wait; 0: no limit */
 };
 
 /* What a job answers: a status and a body, or a reply that it has begun and that the pool ends. Headers
@@ -45,11 +50,11 @@ MRD_MUST_CHECK enum mrd_status qry_pool_create(const struct qry_pool_options *op
 
 enum qry_pool_verdict { QRY_POOL_TAKEN, QRY_POOL_FULL, QRY_POOL_TENANT_FULL, QRY_POOL_STOPPING };
 
-/* `tenant` stands for the tenant (a hash of its name). Unless the job is taken the request is still the
+/* Unless the job is taken the request is still the
  * caller's. Cost: a look at every job under way. */
 MRD_MUST_CHECK enum qry_pool_verdict qry_pool_submit(struct qry_pool *pool,
                                                      struct mrd_http_request *request,
-                                                     uint64_t tenant, qry_job_fn *run,
+                                                     const struct qry_share *share, qry_job_fn *run,
                                                      void *context);
 
 /* Lets running and waiting jobs finish, then joins the threads. Submitting is refused from now on. */

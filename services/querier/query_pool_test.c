@@ -61,8 +61,8 @@ static void writing_job(void *context, struct mrd_http_request *request,
 static void submit(struct fixture *fixture, struct mrd_http_request *request, uint64_t tenant,
                    qry_job_fn *run)
 {
-    const enum qry_pool_verdict verdict =
-        qry_pool_submit(fixture->pool, request, tenant, run, fixture);
+    const enum qry_pool_verdict verdict = qry_pool_submit(
+        fixture->pool, request, &(struct qry_share){tenant, 0, TENANT_MAX}, run, fixture);
     if (verdict != QRY_POOL_TAKEN) {
         mrd_http_reply_text(request, 429, "%d", (int)verdict);
     }
@@ -89,10 +89,8 @@ static void start(struct fixture *fixture, unsigned threads)
     *fixture = (struct fixture){.metrics = mrd_metrics_create()};
     pthread_mutex_init(&fixture->lock, NULL);
     pthread_cond_init(&fixture->changed, NULL);
-    const struct qry_pool_options pool = {.threads = threads,
-                                          .queue_max = QUEUE_MAX,
-                                          .tenant_max = TENANT_MAX,
-                                          .metrics = fixture->metrics};
+    const struct qry_pool_options pool = {
+        .threads = threads, .queue_max = QUEUE_MAX, .metrics = fixture->metrics};
     assert_int_equal(qry_pool_create(&pool, &fixture->pool, &err), MRD_OK);
     const struct mrd_http_config http = {.listen = "127.0.0.1:0", .metrics = fixture->metrics};
     assert_int_equal(mrd_http_server_create(&http, &fixture->server, &err), MRD_OK);

@@ -118,7 +118,7 @@ static void append_samples(struct read_result *result, const struct mrd_source_s
 static enum mrd_status count_samples(struct read_result *result, size_t count,
                                      struct mrd_error *err)
 {
-    const size_t limit = result->call->options->read_samples_max;
+    const size_t limit = result->call->limits.read_samples_max;
     result->sample_count += count;
     return result->kind != MRD_READ_SAMPLES || limit == 0 || result->sample_count <= limit
                ? MRD_OK
@@ -255,7 +255,7 @@ static enum mrd_status answer_samples(struct qry_call *call, struct read_result 
 {
     mrd_auto(mrd_buf_fini)
     struct mrd_buf message;
-    mrd_buf_init(&message, call->options->response_bytes_max);
+    mrd_buf_init(&message, call->limits.response_bytes_max);
     for (size_t i = 0; i < request->query_count; i++) {
         MRD_TRY(read_query(result, &request->queries[i], err));
         append_query_result(result, &message);

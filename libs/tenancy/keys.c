@@ -1,0 +1,105 @@
+#include "tenancy/keys.h"
+
+#include "model/histogram_check.h"
+#include "model/tenant.h"
+#include "wire/batch.h"
+
+#define KEY(path_, type_, initial_, min_, max_, doc_)                                              \
+    {                                                                                              \
+        .path = (path_), .type = (type_), .initial = (initial_), .min = (min_), .max = (max_),     \
+        .doc = (doc_), .reloadable = true, .per_tenant = true                                      \
+    }
+#define LIMIT(path_, type_, initial_, max_, doc_)                                                  \
+    KEY("limits." path_, type_, initial_, 0, max_, doc_)
+
+static const struct mrd_config_key write_keys[] = {
+    LIMIT("ingestion_rate", MRD_CONFIG_FLOAT, "0", 1e12,
+          "Samples, histograms and exemplars a second that a tenant may send to this process. 0: "
+          "no limit."),
+    LIMIT("ingestion_burst", MRD_CONFIG_FLOAT, "0", 1e12,
+          "Samples that a tenant may send at once under ingestion_rate. 0: ten seconds' worth."),
+    LIMIT("request_body_bytes_max", MRD_CONFIG_SIZE, "32MiB", 1e10,
+          "Size of a request body as sent. More is answered with 413. 0: no limit but 1 GiB."),
+    LIMIT("decoded_bytes_max", MRD_CONFIG_SIZE, "128MiB", 1e10,
+          "Size of a request body after decompression. 0: no limit but 1 GiB."),
+    LIMIT("labels_per_series_max", MRD_CONFIG_INT, "60", 512,
+          "Labels of a series, the metric name included. 0: no limit but 512."),
+    LIMIT("label_name_bytes_max", MRD_CONFIG_SIZE, "1024", 1e9,
+          "Size of a label name. 0: no limit."),
+    LIMIT("label_value_bytes_max", MRD_CONFIG_SIZE, "4096", 1e9,
+          "Size of a label value. 0: no limit."),
+    LIMIT("creation_grace_period", MRD_CONFIG_DURATION, "10m", 1e12,
+          "How far in the future a sample may lie. 0: no limit."),
+    LIMIT("histogram_buckets_max", MRD_CONFIG_INT, "0", MRD_HISTOGRAM_PARTS_MAX,
+          "Buckets of a native histogram, both sides together. 0: no limit but 8192."),
+    LIMIT("exemplars_per_request_max", MRD_CONFIG_INT, "0", 1e9,
+          "Exemplars of one request; those beyond it are refused. 0: no limit."),
+    LIMIT("metadata_per_request_max", MRD_CONFIG_INT, "0", 1e9,
+          "Metadata entries of one request; those beyond it are refused. 0: no limit."),
+    LIMIT("metadata_bytes_max", MRD_CONFIG_SIZE, "16KiB", MRD_BATCH_METADATA_SIZE_MAX,
+          "Size of a metric family's name, help and unit together. 0: no limit but 64 KiB."),
+};
+
+/* The names that promql/features.h takes. */
+static const char *const feature_choices[] = {
+    "promql-experimental-functions",
+    "promql-extended-range-selectors",
+    "promql-binop-fill-modifiers",
+    "promql-delayed-name-removal",
+    "promql-duration-expr",
+    "type-and-unit-labels",
+    "use-start-timestamps",
+    "all",
+    NULL,
+};
+
+static const struct mrd_config_key query_keys[] = {
+    KEY("querier.tenant_concurrency", MRD_CONFIG_INT, "0", 0, 1024,
+        "Queries of one tenant that are evaluated, or read slowly, at once. 0: all but one of "
+        "querier.concurrency."),
+    KEY("querier.tenant_queries_max", MRD_CONFIG_INT, "128", 0, 1e6,
+        "Queries of one tenant that run or wait at most; more are answered with 429. 0: no limit."),
+    KEY("querier.query_timeout", MRD_CONFIG_DURATION, "2m", 1, 86400000,
+        "Longest time of a query; the parameter timeout can only shorten it. More than "
+        "http.request_timeout has no effect."),
+    KEY("querier.lookback_delta", MRD_CONFIG_DURATION, "5m", 1, 1e12,
+        "How far an instant selector looks back."),
+    KEY("querier.samples_max", MRD_CONFIG_INT, "50000000", 0, 1e15,
+        "Samples that one query may hold at once. 0: no limit."),
+    KEY("querier.series_max", MRD_CONFIG_INT, "0", 0, 1e15,
+        "Series that one selector may find. 0: no limit."),
+    KEY("querier.steps_max", MRD_CONFIG_INT, "11000", 1, 1e9,
+        "Steps of a range query, counted as Prometheus does: its range divided by its step."),
+    KEY("querier.range_max", MRD_CONFIG_DURATION, "0s", 0, 1e14,
+        "Time from start to end of a range query. 0: no limit."),
+    KEY("querier.memory_bytes_max", MRD_CONFIG_SIZE, "1GiB", 1 << 20, 1e15,
+        "Memory that one query may use."),
+    KEY("querier.response_bytes_max", MRD_CONFIG_SIZE, "512MiB", 1 << 10, 1e15,
+        "Size of one answer at most, as far as it is known before the first byte is sent."),
+    KEY("querier.read_samples_max", MRD_CONFIG_INT, "50000000", 0, 1e15,
+        "Samples of one remote read that is not streamed. 0: no limit."),
+    {.path = "querier.promql_features",
+       .type = MRD_CONFIG_LIST,
+       .initial = "",
+       .doc = "Parts of PromQL that Prometheus keeps behind --enable-feature, by its names.",
+       .choices = feature_choices,
+       .reloadable = true,
+       .per_tenant = true},
+};
+
+const struct mrd_config_table mrd_tenancy_write_keys = {write_keys, MRD_ARRAY_LEN(write_keys)};
+const struct mrd_config_table mrd_tenancy_query_keys = {query_keys, MRD_ARRAY_LEN(query_keys)};
+
+static enum mrd_status check_name(struct mrd_bytes name, struct mrd_error *err)
+{
+    struct mrd_bytes tenant;
+    return mrd_tenant_of_header(name, &tenant, err);
+}
+
+static const struct mrd_config_table all_keys[] = {
+    {write_keys, MRD_ARRAY_LEN(write_keys)},
+    {query_keys, MRD_ARRAY_LEN(query_keys)},
+};
+
+const struct mrd_config_overrides mrd_tenancy_overrides = {check_name, all_keys,
+                                                           MRD_ARRAY_LEN(all_keys)};

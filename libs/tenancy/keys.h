@@ -1,0 +1,20 @@
+/* keys.h: the settings that may differ from tenant to tenant, of all services.
+ *
+ * They stand here together because services share the file with overrides: each reads its own keys and
+ * checks those of the others (base/config.h).
+ */
+#ifndef MRD_TENANCY_KEYS_H
+#define MRD_TENANCY_KEYS_H
+
+#include "base/config.h"
+
+/* limits.*: what a distributor takes of a tenant. */
+extern const struct mrd_config_table mrd_tenancy_write_keys;
+
+/* Those of querier.* that limit or change a tenant's queries. */
+extern const struct mrd_config_table mrd_tenancy_query_keys;
+
+/* For the schemas of all services: these keys, and the rules of tenants' names. */
+extern const struct mrd_config_overrides mrd_tenancy_overrides;
+
+#endif

@@ -1,0 +1,27 @@
+#include "querier/limits.h"
+
+#include "promql/features.h"
+
+void qry_limits_read(const struct mrd_config *config, void *out_limits)
+{
+    struct qry_limits limits = {
+        .promql = {.lookback_ms = mrd_config_duration(config, "querier.lookback_delta"),
+                   .samples_max = (size_t)mrd_config_int(config, "querier.samples_max")},
+        .query_timeout_ms = mrd_config_duration(config, "querier.query_timeout"),
+        .memory_bytes_max = mrd_config_size(config, "querier.memory_bytes_max"),
+        .response_bytes_max = mrd_config_size(config, "querier.response_bytes_max"),
+        .series_max = (size_t)mrd_config_int(config, "querier.series_max"),
+        .read_samples_max = (size_t)mrd_config_int(config, "querier.read_samples_max"),
+        .steps_max = (size_t)mrd_config_int(config, "querier.steps_max"),
+        .range_ms_max = mrd_config_duration(config, "querier.range_max"),
+        .concurrency = (unsigned)mrd_config_int(config, "querier.tenant_concurrency"),
+        .queries_max = (size_t)mrd_config_int(config, "querier.tenant_queries_max"),
+    };
+    for (size_t i = 0; i < mrd_config_list_size(config, "querier.promql_features"); i++) {
+        const char *name = mrd_config_list_at(config, "querier.promql_features", i);
+        struct mrd_error err;
+        /* The key's choices are features of the engine: limits_test.c holds them to it. */
+        mrd_assert(mrd_promql_feature_enable(name, &limits.promql, &err) == MRD_OK);
+    }
+    *(struct qry_limits *)out_limits = limits;
+}
