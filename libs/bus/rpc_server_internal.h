@@ -66,6 +66,7 @@ struct mrd_rpc_server {
     uint32_t places_taken;
     uint32_t resuming;  /* handlers that wait for a place */
     uint32_t sleeping;  /* threads that wait for work */
+    uint32_t starting;  /* threads made that have not looked for work yet */
     pthread_t *threads; /* slot_count at most; none ends before the server */
     uint32_t thread_count;
     struct mrd_rpc_server_stats stats;

@@ -14,6 +14,7 @@ static bool thread_add(struct mrd_rpc_server *server)
         return false;
     }
     server->thread_count++;
+    server->starting++;
     return true;
 }
 
@@ -35,7 +36,8 @@ static bool places_offer(struct mrd_rpc_server *server)
         pthread_cond_signal(&server->work);
         return true;
     }
-    return server->thread_count == server->slot_count || thread_add(server);
+    return server->starting > 0 || /* it looks for a call first thing */
+           server->thread_count == server->slot_count || thread_add(server);
 }
 
 static void place_take(struct mrd_rpc_server *server)
@@ -300,6 +302,7 @@ static void *worker_run(void *context)
     struct mrd_rpc_server *server = context;
     struct mrd_rpc_call *call;
     pthread_mutex_lock(&server->lock);
+    server->starting--;
     while ((call = call_take(server)) != NULL) {
         pthread_mutex_unlock(&server->lock);
         call_run(server, call);
