@@ -14,7 +14,7 @@ from meridian_dev.topology import SERVICES
 from meridian_test import lint
 from meridian_test.report import Report
 
-FUZZ_SECONDS = 10
+FUZZ_SECONDS = 5
 FUZZ_LONG_SECONDS = 300
 FUZZ_SEED = 1
 """A change is judged by the same inputs each time; `--only fuzz-long` looks for new ones."""
