@@ -8,6 +8,9 @@
         .name = text, .offset = offsetof(struct mrd_promql_options, member)                        \
     }
 
+/* What is not of the language but of the data: without senders that write __type__ labels it would warn of each counter. */
+static const char TYPE_AND_UNIT_LABELS[] = "type-and-unit-labels";
+
 static const struct {
     const char *name;
     size_t offset;
@@ -16,7 +19,7 @@ static const struct {
     SWITCH("promql-delayed-name-removal", delayed_name_removal),
     SWITCH("promql-experimental-functions", features.experimental_functions),
     SWITCH("promql-extended-range-selectors", features.extended_range_selectors),
-    SWITCH("type-and-unit-labels", type_and_unit_labels),
+    SWITCH(TYPE_AND_UNIT_LABELS, type_and_unit_labels),
     SWITCH("use-start-timestamps", use_start_timestamps),
 };
 
@@ -47,7 +50,8 @@ enum mrd_status mrd_promql_feature_enable(const char *name, struct mrd_promql_op
     bool found =
         equal(name, "promql-duration-expr"); /* always on, a name without effect there too */
     for (size_t i = 0; i < MRD_ARRAY_LEN(switches); i++) {
-        if (equal(name, switches[i].name) || equal(name, "all")) {
+        const bool by_all = equal(name, "all") && !equal(switches[i].name, TYPE_AND_UNIT_LABELS);
+        if (equal(name, switches[i].name) || by_all) {
             *(bool *)((char *)options + switches[i].offset) = true;
             found = true;
         }

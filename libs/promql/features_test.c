@@ -30,14 +30,16 @@ static void a_feature_turns_on_its_own_flag_only(void **state)
     assert_printed(&options, "promql-delayed-name-removal,promql-extended-range-selectors");
 }
 
-static void all_turns_on_every_feature(void **state)
+static void all_turns_on_every_feature_of_the_language(void **state)
 {
     (void)state;
     struct mrd_promql_options options = {0};
     assert_int_equal(mrd_promql_feature_enable("all", &options, NULL), MRD_OK);
     assert_printed(&options, "promql-binop-fill-modifiers,promql-delayed-name-removal,"
                              "promql-experimental-functions,promql-extended-range-selectors,"
-                             "type-and-unit-labels,use-start-timestamps");
+                             "use-start-timestamps");
+    assert_int_equal(mrd_promql_feature_enable("type-and-unit-labels", &options, NULL), MRD_OK);
+    assert_true(options.type_and_unit_labels);
 }
 
 static void what_is_always_on_is_accepted_without_effect(void **state)
@@ -64,7 +66,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_feature_turns_on_its_own_flag_only),
-        cmocka_unit_test(all_turns_on_every_feature),
+        cmocka_unit_test(all_turns_on_every_feature_of_the_language),
         cmocka_unit_test(what_is_always_on_is_accepted_without_effect),
         cmocka_unit_test(unknown_features_are_refused_with_the_names_of_all),
     };

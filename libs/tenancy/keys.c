@@ -81,8 +81,9 @@ static const struct mrd_config_key query_keys[] = {
     {.path = "querier.promql_features",
        .type = MRD_CONFIG_LIST,
        .initial = "",
-       .doc = "Parts of PromQL that Prometheus keeps behind --enable-feature, by its names.",
-       .choices = feature_choices,
+       .doc = "Parts of PromQL that Prometheus keeps behind --enable-feature, by its names. all: all "
+            "of them but "
+            "type-and-unit-labels, which expects senders to write __type__ labels.", .choices = feature_choices,
        .reloadable = true,
        .per_tenant = true},
 };

@@ -179,7 +179,7 @@ def test_one_setting_switches_all_of_promql_on(start):
     for query in ("info(vector(1))", "rate(x[5m] anchored)", "x smoothed", "min_of(1, 2)", "x + fill(1) y", "start_timestamp(x)"):
         assert api.query(query).complete, query
     names = api.get("status/flags").data["enable-feature"].split(",")
-    assert "promql-delayed-name-removal" in names and len(names) == 6
+    assert "promql-delayed-name-removal" in names and len(names) == 5
 
 
 def test_without_it_they_are_refused_as_prometheus_does(region):
