@@ -6,6 +6,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "codec/snappy_block.h"
+
 struct mrd_pq_compressor {
     enum mrd_pq_codec codec;
     ZSTD_CCtx *zstd;
@@ -54,26 +56,13 @@ static void compress_zstd(struct mrd_pq_compressor *compressor, struct mrd_bytes
     out->size += size;
 }
 
-static void compress_snappy(struct mrd_bytes bytes, struct mrd_buf *out)
-{
-    size_t size = snappy_max_compressed_length(bytes.size);
-    uint8_t *place = mrd_buf_reserve(out, size);
-    if (place == NULL) {
-        return;
-    }
-    const char *input = bytes.size == 0 ? "" : (const char *)bytes.data;
-    const snappy_status status = snappy_compress(input, bytes.size, (char *)place, &size);
-    mrd_assert(status == SNAPPY_OK); /* the output is as large as it can get */
-    out->size += size;
-}
-
 void mrd_pq_compress(struct mrd_pq_compressor *compressor, struct mrd_bytes bytes,
                      struct mrd_buf *out)
 {
     if (compressor->codec == MRD_PQ_ZSTD) {
         compress_zstd(compressor, bytes, out);
     } else if (compressor->codec == MRD_PQ_SNAPPY) {
-        compress_snappy(bytes, out);
+        mrd_snappy_encode(bytes, out);
     } else {
         mrd_buf_append_bytes(out, bytes);
     }

@@ -4,8 +4,8 @@
  * field of another wire type). */
 #include <stdlib.h>
 
+#include "codec/snappy_block.h"
 #include "wire/remote_write.h"
-#include "wire/snappy_block.h"
 #include "wire/write_request.pb-c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

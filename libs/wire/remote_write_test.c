@@ -1,6 +1,6 @@
 #include "wire/remote_write.h"
 
-#include "wire/snappy_block.h"
+#include "codec/snappy_block.h"
 #include "wire/write_request.pb-c.h"
 
 #include <setjmp.h>

@@ -2,7 +2,7 @@
 
 #include <inttypes.h>
 
-#include "wire/snappy_block.h"
+#include "codec/snappy_block.h"
 
 /* Times beyond +- this cannot be stored (MRD_HEAD_TIME_MAX). */
 #define TIME_MAX_MS ((mrd_time_ms)1 << 52)

@@ -12,9 +12,9 @@
 
 #include <cmocka.h>
 
+#include "codec/snappy_block.h"
 #include "distributor/push.h"
 #include "http/raw_client.h"
-#include "wire/snappy_block.h"
 
 enum { MESSAGES_MAX = 4096, PARTITIONS = 4 };
 

@@ -2,10 +2,10 @@
 
 #include <stdlib.h>
 
+#include "codec/snappy_block.h"
 #include "codec/varbit_chunk.h"
 #include "codec/xor_chunk.h"
 #include "wire/remote_read.h"
-#include "wire/snappy_block.h"
 
 /* ---- one query's series ---- */
 

@@ -11,12 +11,12 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "codec/snappy_block.h"
 #include "distributor/series_cache.h"
 #include "head/head.h"
 #include "loader/body.h"
 #include "wire/batch.h"
 #include "wire/remote_write.h"
-#include "wire/snappy_block.h"
 
 enum { WALK_MAX = 64, SAMPLES_OF_A_BODY = 2000 };
 

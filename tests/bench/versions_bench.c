@@ -12,11 +12,11 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "codec/snappy_block.h"
 #include "distributor/series_cache.h"
 #include "loader/body.h"
 #include "wire/batch.h"
 #include "wire/remote_write_v2.h"
-#include "wire/snappy_block.h"
 
 enum { SCRAPES = 4, PASSES = 7, GROUP = 64, PARTITIONS = 4, TARGET_BYTES = 128 << 10 };
 

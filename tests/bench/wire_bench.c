@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "codec/snappy_block.h"
 #include "loader/body.h"
 #include "wire/batch.h"
 #include "wire/remote_write.h"
-#include "wire/snappy_block.h"
 
 enum { SCRAPES = 4, PASSES = 7, GROUP = 4096, PARTITIONS_MAX = 64 };
 

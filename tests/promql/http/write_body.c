@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "wire/snappy_block.h"
+#include "codec/snappy_block.h"
 
 /* Field numbers and wire types of prometheus/prometheus prompb/io/prometheus/write/v2/types.proto. */
 enum wire_type { VARINT = 0, FIXED64 = 1, BYTES = 2 };

@@ -1,4 +1,4 @@
-#include "wire/snappy_block.h"
+#include "codec/snappy_block.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

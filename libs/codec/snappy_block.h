@@ -6,8 +6,8 @@
  *
  * Threads: pure functions.
  */
-#ifndef MRD_WIRE_SNAPPY_BLOCK_H
-#define MRD_WIRE_SNAPPY_BLOCK_H
+#ifndef MRD_CODEC_SNAPPY_BLOCK_H
+#define MRD_CODEC_SNAPPY_BLOCK_H
 
 #include "base/bytes.h"
 
