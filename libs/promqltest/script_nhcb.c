@@ -130,7 +130,7 @@ enum mrd_status script_nhcb_add(struct script_nhcb *nhcb, struct mrd_labels labe
 {
     struct script_nhcb_group *group = NULL;
     struct mrd_bytes base = MRD_BYTES_NONE;
-    struct mrd_labels whole;
+    struct mrd_labels whole = {0};
     double bound = 0;
     const enum part part = part_of(mrd_labels_get(labels, MRD_BYTES(MRD_METRIC_NAME)), &base);
     const struct mrd_bytes le = mrd_labels_get(labels, MRD_BYTES("le"));

@@ -22,6 +22,8 @@ enum {
     BATCHES = 120,
     ROWS = 12,
     WAIT_MS = 60000,
+    SETTLE_MS =
+        240000, /* a scan rests ten times as long as it took, here some two seconds, more where others work, too */
 };
 static const int64_t MS = 1000000;
 
@@ -296,7 +298,7 @@ static bool is_settled(struct ing_owner *owner, uint32_t number)
 
 static void await_settled(struct ing_owner *owner, uint32_t number)
 {
-    for (int i = 0; i < WAIT_MS && !is_settled(owner, number); i++) {
+    for (int i = 0; i < SETTLE_MS && !is_settled(owner, number); i++) {
         usleep(1000);
     }
     assert_true(is_settled(owner, number));
