@@ -46,6 +46,9 @@ static struct mrd_pq_node node_of(const struct mrd_block_column *column, bool sp
         return text_node(column->value_id);
     }
     node.dictionary_size_max = few ? 4096 : 0;
+    if (column->field_id == MRD_BLOCK_FIELD_SERIES_ID) { /* runs, between random numbers */
+        node.dictionary_size_max = BLOCK_DICTIONARY_BYTES;
+    }
     return node;
 }
 

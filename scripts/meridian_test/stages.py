@@ -111,6 +111,11 @@ def run_parquet(report: Report) -> None:
     run_judged(report, "parquet", "parquet_tool")
 
 
+def run_block(report: Report) -> None:
+    """Data files of our blocks read by pyarrow and DuckDB."""
+    run_judged(report, "block", "block_tool")
+
+
 def run_iceberg(report: Report) -> None:
     """Our Avro files read by fastavro, and its files by us."""
     run_judged(report, "iceberg", "avro_tool")
