@@ -114,7 +114,8 @@ def run_parquet(report: Report) -> None:
 
 def run_block(report: Report) -> None:
     """Data files of our blocks read by pyarrow and DuckDB."""
-    run_judged(report, "block", "block_tool")
+    tool = REPOSITORY / "build" / "asan" / "block_tool"
+    run_judged(report, "block", ["block_tool"], REPOSITORY / "tests" / "requirements.txt", f"--tool={tool}")
 
 
 def run_iceberg(report: Report) -> None:
