@@ -8,10 +8,9 @@
  *
  * Owner:   whoever made it; store and control are lent until destroy.
  * Threads: one at a time.
- * Memory:  bounded by memory_bytes_max: the open row group (encoded), open pages, the run of the series at hand
- *          (up to MRD_BLOCK_PAGE_ROWS rows), and what the sidecar will say: about 70 bytes a series and the text of its new
- *          label pairs. Samples that are written are not held. More is MRD_E_LIMIT: end the block before (mrd_block_writer_size says
- *          how large it has become).
+ * Memory:  bounded by memory_bytes_max: half for the open row group (encoded) and open pages, half for what the sidecar will say: about
+ *          100 bytes a series and 12 for each of its labels, 100 bytes and twice its text for each label pair. Samples that are
+ *          written are not held. More is MRD_E_LIMIT: end the block before (mrd_block_writer_size says how large it has become).
  * Errors:  MRD_E_INVALID for a series that does not fit (order, times, labels) leaves the writer as it was and says what is
  *          wrong. After any other error only destroy is left.
  */

@@ -16,7 +16,7 @@ enum {
     BLOCK_RUN_CHUNK_BYTES = 1 << 20, /* of h_chunk in one run; likewise in one page */
     BLOCK_LABEL_PAGE_ROWS =
         1 << 15, /* of pages of tenant, metric, labels, series_id: some data pages */
-    BLOCK_LABEL_PAGE_ENTRIES = 1 << 19,
+    BLOCK_LABEL_PAGE_BYTES = 16 << 20,
     BLOCK_DICTIONARY_BYTES = 1 << 20,
     BLOCK_TAIL_BYTES = 4096, /* of each file, read back */
 };
@@ -124,7 +124,7 @@ struct mrd_block_writer {
     bool page_begins; /* the next run begins a page */
     struct block_sparse sparse[SPARSE_COUNT];
     uint64_t label_rows; /* of the open pages of labels */
-    uint64_t label_entries;
+    size_t label_bytes;  /* what they may take at most */
     uint64_t group_rows;
     struct mrd_buf pages; /* struct mbx_page: of the block */
     struct mrd_buf

@@ -240,8 +240,19 @@ static enum mrd_status append_labels(struct mrd_block_writer *writer, uint32_t r
                                 err);
 }
 
-static enum mrd_status append_series(struct mrd_block_writer *writer, uint32_t rows,
-                                     struct mrd_error *err)
+/* Ends the pages of all columns before ts. */
+static enum mrd_status cut_labels(struct mrd_block_writer *writer, struct mrd_error *err)
+{
+    for (int leaf = 0; leaf < writer->leaves.ts; leaf++) {
+        MRD_TRY(mrd_pq_writer_cut_page(writer->parquet, (size_t)leaf, err));
+    }
+    writer->label_rows = 0;
+    writer->label_bytes = 0;
+    return MRD_OK;
+}
+
+static enum mrd_status append_names(struct mrd_block_writer *writer, uint32_t rows,
+                                    struct mrd_error *err)
 {
     const struct mrd_bytes metric =
         mrd_labels_get(writer->series.labels, MRD_BYTES(MRD_METRIC_NAME));
@@ -252,13 +263,32 @@ static enum mrd_status append_series(struct mrd_block_writer *writer, uint32_t r
     MRD_TRY(append_promoted(writer, rows, err));
     if (writer->leaves.labels_key >= 0) {
         MRD_TRY(append_labels(writer, rows, err));
-        writer->label_entries += (uint64_t)rows * (writer->keys.size / sizeof(struct mrd_bytes));
     }
     const int64_t id = (int64_t)writer->series.id.low;
     const struct mrd_pq_batch batch = {.entries = 1, .values = 1, .i64 = &id};
-    writer->label_rows += rows;
     return mrd_pq_writer_append(writer->parquet, (size_t)writer->leaves.series_id, &batch, rows,
                                 err);
+}
+
+/* Texts that no longer fit a dictionary are held once a row until their page ends, so pages end by bytes as
+ * well, within a run if it must be. */
+static enum mrd_status append_series(struct mrd_block_writer *writer, uint32_t rows,
+                                     struct mrd_error *err)
+{
+    const size_t bytes_max = MRD_MIN((size_t)BLOCK_LABEL_PAGE_BYTES, writer->memory_max / 16);
+    const size_t each = writer->labels_text.size * 2 + 16 * writer->series.labels.count + 64;
+    for (uint32_t left = rows; left > 0;) {
+        const size_t fit = (bytes_max - MRD_MIN(bytes_max, writer->label_bytes)) / each + 1;
+        const uint32_t now = (uint32_t)MRD_MIN((size_t)left, fit);
+        MRD_TRY(append_names(writer, now, err));
+        writer->label_bytes += now * each;
+        writer->label_rows += now;
+        left -= now;
+        if (writer->label_bytes >= bytes_max || writer->label_rows >= BLOCK_LABEL_PAGE_ROWS) {
+            MRD_TRY(cut_labels(writer, err));
+        }
+    }
+    return MRD_OK;
 }
 
 static enum mrd_status append_chunks(struct mrd_block_writer *writer, const struct block_run *run,
@@ -370,20 +400,6 @@ enum mrd_status block_run_flush(struct mrd_block_writer *writer, struct mrd_erro
 
 /* ---- pages ---- */
 
-static enum mrd_status cut_labels(struct mrd_block_writer *writer, struct mrd_error *err)
-{
-    if (writer->label_rows < BLOCK_LABEL_PAGE_ROWS &&
-        writer->label_entries < BLOCK_LABEL_PAGE_ENTRIES) {
-        return MRD_OK;
-    }
-    for (int leaf = 0; leaf < writer->leaves.ts; leaf++) { /* all before ts */
-        MRD_TRY(mrd_pq_writer_cut_page(writer->parquet, (size_t)leaf, err));
-    }
-    writer->label_rows = 0;
-    writer->label_entries = 0;
-    return MRD_OK;
-}
-
 static const enum mbx_leaf mbx_leaf_of[SPARSE_COUNT] = {
     [SPARSE_VALUE] = MBX_VALUE,
     [SPARSE_ST] = MBX_ST,
@@ -426,7 +442,6 @@ enum mrd_status block_page_cut(struct mrd_block_writer *writer, struct mrd_error
     writer->page_rows = 0;
     writer->page_chunk_bytes = 0;
     writer->page_begins = true;
-    MRD_TRY(cut_labels(writer, err));
     const bool full = writer->group_rows >= MRD_BLOCK_ROW_GROUP_ROWS * 2 ||
                       mrd_pq_writer_memory(writer->parquet) > writer->memory_max / 4;
     return full ? block_group_end(writer, err) : MRD_OK;
@@ -449,7 +464,7 @@ enum mrd_status block_group_end(struct mrd_block_writer *writer, struct mrd_erro
     mrd_buf_clear(&writer->page_rows_at);
     writer->group_rows = 0;
     writer->label_rows = 0;
-    writer->label_entries = 0;
+    writer->label_bytes = 0;
     return MRD_OK;
 }
 
