@@ -16,7 +16,7 @@ enum {
     BLOCK_RUN_CHUNK_BYTES = 1 << 20, /* of h_chunk in one run; likewise in one page */
     BLOCK_LABEL_PAGE_ROWS =
         1 << 15, /* of pages of tenant, metric, labels, series_id: some data pages */
-    BLOCK_LABEL_PAGE_BYTES = 16 << 20,
+    BLOCK_LABEL_PAGE_BYTES = 64 << 20,
     BLOCK_DICTIONARY_BYTES = 1 << 20,
     BLOCK_TAIL_BYTES = 4096, /* of each file, read back */
 };

@@ -275,7 +275,7 @@ static enum mrd_status append_names(struct mrd_block_writer *writer, uint32_t ro
 static enum mrd_status append_series(struct mrd_block_writer *writer, uint32_t rows,
                                      struct mrd_error *err)
 {
-    const size_t bytes_max = MRD_MIN((size_t)BLOCK_LABEL_PAGE_BYTES, writer->memory_max / 16);
+    const size_t bytes_max = MRD_MIN((size_t)BLOCK_LABEL_PAGE_BYTES, writer->memory_max / 8);
     const size_t each = writer->labels_text.size * 2 + 16 * writer->series.labels.count + 64;
     for (uint32_t left = rows; left > 0;) {
         const size_t fit = (bytes_max - MRD_MIN(bytes_max, writer->label_bytes)) / each + 1;
