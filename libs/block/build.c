@@ -321,6 +321,9 @@ static void write_segment(const struct mbx_segment *segment, mrd_time_ms before,
                           struct mrd_buf *out)
 {
     mrd_buf_append_u8(out, segment->flags);
+    if ((segment->flags & MBX_SCALED) != 0) {
+        mrd_buf_append_u8(out, segment->digits);
+    }
     mrd_buf_append_varint(out, segment->rows);
     mrd_buf_append_zigzag(out, segment->first_ms - before);
     if (segment->rows > 1) {

@@ -221,7 +221,7 @@ static void the_schema_has_the_tables_columns(void **state)
         {"site", 1003},
     };
     struct mrd_block_schema schema;
-    struct mrd_block_schema_options options = {0, promoted, 2};
+    struct mrd_block_schema_options options = {.promoted = promoted, .promoted_count = 2};
     assert_int_equal(mrd_block_schema_init(&options, &schema, NULL), MRD_OK);
     assert_string_equal(schema.columns[0].name, "tenant");
     assert_int_equal(mrd_block_schema_find(&schema, MRD_BLOCK_FIELD_LABELS), -1);
@@ -229,11 +229,16 @@ static void the_schema_has_the_tables_columns(void **state)
     assert_int_equal(mrd_block_schema_init(&options, &schema, NULL), MRD_OK);
     assert_string_equal(schema.columns[0].name, "metric");
     assert_int_equal(mrd_block_schema_find(&schema, MRD_BLOCK_FIELD_TENANT), -1);
+    assert_int_equal(mrd_block_schema_find(&schema, MRD_BLOCK_FIELD_VALUE_I), -1);
     const int site = mrd_block_schema_find(&schema, 1003);
     assert_true(site > 0 && schema.columns[site].promoted && !schema.columns[site].required);
     const int labels = mrd_block_schema_find(&schema, MRD_BLOCK_FIELD_LABELS);
     assert_int_equal(schema.columns[labels].value_id, MRD_BLOCK_FIELD_LABELS_VALUE);
     assert_int_equal(schema.columns[schema.column_count - 1].field_id, MRD_BLOCK_FIELD_HLC);
+    options.compact = true;
+    assert_int_equal(mrd_block_schema_init(&options, &schema, NULL), MRD_OK);
+    assert_int_equal(mrd_block_schema_find(&schema, MRD_BLOCK_FIELD_VALUE_E),
+                     mrd_block_schema_find(&schema, MRD_BLOCK_FIELD_VALUE) + 2);
 }
 
 int main(void)

@@ -37,6 +37,9 @@ struct mrd_block_writer_options {
     unsigned level;
     const struct mrd_block_promoted *promoted; /* labels with a column of their own */
     size_t promoted_count;
+    bool
+        compact; /* values as scaled integers where that is exact: half the bytes of decimals. SQL reads
+                   * coalesce(value, value_i / power(10, value_e)) then */
     bool keep_hlc;  /* fill the column hlc; every piece must bring stamps then */
     int zstd_level; /* 1 to 19; 0: 3 */
     bool

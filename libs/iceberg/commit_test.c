@@ -477,7 +477,8 @@ static void all_tables_have_good_definitions(void **state)
         {"job",      2},
         {"instance", 3}
     };
-    const struct mrd_block_schema_options options = {1, promoted, 2};
+    const struct mrd_block_schema_options options = {
+        .level = 1, .promoted = promoted, .promoted_count = 2};
     struct mrd_block_schema two;
     assert_int_equal(mrd_block_schema_init(&options, &two, NULL), MRD_OK);
     static struct mrd_iceberg_table_definition made;

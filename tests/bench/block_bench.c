@@ -5,7 +5,7 @@
  * Two mixes of series, each as a day of one tenant (level 1, with labels) and as two hours of it (level 0):
  *   k8s  constants, histogram buckets, counters, gauges, cpu seconds, ...; every 15 s, 1% of scrapes missing
  *   iot  quantised sensors, gauges, booleans, counters; every 30 s, half of the devices off by up to a second
- * and 100,000 series of two samples, for what the sidecar costs. CPU seconds, the best of the repetitions.
+ * and 100,000 series of two samples, for what the sidecar costs; each in both layouts. CPU seconds, the best of the repetitions.
  */
 #include <ftw.h>
 #include <inttypes.h>
@@ -237,7 +237,7 @@ struct figures {
 };
 
 static void write_block(struct mrd_objstore *store, const struct data *data, unsigned level,
-                        struct mrd_arena *arena, struct mrd_block_entry *entry)
+                        bool compact, struct mrd_arena *arena, struct mrd_block_entry *entry)
 {
     static const struct mrd_block_promoted promoted[] = {
         {"job",      2},
@@ -247,6 +247,7 @@ static void write_block(struct mrd_objstore *store, const struct data *data, uns
                                                      .stem = "bench/block",
                                                      .id = MRD_BYTES("bench"),
                                                      .level = level,
+                                                     .compact = compact,
                                                      .promoted = promoted,
                                                      .promoted_count = level == 0 ? 0 : 2,
                                                      .memory_bytes_max = MEMORY_BYTES};
@@ -338,7 +339,7 @@ static void read_one(struct mrd_objstore *store, const struct data *data,
     mrd_block_cache_destroy(&cache);
 }
 
-static void run(struct mrd_objstore *store, const struct data *data, unsigned level,
+static void run(struct mrd_objstore *store, const struct data *data, unsigned level, bool compact,
                 int repetitions)
 {
     struct figures best = {INFINITY, INFINITY, INFINITY, INFINITY, 0, 0};
@@ -346,7 +347,7 @@ static void run(struct mrd_objstore *store, const struct data *data, unsigned le
         struct mrd_arena *arena = mrd_arena_create("entry", 64 << 20);
         struct mrd_block_entry entry;
         const double begin = seconds();
-        write_block(store, data, level, arena, &entry);
+        write_block(store, data, level, compact, arena, &entry);
         best.write = fmin(best.write, seconds() - begin);
         best.data_size = entry.data.size;
         best.sidecar_size = entry.sidecar.size;
@@ -361,10 +362,11 @@ static void run(struct mrd_objstore *store, const struct data *data, unsigned le
         mrd_arena_destroy(&arena);
     }
     const double samples = (double)data->samples;
-    printf("%-14s level %u  %8zu series %9zu samples  %.3f + %.3f B/sample  sidecar %.1f B/series  "
+    printf("%-14s level %u %-7s %8zu series %9zu samples  %.3f + %.3f B/sample  sidecar %.1f "
+           "B/series  "
            "write %.1f M/s  scan %.0f M/s  one series %.0f us  open %.1f ms\n",
-           data->name, level, data->series_count, data->samples, (double)best.data_size / samples,
-           (double)best.sidecar_size / samples,
+           data->name, level, compact ? "compact" : "plain", data->series_count, data->samples,
+           (double)best.data_size / samples, (double)best.sidecar_size / samples,
            (double)best.sidecar_size / (double)data->series_count, samples / best.write / 1e6,
            samples / best.scan / 1e6, best.one * 1e6, best.open * 1e3);
     (void)fflush(stdout);
@@ -416,7 +418,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
         struct data data =
             make_data(cases[i].name, cases[i].is_iot, cases[i].series, cases[i].samples);
-        run(store, &data, cases[i].level, repetitions);
+        run(store, &data, cases[i].level, false, repetitions);
+        run(store, &data, cases[i].level, true, repetitions);
         free_data(&data);
     }
     mrd_objstore_close(&store);

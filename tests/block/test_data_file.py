@@ -173,6 +173,31 @@ def test_the_entry_says_what_is_in_the_columns(tool: Tool, tmp_path: Path) -> No
     assert sum(footer.row_group(i).column(0).total_compressed_size for i in range(footer.num_row_groups)) == entry.columns[1].stored
 
 
+def test_the_compact_layout_is_read_through_its_expression(tool: Tool, tmp_path: Path) -> None:
+    chance = random.Random(8)
+    tame = [Series({"__name__": "tame", "n": str(n)}, tenant="tenant-0", rows=[
+        Row(1_700_000_000_000 + i * 1000, STALE if chance.random() < 0.05 else bits_of(chance.randrange(-10**6, 10**6) / 10**(n % 5)))
+        for i in range(500)]) for n in range(20)]
+    series = tame + some_series(chance, 20)
+    plain = tool.write(tmp_path / "plain", series)
+    entry = tool.write(tmp_path / "compact", series, compact=True)
+    names = pq.read_schema(entry.data).names
+    assert names[names.index("value"):names.index("value") + 3] == ["value", "value_i", "value_e"]
+    assert {name: int(pq.read_schema(entry.data).field(name).metadata[b"PARQUET:field_id"]) for name in ("value_i", "value_e")} == {
+        "value_i": 25, "value_e": 26}
+    assert entry.columns[25].values - entry.columns[25].nulls > sum(row.bits != STALE for item in tame for row in item.rows) - 1
+    with duckdb.connect() as connection:
+        def values(path: Path, expression: str) -> list[int | None]:
+            rows = connection.execute(f"select {expression} from '{path}' order by series_id, ts").fetchall()
+            return [None if value is None else bits_of(value) for value, in rows]
+
+        want = values(plain.data, "value")
+        assert values(entry.data, "coalesce(value, value_i / power(10, value_e))") == want
+        stale, = connection.execute(
+            f"select count(*) from '{entry.data}' where value is null and value_i is null and h_count is null").fetchone()
+        assert stale == sum(row.bits == STALE for item in series for row in item.rows)
+
+
 def test_a_long_series_fills_pages(tool: Tool, tmp_path: Path) -> None:
     rows = [Row(1_700_000_000_000 + i * 1000, bits_of(float(i % 7))) for i in range(20_000)]
     entry = tool.write(tmp_path, [Series({"__name__": "long"}, rows)])

@@ -3,7 +3,7 @@
  *   block_tool write FOLDER < COMMANDS    writes FOLDER/block.parquet and .mbx, checks them, prints the entry
  *
  * Commands, a line each, words separated by single spaces:
- *   options LEVEL KEEP_HLC SPLIT_VALUES NAME:FIELD_ID...   promoted labels
+ *   options LEVEL KEEP_HLC SPLIT_VALUES COMPACT NAME:FIELD_ID...   promoted labels
  *   series TENANT NAME VALUE ...                           texts as x and hexadecimal digits
  *   sample TIME_MS START_MS HLC BITS                       of the series before; bits of the double as an integer
  *   histogram TIME_MS START_MS HLC COUNT SUM_BITS          of integers, all of them in the zero bucket
@@ -138,6 +138,7 @@ static void take_options(struct script *script, char *at)
     options.level = (unsigned)next_number(&at);
     options.keep_hlc = next_number(&at) != 0;
     options.split_values = next_number(&at) != 0;
+    options.compact = next_number(&at) != 0;
     while (at != NULL && options.promoted_count < PROMOTED_MAX) {
         char *id = next_word(&at);
         const char *label = strsep(&id, ":");

@@ -82,8 +82,8 @@ class Tool:
         self.binary = binary
 
     def write(self, folder: Path, series: list[Series], level: int = 1, hlc: bool = False, split: bool = False,
-              promoted: dict[str, int] | None = None) -> Entry:
-        words = ["options", str(level), str(int(hlc)), str(int(split)), *(f"{name}:{id}" for name, id in (promoted or {}).items())]
+              compact: bool = False, promoted: dict[str, int] | None = None) -> Entry:
+        words = ["options", str(level), str(int(hlc)), str(int(split)), str(int(compact)), *(f"{name}:{id}" for name, id in (promoted or {}).items())]
         lines = [" ".join(words)]
         for item in sorted(series, key=Series.key):
             lines += item.lines()

@@ -86,7 +86,8 @@ static void make_schema(struct maker *maker)
 {
     struct mrd_error err;
     must(mrd_block_schema_init(
-             &(struct mrd_block_schema_options){1, maker->promoted, maker->promoted_count},
+             &(struct mrd_block_schema_options){
+                 .level = 1, .promoted = maker->promoted, .promoted_count = maker->promoted_count},
              &maker->schema, &err),
          &err);
 }
