@@ -5,7 +5,7 @@
  * Two mixes of series, each as a day of one tenant (level 1, with labels) and as two hours of it (level 0):
  *   k8s  constants, histogram buckets, counters, gauges, cpu seconds, ...; every 15 s, 1% of scrapes missing
  *   iot  quantised sensors, gauges, booleans, counters; every 30 s, half of the devices off by up to a second
- * and 100,000 series of two samples, for what the sidecar costs; each in both layouts. CPU seconds, the best of the repetitions.
+ * and 100,000 tenants of one series, and 100,000 series of two samples, for what the sidecar costs; each in both layouts. CPU seconds, the best of the repetitions.
  */
 #include <ftw.h>
 #include <inttypes.h>
@@ -167,7 +167,8 @@ static struct mrd_bytes text(const char *format, ...)
 enum { LABELS = 11 };
 
 /* Pods with some metrics each: what a Kubernetes scrape looks like. */
-static void set_labels(struct mrd_block_series *series, unsigned i, unsigned metrics)
+static void set_labels(struct mrd_block_series *series, unsigned i, unsigned metrics,
+                       unsigned tenants)
 {
     struct mrd_label *items = calloc(LABELS, sizeof(*items));
     mrd_assert(items != NULL);
@@ -186,7 +187,7 @@ static void set_labels(struct mrd_block_series *series, unsigned i, unsigned met
         {MRD_BYTES("uid"),                text("%08x-3c1d-4e5f",                                               (pod + 1) * 2654435761U)},
     };
     memcpy(items, all, sizeof(all));
-    series->tenant = MRD_BYTES("tenant");
+    series->tenant = text("tenant-%06u", i % tenants);
     series->labels = (struct mrd_labels){items, LABELS};
     struct mrd_buf canonical = {0};
     mrd_labels_encode(series->labels, &canonical);
@@ -208,7 +209,8 @@ static void set_times(mrd_time_ms *times, size_t count, bool is_iot, unsigned i)
     }
 }
 
-static struct data make_data(const char *name, bool is_iot, size_t series, size_t samples)
+static struct data make_data(const char *name, bool is_iot, unsigned tenants, size_t series,
+                             size_t samples)
 {
     struct data data = {.name = name, .series_count = series, .samples = series * samples};
     data.series = calloc(series, sizeof(data.series[0]));
@@ -222,7 +224,7 @@ static struct data make_data(const char *name, bool is_iot, size_t series, size_
                            : class_of(k8s, MRD_ARRAY_LEN(k8s), share),
                     values, samples);
         set_times(times, samples, is_iot, i);
-        set_labels(&data.series[i], i, is_iot ? 4 : 60);
+        set_labels(&data.series[i], i, is_iot ? 4 : 60, tenants);
         data.series[i].samples = (struct mrd_samples){times, values, samples, NULL};
     }
     qsort(data.series, series, sizeof(data.series[0]), compare);
@@ -362,7 +364,7 @@ static void run(struct mrd_objstore *store, const struct data *data, unsigned le
         mrd_arena_destroy(&arena);
     }
     const double samples = (double)data->samples;
-    printf("%-14s level %u %-7s %8zu series %9zu samples  %.3f + %.3f B/sample  sidecar %.1f "
+    printf("%-14s level %u %-7s %7zu series %9zu samples  %.3f + %.3f B/sample  sidecar %.1f "
            "B/series  "
            "write %.1f M/s  scan %.0f M/s  one series %.0f us  open %.1f ms\n",
            data->name, level, compact ? "compact" : "plain", data->series_count, data->samples,
@@ -406,18 +408,20 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         bool is_iot;
+        unsigned tenants;
         size_t series, samples;
         unsigned level;
     } cases[] = {
-        {"k8s day",     false, 1740,   5760, 1},
-        {"k8s 2 hours", false, 20880,  480,  0},
-        {"iot day",     true,  3480,   2880, 1},
-        {"iot 2 hours", true,  40000,  240,  0},
-        {"2 samples",   false, 100020, 2,    1},
+        {"k8s day",      false, 1,      1740,   5760, 1},
+        {"k8s 2 hours",  false, 1,      20880,  480,  0},
+        {"iot day",      true,  1,      3480,   2880, 1},
+        {"iot 2 hours",  true,  1,      40000,  240,  0},
+        {"100k tenants", true,  100000, 100000, 40,   0},
+        {"2 samples",    false, 1,      100020, 2,    1},
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
-        struct data data =
-            make_data(cases[i].name, cases[i].is_iot, cases[i].series, cases[i].samples);
+        struct data data = make_data(cases[i].name, cases[i].is_iot, cases[i].tenants,
+                                     cases[i].series, cases[i].samples);
         run(store, &data, cases[i].level, false, repetitions);
         run(store, &data, cases[i].level, true, repetitions);
         free_data(&data);
