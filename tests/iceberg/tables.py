@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+import xxhash
 from duckdb_extensions import import_extension
 from pyiceberg.table import StaticTable
 from pyiceberg.table import Table as IcebergTable
@@ -27,7 +28,15 @@ def bits(value: float) -> int:
     return struct.unpack("<Q", struct.pack("<d", value))[0]
 
 
-def make_rows(seed: int, day: int, series: int = 5, samples: int = 40) -> list[Row]:
+def series_id(tenant: str, metric: str, labels: dict[str, str]) -> int:
+    """What column series_id is to be, by another implementation of the hash. Lengths are below 128 here."""
+    canonical = b"".join(bytes([len(part)]) + part for pair in sorted({"__name__": metric, **labels}.items())
+                         for part in (text.encode() for text in pair))
+    low = xxhash.xxh3_128_intdigest(canonical, seed=xxhash.xxh3_64_intdigest(tenant.encode())) % 2**64
+    return low - 2**64 if low >= 2**63 else low
+
+
+def make_rows(seed: int, day: int, series: int = 5, samples: int = 40, tenant: str = "acme") -> list[Row]:
     """Samples of some series within a day, staleness markers and odd values among them."""
     chance = random.Random(seed)
     rows = []
@@ -39,7 +48,7 @@ def make_rows(seed: int, day: int, series: int = 5, samples: int = 40) -> list[R
             del labels["job"]
         for step in range(samples):
             value = chance.choice([None, -0.0, 1e300, 0.1]) if chance.random() < 0.2 else float(chance.randrange(1000))
-            rows.append((f"metric_{index % 2}", tuple(sorted(labels.items())), 1 + index,
+            rows.append((f"metric_{index % 2}", tuple(sorted(labels.items())), series_id(tenant, f"metric_{index % 2}", labels),
                          NOON + day * DAY_MS + step * 15_000 + seed % 1000, value))
     return sorted(rows, key=lambda row: (row[0], row[1], row[3]))
 
@@ -70,19 +79,19 @@ class Table:
         self.commands.append("promote " + " ".join(labels))
 
     def file(self, name: str, rows: list[Row], month: bool = False) -> None:
-        self.commands.append(f"file {self.key(name)} {int(month)}")
+        self.commands.append(f"file {self.key(name).removesuffix('.parquet')} {int(month)}")
         last = None
-        for metric, labels, series, time_ms, value in rows:
+        for metric, labels, _, time_ms, value in rows:
             if (metric, labels) != last:
                 pairs = ",".join(f"{key}={text}" for key, text in labels) or "-"
-                self.commands.append(f"series {series} {metric} {pairs}")
+                self.commands.append(f"series {metric} {pairs}")
                 last = (metric, labels)
             self.commands.append(f"sample {time_ms} {'-' if value is None else bits(value)}")
         self.commands.append("end")
         self.rows[name] = rows
 
     def run(self, *commands: str) -> list[str]:
-        done = subprocess.run([str(self.tool), "make", str(self.store), self.path], text=True, capture_output=True, timeout=300,
+        done = subprocess.run([str(self.tool), "make", str(self.store), self.path, self.path.split("/")[1]], text=True, capture_output=True, timeout=300,
                               input="".join(f"{command}\n" for command in [*self.commands, *commands]), check=False)
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout.splitlines()
