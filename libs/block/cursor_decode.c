@@ -290,7 +290,7 @@ static enum mrd_status decode_chunks(struct mrd_block_cursor *cursor,
     for (size_t i = first; i < end; i++) {
         struct mrd_histogram_arrays rest = {all.times_ms + count, all.start_times_ms + count,
                                             all.items + count, all.any_start};
-        size_t more;
+        size_t more = 0;
         MRD_TRY(decode_chunk(cursor, segment, column->batch.bytes[i], &rest, segment->rows - count,
                              &more, err));
         all.any_start = rest.any_start;
@@ -345,8 +345,8 @@ static enum mrd_status mark_histograms(struct mrd_block_cursor *cursor,
 static enum mrd_status decode_histograms(struct mrd_block_cursor *cursor,
                                          const struct mbx_segment *segment, struct mrd_error *err)
 {
-    struct mrd_histogram_arrays arrays;
-    uint32_t count;
+    struct mrd_histogram_arrays arrays = {0};
+    uint32_t count = 0;
     MRD_TRY(decode_chunks(cursor, segment, &arrays, &count, err));
     const struct span of_histograms = cut(cursor, arrays.times_ms, count);
     append_histograms(cursor, &arrays, of_histograms);

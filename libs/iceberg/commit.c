@@ -229,6 +229,10 @@ static enum mrd_status check_change(const struct mrd_iceberg_change *change, str
             "%d",
             change->added_count, change->removed_count, MRD_ICEBERG_CHANGE_FILES_MAX);
     }
+    if (change->time_ms < 0) {
+        return mrd_fail(err, MRD_E_INVALID, "a change at %" PRId64 " ms, before 1970",
+                        change->time_ms);
+    }
     for (size_t i = 0; i < change->summary_count; i++) {
         if (strncmp(change->summary[i].key, "meridian.", strlen("meridian.")) != 0 ||
             change->summary[i].value[0] == '\0') {

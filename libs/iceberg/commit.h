@@ -7,7 +7,8 @@
  *   2. calls mrd_iceberg_commit with the metadata that the catalog names now; it puts manifests, then the list, then the metadata
  *   3. names the new metadata in its own commit; if that loses, it reads the catalog and begins at 2 with a fresh uuid
  *   4. may call mrd_iceberg_publish, for readers without a catalog
- *   5. deletes what `unreferenced` names when no reader is left that began before 3 (the grace of the catalog's versions)
+ *   5. deletes what `unreferenced` names when no reader is left that began before 3 (the grace of the catalog's versions);
+ *      sidecars, which no table knows, go with their data files
  *
  * Same arguments, same bytes, also those of names: after a crash or a lost reply between 2 and 3 the call is made again with
  * the same uuid and time, and finds or finishes what it had begun. All objects are put with put_if_absent.

@@ -1,6 +1,6 @@
-/* rest_tool: the querier's Iceberg REST catalog over a folder of tables, for readers in other languages.
+/* rest_tool: the querier's Iceberg REST catalog over tables in a folder or a bucket (tool_store.h), for readers in other languages.
  *
- *   rest_tool FOLDER REGION
+ *   rest_tool STORE REGION
  *
  * Prints "port N" when it serves and ends with its standard input. A tenant's table is a folder <REGION>/<tenant>/<table> with a file
  * `current`, whose text is the key of the table's current metadata: what the catalog of blocks says in a region.
@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "objstore/file_store.h"
 #include "querier/iceberg.h"
 #include "querier/limits.h"
 #include "tenancy/keys.h"
+#include "tool_store.h"
 
 enum { TABLES_MAX = 64, KEY_MAX = 1024 };
 
@@ -24,12 +24,14 @@ static void must(enum mrd_status status, const struct mrd_error *err)
     }
 }
 
-/* ---- tables of a folder ---- */
+/* ---- tables of a store ---- */
 
 struct folder {
     struct mrd_objstore *store;
-    const char *root;
+    char root[TOOL_ROOT_SIZE];
     const char *region;
+    struct mrd_iceberg_property config[3];
+    size_t config_count;
 };
 
 struct listing {
@@ -74,9 +76,6 @@ static enum mrd_status find_table(void *context, struct mrd_bytes tenant, struct
                                   struct mrd_arena *arena, struct mrd_iceberg_place *out,
                                   struct mrd_error *err)
 {
-    static const struct mrd_iceberg_property config[] = {
-        {"meridian.test", "yes"}
-    };
     struct folder *folder = context;
     mrd_auto(mrd_buf_fini)
     struct mrd_buf text = {0};
@@ -97,8 +96,8 @@ static enum mrd_status find_table(void *context, struct mrd_bytes tenant, struct
     *out = (struct mrd_iceberg_place){
         .table = {.store = folder->store, .root = folder->root, .path = path},
         .metadata_key = key,
-        .config = config,
-        .config_count = 1,
+        .config = folder->config,
+        .config_count = folder->config_count,
     };
     return MRD_OK;
 }
@@ -151,14 +150,15 @@ static void serve(const struct mrd_iceberg_source *source, const char *region)
 int main(int argc, char **argv)
 {
     struct mrd_error err;
-    char root[4096];
     if (argc != 3) {
-        fprintf(stderr, "usage: rest_tool FOLDER REGION\n");
+        fprintf(stderr, "usage: rest_tool STORE REGION\n");
         return 2;
     }
-    (void)snprintf(root, sizeof(root), "file://%s", argv[1]);
-    struct folder folder = {.root = root, .region = argv[2]};
-    must(mrd_file_store_open(argv[1], NULL, &folder.store, &err), &err);
+    static struct folder folder;
+    folder.region = argv[2];
+    must(tool_store_open(argv[1], folder.root, folder.config, &folder.config_count, &folder.store,
+                         &err),
+         &err);
     const struct mrd_iceberg_source source = {&folder, list_tables, find_table};
     serve(&source, argv[2]);
     mrd_objstore_close(&folder.store);

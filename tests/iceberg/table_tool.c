@@ -1,6 +1,7 @@
-/* table_tool: lets tests in other languages make Iceberg tables of samples with our code, in a folder.
+/* table_tool: lets tests in other languages make Iceberg tables of samples with our code, in a folder or
+ * a bucket (tool_store.h).
  *
- *   table_tool make FOLDER TABLE_PATH TENANT < COMMANDS
+ *   table_tool make STORE TABLE_PATH TENANT < COMMANDS
  *
  * Commands, a line each, words separated by single spaces:
  *   promote LABEL...                     columns of their own from now on, besides those before
@@ -12,6 +13,7 @@
  *                                        prints "version KEY SNAPSHOT_ID" and "unreferenced KEY" lines
  *   load KEY                             the current version is this one from now on
  *   publish                              copies for readers without a catalog
+ *   point                                names the current version to rest_tool
  *   files SNAPSHOT_ID                    prints "file KEY ROWS SIZE" lines
  * An error is a line "error STATUS TEXT", and the next command follows.
  */
@@ -24,7 +26,7 @@
 #include "iceberg/commit.h"
 #include "iceberg/tables.h"
 #include "model/sample.h"
-#include "objstore/file_store.h"
+#include "tool_store.h"
 
 enum {
     FILES_MAX = 16384,
@@ -278,6 +280,14 @@ static void publish(struct maker *maker)
     }
 }
 
+static void point(struct maker *maker)
+{
+    struct mrd_error err;
+    char key[MRD_OBJSTORE_KEY_SIZE_MAX];
+    (void)snprintf(key, sizeof(key), "%s/current", maker->table.path);
+    must(mrd_objstore_put(maker->table.store, key, mrd_bytes_of(maker->current), NULL, &err), &err);
+}
+
 /* ---- commands ---- */
 
 static void promote(struct maker *maker, char **words, size_t count)
@@ -310,6 +320,8 @@ static void obey(struct maker *maker, char **words, size_t count)
         maker->current = keep(maker, words[1]);
     } else if (strcmp(words[0], "publish") == 0) {
         publish(maker);
+    } else if (strcmp(words[0], "point") == 0) {
+        point(maker);
     } else if (strcmp(words[0], "files") == 0 && count == 2) {
         print_files(maker, strtoll(words[1], NULL, 10));
     } else {
@@ -330,15 +342,16 @@ static size_t split(char *line, char **words)
 int main(int argc, char **argv)
 {
     if (argc != 5 || strcmp(argv[1], "make") != 0) {
-        misuse("usage: table_tool make FOLDER TABLE_PATH TENANT");
+        misuse("usage: table_tool make STORE TABLE_PATH TENANT");
     }
     static struct maker maker;
     static char *words[WORDS_MAX];
     struct mrd_error err;
-    char root[4096];
-    (void)snprintf(root, sizeof(root), "file://%s", argv[2]);
+    char root[TOOL_ROOT_SIZE];
+    struct mrd_iceberg_property config[3];
+    size_t config_count;
     maker.table = (struct mrd_iceberg_table){.root = root, .path = argv[3]};
-    must(mrd_file_store_open(argv[2], NULL, &maker.table.store, &err), &err);
+    must(tool_store_open(argv[2], root, config, &config_count, &maker.table.store, &err), &err);
     maker.arena = mrd_arena_create("tool", LIMIT);
     maker.tenant = mrd_bytes_of(argv[4]);
     maker.times = calloc(ROWS_MAX, sizeof(*maker.times));

@@ -36,6 +36,9 @@ def series_id(tenant: str, metric: str, labels: dict[str, str]) -> int:
     return low - 2**64 if low >= 2**63 else low
 
 
+NAN = float("nan")
+
+
 def make_rows(seed: int, day: int, series: int = 5, samples: int = 40, tenant: str = "acme") -> list[Row]:
     """Samples of some series within a day, staleness markers and odd values among them."""
     chance = random.Random(seed)
@@ -47,7 +50,7 @@ def make_rows(seed: int, day: int, series: int = 5, samples: int = 40, tenant: s
         if index == 4:
             del labels["job"]
         for step in range(samples):
-            value = chance.choice([None, -0.0, 1e300, 0.1]) if chance.random() < 0.2 else float(chance.randrange(1000))
+            value = chance.choice([None, -0.0, 1e300, 0.1, NAN]) if chance.random() < 0.2 else float(chance.randrange(1000))
             rows.append((f"metric_{index % 2}", tuple(sorted(labels.items())), series_id(tenant, f"metric_{index % 2}", labels),
                          NOON + day * DAY_MS + step * 15_000 + seed % 1000, value))
     return sorted(rows, key=lambda row: (row[0], row[1], row[3]))
@@ -66,7 +69,7 @@ class Table:
     objects, so this is also what a committer does after a crash."""
 
     tool: Path
-    store: Path
+    store: Path | str
     path: str
     commands: list[str] = field(default_factory=list)
     rows: dict[str, list[Row]] = field(default_factory=dict)
@@ -145,12 +148,16 @@ def sorted_rows(rows) -> list[Row]:
     return sorted(rows, key=lambda row: (row[0], row[1], row[3]))
 
 
+def number(row: Row) -> float:
+    return 0.0 if row[4] is None or math.isnan(row[4]) else row[4]
+
+
 def assert_same(got: list[Row], *parts: list[Row]) -> None:
     """Row by row, and what a reader would sum up: counts, sums, label sets."""
     want = sorted_rows(row for part in parts for row in part)
     assert len(got) == len(want)
     assert {row[:3] for row in got} == {row[:3] for row in want}
     assert sum(row[4] is None for row in got) == sum(row[4] is None for row in want)
-    assert math.fsum(row[4] or 0 for row in got) == math.fsum(row[4] or 0 for row in want)
+    assert math.fsum(map(number, got)) == math.fsum(map(number, want))
     assert [(*row[:4], None if row[4] is None else bits(row[4])) for row in got] == \
         [(*row[:4], None if row[4] is None else bits(row[4])) for row in want]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import subprocess
@@ -11,22 +12,22 @@ from pathlib import Path
 import pytest
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
-from tables import START, Table, assert_same, by_duckdb, by_pyiceberg, duck, make_rows
+from tables import START, Table, assert_same, by_duckdb, by_pyiceberg, duck, make_rows, number
 
 ACME = {name: make_rows(seed, seed - 1) for seed, name in enumerate("abc", 1)}
 OTHER = make_rows(9, 0, tenant="other")
 
 
 class Server:
-    def __init__(self, port: int, store: Path):
+    def __init__(self, port: int, store: Path | str):
         self.port, self.store = port, store
 
     @property
     def uri(self) -> str:
         return f"http://127.0.0.1:{self.port}/iceberg"
 
-    def catalog(self, tenant: str) -> RestCatalog:
-        return RestCatalog("eu", uri=self.uri, warehouse="eu", **{"header.X-Scope-OrgID": tenant})
+    def catalog(self, tenant: str, **more: str) -> RestCatalog:
+        return RestCatalog("eu", uri=self.uri, warehouse="eu", **{"header.X-Scope-OrgID": tenant}, **more)
 
     def ask(self, path: str, method: str = "GET", tenant: str | None = "acme", body: str | None = None,
             **headers: str) -> tuple[int, http.client.HTTPMessage, dict | None]:
@@ -40,17 +41,33 @@ class Server:
 
     def point(self, table: Table, key: str) -> None:
         """What the catalog's commit does."""
-        (self.store / table.path / "current").write_text(key)
+        table.run(f"load {key}", "point")
+
+
+@contextlib.contextmanager
+def running(*command: str) -> Iterator[int]:
+    """A program that prints its port and ends with its input."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield int(process.stdout.readline().split()[1])
+        process.stdin.close()
+        assert process.wait(30) == 0
 
 
 @pytest.fixture
 def server(tools: Path, tmp_path: Path) -> Iterator[Server]:
-    (tmp_path / "store").mkdir()
-    with subprocess.Popen([str(tools / "rest_tool"), str(tmp_path / "store"), "eu"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          text=True) as process:
-        yield Server(int(process.stdout.readline().split()[1]), tmp_path / "store")
-        process.stdin.close()
-        assert process.wait(30) == 0
+    store = tmp_path / "store"
+    store.mkdir()
+    with running(str(tools / "rest_tool"), str(store), "eu") as port:
+        yield Server(port, store)
+
+
+@pytest.fixture
+def bucket(tools: Path) -> Iterator[Server]:
+    """The same over S3."""
+    s3 = Path(__file__).parent.parent / "objstore" / "s3_server.py"
+    with running("/usr/bin/python3", str(s3)) as s3_port, \
+            running(str(tools / "rest_tool"), f"http://127.0.0.1:{s3_port}", "eu") as port:
+        yield Server(port, f"http://127.0.0.1:{s3_port}")
 
 
 @pytest.fixture
@@ -118,14 +135,33 @@ def test_duckdb_attaches_the_catalog(server, acme, other):
     assert shown == [("acme", "samples")]
     assert_same(by_duckdb(connection, "region.acme.samples"), *ACME.values())
     assert_same(by_duckdb(connection, f"region.acme.samples AT (VERSION => {first.snapshot})"), ACME["a"])
-    jobs = connection.execute("SELECT job, count(*), count(value), sum(value) FROM region.acme.samples GROUP BY job ORDER BY job").fetchall()
+    jobs = connection.execute("SELECT job, count(*), count(value), sum(value) FILTER (NOT isnan(value)) FROM region.acme.samples GROUP BY job ORDER BY job").fetchall()
     want = {}
     for row in [row for rows in ACME.values() for row in rows]:
         count, valued, total = want.get(dict(row[1]).get("job"), (0, 0, 0.0))
-        want[dict(row[1]).get("job")] = (count + 1, valued + (row[4] is not None), total + (row[4] or 0))
+        want[dict(row[1]).get("job")] = (count + 1, valued + (row[4] is not None), total + number(row))
     assert [(job, count, valued) for job, count, valued, _ in jobs] == \
         [(job, *want[job][:2]) for job in sorted(want, key=lambda job: (job is None, job))]
     assert [total for *_, total in jobs] == pytest.approx([want[job][2] for job, *_ in jobs])
+
+
+def test_tables_in_a_bucket_are_read_with_the_readers_own_credentials(bucket, tools):
+    table = Table(tools / "table_tool", bucket.store, "eu/acme/samples")
+    for name, rows in ACME.items():
+        table.file(name, rows)
+    table.commit("append", add=["a", "b"])
+    bucket.point(table, table.commit("overwrite", add=["c"], remove=["a"]).key)
+    keys = {"access-key-id": "test-access", "secret-access-key": "test-secret/+="}
+    found = bucket.catalog("acme", **{f"s3.{name}": value for name, value in keys.items()}).load_table("acme.samples")
+    assert found.location() == "s3://bucket-1/eu/acme/samples"
+    assert_same(by_pyiceberg(found), ACME["b"], ACME["c"])
+    connection = duck()
+    connection.execute(f"""
+        CREATE SECRET files (TYPE s3, KEY_ID 'test-access', SECRET 'test-secret/+=', REGION 'test-1', URL_STYLE 'path', USE_SSL false,
+                             ENDPOINT '{bucket.store.removeprefix("http://")}');
+        CREATE SECRET tenant (TYPE iceberg, TOKEN 'none', EXTRA_HTTP_HEADERS MAP {{'X-Scope-OrgID': 'acme'}});
+        ATTACH 'eu' AS region (TYPE iceberg, ENDPOINT '{bucket.uri}', SECRET tenant, ACCESS_DELEGATION_MODE 'none')""")
+    assert_same(by_duckdb(connection, "region.acme.samples"), ACME["b"], ACME["c"])
 
 
 def test_a_tenant_sees_only_its_own(server, acme, other):
