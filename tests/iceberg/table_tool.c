@@ -9,6 +9,8 @@
  *   series METRIC NAME=VALUE,...|-       a series of it, in the order of blocks
  *   sample TS_MS VALUE_BITS|-            a row of the series
  *   end                                  ends the file
+ *   table samples|rollup|series          whose definition commits have from now on; samples at first
+ *   register KEY SPEC PARTITION ROWS     a data file that somebody else has put there
  *   commit UUID TIME_MS OPERATION EXPIRE_BEFORE_MS PINNED|0 +KEY|-KEY...
  *                                        prints "version KEY SNAPSHOT_ID" and "unreferenced KEY" lines
  *   load KEY                             the current version is this one from now on
@@ -40,6 +42,7 @@ struct maker {
     struct mrd_iceberg_table table;
     struct mrd_arena *arena;
     char *current; /* key, or NULL */
+    char *kind;    /* NULL: samples */
 
     struct mrd_block_promoted promoted[MRD_BLOCK_PROMOTED_MAX];
     size_t promoted_count;
@@ -177,6 +180,23 @@ static void end_file(struct maker *maker)
     mrd_block_writer_destroy(&maker->writer);
 }
 
+static void register_file(struct maker *maker, char **words)
+{
+    struct mrd_error err;
+    struct mrd_objstore_info info;
+    must(mrd_objstore_head(maker->table.store, words[0], NULL, &info, &err), &err);
+    if (maker->file_count == FILES_MAX) {
+        misuse("too many files");
+    }
+    maker->files[maker->file_count++] = (struct mrd_iceberg_file){
+        .path = keep(maker, words[0]),
+        .size = info.size,
+        .row_count = strtoull(words[3], NULL, 10),
+        .spec_id = (uint32_t)strtoul(words[1], NULL, 10),
+        .partition = {(int32_t)strtol(words[2], NULL, 10)},
+    };
+}
+
 /* ---- commits ---- */
 
 static enum mrd_iceberg_operation operation_of(const char *word)
@@ -205,13 +225,24 @@ static void print_error(const struct mrd_error *err)
     printf("error %s %s\n", mrd_status_name(err->status), err->text);
 }
 
+static void define(const struct maker *maker, struct mrd_iceberg_table_definition *out)
+{
+    if (maker->kind == NULL || strcmp(maker->kind, "samples") == 0) {
+        mrd_iceberg_samples_table(&maker->schema, out);
+    } else if (strcmp(maker->kind, "rollup") == 0) {
+        mrd_iceberg_rollup_table(&maker->schema, out);
+    } else {
+        mrd_iceberg_series_table(&maker->schema, out);
+    }
+}
+
 static void commit(struct maker *maker, char **words, size_t count)
 {
     static struct mrd_iceberg_file added[WORDS_MAX];
     static const char *removed[WORDS_MAX];
     static const struct mrd_iceberg_property note = {"meridian.catalog-version", "7"};
     struct mrd_iceberg_table_definition definition;
-    mrd_iceberg_samples_table(&maker->schema, &definition);
+    define(maker, &definition);
     const int64_t pinned = strtoll(words[4], NULL, 10);
     struct mrd_iceberg_change change = {
         .time_ms = strtoll(words[1], NULL, 10),
@@ -314,6 +345,10 @@ static void obey(struct maker *maker, char **words, size_t count)
         add_sample(maker, words[1], words[2]);
     } else if (strcmp(words[0], "end") == 0) {
         end_file(maker);
+    } else if (strcmp(words[0], "table") == 0 && count == 2) {
+        maker->kind = keep(maker, words[1]);
+    } else if (strcmp(words[0], "register") == 0 && count == 5) {
+        register_file(maker, words + 1);
     } else if (strcmp(words[0], "commit") == 0 && count >= 6) {
         commit(maker, words + 1, count - 1);
     } else if (strcmp(words[0], "load") == 0 && count == 2) {
