@@ -76,6 +76,18 @@ enum mrd_status ice_version_of(const struct mrd_iceberg_table *table, const char
     return MRD_OK;
 }
 
+enum mrd_status ice_copy_of(const struct mrd_iceberg_table *table, const char *metadata_uri,
+                            struct mrd_arena *arena, const char **out, struct mrd_error *err)
+{
+    const char *key;
+    uint64_t version;
+    MRD_TRY(ice_key_of(table, metadata_uri, &key, err));
+    MRD_TRY(ice_version_of(table, key, &version, err));
+    *out = mrd_arena_printf(arena, "%s/%s/metadata/v%" PRIu64 ".metadata.json", table->root,
+                            table->path, version);
+    return *out == NULL ? mrd_arena_fail(arena, err) : MRD_OK;
+}
+
 static enum mrd_status check_table(const struct mrd_iceberg_table *table, struct mrd_error *err)
 {
     const size_t size = strlen(table->root);
@@ -283,15 +295,9 @@ static enum mrd_status log_metadata(struct ice_commit *commit, const char *metad
         return mrd_arena_fail(commit->arena, commit->err);
     }
     for (size_t i = 0; i < dropped; i++) {
-        const char *key;
-        uint64_t version;
-        MRD_TRY(ice_key_of(commit->table, next->metadata_log[i].file, &key, commit->err));
-        MRD_TRY(ice_version_of(commit->table, key, &version, commit->err));
-        const char *copy = mrd_arena_printf(commit->arena, "%s/metadata/v%" PRIu64 ".metadata.json",
-                                            next->location, version);
-        if (copy == NULL) {
-            return mrd_arena_fail(commit->arena, commit->err);
-        }
+        const char *copy;
+        MRD_TRY(ice_copy_of(commit->table, next->metadata_log[i].file, commit->arena, &copy,
+                            commit->err));
         ice_names_add(&commit->unreferenced, next->metadata_log[i].file);
         ice_names_add(&commit->unreferenced, copy);
     }

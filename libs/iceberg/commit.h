@@ -106,6 +106,15 @@ MRD_MUST_CHECK enum mrd_status mrd_iceberg_files(const struct mrd_iceberg_table 
                                                  struct mrd_iceberg_file **out_files,
                                                  size_t *out_count, struct mrd_error *err);
 
+/* All that a version needs: itself, the versions in its log with their copies (which may not be there), and the lists, manifests and
+ * data files of all its snapshots; keys, sorted. A sweep keeps what any version that the catalog still names needs, and what
+ * is too young to be given up: the rest under the table's path was left by commits that died or lost. */
+MRD_MUST_CHECK enum mrd_status mrd_iceberg_references(const struct mrd_iceberg_table *table,
+                                                      const char *metadata_key,
+                                                      struct mrd_arena *arena,
+                                                      const char *const **out_keys,
+                                                      size_t *out_count, struct mrd_error *err);
+
 /* For readers that know a folder and no catalog (DuckDB's iceberg_scan, file-system tables of Spark): copies the version to
  * v<N>.metadata.json, then points version-hint.text at it unless that is further already. Only versions that the catalog
  * names, in any order, by anyone, as often as one likes. Nobody may write a table through these copies. */
