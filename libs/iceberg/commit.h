@@ -3,7 +3,8 @@
  * Nothing here is the commit point. Which metadata file is the table is what the region's catalog says, so a version that
  * the catalog never names is a few objects that nobody looks at. The caller
  *
- *   1. puts the data files, durable and verified
+ *   1. puts the data files, durable and verified, under keys that were never used: one that has left the table must not come
+ *      back, for expiry takes it for gone
  *   2. calls mrd_iceberg_commit with the metadata that the catalog names now; it puts manifests, then the list, then the metadata
  *   3. names the new metadata in its own commit; if that loses, it reads the catalog and begins at 2 with a fresh uuid
  *   4. may call mrd_iceberg_publish, for readers without a catalog
@@ -23,8 +24,8 @@
  * Threads: pure functions but for the store; one committer per table at a time is a matter of speed, not of safety.
  * Memory:  the arena's limit bounds what is kept at once (64 MiB is enough for tables of some 10,000 files); beside it one
  *          manifest and its bytes.
- * Errors:  MRD_E_INVALID (the change is wrong), MRD_E_CONFLICT (a file to be removed is not in the table, or another object has
- *          a key of ours: the same uuid was used for something else), MRD_E_CORRUPT, MRD_E_UNSUPPORTED, MRD_E_LIMIT, and the store's.
+ * Errors:  MRD_E_INVALID (the change is wrong), MRD_E_CONFLICT (a file to be removed is not in the table, one to be added is, or
+ *          another object has a key of ours: the same uuid was used for something else), MRD_E_CORRUPT, MRD_E_UNSUPPORTED, MRD_E_LIMIT, and the store's.
  */
 #ifndef MRD_ICEBERG_COMMIT_H
 #define MRD_ICEBERG_COMMIT_H

@@ -258,6 +258,25 @@ static void what_is_not_there_cannot_be_removed(void **state)
     assert_int_equal(run(&twice, key, arena, &version, &err), MRD_E_CONFLICT);
 }
 
+static void what_is_there_cannot_be_added_again(void **state)
+{
+    (void)state;
+    char key[256];
+    run_history(2, key, sizeof(key));
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("t", LIMIT);
+    struct mrd_iceberg_version version;
+    struct mrd_error err;
+    const struct step again = {
+        .uuid = 9, .operation = MRD_ICEBERG_APPEND, .add = {M, A}
+    };
+    assert_int_equal(run(&again, key, arena, &version, &err), MRD_E_CONFLICT);
+    assert_non_null(strstr(err.text, A));
+    const struct step back = {
+        .uuid = 10, .operation = MRD_ICEBERG_OVERWRITE, .add = {A}, .remove = {A}};
+    assert_int_equal(run(&back, key, arena, &version, &err), MRD_E_CONFLICT);
+}
+
 static void a_uuid_is_for_one_change(void **state)
 {
     (void)state;
@@ -497,6 +516,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_expired_snapshots_alone_had_is_named, make, drop),
         cmocka_unit_test_setup_teardown(nothing_to_change_writes_nothing, make, drop),
         cmocka_unit_test_setup_teardown(what_is_not_there_cannot_be_removed, make, drop),
+        cmocka_unit_test_setup_teardown(what_is_there_cannot_be_added_again, make, drop),
         cmocka_unit_test_setup_teardown(a_uuid_is_for_one_change, make, drop),
         cmocka_unit_test_setup_teardown(ids_are_for_one_column_for_good, make, drop),
         cmocka_unit_test_setup_teardown(specs_and_order_stay, make, drop),
