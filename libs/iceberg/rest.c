@@ -193,6 +193,10 @@ static void keep_current(struct mrd_iceberg_metadata *metadata)
         mrd_iceberg_snapshot_find(metadata, metadata->snapshot_id);
     metadata->snapshots = current;
     metadata->snapshot_count = current == NULL ? 0 : 1;
+    if (metadata->snapshot_log_count > 0) { /* whose last entry is the current one's */
+        metadata->snapshot_log += metadata->snapshot_log_count - 1;
+        metadata->snapshot_log_count = 1;
+    }
 }
 
 static json_t *config_json(const struct mrd_iceberg_place *place)
