@@ -142,7 +142,8 @@ static void answer_tables(struct rest_call *call)
     size_t count;
     struct mrd_error err;
     const enum mrd_status status =
-        source->list(source->context, call->request->tenant, call->arena, &names, &count, &err);
+        source->list(source->context, call->request->tenant, call->request->control, call->arena,
+                     &names, &count, &err);
     if (status != MRD_OK) {
         fail(call, status, &err);
         return;

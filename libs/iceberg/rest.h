@@ -35,7 +35,8 @@ struct mrd_iceberg_source {
     void *context;
 
     /* The names of the tenant's tables, sorted; none if it has no blocks. */
-    enum mrd_status (*list)(void *context, struct mrd_bytes tenant, struct mrd_arena *arena,
+    enum mrd_status (*list)(void *context, struct mrd_bytes tenant,
+                            const struct mrd_objstore_control *control, struct mrd_arena *arena,
                             const char *const **out_names, size_t *out_count,
                             struct mrd_error *err);
 

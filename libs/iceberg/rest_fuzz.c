@@ -3,11 +3,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static enum mrd_status list(void *context, struct mrd_bytes tenant, struct mrd_arena *arena,
+static enum mrd_status list(void *context, struct mrd_bytes tenant,
+                            const struct mrd_objstore_control *control, struct mrd_arena *arena,
                             const char *const **out_names, size_t *out_count, struct mrd_error *err)
 {
     static const char *const names[] = {"samples", "series"};
-    (void)context, (void)tenant, (void)arena, (void)err;
+    (void)context, (void)tenant, (void)control, (void)arena, (void)err;
     *out_names = names;
     *out_count = MRD_ARRAY_LEN(names);
     return MRD_OK;

@@ -13,12 +13,13 @@ struct fixture {
     size_t finds;
 };
 
-static enum mrd_status list(void *context, struct mrd_bytes tenant, struct mrd_arena *arena,
+static enum mrd_status list(void *context, struct mrd_bytes tenant,
+                            const struct mrd_objstore_control *control, struct mrd_arena *arena,
                             const char *const **out_names, size_t *out_count, struct mrd_error *err)
 {
     static const char *const names[] = {"samples"};
     const struct fixture *fixture = context;
-    (void)arena;
+    (void)control, (void)arena;
     if (fixture->status != MRD_OK) {
         return mrd_fail(err, fixture->status, "the catalog says \"no\"");
     }

@@ -53,9 +53,10 @@ static bool add_table(void *context, const struct mrd_objstore_entry *entry)
     return true;
 }
 
-static enum mrd_status list_tables(void *context, struct mrd_bytes tenant, struct mrd_arena *arena,
-                                   const char *const **out_names, size_t *out_count,
-                                   struct mrd_error *err)
+static enum mrd_status list_tables(void *context, struct mrd_bytes tenant,
+                                   const struct mrd_objstore_control *control,
+                                   struct mrd_arena *arena, const char *const **out_names,
+                                   size_t *out_count, struct mrd_error *err)
 {
     const struct folder *folder = context;
     struct listing listing = {.arena = arena};
@@ -65,7 +66,7 @@ static enum mrd_status list_tables(void *context, struct mrd_bytes tenant, struc
         return mrd_arena_fail(arena, err);
     }
     listing.prefix_size = strlen(prefix);
-    MRD_TRY(mrd_objstore_list(folder->store, prefix, "", add_table, &listing, NULL, err));
+    MRD_TRY(mrd_objstore_list(folder->store, prefix, "", add_table, &listing, control, err));
     *out_names = listing.names;
     *out_count = listing.count;
     return MRD_OK;
