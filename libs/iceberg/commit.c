@@ -90,10 +90,13 @@ enum mrd_status ice_copy_of(const struct mrd_iceberg_table *table, const char *m
 
 static enum mrd_status check_table(const struct mrd_iceberg_table *table, struct mrd_error *err)
 {
+    enum { ROOT_SIZE_MAX = 1024 };
     const size_t size = strlen(table->root);
-    if (strstr(table->root, "://") == NULL || table->root[size - 1] == '/') {
-        return mrd_fail(err, MRD_E_INVALID, "\"%.300s\" is no URI without a '/' at its end",
-                        table->root);
+    if (strstr(table->root, "://") == NULL || table->root[size - 1] == '/' ||
+        size > ROOT_SIZE_MAX) {
+        return mrd_fail(err, MRD_E_INVALID,
+                        "\"%.300s\" is no URI of up to %d bytes without a '/' at its end",
+                        table->root, ROOT_SIZE_MAX);
     }
     return mrd_objstore_key_check(table->path, err);
 }
@@ -311,12 +314,25 @@ static enum mrd_status log_metadata(struct ice_commit *commit, const char *metad
     return MRD_OK;
 }
 
+/* What cannot be read back would be the end of the table. */
+static enum mrd_status check_readable(struct ice_commit *commit, struct mrd_bytes json)
+{
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create_within(commit->arena);
+    struct mrd_iceberg_metadata *unused;
+    const enum mrd_status status = mrd_iceberg_metadata_read(json, arena, &unused, commit->err);
+    return status == MRD_OK || status == MRD_E_LIMIT
+               ? status
+               : mrd_fail_prefix(commit->err, MRD_E_INVALID, "the change would make");
+}
+
 static enum mrd_status put_metadata(struct ice_commit *commit, uint64_t version,
                                     const char **out_key)
 {
     mrd_auto(mrd_buf_fini)
     struct mrd_buf json = {.limit = MRD_ICEBERG_METADATA_SIZE_MAX};
     MRD_TRY(mrd_iceberg_metadata_write(commit->next, &json, commit->err));
+    MRD_TRY(check_readable(commit, mrd_buf_view(&json)));
     const char *key = mrd_arena_printf(commit->arena, "%s/metadata/%05" PRIu64 "-%s.metadata.json",
                                        commit->table->path, version, commit->uuid);
     if (key == NULL) {
