@@ -1,6 +1,7 @@
 /* meridian-querier: PromQL and the Prometheus HTTP API over the region's ingesters. */
 #include "node/node.h"
 #include "querier/api.h"
+#include "querier/iceberg.h"
 #include "querier/limits.h"
 #include "tenancy/keys.h"
 
@@ -34,6 +35,7 @@ struct querier {
     struct qry_pool *pool;
     struct mrd_tenancy_settings *limits;
     struct qry_api *api;
+    struct qry_iceberg *iceberg;
 };
 
 static void stop_cluster(void *context, mrd_time_ms grace_ms)
@@ -50,6 +52,7 @@ static void stop_pool(void *context, mrd_time_ms grace_ms)
     struct querier *querier = context;
     qry_pool_destroy(&querier->pool);
     qry_api_destroy(&querier->api);
+    qry_iceberg_destroy(&querier->iceberg);
     mrd_tenancy_settings_destroy(&querier->limits);
 }
 
@@ -131,9 +134,18 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
         mrd_tenancy_settings_create(sizeof(struct qry_limits), qry_limits_read, node->config);
     const struct qry_api_options options = api_options(querier, node);
     querier->api = qry_api_create(&options);
+    const struct qry_iceberg_options iceberg = {
+        .pool = querier->pool,
+        .limits = querier->limits,
+        .region = mrd_config_string(node->config, "region.id"),
+        .source = NULL, /* no catalog of blocks can be configured yet: every answer says so */
+        .metrics = node->metrics,
+    };
+    querier->iceberg = qry_iceberg_create(&iceberg);
     mrd_service_on_stop(node->service, "queries", stop_pool, querier);
     mrd_service_on_reload(node->service, on_reload, querier);
     qry_api_mount(querier->api, mrd_service_http(node->service));
+    qry_iceberg_mount(querier->iceberg, mrd_service_http(node->service));
     return mrd_service_listen(node->service, err);
 }
 
