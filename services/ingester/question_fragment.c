@@ -127,7 +127,10 @@ enum mrd_status ing_question_fragment(struct ing_question *question, struct mrd_
     const struct mrd_source source = {
         .context = question, .open = set_open, .next = set_next, .close = set_close};
     const struct mrd_query_control control = {
-        .clock = mrd_clock_system(), .deadline_ns = mrd_rpc_call_deadline_ns(question->call)};
+        .canceled = mrd_rpc_call_stop_flag(question->call),
+        .clock = mrd_clock_system(),
+        .deadline_ns = mrd_rpc_call_deadline_ns(question->call),
+    };
     struct mrd_fragment fragment;
     struct mrd_buf states;
     MRD_TRY(mrd_fragment_decode(question->request.fragment, &fragment, err));
