@@ -120,6 +120,7 @@ static enum mrd_status prepare_call(struct qry_api *api, struct qry_call *call,
     call->scope = (struct mrd_query_scope){call->arena, &call->annotations, &call->control};
     call->control.clock = mrd_clock_system();
     call->control.canceled = canceled;
+    call->control.checkpoint = qry_pool_checkpoint;
     call->control.deadline_ns =
         mrd_http_received_ns(call->request) + call->limits.query_timeout_ms * 1000000;
     if (mrd_http_params_parse(call->request, &call->params, &call->form_error) == MRD_E_LIMIT) {
