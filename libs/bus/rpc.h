@@ -44,7 +44,7 @@ struct mrd_rpc_fan_options {
     int64_t deadline_ns;          /* monotonic clock of the system */
     uint32_t window;              /* chunks; 0: MRD_RPC_WINDOW */
     int64_t silence_ms;           /* 0: MRD_RPC_SILENCE_MS */
-    const _Atomic bool *canceled; /* looked at while waiting (every 50 ms); NULL: never */
+    const _Atomic bool *canceled; /* looked at while waiting (every 20 ms); NULL: never */
 };
 
 struct mrd_rpc_fan *mrd_rpc_fan_create(struct mrd_rpc_client *client,

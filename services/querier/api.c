@@ -99,6 +99,8 @@ static enum mrd_status remote_of(struct qry_api *api, struct qry_call *call, str
         .push_down = atomic_load_explicit(&api->push_down, memory_order_relaxed),
         .series_max = call->limits.series_max,
         .samples_max = call->limits.promql.samples_max,
+        .floor_ms = call->limits.lookback_ms_max == 0 ? INT64_MIN
+                                                      : qry_now_ms() - call->limits.lookback_ms_max,
     };
     MRD_TRY(mrd_tenant_of_header(mrd_http_header(call->request, MRD_TENANT_HEADER),
                                  &call->remote.options.tenant, err));

@@ -8,7 +8,8 @@
 #include "base/threads.h"
 
 enum {
-    WATCH_INTERVAL_MS = 25,
+    WATCH_MS = 10,       /* from one look at the requests of jobs under way to the next */
+    WATCH_IDLE_MS = 50,  /* while there are none */
     BEGUN_PER_PLACE = 2, /* jobs that may have begun */
 };
 static const int64_t MS = 1000000;
@@ -23,7 +24,7 @@ struct job {
     void *context;
 };
 
-enum worker_state { WORKER_NONE, WORKER_RUNS, WORKER_ENDED, WORKER_JOINED /* being joined */ };
+enum worker_state { WORKER_NONE, WORKER_RUNS };
 
 /* One pool thread and what it works on. */
 struct worker {
@@ -32,8 +33,7 @@ struct worker {
     enum worker_state state; /* guarded by the pool's lock */
     struct job *job;         /* NULL: none, or being answered. The same lock */
     int64_t placed_ns;       /* of the thread */
-    struct mrd_thread_work work;
-    _Atomic bool canceled; /* set by the watcher, read by the job; relaxed, a mere flag */
+    _Atomic bool canceled;   /* set by the watcher, read by the job; relaxed, a mere flag */
 };
 
 struct qry_pool {
@@ -70,7 +70,7 @@ static int64_t now_ns(void) { return mrd_clock_monotonic_ns(mrd_clock_system());
 
 /* ---- places (the lock is held) ---- */
 
-/* A thread for one more job: the watcher makes it, whose priority is not lowered. */
+/* A thread for one more job: the watcher makes it. */
 static bool thread_ask(struct qry_pool *pool)
 {
     if (pool->begun + pool->ready_count >= pool->places * BEGUN_PER_PLACE) {
@@ -134,7 +134,6 @@ void qry_pool_checkpoint(void)
     }
     struct qry_pool *pool = worker->pool;
     const int64_t now = now_ns();
-    mrd_thread_work_look(&worker->work, now);
     if (atomic_load_explicit(&pool->fair.waiting, memory_order_relaxed) == 0) {
         return;
     }
@@ -172,7 +171,6 @@ static struct job *take_job(struct worker *worker)
     atomic_store_explicit(&worker->canceled, mrd_http_canceled(job->request), memory_order_relaxed);
     worker->job = job;
     worker->placed_ns = now_ns();
-    worker->work = (struct mrd_thread_work){.since_ns = worker->placed_ns};
     return job;
 }
 
@@ -182,7 +180,7 @@ static void job_leave(struct worker *worker, struct job *job)
     struct qry_pool *pool = worker->pool;
     worker->job = NULL;
     pool->begun--;
-    pool->looking += mrd_thread_in_background() ? 0 : 1; /* else it ends */
+    pool->looking++;
     mrd_fair_give(&pool->fair, job->waiter.flow);
     mrd_fair_leave(&pool->fair, job->waiter.flow);
     places_offer(pool);
@@ -226,13 +224,10 @@ static void *worker_main(void *context)
     mrd_thread_name_set("query");
     self = worker;
     pthread_mutex_lock(&pool->lock);
-    while (!mrd_thread_in_background() && (job = take_job(worker)) != NULL) {
+    while ((job = take_job(worker)) != NULL) {
         pthread_mutex_unlock(&pool->lock);
         job_run(worker, job);
         pthread_mutex_lock(&pool->lock);
-    }
-    if (worker->state == WORKER_RUNS) {
-        worker->state = WORKER_ENDED;
     }
     pthread_cond_broadcast(&pool->work); /* stopping: the others may end as well */
     pthread_mutex_unlock(&pool->lock);
@@ -241,17 +236,11 @@ static void *worker_main(void *context)
 
 /* ---- threads (the lock is held) ---- */
 
-/* A slot whose thread has ended is joined: it is gone in a moment. */
 static struct worker *worker_find(struct qry_pool *pool)
 {
     for (size_t i = 0; i < pool->worker_count; i++) {
-        struct worker *worker = &pool->workers[i];
-        if (worker->state == WORKER_ENDED) {
-            pthread_join(worker->thread, NULL);
-            worker->state = WORKER_NONE;
-        }
-        if (worker->state == WORKER_NONE) {
-            return worker;
+        if (pool->workers[i].state == WORKER_NONE) {
+            return &pool->workers[i];
         }
     }
     return NULL;
@@ -297,7 +286,7 @@ static void *watcher_main(void *context)
     mrd_thread_name_set("query-watch");
     pthread_mutex_lock(&pool->lock);
     while (!all_done(pool)) {
-        const int64_t until_ns = now_ns() + WATCH_INTERVAL_MS * MS;
+        const int64_t until_ns = now_ns() + (pool->begun > 0 ? WATCH_MS : WATCH_IDLE_MS) * MS;
         const struct timespec until = {.tv_sec = until_ns / 1000000000,
                                        .tv_nsec = until_ns % 1000000000};
         (void)pthread_cond_timedwait(&pool->watch, &pool->lock, &until);
@@ -343,8 +332,8 @@ static void metrics_init(struct qry_pool *pool, struct mrd_metrics *metrics)
         "Times that a long query let those of other tenants go first.", MRD_NO_LABELS);
 }
 
-/* Threads of jobs that have begun, those that look for one, and those that are about to end. */
-static size_t worker_slots(size_t places) { return places * (BEGUN_PER_PLACE + 2); }
+/* Threads of jobs that have begun, and one that looks for each place. */
+static size_t worker_slots(size_t places) { return places * (BEGUN_PER_PLACE + 1); }
 
 static void sync_init(struct qry_pool *pool)
 {
@@ -424,21 +413,13 @@ enum qry_pool_verdict qry_pool_submit(struct qry_pool *pool, struct mrd_http_req
     return verdict;
 }
 
-/* The lock is held. From the first again after each, since a slot may have been used once more. */
 static void threads_join(struct qry_pool *pool)
 {
-    for (size_t i = 0; i < pool->worker_count;) {
-        struct worker *worker = &pool->workers[i];
-        if (worker->state == WORKER_NONE) {
-            i++;
-            continue;
+    for (size_t i = 0; i < pool->worker_count; i++) {
+        if (pool->workers[i].state == WORKER_RUNS) {
+            pthread_join(pool->workers[i].thread, NULL);
+            pool->workers[i].state = WORKER_NONE;
         }
-        worker->state = WORKER_JOINED;
-        pthread_mutex_unlock(&pool->lock);
-        pthread_join(worker->thread, NULL);
-        pthread_mutex_lock(&pool->lock);
-        worker->state = WORKER_NONE;
-        i = 0;
     }
 }
 
@@ -454,8 +435,8 @@ void qry_pool_stop(struct qry_pool *pool)
     }
     pthread_mutex_lock(&pool->lock);
     pthread_cond_broadcast(&pool->work);
-    threads_join(pool);
     pthread_mutex_unlock(&pool->lock);
+    threads_join(pool);
 }
 
 void qry_pool_destroy(struct qry_pool **pool)

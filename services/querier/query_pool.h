@@ -5,11 +5,11 @@
  * read slowly, keep the others waiting for long. A job for which its tenant's queue or all of them are full is not taken (the
  * caller answers 429).
  *
- * A job that works for long gives its place up at its checkpoints where other tenants have fewer, and goes on in the background
- * (base/threads.h): a core is then found at once for a short one. Its thread ends with it, and the watcher makes another.
- * Jobs that have begun are at most twice as many as places.
+ * A job that works for long gives its place up at its checkpoints where other tenants have fewer. Jobs that have begun are at
+ * most twice as many as places. (Their threads do not go into the background as an ingester's do: a thread that waits for
+ * replies takes those of others too, bus/rpc_client.c, and has to have a core for that.)
  *
- * Once in the pool a job knows when nobody waits for its answer any more: a watcher looks at the requests a few dozen times a
+ * Once in the pool a job knows when nobody waits for its answer any more: a watcher looks at the requests a hundred times a
  * second and sets the job's flag.
  *
  * Owner:   main.
