@@ -54,7 +54,7 @@ void mrd_thread_background_put(int kernel_id);
 /* One piece of work of the calling thread, which is asked at its checkpoints whether it is a long one: then the thread
  * enters the background. Long is what has used the processor for MRD_THREAD_LONG_MS; what only waits is not. Zero-initialise
  * but for since_ns, the monotonic time of its beginning. Cost: nothing, until it is that old. */
-enum { MRD_THREAD_LONG_MS = 10 };
+enum { MRD_THREAD_LONG_MS = 2 };
 struct mrd_thread_work {
     int64_t since_ns;
     int64_t cpu_ns; /* the thread's processor time at the first look at work of that age; 0: none */

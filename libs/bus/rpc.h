@@ -155,7 +155,7 @@ MRD_MUST_CHECK enum mrd_status mrd_rpc_call_pause(struct mrd_rpc_call *call, str
 void mrd_rpc_call_resume(struct mrd_rpc_call *call);
 
 /* A checkpoint of long work, to be called every few hundred microseconds: others go first where they have less than their
- * share (which may take as long as a wait for a place does), and after 10 ms of the processor's time the thread goes on
+ * share (which may take as long as a wait for a place does), and after 2 ms of the processor's time the thread goes on
  * in the background (base/threads.h) for the rest of the call. Cost, where nobody waits: a look at the clock. */
 void mrd_rpc_call_yield(struct mrd_rpc_call *call);
 

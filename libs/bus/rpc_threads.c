@@ -18,13 +18,12 @@ static void *thread_main(void *context)
     return NULL;
 }
 
-/* One that is free; who has ended is gone in a moment. NULL: none. */
+/* One that is free. Who has ended may be in the background still and without a core: nobody waits for it here. NULL: none. */
 static struct mrd_rpc_thread *slot_find(struct mrd_rpc_server *server)
 {
     for (uint32_t i = 0; i < server->thread_slots; i++) {
         struct mrd_rpc_thread *thread = &server->threads[i];
-        if (thread->state == MRD_RPC_THREAD_ENDED) {
-            pthread_join(thread->id, NULL);
+        if (thread->state == MRD_RPC_THREAD_ENDED && pthread_tryjoin_np(thread->id, NULL) == 0) {
             thread->state = MRD_RPC_THREAD_NONE;
         }
         if (thread->state == MRD_RPC_THREAD_NONE) {
