@@ -11,6 +11,9 @@
 #ifndef MRD_BASE_THREADS_H
 #define MRD_BASE_THREADS_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #if defined(__clang__)
 #define MRD_THREAD_ATTRIBUTE(attribute) __attribute__((attribute))
 #else
@@ -31,5 +34,31 @@
 
 /* Gives the calling thread a name (15 bytes at most are kept) for debuggers and top -H. */
 void mrd_thread_name_set(const char *name);
+
+/* Priority. What takes long is to step back behind what is short: a thread of the background gets a core when no other
+ * wants it, and a tenth of it otherwise. Linux lets no thread come back from there without a privilege, so such a
+ * thread ends with its work, and whatever thread it makes would be as low: let others make it. It should not
+ * be where others wait for it: not in a shard's place (mrd_shard_try_run).
+ */
+enum { MRD_THREAD_BACKGROUND_NICE = 10 };
+
+/* The calling thread, from now on. */
+void mrd_thread_background_enter(void);
+bool mrd_thread_in_background(void);
+
+/* The kernel's id of the calling thread, and what another thread does with it: as background_enter, but that thread's
+ * mrd_thread_in_background does not know. */
+int mrd_thread_kernel_id(void);
+void mrd_thread_background_put(int kernel_id);
+
+/* One piece of work of the calling thread, which is asked at its checkpoints whether it is a long one: then the thread
+ * enters the background. Long is what has used the processor for MRD_THREAD_LONG_MS; what only waits is not. Zero-initialise
+ * but for since_ns, the monotonic time of its beginning. Cost: nothing, until it is that old. */
+enum { MRD_THREAD_LONG_MS = 2 };
+struct mrd_thread_work {
+    int64_t since_ns;
+    int64_t cpu_ns; /* the thread's processor time at the first look at work of that age; 0: none */
+};
+void mrd_thread_work_look(struct mrd_thread_work *work, int64_t now_ns);
 
 #endif

@@ -13,6 +13,8 @@
 #ifndef MRD_BUS_RPC_H
 #define MRD_BUS_RPC_H
 
+#include <stdatomic.h>
+
 #include "bus/connection.h"
 
 enum {
@@ -42,7 +44,7 @@ struct mrd_rpc_fan_options {
     int64_t deadline_ns;          /* monotonic clock of the system */
     uint32_t window;              /* chunks; 0: MRD_RPC_WINDOW */
     int64_t silence_ms;           /* 0: MRD_RPC_SILENCE_MS */
-    const _Atomic bool *canceled; /* looked at while waiting (every 50 ms); NULL: never */
+    const _Atomic bool *canceled; /* looked at while waiting (every 20 ms); NULL: never */
 };
 
 struct mrd_rpc_fan *mrd_rpc_fan_create(struct mrd_rpc_client *client,
@@ -84,7 +86,9 @@ void mrd_rpc_fan_destroy(struct mrd_rpc_fan **fan);
 
 /* ---- server ---- */
 
-/* Threads: as many handlers work at once as there are workers. One that waits for its reader's credit (mrd_rpc_call_send) or
+/* Fairness: requests belong to flows (a tenant's). Free workers go to the flow that has the fewest; a flow has its share of the
+ * workers and of the queue at most; what works for long stands back at its checkpoints (mrd_rpc_call_yield).
+ * Threads: as many handlers work at once as there are workers. One that waits for its reader's credit (mrd_rpc_call_send) or
  * for something else (mrd_rpc_call_pause) does not count as working: another call is taken up meanwhile, by a new thread
  * if need be. So a call never waits for the reader of another one, however the readers take turns. */
 struct mrd_rpc_server;
@@ -96,6 +100,15 @@ struct mrd_rpc_server_options {
     uint32_t
         queue_max; /* requests beyond that which wait for a worker or a reader; 0: 256. Further ones are
                           * MRD_E_UNAVAILABLE at once. There are never more threads than both together */
+    const char *full; /* text of that refusal, static storage; NULL: a general one */
+
+    /* Which flow a request belongs to, such as a hash of its tenant's name. Runs where requests arrive and must not wait.
+     * NULL: all are of one, without bounds of its own. */
+    uint64_t (*flow)(void *context, struct mrd_bytes request);
+    uint32_t flow_workers;   /* of one flow that work at once; 0: all but one, of more than one */
+    uint32_t flow_queue_max; /* of one flow beyond those that wait; 0: half of queue_max */
+    const char *flow_full;   /* as `full` */
+
     /* Runs on a worker thread. Sends chunks with mrd_rpc_call_send; its return value ends the call: MRD_OK
      * as END with the last bytes, anything else as an error with err's text. */
     enum mrd_status (*handle)(void *context, struct mrd_rpc_call *call, struct mrd_error *err);
@@ -114,6 +127,8 @@ int64_t mrd_rpc_call_deadline_ns(const struct mrd_rpc_call *call); /* monotonic,
 
 /* True when the client canceled, the deadline has passed or the connection was lost: stop working. */
 bool mrd_rpc_call_ended(const struct mrd_rpc_call *call);
+/* Set when the client cancels or the connection is lost, for those who look at flags; the deadline is not in it. */
+const _Atomic bool *mrd_rpc_call_stop_flag(const struct mrd_rpc_call *call);
 /* That as a status and a text; MRD_OK if it has not ended. */
 MRD_MUST_CHECK enum mrd_status mrd_rpc_call_check(const struct mrd_rpc_call *call,
                                                   struct mrd_error *err);
@@ -139,8 +154,13 @@ void mrd_rpc_call_last_take(struct mrd_rpc_call *call, struct mrd_buf *bytes);
 MRD_MUST_CHECK enum mrd_status mrd_rpc_call_pause(struct mrd_rpc_call *call, struct mrd_error *err);
 void mrd_rpc_call_resume(struct mrd_rpc_call *call);
 
+/* A checkpoint of long work, to be called every few hundred microseconds: others go first where they have less than their
+ * share (which may take as long as a wait for a place does), and after 2 ms of the processor's time the thread goes on
+ * in the background (base/threads.h) for the rest of the call. Cost, where nobody waits: a look at the clock. */
+void mrd_rpc_call_yield(struct mrd_rpc_call *call);
+
 struct mrd_rpc_server_stats {
-    uint64_t requests, refused, failed, canceled, timeouts;
+    uint64_t requests, refused, failed, canceled, timeouts, yields;
     uint64_t chunks, bytes; /* the last bytes count as well */
     size_t running, queued; /* running: handlers, those that pause included */
     size_t threads;

@@ -20,7 +20,7 @@
  * nobody waits, the idle thread looks several times a second: for signs of life, and for what is to be canceled. That nobody listens to a request comes on <inbox>.*, by a thread of the library.
  */
 
-enum { SLOT_NONE = UINT32_MAX, TICK_MS = 50, IDLE_LOOK_MS = 100, SUBJECT_MAX = 256 };
+enum { SLOT_NONE = UINT32_MAX, TICK_MS = 20, IDLE_LOOK_MS = 100, SUBJECT_MAX = 256 };
 static const int64_t MS = 1000000;
 
 struct item {

@@ -78,17 +78,38 @@ static struct mrd_rpc_call *call_create(struct mrd_rpc_server *server, natsMsg *
     return call;
 }
 
-/* False: there is no room, or the server stops. */
-static bool call_accept(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
+/* Lock held. NULL: the call has a slot and belongs to its flow; else why not. */
+static const char *call_admit(struct mrd_rpc_server *server, struct mrd_rpc_call *call,
+                              uint64_t key)
 {
+    if (server->stopping) {
+        return "shutting down";
+    }
+    struct mrd_fair_flow *flow = mrd_fair_join(&server->flows, key, &server->share);
+    if (flow == NULL) {
+        return server->options.flow_full;
+    }
+    call->waiter.flow = flow;
+    if (!slot_take(server, call)) {
+        mrd_fair_leave(&server->flows, flow);
+        return server->options.full;
+    }
+    return NULL;
+}
+
+/* NULL: the call is under way; else why not. */
+static const char *call_accept(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
+{
+    const struct mrd_rpc_server_options *options = &server->options;
+    const uint64_t key = options->flow == NULL ? 0 : options->flow(options->context, call->request);
     pthread_mutex_lock(&server->lock);
-    const bool room = !server->stopping && slot_take(server, call);
+    const char *refusal = call_admit(server, call, key);
     server->stats.requests++;
     pthread_mutex_unlock(&server->lock);
-    if (room) {
+    if (refusal == NULL) {
         mrd_rpc_workers_add(server, call);
     }
-    return room;
+    return refusal;
 }
 
 static void on_request(natsConnection *nats, natsSubscription *subscription, natsMsg *msg,
@@ -112,8 +133,9 @@ static void on_request(natsConnection *nats, natsSubscription *subscription, nat
         return;
     }
     struct mrd_rpc_call *call = call_create(server, msg, &request);
-    if (!call_accept(server, call)) {
-        refuse(server, msg, MRD_E_UNAVAILABLE, "too many requests are waiting, or shutting down");
+    const char *refusal = call_accept(server, call);
+    if (refusal != NULL) {
+        refuse(server, msg, MRD_E_UNAVAILABLE, refusal);
         mrd_rpc_call_free(call);
     }
 }
@@ -209,12 +231,14 @@ static void *pulse_run(void *context)
         const bool busy = server->stats.running + server->stats.queued > 0;
         const struct timespec until = mrd_bus_timespec(now_ns() + PULSE_LOOK_MS * MS);
         pthread_cond_timedwait(&server->pulse, &server->lock, &until);
+        mrd_rpc_threads_make_owed(server);
         if (busy && mrd_bus_connected(server->bus)) {
             pthread_mutex_unlock(&server->lock);
             pulse_send(server);
             pthread_mutex_lock(&server->lock);
         }
     }
+    mrd_rpc_threads_make_owed(server);
     pthread_mutex_unlock(&server->lock);
     nats_ReleaseThreadMemory();
     return NULL;
@@ -225,7 +249,6 @@ static void *pulse_run(void *context)
 static void server_free(struct mrd_rpc_server *server)
 {
     pthread_cond_destroy(&server->work);
-    pthread_cond_destroy(&server->place);
     pthread_cond_destroy(&server->pulse);
     pthread_cond_destroy(&server->idle);
     pthread_mutex_destroy(&server->lock);
@@ -250,6 +273,32 @@ static void threads_stop(struct mrd_rpc_server *server)
     pthread_join(server->pulse_thread, NULL);
 }
 
+/* Without flows all calls are of one, which may have everything. */
+static void flows_init(struct mrd_rpc_server *server)
+{
+    struct mrd_rpc_server_options *options = &server->options;
+    const uint32_t workers = options->workers;
+    const bool one = options->flow == NULL;
+    if (options->flow_workers == 0 || options->flow_workers > workers) {
+        options->flow_workers = workers > 1 ? workers - 1 : 1;
+    }
+    if (options->flow_queue_max == 0) {
+        options->flow_queue_max = MRD_MAX(options->queue_max / 2, 1U);
+    }
+    if (options->full == NULL) {
+        options->full = "too many requests are waiting";
+    }
+    if (options->flow_full == NULL) {
+        options->flow_full = "too many requests of the same kind are waiting";
+    }
+    server->flows.places = workers;
+    server->share = (struct mrd_fair_share){options->flow_workers,
+                                            options->flow_workers + options->flow_queue_max};
+    if (one) {
+        server->share = (struct mrd_fair_share){workers, server->slot_count};
+    }
+}
+
 static struct mrd_rpc_server *server_alloc(struct mrd_bus *bus,
                                            const struct mrd_rpc_server_options *options)
 {
@@ -262,10 +311,10 @@ static struct mrd_rpc_server *server_alloc(struct mrd_bus *bus,
     server->slot_count = server->options.workers + server->options.queue_max;
     server->slots = calloc(server->slot_count, sizeof(*server->slots));
     mrd_assert(server->slots != NULL);
-    server->last = &server->first;
+    server->ready_last = &server->ready;
+    flows_init(server);
     pthread_mutex_init(&server->lock, NULL);
     mrd_bus_cond_init(&server->work);
-    mrd_bus_cond_init(&server->place);
     mrd_bus_cond_init(&server->pulse);
     mrd_bus_cond_init(&server->idle);
     return server;

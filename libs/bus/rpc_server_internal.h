@@ -1,9 +1,16 @@
-/* rpc_server_internal.h: what the two halves of the rpc server share: rpc_server.c takes requests and control messages, sends
- * signs of life, starts and stops; rpc_workers.c runs the handlers.
+/* rpc_server_internal.h: what the halves of the rpc server share: rpc_server.c takes requests and control messages, sends
+ * signs of life, starts and stops; rpc_workers.c runs the handlers; rpc_threads.c makes their threads.
  *
- * Places: at most `workers` handlers hold one. Who waits for credit, or pauses, gives its place up and takes one again before
- * it goes on, before new calls do. A holder of a place never waits for a reader, so places always come free, and a
- * call with a slot always finds a thread: threads are made when all wait. Hence no cycle of readers and calls can form.
+ * Places: at most `workers` handlers hold one. Who waits for credit, or pauses, or finds at a checkpoint that others are
+ * to go first, gives its place up and waits for one again like a new call, but before the new ones of its own
+ * flow (base/fair.h). A holder of a place never waits for a reader, so places always come free, and
+ * a call with a slot always finds a thread: threads are made when all wait. Hence no cycle of readers and calls can form.
+ *
+ * A place is handed over, not fought for: whoever frees one looks whose turn it is.
+ *
+ * Threads: one that works for long on one call lowers its priority, so that the others' short calls find a core
+ * at once (base/threads.h); it cannot get it back, so it ends with that call and another one is made when it is needed.
+ * What a thread of lower priority makes would inherit it: the pulse thread makes threads in its place.
  */
 #ifndef MRD_BUS_RPC_SERVER_INTERNAL_H
 #define MRD_BUS_RPC_SERVER_INTERNAL_H
@@ -11,6 +18,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/fair.h"
+#include "base/threads.h"
 #include "bus/connection_internal.h"
 #include "bus/rpc.h"
 #include "bus/rpc_frame.h"
@@ -27,16 +36,34 @@ struct mrd_rpc_call {
     int64_t deadline_ns;
     char answer[MRD_RPC_SUBJECT_MAX];     /* where answers go */
     char control[MRD_BUS_INBOX_MAX + 32]; /* where the client sends credit and cancellation */
-    struct mrd_rpc_call *next;            /* in the queue */
     /* of the worker */
+    int64_t placed_ns; /* since when it holds its place */
+    struct mrd_thread_work work;
     uint32_t number;
     struct mrd_buf frame;
     struct mrd_buf last;
     /* guarded by the server's lock */
+    struct mrd_fair_waiter waiter; /* for a place; its flow counts the call */
+    struct mrd_rpc_call *next;     /* in `ready` */
+    bool placed;                   /* it has been given the place that it waits for */
     uint32_t credit;
     int64_t alive_ns; /* the last sign of life; 0: none */
     pthread_cond_t changed;
+    _Atomic bool stop;                 /* `end` is not RUNNING; the same way */
     _Atomic enum mrd_rpc_call_end end; /* written under the lock, read anywhere (relaxed) */
+};
+
+enum mrd_rpc_thread_state {
+    MRD_RPC_THREAD_NONE,
+    MRD_RPC_THREAD_RUNS,
+    MRD_RPC_THREAD_ENDED,  /* to be joined */
+    MRD_RPC_THREAD_JOINED, /* being joined */
+};
+
+struct mrd_rpc_thread {
+    struct mrd_rpc_server *server;
+    pthread_t id;
+    enum mrd_rpc_thread_state state;
 };
 
 struct mrd_rpc_server_slot {
@@ -53,24 +80,41 @@ struct mrd_rpc_server {
     struct mrd_bus_listener listener;
     pthread_t pulse_thread;
 
-    pthread_mutex_t lock; /* guards what follows and the calls' credit */
-    pthread_cond_t work;  /* the queue is not empty and a place is free, or stopping */
-    pthread_cond_t place; /* a place is free for one that goes on */
-    pthread_cond_t pulse; /* stopping */
-    pthread_cond_t idle;  /* nothing queued or running */
+    struct mrd_fair_share share; /* of one flow */
+    pthread_mutex_t lock;        /* guards what follows and the calls' credit */
+    pthread_cond_t work;         /* a call is ready, or stopping */
+    pthread_cond_t pulse;        /* stopping, or threads are to be made */
+    pthread_cond_t idle;         /* nothing queued or running */
     bool stopping;
-    struct mrd_rpc_call *first;
-    struct mrd_rpc_call **last;
+    struct mrd_fair flows;
+    struct mrd_rpc_call *ready; /* new calls that have a place and no thread yet */
+    struct mrd_rpc_call **ready_last;
+    uint32_t ready_count; /* never more than `looking` */
     struct mrd_rpc_server_slot *slots;
     uint32_t slot_count;
-    uint32_t places_taken;
-    uint32_t resuming;  /* handlers that wait for a place */
-    uint32_t sleeping;  /* threads that wait for work */
-    uint32_t starting;  /* threads made that have not looked for work yet */
-    pthread_t *threads; /* slot_count at most; none ends before the server */
-    uint32_t thread_count;
+    uint32_t looking;      /* threads that look for a call: asleep, just made, or to be made */
+    uint32_t threads_owed; /* to be made by the pulse thread */
+    struct mrd_rpc_thread *threads;
+    uint32_t thread_slots;
+    uint32_t thread_count; /* that run */
     struct mrd_rpc_server_stats stats;
 };
+
+/* ---- rpc_threads.c; the lock is held ---- */
+
+/* One more that looks for a call. False: the system gives none. */
+bool mrd_rpc_thread_add(struct mrd_rpc_server *server);
+
+/* Makes those that threads of the background have asked for. */
+void mrd_rpc_threads_make_owed(struct mrd_rpc_server *server);
+
+/* Joins all, whatever is made meanwhile. */
+void mrd_rpc_threads_join(struct mrd_rpc_server *server);
+
+/* ---- rpc_workers.c ---- */
+
+/* What a thread does. */
+void mrd_rpc_worker_run(struct mrd_rpc_server *server);
 
 /* Starts the first threads; false: the system gives none. */
 bool mrd_rpc_workers_start(struct mrd_rpc_server *server);
@@ -78,7 +122,7 @@ bool mrd_rpc_workers_start(struct mrd_rpc_server *server);
 /* Lets them empty the queue and joins them. */
 void mrd_rpc_workers_stop(struct mrd_rpc_server *server);
 
-/* Queues a call. */
+/* Queues a call, whose flow it has joined. */
 void mrd_rpc_workers_add(struct mrd_rpc_server *server, struct mrd_rpc_call *call);
 
 /* Lock held: the call's handler is to end soon. */

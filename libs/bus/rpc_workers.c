@@ -1,64 +1,79 @@
 #include <stdlib.h>
 
+#include "base/threads.h"
 #include "bus/rpc_server_internal.h"
+
+static const int64_t MS = 1000000;
 
 static int64_t now_ns(void) { return mrd_clock_monotonic_ns(mrd_clock_system()); }
 
 /* ---- places (lock held) ---- */
 
-static void *worker_run(void *context);
-
-static bool thread_add(struct mrd_rpc_server *server)
+static struct mrd_rpc_call *call_of(struct mrd_fair_waiter *waiter)
 {
-    if (pthread_create(&server->threads[server->thread_count], NULL, worker_run, server) != 0) {
-        return false;
-    }
-    server->thread_count++;
-    server->starting++;
-    return true;
+    return MRD_CONTAINER_OF(waiter, struct mrd_rpc_call, waiter);
 }
 
-/* A place may have come free, or a call to take one: wakes who goes on, else who takes a call. False: there is a call
- * and a place and no thread, and none can be made. */
-static bool places_offer(struct mrd_rpc_server *server)
+/* Hands out the places that are free. *out_wakes: so many threads are to be told of calls by signals to `work`. False: a new
+ * call and a place are there and no thread, and none can be made. */
+static bool places_offer(struct mrd_rpc_server *server, unsigned *out_wakes)
 {
-    if (server->places_taken >= server->options.workers) {
-        return true;
+    bool threads = true;
+    *out_wakes = 0;
+    for (const struct mrd_fair_waiter *next;
+         (next = mrd_fair_next(&server->flows, !threads)) != NULL;) {
+        const bool fresh = !next->begun;
+        if (fresh && server->ready_count == server->looking && !mrd_rpc_thread_add(server)) {
+            threads = false;
+            continue;
+        }
+        struct mrd_rpc_call *call = call_of(mrd_fair_take(&server->flows, !threads));
+        if (fresh) {
+            *server->ready_last = call;
+            server->ready_last = &call->next;
+            server->ready_count++;
+            ++*out_wakes;
+        } else {
+            call->placed = true;
+            pthread_cond_signal(&call->changed);
+        }
     }
-    if (server->resuming > 0) {
-        pthread_cond_signal(&server->place);
-        return true;
-    }
-    if (server->first == NULL) {
-        return true;
-    }
-    if (server->sleeping > 0) {
+    return threads || mrd_fair_next(&server->flows, false) == NULL;
+}
+
+/* A thread's own call is not among those that it wakes others for. */
+static void wake(struct mrd_rpc_server *server, unsigned wakes)
+{
+    for (unsigned i = 0; i < wakes; i++) {
         pthread_cond_signal(&server->work);
-        return true;
     }
-    return server->starting > 0 || /* it looks for a call first thing */
-           server->thread_count == server->slot_count || thread_add(server);
 }
 
-static void place_take(struct mrd_rpc_server *server)
+static void place_take(struct mrd_rpc_call *call)
 {
-    server->resuming++;
-    while (server->places_taken >= server->options.workers) {
-        pthread_cond_wait(&server->place, &server->lock);
+    struct mrd_rpc_server *server = call->server;
+    unsigned wakes;
+    call->placed = false;
+    mrd_fair_wait(&server->flows, &call->waiter);
+    (void)places_offer(server, &wakes);
+    wake(server, wakes);
+    while (!call->placed) {
+        pthread_cond_wait(&call->changed, &server->lock);
     }
-    server->resuming--;
-    server->places_taken++;
-    (void)places_offer(
-        server); /* there may be room for more; who gave its place up looked as well */
+    call->placed_ns = now_ns();
 }
 
-static enum mrd_status place_give(struct mrd_rpc_server *server, struct mrd_error *err)
+static enum mrd_status place_give(struct mrd_rpc_call *call, struct mrd_error *err)
 {
-    server->places_taken--;
-    if (places_offer(server)) {
+    struct mrd_rpc_server *server = call->server;
+    unsigned wakes;
+    mrd_fair_give(&server->flows, call->waiter.flow);
+    const bool offered = places_offer(server, &wakes);
+    wake(server, wakes);
+    if (offered) {
         return MRD_OK;
     }
-    server->places_taken++;
+    place_take(call);
     return mrd_fail(err, MRD_E_UNAVAILABLE, "no thread can be made while %u wait",
                     server->thread_count);
 }
@@ -73,6 +88,8 @@ const char *mrd_rpc_call_subject(const struct mrd_rpc_call *call)
 struct mrd_bytes mrd_rpc_call_request(const struct mrd_rpc_call *call) { return call->request; }
 
 int64_t mrd_rpc_call_deadline_ns(const struct mrd_rpc_call *call) { return call->deadline_ns; }
+
+const _Atomic bool *mrd_rpc_call_stop_flag(const struct mrd_rpc_call *call) { return &call->stop; }
 
 bool mrd_rpc_call_ended(const struct mrd_rpc_call *call)
 {
@@ -101,12 +118,12 @@ static enum mrd_status credit_wait(struct mrd_rpc_call *call, struct mrd_error *
 {
     struct mrd_rpc_server *server = call->server;
     const struct timespec until = mrd_bus_timespec(call->deadline_ns);
-    MRD_TRY(place_give(server, err));
+    MRD_TRY(place_give(call, err));
     enum mrd_status status;
     while ((status = mrd_rpc_call_check(call, err)) == MRD_OK && call->credit == 0) {
         pthread_cond_timedwait(&call->changed, &server->lock, &until);
     }
-    place_take(server);
+    place_take(call);
     return status;
 }
 
@@ -128,7 +145,7 @@ static enum mrd_status credit_take(struct mrd_rpc_call *call, struct mrd_error *
 enum mrd_status mrd_rpc_call_pause(struct mrd_rpc_call *call, struct mrd_error *err)
 {
     pthread_mutex_lock(&call->server->lock);
-    const enum mrd_status status = place_give(call->server, err);
+    const enum mrd_status status = place_give(call, err);
     pthread_mutex_unlock(&call->server->lock);
     return status;
 }
@@ -136,8 +153,25 @@ enum mrd_status mrd_rpc_call_pause(struct mrd_rpc_call *call, struct mrd_error *
 void mrd_rpc_call_resume(struct mrd_rpc_call *call)
 {
     pthread_mutex_lock(&call->server->lock);
-    place_take(call->server);
+    place_take(call);
     pthread_mutex_unlock(&call->server->lock);
+}
+
+void mrd_rpc_call_yield(struct mrd_rpc_call *call)
+{
+    struct mrd_rpc_server *server = call->server;
+    const int64_t now = now_ns();
+    mrd_thread_work_look(&call->work, now);
+    if (atomic_load_explicit(&server->flows.waiting, memory_order_relaxed) == 0) {
+        return;
+    }
+    pthread_mutex_lock(&server->lock);
+    if (mrd_fair_crowds(&server->flows, call->waiter.flow, (now - call->placed_ns) / MS)) {
+        server->stats.yields++;
+        mrd_fair_give(&server->flows, call->waiter.flow);
+        place_take(call);
+    }
+    pthread_mutex_unlock(&server->lock);
 }
 
 static enum mrd_status frame_send(struct mrd_rpc_call *call, enum mrd_rpc_frame_kind kind,
@@ -216,6 +250,7 @@ void mrd_rpc_call_end_now(struct mrd_rpc_call *call, enum mrd_rpc_call_end end)
 {
     if (atomic_load_explicit(&call->end, memory_order_relaxed) == MRD_RPC_RUNNING) {
         atomic_store_explicit(&call->end, end, memory_order_relaxed);
+        atomic_store_explicit(&call->stop, true, memory_order_relaxed);
         pthread_cond_signal(&call->changed);
     }
 }
@@ -252,9 +287,29 @@ static void count_end(struct mrd_rpc_server *server, const struct mrd_rpc_call *
     }
 }
 
+/* Lock held. The call's slot, place and share of its flow are free from now on. */
+static void call_leave(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
+{
+    unsigned wakes;
+    server->slots[call->slot].call = NULL;
+    server->slots[call->slot].generation++;
+    server->stats.running--;
+    if (server->stats.running + server->stats.queued == 0) {
+        pthread_cond_broadcast(&server->idle);
+    }
+    const bool ends = mrd_thread_in_background();
+    server->looking += ends ? 0 : 1;
+    mrd_fair_give(&server->flows, call->waiter.flow);
+    mrd_fair_leave(&server->flows, call->waiter.flow);
+    (void)places_offer(server, &wakes);
+    wake(server, ends || wakes == 0 ? wakes : wakes - 1); /* one is for this thread */
+}
+
 static void call_run(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
 {
     struct mrd_error err = {0};
+    call->placed_ns = now_ns();
+    call->work = (struct mrd_thread_work){.since_ns = call->placed_ns};
     enum mrd_status status = mrd_rpc_call_check(call, &err);
     if (status == MRD_OK) {
         status = server->options.handle(server->options.context, call, &err);
@@ -262,88 +317,65 @@ static void call_run(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
     status = finish(call, status, &err);
     pthread_mutex_lock(&server->lock);
     count_end(server, call, status);
-    server->slots[call->slot].call = NULL;
-    server->slots[call->slot].generation++;
-    server->stats.running--;
-    if (server->stats.running + server->stats.queued == 0) {
-        pthread_cond_broadcast(&server->idle);
-    }
+    call_leave(server, call);
     pthread_mutex_unlock(&server->lock);
     mrd_rpc_call_free(call);
 }
 
-/* Lock held. The next call with a place for it; NULL when the server stops and none is left. */
+/* Lock held. The next call that has a place; NULL when the server stops and none is left. */
 static struct mrd_rpc_call *call_take(struct mrd_rpc_server *server)
 {
-    while (server->first == NULL || server->resuming > 0 ||
-           server->places_taken >= server->options.workers) {
-        if (server->first == NULL && server->stopping) {
-            return NULL;
-        }
-        server->sleeping++;
+    while (server->ready == NULL && !(server->stopping && server->flows.fresh == 0)) {
         pthread_cond_wait(&server->work, &server->lock);
-        server->sleeping--;
     }
-    struct mrd_rpc_call *call = server->first;
-    server->first = call->next;
-    if (server->first == NULL) {
-        server->last = &server->first;
+    server->looking--;
+    struct mrd_rpc_call *call = server->ready;
+    if (call == NULL) {
+        return NULL;
     }
-    server->places_taken++;
+    server->ready = call->next;
+    if (server->ready == NULL) {
+        server->ready_last = &server->ready;
+    }
+    server->ready_count--;
     server->stats.queued--;
     server->stats.running++;
-    (void)places_offer(
-        server); /* without a thread for the next call, this one takes it afterwards */
     return call;
 }
 
-static void *worker_run(void *context)
+void mrd_rpc_worker_run(struct mrd_rpc_server *server)
 {
-    struct mrd_rpc_server *server = context;
     struct mrd_rpc_call *call;
     pthread_mutex_lock(&server->lock);
-    server->starting--;
-    while ((call = call_take(server)) != NULL) {
+    while (!mrd_thread_in_background() && (call = call_take(server)) != NULL) {
         pthread_mutex_unlock(&server->lock);
         call_run(server, call);
         pthread_mutex_lock(&server->lock);
-        server->places_taken--;
-        if (server->resuming > 0) {
-            pthread_cond_signal(&server->place);
-        }
     }
     pthread_cond_broadcast(&server->work); /* stopping: the others may end as well */
     pthread_mutex_unlock(&server->lock);
-    nats_ReleaseThreadMemory();
-    return NULL;
 }
 
 void mrd_rpc_workers_add(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
 {
+    unsigned wakes;
     pthread_mutex_lock(&server->lock);
-    *server->last = call;
-    server->last = &call->next;
     server->stats.queued++;
-    /* The usual case is told after the lock is free: nobody is to wake up and wait for it. */
-    const bool simple = server->sleeping > 0 && server->resuming == 0 &&
-                        server->places_taken < server->options.workers;
-    if (!simple) {
-        (void)places_offer(server);
-    }
+    mrd_fair_wait(&server->flows, &call->waiter);
+    (void)places_offer(server, &wakes); /* without a thread, the next one that is free takes it */
     pthread_mutex_unlock(&server->lock);
-    if (simple) {
-        pthread_cond_signal(&server->work);
-    }
+    wake(server, wakes); /* now that the lock is free: nobody is to wake up and wait for it */
 }
 
 bool mrd_rpc_workers_start(struct mrd_rpc_server *server)
 {
-    server->threads = calloc(server->slot_count, sizeof(*server->threads));
+    server->thread_slots = server->slot_count + server->options.workers;
+    server->threads = calloc(server->thread_slots, sizeof(*server->threads));
     mrd_assert(server->threads != NULL);
     bool started = true;
     pthread_mutex_lock(&server->lock);
     for (uint32_t i = 0; i < server->options.workers && started; i++) {
-        started = thread_add(server);
+        started = mrd_rpc_thread_add(server);
     }
     pthread_mutex_unlock(&server->lock);
     return started;
@@ -355,13 +387,7 @@ void mrd_rpc_workers_stop(struct mrd_rpc_server *server)
     server->stopping = true;
     pthread_cond_broadcast(&server->work);
     pthread_cond_broadcast(&server->pulse);
-    uint32_t joined = 0;
-    while (joined < server->thread_count) { /* while the queue empties, threads may be added */
-        const pthread_t thread = server->threads[joined++];
-        pthread_mutex_unlock(&server->lock);
-        pthread_join(thread, NULL);
-        pthread_mutex_lock(&server->lock);
-    }
+    mrd_rpc_threads_join(server); /* while the queue empties, threads may be added */
     pthread_mutex_unlock(&server->lock);
     free(server->threads);
     server->threads = NULL;

@@ -26,7 +26,7 @@
 enum {
     HTTP_CONNECTION_MEMORY = 64 << 10,
     HTTP_REMOTE_MAX = INET6_ADDRSTRLEN,
-    HTTP_SWEEP_MS = 40,          /* a client that is gone is noticed within two of these */
+    HTTP_SWEEP_MS = 20,          /* a client that is gone is noticed within two of these */
     HTTP_DISCARD_MAX = 16 << 20, /* of a refused body is read and thrown away, so that the client is
                                     still there when the answer comes */
     HTTP_REPLY_HEADERS_MAX = 16,

@@ -11,6 +11,9 @@ enum mrd_status mrd_query_check(const struct mrd_query_control *control, struct 
     if (control == NULL) {
         return MRD_OK;
     }
+    if (control->checkpoint != NULL) {
+        control->checkpoint();
+    }
     /* Relaxed: only the flag itself is communicated. */
     if (control->canceled != NULL &&
         atomic_load_explicit(control->canceled, memory_order_relaxed)) {

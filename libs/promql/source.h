@@ -33,6 +33,8 @@ struct mrd_query_control {
     const _Atomic bool *canceled;  /* relaxed load; NULL: never. Set by whoever lost interest */
     const struct mrd_clock *clock; /* NULL: no deadline */
     int64_t deadline_ns;           /* on the monotonic clock */
+    void (*checkpoint)(
+        void); /* called at every check, for whom the thread belongs to; NULL: none */
 };
 
 /* MRD_E_CANCELED or MRD_E_TIMEOUT with Prometheus' text, else MRD_OK. control may be NULL. */

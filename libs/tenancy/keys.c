@@ -72,6 +72,9 @@ static const struct mrd_config_key query_keys[] = {
         "Steps of a range query, counted as Prometheus does: its range divided by its step."),
     KEY("querier.range_max", MRD_CONFIG_DURATION, "0s", 0, 1e14,
         "Time from start to end of a range query. 0: no limit."),
+    KEY("querier.lookback_max", MRD_CONFIG_DURATION, "0s", 0, 1e14,
+        "How far back from now a query may look. What lies before that is not an error: it is left "
+        "out. 0: no limit."),
     KEY("querier.memory_bytes_max", MRD_CONFIG_SIZE, "1GiB", 1 << 20, 1e15,
         "Memory that one query may use."),
     KEY("querier.response_bytes_max", MRD_CONFIG_SIZE, "512MiB", 1 << 10, 1e15,

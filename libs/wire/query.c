@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "wire/protobuf_internal.h"
 #include "wire/query.pb-c.h"
 
 enum { REQUEST_VERSION = 2, FAILED_TEXT_MAX = 512 };
@@ -194,6 +195,19 @@ static enum mrd_status partitions_decode(const Mrd__Query__Request *message,
     out->partitions = partitions;
     out->partition_count = message->n_partitions;
     return MRD_OK;
+}
+
+struct mrd_bytes mrd_query_request_tenant(struct mrd_bytes bytes)
+{
+    enum { FIELD_TENANT = MRD_PB_TAG(3, MRD_PB_BYTES) };
+    const uint8_t *at = bytes.data;
+    const uint8_t *end = at + bytes.size;
+    struct mrd_bytes tenant = MRD_BYTES_NONE;
+    struct mrd_pb_field field;
+    while (at != end && mrd_pb_field_read(&at, end, &field)) {
+        tenant = field.tag == FIELD_TENANT ? field.bytes : tenant;
+    }
+    return tenant;
 }
 
 enum mrd_status mrd_query_request_decode(struct mrd_bytes bytes, struct mrd_arena *arena,

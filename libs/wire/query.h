@@ -91,6 +91,9 @@ MRD_MUST_CHECK enum mrd_status mrd_query_request_decode(struct mrd_bytes bytes,
                                                         struct mrd_error *err);
 void mrd_query_request_fini(struct mrd_query_request *request);
 
+/* Whose request it is, without decoding the rest: a view into `bytes`, empty if there is none or the bytes are no request. */
+struct mrd_bytes mrd_query_request_tenant(struct mrd_bytes bytes);
+
 /* ---- replies ---- */
 
 struct mrd_query_trailer {

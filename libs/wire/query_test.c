@@ -56,6 +56,12 @@ static void a_request_comes_back_as_it_was(void **state)
     assert_int_equal(mrd_query_request_decode(mrd_buf_view(&bytes), arena, &got, NULL), MRD_OK);
     assert_int_equal(got.kind, request.kind);
     assert_true(mrd_bytes_equal(got.tenant, request.tenant));
+    assert_true(mrd_bytes_equal(mrd_query_request_tenant(mrd_buf_view(&bytes)), request.tenant));
+    for (size_t size = 0; size < bytes.size; size++) { /* cut off anywhere: that, or nothing */
+        const struct mrd_bytes part = {bytes.data, size};
+        const struct mrd_bytes tenant = mrd_query_request_tenant(part);
+        assert_true(tenant.size == 0 || mrd_bytes_equal(tenant, request.tenant));
+    }
     assert_true(mrd_bytes_equal(got.label, request.label));
     assert_true(got.time_min_ms == -5 && got.time_max_ms == INT64_MAX);
     assert_int_equal(got.partition_count, MRD_ARRAY_LEN(partitions));

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/shard.h"
+#include "base/threads.h"
 
 enum {
     QUEUE_MAX = 4096,
@@ -336,7 +337,8 @@ enum mrd_status ing_partition_ask(struct ing_partition *partition, struct ing_as
 {
     struct ask_message message = {
         .message = {.run = ask_here_run}, .partition = partition, .ask = ask, .err = err};
-    if (mrd_shard_try_run(partition->shard, &message.message)) {
+    /* In the background a thread may be without a core for long: not in the shard's place. */
+    if (!mrd_thread_in_background() && mrd_shard_try_run(partition->shard, &message.message)) {
         return message.status;
     }
     return ask_posted(&message);

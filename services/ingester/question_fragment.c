@@ -14,7 +14,9 @@ enum {
 
 struct mrd_source_set {
     struct ing_question *question;
-    const struct mrd_select *select;
+    mrd_time_ms
+        min_ms; /* the select's, or later: the querier may have a bound on how far back to look */
+    mrd_time_ms max_ms;
     struct ing_slices slices;
     struct mrd_reader frames; /* of the slice at hand that were not read yet */
     struct mrd_columns columns;
@@ -30,13 +32,14 @@ static enum mrd_status set_open(void *context, const struct mrd_select *select,
     mrd_assert(set != NULL);
     (void)err;
     set->question = question;
-    set->select = select;
+    set->min_ms = MRD_MAX(select->min_ms, question->request.time_min_ms);
+    set->max_ms = select->max_ms;
     set->slices.query = (struct mrd_head_query){
         .tenant = question->request.tenant,
         .matchers = select->matchers,
         .matcher_count = select->matcher_count,
-        .time_min_ms = select->min_ms,
-        .time_max_ms = select->max_ms,
+        .time_min_ms = set->min_ms,
+        .time_max_ms = set->max_ms,
         .series_max = question->request.series_max,
     };
     set->columns.histogram_bytes_max = mrd_arena_limit(scope->arena) / HISTOGRAMS_SHARE;
@@ -70,8 +73,8 @@ static enum mrd_status read_series(struct mrd_source_set *set, struct mrd_source
     const struct mrd_bytes labels = frame.labels;
     mrd_columns_begin(&set->columns);
     MRD_TRY(mrd_columns_add(&set->columns, &frame, samples_left(question), err));
-    MRD_TRY(mrd_columns_finish(&set->columns, set->select->min_ms, set->select->max_ms,
-                               &out->samples, &out->histograms, err));
+    MRD_TRY(mrd_columns_finish(&set->columns, set->min_ms, set->max_ms, &out->samples,
+                               &out->histograms, err));
     mrd_arena_reset(set->labels);
     MRD_TRY(mrd_labels_decode(labels, set->labels, &out->labels, err));
     question->trailer.samples += out->samples.count + set->columns.histograms.weight;
@@ -127,7 +130,10 @@ enum mrd_status ing_question_fragment(struct ing_question *question, struct mrd_
     const struct mrd_source source = {
         .context = question, .open = set_open, .next = set_next, .close = set_close};
     const struct mrd_query_control control = {
-        .clock = mrd_clock_system(), .deadline_ns = mrd_rpc_call_deadline_ns(question->call)};
+        .canceled = mrd_rpc_call_stop_flag(question->call),
+        .clock = mrd_clock_system(),
+        .deadline_ns = mrd_rpc_call_deadline_ns(question->call),
+    };
     struct mrd_fragment fragment;
     struct mrd_buf states;
     MRD_TRY(mrd_fragment_decode(question->request.fragment, &fragment, err));

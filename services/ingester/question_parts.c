@@ -91,6 +91,7 @@ enum mrd_status ing_question_failed(struct ing_question *question, uint32_t numb
 
 enum mrd_status ing_question_pace(struct ing_question *question, struct mrd_error *err)
 {
+    mrd_rpc_call_yield(question->call);
     MRD_TRY(mrd_rpc_call_check(question->call, err));
     const int64_t now_ns = mrd_clock_monotonic_ns(mrd_clock_system());
     if (question->large || question->at + 1 == question->request.partition_count ||

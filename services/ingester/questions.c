@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "ingester/questions_internal.h"
+#include "model/tenant.h"
 
 enum { KINDS = MRD_QUERY_FRAGMENT + 1 };
 
@@ -166,6 +167,13 @@ static enum mrd_status on_call(void *context, struct mrd_rpc_call *call, struct 
     return status;
 }
 
+/* What questions share workers by. */
+static uint64_t tenant_of(void *context, struct mrd_bytes request)
+{
+    (void)context;
+    return mrd_tenant_seed(mrd_query_request_tenant(request));
+}
+
 /* ---- life ---- */
 
 static void metrics_init(struct ing_questions *questions, struct mrd_metrics *metrics)
@@ -207,12 +215,19 @@ enum mrd_status ing_questions_create(const struct ing_questions_options *options
     questions->options = *options;
     metrics_init(questions, options->metrics);
     char subject[MRD_QUERY_SUBJECT_MAX];
-    const struct mrd_rpc_server_options server = {.subject =
-                                                      mrd_query_subject(options->instance, subject),
-                                                  .workers = options->workers,
-                                                  .queue_max = options->queue_max,
-                                                  .handle = on_call,
-                                                  .context = questions};
+    const struct mrd_rpc_server_options server = {
+        .subject = mrd_query_subject(options->instance, subject),
+        .workers = options->workers,
+        .queue_max = options->queue_max,
+        .full = "too many questions wait at the ingester (ingester.query_queue_max)",
+        .flow = tenant_of,
+        .flow_workers = options->tenant_workers,
+        .flow_queue_max = options->tenant_queue_max,
+        .flow_full = "too many questions of the tenant wait at the ingester "
+                     "(ingester.tenant_queue_max)",
+        .handle = on_call,
+        .context = questions,
+    };
     const enum mrd_status status =
         mrd_rpc_server_create(options->bus, &server, &questions->server, err);
     if (status != MRD_OK) {

@@ -5,6 +5,9 @@
  * others. So a query never holds up appends for longer than one slice. A question that turns out to be large goes on
  * with one partition and leaves the others to questions of their own, which other workers take.
  *
+ * Tenants share the workers fairly (bus/rpc.h): one with many questions keeps no other waiting, and what takes long gives its
+ * worker up to others now and then.
+ *
  * Threads: create, destroy: one.
  */
 #ifndef ING_QUESTIONS_H
@@ -22,7 +25,9 @@ struct ing_questions_options {
     const char *instance;
     uint32_t workers;
     uint32_t queue_max;
-    size_t memory_bytes_max; /* of one request: its matchers, and lists of names */
+    uint32_t tenant_workers;   /* of one tenant's questions at once; 0: all but one */
+    uint32_t tenant_queue_max; /* of one tenant that wait; 0: half of queue_max */
+    size_t memory_bytes_max;   /* of one request: its matchers, and lists of names */
     struct mrd_metrics *metrics;
 };
 

@@ -99,6 +99,8 @@ static enum mrd_status remote_of(struct qry_api *api, struct qry_call *call, str
         .push_down = atomic_load_explicit(&api->push_down, memory_order_relaxed),
         .series_max = call->limits.series_max,
         .samples_max = call->limits.promql.samples_max,
+        .floor_ms = call->limits.lookback_ms_max == 0 ? INT64_MIN
+                                                      : qry_now_ms() - call->limits.lookback_ms_max,
     };
     MRD_TRY(mrd_tenant_of_header(mrd_http_header(call->request, MRD_TENANT_HEADER),
                                  &call->remote.options.tenant, err));
@@ -120,6 +122,7 @@ static enum mrd_status prepare_call(struct qry_api *api, struct qry_call *call,
     call->scope = (struct mrd_query_scope){call->arena, &call->annotations, &call->control};
     call->control.clock = mrd_clock_system();
     call->control.canceled = canceled;
+    call->control.checkpoint = qry_pool_checkpoint;
     call->control.deadline_ns =
         mrd_http_received_ns(call->request) + call->limits.query_timeout_ms * 1000000;
     if (mrd_http_params_parse(call->request, &call->params, &call->form_error) == MRD_E_LIMIT) {

@@ -145,7 +145,7 @@ enum mrd_status qry_exemplars_read(const struct qry_remote *remote,
             .tenant = remote->options.tenant,
             .matchers = selectors->sets[i],
             .matcher_count = selectors->counts[i],
-            .time_min_ms = min_ms,
+            .time_min_ms = MRD_MAX(min_ms, remote->options.floor_ms),
             .time_max_ms = max_ms,
         };
         MRD_TRY(qry_remote_ask(remote, &request, scope, gather_event, &gather, err));

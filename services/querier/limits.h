@@ -16,6 +16,7 @@ struct qry_limits {
     size_t read_samples_max;      /* of a remote read answered as samples; 0: none */
     size_t steps_max;             /* of a range query */
     mrd_time_ms range_ms_max;     /* of a range query; 0: none */
+    mrd_time_ms lookback_ms_max;  /* how far back from now; 0: none */
     unsigned concurrency;         /* queries that run at once; 0: the pool's */
     size_t queries_max;           /* that run or wait; 0: none */
 };

@@ -13,8 +13,9 @@
 
 static const struct mrd_config_key querier_keys[] = {
     KEY("querier.concurrency", MRD_CONFIG_INT, "8", 1, 1024, "Queries that are evaluated at once."),
-    KEY("querier.queue_max", MRD_CONFIG_INT, "256", 0, 65536,
-        "Queries that wait at most; more are answered with 429."),
+    KEY("querier.queue_max", MRD_CONFIG_INT, "4096", 0, 65536,
+        "Queries of all tenants that wait at most; more are answered with 429. One tenant's are "
+        "bounded by querier.tenant_queries_max."),
     KEY("querier.unavailable_wait", MRD_CONFIG_DURATION, "3s", 0, 600000,
         "How long a query waits for a partition that no ingester serves, before it fails."),
     {.path = "querier.push_down",

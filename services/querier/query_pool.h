@@ -1,11 +1,16 @@
-/* query_pool.h: threads that run queries, and the bounded queue before them.
+/* query_pool.h: threads that run queries, and the bounded queues before them.
  *
- * HTTP threads only enqueue; a pool thread parses, evaluates and replies. A job for which the queue is
- * full, or whose tenant has its share of jobs, is not taken (the caller answers 429). A free thread takes
- * the oldest job of the tenant that holds the fewest threads, so that no tenant's queries, nor its
- * clients that read slowly, keep the others waiting for long. Once in the pool a job knows when nobody
- * waits for its answer any more: a watcher looks at the requests a few dozen times a second and sets the
- * job's flag.
+ * HTTP threads only enqueue; a pool thread parses, evaluates and replies. Tenants have queues of their own and share the places
+ * fairly (base/fair.h): a free one goes to the tenant that has the fewest, so that no tenant's queries, nor its clients that
+ * read slowly, keep the others waiting for long. A job for which its tenant's queue or all of them are full is not taken (the
+ * caller answers 429).
+ *
+ * A job that works for long gives its place up at its checkpoints where other tenants have fewer. Jobs that have begun are at
+ * most twice as many as places. (Their threads do not go into the background as an ingester's do: a thread that waits for
+ * replies takes those of others too, bus/rpc_client.c, and has to have a core for that.)
+ *
+ * Once in the pool a job knows when nobody waits for its answer any more: a watcher looks at the requests a hundred times a
+ * second and sets the job's flag.
  *
  * Owner:   main.
  * Threads: submit from any; `run` is called on a pool thread.
@@ -20,7 +25,7 @@ struct qry_pool;
 
 struct qry_pool_options {
     unsigned threads; /* queries that run at once */
-    size_t queue_max; /* jobs that wait at most */
+    size_t queue_max; /* jobs that wait at most, of all tenants */
     struct mrd_metrics *metrics;
 };
 
@@ -50,12 +55,15 @@ MRD_MUST_CHECK enum mrd_status qry_pool_create(const struct qry_pool_options *op
 
 enum qry_pool_verdict { QRY_POOL_TAKEN, QRY_POOL_FULL, QRY_POOL_TENANT_FULL, QRY_POOL_STOPPING };
 
-/* Unless the job is taken the request is still the
- * caller's. Cost: a look at every job under way. */
+/* Unless the job is taken the request is still the caller's. Cost: a look at every tenant that has jobs. */
 MRD_MUST_CHECK enum qry_pool_verdict qry_pool_submit(struct qry_pool *pool,
                                                      struct mrd_http_request *request,
                                                      const struct qry_share *share, qry_job_fn *run,
                                                      void *context);
+
+/* To be called by a job on its thread, every few hundred microseconds of work: others may go first. Does nothing on other
+ * threads. */
+void qry_pool_checkpoint(void);
 
 /* Lets running and waiting jobs finish, then joins the threads. Submitting is refused from now on. */
 void qry_pool_stop(struct qry_pool *pool);

@@ -21,6 +21,7 @@ struct fixture {
     bool open;      /* jobs that wait may end */
     size_t running; /* jobs that were begun */
     size_t canceled;
+    size_t working; /* jobs of that kind that were begun */
 };
 
 /* A job that lasts until the gate opens or nobody waits for it. */
@@ -42,6 +43,26 @@ static void held_job(void *context, struct mrd_http_request *request, const _Ato
     pthread_mutex_unlock(&fixture->lock);
     out->status = 200;
     mrd_buf_append_text(&out->body, "done");
+}
+
+/* The same, looking all the time whether others are to go first. */
+static void working_job(void *context, struct mrd_http_request *request,
+                        const _Atomic bool *canceled, struct qry_answer *out)
+{
+    (void)request;
+    struct fixture *fixture = context;
+    bool open = false;
+    while (!open && !*canceled) {
+        pthread_mutex_lock(&fixture->lock);
+        fixture->working = 1;
+        pthread_cond_broadcast(&fixture->changed);
+        open = fixture->open;
+        pthread_mutex_unlock(&fixture->lock);
+        usleep(500);
+        qry_pool_checkpoint();
+    }
+    out->status = 200;
+    mrd_buf_append_text(&out->body, "worked");
 }
 
 /* A job that writes its answer. */
@@ -78,6 +99,16 @@ static void hold_b(void *context, struct mrd_http_request *request)
     submit(context, request, TENANT_B, held_job);
 }
 
+static void work_a(void *context, struct mrd_http_request *request)
+{
+    submit(context, request, TENANT_A, working_job);
+}
+
+static void write_b(void *context, struct mrd_http_request *request)
+{
+    submit(context, request, TENANT_B, writing_job);
+}
+
 static void written(void *context, struct mrd_http_request *request)
 {
     submit(context, request, TENANT_A, writing_job);
@@ -98,6 +129,8 @@ static void start(struct fixture *fixture, unsigned threads)
         {MRD_HTTP_GET, "/a",       0, hold_a,  fixture},
         {MRD_HTTP_GET, "/b",       0, hold_b,  fixture},
         {MRD_HTTP_GET, "/written", 0, written, fixture},
+        {MRD_HTTP_GET, "/work-a",  0, work_a,  fixture},
+        {MRD_HTTP_GET, "/write-b", 0, write_b, fixture},
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(routes); i++) {
         mrd_http_route_add(fixture->server, &routes[i]);
@@ -211,6 +244,27 @@ static void a_tenant_leaves_a_thread_to_the_others(void **state)
     finish(&fixture);
 }
 
+/* One place, which a job has that does not end: those of another tenant are answered all the same. */
+static void a_long_job_lets_those_of_others_go_first(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    start(&fixture, 1);
+    struct raw_client long_a = ask(&fixture, "/work-a");
+    wait_for(&fixture, &fixture.working, 1);
+    for (int i = 0; i < 20; i++) {
+        struct raw_client client = ask(&fixture, "/write-b");
+        mrd_auto(raw_answer_fini)
+        struct raw_answer answer = raw_answer(&client, true);
+        assert_true(answer.complete);
+        assert_int_equal(answer.body.size, 10000);
+        raw_close(&client);
+    }
+    open_gate(&fixture);
+    expect(&long_a, 200, "worked");
+    finish(&fixture);
+}
+
 static void a_job_learns_that_its_client_has_gone(void **state)
 {
     (void)state;
@@ -244,6 +298,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tenant_has_its_share_and_the_queue_its_end),
         cmocka_unit_test(a_tenant_leaves_a_thread_to_the_others),
+        cmocka_unit_test(a_long_job_lets_those_of_others_go_first),
         cmocka_unit_test(a_job_learns_that_its_client_has_gone),
         cmocka_unit_test(a_job_may_write_its_answer),
     };

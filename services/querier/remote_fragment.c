@@ -48,7 +48,7 @@ static enum mrd_status ask(struct qry_fragment_set *fragment, struct mrd_error *
     const struct mrd_query_request request = {
         .kind = MRD_QUERY_FRAGMENT,
         .tenant = options->tenant,
-        .time_min_ms = fragment->select->min_ms,
+        .time_min_ms = MRD_MAX(fragment->select->min_ms, options->floor_ms),
         .time_max_ms = fragment->select->max_ms,
         .series_max = options->series_max,
         .samples_max = options->samples_max,

@@ -29,19 +29,20 @@ enum mrd_status qry_set_open(const struct qry_remote *remote, const struct mrd_s
                              const struct mrd_query_scope *scope, uint32_t partition_first,
                              struct mrd_source_set **out_set, struct mrd_error *err)
 {
+    const mrd_time_ms min_ms = MRD_MAX(select->min_ms, remote->options.floor_ms);
     const struct mrd_query_request request = {
         .kind = MRD_QUERY_SELECT,
         .tenant = remote->options.tenant,
         .matchers = select->matchers,
         .matcher_count = select->matcher_count,
-        .time_min_ms = select->min_ms,
+        .time_min_ms = min_ms,
         .time_max_ms = select->max_ms,
         .series_max = remote->options.series_max,
     };
     struct mrd_source_set *set = calloc(1, sizeof(*set));
     mrd_assert(set != NULL);
     set->remote = remote;
-    set->min_ms = select->min_ms;
+    set->min_ms = min_ms;
     set->max_ms = select->max_ms;
     mrd_buf_init(&set->label_bytes, LABELS_BYTES_MAX);
     set->labels = mrd_arena_create("labels of one series", 4 * LABELS_BYTES_MAX);
@@ -254,8 +255,11 @@ static enum mrd_status gather_all(const struct qry_remote *remote, struct gather
                                   const struct mrd_label_query *query,
                                   const struct mrd_query_scope *scope, struct mrd_error *err)
 {
+    if (query->max_ms < remote->options.floor_ms) {
+        return MRD_OK;
+    }
     request->tenant = remote->options.tenant;
-    request->time_min_ms = query->min_ms;
+    request->time_min_ms = MRD_MAX(query->min_ms, remote->options.floor_ms);
     request->time_max_ms = query->max_ms;
     request->series_max = remote->options.series_max;
     for (size_t i = 0; i < query->matcher_set_count; i++) {

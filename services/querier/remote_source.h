@@ -30,6 +30,8 @@ struct qry_remote_options {
     bool partial;                  /* leave out partitions nobody serves, with a warning */
     size_t samples_max; /* of one select, 0: none; 16 bytes of a histogram count as one */
     size_t series_max;  /* of one select, 0: none */
+    mrd_time_ms
+        floor_ms; /* nothing before it is read (querier.lookback_max); INT64_MIN: no floor */
 };
 
 /* The source's context; fill in the options. */

@@ -51,6 +51,7 @@ bool qry_sink_drain(void *context)
     if (sink->body.size < QRY_SINK_BYTES || sink->body.failed) {
         return sink->broken.status == MRD_OK && !sink->body.failed;
     }
+    qry_pool_checkpoint();
     if (sink->broken.status == MRD_OK) {
         if (!qry_sink_begun(sink)) {
             begin(sink);

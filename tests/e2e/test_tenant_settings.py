@@ -99,3 +99,35 @@ def test_tenants_have_limits_of_their_own_which_change_live(start, tmp_path):
     time.sleep(6)  # three looks at the file: it is read once for each change
     assert (reloads("ok"), reloads("refused")) == (1, 1)
     assert rw.push(push, body_of(5), "few").status == 204
+
+
+def test_a_tenant_may_be_kept_from_looking_far_back(start, tmp_path):
+    """What is older is left out, not refused: of range and instant queries, pushed down or not, of series and of label values."""
+    path = tmp_path / "overrides.yaml"
+    path.write_text("overrides:\n  near: {querier.lookback_max: 30m}\n")
+    region = start({"partitions": 1}, settings=[f"all.overrides_file={path}"])
+    now = int(time.time())
+    times = [now - 7200 + 60 * n for n in range(120)]
+    old = rw.series_of({"__name__": "past", "device": "old"}, [(1000 * (now - 5400), 1.0)])
+    body = old + rw.series_of({"__name__": "past", "device": "both"}, [(1000 * at, 1.0) for at in times])
+    seen = {}
+    for tenant in ("near", "far"):
+        assert rw.push(region.region["push_url"], body, tenant).status == 204
+
+        def answer(path: str, tenant: str = tenant, **parameters: object):
+            status, text = get(region.region["query_url"], path, tenant, **parameters)
+            assert status == 200, text
+            return json.loads(text)["data"]
+
+        window = {"start": now - 7200, "end": now, "step": 60}
+        plain = answer("/api/v1/query_range", query='past{device="both"}', **window)["result"][0]["values"]
+        pushed = answer("/api/v1/query_range", query="sum(past)", **window)["result"][0]["values"]
+        counted = answer("/api/v1/query", query='sum(count_over_time(past{device="both"}[2h]))', time=now)["result"][0]["value"][1]
+        before = answer("/api/v1/query", query="sum(past)", time=now - 3600)["result"]
+        devices = answer("/api/v1/label/device/values")
+        series = len(answer("/api/v1/series", **{"match[]": "past"}))
+        seen[tenant] = (plain[0][0], pushed[0][0], int(counted), len(before), devices, series)
+    assert seen["far"] == (now - 7200, now - 7200, 119, 1, ["both", "old"], 2)
+    oldest, pushed, counted, before, devices, series = seen["near"]
+    assert now - 1800 <= oldest <= now - 1680 and now - 1800 <= pushed <= now - 1680, seen
+    assert 28 <= counted <= 30 and before == 0 and devices == ["both"] and series == 1, seen

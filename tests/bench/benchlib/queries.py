@@ -1,8 +1,10 @@
 """Query latency: the same queries, over the same data, one at a time, on a kept-alive connection."""
 
+import contextlib
 import http.client
 import json
 import math
+import multiprocessing
 import statistics
 import time
 import urllib.parse
@@ -11,7 +13,8 @@ import yaml
 
 
 class Client:
-    def __init__(self, query_url, parameters):
+    def __init__(self, query_url, parameters, tenant=None):
+        self.headers = {"X-Scope-OrgID": tenant} if tenant else {}
         parts = urllib.parse.urlsplit(query_url)
         self.connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=300)
         self.prefix = parts.path.rstrip("/")
@@ -21,7 +24,7 @@ class Client:
         """(seconds, decoded answer); raises RuntimeError with the server's text if it refuses."""
         target = f"{self.prefix}{path}?" + urllib.parse.urlencode({**parameters, **self.parameters}, doseq=True)
         begin = time.perf_counter()
-        self.connection.request("GET", target)
+        self.connection.request("GET", target, headers=self.headers)
         answer = self.connection.getresponse()
         body = answer.read()
         seconds = time.perf_counter() - begin
@@ -101,9 +104,9 @@ def percentile(values, share):
     return sorted(values)[max(0, math.ceil(len(values) * share) - 1)]
 
 
-def measure_light(target, end_seconds, repeats):
+def measure_light(target, end_seconds, repeats, tenant=None):
     """{name: {p50, p90, p99, series}, ...} in ms, of the LIGHT queries, taken in turns."""
-    client = Client(target.query_url, target.query_parameters)
+    client = Client(target.query_url, target.query_parameters, tenant)
     try:
         _, answer = client.get("/api/v1/query", {"query": "bottomk(1, sensor_signal_strength)", "time": end_seconds})
         device = answer["data"]["result"][0]["metric"]["device_id"]
@@ -121,3 +124,46 @@ def measure_light(target, end_seconds, repeats):
         name: {**{f"p{share}": percentile(values, share / 100) for share in (50, 90, 99)}, "series": series[name]}
         for name, values in times.items()
     }
+
+
+def heavy_loop(query_url, parameters, tenant, requests, stop, results):
+    """One client of heavy queries in a closed loop, in a process of its own; puts (answered, refused, failures) at the end."""
+    client = Client(query_url, parameters, tenant)
+    answered, refused, failures = 0, 0, set()
+    while not stop.is_set():
+        for request in requests:
+            try:
+                client.get(*request)
+                answered += 1
+            except RuntimeError as error:
+                refused += 1
+                failures.add(str(error)[:200])
+            if stop.is_set():
+                break
+    client.close()
+    results.put((answered, refused, sorted(failures)))
+
+
+@contextlib.contextmanager
+def heavy_load(target, queries, end_seconds, clients, tenant):
+    """Runs so many clients of the queries, each beginning with another one; yields a dictionary that is filled at the end."""
+    requests = [request_of(query, end_seconds, "") for query in queries]
+    stop, results, figures = multiprocessing.Event(), multiprocessing.Queue(), {}
+    processes = []
+    for index in range(clients):
+        turn = index * len(requests) // clients
+        arguments = (target.query_url, target.query_parameters, tenant, requests[turn:] + requests[:turn], stop, results)
+        processes.append(multiprocessing.Process(target=heavy_loop, args=arguments, daemon=True))
+        processes[-1].start()
+    begin = time.monotonic()
+    try:
+        yield figures
+    finally:
+        stop.set()
+        ends = [results.get(timeout=300) for _ in processes]
+        for process in processes:
+            process.join()
+    figures["seconds"] = time.monotonic() - begin
+    figures["answered"] = sum(end[0] for end in ends)
+    figures["refused"] = sum(end[1] for end in ends)
+    figures["failures"] = sorted({text for end in ends for text in end[2]})

@@ -51,7 +51,12 @@ ROWS = [
     for query, text in (("empty", "nothing found"), ("instant", "one series, instant"), ("range", "one series, 2 h at 15 s"))
     for partitions in (1, 4, 16)
     for share in ("p50", "p99")
-]
+] + [
+    ("wi", f"WI {text}, {share}, {what}", f"{path}.{query}.{share}", 1, digits)
+    for query, text in (("empty", "nothing found"), ("instant", "one series, instant"), ("range", "one series, 1 h at 15 s"))
+    for share in ("p50", "p99")
+    for path, what, digits in (("alone", "alone, ms", 2), ("beside", "beside heavy ones, ms", 2), ("ratio", "ratio", 2))
+] + [("wi", "WI heavy queries/s meanwhile", "heavy_per_second", 1, 1)]
 
 
 def main_table(results):

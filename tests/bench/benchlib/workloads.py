@@ -6,6 +6,7 @@ W3   120,000 samples/s, open loop: acknowledgement latency
 W4   backfill of 90 days at 5 minutes
 WT   100,000 tenants of 10 series each
 WQ   light queries, with 1, 4 and 16 partitions (WQ1, WQ4, WQ16): latency
+WI   the light queries of one tenant, alone and while another one sends its heaviest in a closed loop: isolation
 """
 
 import json
@@ -218,6 +219,30 @@ def wq(bench, options):
     return figures
 
 
-WORKLOADS = {"w1": w1, "w2": w2, "w3": w3, "w4": w4, "wt": wt, "wq1": wq, "wq4": wq, "wq16": wq}
+def wi(bench, options):
+    """Two tenants. What the heavy one does must not be felt by the light one."""
+    scrapes = 240
+    start_ms = start_before(time.time(), scrapes, 15)
+    end_seconds = start_ms // 1000 + scrapes * 15
+    bench.load(start_ms, "--series", options.series, "--scrapes", scrapes, "--tenant", "heavy")
+    bench.load(start_ms, "--series", 3200, "--scrapes", scrapes, "--tenant", "light")
+    bench.settle()
+    heavy = [query for query in options.queries if query["series"] > 1]
+    bench.log("    light queries alone")
+    alone = queries.measure_light(bench.target, end_seconds, options.light_repeats, "light")
+    bench.log("    and beside heavy ones")
+    with queries.heavy_load(bench.target, heavy, end_seconds, options.heavy_clients, "heavy") as load:
+        time.sleep(2)
+        beside = queries.measure_light(bench.target, end_seconds, options.light_repeats, "light")
+    if load["answered"] == 0 or load["failures"]:
+        raise Failed(f"the heavy queries: {load}")
+    ratios = {
+        name: {share: beside[name][share] / alone[name][share] for share in ("p50", "p99")} for name in alone
+    }
+    return {"alone": alone, "beside": beside, "ratio": ratios, "heavy_clients": options.heavy_clients,
+            "heavy_per_second": load["answered"] / load["seconds"]}
+
+
+WORKLOADS = {"w1": w1, "w2": w2, "w3": w3, "w4": w4, "wt": wt, "wi": wi, "wq1": wq, "wq4": wq, "wq16": wq}
 # Of the region that Meridian is started with, where that is not the default.
 PARTITIONS = {"wq1": 1, "wq4": 4, "wq16": 16}

@@ -1,0 +1,117 @@
+"""Whoever goes, or has waited for long enough, leaves no work behind: in the querier and in the ingesters."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from meridian_dev.cluster import Cluster, wait_until
+from support import remote_write as rw
+from test_query_api import ask
+
+SERIES = 2000
+TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
+# Sorts 3,600 values for each series and step: minutes of work. The first is folded by the ingester, the second by the querier.
+WORK = "quantile_over_time(0.5, busy[1h:1s])"
+QUERIES = {"ingester": f"sum({WORK})", "querier": WORK}
+
+
+@pytest.fixture(scope="module")
+def cluster(binaries, tmp_path_factory) -> Iterator[Cluster]:
+    from conftest import ended, started
+
+    region = started(tmp_path_factory.mktemp("cancellation"), binaries, {"partitions": 2})
+    now = int(time.time() * 1000)
+    body = b"".join(rw.series_of({"__name__": "busy", "n": str(n)}, [(now - 3_000_000 + 60_000 * k, n * k % 97) for k in range(50)])
+                    for n in range(SERIES))
+    assert rw.push(region.region["push_url"], body).status == 204
+    yield region
+    ended(region)
+
+
+def parameters(query: str, **more: object) -> list[tuple[str, object]]:
+    now = int(time.time())
+    return [("query", query), ("start", now - 600), ("end", now), ("step", 1), *more.items()]
+
+
+def service(cluster: Cluster, name: str) -> dict:
+    [found] = [service for service in cluster.region["services"] if service["name"] == name]
+    return found
+
+
+def cpu_seconds(cluster: Cluster, name: str) -> float:
+    fields = Path(f"/proc/{service(cluster, name)['pid']}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * TICK_SECONDS
+
+
+def count(cluster: Cluster, name: str, pattern: str) -> float:
+    with urllib.request.urlopen(f"{service(cluster, name)['ops_url']}/metrics", timeout=10) as answer:
+        return sum(float(line.split()[-1]) for line in answer.read().decode().splitlines() if re.match(pattern, line))
+
+
+def ended_questions(cluster: Cluster) -> float:
+    return count(cluster, "ingester", r'meridian_ingester_queries_total\{.*status="(canceled|timeout)"')
+
+
+def wait_at_work(cluster: Cluster, name: str) -> None:
+    """Half a second of processor time: the work has long begun, and has long not ended."""
+    before = cpu_seconds(cluster, name)
+    wait_until(lambda: cpu_seconds(cluster, name) > before + 0.5, 60, f"the {name} to work")
+
+
+def stopped_after(cluster: Cluster, since: float) -> dict[str, float]:
+    """Watches both for two seconds and prints how long after `since` each had used all that it uses, but for two ticks of the
+    clock, which is what an idle service takes."""
+    seen = {name: [(0.0, cpu_seconds(cluster, name))] for name in QUERIES}
+    while time.monotonic() < since + 2:
+        time.sleep(0.005)
+        for name in QUERIES:
+            seen[name].append((time.monotonic() - since, cpu_seconds(cluster, name)))
+    spent = {name: looks[-1][1] - looks[0][1] for name, looks in seen.items()}
+    for name, looks in seen.items():
+        stopped = next(after for after, used in looks if used >= looks[-1][1] - 2.5 * TICK_SECONDS)
+        print(f"the {name} worked for {1000 * stopped:.0f} ms more and used {spent[name]:.2f} s")
+    return spent
+
+
+def check_stopped(cluster: Cluster, since: float) -> None:
+    """Of two seconds of a query that works on for minutes, no more than half of one: the bound of 100 ms is measured, and printed."""
+    spent = stopped_after(cluster, since)
+    assert all(seconds < 0.5 for seconds in spent.values()), spent
+    wait_until(lambda: count(cluster, "querier", "meridian_querier_queries_running ") == 0, 10, "the query to end")
+
+
+@pytest.mark.parametrize("name", list(QUERIES))
+def test_a_closed_connection_stops_the_work_everywhere(cluster, name):
+    canceled = r'meridian_querier_answers_total\{outcome="canceled"\}'
+    before, questions = count(cluster, "querier", canceled), ended_questions(cluster)
+    parts = urllib.parse.urlsplit(cluster.region["query_url"])
+    form = urllib.parse.urlencode(parameters(QUERIES[name])).encode()
+    with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
+        connection.sendall(f"POST /api/v1/query_range HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+                           f"Content-Length: {len(form)}\r\n\r\n".encode() + form)
+        wait_at_work(cluster, name)
+    check_stopped(cluster, time.monotonic())
+    assert count(cluster, "querier", canceled) == before + 1
+    if name == "ingester":
+        wait_until(lambda: ended_questions(cluster) > questions, 10, "the question to end as canceled")
+
+
+@pytest.mark.parametrize("name", list(QUERIES))
+def test_a_timeout_stops_the_work_everywhere(cluster, name):
+    questions, worked = ended_questions(cluster), cpu_seconds(cluster, name)
+    answer = ask(cluster.region["query_url"], "POST", "/api/v1/query_range", parameters(QUERIES[name], timeout="2s"), {"X-Scope-OrgID": "anonymous"})
+    since = time.monotonic()
+    assert answer.status == 503 and answer.json["errorType"] == "timeout", answer.json
+    assert cpu_seconds(cluster, name) > worked + 0.1  # it was at work when its time was up
+    check_stopped(cluster, since)
+    if name == "ingester":
+        wait_until(lambda: ended_questions(cluster) > questions, 10, "the question to end")
