@@ -1,0 +1,131 @@
+/* reader.h: reads blocks: series by matchers and time for queries, all of them in order for merges, everything for
+ * scrubbing.
+ *
+ * The sidecar says which pages of the data file have the samples of a series; only these are read, many at a time. It is
+ * divided into parts of whole tenants: opening reads the directory, a part is read when one of its tenants is asked for.
+ *
+ * Owner:   whoever opened a block closes it, after its cursors. Store, control and cache are lent until then; the entry for the
+ *          call only.
+ * Threads: an open block and its cursors belong to one thread at a time. Blocks opened apart, of one entry too, are
+ *          independent and may share a cache.
+ * Memory:  sidecar parts up to sidecar_bytes_max (parsed; those from the cache count too); a cursor its window, one decoded page of
+ *          each column, and the series at hand up to series_bytes_max.
+ * Errors:  MRD_E_CORRUPT names file and place, whatever the bytes are; MRD_E_NOT_FOUND if an object is gone (expired
+ *          meanwhile: read the catalog again); MRD_E_LIMIT names the limit; those of the store as they come.
+ */
+#ifndef MRD_BLOCK_READER_H
+#define MRD_BLOCK_READER_H
+
+#include "block/cache.h"
+#include "block/entry.h"
+#include "block/series.h"
+#include "objstore/store.h"
+
+struct mrd_block;
+
+struct mrd_block_open_options {
+    const struct mrd_objstore_control *control; /* may be NULL; for all calls on the block */
+    struct mrd_block_cache *cache;              /* may be NULL */
+    size_t whole_bytes_max;                     /* a sidecar up to this is read at once; 0: 4 MiB */
+    size_t sidecar_bytes_max;                   /* 0: 1 GiB */
+};
+
+MRD_MUST_CHECK enum mrd_status mrd_block_open(struct mrd_objstore *store,
+                                              const struct mrd_block_entry *entry,
+                                              const struct mrd_block_open_options *options,
+                                              struct mrd_block **out_block, struct mrd_error *err);
+void mrd_block_close(struct mrd_block **block);
+
+/* ---- tenants ---- */
+
+/* All tenants of the block by name; lives as long as the block. */
+const struct mrd_block_tenant *mrd_block_tenants(const struct mrd_block *block, size_t *out_count);
+
+/* ---- series ---- */
+
+struct mrd_block_select {
+    struct mrd_bytes tenant;            /* lent for the call */
+    const struct mrd_matcher *matchers; /* all must accept; lent for the call */
+    size_t matcher_count;
+    mrd_time_ms min_ms; /* inclusive; series without a sample in it are not yielded */
+    mrd_time_ms max_ms;
+};
+
+struct mrd_block_cursor_options {
+    size_t
+        window_bytes; /* of pages read ahead at once; 0: 16 MiB. One series is read whatever it takes */
+    size_t series_bytes_max; /* decoded samples of one series; 0: 256 MiB */
+    uint64_t series_max;     /* MRD_E_LIMIT if more match; 0: any number */
+    bool
+        labels_only; /* no samples: nothing of the data file is read. Then a series may be yielded that has none in the
+                              * range although its first and last sample are on both sides of it */
+    bool
+        pieces; /* a series may come in several pieces, up to MRD_BLOCK_PAGE_ROWS each; never in one piece too large */
+    bool want_hlc; /* where the block keeps them */
+};
+
+struct mrd_block_cursor;
+
+/* Finds the series; reads no samples yet. A tenant that the block does not have gives none. */
+MRD_MUST_CHECK enum mrd_status mrd_block_select(struct mrd_block *block,
+                                                const struct mrd_block_select *select,
+                                                const struct mrd_block_cursor_options *options,
+                                                struct mrd_block_cursor **out_cursor,
+                                                struct mrd_error *err);
+
+/* All series of all tenants. */
+MRD_MUST_CHECK enum mrd_status mrd_block_scan(struct mrd_block *block,
+                                              const struct mrd_block_cursor_options *options,
+                                              struct mrd_block_cursor **out_cursor,
+                                              struct mrd_error *err);
+
+/* How many series will come, of what is known now (of a scan: all). */
+uint64_t mrd_block_cursor_series(const struct mrd_block_cursor *cursor);
+
+/* The next series (or piece) in the order of series.h, cut to the range; *out_series is NULL after the last. What it
+ * points to lives until the next call. */
+MRD_MUST_CHECK enum mrd_status mrd_block_cursor_next(struct mrd_block_cursor *cursor,
+                                                     const struct mrd_block_series **out_series,
+                                                     struct mrd_error *err);
+void mrd_block_cursor_close(struct mrd_block_cursor **cursor);
+
+/* What reading has cost so far. */
+struct mrd_block_cursor_stats {
+    uint64_t ranges; /* asked of the store, before it merges neighbours */
+    uint64_t bytes;
+    uint64_t pages; /* decoded */
+};
+struct mrd_block_cursor_stats mrd_block_cursor_stats(const struct mrd_block_cursor *cursor);
+
+/* ---- labels ---- */
+
+/* Takes one text, lent for the call; false ends the visit early (which then is MRD_OK). */
+typedef bool mrd_block_text_visit(void *context, struct mrd_bytes text);
+
+/* Names of labels, or values of one, of the series that select finds: sorted, each once. The range is looked at as with
+ * labels_only. Cheap without matchers: a pass over the sidecar's names or values if the range covers the tenant's. */
+MRD_MUST_CHECK enum mrd_status mrd_block_label_names(struct mrd_block *block,
+                                                     const struct mrd_block_select *select,
+                                                     mrd_block_text_visit *visit, void *context,
+                                                     struct mrd_error *err);
+MRD_MUST_CHECK enum mrd_status mrd_block_label_values(struct mrd_block *block,
+                                                      const struct mrd_block_select *select,
+                                                      struct mrd_bytes name,
+                                                      mrd_block_text_visit *visit, void *context,
+                                                      struct mrd_error *err);
+
+/* ---- scrubbing ---- */
+
+struct mrd_block_verify_options {
+    const struct mrd_objstore_control *control;
+    size_t memory_bytes_max; /* 0: 1 GiB */
+};
+
+/* Reads every byte of both files: sizes and CRCs against the entry, every page's own CRC, and that data file, sidecar and entry
+ * agree on pages, rows, series, times and counts. MRD_OK only if all of it is right; MRD_E_CORRUPT says what is not. */
+MRD_MUST_CHECK enum mrd_status mrd_block_verify(struct mrd_objstore *store,
+                                                const struct mrd_block_entry *entry,
+                                                const struct mrd_block_verify_options *options,
+                                                struct mrd_error *err);
+
+#endif

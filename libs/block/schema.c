@@ -1,0 +1,109 @@
+#include "block/schema.h"
+
+#include <strings.h>
+
+static void add(struct mrd_block_schema *schema, const char *name, int32_t field_id,
+                enum mrd_block_column_type type, bool required)
+{
+    mrd_assert(schema->column_count < MRD_BLOCK_COLUMNS_MAX);
+    schema->columns[schema->column_count++] = (struct mrd_block_column){
+        .name = name, .field_id = field_id, .type = type, .required = required};
+}
+
+static void add_promoted(struct mrd_block_schema *schema,
+                         const struct mrd_block_schema_options *options)
+{
+    for (size_t i = 0; i < options->promoted_count; i++) {
+        add(schema, options->promoted[i].label, options->promoted[i].field_id, MRD_BLOCK_STRING,
+            false);
+        schema->columns[schema->column_count - 1].promoted = true;
+    }
+}
+
+static void add_values(struct mrd_block_schema *schema)
+{
+    add(schema, "series_id", MRD_BLOCK_FIELD_SERIES_ID, MRD_BLOCK_LONG, true);
+    add(schema, "ts", MRD_BLOCK_FIELD_TS, MRD_BLOCK_TIMESTAMPTZ, true);
+    add(schema, "value", MRD_BLOCK_FIELD_VALUE, MRD_BLOCK_DOUBLE, false);
+    add(schema, "st", MRD_BLOCK_FIELD_ST, MRD_BLOCK_TIMESTAMPTZ, false);
+    add(schema, "h_count", MRD_BLOCK_FIELD_H_COUNT, MRD_BLOCK_DOUBLE, false);
+    add(schema, "h_sum", MRD_BLOCK_FIELD_H_SUM, MRD_BLOCK_DOUBLE, false);
+    add(schema, "h_schema", MRD_BLOCK_FIELD_H_SCHEMA, MRD_BLOCK_INT, false);
+    add(schema, "h_zero_threshold", MRD_BLOCK_FIELD_H_ZERO_THRESHOLD, MRD_BLOCK_DOUBLE, false);
+    add(schema, "h_zero_count", MRD_BLOCK_FIELD_H_ZERO_COUNT, MRD_BLOCK_DOUBLE, false);
+    add(schema, "h_chunk", MRD_BLOCK_FIELD_H_CHUNK, MRD_BLOCK_BINARY, false);
+    add(schema, "hlc", MRD_BLOCK_FIELD_HLC, MRD_BLOCK_LONG, false);
+}
+
+static bool is_column_name(const char *name)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+    static const char all[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+    return name != NULL && name[0] != '\0' && strchr(letters, name[0]) != NULL &&
+           name[strspn(name, all)] == '\0';
+}
+
+/* Also against the columns that this level does not have, so that every level can have the label. */
+static enum mrd_status check_promoted(const struct mrd_block_schema *schema,
+                                      const struct mrd_block_column *column, struct mrd_error *err)
+{
+    if (!is_column_name(column->name)) {
+        return mrd_fail(err, MRD_E_INVALID,
+                        "label \"%s\" cannot have a column: its name must be letters, digits and _",
+                        column->name == NULL ? "" : column->name);
+    }
+    bool taken = column->field_id < MRD_BLOCK_FIELD_PROMOTED ||
+                 (column->field_id >= MRD_BLOCK_FIELD_LABELS &&
+                  column->field_id <= MRD_BLOCK_FIELD_LABELS_VALUE);
+    bool same_name =
+        strcasecmp(column->name, "labels") == 0 || strcasecmp(column->name, "tenant") == 0;
+    for (size_t i = 0; i < schema->column_count; i++) {
+        const struct mrd_block_column *other = &schema->columns[i];
+        taken |= other != column && other->field_id == column->field_id;
+        same_name |= other != column && strcasecmp(other->name, column->name) == 0;
+    }
+    if (taken || same_name) {
+        return mrd_fail(err, MRD_E_INVALID,
+                        "label \"%s\" cannot have column %d: another column has %s", column->name,
+                        column->field_id, same_name ? "its name" : "this field id");
+    }
+    return MRD_OK;
+}
+
+enum mrd_status mrd_block_schema_init(const struct mrd_block_schema_options *options,
+                                      struct mrd_block_schema *out, struct mrd_error *err)
+{
+    if (options->promoted_count > MRD_BLOCK_PROMOTED_MAX) {
+        return mrd_fail(err, MRD_E_INVALID, "%zu labels with a column of their own, at most %d",
+                        options->promoted_count, MRD_BLOCK_PROMOTED_MAX);
+    }
+    struct mrd_block_schema schema = {.column_count = 0};
+    if (options->level == 0) {
+        add(&schema, "tenant", MRD_BLOCK_FIELD_TENANT, MRD_BLOCK_STRING, true);
+    }
+    add(&schema, "metric", MRD_BLOCK_FIELD_METRIC, MRD_BLOCK_STRING, true);
+    add_promoted(&schema, options);
+    if (options->level > 0) {
+        add(&schema, "labels", MRD_BLOCK_FIELD_LABELS, MRD_BLOCK_STRING_MAP, true);
+        schema.columns[schema.column_count - 1].key_id = MRD_BLOCK_FIELD_LABELS_KEY;
+        schema.columns[schema.column_count - 1].value_id = MRD_BLOCK_FIELD_LABELS_VALUE;
+    }
+    add_values(&schema);
+    for (size_t i = 0; i < schema.column_count; i++) {
+        if (schema.columns[i].promoted) {
+            MRD_TRY(check_promoted(&schema, &schema.columns[i], err));
+        }
+    }
+    *out = schema;
+    return MRD_OK;
+}
+
+int mrd_block_schema_find(const struct mrd_block_schema *schema, int32_t field_id)
+{
+    for (size_t i = 0; i < schema->column_count; i++) {
+        if (schema->columns[i].field_id == field_id) {
+            return (int)i;
+        }
+    }
+    return -1;
+}

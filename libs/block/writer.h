@@ -1,0 +1,80 @@
+/* writer.h: writes a block: the data file (Parquet) while series come in, then the sidecar.
+ *
+ *     mrd_block_writer_create -> mrd_block_writer_add ... -> mrd_block_writer_finish -> mrd_block_writer_destroy
+ *
+ * Same calls, same bytes: nothing depends on time, addresses or chance, so whoever writes a block again writes
+ * the same objects. Until the catalog names it, a block does not count; a writer that is destroyed unfinished leaves nothing visible,
+ * or the data file alone if finish failed behind it.
+ *
+ * Owner:   whoever made it; store and control are lent until destroy.
+ * Threads: one at a time.
+ * Memory:  bounded by memory_bytes_max: the open row group (encoded), open pages, the run of the series at hand
+ *          (up to MRD_BLOCK_PAGE_ROWS rows), and what the sidecar will say: about 70 bytes a series and the text of its new
+ *          label pairs. Samples that are written are not held. More is MRD_E_LIMIT: end the block before (mrd_block_writer_size says
+ *          how large it has become).
+ * Errors:  MRD_E_INVALID for a series that does not fit (order, times, labels) leaves the writer as it was and says what is
+ *          wrong. After any other error only destroy is left.
+ */
+#ifndef MRD_BLOCK_WRITER_H
+#define MRD_BLOCK_WRITER_H
+
+#include "block/entry.h"
+#include "block/schema.h"
+#include "block/series.h"
+#include "objstore/store.h"
+
+enum {
+    MRD_BLOCK_PAGE_ROWS = 8192,         /* of a data page, at most; whole runs of series */
+    MRD_BLOCK_ROW_GROUP_ROWS = 1 << 20, /* a row group ends with the series that passes this */
+    MRD_BLOCK_SERIES_MAX = 1 << 26,     /* of one block */
+};
+
+struct mrd_block_writer_options {
+    struct mrd_objstore *store;
+    const struct mrd_objstore_control *control; /* may be NULL */
+    const char *stem;                           /* keys are <stem>.parquet and <stem>.mbx */
+    struct mrd_bytes id;                        /* of the block: printable ASCII */
+    unsigned level;
+    const struct mrd_block_promoted *promoted; /* labels with a column of their own */
+    size_t promoted_count;
+    bool keep_hlc;  /* fill the column hlc; every piece must bring stamps then */
+    int zstd_level; /* 1 to 19; 0: 3 */
+    bool
+        split_values; /* BYTE_STREAM_SPLIT where that is smaller: some 5% less, half as fast; old Spark cannot read it */
+    size_t bloom_bytes_max; /* 0: 64 KiB */
+    size_t memory_bytes_max;
+};
+
+struct mrd_block_writer;
+
+MRD_MUST_CHECK enum mrd_status
+mrd_block_writer_create(const struct mrd_block_writer_options *options,
+                        struct mrd_block_writer **out_writer, struct mrd_error *err);
+void mrd_block_writer_destroy(struct mrd_block_writer **writer);
+
+/* Adds a series, or the next piece of the one that was added last: its samples and histograms are all later
+ * than those before. Series come in the order of mrd_block_series_compare. A piece may be empty; a series without any sample is
+ * left out. MRD_E_INVALID: order, times that do not rise or are outside MRD_BLOCK_TIME_MAX, an id that is not that
+ * of the labels, labels that are no valid set, a histogram that mrd_histogram_check refuses, missing stamps, a second tenant above level 0. */
+MRD_MUST_CHECK enum mrd_status mrd_block_writer_add(struct mrd_block_writer *writer,
+                                                    const struct mrd_block_series *series,
+                                                    struct mrd_error *err);
+
+/* What the block has so far, and about how many bytes its data file takes. */
+struct mrd_block_writer_size {
+    uint64_t series;
+    uint64_t rows;
+    uint64_t data_size;
+    size_t memory_size;
+};
+struct mrd_block_writer_size mrd_block_writer_size(const struct mrd_block_writer *writer);
+
+/* Writes the rest of the data file, then the sidecar, reads the ends of both back and compares. On success both
+ * objects are durable; *out_entry lies in `arena`. A block without a series is MRD_E_INVALID: there is nothing to keep. */
+MRD_MUST_CHECK enum mrd_status mrd_block_writer_finish(struct mrd_block_writer *writer,
+                                                       const struct mrd_block_origin *origin,
+                                                       struct mrd_arena *arena,
+                                                       struct mrd_block_entry *out_entry,
+                                                       struct mrd_error *err);
+
+#endif
