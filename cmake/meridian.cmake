@@ -20,6 +20,7 @@ pkg_check_modules(nats REQUIRED IMPORTED_TARGET libnats)
 pkg_check_modules(curl REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(crypto REQUIRED IMPORTED_TARGET libcrypto)
 pkg_check_modules(expat REQUIRED IMPORTED_TARGET expat)
+pkg_check_modules(jansson REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(cmocka REQUIRED IMPORTED_TARGET cmocka)
 
 add_library(mrd_options INTERFACE)

@@ -27,6 +27,7 @@ enum {
     MRD_BLOCK_PAGE_ROWS = 8192,         /* of a data page, at most; whole runs of series */
     MRD_BLOCK_ROW_GROUP_ROWS = 1 << 20, /* a row group ends with the series that passes this */
     MRD_BLOCK_SERIES_MAX = 1 << 26,     /* of one block */
+    MRD_BLOCK_WRITER_MEMORY_MIN = 16 << 20,
 };
 
 struct mrd_block_writer_options {

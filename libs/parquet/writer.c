@@ -217,6 +217,8 @@ enum mrd_status pq_emit(struct mrd_pq_writer *writer, struct mrd_bytes bytes, st
     return MRD_OK;
 }
 
+size_t mrd_pq_writer_memory(const struct mrd_pq_writer *writer) { return writer->memory; }
+
 size_t mrd_pq_writer_leaf_count(const struct mrd_pq_writer *writer) { return writer->leaf_count; }
 
 const struct mrd_pq_leaf *mrd_pq_writer_leaf(const struct mrd_pq_writer *writer, size_t leaf)

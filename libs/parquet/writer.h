@@ -64,6 +64,7 @@ struct mrd_pq_page_info {
     uint64_t rows;
     uint64_t offset; /* in the file, of the page's header */
     uint32_t size;   /* header and body */
+    uint32_t crc32c; /* of both */
     bool dictionary; /* the dictionary page: comes first, has no rows */
 };
 
@@ -117,6 +118,9 @@ MRD_MUST_CHECK enum mrd_status mrd_pq_writer_end_row_group(struct mrd_pq_writer 
 /* Adds to the file's key-value metadata; any time before close, written in the order of the calls. */
 MRD_MUST_CHECK enum mrd_status mrd_pq_writer_set(struct mrd_pq_writer *writer, struct mrd_bytes key,
                                                  struct mrd_bytes value, struct mrd_error *err);
+
+/* Bytes in use, of those that memory_bytes_max bounds, the page index aside. */
+size_t mrd_pq_writer_memory(const struct mrd_pq_writer *writer);
 
 struct mrd_pq_written {
     uint64_t size;

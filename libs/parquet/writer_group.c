@@ -1,3 +1,4 @@
+#include "base/hash.h"
 #include "parquet/thrift.h"
 #include "parquet/writer_internal.h"
 
@@ -136,6 +137,7 @@ static void report_pages(const struct mrd_pq_writer *writer, const struct pq_lea
         .row_group = (uint32_t)(writer->groups.size / sizeof(struct pq_group)),
         .offset = chunk->offset,
         .size = (uint32_t)(chunk->data_offset - chunk->offset),
+        .crc32c = chunk->dictionary_crc32c,
         .dictionary = true,
     };
     if (chunk->has_dictionary) {
@@ -149,6 +151,8 @@ static void report_pages(const struct mrd_pq_writer *writer, const struct pq_lea
         info.rows = pages[i].rows;
         info.offset = chunk->data_offset + pages[i].at;
         info.size = pages[i].size;
+        info.crc32c =
+            mrd_crc32c(0, (struct mrd_bytes){leaf->pages.data + pages[i].at, pages[i].size});
         report(writer, &info);
     }
 }
@@ -162,6 +166,7 @@ static enum mrd_status write_dictionary(struct mrd_pq_writer *writer, struct pq_
         return pq_out_of_memory(writer, err);
     }
     chunk->has_dictionary = true;
+    chunk->dictionary_crc32c = mrd_crc32c(0, mrd_buf_view(&writer->levels));
     return pq_emit(writer, mrd_buf_view(&writer->levels), err);
 }
 

@@ -26,6 +26,7 @@ struct pq_chunk {
     uint64_t stored_size;
     uint64_t plain_size;
     bool has_dictionary;
+    uint32_t dictionary_crc32c; /* of its page */
     uint32_t pages_of[MRD_PQ_ENCODING_COUNT];
     struct mrd_pq_stats stats;
     /* where in the writer's index buffers */

@@ -148,10 +148,10 @@ static enum mrd_status step_ts_of_last(struct pql_histogram_windows *windows,
 
 /* ---- changes, resets: floats and histograms in their order ---- */
 
-static struct pql_span float_span(const struct pql_histogram_step *step, size_t f)
+static struct mrd_span float_span(const struct pql_histogram_step *step, size_t f)
 {
     const struct pql_windows *floats = step->floats;
-    return (struct pql_span){floats->times_ms[f],
+    return (struct mrd_span){floats->times_ms[f],
                              floats->start_times_ms == NULL ? 0 : floats->start_times_ms[f]};
 }
 
@@ -164,16 +164,16 @@ enum mrd_status pql_step_count_events(struct pql_histogram_windows *windows,
     size_t events = 0;
     pql_histogram before = NULL;
     double before_value = 0;
-    struct pql_span before_span = {0, 0};
+    struct mrd_span before_span = {0, 0};
     for (bool first = true; f < step->float_to || h < step->count; first = false) {
         const bool is_float = h == step->count ||
                               (f < step->float_to && step->floats->times_ms[f] < step->times_ms[h]);
         const pql_histogram now = is_float ? NULL : step->items[h];
         const double value = is_float ? step->floats->values[f] : 0;
-        const struct pql_span span = is_float ? float_span(step, f) : pql_step_span(step, h);
+        const struct mrd_span span = is_float ? float_span(step, f) : pql_step_span(step, h);
         bool event = false;
         if (!first && ((now == NULL) != (before == NULL) ||
-                       (resets && pql_was_restarted(before_span, span)))) {
+                       (resets && mrd_span_restarts(before_span, span)))) {
             event = true;
         } else if (!first && now == NULL) {
             const bool differ = value != before_value && !(isnan(value) && isnan(before_value));

@@ -54,9 +54,9 @@ static inline size_t pql_step_float_count(const struct pql_histogram_step *step)
     return step->float_to - step->float_from;
 }
 
-static inline struct pql_span pql_step_span(const struct pql_histogram_step *step, size_t i)
+static inline struct mrd_span pql_step_span(const struct pql_histogram_step *step, size_t i)
 {
-    return (struct pql_span){step->times_ms[i],
+    return (struct mrd_span){step->times_ms[i],
                              step->start_times_ms == NULL ? 0 : step->start_times_ms[i]};
 }
 

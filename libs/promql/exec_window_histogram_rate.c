@@ -20,7 +20,7 @@ static enum mrd_status was_reset(struct pql_histogram_windows *windows,
                                  const struct pql_histogram_step *step, size_t i,
                                  pql_histogram before, bool *out, struct mrd_error *err)
 {
-    if (pql_was_restarted(pql_step_span(step, i - 1), pql_step_span(step, i))) {
+    if (mrd_span_restarts(pql_step_span(step, i - 1), pql_step_span(step, i))) {
         *out = true;
         return MRD_OK;
     }
@@ -31,7 +31,7 @@ static void count_overlap(struct pql_histogram_windows *windows,
                           const struct pql_histogram_step *step)
 {
     for (size_t i = 1; step->start_times_ms != NULL && i < step->count; i++) {
-        if (pql_overlaps(pql_step_span(step, i - 1), pql_step_span(step, i))) {
+        if (mrd_span_overlaps(pql_step_span(step, i - 1), pql_step_span(step, i))) {
             windows->overlaps++;
             return;
         }
@@ -186,7 +186,7 @@ static double rate_factor(const struct pql_histogram_windows *windows,
 /* Whether the window's first histogram began to count inside it. */
 static bool starts_inside(const struct pql_histogram_step *step)
 {
-    const struct pql_span first = pql_step_span(step, 0);
+    const struct mrd_span first = pql_step_span(step, 0);
     return first.start_ms != 0 && first.start_ms > step->start_ms && first.start_ms < first.time_ms;
 }
 

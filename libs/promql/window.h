@@ -8,6 +8,7 @@
 #ifndef MRD_PROMQL_WINDOW_H
 #define MRD_PROMQL_WINDOW_H
 
+#include "model/span.h"
 #include "promql/ast.h"
 #include "promql/column.h"
 
@@ -36,30 +37,6 @@ struct pql_windows {
 
 /* Fills from and to for the series in times_ms. Cost: one pass over samples and steps. */
 void pql_windows_slide(struct pql_windows *windows);
-
-/* A sample without its value. */
-struct pql_span {
-    mrd_time_ms time_ms;
-    mrd_time_ms start_ms; /* 0: unknown */
-};
-
-/* Whether start times tell that a counter was reset between two samples (functions.go, isStartTimestampReset). One that is
- * the time of the sample before is a delta's, if that was one too: it may also be the first of a counter whose start
- * was not known before. */
-static inline bool pql_was_restarted(struct pql_span before, struct pql_span now)
-{
-    if (now.start_ms == 0 || now.start_ms >= now.time_ms || now.start_ms < before.time_ms) {
-        return false;
-    }
-    return now.start_ms > before.time_ms ||
-           (before.start_ms != 0 && before.start_ms < before.time_ms);
-}
-
-/* Whether a sample counts from before the time of the one before, and from elsewhere than that. */
-static inline bool pql_overlaps(struct pql_span before, struct pql_span now)
-{
-    return now.start_ms != 0 && now.start_ms < before.time_ms && now.start_ms != before.start_ms;
-}
 
 /* In how many windows with a value in `out` a sample overlaps with the one before. Uses the marks. */
 size_t pql_count_overlaps(const struct pql_windows *windows, const double *out);

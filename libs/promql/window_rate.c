@@ -4,9 +4,9 @@
 
 /* ---- rate, increase, delta: the difference over the window, extrapolated to its edges ---- */
 
-static struct pql_span span_at(const struct pql_windows *windows, size_t i)
+static struct mrd_span span_at(const struct pql_windows *windows, size_t i)
 {
-    return (struct pql_span){windows->times_ms[i], windows->start_times_ms[i]};
+    return (struct mrd_span){windows->times_ms[i], windows->start_times_ms[i]};
 }
 
 /* Marks all samples that are lower than the one before, or began after it. */
@@ -22,7 +22,7 @@ static size_t find_resets(const struct pql_windows *windows)
     for (size_t i = 1; windows->start_times_ms != NULL && i < windows->count; i++) {
         out[found] = (uint32_t)i;
         found += values[i] < values[i - 1] ||
-                 pql_was_restarted(span_at(windows, i - 1), span_at(windows, i));
+                 mrd_span_restarts(span_at(windows, i - 1), span_at(windows, i));
     }
     return found;
 }
@@ -219,7 +219,7 @@ static inline void instant_change(const struct pql_windows *windows, double *out
         const double before = windows->values[last - 1];
         const bool reset = value < before ||
                            (windows->start_times_ms != NULL &&
-                            pql_was_restarted(span_at(windows, last - 1), span_at(windows, last)));
+                            mrd_span_restarts(span_at(windows, last - 1), span_at(windows, last)));
         double change = rate && reset ? value : value - before;
         if (rate) {
             change /= (double)(windows->times_ms[last] - windows->times_ms[last - 1]) / 1000;
@@ -285,7 +285,7 @@ size_t pql_count_overlaps(const struct pql_windows *windows, const double *out)
     size_t next = 0;
     size_t windows_with = 0;
     for (size_t i = 1; i < windows->count; i++) {
-        if (pql_overlaps(span_at(windows, i - 1), span_at(windows, i))) {
+        if (mrd_span_overlaps(span_at(windows, i - 1), span_at(windows, i))) {
             windows->marks[found++] = (uint32_t)i;
         }
     }

@@ -108,30 +108,32 @@ def corpora(target: str) -> list[str]:
 
 def run_parquet(report: Report) -> None:
     """Our Parquet files read by pyarrow and DuckDB, and theirs by us."""
-    run_judged(report, "parquet", "parquet_tool")
+    tool = REPOSITORY / "build" / "asan" / "parquet_tool"
+    run_judged(report, "parquet", ["parquet_tool"], REPOSITORY / "tests" / "requirements.txt", f"--tool={tool}")
 
 
 def run_iceberg(report: Report) -> None:
-    """Our Avro files read by fastavro, and its files by us."""
-    run_judged(report, "iceberg", "avro_tool")
+    """Our tables read by pyiceberg and DuckDB, our Avro files by fastavro, and its files by us."""
+    run_judged(report, "iceberg", ["avro_tool", "table_tool"], REPOSITORY / "tests" / "iceberg" / "requirements.txt",
+               f"--tools={REPOSITORY / 'build' / 'asan'}")
 
 
-def run_judged(report: Report, name: str, tool: str) -> None:
+def run_judged(report: Report, name: str, tools: list[str], requirements: Path, option: str) -> None:
     """tests/<name>, whose judges are Python packages, with our code under sanitizers."""
-    if not build(report, "asan", [tool]):
+    if not build(report, "asan", tools):
         return
     with report.stage(name):
         try:
-            python = python_with(REPOSITORY / "tests" / "requirements.txt")
+            python = python_with(requirements)
         except UserError as error:
             report.record(f"{name}: python packages", str(error))
             return
-        run_pytest(report, name, REPOSITORY / "tests" / name, [f"--tool={REPOSITORY / 'build' / 'asan' / tool}"], python)
+        run_pytest(report, name, REPOSITORY / "tests" / name, [option], python)
 
 
 def python_with(requirements: Path) -> str:
     """A Python of our own that has these packages besides Debian's; made once, and again when the list changes."""
-    home = REPOSITORY / "build" / "python"
+    home = REPOSITORY / "build" / f"python-{requirements.parent.name}"
     python, done = home / "bin" / "python", home / "installed.txt"
     if done.exists() and done.read_text() == requirements.read_text():
         return str(python)

@@ -1,0 +1,308 @@
+#include <stdlib.h>
+
+#include "block/cursor_internal.h"
+
+/* ---- where a cursor is ---- */
+
+static const struct mbx_tenant *tenant_at(const struct mrd_block_cursor *cursor,
+                                          const struct mbx_position *at)
+{
+    return &cursor->part->part->tenants[at->tenant];
+}
+
+static size_t series_count(const struct mrd_block_cursor *cursor, const struct mbx_position *at)
+{
+    return cursor->scan ? tenant_at(cursor, at)->series_count : cursor->chosen.count;
+}
+
+static const struct mbx_series *series_at(const struct mrd_block_cursor *cursor,
+                                          const struct mbx_position *at)
+{
+    const size_t ordinal = cursor->scan ? at->series : cursor->chosen.items[at->series];
+    return &tenant_at(cursor, at)->series[ordinal];
+}
+
+static const struct mbx_segment *segment_at(const struct mrd_block_cursor *cursor,
+                                            const struct mbx_position *at)
+{
+    return &tenant_at(cursor, at)->segments[series_at(cursor, at)->segments_first + at->segment];
+}
+
+/* Moves a position that is behind a series or a tenant to what follows. False at the part's end. */
+static bool settle(const struct mrd_block_cursor *cursor, struct mbx_position *at)
+{
+    while (at->tenant < cursor->tenants_end) {
+        if (at->series == series_count(cursor, at)) {
+            *at = (struct mbx_position){.tenant = at->tenant + 1};
+        } else if (at->segment == series_at(cursor, at)->segments_count) {
+            *at = (struct mbx_position){.tenant = at->tenant, .series = at->series + 1};
+        } else {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_before(const struct mbx_position *a, const struct mbx_position *b)
+{
+    if (a->tenant != b->tenant) {
+        return a->tenant < b->tenant;
+    }
+    return a->series != b->series ? a->series < b->series : a->segment < b->segment;
+}
+
+/* ---- windows ---- */
+
+static uint64_t cost_of(const struct mrd_block_cursor *cursor, const struct mbx_segment *segment)
+{
+    const unsigned leaves = mbx_segment_leaves(cursor, segment);
+    uint64_t cost = 0;
+    for (unsigned leaf = 0; leaf < MBX_LEAF_COUNT; leaf++) {
+        if ((leaves >> leaf & 1) != 0) {
+            cost += mbx_pages_cost(&cursor->pages, (enum mbx_leaf)leaf, segment->page);
+        }
+    }
+    return cost;
+}
+
+static void want(struct mrd_block_cursor *cursor, const struct mbx_segment *segment)
+{
+    const unsigned leaves = mbx_segment_leaves(cursor, segment);
+    for (unsigned leaf = 0; leaf < MBX_LEAF_COUNT; leaf++) {
+        if ((leaves >> leaf & 1) != 0) {
+            mbx_pages_want(&cursor->pages, (enum mbx_leaf)leaf, segment->page);
+        }
+    }
+}
+
+/* Plans from the cursor's position on what fits into a window, one run at least, and reads it. */
+static enum mrd_status fetch_window(struct mrd_block_cursor *cursor, struct mrd_error *err)
+{
+    struct mbx_position at = cursor->at;
+    uint64_t bytes = 0;
+    mbx_pages_clear(&cursor->pages);
+    for (bool first = true; settle(cursor, &at); at.segment++) {
+        const struct mbx_segment *segment = segment_at(cursor, &at);
+        if (!mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms)) {
+            continue;
+        }
+        const uint64_t cost = cost_of(cursor, segment);
+        if (!first && bytes + cost > cursor->options.window_bytes) {
+            break;
+        }
+        want(cursor, segment);
+        bytes += cost;
+        first = false;
+    }
+    cursor->window_end = at;
+    return mbx_pages_fetch(&cursor->pages, err);
+}
+
+/* ---- life ---- */
+
+static struct mrd_block_cursor *create(struct mrd_block *block,
+                                       const struct mrd_block_cursor_options *options)
+{
+    struct mrd_block_cursor *cursor = calloc(1, sizeof(*cursor));
+    mrd_assert(cursor != NULL);
+    cursor->block = block;
+    cursor->options = *options;
+    cursor->min_ms = INT64_MIN;
+    cursor->max_ms = INT64_MAX;
+    if (options->window_bytes == 0) {
+        cursor->options.window_bytes = (size_t)16 << 20;
+    }
+    cursor->out.bytes_max =
+        options->series_bytes_max == 0 ? (size_t)256 << 20 : options->series_bytes_max;
+    cursor->out.arena = mrd_arena_create("histograms of a series", cursor->out.bytes_max);
+    mbx_pages_init(&cursor->pages, block);
+    return cursor;
+}
+
+void mrd_block_cursor_close(struct mrd_block_cursor **cursor_at)
+{
+    struct mrd_block_cursor *cursor = MRD_MOVE(*cursor_at);
+    if (cursor == NULL) {
+        return;
+    }
+    mbx_pages_fini(&cursor->pages);
+    mbx_shared_unref(&cursor->part);
+    mbx_numbers_fini(&cursor->chosen);
+    mrd_buf_fini(&cursor->labels);
+    mrd_buf_fini(&cursor->canonical);
+    mbx_output_fini(&cursor->out);
+    free(cursor);
+}
+
+static enum mrd_status limit_series(const struct mrd_block_cursor *cursor, struct mrd_error *err)
+{
+    const uint64_t most = cursor->options.series_max;
+    return most == 0 || cursor->series_count <= most
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_LIMIT,
+                          "block %.*s: %llu series match, more than the limit of %llu",
+                          MRD_FMT(cursor->block->entry.id),
+                          (unsigned long long)cursor->series_count, (unsigned long long)most);
+}
+
+enum mrd_status mrd_block_select(struct mrd_block *block, const struct mrd_block_select *select,
+                                 const struct mrd_block_cursor_options *options,
+                                 struct mrd_block_cursor **out_cursor, struct mrd_error *err)
+{
+    mrd_auto(mrd_block_cursor_close)
+    struct mrd_block_cursor *cursor = create(block, options);
+    cursor->min_ms = select->min_ms;
+    cursor->max_ms = select->max_ms;
+    const struct mbx_tenant *tenant;
+    MRD_TRY(mbx_block_tenant(block, select->tenant, &cursor->part, &tenant, err));
+    if (tenant != NULL) {
+        const struct mbx_query query = {select->matchers, select->matcher_count, select->min_ms,
+                                        select->max_ms};
+        mbx_match(tenant, &query, &cursor->chosen);
+        cursor->series_count = cursor->chosen.count;
+        cursor->at.tenant = (uint32_t)(tenant - cursor->part->part->tenants);
+        cursor->tenants_end = cursor->at.tenant + 1;
+        mbx_pages_part(&cursor->pages, cursor->part->part);
+    }
+    MRD_TRY(limit_series(cursor, err));
+    *out_cursor = MRD_MOVE(cursor);
+    return MRD_OK;
+}
+
+enum mrd_status mrd_block_scan(struct mrd_block *block,
+                               const struct mrd_block_cursor_options *options,
+                               struct mrd_block_cursor **out_cursor, struct mrd_error *err)
+{
+    mrd_auto(mrd_block_cursor_close)
+    struct mrd_block_cursor *cursor = create(block, options);
+    cursor->scan = true;
+    const struct mbx_directory *directory = block->directory->directory;
+    for (size_t i = 0; i < directory->tenant_count; i++) {
+        cursor->series_count += directory->tenants[i].counts.series;
+    }
+    MRD_TRY(limit_series(cursor, err));
+    *out_cursor = MRD_MOVE(cursor);
+    return MRD_OK;
+}
+
+uint64_t mrd_block_cursor_series(const struct mrd_block_cursor *cursor)
+{
+    return cursor->series_count;
+}
+
+struct mrd_block_cursor_stats mrd_block_cursor_stats(const struct mrd_block_cursor *cursor)
+{
+    return cursor->pages.stats;
+}
+
+/* ---- series ---- */
+
+/* Turns a scan to its next part; false after the last. */
+static enum mrd_status next_part(struct mrd_block_cursor *cursor, bool *out_any,
+                                 struct mrd_error *err)
+{
+    *out_any = cursor->scan && cursor->part_next < cursor->block->directory->directory->part_count;
+    if (!*out_any) {
+        return MRD_OK;
+    }
+    mbx_shared_unref(&cursor->part);
+    MRD_TRY(mbx_block_part(cursor->block, cursor->part_next, &cursor->part, err));
+    cursor->part_next++;
+    cursor->at = (struct mbx_position){0};
+    cursor->window_end = (struct mbx_position){0};
+    cursor->tenants_end = cursor->part->part->tenant_count;
+    mbx_pages_part(&cursor->pages, cursor->part->part);
+    return MRD_OK;
+}
+
+static void set_labels(struct mrd_block_cursor *cursor)
+{
+    const struct mbx_tenant *tenant = tenant_at(cursor, &cursor->at);
+    const struct mbx_series *series = series_at(cursor, &cursor->at);
+    mrd_buf_clear(&cursor->labels);
+    struct mrd_label *items = (struct mrd_label *)(void *)mrd_buf_reserve(
+        &cursor->labels, series->refs_count * sizeof(*items));
+    mrd_assert(items != NULL);
+    cursor->series = (struct mrd_block_series){.tenant = tenant->name,
+                                               .labels = mbx_labels(tenant, series, items)};
+    mrd_buf_clear(&cursor->canonical);
+    mrd_labels_encode(cursor->series.labels, &cursor->canonical);
+    cursor->series.id =
+        mrd_series_id_of(mrd_tenant_seed(tenant->name), mrd_buf_view(&cursor->canonical));
+}
+
+static void set_samples(struct mrd_block_cursor *cursor)
+{
+    const struct mbx_output *out = &cursor->out;
+    cursor->series.samples = (struct mrd_samples){
+        .times_ms = (const mrd_time_ms *)(const void *)out->times.data,
+        .values = (const double *)(const void *)out->values.data,
+        .count = out->times.size / sizeof(mrd_time_ms),
+        .start_times_ms =
+            out->any_start ? (const mrd_time_ms *)(const void *)out->starts.data : NULL,
+    };
+    cursor->series.histograms = (struct mrd_histograms){
+        .times_ms = (const mrd_time_ms *)(const void *)out->h_times.data,
+        .items = (const struct mrd_histogram *)(const void *)out->h_items.data,
+        .count = out->h_times.size / sizeof(mrd_time_ms),
+        .start_times_ms =
+            out->any_h_start ? (const mrd_time_ms *)(const void *)out->h_starts.data : NULL,
+    };
+    if (out->hlcs.size > 0) {
+        cursor->series.sample_hlcs = (const mrd_hlc *)(const void *)out->hlcs.data;
+    }
+    if (out->h_hlcs.size > 0) {
+        cursor->series.histogram_hlcs = (const mrd_hlc *)(const void *)out->h_hlcs.data;
+    }
+}
+
+/* Decodes runs of the series at hand: all that are left, or as pieces the next one that has a sample. */
+static enum mrd_status read_series(struct mrd_block_cursor *cursor, bool *out_any,
+                                   struct mrd_error *err)
+{
+    const uint32_t count = series_at(cursor, &cursor->at)->segments_count;
+    mbx_output_clear(&cursor->out);
+    for (bool enough = false; cursor->at.segment < count && !enough; cursor->at.segment++) {
+        const struct mbx_segment *segment = segment_at(cursor, &cursor->at);
+        if (!mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms)) {
+            continue;
+        }
+        if (!is_before(&cursor->at, &cursor->window_end)) {
+            MRD_TRY(mrd_objstore_check(cursor->block->control, err));
+            MRD_TRY(fetch_window(cursor, err));
+        }
+        MRD_TRY(mbx_segment_decode(cursor, segment, err));
+        enough = cursor->options.pieces && cursor->out.times.size + cursor->out.h_times.size > 0;
+    }
+    *out_any = cursor->out.times.size + cursor->out.h_times.size > 0;
+    return MRD_OK;
+}
+
+enum mrd_status mrd_block_cursor_next(struct mrd_block_cursor *cursor,
+                                      const struct mrd_block_series **out_series,
+                                      struct mrd_error *err)
+{
+    for (;;) {
+        while (cursor->part == NULL || !settle(cursor, &cursor->at)) {
+            bool any;
+            MRD_TRY(next_part(cursor, &any, err));
+            if (!any) {
+                *out_series = NULL;
+                return MRD_OK;
+            }
+        }
+        set_labels(cursor);
+        if (cursor->options.labels_only) {
+            cursor->at.segment = series_at(cursor, &cursor->at)->segments_count;
+            *out_series = &cursor->series;
+            return MRD_OK;
+        }
+        bool any;
+        MRD_TRY(read_series(cursor, &any, err));
+        if (any) {
+            set_samples(cursor);
+            *out_series = &cursor->series;
+            return MRD_OK;
+        }
+    }
+}

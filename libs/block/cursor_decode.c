@@ -1,0 +1,400 @@
+#include "block/cursor_internal.h"
+#include "block/writer.h"
+#include "codec/histogram.h"
+
+_Static_assert(MRD_ARRAY_LEN(((struct mrd_block_cursor *)0)->ts) == MRD_BLOCK_PAGE_ROWS,
+               "a run is within a page");
+
+unsigned mbx_segment_leaves(const struct mrd_block_cursor *cursor,
+                            const struct mbx_segment *segment)
+{
+    const bool floats = (segment->flags & MBX_FLOATS) != 0;
+    unsigned leaves = 0;
+    if (floats && (segment->flags & MBX_REGULAR) == 0) { /* histograms' chunks have their times */
+        leaves |= 1U << MBX_TS;
+    }
+    if (floats) {
+        leaves |= 1U << MBX_VALUE;
+        leaves |= (segment->flags & MBX_STARTS) != 0 ? 1U << MBX_ST : 0;
+    }
+    if ((segment->flags & MBX_HISTOGRAMS) != 0) {
+        leaves |= 1U << MBX_HISTOGRAM;
+    }
+    if (cursor->options.want_hlc && cursor->block->entry.keeps_hlc) {
+        leaves |= 1U << MBX_HLC;
+    }
+    return leaves;
+}
+
+void mbx_output_clear(struct mbx_output *out)
+{
+    struct mrd_buf *bufs[] = {&out->times,   &out->values,  &out->starts,   &out->hlcs,
+                              &out->h_times, &out->h_items, &out->h_starts, &out->h_hlcs};
+    for (size_t i = 0; i < MRD_ARRAY_LEN(bufs); i++) {
+        mrd_buf_clear(bufs[i]);
+    }
+    out->any_start = out->any_h_start = false;
+    mrd_arena_reset(out->arena);
+}
+
+void mbx_output_fini(struct mbx_output *out)
+{
+    struct mrd_buf *bufs[] = {&out->times,   &out->values,  &out->starts,   &out->hlcs,
+                              &out->h_times, &out->h_items, &out->h_starts, &out->h_hlcs};
+    for (size_t i = 0; i < MRD_ARRAY_LEN(bufs); i++) {
+        mrd_buf_fini(bufs[i]);
+    }
+    mrd_arena_destroy(&out->arena);
+}
+
+static enum mrd_status wrong(const struct mrd_block_cursor *cursor,
+                             const struct mbx_segment *segment, const char *what,
+                             struct mrd_error *err)
+{
+    return mrd_fail(err, MRD_E_CORRUPT, "%s: page %u, row %u: %s", cursor->block->data_key,
+                    segment->page, segment->row, what);
+}
+
+/* ---- times ---- */
+
+static enum mrd_status column_times(struct mrd_block_cursor *cursor,
+                                    const struct mbx_segment *segment, struct mrd_error *err)
+{
+    struct mbx_column *column;
+    MRD_TRY(mbx_pages_decode(&cursor->pages, MBX_TS, segment->page, &column, err));
+    const int64_t *us = column->batch.i64 + segment->row;
+    bool fine = true;
+    for (uint32_t i = 0; i < segment->rows; i++) {
+        cursor->ts[i] = us[i] / 1000;
+        fine &= us[i] % 1000 == 0;
+    }
+    for (uint32_t i = 1; i < segment->rows; i++) {
+        fine &= cursor->ts[i - 1] < cursor->ts[i];
+    }
+    fine &= cursor->ts[0] == segment->first_ms && cursor->ts[segment->rows - 1] == segment->last_ms;
+    return fine ? MRD_OK : wrong(cursor, segment, "times are not those of the sidecar", err);
+}
+
+static enum mrd_status find_times(struct mrd_block_cursor *cursor,
+                                  const struct mbx_segment *segment, struct mrd_error *err)
+{
+    if ((segment->flags & MBX_REGULAR) == 0) {
+        return column_times(cursor, segment, err);
+    }
+    for (uint32_t i = 0; i < segment->rows; i++) {
+        cursor->ts[i] = segment->first_ms + (int64_t)i * segment->step_ms;
+    }
+    return MRD_OK;
+}
+
+/* The number of times below `bound`. */
+static uint32_t count_below(const int64_t *times_ms, uint32_t count, int64_t bound)
+{
+    uint32_t from = 0;
+    uint32_t to = count;
+    while (from < to) {
+        const uint32_t middle = from + (to - from) / 2;
+        if (times_ms[middle] < bound) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    return from;
+}
+
+/* Rows of a run: from `begin` to before `end`. */
+struct span {
+    uint32_t begin;
+    uint32_t end;
+};
+
+static struct span cut(const struct mrd_block_cursor *cursor, const int64_t *times_ms,
+                       uint32_t count)
+{
+    return (struct span){
+        count_below(times_ms, count, cursor->min_ms),
+        cursor->max_ms == INT64_MAX ? count : count_below(times_ms, count, cursor->max_ms + 1)};
+}
+
+/* ---- columns beside the values ---- */
+
+static void append_zeros(struct mrd_buf *buf, size_t size)
+{
+    uint8_t *place = mrd_buf_reserve(buf, size);
+    if (place != NULL && size > 0) {
+        memset(place, 0, size);
+        buf->size += size;
+    }
+}
+
+/* Start times of the rows of `span` behind `before` samples; a list that is not begun has zeros so far. */
+static enum mrd_status append_starts(struct mrd_block_cursor *cursor,
+                                     const struct mbx_segment *segment, struct span span,
+                                     const uint8_t *skip, struct mrd_error *err)
+{
+    struct mbx_output *out = &cursor->out;
+    if ((segment->flags & MBX_STARTS) == 0) {
+        return MRD_OK;
+    }
+    struct mbx_column *column;
+    MRD_TRY(mbx_pages_decode(&cursor->pages, MBX_ST, segment->page, &column, err));
+    if (column->batch.entries == 0) {
+        return MRD_OK;
+    }
+    size_t value = mbx_column_seek(column, segment->row + span.begin);
+    const uint8_t *def = column->batch.def;
+    for (uint32_t i = span.begin; i < span.end; i++) {
+        const bool known = def == NULL || def[segment->row + i] != 0;
+        const mrd_time_ms start_ms = known ? column->batch.i64[value] / 1000 : 0;
+        value += known;
+        if (skip == NULL || skip[i] == 0) {
+            mrd_buf_append(&out->starts, &start_ms, sizeof(start_ms));
+        }
+    }
+    out->any_start = true;
+    return MRD_OK;
+}
+
+/* Stamps of the rows of `span`, to one of two lists as `is_histogram` says (NULL: all floats). */
+static enum mrd_status append_hlcs(struct mrd_block_cursor *cursor,
+                                   const struct mbx_segment *segment, struct span span,
+                                   const uint8_t *is_histogram, struct mrd_error *err)
+{
+    if (!cursor->options.want_hlc || !cursor->block->entry.keeps_hlc) {
+        return MRD_OK;
+    }
+    struct mbx_column *column;
+    MRD_TRY(mbx_pages_decode(&cursor->pages, MBX_HLC, segment->page, &column, err));
+    if (column->batch.values != column->batch.entries || column->batch.entries == 0) {
+        return wrong(cursor, segment, "rows without a stamp", err);
+    }
+    for (uint32_t i = span.begin; i < span.end; i++) {
+        const bool histogram = is_histogram != NULL && is_histogram[i] != 0;
+        mrd_buf_append(histogram ? &cursor->out.h_hlcs : &cursor->out.hlcs,
+                       &column->batch.i64[segment->row + i], sizeof(int64_t));
+    }
+    return MRD_OK;
+}
+
+/* ---- floats ---- */
+
+static enum mrd_status append_values(struct mrd_block_cursor *cursor,
+                                     const struct mbx_segment *segment, struct span span,
+                                     const uint8_t *skip, struct mrd_error *err)
+{
+    struct mbx_output *out = &cursor->out;
+    struct mbx_column *column;
+    MRD_TRY(mbx_pages_decode(&cursor->pages, MBX_VALUE, segment->page, &column, err));
+    const size_t size = (span.end - span.begin) * sizeof(double);
+    double *place = (double *)(void *)mrd_buf_reserve(&out->values, size);
+    if (place == NULL) {
+        return MRD_OK; /* `failed` tells */
+    }
+    const bool none = column->batch.entries == 0;
+    const uint8_t *def = column->batch.def;
+    size_t value = none ? 0 : mbx_column_seek(column, segment->row + span.begin);
+    if (!none && def == NULL && skip == NULL && size > 0) {
+        memcpy(place, column->batch.f64 + value, size);
+        out->values.size += size;
+        return MRD_OK;
+    }
+    size_t kept = 0;
+    for (uint32_t i = span.begin; i < span.end; i++) {
+        const bool known = !none && (def == NULL || def[segment->row + i] != 0);
+        if (skip == NULL || skip[i] == 0) {
+            place[kept++] = known ? column->batch.f64[value] : mrd_stale_nan();
+        }
+        value += known;
+    }
+    out->values.size += kept * sizeof(double);
+    return MRD_OK;
+}
+
+static void append_times(struct mrd_block_cursor *cursor, struct span span, const uint8_t *skip)
+{
+    if (skip == NULL) {
+        mrd_buf_append(&cursor->out.times, cursor->ts + span.begin,
+                       (span.end - span.begin) * sizeof(int64_t));
+        return;
+    }
+    for (uint32_t i = span.begin; i < span.end; i++) {
+        if (skip[i] == 0) {
+            mrd_buf_append(&cursor->out.times, &cursor->ts[i], sizeof(int64_t));
+        }
+    }
+}
+
+/* Rows of `span` that `skip` does not mark are floats. */
+static enum mrd_status append_floats(struct mrd_block_cursor *cursor,
+                                     const struct mbx_segment *segment, struct span span,
+                                     const uint8_t *skip, struct mrd_error *err)
+{
+    struct mbx_output *out = &cursor->out;
+    const size_t before = out->times.size;
+    append_times(cursor, span, skip);
+    if ((segment->flags & MBX_STARTS) != 0) {
+        append_zeros(&out->starts, before - out->starts.size);
+    }
+    MRD_TRY(append_values(cursor, segment, span, skip, err));
+    MRD_TRY(append_starts(cursor, segment, span, skip, err));
+    if (out->any_start) {
+        append_zeros(&out->starts, out->times.size - out->starts.size);
+    }
+    return MRD_OK;
+}
+
+/* ---- histograms ---- */
+
+static enum mrd_status decode_chunk(struct mrd_block_cursor *cursor,
+                                    const struct mbx_segment *segment, struct mrd_bytes chunk,
+                                    struct mrd_histogram_arrays *arrays, size_t room,
+                                    size_t *out_count, struct mrd_error *err)
+{
+    const size_t count = chunk.size == 0 ? 0 : chunk.data[0];
+    if (count == 0 || count > room) {
+        return wrong(cursor, segment, "a chunk of more histograms than rows", err);
+    }
+    const struct mrd_bytes rest = {chunk.data + 1, chunk.size - 1};
+    const enum mrd_status status =
+        mrd_histogram_chunk_decode(rest, count, cursor->out.arena, arrays, err);
+    if (status != MRD_OK) {
+        return mrd_fail_prefix(err, status, "%s: page %u, row %u", cursor->block->data_key,
+                               segment->page, segment->row);
+    }
+    *out_count = count;
+    return MRD_OK;
+}
+
+/* All histograms of a run, into arrays of the arena. */
+static enum mrd_status decode_chunks(struct mrd_block_cursor *cursor,
+                                     const struct mbx_segment *segment,
+                                     struct mrd_histogram_arrays *out, uint32_t *out_count,
+                                     struct mrd_error *err)
+{
+    struct mrd_arena *arena = cursor->out.arena;
+    struct mrd_histogram_arrays all = {
+        .times_ms = mrd_arena_alloc_array(arena, segment->rows, sizeof(mrd_time_ms)),
+        .start_times_ms = mrd_arena_alloc_array(arena, segment->rows, sizeof(mrd_time_ms)),
+        .items = mrd_arena_alloc_array(arena, segment->rows, sizeof(struct mrd_histogram)),
+    };
+    if (all.times_ms == NULL || all.start_times_ms == NULL || all.items == NULL) {
+        return mrd_arena_fail(arena, err);
+    }
+    struct mbx_column *column;
+    MRD_TRY(mbx_pages_decode(&cursor->pages, MBX_HISTOGRAM, segment->page, &column, err));
+    const bool none = column->batch.entries == 0;
+    const size_t first = none ? 0 : mbx_column_seek(column, segment->row);
+    const size_t end = none ? 0 : mbx_column_seek(column, segment->row + segment->rows);
+    uint32_t count = 0;
+    for (size_t i = first; i < end; i++) {
+        struct mrd_histogram_arrays rest = {all.times_ms + count, all.start_times_ms + count,
+                                            all.items + count, all.any_start};
+        size_t more;
+        MRD_TRY(decode_chunk(cursor, segment, column->batch.bytes[i], &rest, segment->rows - count,
+                             &more, err));
+        all.any_start = rest.any_start;
+        count += (uint32_t)more;
+    }
+    bool fine = count > 0;
+    for (uint32_t i = 1; i < count; i++) {
+        fine &= all.times_ms[i - 1] < all.times_ms[i];
+    }
+    if (!fine || all.times_ms[0] < segment->first_ms ||
+        all.times_ms[count - 1] > segment->last_ms) {
+        return wrong(cursor, segment, "histograms are not where the sidecar says", err);
+    }
+    *out = all;
+    *out_count = count;
+    return MRD_OK;
+}
+
+static void append_histograms(struct mrd_block_cursor *cursor,
+                              const struct mrd_histogram_arrays *arrays, struct span span)
+{
+    struct mbx_output *out = &cursor->out;
+    const size_t count = span.end - span.begin;
+    const size_t before = out->h_times.size;
+    mrd_buf_append(&out->h_times, arrays->times_ms + span.begin, count * sizeof(mrd_time_ms));
+    mrd_buf_append(&out->h_items, arrays->items + span.begin, count * sizeof(struct mrd_histogram));
+    if (arrays->any_start) {
+        append_zeros(&out->h_starts, before - out->h_starts.size);
+        mrd_buf_append(&out->h_starts, arrays->start_times_ms + span.begin,
+                       count * sizeof(mrd_time_ms));
+        out->any_h_start = true;
+    } else if (out->any_h_start) {
+        append_zeros(&out->h_starts, count * sizeof(mrd_time_ms));
+    }
+}
+
+/* Which rows of a run are histograms. */
+static enum mrd_status mark_histograms(struct mrd_block_cursor *cursor,
+                                       const struct mbx_segment *segment,
+                                       const struct mrd_histogram_arrays *arrays, uint32_t count,
+                                       uint8_t *marks, struct mrd_error *err)
+{
+    uint32_t next = 0;
+    for (uint32_t i = 0; i < segment->rows; i++) {
+        marks[i] = next < count && arrays->times_ms[next] == cursor->ts[i];
+        next += marks[i];
+    }
+    return next == count ? MRD_OK
+                         : wrong(cursor, segment, "a histogram at a time that no row has", err);
+}
+
+static enum mrd_status decode_histograms(struct mrd_block_cursor *cursor,
+                                         const struct mbx_segment *segment, struct mrd_error *err)
+{
+    struct mrd_histogram_arrays arrays;
+    uint32_t count;
+    MRD_TRY(decode_chunks(cursor, segment, &arrays, &count, err));
+    const struct span of_histograms = cut(cursor, arrays.times_ms, count);
+    append_histograms(cursor, &arrays, of_histograms);
+    uint8_t marks[MRD_BLOCK_PAGE_ROWS];
+    struct span rows = of_histograms;
+    if ((segment->flags & MBX_FLOATS) == 0) {
+        if (count != segment->rows) {
+            return wrong(cursor, segment, "rows without a histogram", err);
+        }
+        memset(marks, 1, segment->rows);
+    } else {
+        MRD_TRY(find_times(cursor, segment, err));
+        MRD_TRY(mark_histograms(cursor, segment, &arrays, count, marks, err));
+        rows = cut(cursor, cursor->ts, segment->rows);
+        MRD_TRY(append_floats(cursor, segment, rows, marks, err));
+    }
+    return append_hlcs(cursor, segment, rows, marks, err);
+}
+
+/* ---- runs ---- */
+
+static enum mrd_status check_output(const struct mrd_block_cursor *cursor, struct mrd_error *err)
+{
+    const struct mbx_output *out = &cursor->out;
+    const struct mrd_buf *bufs[] = {&out->times,   &out->values,  &out->starts,   &out->hlcs,
+                                    &out->h_times, &out->h_items, &out->h_starts, &out->h_hlcs};
+    size_t size = mrd_arena_used(out->arena);
+    for (size_t i = 0; i < MRD_ARRAY_LEN(bufs); i++) {
+        size += bufs[i]->size;
+    }
+    return size <= out->bytes_max
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_LIMIT,
+                          "block %.*s: one series takes more than the limit of %zu bytes: select a "
+                          "shorter range",
+                          MRD_FMT(cursor->block->entry.id), out->bytes_max);
+}
+
+enum mrd_status mbx_segment_decode(struct mrd_block_cursor *cursor,
+                                   const struct mbx_segment *segment, struct mrd_error *err)
+{
+    if ((segment->flags & MBX_HISTOGRAMS) != 0) {
+        MRD_TRY(decode_histograms(cursor, segment, err));
+    } else {
+        MRD_TRY(find_times(cursor, segment, err));
+        const struct span rows = cut(cursor, cursor->ts, segment->rows);
+        MRD_TRY(append_floats(cursor, segment, rows, NULL, err));
+        MRD_TRY(append_hlcs(cursor, segment, rows, NULL, err));
+    }
+    return check_output(cursor, err);
+}

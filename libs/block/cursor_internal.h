@@ -1,0 +1,64 @@
+/* cursor_internal.h: a cursor: cursor.c walks series and plans windows, cursor_decode.c makes samples of pages. */
+#ifndef MRD_BLOCK_CURSOR_INTERNAL_H
+#define MRD_BLOCK_CURSOR_INTERNAL_H
+
+#include "block/pages_internal.h"
+
+/* A run of rows in the part at hand. */
+struct mbx_position {
+    uint32_t tenant;
+    size_t series; /* of those to be visited */
+    uint32_t segment;
+};
+
+/* What has been decoded of the series at hand. */
+struct mbx_output {
+    struct mrd_buf times, values, starts, hlcs;
+    struct mrd_buf h_times, h_items, h_starts, h_hlcs;
+    bool any_start, any_h_start;
+    struct mrd_arena *arena; /* of histograms */
+    size_t bytes_max;
+};
+
+struct mrd_block_cursor {
+    struct mrd_block *block;
+    struct mrd_block_cursor_options options;
+    mrd_time_ms min_ms;
+    mrd_time_ms max_ms;
+    struct mbx_pages pages;
+    struct mbx_shared *part; /* NULL: none (any more) */
+    bool scan;
+    size_t part_next;          /* of a scan */
+    uint32_t tenants_end;      /* in the part */
+    struct mbx_numbers chosen; /* of a select */
+    uint64_t series_count;
+
+    struct mbx_position at;
+    struct mbx_position window_end;
+
+    struct mrd_buf labels; /* struct mrd_label */
+    struct mrd_buf canonical;
+    struct mbx_output out;
+    struct mrd_block_series series;
+    int64_t ts[8192]; /* of the run that is decoded, ms */
+};
+
+static inline bool mbx_segment_meets(const struct mbx_segment *segment, mrd_time_ms min_ms,
+                                     mrd_time_ms max_ms)
+{
+    return segment->first_ms <= max_ms && segment->last_ms >= min_ms;
+}
+
+/* Columns of which a run needs its page: bits of enum mbx_leaf. */
+unsigned mbx_segment_leaves(const struct mrd_block_cursor *cursor,
+                            const struct mbx_segment *segment);
+
+/* Appends the samples of a run that are in the range; its pages are fetched. */
+MRD_MUST_CHECK enum mrd_status mbx_segment_decode(struct mrd_block_cursor *cursor,
+                                                  const struct mbx_segment *segment,
+                                                  struct mrd_error *err);
+
+void mbx_output_clear(struct mbx_output *out);
+void mbx_output_fini(struct mbx_output *out);
+
+#endif

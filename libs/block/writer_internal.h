@@ -1,0 +1,178 @@
+/* writer_internal.h: the parts of a writer. writer.c has its life and takes series, writer_run.c collects the rows of the
+ * series at hand, writer_page.c puts them into the columns, writer_finish.c ends the files.
+ */
+#ifndef MRD_BLOCK_WRITER_INTERNAL_H
+#define MRD_BLOCK_WRITER_INTERNAL_H
+
+#include "block/build_internal.h"
+#include "block/writer.h"
+#include "codec/histogram.h"
+#include "parquet/writer.h"
+
+enum {
+    BLOCK_HISTOGRAM_COLUMNS = 5,     /* those of numbers, h_count to h_zero_count */
+    BLOCK_CHUNK_HISTOGRAMS = 120,    /* of one h_chunk */
+    BLOCK_CHUNK_BYTES = 16 << 10,    /* a chunk ends when it is that large */
+    BLOCK_RUN_CHUNK_BYTES = 1 << 20, /* of h_chunk in one run; likewise in one page */
+    BLOCK_LABEL_PAGE_ROWS =
+        1 << 15, /* of pages of tenant, metric, labels, series_id: some data pages */
+    BLOCK_LABEL_PAGE_ENTRIES = 1 << 19,
+    BLOCK_DICTIONARY_BYTES = 1 << 20,
+    BLOCK_TAIL_BYTES = 4096, /* of each file, read back */
+};
+
+/* Columns by what fills them; leaves of the Parquet file, -1: not in this file. */
+struct block_leaves {
+    int tenant, metric, promoted, labels_key, labels_value, series_id;
+    int ts, value, st, h_number, h_chunk, hlc; /* h_number: the first of five */
+};
+
+/* A column whose nulls are not written page by page but in one page up to the next value: most have none. */
+struct block_sparse {
+    uint64_t pending; /* nulls of data pages that have ended */
+    uint64_t here;    /* nulls of the open data page, while it has no value */
+    bool filled;      /* the open data page has a value */
+};
+enum {
+    SPARSE_VALUE,
+    SPARSE_ST,
+    SPARSE_H_NUMBER,
+    SPARSE_H_CHUNK = SPARSE_H_NUMBER + BLOCK_HISTOGRAM_COLUMNS,
+    SPARSE_HLC,
+    SPARSE_COUNT
+};
+
+/* The open run: rows of one series that will be in one page. Values are packed, `def` says which rows have one. */
+struct block_run {
+    uint32_t rows;
+    int64_t ts[MRD_BLOCK_PAGE_ROWS]; /* us */
+    double values[MRD_BLOCK_PAGE_ROWS];
+    uint8_t value_def[MRD_BLOCK_PAGE_ROWS];
+    int64_t st[MRD_BLOCK_PAGE_ROWS];
+    uint8_t st_def[MRD_BLOCK_PAGE_ROWS];
+    uint8_t h_def[MRD_BLOCK_PAGE_ROWS];
+    double h_count[MRD_BLOCK_PAGE_ROWS];
+    double h_sum[MRD_BLOCK_PAGE_ROWS];
+    int32_t h_schema[MRD_BLOCK_PAGE_ROWS];
+    double h_zero_threshold[MRD_BLOCK_PAGE_ROWS];
+    double h_zero_count[MRD_BLOCK_PAGE_ROWS];
+    uint8_t chunk_def[MRD_BLOCK_PAGE_ROWS];
+    int64_t hlc[MRD_BLOCK_PAGE_ROWS];
+    uint32_t value_count, st_count, h_count_count, chunk_count;
+    uint32_t floats, histograms;
+
+    /* chunks, end to end: a byte for the count, then as codec/histogram.h has it */
+    struct mrd_buf chunk_bytes;
+    struct mrd_buf chunk_ends; /* size_t: of those that have ended */
+    bool chunk_open;
+    size_t chunk_begin;
+    uint32_t chunk_histograms;
+    struct mrd_histogram_open open;
+    struct mrd_buf counters; /* uint64_t, of the open chunk */
+    struct mrd_buf entry;
+};
+
+/* The part of the sidecar that a page belongs to has pages_first .. pages_first + pages_count. */
+struct block_part {
+    struct mbx_frame index;
+    size_t pages_first;
+    size_t pages_count;
+    uint64_t tenants_count;
+};
+
+struct mrd_block_writer {
+    struct mrd_objstore *store;
+    const struct mrd_objstore_control *control;
+    char *data_key;
+    char *sidecar_key;
+    char *id;
+    unsigned level;
+    struct mrd_block_schema schema;
+    char *promoted_names; /* what the schema's promoted columns are called */
+    bool keep_hlc;
+    int zstd_level;
+    size_t bloom_bytes_max;
+    size_t memory_max;
+
+    struct mrd_objstore_upload *upload;
+    uint8_t tail[BLOCK_TAIL_BYTES]; /* the last bytes of the data file */
+    size_t tail_size;
+    uint64_t data_size;
+    struct mrd_pq_writer *parquet;
+    struct block_leaves leaves;
+    struct mbx_build build;
+    bool broken; /* something failed half-way, or finished */
+
+    /* the series at hand */
+    bool any;                    /* there is one */
+    bool begun;                  /* it has rows: the sidecar knows it */
+    struct mrd_buf labels_text;  /* tenant, then the labels' texts */
+    struct mrd_buf labels_items; /* struct mrd_label, into labels_text */
+    struct mrd_buf canonical;
+    struct mrd_block_series series; /* tenant, labels, id */
+    mrd_time_ms last_ms;            /* of its last row; valid with begun */
+    uint64_t tenant_seed;
+    bool tenant_begun;   /* the sidecar knows the tenant */
+    struct mrd_buf rep;  /* repetition levels of the labels: 0, 1, 1, ... */
+    struct mrd_buf keys; /* struct mrd_bytes: of the labels but the metric name */
+    struct mrd_buf label_values;
+    struct block_run *run;
+
+    /* the open page and row group */
+    uint32_t page_rows;
+    size_t page_chunk_bytes;
+    bool page_begins; /* the next run begins a page */
+    struct block_sparse sparse[SPARSE_COUNT];
+    uint64_t label_rows; /* of the open pages of labels */
+    uint64_t label_entries;
+    uint64_t group_rows;
+    struct mrd_buf pages; /* struct mbx_page: of the block */
+    struct mrd_buf
+        page_rows_at; /* uint64_t: first row in the row group; of the open row group's pages */
+    size_t group_pages_first; /* in pages */
+    size_t report_at[MBX_LEAF_COUNT];
+    struct mrd_buf parts; /* struct block_part */
+    size_t part_pages_first;
+
+    uint64_t series_count;
+    uint64_t rows;
+};
+
+static inline struct mbx_page *block_pages(const struct mrd_block_writer *writer, size_t *out_count)
+{
+    *out_count = writer->pages.size / sizeof(struct mbx_page);
+    return (struct mbx_page *)(void *)writer->pages.data;
+}
+
+/* ---- writer_run.c ---- */
+
+/* Adds the rows of a piece that has been checked. */
+enum mrd_status block_run_add(struct mrd_block_writer *writer, const struct mrd_block_series *piece,
+                              struct mrd_error *err);
+/* Ends the open chunk of histograms: before the run is flushed. */
+void block_run_close_chunk(struct block_run *run);
+void block_run_clear(struct block_run *run);
+void block_run_fini(struct block_run *run);
+
+/* ---- writer_page.c ---- */
+
+/* Makes the columns and opens the Parquet writer. */
+enum mrd_status block_columns_open(struct mrd_block_writer *writer, bool split_values,
+                                   struct mrd_error *err);
+
+/* Moves the run to the pages; nothing if it is empty. */
+enum mrd_status block_run_flush(struct mrd_block_writer *writer, struct mrd_error *err);
+
+enum mrd_status block_page_cut(struct mrd_block_writer *writer, struct mrd_error *err);
+enum mrd_status block_group_end(struct mrd_block_writer *writer, struct mrd_error *err);
+
+/* Where the Parquet writer put a page. */
+void block_page_reported(void *context, const struct mrd_pq_page_info *page);
+
+/* ---- writer.c ---- */
+
+enum mrd_status block_tenant_end(struct mrd_block_writer *writer, struct mrd_error *err);
+enum mrd_status block_part_end(struct mrd_block_writer *writer, struct mrd_error *err);
+enum mrd_status block_check_memory(struct mrd_block_writer *writer, struct mrd_error *err);
+
+#endif

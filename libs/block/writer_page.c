@@ -1,0 +1,488 @@
+#include "block/writer_internal.h"
+
+#include <stdlib.h>
+
+#include "base/hash.h"
+
+/* ---- columns ---- */
+
+static struct mrd_pq_node text_node(int32_t field_id)
+{
+    return (struct mrd_pq_node){.type = MRD_PQ_BYTE_ARRAY,
+                                .meaning = MRD_PQ_STRING,
+                                .field_id = field_id,
+                                .encoding = MRD_PQ_PLAIN,
+                                .dictionary_size_max = BLOCK_DICTIONARY_BYTES};
+}
+
+static struct mrd_pq_node node_of(const struct mrd_block_column *column, bool split_values)
+{
+    const bool few = column->field_id == MRD_BLOCK_FIELD_H_SCHEMA ||
+                     column->field_id == MRD_BLOCK_FIELD_H_ZERO_THRESHOLD;
+    struct mrd_pq_node node = {.field_id = column->field_id, .encoding = MRD_PQ_PLAIN};
+    switch (column->type) {
+    case MRD_BLOCK_STRING:
+        return text_node(column->field_id);
+    case MRD_BLOCK_BINARY:
+        node.type = MRD_PQ_BYTE_ARRAY;
+        break;
+    case MRD_BLOCK_INT:
+        node.type = MRD_PQ_INT32;
+        break;
+    case MRD_BLOCK_LONG:
+    case MRD_BLOCK_TIMESTAMPTZ:
+        node.type = MRD_PQ_INT64;
+        node.meaning = column->type == MRD_BLOCK_LONG ? MRD_PQ_RAW : MRD_PQ_TIMESTAMP_US;
+        node.encoding = MRD_PQ_DELTA_BINARY_PACKED;
+        break;
+    case MRD_BLOCK_DOUBLE:
+        node.type = MRD_PQ_DOUBLE;
+        if (split_values && column->field_id == MRD_BLOCK_FIELD_VALUE) {
+            node.encoding = MRD_PQ_BYTE_STREAM_SPLIT;
+            node.or_plain = true;
+        }
+        break;
+    case MRD_BLOCK_STRING_MAP:
+        return text_node(column->value_id);
+    }
+    node.dictionary_size_max = few ? 4096 : 0;
+    return node;
+}
+
+static void note_leaf(struct block_leaves *leaves, int32_t field_id, int leaf)
+{
+    switch (field_id) {
+    case MRD_BLOCK_FIELD_TENANT:
+        leaves->tenant = leaf;
+        break;
+    case MRD_BLOCK_FIELD_METRIC:
+        leaves->metric = leaf;
+        leaves->promoted = leaf + 1;
+        break;
+    case MRD_BLOCK_FIELD_LABELS:
+        leaves->labels_key = leaf;
+        leaves->labels_value = leaf + 1;
+        break;
+    case MRD_BLOCK_FIELD_SERIES_ID:
+        leaves->series_id = leaf;
+        break;
+    case MRD_BLOCK_FIELD_TS:
+        leaves->ts = leaf;
+        break;
+    case MRD_BLOCK_FIELD_VALUE:
+        leaves->value = leaf;
+        break;
+    case MRD_BLOCK_FIELD_ST:
+        leaves->st = leaf;
+        break;
+    case MRD_BLOCK_FIELD_H_COUNT:
+        leaves->h_number = leaf;
+        break;
+    case MRD_BLOCK_FIELD_H_CHUNK:
+        leaves->h_chunk = leaf;
+        break;
+    case MRD_BLOCK_FIELD_HLC:
+        leaves->hlc = leaf;
+        break;
+    default:
+        break;
+    }
+}
+
+static enum mrd_status sink_write(void *context, struct mrd_bytes bytes, struct mrd_error *err)
+{
+    struct mrd_block_writer *writer = context;
+    const size_t kept = MRD_MIN(bytes.size, (size_t)BLOCK_TAIL_BYTES);
+    const size_t before = MRD_MIN(writer->tail_size, BLOCK_TAIL_BYTES - kept);
+    memmove(writer->tail, writer->tail + writer->tail_size - before, before);
+    if (kept > 0) {
+        memcpy(writer->tail + before, bytes.data + bytes.size - kept, kept);
+    }
+    writer->tail_size = before + kept;
+    writer->data_size += bytes.size;
+    return mrd_objstore_upload_write(writer->upload, bytes, err);
+}
+
+enum mrd_status block_columns_open(struct mrd_block_writer *writer, bool split_values,
+                                   struct mrd_error *err)
+{
+    const struct mrd_block_schema *schema = &writer->schema;
+    struct mrd_pq_column columns[MRD_BLOCK_COLUMNS_MAX] = {0};
+    struct block_leaves leaves = {.tenant = -1, .labels_key = -1, .labels_value = -1};
+    int leaf = 0;
+    for (size_t i = 0; i < schema->column_count; i++) {
+        const struct mrd_block_column *column = &schema->columns[i];
+        const bool map = column->type == MRD_BLOCK_STRING_MAP;
+        columns[i] = (struct mrd_pq_column){
+            .name = column->name,
+            .shape = map ? MRD_PQ_MAP : MRD_PQ_FLAT,
+            .optional = !column->required,
+            .field_id = column->field_id,
+            .key = text_node(column->key_id),
+            .value = node_of(column, split_values),
+        };
+        note_leaf(&leaves, column->promoted ? -1 : column->field_id, leaf);
+        leaf += map ? 2 : 1;
+    }
+    writer->leaves = leaves;
+    struct mrd_pq_sorting sorting[2] = {{.leaf = 0}, {.leaf = 1}};
+    const struct mrd_pq_writer_options options = {
+        .columns = columns,
+        .column_count = schema->column_count,
+        .sorting = sorting,
+        .sorting_count = writer->level == 0 ? 2 : 1, /* (tenant,) metric */
+        .codec = MRD_PQ_ZSTD,
+        .level = writer->zstd_level,
+        .page_version = 1,
+        .memory_bytes_max = writer->memory_max / 2,
+    };
+    const struct mrd_pq_sink sink = {writer, sink_write, block_page_reported};
+    return mrd_pq_writer_create(&options, &sink, &writer->parquet, err);
+}
+
+/* ---- sparse columns ---- */
+
+static enum mrd_status append_nulls(struct mrd_block_writer *writer, int leaf, uint64_t count,
+                                    struct mrd_error *err)
+{
+    const uint8_t null = 0;
+    const struct mrd_pq_batch batch = {.entries = 1, .values = 0, .def = &null};
+    return mrd_pq_writer_append(writer->parquet, (size_t)leaf, &batch, (size_t)count, err);
+}
+
+/* Appends rows of a column that may be null. */
+static enum mrd_status append_sparse(struct mrd_block_writer *writer, unsigned which, int leaf,
+                                     const struct mrd_pq_batch *batch, struct mrd_error *err)
+{
+    struct block_sparse *sparse = &writer->sparse[which];
+    if (!sparse->filled) {
+        if (batch->values == 0) {
+            sparse->here += batch->entries;
+            return MRD_OK;
+        }
+        MRD_TRY(append_nulls(writer, leaf, sparse->pending, err));
+        MRD_TRY(mrd_pq_writer_cut_page(writer->parquet, (size_t)leaf, err));
+        MRD_TRY(append_nulls(writer, leaf, sparse->here, err));
+        *sparse = (struct block_sparse){.filled = true};
+    }
+    struct mrd_pq_batch dense = *batch;
+    if (dense.values == dense.entries) {
+        dense.def = NULL;
+    }
+    return mrd_pq_writer_append(writer->parquet, (size_t)leaf, &dense, 1, err);
+}
+
+static int sparse_leaf(const struct mrd_block_writer *writer, unsigned which)
+{
+    switch (which) {
+    case SPARSE_VALUE:
+        return writer->leaves.value;
+    case SPARSE_ST:
+        return writer->leaves.st;
+    case SPARSE_H_CHUNK:
+        return writer->leaves.h_chunk;
+    case SPARSE_HLC:
+        return writer->leaves.hlc;
+    default:
+        return writer->leaves.h_number + (int)(which - SPARSE_H_NUMBER);
+    }
+}
+
+/* ---- rows ---- */
+
+static enum mrd_status append_text(struct mrd_block_writer *writer, int leaf, struct mrd_bytes text,
+                                   uint32_t rows, struct mrd_error *err)
+{
+    const struct mrd_pq_batch batch = {.entries = 1, .values = 1, .bytes = &text};
+    return mrd_pq_writer_append(writer->parquet, (size_t)leaf, &batch, rows, err);
+}
+
+static enum mrd_status append_promoted(struct mrd_block_writer *writer, uint32_t rows,
+                                       struct mrd_error *err)
+{
+    int leaf = writer->leaves.promoted;
+    for (size_t i = 0; i < writer->schema.column_count; i++) {
+        const struct mrd_block_column *column = &writer->schema.columns[i];
+        if (!column->promoted) {
+            continue;
+        }
+        const struct mrd_bytes value =
+            mrd_labels_get(writer->series.labels, mrd_bytes_of(column->name));
+        if (value.size > 0) {
+            MRD_TRY(append_text(writer, leaf, value, rows, err));
+        } else {
+            MRD_TRY(append_nulls(writer, leaf, rows, err));
+        }
+        leaf++;
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status append_labels(struct mrd_block_writer *writer, uint32_t rows,
+                                     struct mrd_error *err)
+{
+    static const uint8_t empty = 0; /* the map's repeated node is not reached */
+    const size_t count = writer->keys.size / sizeof(struct mrd_bytes);
+    struct mrd_pq_batch batch = {
+        .entries = MRD_MAX(count, (size_t)1),
+        .values = count,
+        .def = count == 0 ? &empty : NULL,
+        .rep = count == 0 ? NULL : writer->rep.data,
+        .bytes = (const struct mrd_bytes *)(const void *)writer->keys.data,
+    };
+    MRD_TRY(mrd_pq_writer_append(writer->parquet, (size_t)writer->leaves.labels_key, &batch, rows,
+                                 err));
+    batch.bytes = (const struct mrd_bytes *)(const void *)writer->label_values.data;
+    return mrd_pq_writer_append(writer->parquet, (size_t)writer->leaves.labels_value, &batch, rows,
+                                err);
+}
+
+static enum mrd_status append_series(struct mrd_block_writer *writer, uint32_t rows,
+                                     struct mrd_error *err)
+{
+    const struct mrd_bytes metric =
+        mrd_labels_get(writer->series.labels, MRD_BYTES(MRD_METRIC_NAME));
+    if (writer->leaves.tenant >= 0) {
+        MRD_TRY(append_text(writer, writer->leaves.tenant, writer->series.tenant, rows, err));
+    }
+    MRD_TRY(append_text(writer, writer->leaves.metric, metric, rows, err));
+    MRD_TRY(append_promoted(writer, rows, err));
+    if (writer->leaves.labels_key >= 0) {
+        MRD_TRY(append_labels(writer, rows, err));
+        writer->label_entries += (uint64_t)rows * (writer->keys.size / sizeof(struct mrd_bytes));
+    }
+    const int64_t id = (int64_t)writer->series.id.low;
+    const struct mrd_pq_batch batch = {.entries = 1, .values = 1, .i64 = &id};
+    writer->label_rows += rows;
+    return mrd_pq_writer_append(writer->parquet, (size_t)writer->leaves.series_id, &batch, rows,
+                                err);
+}
+
+static enum mrd_status append_chunks(struct mrd_block_writer *writer, const struct block_run *run,
+                                     struct mrd_error *err)
+{
+    const size_t *ends = (const size_t *)(const void *)run->chunk_ends.data;
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf views = {0};
+    size_t begin = 0;
+    for (uint32_t i = 0; i < run->chunk_count; i++) {
+        const struct mrd_bytes view = {run->chunk_bytes.data + begin, ends[i] - begin};
+        mrd_buf_append(&views, &view, sizeof(view));
+        begin = ends[i];
+    }
+    const struct mrd_pq_batch batch = {
+        .entries = run->rows,
+        .values = run->chunk_count,
+        .def = run->chunk_def,
+        .bytes = (const struct mrd_bytes *)(const void *)views.data,
+    };
+    return append_sparse(writer, SPARSE_H_CHUNK, writer->leaves.h_chunk, &batch, err);
+}
+
+static enum mrd_status append_numbers(struct mrd_block_writer *writer, const struct block_run *run,
+                                      struct mrd_error *err)
+{
+    const void *columns[BLOCK_HISTOGRAM_COLUMNS] = {run->h_count, run->h_sum, run->h_schema,
+                                                    run->h_zero_threshold, run->h_zero_count};
+    for (unsigned i = 0; i < BLOCK_HISTOGRAM_COLUMNS; i++) {
+        const struct mrd_pq_batch batch = {.entries = run->rows,
+                                           .values = run->h_count_count,
+                                           .def = run->h_def,
+                                           .any = columns[i]};
+        MRD_TRY(append_sparse(writer, SPARSE_H_NUMBER + i, writer->leaves.h_number + (int)i, &batch,
+                              err));
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status append_rows(struct mrd_block_writer *writer, const struct block_run *run,
+                                   struct mrd_error *err)
+{
+    const struct mrd_pq_batch ts = {.entries = run->rows, .values = run->rows, .i64 = run->ts};
+    const struct mrd_pq_batch value = {.entries = run->rows,
+                                       .values = run->value_count,
+                                       .def = run->value_def,
+                                       .f64 = run->values};
+    const struct mrd_pq_batch st = {
+        .entries = run->rows, .values = run->st_count, .def = run->st_def, .i64 = run->st};
+    MRD_TRY(append_series(writer, run->rows, err));
+    MRD_TRY(mrd_pq_writer_append(writer->parquet, (size_t)writer->leaves.ts, &ts, 1, err));
+    MRD_TRY(append_sparse(writer, SPARSE_VALUE, writer->leaves.value, &value, err));
+    MRD_TRY(append_sparse(writer, SPARSE_ST, writer->leaves.st, &st, err));
+    MRD_TRY(append_numbers(writer, run, err));
+    MRD_TRY(append_chunks(writer, run, err));
+    const struct mrd_pq_batch hlc = {
+        .entries = run->rows, .values = writer->keep_hlc ? run->rows : 0, .i64 = run->hlc};
+    return append_sparse(writer, SPARSE_HLC, writer->leaves.hlc, &hlc, err);
+}
+
+/* ---- runs ---- */
+
+static bool is_regular(const struct block_run *run)
+{
+    const uint64_t step = run->rows > 1 ? (uint64_t)run->ts[1] - (uint64_t)run->ts[0] : 0;
+    uint64_t other = 0;
+    for (uint32_t i = 1; i < run->rows; i++) {
+        other |= ((uint64_t)run->ts[i] - (uint64_t)run->ts[i - 1]) ^ step;
+    }
+    return other == 0;
+}
+
+static struct mbx_segment segment_of(const struct block_run *run, bool begins_page)
+{
+    const bool regular = is_regular(run);
+    const bool stale = run->value_count < run->floats;
+    return (struct mbx_segment){
+        .first_ms = run->ts[0] / 1000,
+        .last_ms = run->ts[run->rows - 1] / 1000,
+        .step_ms = regular && run->rows > 1 ? (run->ts[1] - run->ts[0]) / 1000 : 0,
+        .rows = run->rows,
+        .flags = (uint8_t)((begins_page ? MBX_NEW_PAGE : 0) | (run->floats > 0 ? MBX_FLOATS : 0) |
+                           (run->histograms > 0 ? MBX_HISTOGRAMS : 0) | (stale ? MBX_STALE : 0) |
+                           (run->st_count > 0 ? MBX_STARTS : 0) | (regular ? MBX_REGULAR : 0)),
+    };
+}
+
+enum mrd_status block_run_flush(struct mrd_block_writer *writer, struct mrd_error *err)
+{
+    struct block_run *run = writer->run;
+    if (run->rows == 0) {
+        return MRD_OK;
+    }
+    block_run_close_chunk(run);
+    if (writer->page_rows + run->rows > MRD_BLOCK_PAGE_ROWS ||
+        writer->page_chunk_bytes >= BLOCK_RUN_CHUNK_BYTES) {
+        MRD_TRY(block_page_cut(writer, err));
+    }
+    const struct mbx_segment segment = segment_of(run, writer->page_begins);
+    mbx_build_segment(&writer->build, &segment, run->floats, run->histograms);
+    MRD_TRY(append_rows(writer, run, err));
+    writer->page_begins = false;
+    writer->page_rows += run->rows;
+    writer->page_chunk_bytes += run->chunk_bytes.size;
+    writer->rows += run->rows;
+    block_run_clear(run);
+    return block_check_memory(writer, err);
+}
+
+/* ---- pages ---- */
+
+static enum mrd_status cut_labels(struct mrd_block_writer *writer, struct mrd_error *err)
+{
+    if (writer->label_rows < BLOCK_LABEL_PAGE_ROWS &&
+        writer->label_entries < BLOCK_LABEL_PAGE_ENTRIES) {
+        return MRD_OK;
+    }
+    for (int leaf = 0; leaf < writer->leaves.ts; leaf++) { /* all before ts */
+        MRD_TRY(mrd_pq_writer_cut_page(writer->parquet, (size_t)leaf, err));
+    }
+    writer->label_rows = 0;
+    writer->label_entries = 0;
+    return MRD_OK;
+}
+
+static const enum mbx_leaf mbx_leaf_of[SPARSE_COUNT] = {
+    [SPARSE_VALUE] = MBX_VALUE,
+    [SPARSE_ST] = MBX_ST,
+    [SPARSE_H_CHUNK] = MBX_HISTOGRAM,
+    [SPARSE_HLC] = MBX_HLC,
+};
+
+static enum mrd_status cut_sparse(struct mrd_block_writer *writer, struct mbx_page *page,
+                                  struct mrd_error *err)
+{
+    for (unsigned i = 0; i < SPARSE_COUNT; i++) {
+        struct block_sparse *sparse = &writer->sparse[i];
+        if (!sparse->filled) {
+            sparse->pending += sparse->here;
+            sparse->here = 0;
+            continue;
+        }
+        const size_t leaf = (size_t)sparse_leaf(writer, i);
+        MRD_TRY(mrd_pq_writer_cut_page(writer->parquet, leaf, err));
+        *sparse = (struct block_sparse){0};
+        if (mbx_leaf_of[i] != MBX_TS) {
+            page->leaves[mbx_leaf_of[i]].size = 1; /* to be filled in by the report */
+        }
+    }
+    return MRD_OK;
+}
+
+enum mrd_status block_page_cut(struct mrd_block_writer *writer, struct mrd_error *err)
+{
+    if (writer->page_rows == 0) {
+        return MRD_OK;
+    }
+    struct mbx_page page = {.rows = writer->page_rows};
+    page.leaves[MBX_TS].size = 1;
+    MRD_TRY(mrd_pq_writer_cut_page(writer->parquet, (size_t)writer->leaves.ts, err));
+    MRD_TRY(cut_sparse(writer, &page, err));
+    mrd_buf_append(&writer->pages, &page, sizeof(page));
+    mrd_buf_append_u64(&writer->page_rows_at, writer->group_rows);
+    writer->group_rows += page.rows;
+    writer->page_rows = 0;
+    writer->page_chunk_bytes = 0;
+    writer->page_begins = true;
+    MRD_TRY(cut_labels(writer, err));
+    const bool full = writer->group_rows >= MRD_BLOCK_ROW_GROUP_ROWS * 2 ||
+                      mrd_pq_writer_memory(writer->parquet) > writer->memory_max / 4;
+    return full ? block_group_end(writer, err) : MRD_OK;
+}
+
+/* ---- row groups ---- */
+
+enum mrd_status block_group_end(struct mrd_block_writer *writer, struct mrd_error *err)
+{
+    mrd_assert(writer->page_rows == 0);
+    for (unsigned i = 0; i < SPARSE_COUNT; i++) {
+        MRD_TRY(append_nulls(writer, sparse_leaf(writer, i), writer->sparse[i].pending, err));
+        writer->sparse[i] = (struct block_sparse){0};
+    }
+    memset(writer->report_at, 0, sizeof(writer->report_at));
+    MRD_TRY(mrd_pq_writer_end_row_group(writer->parquet, err));
+    size_t count;
+    (void)block_pages(writer, &count);
+    writer->group_pages_first = count;
+    mrd_buf_clear(&writer->page_rows_at);
+    writer->group_rows = 0;
+    writer->label_rows = 0;
+    writer->label_entries = 0;
+    return MRD_OK;
+}
+
+static int reported_leaf(const struct mrd_block_writer *writer, uint32_t leaf)
+{
+    const int of[MBX_LEAF_COUNT] = {[MBX_TS] = writer->leaves.ts,
+                                    [MBX_VALUE] = writer->leaves.value,
+                                    [MBX_ST] = writer->leaves.st,
+                                    [MBX_HISTOGRAM] = writer->leaves.h_chunk,
+                                    [MBX_HLC] = writer->leaves.hlc};
+    for (int i = 0; i < MBX_LEAF_COUNT; i++) {
+        if (of[i] == (int)leaf) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* Pages of nulls, which are as many rows as there happened to be, are passed over. */
+void block_page_reported(void *context, const struct mrd_pq_page_info *info)
+{
+    struct mrd_block_writer *writer = context;
+    const int leaf = reported_leaf(writer, info->leaf);
+    if (leaf < 0 || info->dictionary) {
+        return;
+    }
+    size_t count;
+    struct mbx_page *pages = block_pages(writer, &count) + writer->group_pages_first;
+    count -= writer->group_pages_first;
+    const uint64_t *rows_at = (const uint64_t *)(const void *)writer->page_rows_at.data;
+    size_t *at = &writer->report_at[leaf];
+    while (*at < count && rows_at[*at] < info->first_row) {
+        (*at)++;
+    }
+    if (*at < count && rows_at[*at] == info->first_row && pages[*at].leaves[leaf].size > 0) {
+        mrd_assert(pages[*at].rows == info->rows);
+        pages[*at].leaves[leaf] = (struct mbx_page_at){info->offset, info->size, info->crc32c};
+    }
+}

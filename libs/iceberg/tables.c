@@ -1,0 +1,216 @@
+#include "iceberg/tables.h"
+
+static const struct {
+    int32_t id;
+    const char *doc;
+} docs[] = {
+    {MRD_BLOCK_FIELD_METRIC,    "name of the metric"                                          },
+    {MRD_BLOCK_FIELD_LABELS,    "all labels but the name of the metric"                       },
+    {MRD_BLOCK_FIELD_SERIES_ID, "low 64 bits of the series' id"                               },
+    {MRD_BLOCK_FIELD_VALUE,     "NULL is a staleness marker, or the row is a native histogram"},
+    {MRD_BLOCK_FIELD_ST,        "since when a counter counts, if its sender says so"          },
+    {MRD_BLOCK_FIELD_H_COUNT,   "native histogram: number of observations"                    },
+    {MRD_BLOCK_FIELD_H_SUM,     "native histogram: sum of observations"                       },
+    {MRD_BLOCK_FIELD_H_CHUNK,   "native histograms, encoded; on the first row of each chunk"  },
+    {MRD_BLOCK_FIELD_HLC,       "stamp of the write, where blocks are not yet merged"         },
+};
+
+static enum mrd_iceberg_type type_of(enum mrd_block_column_type type)
+{
+    switch (type) {
+    case MRD_BLOCK_STRING:
+        return MRD_ICEBERG_STRING;
+    case MRD_BLOCK_BINARY:
+        return MRD_ICEBERG_BINARY;
+    case MRD_BLOCK_INT:
+        return MRD_ICEBERG_INT;
+    case MRD_BLOCK_LONG:
+        return MRD_ICEBERG_LONG;
+    case MRD_BLOCK_DOUBLE:
+        return MRD_ICEBERG_DOUBLE;
+    case MRD_BLOCK_TIMESTAMPTZ:
+        return MRD_ICEBERG_TIMESTAMPTZ;
+    case MRD_BLOCK_STRING_MAP:
+        return MRD_ICEBERG_STRING_MAP;
+    }
+    mrd_assert(false);
+    return MRD_ICEBERG_STRING;
+}
+
+static void add_column(struct mrd_iceberg_table_definition *out,
+                       const struct mrd_block_column *column)
+{
+    struct mrd_iceberg_field *field = &out->fields[out->definition.field_count++];
+    *field = (struct mrd_iceberg_field){
+        .id = column->field_id,
+        .name = column->name,
+        .type = type_of(column->type),
+        .required = column->required,
+        .key_id = column->key_id,
+        .value_id = column->value_id,
+        .value_required = column->type == MRD_BLOCK_STRING_MAP,
+    };
+    for (size_t i = 0; i < MRD_ARRAY_LEN(docs); i++) {
+        if (docs[i].id == field->id && !column->promoted) {
+            field->doc = docs[i].doc;
+        }
+    }
+}
+
+static void add_field(struct mrd_iceberg_table_definition *out, int32_t id, const char *name,
+                      enum mrd_iceberg_type type, bool required, const char *doc)
+{
+    mrd_assert(out->definition.field_count < MRD_ARRAY_LEN(out->fields));
+    out->fields[out->definition.field_count++] = (struct mrd_iceberg_field){
+        .id = id, .name = name, .doc = doc, .type = type, .required = required};
+}
+
+/* What all tables have in common: order by metric, nothing else. The order within a metric is that of the labels as they
+ * are compared in blocks, for which Iceberg has no word. */
+static void begin(struct mrd_iceberg_table_definition *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->sort[0] = (struct mrd_iceberg_sort_field){.source_id = MRD_BLOCK_FIELD_METRIC};
+    out->properties[0] = (struct mrd_iceberg_property){"write.format.default", "parquet"};
+    /* Those who maintain tables by themselves are told not to: files and snapshots are the catalog's to remove. */
+    out->properties[1] = (struct mrd_iceberg_property){"gc.enabled", "false"};
+    out->definition.fields = out->fields;
+    out->definition.specs = out->specs;
+    out->definition.sort = out->sort;
+    out->definition.sort_count = 1;
+    out->definition.properties = out->properties;
+    out->definition.property_count = 2;
+}
+
+static void add_specs(struct mrd_iceberg_table_definition *out)
+{
+    out->specs[MRD_ICEBERG_BY_DAY] = (struct mrd_iceberg_spec){
+        .fields = {{MRD_BLOCK_FIELD_TS, MRD_ICEBERG_DAY, "ts_day"}}, .field_count = 1};
+    out->specs[MRD_ICEBERG_BY_MONTH] = (struct mrd_iceberg_spec){
+        .fields = {{MRD_BLOCK_FIELD_TS, MRD_ICEBERG_MONTH, "ts_month"}}, .field_count = 1};
+    out->definition.spec_count = 2;
+}
+
+/* Metric, promoted labels, labels, series id. */
+static void add_identity(const struct mrd_block_schema *schema,
+                         struct mrd_iceberg_table_definition *out)
+{
+    for (size_t i = 0; i < schema->column_count; i++) {
+        const struct mrd_block_column *column = &schema->columns[i];
+        if (column->promoted || column->field_id == MRD_BLOCK_FIELD_METRIC ||
+            column->field_id == MRD_BLOCK_FIELD_LABELS ||
+            column->field_id == MRD_BLOCK_FIELD_SERIES_ID) {
+            add_column(out, column);
+        }
+    }
+}
+
+void mrd_iceberg_samples_table(const struct mrd_block_schema *schema,
+                               struct mrd_iceberg_table_definition *out)
+{
+    begin(out);
+    for (size_t i = 0; i < schema->column_count; i++) {
+        add_column(out, &schema->columns[i]);
+    }
+    add_specs(out);
+}
+
+void mrd_iceberg_rollup_table(const struct mrd_block_schema *schema,
+                              struct mrd_iceberg_table_definition *out)
+{
+    begin(out);
+    add_identity(schema, out);
+    add_field(out, MRD_BLOCK_FIELD_TS, "ts", MRD_ICEBERG_TIMESTAMPTZ, true,
+              "end of the window, which belongs to it; its beginning does not");
+    add_field(out, MRD_ICEBERG_FIELD_COUNT, "count", MRD_ICEBERG_LONG, true,
+              "samples, without staleness markers");
+    add_field(out, MRD_ICEBERG_FIELD_SUM, "sum", MRD_ICEBERG_DOUBLE, false, NULL);
+    add_field(out, MRD_ICEBERG_FIELD_MIN, "min", MRD_ICEBERG_DOUBLE, false, NULL);
+    add_field(out, MRD_ICEBERG_FIELD_MAX, "max", MRD_ICEBERG_DOUBLE, false, NULL);
+    add_field(out, MRD_ICEBERG_FIELD_FIRST, "first", MRD_ICEBERG_DOUBLE, false, NULL);
+    add_field(out, MRD_ICEBERG_FIELD_LAST, "last", MRD_ICEBERG_DOUBLE, false, NULL);
+    add_field(out, MRD_ICEBERG_FIELD_FIRST_TS, "first_ts", MRD_ICEBERG_TIMESTAMPTZ, false, NULL);
+    add_field(out, MRD_ICEBERG_FIELD_LAST_TS, "last_ts", MRD_ICEBERG_TIMESTAMPTZ, false, NULL);
+    add_field(out, MRD_ICEBERG_FIELD_INCREASE, "increase", MRD_ICEBERG_DOUBLE, false,
+              "of a counter from its first to its last sample, resets made good");
+    add_field(out, MRD_ICEBERG_FIELD_RESETS, "resets", MRD_ICEBERG_LONG, false, NULL);
+    add_field(out, MRD_ICEBERG_FIELD_CHANGES, "changes", MRD_ICEBERG_LONG, false, NULL);
+    add_specs(out);
+}
+
+void mrd_iceberg_series_table(const struct mrd_block_schema *schema,
+                              struct mrd_iceberg_table_definition *out)
+{
+    begin(out);
+    add_identity(schema, out);
+    add_field(out, MRD_ICEBERG_FIELD_FIRST_DAY, "first_day", MRD_ICEBERG_DATE, true,
+              "the first day of the month on which the series has samples");
+    add_field(out, MRD_ICEBERG_FIELD_LAST_DAY, "last_day", MRD_ICEBERG_DATE, true,
+              "the last one of the same month");
+    out->specs[MRD_ICEBERG_SERIES_BY_MONTH] = (struct mrd_iceberg_spec){
+        .fields = {{MRD_ICEBERG_FIELD_FIRST_DAY, MRD_ICEBERG_MONTH, "first_month"}},
+        .field_count = 1};
+    out->definition.spec_count = 1;
+}
+
+/* ---- blocks ---- */
+
+static enum mrd_status columns_of(const struct mrd_block_entry *entry, struct mrd_arena *arena,
+                                  struct mrd_iceberg_file *out, struct mrd_error *err)
+{
+    struct mrd_iceberg_column *columns =
+        mrd_arena_alloc(arena, MRD_MAX(entry->column_count, (size_t)1) * sizeof(*columns));
+    if (columns == NULL) {
+        return mrd_arena_fail(arena, err);
+    }
+    for (size_t i = 0; i < entry->column_count; i++) {
+        const struct mrd_block_file_column *from = &entry->columns[i];
+        columns[i] = (struct mrd_iceberg_column){
+            .field_id = from->field_id,
+            .stored_size = from->stored_size,
+            .value_count = from->value_count,
+            .null_count = from->null_count,
+            .nan_count = from->nan_count,
+            .has_min = from->has_min,
+            .has_max = from->has_max,
+            .min = from->min,
+            .max = from->max,
+        };
+    }
+    out->columns = columns;
+    out->column_count = entry->column_count;
+    return MRD_OK;
+}
+
+enum mrd_status mrd_iceberg_file_of_block(const struct mrd_block_entry *entry, uint32_t spec_id,
+                                          struct mrd_arena *arena, struct mrd_iceberg_file *out,
+                                          struct mrd_error *err)
+{
+    mrd_assert(spec_id <= MRD_ICEBERG_BY_MONTH);
+    const enum mrd_iceberg_transform transform =
+        spec_id == MRD_ICEBERG_BY_DAY ? MRD_ICEBERG_DAY : MRD_ICEBERG_MONTH;
+    const int32_t first = mrd_iceberg_partition_of_ms(transform, entry->counts.min_ms);
+    const int32_t last = mrd_iceberg_partition_of_ms(transform, entry->counts.max_ms);
+    if (entry->level == 0 || first != last) {
+        return mrd_fail(err, MRD_E_INVALID,
+                        "block %.*s cannot be in a table: it is of level %u and goes over %d %ss",
+                        MRD_FMT(entry->id), entry->level, last - first + 1,
+                        mrd_iceberg_transform_name(transform));
+    }
+    struct mrd_iceberg_file file = {
+        .path = (const char *)mrd_arena_copy(arena, entry->data.key).data,
+        .size = entry->data.size,
+        .row_count = entry->counts.samples + entry->counts.histograms,
+        .spec_id = spec_id,
+        .partition = {first},
+        .sorted = true,
+        .split_offsets = entry->row_group_offsets,
+        .split_count = entry->row_group_count,
+    };
+    if (file.path == NULL) {
+        return mrd_arena_fail(arena, err);
+    }
+    MRD_TRY(columns_of(entry, arena, &file, err));
+    *out = file;
+    return MRD_OK;
+}
