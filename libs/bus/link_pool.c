@@ -16,7 +16,7 @@ enum {
     CONNECT_MS = 1000, /* with the handshake */
     BACKOFF_MS = 1000, /* after a failure; doubles */
     BACKOFF_MS_MAX = 30000,
-    IDLE_MS = 60000, /* then a link is closed, and a peer forgotten */
+    IDLE_MS = 300000, /* then a link is closed, and a peer forgotten */
     LOOK_MS = 1000,
 };
 static const int64_t MS = 1000000;

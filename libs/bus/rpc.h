@@ -46,7 +46,7 @@ struct mrd_rpc_link_options {
 };
 
 /* From now on requests go over direct connections (bus/link.h) where there are any: one each at a time. They are made in the
- * background and kept for a minute; without one that is idle a request goes over NATS. Before the first fan-out. */
+ * background and kept for five minutes; without one that is idle a request goes over NATS. Before the first fan-out. */
 MRD_MUST_CHECK enum mrd_status mrd_rpc_client_link(struct mrd_rpc_client *client,
                                                    const struct mrd_rpc_link_options *options,
                                                    struct mrd_error *err);
