@@ -3,7 +3,7 @@
  *   link_socket.c  addresses, options, exact reads and writes
  *   link.c         the listener
  *   link_pool.c    a client's links
- *   rpc_links.c    a server's links
+ *   rpc_links.c    a server's links, and rpc_link.c one of them
  */
 #ifndef MRD_BUS_LINK_INTERNAL_H
 #define MRD_BUS_LINK_INTERNAL_H

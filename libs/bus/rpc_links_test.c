@@ -282,6 +282,181 @@ static void a_link_outlives_the_thread_of_a_long_call(void **state)
     mrd_rpc_server_destroy(&service.server, 1000);
 }
 
+/* A request as a client that grants much writes it. */
+static void raw_ask(int fd, const char *text)
+{
+    uint8_t frame[256];
+    const uint32_t size = (uint32_t)(MRD_RPC_REQUEST_BYTES + strlen(text));
+    memcpy(frame, &size, sizeof(size));
+    mrd_rpc_request_put(frame + MRD_LINK_SIZE_BYTES, 100000, 60000);
+    memcpy(frame + MRD_LINK_SIZE_BYTES + MRD_RPC_REQUEST_BYTES, text, strlen(text));
+    assert_int_equal(send(fd, frame, MRD_LINK_SIZE_BYTES + size, MSG_NOSIGNAL),
+                     MRD_LINK_SIZE_BYTES + size);
+}
+
+/* Reads all of an answer; returns its chunks, whose numbers must be in order. Signs of life may stand between them, whole. */
+static uint32_t raw_read_answer(int fd)
+{
+    static uint8_t payload[1 << 20];
+    for (uint32_t number = 0;;) {
+        uint8_t head[MRD_LINK_SIZE_BYTES + MRD_RPC_FRAME_BYTES];
+        struct mrd_rpc_frame frame;
+        uint32_t size;
+        const int64_t deadline_ns = now_ns() + 30000 * MS;
+        assert_int_equal(mrd_link_read_exact(fd, head, sizeof(head), deadline_ns, NULL), MRD_OK);
+        memcpy(&size, head, sizeof(size));
+        assert_true(mrd_rpc_frame_get(
+            (struct mrd_bytes){head + MRD_LINK_SIZE_BYTES, MRD_RPC_FRAME_BYTES}, &frame));
+        assert_int_equal(
+            mrd_link_read_exact(fd, payload, size - MRD_RPC_FRAME_BYTES, deadline_ns, NULL),
+            MRD_OK);
+        if (frame.kind == MRD_RPC_FRAME_END) {
+            return number;
+        }
+        if (frame.kind != MRD_RPC_FRAME_ALIVE) {
+            assert_int_equal(frame.kind, MRD_RPC_FRAME_DATA);
+            assert_int_equal(frame.number, number++);
+        }
+    }
+}
+
+/* Credit without end and a reader that stops: the socket fills up, in the middle of a chunk. One worker; others use it. */
+static void a_client_that_does_not_read_holds_no_worker(void **state)
+{
+    struct world *world = *state;
+    struct service service;
+    service_start(&service, world->server_bus, SUBJECT, 1, 0);
+    const int fd = raw_prove(&service.link, service.link.secret);
+    const int gone = raw_prove(&service.link, service.link.secret);
+    raw_ask(fd, "chunks 200 262144");
+    raw_ask(gone, "chunks 200 262144");
+    struct mrd_rpc_server_stats stats = {0};
+    while (stats.running < 2) {
+        mrd_rpc_server_stats(service.server, &stats);
+    }
+    for (int i = 0; i < 20; i++) {
+        ask_once(world);
+        usleep(50000); /* for signs of life that do not fit either; nothing waits for the time */
+    }
+    close(gone);
+    while (stats.canceled == service.before.canceled) {
+        mrd_rpc_server_stats(service.server, &stats);
+    }
+    assert_int_equal(raw_read_answer(fd), 200);
+    raw_ask(fd, "chunks 3 100"); /* and the link is as good as new */
+    assert_int_equal(raw_read_answer(fd), 3);
+    close(fd);
+    mrd_rpc_server_destroy(&service.server, 1000);
+}
+
+static void a_large_request_goes_over_nats(void **state)
+{
+    struct world *world = *state;
+    struct service service;
+    service_start(&service, world->server_bus, SUBJECT, 1, 0);
+    static char request[MRD_LINK_REQUEST_MAX + 1];
+    memset(request, ' ', sizeof(request) - 1);
+    memcpy(request, "chunks 3 100", 12);
+    const uint64_t before = over_nats(world);
+    struct mrd_rpc_fan *fan = fan_of(world->client, 10000, 0);
+    start(fan, SUBJECT, request);
+    uint64_t chunks = 0;
+    uint64_t bytes = 0;
+    read_all(fan, &chunks, &bytes, 1);
+    assert_int_equal(chunks, 3);
+    assert_int_equal(over_nats(world), before + 1);
+    mrd_rpc_fan_destroy(&fan);
+    mrd_rpc_server_destroy(&service.server, 1000);
+}
+
+static void connections_beyond_the_bound_are_closed(void **state)
+{
+    struct world *world = *state;
+    struct mrd_gauge *open = mrd_metrics_gauge(world->metrics, "open", "o", MRD_NO_LABELS);
+    struct mrd_counter *refused =
+        mrd_metrics_counter(world->metrics, "refused", "r", MRD_NO_LABELS);
+    const struct mrd_link_listener_options listen = {
+        .listen = "127.0.0.1:0", .connections_max = 2, .open = open, .refused = refused};
+    struct service service = {0};
+    struct mrd_rpc_server_options options = {
+        .subject = SUBJECT, .handle = on_call, .context = &service};
+    assert_int_equal(mrd_link_listen(world->server_bus, &listen, &options.listener_take, NULL),
+                     MRD_OK);
+    const struct mrd_link link = *mrd_link_listener_address(options.listener_take);
+    assert_int_equal(mrd_rpc_server_create(world->server_bus, &options, &service.server, NULL),
+                     MRD_OK);
+    int fds[3];
+    fds[0] = raw_prove(&link, link.secret);
+    fds[1] = raw_prove(&link, link.secret);
+    fds[2] = raw_connect(&link);
+    assert_true(is_closed(fds[2]));
+    assert_int_equal(mrd_counter_value(refused), 1);
+    assert_int_equal(mrd_gauge_value(open), 2);
+    raw_ask(fds[0], "chunks 3 100");
+    assert_int_equal(raw_read_answer(fds[0]), 3);
+    close(fds[1]); /* makes room */
+    while (mrd_gauge_value(open) == 2) {
+        usleep(1000);
+    }
+    close(fds[2]);
+    fds[2] = raw_prove(&link, link.secret);
+    raw_ask(fds[2], "chunks 4 100");
+    assert_int_equal(raw_read_answer(fds[2]), 4);
+    close(fds[0]);
+    close(fds[2]);
+    mrd_rpc_server_destroy(&service.server, 1000);
+    assert_int_equal(mrd_gauge_value(open), 0);
+}
+
+static void an_address_that_cannot_be_listened_on_is_named(void **state)
+{
+    struct world *world = *state;
+    static const struct {
+        const char *listen, *advertise;
+        enum mrd_status want;
+        const char *text;
+    } cases[] = {
+        {"7302",          NULL,     MRD_E_INVALID,     "rpc.listen"   },
+        {"203.0.113.9:0", NULL,     MRD_E_UNAVAILABLE, "203.0.113.9"  },
+        {"127.0.0.1:0",   "nobody", MRD_E_INVALID,     "rpc.advertise"},
+    };
+    for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
+        struct mrd_link_listener *listener = NULL;
+        struct mrd_error err = {0};
+        const struct mrd_link_listener_options options = {.listen = cases[i].listen,
+                                                          .advertise = cases[i].advertise};
+        assert_int_equal(mrd_link_listen(world->server_bus, &options, &listener, &err),
+                         cases[i].want);
+        assert_null(listener);
+        if (strstr(err.text, cases[i].text) == NULL) {
+            fail_msg("%s", err.text);
+        }
+    }
+}
+
+static void what_others_are_told_is_where_they_can_connect(void **state)
+{
+    struct world *world = *state;
+    static const char *const cases[][3] = {
+        {"auto:0",      NULL,                 "127.0.0.1:"       },
+        {"0.0.0.0:0",   "",                   "127.0.0.1:"       },
+        {"127.0.0.1:0", "ingester.example:0", "ingester.example:"},
+        {"127.0.0.1:0", "[fd00::1]:7302",     "[fd00::1]:7302"   },
+    };
+    for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
+        struct mrd_link_listener *listener = NULL;
+        const struct mrd_link_listener_options options = {.listen = cases[i][0],
+                                                          .advertise = cases[i][1]};
+        assert_int_equal(mrd_link_listen(world->server_bus, &options, &listener, NULL), MRD_OK);
+        const char *address = mrd_link_listener_address(listener)->address;
+        if (strncmp(address, cases[i][2], strlen(cases[i][2])) != 0 ||
+            strcmp(strrchr(address, ':'), ":0") == 0) {
+            fail_msg("case %zu: %s", i, address);
+        }
+        mrd_link_listener_destroy(&listener);
+    }
+}
+
 static void calls_over_links_outlive_the_connection_to_nats(void **state)
 {
     struct world *world = *state;
@@ -473,6 +648,11 @@ int main(void)
         LINK_TEST(a_closed_connection_cancels_its_call),
         LINK_TEST(a_queued_call_is_canceled_too),
         LINK_TEST(a_link_outlives_the_thread_of_a_long_call),
+        LINK_TEST(a_client_that_does_not_read_holds_no_worker),
+        LINK_TEST(a_large_request_goes_over_nats),
+        LINK_TEST(connections_beyond_the_bound_are_closed),
+        LINK_TEST(an_address_that_cannot_be_listened_on_is_named),
+        LINK_TEST(what_others_are_told_is_where_they_can_connect),
         LINK_TEST(calls_over_links_outlive_the_connection_to_nats),
         LINK_TEST(a_blocked_port_leaves_nats),
         LINK_TEST(a_server_that_stops_is_asked_no_more_over_its_links),

@@ -1,5 +1,5 @@
 /* rpc_server_internal.h: what the halves of the rpc server share: rpc_server.c takes requests and control messages, sends
- * signs of life, starts and stops; rpc_workers.c runs the handlers; rpc_threads.c makes their threads; rpc_links.c has the
+ * signs of life, starts and stops; rpc_workers.c runs the handlers; rpc_threads.c makes their threads; rpc_links.c and rpc_link.c have the
  * direct connections, whose threads run handlers themselves where it is their turn.
  *
  * Places: at most `workers` handlers hold one. Who waits for credit, or pauses, or finds at a checkpoint that others are
@@ -158,7 +158,7 @@ const char *mrd_rpc_call_admit(struct mrd_rpc_server *server, struct mrd_rpc_cal
                                uint64_t flow);
 uint64_t mrd_rpc_flow_of(const struct mrd_rpc_server *server, struct mrd_bytes request);
 
-/* ---- rpc_links.c ---- */
+/* ---- rpc_links.c and rpc_link.c ---- */
 
 MRD_MUST_CHECK enum mrd_status mrd_rpc_links_start(struct mrd_rpc_server *server,
                                                    struct mrd_link_listener *listener,
