@@ -11,7 +11,7 @@
 #include "bus/connection_internal.h"
 #include "bus/link_internal.h"
 
-enum { CONNECTIONS_MAX = 256, BACKLOG = 64 };
+enum { CONNECTIONS_MAX = 256, BACKLOG = 64, CONNECTED_WAIT_MS = 10000 };
 
 /* The address of our end of the connection to NATS. */
 static enum mrd_status auto_host(struct mrd_bus *bus, char host[MRD_LINK_HOST_MAX],
@@ -19,6 +19,7 @@ static enum mrd_status auto_host(struct mrd_bus *bus, char host[MRD_LINK_HOST_MA
 {
     char *ip = NULL;
     int port = 0;
+    MRD_TRY(mrd_bus_wait_connected(bus, CONNECTED_WAIT_MS, err)); /* it may just be reconnecting */
     const natsStatus status = natsConnection_GetLocalIPAndPort(mrd_bus_nats(bus), &ip, &port);
     if (status != NATS_OK) {
         return mrd_bus_fail(err, status, 0, "the address from which NATS is reached");

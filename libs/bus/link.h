@@ -36,7 +36,7 @@ struct mrd_link_listener_options {
     struct mrd_counter *refused; /* connections that failed to prove themselves, or were too many */
 };
 
-/* Binds and makes the secret. `bus` must be connected where an address is to be found out. */
+/* Binds and makes the secret. Waits for `bus` to be connected where an address is to be found out. */
 MRD_MUST_CHECK enum mrd_status mrd_link_listen(struct mrd_bus *bus,
                                                const struct mrd_link_listener_options *options,
                                                struct mrd_link_listener **out_listener,
