@@ -226,6 +226,7 @@ static void set_output(struct merge *merge, const char *name, bool last)
         .arena = merge->arena,
         .name = name,
         .keep_hlc = merge->options->keep_hlc || !last,
+        .zstd_level = last ? merge->options->zstd_level : 1, /* it is read once */
         .tap = last ? merge->options->tap : NULL,
         .writer_bytes = merge->memory_bytes / 2,
         .entries = merge->entries,

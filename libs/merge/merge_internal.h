@@ -79,6 +79,7 @@ struct mrd_merge_output {
     struct mrd_arena *arena; /* of the entries */
     const char *name;        /* of the blocks, without their numbers */
     bool keep_hlc;
+    int zstd_level;
     const struct mrd_merge_tap *tap;
     size_t writer_bytes;
     struct mrd_block_writer *writer; /* NULL between blocks */

@@ -1,6 +1,7 @@
 /* Blocks of random rows, merged, against a model that keeps the greatest of what was said about each time. */
 #include "block/testing_internal.h"
 #include "merge/merge_internal.h"
+#include "merge/rollups.h"
 #include "objstore/fault_store.h"
 
 enum { BLOCKS_MAX = 12, DAY_MS = 86400000 };
@@ -554,6 +555,112 @@ static void blocks_without_order_are_counted(void **state)
     testing_set_fini(&world.all);
 }
 
+/* ---- rollups on the way ---- */
+
+/* A digest of rows: what each says, in order. */
+struct digest {
+    size_t rows[2];
+    size_t restarts;
+    uint64_t samples[2];
+    uint64_t hash;
+};
+
+static void digest_number(struct digest *digest, uint64_t number)
+{
+    digest->hash = (digest->hash ^ number) * 0x9e3779b97f4a7c15ULL;
+    digest->hash ^= digest->hash >> 29;
+}
+
+static enum mrd_status digest_row(void *context, const struct mrd_block_series *series,
+                                  size_t level, const struct mrd_rollup_row *row,
+                                  struct mrd_error *err)
+{
+    struct digest *digest = context;
+    (void)err;
+    digest->rows[level]++;
+    digest->samples[level] += row->floats.count + row->histograms.count;
+    digest_number(digest, series->id.low);
+    digest_number(digest, level);
+    digest_number(digest, (uint64_t)row->end_ms);
+    digest_number(digest, (uint64_t)row->stale_ms);
+    if (row->floats.count > 0) {
+        digest_number(digest, row->floats.count);
+        digest_number(digest, mrd_double_bits(row->floats.first));
+        digest_number(digest, mrd_double_bits(row->floats.last));
+        digest_number(digest, row->floats.resets[MRD_ROLLUP_BY_START]);
+        digest_number(digest, row->floats.changes);
+    }
+    if (row->histograms.count > 0) {
+        digest_number(digest, row->histograms.count);
+        digest_number(digest, mrd_double_bits(row->histograms.last->sum));
+        digest_number(digest, mrd_double_bits(row->histograms.first->count));
+        digest_number(digest, row->histograms.resets[MRD_ROLLUP_BY_VALUE]);
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status digest_restart(void *context, struct mrd_error *err)
+{
+    struct digest *digest = context;
+    (void)err;
+    *digest = (struct digest){.restarts = digest->restarts + 1};
+    return MRD_OK;
+}
+
+static struct mrd_merge_rollups *digest_rollups(struct digest *digest)
+{
+    static const mrd_time_ms resolutions_ms[] = {60000, 600000};
+    const struct mrd_merge_rollups_sink sink = {digest_row, digest_restart, digest};
+    return mrd_merge_rollups_create(resolutions_ms, 2, &sink);
+}
+
+/* The same rows, made of whole series read from the outputs. */
+static struct digest digest_outputs(const struct mrd_merge_result *result)
+{
+    struct mrd_error err = {0};
+    struct digest digest = {0};
+    struct mrd_merge_rollups *rollups = digest_rollups(&digest);
+    const struct mrd_merge_tap *tap = mrd_merge_rollups_tap(rollups);
+    struct output_reader reader = {.result = result};
+    for (next_series(&reader); reader.series != NULL; next_series(&reader)) {
+        must(tap->take(tap->context, reader.series, &err), &err);
+    }
+    must(mrd_merge_rollups_end(rollups, &err), &err);
+    mrd_merge_rollups_destroy(&rollups);
+    return digest;
+}
+
+static void rollup_rows_are_made_of_what_is_written(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    for (uint64_t seed = 50; seed < 54; seed++) {
+        struct world world = make_world(seed, 5, true, 2000);
+        struct mrd_merge_options options = options_of(&world);
+        struct mrd_merge_result result;
+        struct digest digest = {0};
+        struct mrd_merge_rollups *rollups = digest_rollups(&digest);
+        const bool bad = seed % 2 == 1;
+        if (bad) {
+            must(mrd_objstore_delete(testing_store, "in/3.parquet", NULL, &err), &err);
+        }
+        options.fan_in_max = seed < 52 ? 0 : 2;
+        options.tap = mrd_merge_rollups_tap(rollups);
+        must(mrd_merge_run(&options, testing_arena, &result, &err), &err);
+        must(mrd_merge_rollups_end(rollups, &err), &err);
+        const struct digest want = digest_outputs(&result);
+        assert_int_equal(digest.restarts, bad);
+        assert_true(digest.rows[0] > 100 && digest.rows[1] > 10);
+        assert_int_equal(digest.rows[0], want.rows[0]);
+        assert_int_equal(digest.rows[1], want.rows[1]);
+        assert_int_equal(digest.samples[0], digest.samples[1]);
+        assert_true(digest.samples[0] <= result.samples_out); /* markers are no samples of rows */
+        assert_true(digest.hash == want.hash);
+        mrd_merge_rollups_destroy(&rollups);
+        testing_set_fini(&world.all);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -564,6 +671,7 @@ int main(void)
         cmocka_unit_test(any_call_may_fail),
         cmocka_unit_test(what_cannot_be_merged_is_refused),
         cmocka_unit_test(blocks_without_order_are_counted),
+        cmocka_unit_test(rollup_rows_are_made_of_what_is_written),
     };
     return cmocka_run_group_tests(tests, testing_open, testing_close);
 }

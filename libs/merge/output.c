@@ -26,7 +26,7 @@ static enum mrd_status open_writer(struct mrd_merge_output *output, struct mrd_e
         .promoted = options->promoted,
         .promoted_count = options->promoted_count,
         .keep_hlc = output->keep_hlc,
-        .zstd_level = options->zstd_level,
+        .zstd_level = output->zstd_level,
         .memory_bytes_max = output->writer_bytes,
     };
     return mrd_block_writer_create(&writer, &output->writer, err);

@@ -102,6 +102,22 @@ static void rows_do_not_depend_on_the_pieces(void **state)
     }
 }
 
+static void expect_same_floats(const struct mrd_rollup_floats *a, const struct mrd_rollup_floats *b)
+{
+    assert_int_equal(a->count, b->count);
+    assert_true(a->sum.sum == b->sum.sum && a->sum.compensation == b->sum.compensation);
+    assert_true(a->min == b->min && a->max == b->max);
+    assert_true(a->first == b->first && a->last == b->last);
+    assert_int_equal(a->first_at.time_ms, b->first_at.time_ms);
+    assert_int_equal(a->last_at.time_ms, b->last_at.time_ms);
+    assert_int_equal(a->changes, b->changes);
+    for (size_t k = 0; k < MRD_ROLLUP_RESET_KINDS; k++) {
+        assert_int_equal(a->resets[k], b->resets[k]);
+        assert_true(a->lost[k] == b->lost[k]);
+    }
+    assert_int_equal(a->overlaps, b->overlaps);
+}
+
 static void joining_is_associative(void **state)
 {
     (void)state;
@@ -121,7 +137,7 @@ static void joining_is_associative(void **state)
             assert_int_equal(mrd_rollup_join(&left, &parts[2], NULL, NULL), MRD_OK);
             assert_int_equal(mrd_rollup_join(&right, &parts[2], NULL, NULL), MRD_OK);
             assert_int_equal(mrd_rollup_join(&parts[0], &right, NULL, NULL), MRD_OK);
-            assert_memory_equal(&left, &parts[0], sizeof(left));
+            expect_same_floats(&left.floats, &parts[0].floats);
         }
     }
 }
