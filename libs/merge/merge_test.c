@@ -94,27 +94,27 @@ static void write_block(struct world *world, size_t index)
     world->inputs[index] = &world->entries[index];
 }
 
-static struct world make_world(uint64_t seed, size_t count, bool keeps_hlc, size_t rows_max)
+static void make_world(struct world *world, uint64_t seed, size_t count, bool keeps_hlc,
+                       size_t rows_max)
 {
-    struct world world = {.count = count, .keeps_hlc = keeps_hlc};
+    *world = (struct world){.count = count, .keeps_hlc = keeps_hlc};
     testing_state = seed * 2 + 1;
     const struct testing_shape shape = {
         .tenants = 3, .series = 40, .rows_max = rows_max, .histograms = true, .starts = true};
-    world.all = testing_set_create(&shape);
+    world->all = testing_set_create(&shape);
     for (size_t b = 0; b < count; b++) {
-        struct testing_set *set = &world.blocks[b];
-        set->arena = world.all.arena;
-        set->items = testing_take(set, world.all.count, sizeof(set->items[0]));
-        for (size_t i = 0; i < world.all.count; i++) {
+        struct testing_set *set = &world->blocks[b];
+        set->arena = world->all.arena;
+        set->items = testing_take(set, world->all.count, sizeof(set->items[0]));
+        for (size_t i = 0; i < world->all.count; i++) {
             const bool any = testing_below(10) < 7 || i == 0;
-            set->count += any && derive(set, &world.all.items[i], &set->items[set->count]);
+            set->count += any && derive(set, &world->all.items[i], &set->items[set->count]);
         }
         if (set->count == 0) {
-            set->items[set->count++] = world.all.items[0];
+            set->items[set->count++] = world->all.items[0];
         }
-        write_block(&world, b);
+        write_block(world, b);
     }
-    return world;
 }
 
 /* ---- what is to come out ---- */
@@ -325,8 +325,8 @@ static void merges_keep_the_greatest_of_each_time(void **state)
     (void)state;
     struct mrd_error err = {0};
     for (uint64_t seed = 1; seed <= 12; seed++) {
-        struct world world =
-            make_world(seed, 1 + seed % BLOCKS_MAX, seed % 3 != 0, seed % 4 == 0 ? 3000 : 200);
+        struct world world;
+        make_world(&world, seed, 1 + seed % BLOCKS_MAX, seed % 3 != 0, seed % 4 == 0 ? 3000 : 200);
         struct mrd_merge_options options = options_of(&world);
         struct mrd_merge_result result;
         options.keep_hlc = seed % 2 == 0;
@@ -366,7 +366,8 @@ static void the_order_of_inputs_changes_nothing(void **state)
 {
     (void)state;
     struct mrd_error err = {0};
-    struct world world = make_world(77, 7, true, 300);
+    struct world world;
+    make_world(&world, 77, 7, true, 300);
     struct mrd_merge_options options = options_of(&world);
     struct mrd_merge_result first;
     struct mrd_merge_result again;
@@ -387,7 +388,8 @@ static void what_was_merged_merges_on(void **state)
 {
     (void)state;
     struct mrd_error err = {0};
-    struct world world = make_world(5, 6, true, 300);
+    struct world world;
+    make_world(&world, 5, 6, true, 300);
     struct mrd_merge_options options = options_of(&world);
     struct mrd_merge_result some;
     struct mrd_merge_result rest;
@@ -443,7 +445,8 @@ static void a_bad_input_is_left_out_and_named(void **state)
         {NULL,           0},
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(damages); i++) {
-        struct world world = make_world(31 + i, 5, true, 400);
+        struct world world;
+        make_world(&world, 31 + i, 5, true, 400);
         struct mrd_merge_options options = options_of(&world);
         struct mrd_merge_result result;
         options.fan_in_max = 2 + i;
@@ -479,7 +482,8 @@ static void any_call_may_fail(void **state)
 {
     (void)state;
     struct mrd_error err = {0};
-    struct world world = make_world(9, 5, true, 100);
+    struct world world;
+    make_world(&world, 9, 5, true, 100);
     struct mrd_objstore *faults = mrd_fault_store_create(testing_store);
     struct mrd_merge_options options = options_of(&world);
     struct mrd_merge_result want;
@@ -518,7 +522,8 @@ static void what_cannot_be_merged_is_refused(void **state)
 {
     (void)state;
     struct mrd_error err = {0};
-    struct world world = make_world(3, 3, true, 20);
+    struct world world;
+    make_world(&world, 3, 3, true, 20);
     struct mrd_merge_result result;
     struct mrd_merge_options options = options_of(&world);
     options.level = 0;
@@ -544,7 +549,8 @@ static void blocks_without_order_are_counted(void **state)
 {
     (void)state;
     struct mrd_error err = {0};
-    struct world world = make_world(6, 3, false, 50);
+    struct world world;
+    make_world(&world, 6, 3, false, 50);
     struct mrd_merge_options options = options_of(&world);
     struct mrd_merge_result result;
     must(mrd_merge_run(&options, testing_arena, &result, &err), &err);
@@ -635,7 +641,8 @@ static void rollup_rows_are_made_of_what_is_written(void **state)
     (void)state;
     struct mrd_error err = {0};
     for (uint64_t seed = 50; seed < 54; seed++) {
-        struct world world = make_world(seed, 5, true, 2000);
+        struct world world;
+        make_world(&world, seed, 5, true, 2000);
         struct mrd_merge_options options = options_of(&world);
         struct mrd_merge_result result;
         struct digest digest = {0};
