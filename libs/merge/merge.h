@@ -24,6 +24,7 @@
 #ifndef MRD_MERGE_MERGE_H
 #define MRD_MERGE_MERGE_H
 
+#include "block/cache.h"
 #include "block/entry.h"
 #include "block/schema.h"
 #include "block/series.h"
@@ -60,6 +61,9 @@ struct mrd_merge_options {
     uint64_t shard_bytes_max; /* an output ends with the series that passes this; 0: 512 MiB */
     size_t memory_bytes_max;  /* 0: 512 MiB; at least MRD_MERGE_MEMORY_MIN */
     size_t fan_in_max;        /* 0: MRD_MERGE_FAN_IN_MAX */
+    struct mrd_block_cache
+        *cache; /* of sidecars: for blocks of many tenants, which are merged one after the other. It
+                                    * counts for itself; may be NULL */
     const struct mrd_merge_tap *tap; /* may be NULL */
 };
 

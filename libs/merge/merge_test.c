@@ -377,8 +377,14 @@ static void the_order_of_inputs_changes_nothing(void **state)
         world.inputs[i] = world.inputs[world.count - 1 - i];
         world.inputs[world.count - 1 - i] = kept;
     }
-    options.fan_in_max = 2; /* nor does merging some of them first */
+    options.fan_in_max = 2; /* nor does merging some of them first, or what is cached */
+    const struct mrd_block_cache_options cached = {.memory_bytes_max = 64 << 20};
+    must(mrd_block_cache_create(&cached, &options.cache, &err), &err);
     must(mrd_merge_run(&options, testing_arena, &again, &err), &err);
+    expect_same_outputs(&first, &again);
+    must(mrd_merge_run(&options, testing_arena, &again, &err), &err);
+    assert_true(mrd_block_cache_stats(options.cache).memory_hits > 0);
+    mrd_block_cache_destroy(&options.cache);
     expect_same_outputs(&first, &again);
     testing_set_fini(&world.all);
 }

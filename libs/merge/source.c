@@ -9,6 +9,7 @@ static enum mrd_status open_block(struct mrd_merge_source *source, struct mrd_er
     const struct mrd_merge_options *options = source->options;
     const struct mrd_merge_share *share = &source->share;
     const struct mrd_block_open_options open = {.control = options->control,
+                                                .cache = options->cache,
                                                 .whole_bytes_max = share->window_bytes,
                                                 .sidecar_bytes_max = share->sidecar_bytes};
     const struct mrd_block_select select = {
