@@ -350,8 +350,9 @@ static uint32_t segment_of(const struct mrd_memory_source *source,
     const struct mrd_memory_layout *layout = &source->layout;
     return layout->segments == 1
                ? 0
-               : (uint32_t)(mrd_hash128(mrd_buf_view(&series->label_bytes), layout->salt).low %
-                            layout->segments);
+               : mrd_series_partition(
+                     mrd_series_id_of(layout->salt, mrd_buf_view(&series->label_bytes)),
+                     layout->segments);
 }
 
 /* The next series that the select finds in the set's segment, NULL at its end. */

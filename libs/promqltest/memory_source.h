@@ -37,7 +37,7 @@ MRD_MUST_CHECK bool mrd_memory_source_start(struct mrd_memory_source *source,
 /* Where the series are and how they are read. */
 struct mrd_memory_layout {
     uint32_t segments; /* at least 1: each series is in one of them, by its labels */
-    uint64_t salt;     /* another one, another distribution */
+    uint64_t salt;     /* another one, another distribution; a tenant's seed, that of partitions */
     bool
         pushes; /* takes plan fragments and yields the states of its segments, which have been bytes */
     uint32_t declines; /* of pushes: so many fragments are not taken first */
