@@ -1,6 +1,7 @@
 /* Blocks in object storage as a source: random series cut up over a head and real blocks give the answer of all in one
  * source, to the last bit; what a cold query costs; what happens when storage does not answer. */
 #include <ftw.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +14,7 @@
 #include "blockread/block_source.h"
 #include "objstore/fault_store.h"
 #include "objstore/file_store.h"
+#include "objstore/s3_fixture.h"
 #include "promqltest/tiers_rig.h"
 
 enum { ROUNDS = 12, QUERIES_PER_ROUND = 25, ENTRIES_MAX = 64, THREADS = 4 };
@@ -176,13 +178,12 @@ static struct written *make_real(struct parts *parts)
     return written;
 }
 
-static void head_and_blocks_answer_as_all_in_one(void **state)
+static void compare_over_blocks(size_t rounds)
 {
-    (void)state;
     const char *seed = getenv("MRD_TEST_SEED");
     mrd_random_seed(seed == NULL ? 20241127 : strtoull(seed, NULL, 10) | 1);
     struct parts *parts = parts_create();
-    for (size_t round = 0; round < ROUNDS; round++) {
+    for (size_t round = 0; round < rounds; round++) {
         mrd_random_fill(parts->whole);
         cut_up(parts, (enum style)(round % STYLES));
         struct written *written = make_real(parts);
@@ -195,11 +196,18 @@ static void head_and_blocks_answer_as_all_in_one(void **state)
         }
         written_destroy(&written);
     }
-    print_message("%d queries; %zu with points, %zu selects of blocks\n",
-                  ROUNDS * QUERIES_PER_ROUND, with_points, parts->asked_blocks);
-    assert_true(with_points > ROUNDS * QUERIES_PER_ROUND / 4);
-    assert_true(parts->asked_blocks > ROUNDS * QUERIES_PER_ROUND / 2);
+    print_message("%zu queries; %zu with points, %zu selects of blocks\n",
+                  rounds * QUERIES_PER_ROUND, with_points, parts->asked_blocks);
+    assert_true(with_points > rounds * QUERIES_PER_ROUND / 4);
+    assert_true(parts->asked_blocks > rounds * QUERIES_PER_ROUND / 2);
+    with_points = 0;
     parts_destroy(&parts);
+}
+
+static void head_and_blocks_answer_as_all_in_one(void **state)
+{
+    (void)state;
+    compare_over_blocks(ROUNDS);
 }
 
 static void lists_of_blocks_are_those_of_all_in_one(void **state)
@@ -452,6 +460,102 @@ static void limits_count_what_blocks_have(void **state)
     written_destroy(&written);
 }
 
+/* ---- the same over S3 ---- */
+
+static struct s3_fixture server;
+static struct mrd_objstore *folder_store;
+static struct mrd_objstore *folder_faults;
+
+static int begin_s3(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    s3_fixture_start(&server, NULL, NULL);
+    const struct mrd_s3_options options = s3_fixture_options(&server);
+    folder_store = files;
+    folder_faults = store;
+    if (mrd_s3_store_open(&options, &files, &err) != MRD_OK) {
+        fail_msg("%s", err.text);
+    }
+    store = mrd_fault_store_create(files);
+    return 0;
+}
+
+static int end_s3(void **state)
+{
+    (void)state;
+    mrd_objstore_close(&store);
+    mrd_objstore_close(&files);
+    s3_fixture_stop(&server);
+    files = folder_store;
+    store = folder_faults;
+    return 0;
+}
+
+static void head_and_blocks_of_s3_answer_as_all_in_one(void **state)
+{
+    (void)state;
+    compare_over_blocks(3);
+}
+
+struct cancel {
+    _Atomic bool canceled;
+    int64_t canceled_ns;
+};
+
+static int64_t now_ns(void) { return mrd_clock_monotonic_ns(mrd_clock_system()); }
+
+static void *cancel_soon(void *context)
+{
+    struct cancel *cancel = context;
+    const struct timespec pause = {.tv_nsec = 200 * 1000000};
+    (void)nanosleep(&pause, NULL);
+    cancel->canceled_ns = now_ns();
+    atomic_store(&cancel->canceled, true);
+    return NULL;
+}
+
+/* Storage says nothing for 20 s. 100 ms is what is promised; the bound leaves room for a machine at work. */
+static void cancelling_and_deadlines_reach_reads_that_wait(void **state)
+{
+    (void)state;
+    struct written *written = written_create();
+    struct mrd_buf said = {0};
+    write_day(written, 3, 1);
+    s3_fixture_say(&server, "faults", "stall method=GET seconds=20 times=1000", &said);
+    for (int deadline = 0; deadline < 2; deadline++) {
+        mrd_auto(mrd_arena_destroy)
+        struct mrd_arena *arena = mrd_arena_create("query", SIZE_MAX);
+        struct cancel cancel = {.canceled_ns = now_ns() + 200 * 1000000};
+        const struct mrd_query_control control = {.canceled = &cancel.canceled,
+                                                  .clock = deadline ? mrd_clock_system() : NULL,
+                                                  .deadline_ns = cancel.canceled_ns};
+        const struct mrd_promql_request request = {
+            .text = MRD_BYTES("count(temperature)"), .start_ms = 86400000, .instant = true};
+        struct mrd_promql_result result = {0};
+        struct mrd_error err = {0};
+        pthread_t thread;
+        if (!deadline) {
+            assert_int_equal(pthread_create(&thread, NULL, cancel_soon, &cancel), 0);
+        }
+        const enum mrd_status status =
+            mrd_promql_query(&(struct mrd_promql_options){0}, &request, &written->source, &control,
+                             arena, &result, &err);
+        const int64_t ended_ns = now_ns();
+        if (!deadline) {
+            (void)pthread_join(thread, NULL);
+        }
+        assert_int_equal(status, deadline ? MRD_E_TIMEOUT : MRD_E_CANCELED);
+        print_message("ended %lld ms after the %s\n",
+                      (long long)(ended_ns - cancel.canceled_ns) / 1000000,
+                      deadline ? "deadline" : "cancelling");
+        assert_true(ended_ns - cancel.canceled_ns < 500 * 1000000);
+    }
+    s3_fixture_say(&server, "faults", "", &said);
+    mrd_buf_fini(&said);
+    written_destroy(&written);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -463,6 +567,10 @@ int main(void)
         cmocka_unit_test(limits_count_what_blocks_have),
         cmocka_unit_test(lists_of_blocks_are_those_of_all_in_one),
         cmocka_unit_test(head_and_blocks_answer_as_all_in_one),
+        cmocka_unit_test_setup_teardown(head_and_blocks_of_s3_answer_as_all_in_one, begin_s3,
+                                        end_s3),
+        cmocka_unit_test_setup_teardown(cancelling_and_deadlines_reach_reads_that_wait, begin_s3,
+                                        end_s3),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
