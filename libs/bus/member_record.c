@@ -43,7 +43,8 @@ bool mrd_member_record_differs(const struct mrd_member_record *a, const struct m
     }
     for (size_t i = 0; i < x->partition_count; i++) {
         if (x->partitions[i].partition != y->partitions[i].partition ||
-            x->partitions[i].state != y->partitions[i].state) {
+            x->partitions[i].state != y->partitions[i].state ||
+            x->partitions[i].sequence_first != y->partitions[i].sequence_first) {
             return true;
         }
     }
@@ -63,6 +64,7 @@ void mrd_member_record_encode(const struct mrd_member *member, struct mrd_buf *o
         items[i].partition = member->partitions[i].partition;
         items[i].state = (uint32_t)member->partitions[i].state;
         items[i].sequence = member->partitions[i].sequence;
+        items[i].sequence_first = member->partitions[i].sequence_first;
         list[i] = &items[i];
     }
     Mrd__Bus__Member message;
@@ -134,8 +136,9 @@ static bool partitions_take(const Mrd__Bus__Member *message, struct mrd_member_p
             (i > 0 && from->partition <= out[i - 1].partition)) {
             return false;
         }
-        out[i] = (struct mrd_member_partition){
-            from->partition, (enum mrd_partition_state)from->state, from->sequence};
+        out[i] =
+            (struct mrd_member_partition){from->partition, (enum mrd_partition_state)from->state,
+                                          from->sequence, from->sequence_first};
     }
     return true;
 }

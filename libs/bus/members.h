@@ -38,7 +38,8 @@ enum mrd_partition_state {
 struct mrd_member_partition {
     uint32_t partition;
     enum mrd_partition_state state;
-    uint64_t sequence; /* applied */
+    uint64_t sequence;       /* applied */
+    uint64_t sequence_first; /* the head holds the log wholly from here on; 0: not known */
 };
 
 struct mrd_member {

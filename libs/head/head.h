@@ -245,7 +245,7 @@ struct mrd_head_selection {
 
 struct mrd_head_cursor;
 
-/* Resolves the matchers to the series of now. The answer then comes in slices; appends and sweeps may
+/* Resolves the matchers to the series of now, in the order of model/series_order.h (in any, with labels_only). The answer then comes in slices; appends and sweeps may
  * go on between them. A series is copied whole in one slice, in its state of that moment; series
  * created later are not in it, removed ones are left out. query and its matchers are needed until
  * this call returns, not longer. MRD_E_LIMIT with the limit's name and value. */

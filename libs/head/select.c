@@ -152,6 +152,9 @@ enum mrd_status mrd_head_select(struct mrd_head *head, const struct mrd_head_que
                         "(series_max)",
                         count, query->series_max);
     }
+    if (!query->labels_only) {
+        head_order(head, found.items, found.count);
+    }
     struct mrd_head_cursor *cursor = calloc(1, sizeof(*cursor));
     mrd_assert(cursor != NULL);
     *cursor = (struct mrd_head_cursor){

@@ -10,8 +10,8 @@
  * Threads: all calls of one query come from the query's thread. A source may be shared by queries.
  * Memory:  what outlives `next` comes from the query's arena (its budget, MRD_E_LIMIT beyond it);
  *          per-series columns are decoded into scratch that the set owns and uses again.
- * Order:   any, but the same for the same data, or sums differ in the last bit from run to run. By
- *          labels (mrd_labels_compare) is best, within each segment where there are several.
+ * Order:   any, but the same for the same data, or sums differ in the last bit from run to run. That of model/series_order.h
+ *          within each segment, where sources are to be merged (series_merge.h).
  */
 #ifndef MRD_PROMQL_SOURCE_H
 #define MRD_PROMQL_SOURCE_H

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "model/series_order.h"
 #include "promql/fragment.h"
 
 struct memory_series {
@@ -28,7 +29,9 @@ struct mrd_memory_source {
     struct memory_series **series; /* sorted by labels */
     size_t count;
     size_t capacity;
-    size_t last; /* index of the series put to last */
+    size_t last;                  /* index of the series put to last */
+    struct memory_series **order; /* of sets; NULL: that of `series` */
+    size_t order_count;
     _Atomic size_t calls_left;
     _Atomic size_t open_sets;
     struct mrd_memory_layout layout;
@@ -347,8 +350,9 @@ static uint32_t segment_of(const struct mrd_memory_source *source,
     const struct mrd_memory_layout *layout = &source->layout;
     return layout->segments == 1
                ? 0
-               : (uint32_t)(mrd_hash128(mrd_buf_view(&series->label_bytes), layout->salt).low %
-                            layout->segments);
+               : mrd_series_partition(
+                     mrd_series_id_of(layout->salt, mrd_buf_view(&series->label_bytes)),
+                     layout->segments);
 }
 
 /* The next series that the select finds in the set's segment, NULL at its end. */
@@ -356,8 +360,10 @@ static const struct memory_series *segment_next(struct mrd_source_set *set)
 {
     const struct mrd_select *select = set->select;
     const struct mrd_memory_source *source = set->source;
+    struct memory_series *const *order = source->order == NULL ? source->series : source->order;
+    mrd_assert(source->order == NULL || source->order_count == source->count);
     while (set->at < source->count) {
-        const struct memory_series *series = source->series[set->at++];
+        const struct memory_series *series = order[set->at++];
         if (segment_of(source, series) == set->segment &&
             mrd_matchers_match(select->matchers, select->matcher_count, series->labels)) {
             return series;
@@ -605,8 +611,26 @@ void mrd_memory_source_destroy(struct mrd_memory_source **source)
     }
     mrd_memory_source_clear(*source);
     free((*source)->series);
+    free((*source)->order);
     free(*source);
     *source = NULL;
+}
+
+static int compare_order(const void *a, const void *b)
+{
+    return mrd_series_order((*(struct memory_series *const *)a)->labels,
+                            (*(struct memory_series *const *)b)->labels);
+}
+
+static void put_in_order(struct mrd_memory_source *source)
+{
+    source->order = calloc(source->count + 1, sizeof(struct memory_series *));
+    mrd_assert(source->order != NULL);
+    source->order_count = source->count;
+    if (source->count > 0) {
+        memcpy(source->order, source->series, source->count * sizeof(struct memory_series *));
+        qsort(source->order, source->count, sizeof(struct memory_series *), compare_order);
+    }
 }
 
 void mrd_memory_source_arrange(struct mrd_memory_source *source,
@@ -614,6 +638,11 @@ void mrd_memory_source_arrange(struct mrd_memory_source *source,
 {
     mrd_assert(layout->segments > 0);
     source->layout = *layout;
+    free(source->order);
+    source->order = NULL;
+    if (layout->in_order) {
+        put_in_order(source);
+    }
 }
 
 size_t mrd_memory_source_fragments(const struct mrd_memory_source *source)

@@ -3,7 +3,7 @@
  *
  * Owner:   mrd_memory_source_destroy frees it; no query may be running.
  * Threads: filling is one thread's; reading (queries) may be many threads' once it is filled.
- * Order:   sets yield series by labels, within each segment.
+ * Order:   sets yield series by labels, or as the layout says, within each segment.
  */
 #ifndef MRD_PROMQLTEST_MEMORY_SOURCE_H
 #define MRD_PROMQLTEST_MEMORY_SOURCE_H
@@ -37,10 +37,12 @@ MRD_MUST_CHECK bool mrd_memory_source_start(struct mrd_memory_source *source,
 /* Where the series are and how they are read. */
 struct mrd_memory_layout {
     uint32_t segments; /* at least 1: each series is in one of them, by its labels */
-    uint64_t salt;     /* another one, another distribution */
+    uint64_t salt;     /* another one, another distribution; a tenant's seed, that of partitions */
     bool
         pushes; /* takes plan fragments and yields the states of its segments, which have been bytes */
     uint32_t declines; /* of pushes: so many fragments are not taken first */
+    bool
+        in_order; /* sets yield series in the order of model/series_order.h. Arrange again after a put */
 };
 
 /* From now on; no query may be running. At first there is one segment and nothing is pushed. */

@@ -241,7 +241,8 @@ static void announce(struct ing_owner *owner, bool leaving)
         if (state != MRD_PARTITION_NONE) {
             struct ing_partition_progress progress;
             ing_partition_progress(holding->partition, &progress);
-            owner->announced[count++] = (struct mrd_member_partition){i, state, progress.applied};
+            owner->announced[count++] =
+                (struct mrd_member_partition){i, state, progress.applied, progress.sequence_first};
         }
     }
     owner->self.leaving = leaving;

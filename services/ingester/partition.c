@@ -467,7 +467,9 @@ void ing_partition_progress(struct ing_partition *partition, struct ing_partitio
     const size_t queued = partition->gate_entries;
     pthread_mutex_unlock(&partition->gate_lock);
     *out = (struct ing_partition_progress){
-        .applied = ing_partition_applied(partition),
+        .applied = ing_partition_applied(partition), /* acquire: first, what follows is no older */
+        .sequence_first = atomic_load_explicit(&ing_partition_figures(partition)->sequence_first,
+                                               memory_order_relaxed),
         .lag = reader.pending + queued,
         .caught_up = atomic_load_explicit(&partition->caught_up, memory_order_relaxed),
         .attached = reader.attached,

@@ -39,11 +39,12 @@ void ing_partition_destroy(struct ing_partition **partition);
 uint32_t ing_partition_number(const struct ing_partition *partition);
 
 struct ing_partition_progress {
-    uint64_t applied; /* sequence */
-    uint64_t lag;     /* entries of the log that are known and not applied */
-    bool caught_up;   /* the log's end at the time of opening is applied */
-    bool attached;    /* the reader stands at the log */
-    bool over_budget; /* applying has stopped for memory */
+    uint64_t applied;        /* sequence */
+    uint64_t sequence_first; /* the head holds all from here on (coverage.h); 0: not known */
+    uint64_t lag;            /* entries of the log that are known and not applied */
+    bool caught_up;          /* the log's end at the time of opening is applied */
+    bool attached;           /* the reader stands at the log */
+    bool over_budget;        /* applying has stopped for memory */
     uint64_t rewinds;
     uint64_t sequences_missing;
 };

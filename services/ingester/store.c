@@ -7,6 +7,9 @@ enum {
     /* How long after the first entry that we could read rows may lack their announcement: an epoch, and five minutes
      * for batches that were stored late. */
     EDGE_MS = MRD_BATCH_EPOCH_MS + 5 * 60 * 1000,
+    /* What is going to be forgotten is said so long before, so that queries under way do not rely on it. */
+    FORGET_AHEAD_MS = 15 * 60 * 1000,
+    COVERAGE_SPAN_MS = 60 * 1000,
 };
 
 struct ing_store {
@@ -24,6 +27,8 @@ struct ing_store {
     mrd_time_ms resolvable_ms; /* batches stored from here on must resolve */
     mrd_time_ms log_ms;        /* the log's time: greatest stored_ms */
     int64_t counted;           /* our share of the budget's `used` */
+    struct ing_coverage coverage;
+    bool incomplete; /* of the batch at hand, something did not come into the head */
     struct ing_store_figures figures;
 };
 
@@ -42,6 +47,7 @@ enum mrd_status ing_store_create(const struct ing_store_options *options,
     struct ing_store *store = calloc(1, sizeof(*store));
     mrd_assert(store != NULL);
     store->options = *options;
+    store->coverage.span_ms = COVERAGE_SPAN_MS;
     const struct mrd_head_options head = {.bucket_ms = options->bucket_ms,
                                           .memory_bytes_limit = options->budget->limit};
     const enum mrd_status status = mrd_head_create(&head, &store->head, err);
@@ -167,6 +173,7 @@ static uint64_t resolve(struct ing_store *store, const struct ing_table *table,
 
 static void count_result(struct ing_store *store, const struct mrd_head_append_result *result)
 {
+    store->incomplete |= result->rows_dead > 0;
     add(&store->figures.samples, result->appended + result->out_of_order + result->overrides);
     add(&store->figures.out_of_order, result->out_of_order);
     add(&store->figures.duplicate_samples, result->duplicates + result->outdated);
@@ -280,6 +287,21 @@ static void count_unresolved(struct ing_store *store, uint64_t rows,
     }
 }
 
+/* What was missing before the batch, or of it, is not in the head. */
+static void note_coverage(struct ing_store *store, const struct mrd_batch *batch,
+                          const struct ing_position *position)
+{
+    if (position->missing_before > 0) {
+        ing_coverage_lost(&store->coverage, position->sequence);
+    }
+    ing_coverage_add(&store->coverage, position->sequence, mrd_hlc_time_ms(batch->header.hlc));
+    if (store->incomplete) {
+        ing_coverage_lost(&store->coverage, position->sequence + 1);
+    }
+    atomic_store_explicit(&store->figures.sequence_first, ing_coverage_first(&store->coverage),
+                          memory_order_relaxed);
+}
+
 static void count_number(struct ing_store *store, struct ing_instance *instance, uint64_t number,
                          const struct ing_position *position)
 {
@@ -312,6 +334,7 @@ enum mrd_status ing_store_apply(struct ing_store *store, struct mrd_bytes messag
     }
     struct mrd_batch batch;
     MRD_TRY(batch_read(store, message, &batch, err));
+    store->incomplete = false;
     note_position(store, position);
     struct ing_instance *instance =
         ing_references_instance(store->references, batch.header.instance);
@@ -324,6 +347,8 @@ enum mrd_status ing_store_apply(struct ing_store *store, struct mrd_bytes messag
     unresolved += append_exemplars(store, &batch, table);
     put_metadata(store, &batch);
     count_unresolved(store, unresolved, position);
+    store->incomplete |= unresolved > 0;
+    note_coverage(store, &batch, position);
     count_number(store, instance, batch.header.number, position);
     add(&store->figures.batches, 1);
     return MRD_OK;
@@ -361,6 +386,9 @@ void ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_m
     add(&store->figures.batches_missing, missing);
     const mrd_time_ms kept_from_ms = MRD_MAX(store->log_ms, now_ms) - store->options.retention_ms;
     if (store->options.retention_ms > 0 && kept_from_ms > 0) {
+        ing_coverage_forget(&store->coverage, kept_from_ms + FORGET_AHEAD_MS);
+        atomic_store_explicit(&store->figures.sequence_first, ing_coverage_first(&store->coverage),
+                              memory_order_relaxed);
         sweep(store, kept_from_ms, series_max, epoch_min);
     }
     ing_store_publish(store);

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "head/head.h"
+#include "ingester/coverage.h"
 #include "ingester/exemplars.h"
 #include "ingester/families.h"
 #include "ingester/references.h"
@@ -69,6 +70,7 @@ struct ing_store_figures {
     _Atomic uint64_t memory_references;
     _Atomic uint64_t memory_exemplars;
     _Atomic uint64_t memory_families;
+    _Atomic uint64_t sequence_first; /* ing_coverage_first */
     _Atomic uint64_t exemplars_stored;
     _Atomic uint64_t families_stored;
 };

@@ -173,6 +173,40 @@ static void rows_before_the_first_readable_entry_are_no_loss(void **state)
     rig_fini(&rig);
 }
 
+/* What a reader may rely on: from there on, the head has it all. */
+static void the_store_says_from_where_on_it_has_all(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 6 * HOUR, 0);
+    const struct ing_store_figures *figures = ing_store_figures(rig.store);
+    assert_int_equal(figure(&figures->sequence_first), 0);
+    rig.sequence = 1000;
+    build(&rig, T0, 0, 10, false); /* announced before the log's first entry */
+    assert_int_equal(apply(&rig, T0), MRD_OK);
+    assert_int_equal(figure(&figures->sequence_first), 1002);
+    build(&rig, T0 + 1000, 0, 10, true);
+    assert_int_equal(apply(&rig, T0 + 1000), MRD_OK);
+    assert_int_equal(figure(&figures->sequence_first), 1002);
+    build(&rig, T0 + HOUR, 0, 10, true);
+    assert_int_equal(apply(&rig, T0 + HOUR), MRD_OK);
+    assert_int_equal(figure(&figures->sequence_first), 1002);
+    size_t holes = 0;
+    ing_store_tidy(rig.store, T0 + 6 * HOUR - HOUR / 2, 1000, on_hole, &holes);
+    assert_int_equal(figure(&figures->sequence_first), 1002);
+    ing_store_tidy(rig.store, T0 + 6 * HOUR - HOUR / 10, 1000, on_hole, &holes); /* soon to go */
+    assert_int_equal(figure(&figures->samples_stored), 20);
+    assert_int_equal(figure(&figures->sequence_first), 1003);
+    rig.sequence = 2000; /* and the log was trimmed under our eyes */
+    build(&rig, T0 + HOUR, 0, 10, true);
+    const struct ing_position position = {
+        .sequence = 2001, .missing_before = 996, .stored_ms = T0 + HOUR};
+    assert_int_equal(ing_store_apply(rig.store, mrd_buf_view(&rig.message), &position, NULL),
+                     MRD_OK);
+    assert_int_equal(figure(&figures->sequence_first), 2001);
+    rig_fini(&rig);
+}
+
 static void a_missing_number_is_reported_as_a_hole(void **state)
 {
     (void)state;
@@ -255,6 +289,7 @@ int main(void)
         cmocka_unit_test(the_same_batch_again_changes_nothing),
         cmocka_unit_test(histograms_are_applied_like_samples),
         cmocka_unit_test(rows_before_the_first_readable_entry_are_no_loss),
+        cmocka_unit_test(the_store_says_from_where_on_it_has_all),
         cmocka_unit_test(a_missing_number_is_reported_as_a_hole),
         cmocka_unit_test(what_the_log_has_forgotten_is_forgotten),
         cmocka_unit_test(a_batch_refused_for_memory_is_whole_when_tried_again),

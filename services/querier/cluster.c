@@ -1,9 +1,11 @@
 #include "querier/cluster.h"
 
-static bool serves(const struct mrd_member *member, uint32_t partition)
+/* The member's record of a partition that it serves, or NULL. */
+static const struct mrd_member_partition *served(const struct mrd_member *member,
+                                                 uint32_t partition)
 {
     if (member->kind != MRD_MEMBER_INGESTER) {
-        return false;
+        return NULL;
     }
     size_t low = 0;
     size_t high = member->partition_count; /* they are ascending */
@@ -16,22 +18,54 @@ static bool serves(const struct mrd_member *member, uint32_t partition)
         }
     }
     return low < member->partition_count && member->partitions[low].partition == partition &&
-           member->partitions[low].state == MRD_PARTITION_SERVING;
+                   member->partitions[low].state == MRD_PARTITION_SERVING
+               ? &member->partitions[low]
+               : NULL;
 }
 
-size_t qry_cluster_replica(const struct mrd_members_snapshot *snapshot, uint32_t partition,
-                           uint64_t salt, size_t attempt, size_t *out_member)
+/* An ingester that does not say from where on it holds the log may hold nothing of what blocks have. */
+static uint64_t first_of(const struct mrd_member_partition *record)
+{
+    return record->sequence_first == 0 ? UINT64_MAX : record->sequence_first;
+}
+
+static bool is_fit(const struct mrd_member *member, const struct qry_replica_choice *choice)
+{
+    const struct mrd_member_partition *record = served(member, choice->partition);
+    return record != NULL && first_of(record) <= choice->sequence_first_max;
+}
+
+size_t qry_cluster_replica(const struct mrd_members_snapshot *snapshot,
+                           const struct qry_replica_choice *choice, size_t *out_member)
 {
     size_t count = 0;
     for (size_t i = 0; i < snapshot->count; i++) {
-        count += serves(&snapshot->members[i], partition) ? 1 : 0;
+        count += is_fit(&snapshot->members[i], choice) ? 1 : 0;
     }
-    size_t left = count == 0 ? 0 : attempt % count + 1;
-    for (size_t i = salt % MRD_MAX(snapshot->count, (size_t)1); left > 0;
+    size_t left = count == 0 ? 0 : choice->attempt % count + 1;
+    for (size_t i = choice->salt % MRD_MAX(snapshot->count, (size_t)1); left > 0;
          i = (i + 1) % snapshot->count) {
-        if (serves(&snapshot->members[i], partition) && --left == 0) {
+        if (is_fit(&snapshot->members[i], choice) && --left == 0) {
             *out_member = i;
         }
     }
     return count;
+}
+
+void qry_cluster_held(const struct mrd_members_snapshot *snapshot, uint32_t partition,
+                      uint64_t *out_first, uint64_t *out_last)
+{
+    bool any = false;
+    *out_first = 0;
+    *out_last = UINT64_MAX;
+    for (size_t i = 0; i < snapshot->count; i++) {
+        const struct mrd_member_partition *record = served(&snapshot->members[i], partition);
+        if (record != NULL) {
+            any = true;
+            *out_first = MRD_MAX(*out_first, first_of(record));
+            *out_last = MRD_MIN(*out_last, record->sequence);
+        }
+    }
+    *out_first = any ? *out_first : UINT64_MAX;
+    *out_last = any ? *out_last : 0;
 }

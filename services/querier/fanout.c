@@ -106,6 +106,13 @@ static enum mrd_status ask_start(struct qry_fanout *fanout, const char *instance
                                 mrd_buf_view(&fanout->encoded), &ask->call, err);
 }
 
+static uint64_t sequence_first_max(const struct qry_fanout *fanout, uint32_t partition)
+{
+    return fanout->options.sequences_first_max == NULL
+               ? UINT64_MAX
+               : fanout->options.sequences_first_max[partition];
+}
+
 /* Chooses whom to ask next for each partition that waits, if anybody serves it. */
 static void members_choose(struct qry_fanout *fanout, const struct mrd_members_snapshot *snapshot)
 {
@@ -115,8 +122,9 @@ static void members_choose(struct qry_fanout *fanout, const struct mrd_members_s
         if (part->state != PART_WAITING || part->not_before_ns > now) {
             continue;
         }
-        const size_t replicas =
-            qry_cluster_replica(snapshot, p, fanout->options.salt, part->attempts, &part->member);
+        const struct qry_replica_choice choice = {p, sequence_first_max(fanout, p),
+                                                  fanout->options.salt, part->attempts};
+        const size_t replicas = qry_cluster_replica(snapshot, &choice, &part->member);
         if (replicas > 0) {
             part->chosen = true;
             part->attempts++;

@@ -32,10 +32,13 @@ struct qry_fanout_options {
     const struct qry_cluster *cluster;
     const struct mrd_query_request *request; /* copied; what it points to is kept */
     const uint64_t *sequences_min;           /* per partition, for strong reads; NULL: none. Kept */
-    const struct mrd_query_scope *scope;     /* copied; what it points to is kept */
-    uint32_t partition_first;                /* those before it are not asked */
-    uint64_t salt;                           /* spreads queries over replicas */
-    bool partial;                            /* partitions without replica become warnings */
+    const uint64_t
+        *sequences_first_max; /* per partition: only ingesters whose heads begin there or before
+                                          * (cluster.h); NULL: all. Kept */
+    const struct mrd_query_scope *scope; /* copied; what it points to is kept */
+    uint32_t partition_first;            /* those before it are not asked */
+    uint64_t salt;                       /* spreads queries over replicas */
+    bool partial;                        /* partitions without replica become warnings */
 };
 
 enum qry_fanout_kind {

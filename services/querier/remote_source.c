@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "bus/log_admin.h"
+#include "model/series_order.h"
 #include "querier/remote_ask.h"
 #include "querier/remote_source_internal.h"
 
@@ -22,6 +23,12 @@ void qry_set_close(struct mrd_source_set *set)
     mrd_buf_fini(&set->label_bytes);
     mrd_columns_fini(&set->columns);
     mrd_arena_destroy(&set->labels);
+    mrd_arena_destroy(&set->resumed_labels);
+    mrd_buf_fini(&set->last_bytes);
+    for (size_t i = 0; i < MRD_ARRAY_LEN(set->resumed_frames); i++) {
+        mrd_buf_fini(&set->resumed_frames[i]);
+        mrd_arena_destroy(&set->resumed_arenas[i]);
+    }
     free(set);
 }
 
@@ -70,14 +77,70 @@ static enum mrd_status source_open(void *context, const struct mrd_select *selec
 
 static struct mrd_id128 labels_hash(struct mrd_bytes labels) { return mrd_hash128(labels, 0); }
 
+/* The answer of the present partition starts over. What has not been yielded and yet comes before what was, the first replica
+ * did not have: it is left out, or series would be out of order (promql/series_merge.h). */
+static enum mrd_status resume(struct mrd_source_set *set, struct mrd_error *err)
+{
+    set->building = false; /* its frames come again */
+    set->resumed_any = false;
+    if (!set->remote->options.in_order || set->seen.count == 0) {
+        return MRD_OK;
+    }
+    if (set->resumed_labels == NULL) {
+        set->resumed_labels = mrd_arena_create("labels of a series", 4 * LABELS_BYTES_MAX);
+    }
+    mrd_arena_reset(set->resumed_labels);
+    MRD_TRY(mrd_labels_decode(mrd_buf_view(&set->last_bytes), set->resumed_labels, &set->resumed_at,
+                              err));
+    set->resumed = true;
+    return MRD_OK;
+}
+
+/* Reads the labels of the held frame, and demands that they come after those before. */
+static enum mrd_status resumed_frame(struct mrd_source_set *set, struct mrd_labels *out,
+                                     struct mrd_error *err)
+{
+    struct mrd_buf *bytes = &set->resumed_frames[set->resumed_turn ^= 1];
+    struct mrd_arena **arena = &set->resumed_arenas[set->resumed_turn];
+    if (*arena == NULL) {
+        *arena = mrd_arena_create("labels of a series", 4 * LABELS_BYTES_MAX);
+    }
+    mrd_buf_clear(bytes);
+    mrd_buf_append_bytes(bytes, set->frame.labels);
+    mrd_arena_reset(*arena);
+    MRD_TRY(mrd_labels_decode(mrd_buf_view(bytes), *arena, out, err));
+    if (set->resumed_any && mrd_series_order(set->resumed_last, *out) >= 0) {
+        return mrd_fail(err, MRD_E_UNAVAILABLE,
+                        "an ingester that took over yields series in no order: it is older than "
+                        "this querier, upgrade it");
+    }
+    set->resumed_any = true;
+    set->resumed_last = *out;
+    return MRD_OK;
+}
+
+static enum mrd_status is_skipped(struct mrd_source_set *set, bool *out_skipped,
+                                  struct mrd_error *err)
+{
+    struct mrd_labels labels;
+    *out_skipped = qry_hash_set_has(&set->seen, labels_hash(set->frame.labels));
+    if (!set->resumed) {
+        return MRD_OK;
+    }
+    MRD_TRY(resumed_frame(set, &labels, err));
+    *out_skipped |= mrd_series_order(labels, set->resumed_at) <= 0;
+    return MRD_OK;
+}
+
 /* Starts to put the series of the held frame together. */
-static void begin_series(struct mrd_source_set *set)
+static enum mrd_status begin_series(struct mrd_source_set *set, struct mrd_error *err)
 {
     mrd_buf_clear(&set->label_bytes);
     mrd_buf_append_bytes(&set->label_bytes, set->frame.labels);
-    set->skipping = qry_hash_set_has(&set->seen, labels_hash(set->frame.labels));
+    MRD_TRY(is_skipped(set, &set->skipping, err));
     set->building = true;
     mrd_columns_begin(&set->columns);
+    return MRD_OK;
 }
 
 static enum mrd_status add_frame(struct mrd_source_set *set, struct mrd_error *err)
@@ -113,6 +176,11 @@ static enum mrd_status finish_series(struct mrd_source_set *set, struct mrd_sour
     (void)qry_hash_set_add(&set->seen, labels_hash(mrd_buf_view(&set->label_bytes)));
     mrd_arena_reset(set->labels);
     MRD_TRY(mrd_labels_decode(mrd_buf_view(&set->label_bytes), set->labels, &out->labels, err));
+    if (set->remote->options.in_order) {
+        set->resumed = false; /* it was passed */
+        mrd_buf_clear(&set->last_bytes);
+        mrd_buf_append_bytes(&set->last_bytes, mrd_buf_view(&set->label_bytes));
+    }
     out->segment = set->partition;
     *out_yield = out->samples.count + out->histograms.count > 0;
     return MRD_OK;
@@ -134,7 +202,7 @@ static enum mrd_status fetch_frame(struct mrd_source_set *set, bool *out_partiti
             set->chunk = mrd_reader_of(event.bytes);
             break;
         case QRY_FANOUT_RESTART:
-            set->building = false; /* its frames come again */
+            MRD_TRY(resume(set, err));
             break;
         case QRY_FANOUT_PARTITION:
             *out_partition_done = true;
@@ -172,6 +240,8 @@ enum mrd_status qry_set_next(struct mrd_source_set *set, struct mrd_source_serie
         }
         if (partition_done) {
             qry_hash_set_clear(&set->seen); /* other partitions hold other series */
+            set->resumed = false;
+            set->resumed_any = false;
             set->partition_over = set->stops_at_partitions;
         }
         if (yield || end) {
@@ -180,7 +250,7 @@ enum mrd_status qry_set_next(struct mrd_source_set *set, struct mrd_source_serie
         }
         if (set->frame_held) {
             if (!set->building) {
-                begin_series(set);
+                MRD_TRY(begin_series(set, err));
             }
             MRD_TRY(add_frame(set, err));
         }

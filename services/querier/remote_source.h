@@ -24,10 +24,13 @@
 struct qry_remote_options {
     const struct qry_cluster *cluster;
     struct mrd_bytes tenant;
-    const uint64_t *sequences_min; /* per partition, for strong reads; NULL: as it is */
-    uint64_t salt;                 /* spreads queries over replicas */
-    bool push_down;                /* have ingesters aggregate what they can */
-    bool partial;                  /* leave out partitions nobody serves, with a warning */
+    const uint64_t *sequences_min;       /* per partition, for strong reads; NULL: as it is */
+    const uint64_t *sequences_first_max; /* per partition: fanout.h; NULL: all ingesters will do */
+    uint64_t salt;                       /* spreads queries over replicas */
+    bool
+        in_order; /* series are merged with those of blocks: a replica that takes over yields none before those that came */
+    bool push_down;     /* have ingesters aggregate what they can */
+    bool partial;       /* leave out partitions nobody serves, with a warning */
     size_t samples_max; /* of one select, 0: none; 16 bytes of a histogram count as one */
     size_t series_max;  /* of one select, 0: none */
     mrd_time_ms

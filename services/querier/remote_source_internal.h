@@ -39,7 +39,19 @@ struct mrd_source_set {
     bool frame_held;
     struct mrd_frame frame;
 
-    struct mrd_arena *labels; /* of the series that was yielded last */
+    struct mrd_arena *labels;  /* of the series that was finished last */
+    struct mrd_buf last_bytes; /* in order: its canonical labels */
+
+    /* The present partition is answered by another replica: up to here, series have been yielded. */
+    bool resumed;
+    struct mrd_labels resumed_at; /* points into last_bytes */
+    struct mrd_arena *resumed_labels;
+    struct mrd_buf
+        resumed_frames[2]; /* labels of that replica's present frame and the one before, in turns */
+    struct mrd_arena *resumed_arenas[2];
+    unsigned resumed_turn;
+    bool resumed_any;
+    struct mrd_labels resumed_last;
 };
 
 /* A select of the partitions from partition_first on. */

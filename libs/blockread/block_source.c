@@ -1,0 +1,789 @@
+#include "blockread/block_source.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "blockread/series_copy.h"
+#include "codec/resets.h"
+#include "promql/series_merge.h"
+
+enum {
+    WINDOW_MIN = 64 * 1024,
+    WINDOW_MAX = 8 << 20,
+    MEMORY_DEFAULT = 256 << 20,
+    SERIES_BYTES_MAX = 64 << 20, /* of one series, decoded */
+    AHEAD_MAX = 64,              /* readers of later partitions that work already */
+    WAIT_MS = 20,                /* then a waiting query looks whether it is over */
+    PARTS_PER_READER = 3,
+};
+
+/* What a reader has made ready: series in memory of their own, or texts (size-prefixed) for lists. */
+struct batch {
+    struct mrd_arena *arena;
+    struct mrd_block_series *series;
+    size_t count;
+    size_t capacity;
+};
+
+/* One block, for one partition. While `running` it is a pool thread's, but for what the set's lock guards. */
+struct reader {
+    struct mrd_read_job job; /* first */
+    struct mrd_source_set *set;
+    const struct mrd_block_entry *entry;
+    uint32_t partition;
+    struct mrd_block *block;
+    struct mrd_block_cursor *cursor;
+    uint64_t bytes_counted;
+    struct batch batches[2];
+    unsigned filling; /* the batch that is made; the other one is read */
+    size_t at;        /* in the batch that is read */
+    bool started;     /* the query's */
+    bool last;        /* the query's: no batch comes after the one that is read */
+    bool ended;       /* no batch comes after the one that was made last */
+    enum mrd_status status;
+    struct mrd_error err;
+
+    /* guarded by set->lock */
+    bool running;
+    bool ready; /* a batch was made and waits */
+};
+
+struct mrd_source_set {
+    const struct mrd_block_source *source;
+    struct mrd_query_scope scope;
+    struct mrd_block_select select;
+    struct mrd_bytes texts_of; /* label values: of which label */
+    enum what { SERIES_SAMPLES, SERIES_LABELS, LABEL_NAMES, LABEL_VALUES } what;
+    struct mrd_objstore_control control;
+    _Atomic bool canceled; /* relaxed: tells the readers to stop */
+    size_t window;
+    struct reader *readers; /* by partition, the oldest block first */
+    size_t reader_count;
+    size_t partition_first;         /* the first reader of the present partition */
+    size_t reader_at;               /* and of the next one */
+    size_t reader_started;          /* those before have been started */
+    struct mrd_series_merge *merge; /* of the present partition, or NULL */
+    size_t series_count;
+    size_t sample_count;
+
+    pthread_mutex_t lock; /* guards the readers' running and ready, and `working` */
+    pthread_cond_t changed;
+    size_t working; /* readers that are posted or run */
+};
+
+static void tell(struct mrd_counter *counter, uint64_t by)
+{
+    if (counter != NULL) {
+        mrd_counter_add(counter, by);
+    }
+}
+
+/* ---- which blocks ---- */
+
+static bool is_covered(const struct mrd_block_source *source, const struct mrd_block_entry *entry)
+{
+    if (entry->level > 0 || entry->origin.partition >= source->options.partition_count) {
+        return false;
+    }
+    const struct mrd_block_cover *cover = &source->options.covers[entry->origin.partition];
+    return entry->origin.first_sequence >= cover->sequence_first &&
+           entry->origin.last_sequence <= cover->sequence_last;
+}
+
+enum mrd_status mrd_block_source_needed(void *context, mrd_time_ms min_ms, mrd_time_ms max_ms,
+                                        bool *out_needed, struct mrd_error *err)
+{
+    const struct mrd_block_source *source = context;
+    (void)err;
+    *out_needed = false;
+    for (size_t i = 0; i < source->options.entry_count && !*out_needed; i++) {
+        const struct mrd_block_entry *entry = &source->options.entries[i];
+        *out_needed =
+            !is_covered(source, entry) &&
+            mrd_block_entry_may_match(entry, source->options.tenant, NULL, 0, min_ms, max_ms);
+    }
+    return MRD_OK;
+}
+
+/* The oldest first: what was merged was written before what was not. */
+static int compare_readers(const void *a, const void *b)
+{
+    const struct reader *x = a;
+    const struct reader *y = b;
+    if (x->partition != y->partition) {
+        return x->partition < y->partition ? -1 : 1;
+    }
+    if (x->entry->level != y->entry->level) {
+        return x->entry->level > y->entry->level ? -1 : 1;
+    }
+    const struct mrd_block_origin *p = &x->entry->origin;
+    const struct mrd_block_origin *q = &y->entry->origin;
+    if (x->entry->level == 0 && p->last_sequence != q->last_sequence) {
+        return p->last_sequence < q->last_sequence ? -1 : 1;
+    }
+    if (p->hlc_fence != q->hlc_fence) {
+        return p->hlc_fence < q->hlc_fence ? -1 : 1;
+    }
+    return mrd_bytes_compare(x->entry->id, y->entry->id);
+}
+
+static void reader_run(struct mrd_read_job *job);
+
+static void add_reader(struct mrd_source_set *set, const struct mrd_block_entry *entry,
+                       uint32_t partition, size_t *capacity)
+{
+    if (set->reader_count == *capacity) {
+        *capacity = *capacity == 0 ? 16 : *capacity * 2;
+        set->readers = reallocarray(set->readers, *capacity, sizeof(*set->readers));
+        mrd_assert(set->readers != NULL);
+    }
+    set->readers[set->reader_count++] =
+        (struct reader){.job.run = reader_run, .set = set, .entry = entry, .partition = partition};
+}
+
+static void choose_blocks(struct mrd_source_set *set)
+{
+    const struct mrd_block_source_options *options = &set->source->options;
+    const struct mrd_block_select *select = &set->select;
+    size_t capacity = 0;
+    for (size_t i = 0; i < options->entry_count; i++) {
+        const struct mrd_block_entry *entry = &options->entries[i];
+        if (is_covered(set->source, entry)) {
+            tell(options->metrics.covered, 1);
+        } else if (!mrd_block_entry_may_match(entry, select->tenant, select->matchers,
+                                              select->matcher_count, select->min_ms,
+                                              select->max_ms)) {
+            tell(options->metrics.skipped, 1);
+        } else if (entry->level == 0 || set->what != SERIES_SAMPLES) {
+            add_reader(set, entry, entry->level == 0 ? entry->origin.partition : 0, &capacity);
+        } else {
+            for (uint32_t p = 0; p < options->partition_count; p++) {
+                add_reader(set, entry, p, &capacity);
+            }
+        }
+    }
+    if (set->reader_count > 0) {
+        qsort(set->readers, set->reader_count, sizeof(*set->readers), compare_readers);
+    }
+}
+
+static size_t partition_end(const struct mrd_source_set *set, size_t at)
+{
+    const uint32_t partition = set->readers[at].partition;
+    while (at < set->reader_count && set->readers[at].partition == partition) {
+        at++;
+    }
+    return at;
+}
+
+/* Divides the memory among the readers that work at the same time. */
+static enum mrd_status choose_window(struct mrd_source_set *set, struct mrd_error *err)
+{
+    const size_t given = set->source->options.memory_max;
+    const size_t memory = given == 0 ? MEMORY_DEFAULT : given;
+    size_t most = 1;
+    for (size_t at = 0; at < set->reader_count;) {
+        const size_t end = partition_end(set, at);
+        most = MRD_MAX(most, end - at);
+        at = end;
+    }
+    const size_t others = set->reader_count > most ? set->reader_count - most : 0;
+    const size_t together = most + MRD_MIN(others, (size_t)AHEAD_MAX);
+    const size_t window = memory / (together * PARTS_PER_READER);
+    if (window < WINDOW_MIN && set->reader_count > 0) {
+        return mrd_fail(
+            err, MRD_E_LIMIT,
+            "the range needs %zu blocks of one partition, too many for the memory of one "
+            "query (querier.memory_max): ask for a shorter range",
+            most);
+    }
+    set->window = MRD_MIN(window, (size_t)WINDOW_MAX);
+    return MRD_OK;
+}
+
+/* ---- a reader's thread ---- */
+
+static enum mrd_status block_open(struct reader *reader, struct mrd_error *err)
+{
+    const struct mrd_source_set *set = reader->set;
+    const struct mrd_block_source_options *options = &set->source->options;
+    const struct mrd_block_open_options opening = {.control = &set->control,
+                                                   .cache = options->cache};
+    tell(options->metrics.read, 1);
+    MRD_TRY(mrd_block_open(options->store, reader->entry, &opening, &reader->block, err));
+    if (set->what == LABEL_NAMES || set->what == LABEL_VALUES) {
+        return MRD_OK;
+    }
+    const struct mrd_block_cursor_options reading = {.window_bytes = set->window,
+                                                     .series_bytes_max = SERIES_BYTES_MAX,
+                                                     .series_max = options->series_max,
+                                                     .labels_only = set->what == SERIES_LABELS};
+    return mrd_block_select(reader->block, &set->select, &reading, &reader->cursor, err);
+}
+
+static struct mrd_block_series *batch_add(struct batch *batch)
+{
+    if (batch->count == batch->capacity) {
+        batch->capacity = batch->capacity == 0 ? 16 : batch->capacity * 2;
+        batch->series = reallocarray(batch->series, batch->capacity, sizeof(*batch->series));
+        mrd_assert(batch->series != NULL);
+    }
+    return &batch->series[batch->count++];
+}
+
+static enum mrd_status take_series(struct batch *batch, const struct mrd_block_series *series,
+                                   struct mrd_error *err)
+{
+    struct mrd_block_series *copy = batch_add(batch);
+    MRD_TRY(mrd_series_copy(series, batch->arena, copy, err));
+    mrd_histograms_find_resets((struct mrd_histogram *)(uintptr_t)copy->histograms.items, 0,
+                               copy->histograms.count, batch->arena);
+    return MRD_OK;
+}
+
+static size_t batch_bytes(const struct batch *batch)
+{
+    return mrd_arena_used(batch->arena) + batch->count * sizeof(*batch->series);
+}
+
+static enum mrd_status fill_series(struct reader *reader, struct batch *batch,
+                                   struct mrd_error *err)
+{
+    const uint32_t partitions = reader->set->source->options.partition_count;
+    const bool filter = reader->entry->level > 0 && reader->set->what == SERIES_SAMPLES;
+    while (batch_bytes(batch) < reader->set->window) {
+        const struct mrd_block_series *series = NULL;
+        MRD_TRY(mrd_objstore_check(&reader->set->control, err));
+        MRD_TRY(mrd_block_cursor_next(reader->cursor, &series, err));
+        if (series == NULL) {
+            reader->ended = true;
+            return MRD_OK;
+        }
+        if (!filter || mrd_series_partition(series->id, partitions) == reader->partition) {
+            MRD_TRY(take_series(batch, series, err));
+        }
+    }
+    return MRD_OK;
+}
+
+struct text_visit {
+    struct batch *batch;
+    bool full;
+};
+
+/* A text is kept as a series of one label. */
+static bool visit_text(void *context, struct mrd_bytes text)
+{
+    struct text_visit *visit = context;
+    struct mrd_label *item = mrd_arena_alloc(visit->batch->arena, sizeof(*item));
+    visit->full = item == NULL;
+    if (!visit->full) {
+        item->name = mrd_arena_copy(visit->batch->arena, text);
+        visit->full = item->name.data == NULL;
+        *batch_add(visit->batch) = (struct mrd_block_series){
+            .labels = {item, 1}
+        };
+    }
+    return !visit->full;
+}
+
+static enum mrd_status fill_texts(struct reader *reader, struct batch *batch, struct mrd_error *err)
+{
+    const struct mrd_source_set *set = reader->set;
+    struct text_visit visit = {.batch = batch};
+    reader->ended = true;
+    MRD_TRY(set->what == LABEL_NAMES
+                ? mrd_block_label_names(reader->block, &set->select, visit_text, &visit, err)
+                : mrd_block_label_values(reader->block, &set->select, set->texts_of, visit_text,
+                                         &visit, err));
+    return visit.full ? mrd_arena_fail(batch->arena, err) : MRD_OK;
+}
+
+static enum mrd_status fill(struct reader *reader, struct mrd_error *err)
+{
+    const struct mrd_source_set *set = reader->set;
+    MRD_TRY(mrd_objstore_check(&set->control, err));
+    struct batch *batch = &reader->batches[reader->filling];
+    if (batch->arena == NULL) {
+        batch->arena = mrd_arena_create("block series", set->window + 2 * SERIES_BYTES_MAX);
+    }
+    mrd_arena_reset(batch->arena);
+    batch->count = 0;
+    if (reader->block == NULL) {
+        MRD_TRY(block_open(reader, err));
+    }
+    return set->what == LABEL_NAMES || set->what == LABEL_VALUES ? fill_texts(reader, batch, err)
+                                                                 : fill_series(reader, batch, err);
+}
+
+static void count_bytes(struct reader *reader)
+{
+    if (reader->cursor != NULL) {
+        const uint64_t bytes = mrd_block_cursor_stats(reader->cursor).bytes;
+        tell(reader->set->source->options.metrics.bytes, bytes - reader->bytes_counted);
+        reader->bytes_counted = bytes;
+    }
+}
+
+static void reader_run(struct mrd_read_job *job)
+{
+    struct reader *reader = (struct reader *)job;
+    struct mrd_source_set *set = reader->set;
+    reader->status = fill(reader, &reader->err);
+    reader->ended |= reader->status != MRD_OK;
+    count_bytes(reader);
+    pthread_mutex_lock(&set->lock);
+    reader->running = false;
+    reader->ready = true;
+    set->working--;
+    pthread_cond_broadcast(&set->changed);
+    pthread_mutex_unlock(&set->lock); /* nothing of ours is touched after this */
+}
+
+/* ---- the query's thread ---- */
+
+static void reader_start(struct reader *reader)
+{
+    struct mrd_source_set *set = reader->set;
+    pthread_mutex_lock(&set->lock);
+    reader->started = true;
+    reader->running = true;
+    set->working++;
+    pthread_mutex_unlock(&set->lock);
+    mrd_read_pool_post(set->source->options.pool, &reader->job);
+}
+
+/* Waits until the reader has made a batch. */
+static enum mrd_status reader_wait(struct reader *reader, struct mrd_error *err)
+{
+    struct mrd_source_set *set = reader->set;
+    enum mrd_status status = MRD_OK;
+    pthread_mutex_lock(&set->lock);
+    while (!reader->ready && status == MRD_OK) {
+        struct timespec until;
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += WAIT_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        (void)pthread_cond_timedwait(&set->changed, &set->lock, &until);
+        status = mrd_query_check(set->scope.control, err);
+    }
+    reader->ready = false;
+    pthread_mutex_unlock(&set->lock);
+    return status;
+}
+
+/* Storage that fails is no fault of the query: it says which block is missing. */
+static enum mrd_status reader_failed(struct reader *reader, struct mrd_error *err)
+{
+    struct mrd_source_set *set = reader->set;
+    const enum mrd_status own = reader->status;
+    MRD_TRY(mrd_query_check(set->scope.control, err)); /* its own end comes first */
+    if (own == MRD_E_LIMIT || own == MRD_E_INVALID) {
+        *err = reader->err;
+        return own;
+    }
+    (void)mrd_fail(err, own == MRD_E_CORRUPT ? MRD_E_CORRUPT : MRD_E_UNAVAILABLE,
+                   "block %.*s, which the range needs, cannot be read: %s",
+                   MRD_FMT(reader->entry->id), reader->err.text);
+    if (!set->source->options.partial || set->scope.annotations == NULL) {
+        return err->status;
+    }
+    char warning[600];
+    const int size = snprintf(warning, sizeof(warning), "partial answer: %s", err->text);
+    mrd_annotations_add(set->scope.annotations, MRD_ANNOTATION_WARNING,
+                        (struct mrd_bytes){(const uint8_t *)warning,
+                                           (size_t)MRD_MIN(size, (int)sizeof(warning) - 1)});
+    tell(set->source->options.metrics.missing, 1);
+    return MRD_OK;
+}
+
+/* Turns to the batch that was made, and has the next one made. */
+static enum mrd_status reader_turn(struct reader *reader, struct mrd_error *err)
+{
+    MRD_TRY(reader_wait(reader, err));
+    reader->last = reader->ended;
+    reader->filling ^= 1;
+    reader->at = 0;
+    if (reader->status != MRD_OK) {
+        reader->batches[reader->filling ^ 1].count = 0;
+        return reader_failed(reader, err);
+    }
+    if (!reader->last) {
+        reader_start(reader);
+    }
+    return MRD_OK;
+}
+
+/* The next series of a reader that was started, NULL at its end. */
+static enum mrd_status reader_next(struct reader *reader, const struct mrd_block_series **out,
+                                   struct mrd_error *err)
+{
+    mrd_assert(reader->started);
+    while (reader->at == reader->batches[reader->filling ^ 1].count) {
+        if (reader->last) {
+            *out = NULL;
+            return MRD_OK;
+        }
+        MRD_TRY(reader_turn(reader, err));
+    }
+    *out = &reader->batches[reader->filling ^ 1].series[reader->at++];
+    return MRD_OK;
+}
+
+static enum mrd_status input_next(struct mrd_source_set *input, struct mrd_source_series *out,
+                                  bool *out_more, struct mrd_error *err)
+{
+    struct reader *reader = (struct reader *)(void *)input;
+    const struct mrd_block_series *series;
+    MRD_TRY(reader_next(reader, &series, err));
+    *out_more = series != NULL;
+    if (series != NULL) {
+        *out = (struct mrd_source_series){.labels = series->labels,
+                                          .samples = series->samples,
+                                          .histograms = series->histograms,
+                                          .segment = reader->partition};
+    }
+    return MRD_OK;
+}
+
+static void input_close(struct mrd_source_set *input) { (void)input; /* the set closes readers */ }
+
+static void reader_fini(struct reader *reader)
+{
+    mrd_block_cursor_close(&reader->cursor);
+    mrd_block_close(&reader->block);
+    for (size_t i = 0; i < MRD_ARRAY_LEN(reader->batches); i++) {
+        mrd_arena_destroy(&reader->batches[i].arena);
+        free(reader->batches[i].series);
+        reader->batches[i] = (struct batch){0};
+    }
+}
+
+static void start_ahead(struct mrd_source_set *set, size_t end)
+{
+    const size_t until = MRD_MIN(set->reader_count, end + AHEAD_MAX);
+    for (; set->reader_started < until; set->reader_started++) {
+        reader_start(&set->readers[set->reader_started]);
+    }
+}
+
+/* Begins the next partition; what is read of later ones has begun, too. */
+static void begin_partition(struct mrd_source_set *set)
+{
+    const size_t first = set->reader_at;
+    const size_t end = partition_end(set, first);
+    struct mrd_series_input *inputs = calloc(end - first, sizeof(*inputs));
+    mrd_assert(inputs != NULL);
+    for (size_t i = first; i < end; i++) {
+        inputs[i - first] = (struct mrd_series_input){
+            (struct mrd_source_set *)(void *)&set->readers[i], input_next, input_close};
+    }
+    start_ahead(set, end);
+    set->merge = mrd_series_merge_create(
+        inputs, end - first,
+        &(struct mrd_series_merge_options){.samples_max = set->source->options.samples_max,
+                                           .find_resets = mrd_histograms_find_resets});
+    set->partition_first = first;
+    set->reader_at = end;
+    free(inputs);
+}
+
+static void end_partition(struct mrd_source_set *set)
+{
+    mrd_series_merge_destroy(&set->merge);
+    for (size_t i = set->partition_first; i < set->reader_at; i++) {
+        reader_fini(&set->readers[i]);
+    }
+}
+
+static enum mrd_status count_series(struct mrd_source_set *set,
+                                    const struct mrd_source_series *series, struct mrd_error *err)
+{
+    const struct mrd_block_source_options *options = &set->source->options;
+    set->series_count++;
+    set->sample_count += series->samples.count + series->histograms.count;
+    if (options->series_max != 0 && set->series_count > options->series_max) {
+        return mrd_fail(err, MRD_E_LIMIT,
+                        "a selector finds more than %zu series (querier.series_max)",
+                        options->series_max);
+    }
+    if (options->samples_max != 0 && set->sample_count > options->samples_max) {
+        return mrd_fail(err, MRD_E_LIMIT,
+                        "a selector finds more than %zu samples (querier.samples_max)",
+                        options->samples_max);
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status set_next(struct mrd_source_set *set, struct mrd_source_series *out,
+                                bool *out_more, struct mrd_error *err)
+{
+    for (;;) {
+        if (set->merge == NULL) {
+            *out_more = set->reader_at < set->reader_count;
+            if (!*out_more) {
+                return MRD_OK;
+            }
+            begin_partition(set);
+        }
+        MRD_TRY(mrd_series_merge_next(set->merge, out, out_more, err));
+        if (*out_more) {
+            return count_series(set, out, err);
+        }
+        end_partition(set);
+    }
+}
+
+static void set_close(struct mrd_source_set *set)
+{
+    atomic_store_explicit(&set->canceled, true, memory_order_relaxed);
+    mrd_series_merge_destroy(&set->merge);
+    pthread_mutex_lock(&set->lock);
+    while (set->working > 0) {
+        pthread_cond_wait(&set->changed, &set->lock);
+    }
+    pthread_mutex_unlock(&set->lock);
+    for (size_t i = 0; i < set->reader_count; i++) {
+        reader_fini(&set->readers[i]);
+    }
+    pthread_cond_destroy(&set->changed);
+    pthread_mutex_destroy(&set->lock);
+    free(set->readers);
+    free(set);
+}
+
+/* A set over the blocks that the select needs; their reading begins when it is asked for, or at once with `begin`. */
+static enum mrd_status set_create(const struct mrd_block_source *source,
+                                  const struct mrd_block_select *select, enum what what,
+                                  const struct mrd_query_scope *scope,
+                                  struct mrd_source_set **out_set, struct mrd_error *err)
+{
+    struct mrd_source_set *set = calloc(1, sizeof(*set));
+    pthread_condattr_t monotonic;
+    mrd_assert(set != NULL);
+    *set =
+        (struct mrd_source_set){.source = source, .scope = *scope, .select = *select, .what = what};
+    set->control.canceled = &set->canceled;
+    if (scope->control != NULL) {
+        set->control.clock = scope->control->clock;
+        set->control.deadline_ns = scope->control->deadline_ns;
+    }
+    pthread_mutex_init(&set->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&set->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    choose_blocks(set);
+    const enum mrd_status status = choose_window(set, err);
+    if (status != MRD_OK) {
+        set_close(set);
+        return status;
+    }
+    *out_set = set;
+    return MRD_OK;
+}
+
+static enum mrd_status source_open(void *context, const struct mrd_select *select,
+                                   const struct mrd_query_scope *scope,
+                                   struct mrd_source_set **out_set, struct mrd_error *err)
+{
+    const struct mrd_block_source *source = context;
+    const struct mrd_block_select blocks = {.tenant = source->options.tenant,
+                                            .matchers = select->matchers,
+                                            .matcher_count = select->matcher_count,
+                                            .min_ms = select->min_ms,
+                                            .max_ms = select->max_ms};
+    MRD_TRY(set_create(source, &blocks, SERIES_SAMPLES, scope, out_set, err));
+    if ((*out_set)->reader_count > 0) {
+        start_ahead(*out_set, partition_end(*out_set, 0));
+    }
+    return MRD_OK;
+}
+
+/* ---- names, values and series for the API ---- */
+
+struct gather {
+    struct mrd_arena *arena;
+    struct mrd_buf items; /* struct mrd_bytes, or struct mrd_labels */
+};
+
+static enum mrd_status gather_text(struct gather *gather, const struct mrd_block_series *series,
+                                   struct mrd_error *err)
+{
+    const struct mrd_bytes text = mrd_arena_copy(gather->arena, series->labels.items[0].name);
+    if (text.data == NULL) {
+        return mrd_arena_fail(gather->arena, err);
+    }
+    mrd_buf_append(&gather->items, &text, sizeof(text));
+    return MRD_OK;
+}
+
+static enum mrd_status gather_labels(struct gather *gather, const struct mrd_block_series *series,
+                                     struct mrd_error *err)
+{
+    struct mrd_block_series copy;
+    const struct mrd_block_series labels = {.labels = series->labels};
+    MRD_TRY(mrd_series_copy(&labels, gather->arena, &copy, err));
+    mrd_buf_append(&gather->items, &copy.labels, sizeof(copy.labels));
+    return MRD_OK;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    return mrd_bytes_compare(*(const struct mrd_bytes *)a, *(const struct mrd_bytes *)b);
+}
+
+static int compare_label_sets(const void *a, const void *b)
+{
+    return mrd_labels_compare(*(const struct mrd_labels *)a, *(const struct mrd_labels *)b);
+}
+
+/* Sorts the items and takes doubles out; so memory is that of different ones, and of one block's. */
+static void gather_tidy(struct gather *gather, size_t size,
+                        int (*compare)(const void *, const void *))
+{
+    const size_t total = gather->items.size / size;
+    size_t kept = 0;
+    if (total == 0) {
+        return;
+    }
+    qsort(gather->items.data, total, size, compare);
+    for (size_t i = 1; i < total; i++) {
+        if (compare(gather->items.data + kept * size, gather->items.data + i * size) != 0) {
+            memmove(gather->items.data + ++kept * size, gather->items.data + i * size, size);
+        }
+    }
+    gather->items.size = (kept + 1) * size;
+}
+
+static enum mrd_status gather_set(struct gather *gather, struct mrd_source_set *set, size_t size,
+                                  int (*compare)(const void *, const void *), struct mrd_error *err)
+{
+    start_ahead(set, 0);
+    for (size_t i = 0; i < set->reader_count; i++) {
+        for (;;) {
+            const struct mrd_block_series *series;
+            MRD_TRY(reader_next(&set->readers[i], &series, err));
+            if (series == NULL) {
+                break;
+            }
+            MRD_TRY(set->what != SERIES_LABELS ? gather_text(gather, series, err)
+                                               : gather_labels(gather, series, err));
+            if (gather->items.failed) {
+                return mrd_arena_fail(gather->arena, err);
+            }
+        }
+        gather_tidy(gather, size, compare);
+        reader_fini(&set->readers[i]);
+        start_ahead(set, i + 1);
+    }
+    return MRD_OK;
+}
+
+/* Asks once per matcher set (or once for all series): the answers are a union. */
+static enum mrd_status gather_all(const struct mrd_block_source *source, struct gather *gather,
+                                  const struct mrd_label_query *query, enum what what,
+                                  struct mrd_bytes texts_of, const struct mrd_query_scope *scope,
+                                  struct mrd_error *err)
+{
+    const bool labels = what == SERIES_LABELS;
+    const size_t asks = MRD_MAX(query->matcher_set_count, (size_t)1);
+    for (size_t i = 0; i < asks; i++) {
+        struct mrd_source_set *set = NULL;
+        const bool all = query->matcher_set_count == 0;
+        const struct mrd_block_select select = {
+            .tenant = source->options.tenant,
+            .matchers = all ? NULL : query->matcher_sets[i],
+            .matcher_count = all ? 0 : query->matcher_counts[i],
+            .min_ms = query->min_ms,
+            .max_ms = query->max_ms,
+        };
+        MRD_TRY(set_create(source, &select, what, scope, &set, err));
+        set->texts_of = texts_of;
+        const enum mrd_status status =
+            gather_set(gather, set, labels ? sizeof(struct mrd_labels) : sizeof(struct mrd_bytes),
+                       labels ? compare_label_sets : compare_texts, err);
+        set_close(set);
+        MRD_TRY(status);
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status finish(struct gather *gather, size_t size, size_t limit, const void **out,
+                              size_t *out_count, bool *out_truncated, struct mrd_error *err)
+{
+    const size_t total = gather->items.size / size;
+    *out_truncated = limit != 0 && total > limit;
+    *out_count = *out_truncated ? limit : total;
+    const struct mrd_bytes copy =
+        mrd_arena_copy(gather->arena, (struct mrd_bytes){gather->items.data, *out_count * size});
+    *out = copy.data;
+    return copy.data == NULL ? mrd_arena_fail(gather->arena, err) : MRD_OK;
+}
+
+static enum mrd_status list_texts(const struct mrd_block_source *source,
+                                  const struct mrd_label_query *query, enum what what,
+                                  struct mrd_bytes texts_of, const struct mrd_query_scope *scope,
+                                  struct mrd_texts *out, struct mrd_error *err)
+{
+    struct gather gather = {.arena = scope->arena};
+    const void *items = NULL;
+    mrd_buf_init(&gather.items, mrd_arena_limit(scope->arena));
+    enum mrd_status status = gather_all(source, &gather, query, what, texts_of, scope, err);
+    if (status == MRD_OK) {
+        status = finish(&gather, sizeof(struct mrd_bytes), query->limit, &items, &out->count,
+                        &out->truncated, err);
+        out->items = items;
+    }
+    mrd_buf_fini(&gather.items);
+    return status;
+}
+
+static enum mrd_status source_label_names(void *context, const struct mrd_label_query *query,
+                                          const struct mrd_query_scope *scope,
+                                          struct mrd_texts *out, struct mrd_error *err)
+{
+    return list_texts(context, query, LABEL_NAMES, MRD_BYTES_NONE, scope, out, err);
+}
+
+static enum mrd_status source_label_values(void *context, struct mrd_bytes name,
+                                           const struct mrd_label_query *query,
+                                           const struct mrd_query_scope *scope,
+                                           struct mrd_texts *out, struct mrd_error *err)
+{
+    return list_texts(context, query, LABEL_VALUES, name, scope, out, err);
+}
+
+static enum mrd_status source_series(void *context, const struct mrd_label_query *query,
+                                     const struct mrd_query_scope *scope,
+                                     struct mrd_label_sets *out, struct mrd_error *err)
+{
+    struct gather gather = {.arena = scope->arena};
+    const void *items = NULL;
+    mrd_buf_init(&gather.items, mrd_arena_limit(scope->arena));
+    enum mrd_status status =
+        gather_all(context, &gather, query, SERIES_LABELS, MRD_BYTES_NONE, scope, err);
+    if (status == MRD_OK) {
+        status = finish(&gather, sizeof(struct mrd_labels), query->limit, &items, &out->count,
+                        &out->truncated, err);
+        out->items = items;
+    }
+    mrd_buf_fini(&gather.items);
+    return status;
+}
+
+struct mrd_source mrd_block_source_get(struct mrd_block_source *source)
+{
+    return (struct mrd_source){
+        .context = source,
+        .open = source_open,
+        .next = set_next,
+        .close = set_close,
+        .label_names = source_label_names,
+        .label_values = source_label_values,
+        .series = source_series,
+    };
+}

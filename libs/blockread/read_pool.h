@@ -1,0 +1,30 @@
+/* read_pool.h: threads that read blocks for queries: they wait for object storage and decode, so that a query's own thread
+ * need not, and many blocks are read at once.
+ *
+ * Jobs run in the order in which they were posted. A job never waits for another one, so the pool cannot lock up.
+ *
+ * Owner:   whoever created it; destroyed when no job is posted and none runs.
+ * Threads: post from any thread.
+ * Limits:  as many reads at once as there are threads; the queue is bounded by who posts (one job a block).
+ */
+#ifndef MRD_BLOCKREAD_READ_POOL_H
+#define MRD_BLOCKREAD_READ_POOL_H
+
+#include "base/status.h"
+
+struct mrd_read_pool;
+
+struct mrd_read_job {
+    void (*run)(struct mrd_read_job *job);
+    struct mrd_read_job *next; /* the pool's */
+};
+
+MRD_MUST_CHECK enum mrd_status mrd_read_pool_create(unsigned threads, struct mrd_read_pool **out,
+                                                    struct mrd_error *err);
+
+/* The job is the pool's until run is called, and may be posted again from then on. */
+void mrd_read_pool_post(struct mrd_read_pool *pool, struct mrd_read_job *job);
+
+void mrd_read_pool_destroy(struct mrd_read_pool **pool);
+
+#endif
