@@ -98,6 +98,7 @@ enum mrd_status mrd_block_source_needed(void *context, mrd_time_ms min_ms, mrd_t
     const struct mrd_block_source *source = context;
     (void)err;
     *out_needed = false;
+    min_ms = MRD_MAX(min_ms, source->options.floor_ms);
     for (size_t i = 0; i < source->options.entry_count && !*out_needed; i++) {
         const struct mrd_block_entry *entry = &source->options.entries[i];
         *out_needed =
@@ -594,7 +595,8 @@ static enum mrd_status source_open(void *context, const struct mrd_select *selec
     const struct mrd_block_select blocks = {.tenant = source->options.tenant,
                                             .matchers = select->matchers,
                                             .matcher_count = select->matcher_count,
-                                            .min_ms = select->min_ms,
+                                            .min_ms =
+                                                MRD_MAX(select->min_ms, source->options.floor_ms),
                                             .max_ms = select->max_ms};
     MRD_TRY(set_create(source, &blocks, SERIES_SAMPLES, scope, out_set, err));
     if ((*out_set)->reader_count > 0) {
@@ -698,7 +700,7 @@ static enum mrd_status gather_all(const struct mrd_block_source *source, struct 
             .tenant = source->options.tenant,
             .matchers = all ? NULL : query->matcher_sets[i],
             .matcher_count = all ? 0 : query->matcher_counts[i],
-            .min_ms = query->min_ms,
+            .min_ms = MRD_MAX(query->min_ms, source->options.floor_ms),
             .max_ms = query->max_ms,
         };
         MRD_TRY(set_create(source, &select, what, scope, &set, err));

@@ -54,10 +54,11 @@ struct mrd_block_source_options {
     const struct mrd_block_cover *covers; /* one for each partition */
     uint32_t partition_count;
     struct mrd_bytes tenant;
-    size_t memory_max;  /* of one select; 0: 256 MiB */
-    size_t series_max;  /* of one select, 0: none */
-    size_t samples_max; /* of one select, 0: none */
-    bool partial;       /* leave out blocks that cannot be read, with a warning */
+    mrd_time_ms floor_ms; /* nothing before it is read; INT64_MIN: no floor */
+    size_t memory_max;    /* of one select; 0: 256 MiB */
+    size_t series_max;    /* of one select, 0: none */
+    size_t samples_max;   /* of one select, 0: none */
+    bool partial;         /* leave out blocks that cannot be read, with a warning */
     struct mrd_block_source_metrics metrics;
 };
 

@@ -229,8 +229,10 @@ struct mrd_head_query {
     mrd_time_ms time_max_ms;
     size_t series_max; /* 0: none. More is MRD_E_LIMIT */
     size_t
-        samples_max;  /* 0: none. Counted as stored in the chunks that are returned; a histogram by
+        samples_max; /* 0: none. Counted as stored in the chunks that are returned; a histogram by
                            its size (mrd_histogram_weight) */
+    bool
+        in_order; /* series in the order of model/series_order.h; else in any, which a restart may change */
     bool labels_only; /* no chunks: which series have samples in the range */
 };
 
@@ -245,7 +247,7 @@ struct mrd_head_selection {
 
 struct mrd_head_cursor;
 
-/* Resolves the matchers to the series of now, in the order of model/series_order.h (in any, with labels_only). The answer then comes in slices; appends and sweeps may
+/* Resolves the matchers to the series of now. The answer then comes in slices; appends and sweeps may
  * go on between them. A series is copied whole in one slice, in its state of that moment; series
  * created later are not in it, removed ones are left out. query and its matchers are needed until
  * this call returns, not longer. MRD_E_LIMIT with the limit's name and value. */

@@ -526,7 +526,6 @@ static void a_selection_comes_in_slices_while_appends_go_on(void **state)
     (void)state;
     struct mrd_head *head = make_fleet(300);
     const struct mrd_head_query query = everything("t");
-    const uint32_t last = 99; /* of the order of texts: there are 0 to 299 */
     struct mrd_head_cursor *cursor = NULL;
     assert_int_equal(mrd_head_select(head, &query, &cursor, NULL), MRD_OK);
     struct testing_results results = {0};
@@ -537,7 +536,7 @@ static void a_selection_comes_in_slices_while_appends_go_on(void **state)
             break;
         }
         assert_true(selection->frames.size < 2000 + 200);
-        testing_append(head, last, T0 + 1000000 + (mrd_time_ms)results.slices, 1, hlc_of(2), 1,
+        testing_append(head, 299, T0 + 1000000 + (mrd_time_ms)results.slices, 1, hlc_of(2), 1,
                        NULL);
         testing_read_selection(selection, &query, &results);
         results.slices++;

@@ -59,7 +59,7 @@ static void add_random(struct mrd_head *head, size_t count, size_t variety)
 static size_t assert_in_order(struct mrd_head *head)
 {
     const struct mrd_head_query query = {
-        .tenant = MRD_BYTES("t"), .time_min_ms = 0, .time_max_ms = 2000};
+        .tenant = MRD_BYTES("t"), .in_order = true, .time_min_ms = 0, .time_max_ms = 2000};
     struct mrd_head_cursor *cursor = NULL;
     size_t count = 0;
     mrd_auto(mrd_arena_destroy)

@@ -152,7 +152,7 @@ enum mrd_status mrd_head_select(struct mrd_head *head, const struct mrd_head_que
                         "(series_max)",
                         count, query->series_max);
     }
-    if (!query->labels_only) {
+    if (query->in_order) {
         head_order(head, found.items, found.count);
     }
     struct mrd_head_cursor *cursor = calloc(1, sizeof(*cursor));

@@ -371,6 +371,26 @@ static void blocks_that_are_not_needed_are_left_alone(void **state)
     written_destroy(&written);
 }
 
+static void nothing_before_the_floor_is_read(void **state)
+{
+    (void)state;
+    struct written *written = written_create();
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("query", SIZE_MAX);
+    struct mrd_answer answer;
+    bool needed = true;
+    write_day(written, 1, 1);
+    written->blocks.options.floor_ms = 86400000 - 10 * 60000;
+    (void)count_of(&written->source, "count_over_time(temperature[1d])", &answer, arena);
+    assert_int_equal(answer.status, MRD_OK);
+    assert_true(answer.result.series[0].values[0] == 10);
+    written->blocks.options.floor_ms = 86400000;
+    assert_int_equal(mrd_block_source_needed(&written->blocks, 0, INT64_MAX, &needed, NULL),
+                     MRD_OK);
+    assert_false(needed);
+    written_destroy(&written);
+}
+
 /* ---- bad days ---- */
 
 /* The n-th call fails, n = 1, 2, ...: an error that names the block, or the right answer, or a warning where that was asked
@@ -561,6 +581,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cold_day_costs_two_round_trips),
         cmocka_unit_test(blocks_that_are_not_needed_are_left_alone),
+        cmocka_unit_test(nothing_before_the_floor_is_read),
         cmocka_unit_test(storage_that_fails_is_named),
         cmocka_unit_test(an_object_that_is_gone_is_no_empty_answer),
         cmocka_unit_test(too_many_blocks_for_the_memory_are_refused),

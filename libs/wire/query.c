@@ -82,6 +82,7 @@ void mrd_query_request_encode(const struct mrd_query_request *request, struct mr
     message.limit = request->limit;
     message.fragment = pb_of(request->fragment);
     message.memory_max = request->memory_max;
+    message.in_order = request->in_order;
     partitions_encode(request, &message);
     pb_append(&message.base, out);
     free(message.partitions);
@@ -235,6 +236,7 @@ enum mrd_status mrd_query_request_decode(struct mrd_bytes bytes, struct mrd_aren
         .samples_max = message->samples_max,
         .limit = message->limit,
         .memory_max = message->memory_max,
+        .in_order = message->in_order,
         .fragment = bytes_of(message->fragment),
     };
     MRD_TRY(partitions_decode(message, arena, &request, err));

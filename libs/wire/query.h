@@ -73,6 +73,8 @@ struct mrd_query_request {
         memory_max; /* FRAGMENT: bytes that evaluating one partition may take, 0: the ingester's own bound */
     struct mrd_bytes
         fragment; /* FRAGMENT: promql/fragment.h; it says what is selected, not the matchers and times here */
+    bool
+        in_order; /* SELECT, FRAGMENT: series come in the order of model/series_order.h; ignored by ingesters that are older */
     uint32_t limit; /* CARDINALITY: the greatest n of each list; 0: all */
     const struct mrd_query_partition *partitions; /* at least one, rising by number */
     size_t partition_count;

@@ -133,6 +133,7 @@ static void a_fragment_comes_back_as_it_was(void **state)
                                               .tenant = MRD_BYTES("t"),
                                               .fragment = MRD_BYTES("\x01\x00\x02"),
                                               .memory_max = 12345,
+                                              .in_order = true,
                                               .partitions = partitions,
                                               .partition_count = 2};
     struct mrd_buf bytes = {0};
@@ -144,6 +145,7 @@ static void a_fragment_comes_back_as_it_was(void **state)
     assert_int_equal(got.kind, MRD_QUERY_FRAGMENT);
     assert_true(mrd_bytes_equal(got.fragment, request.fragment));
     assert_int_equal(got.memory_max, 12345);
+    assert_true(got.in_order);
     mrd_buf_fini(&bytes);
 }
 

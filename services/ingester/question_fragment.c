@@ -36,6 +36,7 @@ static enum mrd_status set_open(void *context, const struct mrd_select *select,
     set->max_ms = select->max_ms;
     set->slices.query = (struct mrd_head_query){
         .tenant = question->request.tenant,
+        .in_order = question->request.in_order,
         .matchers = select->matchers,
         .matcher_count = select->matcher_count,
         .time_min_ms = set->min_ms,

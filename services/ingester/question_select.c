@@ -91,6 +91,7 @@ struct mrd_head_query ing_question_head_query(const struct ing_question *questio
         .series_max = request->series_max,
         .samples_max = request->samples_max,
         .labels_only = request->kind == MRD_QUERY_SERIES,
+        .in_order = request->in_order,
     };
 }
 

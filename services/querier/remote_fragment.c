@@ -47,6 +47,7 @@ static enum mrd_status ask(struct qry_fragment_set *fragment, struct mrd_error *
     const struct qry_remote_options *options = &fragment->remote->options;
     const struct mrd_query_request request = {
         .kind = MRD_QUERY_FRAGMENT,
+        .in_order = options->in_order,
         .tenant = options->tenant,
         .time_min_ms = MRD_MAX(fragment->select->min_ms, options->floor_ms),
         .time_max_ms = fragment->select->max_ms,

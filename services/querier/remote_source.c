@@ -39,6 +39,7 @@ enum mrd_status qry_set_open(const struct qry_remote *remote, const struct mrd_s
     const mrd_time_ms min_ms = MRD_MAX(select->min_ms, remote->options.floor_ms);
     const struct mrd_query_request request = {
         .kind = MRD_QUERY_SELECT,
+        .in_order = remote->options.in_order,
         .tenant = remote->options.tenant,
         .matchers = select->matchers,
         .matcher_count = select->matcher_count,

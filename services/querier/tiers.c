@@ -50,6 +50,7 @@ enum mrd_status qry_tiers_init(struct qry_tiers *tiers, const struct mrd_members
     blocks->series_max = remote->series_max;
     blocks->samples_max = remote->samples_max;
     blocks->partial = remote->partial;
+    blocks->floor_ms = remote->floor_ms;
     tiers->head_source = qry_remote_source(tiers->remote);
     tiers->block_source = mrd_block_source_get(&tiers->blocks);
     tiers->tiers = (struct mrd_tiers){
