@@ -287,11 +287,6 @@ static enum mrd_status open_block(struct mrd_block *block, const struct mrd_bloc
 {
     block->arena = mrd_arena_create("entry of a block", (size_t)64 << 20);
     MRD_TRY(mrd_block_entry_copy(entry, block->arena, &block->entry, err));
-    if (block->entry.compact_layout) {
-        return mrd_fail(err, MRD_E_UNSUPPORTED,
-                        "block %.*s has the compact layout, which this version does not read",
-                        MRD_FMT(block->entry.id));
-    }
     block->data_key = key_text(block->entry.data.key);
     block->sidecar_key = key_text(block->entry.sidecar.key);
     const enum mrd_status status = open_directory(block, err);

@@ -214,14 +214,15 @@ static const struct testing_shape shapes[] = {
 static void what_is_written_is_read(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < MRD_ARRAY_LEN(shapes) * 2; i++) {
-        const struct testing_shape *shape = &shapes[i / 2];
+    for (size_t i = 0; i < MRD_ARRAY_LEN(shapes) * 4; i++) {
+        const struct testing_shape *shape = &shapes[i / 4];
         testing_state = 88172645463325252ULL + i * 7919;
         struct testing_set set = testing_set_create(shape);
         struct mrd_block_writer_options options =
             testing_options(testing_store, shape->tenants > 1 ? 0 : 1);
         options.keep_hlc = i % 2 == 0;
         options.split_values = i % 2 == 1;
+        options.compact = i % 4 >= 2;
         struct mrd_block_entry entry;
         struct mrd_error err = {0};
         must(testing_write(&options, &set, i % 2 == 0, &entry, &err), &err);

@@ -4,6 +4,8 @@
 #include "block/bloom.h"
 #include "block/build_internal.h"
 
+enum { SLOTS_KEPT = 1024 };
+
 struct build_pair {
     uint64_t hash;
     uint32_t name_at, name_size;
@@ -44,7 +46,12 @@ static void clear_tenant(struct mbx_build *build)
     for (size_t i = 0; i < MRD_ARRAY_LEN(bufs); i++) {
         mrd_buf_clear(bufs[i]);
     }
-    if (build->slot_count > 0) {
+    if (build->slot_count >
+        SLOTS_KEPT) { /* a hundred thousand small tenants may follow a large one */
+        free(build->slots);
+        build->slots = NULL;
+        build->slot_count = 0;
+    } else if (build->slot_count > 0) {
         memset(build->slots, 0, build->slot_count * sizeof(build->slots[0]));
     }
     build->refs_before = 0;
@@ -321,6 +328,9 @@ static void write_segment(const struct mbx_segment *segment, mrd_time_ms before,
                           struct mrd_buf *out)
 {
     mrd_buf_append_u8(out, segment->flags);
+    if ((segment->flags & MBX_SCALED) != 0) {
+        mrd_buf_append_u8(out, segment->digits);
+    }
     mrd_buf_append_varint(out, segment->rows);
     mrd_buf_append_zigzag(out, segment->first_ms - before);
     if (segment->rows > 1) {

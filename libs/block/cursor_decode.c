@@ -1,5 +1,6 @@
 #include "block/cursor_internal.h"
 #include "block/writer.h"
+#include "codec/decimal.h"
 #include "codec/histogram.h"
 
 _Static_assert(MRD_ARRAY_LEN(((struct mrd_block_cursor *)0)->ts) == MRD_BLOCK_PAGE_ROWS,
@@ -14,7 +15,7 @@ unsigned mbx_segment_leaves(const struct mrd_block_cursor *cursor,
         leaves |= 1U << MBX_TS;
     }
     if (floats) {
-        leaves |= 1U << MBX_VALUE;
+        leaves |= (segment->flags & MBX_SCALED) != 0 ? 1U << MBX_VALUE_I : 1U << MBX_VALUE;
         leaves |= (segment->flags & MBX_STARTS) != 0 ? 1U << MBX_ST : 0;
     }
     if ((segment->flags & MBX_HISTOGRAMS) != 0) {
@@ -179,13 +180,23 @@ static enum mrd_status append_hlcs(struct mrd_block_cursor *cursor,
 
 /* ---- floats ---- */
 
+MRD_SIMD_CLONES static void scaled_values(const int64_t *scaled, size_t count, unsigned digits,
+                                          double *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        out[i] = mrd_decimal_value(scaled[i], digits);
+    }
+}
+
 static enum mrd_status append_values(struct mrd_block_cursor *cursor,
                                      const struct mbx_segment *segment, struct span span,
                                      const uint8_t *skip, struct mrd_error *err)
 {
     struct mbx_output *out = &cursor->out;
     struct mbx_column *column;
-    MRD_TRY(mbx_pages_decode(&cursor->pages, MBX_VALUE, segment->page, &column, err));
+    const bool is_scaled = (segment->flags & MBX_SCALED) != 0;
+    MRD_TRY(mbx_pages_decode(&cursor->pages, is_scaled ? MBX_VALUE_I : MBX_VALUE, segment->page,
+                             &column, err));
     const size_t size = (span.end - span.begin) * sizeof(double);
     double *place = (double *)(void *)mrd_buf_reserve(&out->values, size);
     if (place == NULL) {
@@ -194,6 +205,11 @@ static enum mrd_status append_values(struct mrd_block_cursor *cursor,
     const bool none = column->batch.entries == 0;
     const uint8_t *def = column->batch.def;
     size_t value = none ? 0 : mbx_column_seek(column, segment->row + span.begin);
+    if (is_scaled && !none && def == NULL && skip == NULL) {
+        scaled_values(column->batch.i64 + value, span.end - span.begin, segment->digits, place);
+        out->values.size += size;
+        return MRD_OK;
+    }
     if (!none && def == NULL && skip == NULL && size > 0) {
         memcpy(place, column->batch.f64 + value, size);
         out->values.size += size;
@@ -203,7 +219,10 @@ static enum mrd_status append_values(struct mrd_block_cursor *cursor,
     for (uint32_t i = span.begin; i < span.end; i++) {
         const bool known = !none && (def == NULL || def[segment->row + i] != 0);
         if (skip == NULL || skip[i] == 0) {
-            place[kept++] = known ? column->batch.f64[value] : mrd_stale_nan();
+            place[kept++] = !known ? mrd_stale_nan()
+                            : is_scaled
+                                ? mrd_decimal_value(column->batch.i64[value], segment->digits)
+                                : column->batch.f64[value];
         }
         value += known;
     }
@@ -290,7 +309,7 @@ static enum mrd_status decode_chunks(struct mrd_block_cursor *cursor,
     for (size_t i = first; i < end; i++) {
         struct mrd_histogram_arrays rest = {all.times_ms + count, all.start_times_ms + count,
                                             all.items + count, all.any_start};
-        size_t more;
+        size_t more = 0;
         MRD_TRY(decode_chunk(cursor, segment, column->batch.bytes[i], &rest, segment->rows - count,
                              &more, err));
         all.any_start = rest.any_start;
@@ -345,8 +364,8 @@ static enum mrd_status mark_histograms(struct mrd_block_cursor *cursor,
 static enum mrd_status decode_histograms(struct mrd_block_cursor *cursor,
                                          const struct mbx_segment *segment, struct mrd_error *err)
 {
-    struct mrd_histogram_arrays arrays;
-    uint32_t count;
+    struct mrd_histogram_arrays arrays = {0};
+    uint32_t count = 0;
     MRD_TRY(decode_chunks(cursor, segment, &arrays, &count, err));
     const struct span of_histograms = cut(cursor, arrays.times_ms, count);
     append_histograms(cursor, &arrays, of_histograms);

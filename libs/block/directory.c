@@ -299,6 +299,18 @@ void mbx_directory_destroy(struct mbx_directory **directory)
     }
 }
 
+static int compare_tenant(const void *name, const void *tenant)
+{
+    return mrd_bytes_compare(*(const struct mrd_bytes *)name,
+                             ((const struct mrd_block_tenant *)tenant)->name);
+}
+
+static const struct mrd_block_tenant *find_tenant(const struct mrd_block_tenant *tenants,
+                                                  size_t count, struct mrd_bytes name)
+{
+    return bsearch(&name, tenants, count, sizeof(tenants[0]), compare_tenant);
+}
+
 ptrdiff_t mbx_directory_find(const struct mbx_directory *directory, struct mrd_bytes tenant)
 {
     size_t from = 0;
@@ -317,11 +329,8 @@ ptrdiff_t mbx_directory_find(const struct mbx_directory *directory, struct mrd_b
     if (from == directory->part_count) {
         return -1;
     }
-    const struct mbx_part_at *part = &directory->parts[from];
-    for (uint64_t i = 0; i < part->tenants_count; i++) {
-        if (mrd_bytes_equal(directory->tenants[part->tenants_first + i].name, tenant)) {
-            return (ptrdiff_t)from;
-        }
-    }
-    return -1;
+    const struct mrd_block_tenant *found =
+        find_tenant(directory->tenants + directory->parts[from].tenants_first,
+                    (size_t)directory->parts[from].tenants_count, tenant);
+    return found == NULL ? -1 : (ptrdiff_t)from;
 }

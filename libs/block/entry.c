@@ -280,7 +280,7 @@ static enum mrd_status get_bloom(struct decoder *decoder, struct mrd_block_bloom
 
 static enum mrd_status get_entry(struct decoder *decoder, struct mrd_block_entry *entry)
 {
-    bool listed;
+    bool listed = false;
     MRD_TRY(get_head(decoder, entry, &listed));
     MRD_TRY(get_file(decoder, &entry->data));
     MRD_TRY(get_file(decoder, &entry->sidecar));

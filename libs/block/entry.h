@@ -77,7 +77,7 @@ struct mrd_block_origin {
 struct mrd_block_entry {
     struct mrd_bytes id;
     unsigned level;
-    bool compact_layout; /* values as scaled integers; not written by this version */
+    bool compact_layout; /* values as scaled integers where that is exact */
     bool keeps_hlc;      /* the column hlc is filled */
     struct mrd_block_file data;
     struct mrd_block_file sidecar;

@@ -9,6 +9,7 @@ static const struct mrd_pq_page_format formats[MBX_LEAF_COUNT] = {
     [MBX_VALUE] = { .type = MRD_PQ_DOUBLE,        .def_max = 1, .codec = MRD_PQ_ZSTD},
     [MBX_ST] = { .type = MRD_PQ_INT64,        .def_max = 1, .codec = MRD_PQ_ZSTD},
     [MBX_HISTOGRAM] = { .type = MRD_PQ_BYTE_ARRAY,        .def_max = 1, .codec = MRD_PQ_ZSTD},
+    [MBX_VALUE_I] = { .type = MRD_PQ_INT64,        .def_max = 1, .codec = MRD_PQ_ZSTD},
     [MBX_HLC] = { .type = MRD_PQ_INT64,        .def_max = 1, .codec = MRD_PQ_ZSTD},
 };
 

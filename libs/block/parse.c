@@ -3,6 +3,7 @@
 
 #include "block/sidecar_internal.h"
 #include "block/writer.h"
+#include "codec/decimal.h"
 
 struct parser {
     struct mbx_part *part;
@@ -246,9 +247,11 @@ static enum mrd_status parse_segment(struct parser *parser, mrd_time_ms before,
 {
     const struct mbx_part *part = parser->part;
     segment->flags = mrd_read_u8(&parser->in);
+    segment->digits = (segment->flags & MBX_SCALED) != 0 ? mrd_read_u8(&parser->in) : 0;
     const uint64_t rows = mrd_read_varint(&parser->in);
     if (parser->in.failed || segment->flags > MBX_FLAGS_ALL ||
-        (segment->flags & (MBX_FLOATS | MBX_HISTOGRAMS)) == 0 || rows == 0) {
+        (segment->flags & (MBX_FLOATS | MBX_HISTOGRAMS)) == 0 ||
+        segment->digits > MRD_DECIMAL_DIGITS_MAX || rows == 0) {
         return wrong(parser, "a run of rows");
     }
     if ((segment->flags & MBX_NEW_PAGE) != 0) {

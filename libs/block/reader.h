@@ -53,15 +53,15 @@ struct mrd_block_select {
 
 struct mrd_block_cursor_options {
     size_t
-        window_bytes; /* of pages read ahead at once; 0: 16 MiB. One series is read whatever it takes */
+        window_bytes; /* of pages read at once; 0: 16 MiB. Those of one run are read whatever they take */
     size_t series_bytes_max; /* decoded samples of one series; 0: 256 MiB */
     uint64_t series_max;     /* MRD_E_LIMIT if more match; 0: any number */
-    bool
-        labels_only; /* no samples: nothing of the data file is read. Then a series may be yielded that has none in the
-                              * range although its first and last sample are on both sides of it */
-    bool
-        pieces; /* a series may come in several pieces, up to MRD_BLOCK_PAGE_ROWS each; never in one piece too large */
-    bool want_hlc; /* where the block keeps them */
+    bool want_hlc;           /* where the block keeps them */
+    /* No samples: nothing of the data file is read. Then a series may be yielded that has none in the range, although
+     * its runs reach into it. */
+    bool labels_only;
+    /* A series may come in several pieces of up to MRD_BLOCK_PAGE_ROWS samples, so that none is too large. */
+    bool pieces;
 };
 
 struct mrd_block_cursor;

@@ -1,4 +1,6 @@
 /* Labels, limits, the cache, and blocks that are not what they were. */
+#include <pthread.h>
+
 #include "block/testing_internal.h"
 #include "objstore/fault_store.h"
 
@@ -353,6 +355,81 @@ static void the_cache_saves_reads_and_is_not_believed(void **state)
     testing_set_fini(&set);
 }
 
+/* ---- threads ---- */
+
+enum { THREADS = 4, SCANS = 12 };
+
+struct scanner {
+    pthread_t thread;
+    const struct mrd_block_entry *entry;
+    struct mrd_block_cache *cache;
+    uint64_t samples; /* of all scans */
+    bool failed;
+};
+
+/* cmocka's assertions end the test from its own thread only. */
+static void *scan_often(void *context)
+{
+    struct scanner *scanner = context;
+    for (size_t i = 0; i < SCANS && !scanner->failed; i++) {
+        const struct mrd_block_open_options open = {.cache = scanner->cache,
+                                                    .whole_bytes_max = i % 2 == 0 ? 0 : 1};
+        struct mrd_block *block = NULL;
+        struct mrd_block_cursor *cursor = NULL;
+        const struct mrd_block_series *series = NULL;
+        const struct mrd_block_cursor_options options = {0};
+        scanner->failed =
+            mrd_block_open(testing_store, scanner->entry, &open, &block, NULL) != MRD_OK ||
+            mrd_block_scan(block, &options, &cursor, NULL) != MRD_OK;
+        while (!scanner->failed) {
+            scanner->failed = mrd_block_cursor_next(cursor, &series, NULL) != MRD_OK;
+            if (series == NULL) {
+                break;
+            }
+            scanner->samples += series->samples.count;
+        }
+        mrd_block_cursor_close(&cursor);
+        mrd_block_close(&block);
+    }
+    return NULL;
+}
+
+static void threads_share_a_cache(void **state)
+{
+    (void)state;
+    testing_state = 14;
+    const struct testing_shape shape = {.tenants = 900, .series = 3000, .rows_max = 3};
+    struct testing_set set = testing_set_create(&shape);
+    struct mrd_block_writer_options options = testing_options(testing_store, 0);
+    struct mrd_block_entry entry;
+    struct mrd_error err = {0};
+    must(testing_write(&options, &set, false, &entry, &err), &err);
+    char folder[128];
+    (void)snprintf(folder, sizeof(folder), "%s/shared-cache", testing_folder);
+    const size_t sizes[] = {(size_t)64 << 20, 100000, 1}; /* room, hardly any, none */
+    for (size_t i = 0; i < MRD_ARRAY_LEN(sizes); i++) {
+        const struct mrd_block_cache_options cache_options = {
+            .memory_bytes_max = sizes[i], .folder = folder, .folder_bytes_max = sizes[i]};
+        struct mrd_block_cache *cache;
+        struct scanner scanners[THREADS] = {0};
+        must(mrd_block_cache_create(&cache_options, &cache, &err), &err);
+        for (size_t k = 0; k < THREADS; k++) {
+            scanners[k].entry = &entry;
+            scanners[k].cache = cache;
+            assert_int_equal(pthread_create(&scanners[k].thread, NULL, scan_often, &scanners[k]),
+                             0);
+        }
+        for (size_t k = 0; k < THREADS; k++) {
+            assert_int_equal(pthread_join(scanners[k].thread, NULL), 0);
+            assert_false(scanners[k].failed);
+            assert_int_equal(scanners[k].samples, entry.counts.samples * SCANS);
+        }
+        assert_true(mrd_block_cache_stats(cache).memory_bytes <= sizes[i]);
+        mrd_block_cache_destroy(&cache);
+    }
+    testing_set_fini(&set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,6 +438,7 @@ int main(void)
         cmocka_unit_test(a_wrong_byte_anywhere_is_noticed),
         cmocka_unit_test(limits_are_named),
         cmocka_unit_test(the_cache_saves_reads_and_is_not_believed),
+        cmocka_unit_test(threads_share_a_cache),
     };
     return cmocka_run_group_tests(tests, testing_open, testing_close);
 }

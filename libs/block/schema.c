@@ -20,11 +20,15 @@ static void add_promoted(struct mrd_block_schema *schema,
     }
 }
 
-static void add_values(struct mrd_block_schema *schema)
+static void add_values(struct mrd_block_schema *schema, bool compact)
 {
     add(schema, "series_id", MRD_BLOCK_FIELD_SERIES_ID, MRD_BLOCK_LONG, true);
     add(schema, "ts", MRD_BLOCK_FIELD_TS, MRD_BLOCK_TIMESTAMPTZ, true);
     add(schema, "value", MRD_BLOCK_FIELD_VALUE, MRD_BLOCK_DOUBLE, false);
+    if (compact) {
+        add(schema, "value_i", MRD_BLOCK_FIELD_VALUE_I, MRD_BLOCK_LONG, false);
+        add(schema, "value_e", MRD_BLOCK_FIELD_VALUE_E, MRD_BLOCK_INT, false);
+    }
     add(schema, "st", MRD_BLOCK_FIELD_ST, MRD_BLOCK_TIMESTAMPTZ, false);
     add(schema, "h_count", MRD_BLOCK_FIELD_H_COUNT, MRD_BLOCK_DOUBLE, false);
     add(schema, "h_sum", MRD_BLOCK_FIELD_H_SUM, MRD_BLOCK_DOUBLE, false);
@@ -55,8 +59,11 @@ static enum mrd_status check_promoted(const struct mrd_block_schema *schema,
     bool taken = column->field_id < MRD_BLOCK_FIELD_PROMOTED ||
                  (column->field_id >= MRD_BLOCK_FIELD_LABELS &&
                   column->field_id <= MRD_BLOCK_FIELD_LABELS_VALUE);
-    bool same_name =
-        strcasecmp(column->name, "labels") == 0 || strcasecmp(column->name, "tenant") == 0;
+    static const char *const others[] = {"labels", "tenant", "value_i", "value_e"};
+    bool same_name = false;
+    for (size_t i = 0; i < MRD_ARRAY_LEN(others); i++) {
+        same_name |= strcasecmp(column->name, others[i]) == 0;
+    }
     for (size_t i = 0; i < schema->column_count; i++) {
         const struct mrd_block_column *other = &schema->columns[i];
         taken |= other != column && other->field_id == column->field_id;
@@ -88,7 +95,7 @@ enum mrd_status mrd_block_schema_init(const struct mrd_block_schema_options *opt
         schema.columns[schema.column_count - 1].key_id = MRD_BLOCK_FIELD_LABELS_KEY;
         schema.columns[schema.column_count - 1].value_id = MRD_BLOCK_FIELD_LABELS_VALUE;
     }
-    add_values(&schema);
+    add_values(&schema, options->compact);
     for (size_t i = 0; i < schema.column_count; i++) {
         if (schema.columns[i].promoted) {
             MRD_TRY(check_promoted(&schema, &schema.columns[i], err));

@@ -11,7 +11,9 @@
  *   labels            20      map<string, string>      (not in level 0); all labels but the metric name; key 50, value 51
  *   series_id         21      long                     low half of the series id
  *   ts                22      timestamptz (us)
- *   value             23      double                   staleness marker, or the row is a histogram
+ *   value             23      double                   staleness marker, or the row is a histogram, or value_i has it
+ *   value_i           25      long                     (compact only) the value is in `value`, or there is none
+ *   value_e           26      int                      (compact only) likewise; the value is value_i / 10^value_e, exactly
  *   st                24      timestamptz (us)         not known since when the value counts
  *   h_count           30      double                   the row is no histogram, or is a staleness marker
  *   h_sum             31      double                   likewise
@@ -42,6 +44,8 @@ enum mrd_block_field_id {
     MRD_BLOCK_FIELD_TS = 22,
     MRD_BLOCK_FIELD_VALUE = 23,
     MRD_BLOCK_FIELD_ST = 24,
+    MRD_BLOCK_FIELD_VALUE_I = 25,
+    MRD_BLOCK_FIELD_VALUE_E = 26,
     MRD_BLOCK_FIELD_H_COUNT = 30,
     MRD_BLOCK_FIELD_H_SUM = 31,
     MRD_BLOCK_FIELD_H_SCHEMA = 32,
@@ -90,6 +94,7 @@ struct mrd_block_schema_options {
     unsigned level;
     const struct mrd_block_promoted *promoted; /* the columns stand in this order */
     size_t promoted_count;
+    bool compact; /* with value_i and value_e */
 };
 
 struct mrd_block_schema {

@@ -26,7 +26,7 @@ enum {
 #define MBX_TAIL_MAGIC "XBM1"
 
 /* Columns whose pages are listed. */
-enum mbx_leaf { MBX_TS, MBX_VALUE, MBX_ST, MBX_HISTOGRAM, MBX_HLC, MBX_LEAF_COUNT };
+enum mbx_leaf { MBX_TS, MBX_VALUE, MBX_ST, MBX_HISTOGRAM, MBX_HLC, MBX_VALUE_I, MBX_LEAF_COUNT };
 
 struct mbx_page_at {
     uint64_t offset; /* in the data file, of the page's header */
@@ -46,7 +46,8 @@ enum mbx_segment_flags {
     MBX_STALE = 8,    /* some of the floats are staleness markers: null */
     MBX_STARTS = 16,  /* some have a start time */
     MBX_REGULAR = 32, /* times are first + i * step */
-    MBX_FLAGS_ALL = 63,
+    MBX_SCALED = 64,  /* values are in value_i, to be divided by 10^digits */
+    MBX_FLAGS_ALL = 127,
 };
 
 /* Consecutive rows of a series in one page. */
@@ -58,6 +59,7 @@ struct mbx_segment {
     uint32_t page; /* of the part */
     uint32_t row;  /* in the page */
     uint8_t flags;
+    uint8_t digits; /* MBX_SCALED only */
 };
 
 /* ---- a parsed part ---- */

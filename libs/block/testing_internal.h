@@ -130,6 +130,17 @@ static inline double testing_value(void)
     }
 }
 
+/* A decimal of few digits, or a staleness marker now and then; above 3 any value. */
+static inline double testing_number(unsigned digits)
+{
+    static const double powers[] = {1, 10, 100, 1000};
+    if (digits >= MRD_ARRAY_LEN(powers)) {
+        return testing_value();
+    }
+    return testing_below(30) == 0 ? mrd_stale_nan()
+                                  : ((double)testing_below(200000) - 100000) / powers[digits];
+}
+
 static inline struct mrd_histogram_side testing_side(struct testing_set *set, bool is_float)
 {
     const size_t count = testing_below(6);
@@ -218,6 +229,7 @@ static inline void testing_fill(struct testing_set *set, const struct testing_sh
     const unsigned kind = shape->histograms ? (unsigned)testing_below(3) : 0;
     const unsigned pattern = (unsigned)testing_below(4);
     const bool starts = shape->starts && testing_below(2) == 0;
+    const unsigned digits = (unsigned)testing_below(8); /* values that are decimals, or any */
     mrd_time_ms *times = testing_take(set, rows, sizeof(*times));
     mrd_time_ms *h_times = testing_take(set, rows, sizeof(*times));
     mrd_time_ms *start = testing_take(set, rows, sizeof(*times));
@@ -241,7 +253,7 @@ static inline void testing_fill(struct testing_set *set, const struct testing_sh
             times[f] = at;
             hlcs[f] = testing_next() >> 1;
             start[f] = since;
-            values[f++] = testing_value();
+            values[f++] = testing_number(digits);
         }
     }
     series->samples = (struct mrd_samples){times, values, f, starts ? start : NULL};

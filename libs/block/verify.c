@@ -7,19 +7,12 @@
 
 enum { WINDOW_BYTES = 8 << 20, WINDOWS = 2 };
 
-/* What a run of rows must be in the data file. */
-struct run {
-    uint64_t rows;
-    int64_t series_id;
-    uint64_t metric_hash;
-};
-
 struct verifier {
     struct mrd_objstore *store;
     const struct mrd_objstore_control *control;
     struct mrd_block *block;
     size_t memory_max;
-    struct mrd_buf runs; /* struct run, in the order of the rows */
+    struct mrd_buf rows; /* uint64_t: of each series */
     struct mrd_error *err;
 
     /* the data file, a window at its pages and one at its index */
@@ -199,11 +192,14 @@ static enum mrd_status take_piece(struct verifier *verifier, struct walk *walk,
         }
     }
     count_piece(piece, &walk->counts);
-    const struct run run = {
-        piece->samples.count + piece->histograms.count, (int64_t)piece->id.low,
-        mrd_hash64(mrd_labels_get(piece->labels, MRD_BYTES(MRD_METRIC_NAME)), 0)};
-    mrd_buf_append(&verifier->runs, &run, sizeof(run));
-    return verifier->runs.failed
+    const uint64_t rows = piece->samples.count + piece->histograms.count;
+    if (order != 0) {
+        mrd_buf_append_u64(&verifier->rows, rows);
+    } else {
+        uint64_t *last = (uint64_t *)(void *)(verifier->rows.data + verifier->rows.size) - 1;
+        *last += rows;
+    }
+    return verifier->rows.failed
                ? mrd_fail(verifier->err, MRD_E_LIMIT,
                           "checking block %.*s takes more than %zu bytes",
                           MRD_FMT(verifier->block->entry.id), verifier->memory_max)
@@ -246,52 +242,152 @@ static enum mrd_status check_series(struct verifier *verifier)
 
 /* ---- the data file as other readers see it ---- */
 
-/* Where in the runs a column is. */
-struct place {
-    size_t run;
-    uint64_t row;
+/* What a column that repeats what the sidecar says has in each row. */
+enum column_kind {
+    KIND_OTHER,
+    KIND_TENANT,
+    KIND_METRIC,
+    KIND_PROMOTED,
+    KIND_KEY,
+    KIND_VALUE,
+    KIND_ID
 };
 
-static bool rows_agree(const struct verifier *verifier, const struct mrd_pq_batch *batch,
-                       bool metrics, struct place *place)
+static enum column_kind kind_of(const struct mrd_pq_leaf *leaf)
 {
-    const struct run *runs = (const struct run *)(const void *)verifier->runs.data;
-    const size_t count = verifier->runs.size / sizeof(runs[0]);
-    const uint8_t *last = NULL;
-    uint64_t hash = 0;
-    for (size_t i = 0; i < batch->values; i++) {
-        if (place->run < count && place->row == runs[place->run].rows) {
-            *place = (struct place){.run = place->run + 1};
-        }
-        if (place->run == count) {
-            return false;
-        }
-        if (metrics && (i == 0 || batch->bytes[i].data != last)) { /* of a dictionary: the same */
-            last = batch->bytes[i].data;
-            hash = mrd_hash64(batch->bytes[i], 0);
-        }
-        if (metrics ? hash != runs[place->run].metric_hash
-                    : batch->i64[i] != runs[place->run].series_id) {
-            return false;
-        }
-        place->row++;
+    switch (leaf->field_id) {
+    case MRD_BLOCK_FIELD_TENANT:
+        return KIND_TENANT;
+    case MRD_BLOCK_FIELD_METRIC:
+        return KIND_METRIC;
+    case MRD_BLOCK_FIELD_LABELS_KEY:
+        return KIND_KEY;
+    case MRD_BLOCK_FIELD_LABELS_VALUE:
+        return KIND_VALUE;
+    case MRD_BLOCK_FIELD_SERIES_ID:
+        return KIND_ID;
+    default: /* all other texts are promoted labels */
+        return leaf->type == MRD_PQ_BYTE_ARRAY && leaf->meaning == MRD_PQ_STRING ? KIND_PROMOTED
+                                                                                 : KIND_OTHER;
     }
-    return true;
 }
 
-static enum mrd_status check_chunk(struct verifier *verifier, struct mrd_pq_column_reader *column,
-                                   int32_t field_id, struct place *place)
+/* A column beside the sidecar's series. */
+struct walker {
+    struct verifier *verifier;
+    const struct mrd_pq_leaf *leaf;
+    enum column_kind kind;
+    struct mrd_block_cursor *cursor; /* of labels alone */
+    const struct mrd_block_series *series;
+    size_t series_count; /* so far */
+    uint64_t row;        /* of the series */
+    size_t label;        /* that the next entry of a map must be; of all labels of the series */
+};
+
+/* The labels of a map are those of the series but the metric name. */
+static void pass_metric(struct walker *walker)
 {
+    const struct mrd_labels labels = walker->series->labels;
+    if (walker->label < labels.count &&
+        mrd_bytes_equal(labels.items[walker->label].name, MRD_BYTES(MRD_METRIC_NAME))) {
+        walker->label++;
+    }
+}
+
+/* False if the row before does not have all its labels. */
+static bool row_is_whole(struct walker *walker)
+{
+    if (walker->series == NULL || (walker->kind != KIND_KEY && walker->kind != KIND_VALUE)) {
+        return true;
+    }
+    pass_metric(walker);
+    return walker->label == walker->series->labels.count;
+}
+
+static enum mrd_status next_row(struct walker *walker, bool *out_fine)
+{
+    const uint64_t *rows = (const uint64_t *)(const void *)walker->verifier->rows.data;
+    *out_fine = row_is_whole(walker);
+    walker->label = 0;
+    if (walker->series == NULL || walker->row == rows[walker->series_count - 1]) {
+        MRD_TRY(mrd_block_cursor_next(walker->cursor, &walker->series, walker->verifier->err));
+        walker->row = 0;
+        walker->series_count++;
+        *out_fine = *out_fine && walker->series != NULL;
+    }
+    walker->row++;
+    return MRD_OK;
+}
+
+/* What the entry at hand must be; empty: null, or a map without labels. */
+static struct mrd_bytes wanted(struct walker *walker)
+{
+    const struct mrd_labels labels = walker->series->labels;
+    switch (walker->kind) {
+    case KIND_TENANT:
+        return walker->series->tenant;
+    case KIND_METRIC:
+        return mrd_labels_get(labels, MRD_BYTES(MRD_METRIC_NAME));
+    case KIND_PROMOTED:
+        return mrd_labels_get(labels, walker->leaf->path);
+    case KIND_KEY:
+    case KIND_VALUE:
+        pass_metric(walker);
+        if (walker->label == labels.count) {
+            return MRD_BYTES_NONE;
+        }
+        walker->label++;
+        return walker->kind == KIND_KEY ? labels.items[walker->label - 1].name
+                                        : labels.items[walker->label - 1].value;
+    case KIND_ID:
+    case KIND_OTHER:
+        break;
+    }
+    return MRD_BYTES_NONE;
+}
+
+static enum mrd_status check_batch(struct walker *walker, const struct mrd_pq_batch *batch,
+                                   bool *out_fine)
+{
+    size_t value = 0;
+    *out_fine = true;
+    for (size_t i = 0; i < batch->entries && *out_fine; i++) {
+        const bool known = batch->def == NULL || batch->def[i] == walker->leaf->def_max;
+        if (batch->rep == NULL || batch->rep[i] == 0) {
+            MRD_TRY(next_row(walker, out_fine));
+            if (!*out_fine) {
+                break;
+            }
+        }
+        if (walker->kind == KIND_ID) {
+            *out_fine = batch->i64[value] == (int64_t)walker->series->id.low;
+        } else {
+            const struct mrd_bytes want = wanted(walker);
+            *out_fine = known ? mrd_bytes_equal(batch->bytes[value], want) : want.size == 0;
+        }
+        value += known;
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status check_chunk(struct walker *walker, struct mrd_pq_column_reader *column)
+{
+    struct mrd_error *err = walker->verifier->err;
     size_t count;
     (void)mrd_pq_column_pages(column, &count);
     const struct mrd_pq_page_bounds *bounds;
-    MRD_TRY(mrd_pq_column_bounds(column, &bounds, verifier->err));
+    MRD_TRY(mrd_pq_column_bounds(column, &bounds, err));
     for (size_t i = 0; i < count; i++) {
         struct mrd_pq_batch batch;
-        MRD_TRY(mrd_pq_column_read(column, i, &batch, verifier->err));
-        if ((field_id == MRD_BLOCK_FIELD_METRIC || field_id == MRD_BLOCK_FIELD_SERIES_ID) &&
-            !rows_agree(verifier, &batch, field_id == MRD_BLOCK_FIELD_METRIC, place)) {
-            return wrong(verifier, "rows of the data file are not those of the sidecar's series");
+        bool fine = true;
+        MRD_TRY(mrd_pq_column_read(column, i, &batch, err));
+        if (walker->kind != KIND_OTHER) {
+            MRD_TRY(check_batch(walker, &batch, &fine));
+        }
+        if (!fine) {
+            return mrd_fail(
+                err, MRD_E_CORRUPT, "block %.*s: column %.*s does not have what the sidecar says",
+                MRD_FMT(walker->verifier->block->entry.id), MRD_FMT(walker->leaf->path));
         }
     }
     return MRD_OK;
@@ -301,15 +397,22 @@ static enum mrd_status check_leaf(struct verifier *verifier, const struct mrd_pq
                                   size_t leaf)
 {
     const struct mrd_pq_footer *footer = mrd_pq_file_footer(file);
-    struct place place = {0};
+    mrd_auto(mrd_block_cursor_close)
+    struct mrd_block_cursor *cursor = NULL;
+    const struct mrd_block_cursor_options options = {.labels_only = true};
+    MRD_TRY(mrd_block_scan(verifier->block, &options, &cursor, verifier->err));
+    struct walker walker = {.verifier = verifier,
+                            .leaf = &footer->leaves[leaf],
+                            .kind = kind_of(&footer->leaves[leaf]),
+                            .cursor = cursor};
     for (size_t group = 0; group < footer->row_group_count; group++) {
         mrd_auto(mrd_pq_column_close)
         struct mrd_pq_column_reader *column = NULL;
         MRD_TRY(
             mrd_pq_column_open(file, group, leaf, verifier->memory_max, &column, verifier->err));
-        MRD_TRY(check_chunk(verifier, column, footer->leaves[leaf].field_id, &place));
+        MRD_TRY(check_chunk(&walker, column));
     }
-    return MRD_OK;
+    return row_is_whole(&walker) ? MRD_OK : wrong(verifier, "the last row lacks labels");
 }
 
 static enum mrd_status check_footer(struct verifier *verifier, const struct mrd_pq_footer *footer)
@@ -383,9 +486,9 @@ enum mrd_status mrd_block_verify(struct mrd_objstore *store, const struct mrd_bl
                                 .block = block,
                                 .memory_max = memory_max,
                                 .err = err};
-    mrd_buf_init(&verifier.runs, memory_max);
+    mrd_buf_init(&verifier.rows, memory_max);
     const enum mrd_status status = verify(&verifier);
-    mrd_buf_fini(&verifier.runs);
+    mrd_buf_fini(&verifier.rows);
     for (unsigned i = 0; i < WINDOWS; i++) {
         free(verifier.windows[i].bytes);
     }

@@ -53,7 +53,7 @@ static enum mrd_status copy_schema(struct mrd_block_writer *writer,
                                    struct mrd_error *err)
 {
     const struct mrd_block_schema_options of = {options->level, options->promoted,
-                                                options->promoted_count};
+                                                options->promoted_count, options->compact};
     MRD_TRY(mrd_block_schema_init(&of, &writer->schema, err));
     size_t size = 1;
     for (size_t i = 0; i < writer->schema.column_count; i++) {
@@ -78,6 +78,7 @@ static enum mrd_status create(struct mrd_block_writer *writer,
     writer->store = options->store;
     writer->control = options->control;
     writer->level = options->level;
+    writer->compact = options->compact;
     writer->keep_hlc = options->keep_hlc;
     writer->zstd_level = options->zstd_level == 0 ? 3 : options->zstd_level;
     writer->bloom_bytes_max =

@@ -220,6 +220,7 @@ static enum mrd_status make_entry(struct mrd_block_writer *writer,
     struct mrd_block_entry entry = {
         .id = copy_text(arena, mrd_bytes_of(writer->id), &failed),
         .level = writer->level,
+        .compact_layout = writer->compact,
         .keeps_hlc = writer->keep_hlc,
         .data = {copy_text(arena,                    mrd_bytes_of(writer->data_key), &failed),     data->size,
                  data->crc32c          },

@@ -16,7 +16,7 @@ enum {
     BLOCK_RUN_CHUNK_BYTES = 1 << 20, /* of h_chunk in one run; likewise in one page */
     BLOCK_LABEL_PAGE_ROWS =
         1 << 15, /* of pages of tenant, metric, labels, series_id: some data pages */
-    BLOCK_LABEL_PAGE_ENTRIES = 1 << 19,
+    BLOCK_LABEL_PAGE_BYTES = 64 << 20,
     BLOCK_DICTIONARY_BYTES = 1 << 20,
     BLOCK_TAIL_BYTES = 4096, /* of each file, read back */
 };
@@ -24,7 +24,7 @@ enum {
 /* Columns by what fills them; leaves of the Parquet file, -1: not in this file. */
 struct block_leaves {
     int tenant, metric, promoted, labels_key, labels_value, series_id;
-    int ts, value, st, h_number, h_chunk, hlc; /* h_number: the first of five */
+    int ts, value, value_i, value_e, st, h_number, h_chunk, hlc; /* h_number: the first of five */
 };
 
 /* A column whose nulls are not written page by page but in one page up to the next value: most have none. */
@@ -35,6 +35,8 @@ struct block_sparse {
 };
 enum {
     SPARSE_VALUE,
+    SPARSE_VALUE_I,
+    SPARSE_VALUE_E,
     SPARSE_ST,
     SPARSE_H_NUMBER,
     SPARSE_H_CHUNK = SPARSE_H_NUMBER + BLOCK_HISTOGRAM_COLUMNS,
@@ -47,6 +49,10 @@ struct block_run {
     uint32_t rows;
     int64_t ts[MRD_BLOCK_PAGE_ROWS]; /* us */
     double values[MRD_BLOCK_PAGE_ROWS];
+    int64_t scaled
+        [MRD_BLOCK_PAGE_ROWS]; /* compact layout: the values, if all of them are integers / 10^digits */
+    int32_t digits[MRD_BLOCK_PAGE_ROWS]; /* all the same */
+    bool is_scaled;
     uint8_t value_def[MRD_BLOCK_PAGE_ROWS];
     int64_t st[MRD_BLOCK_PAGE_ROWS];
     uint8_t st_def[MRD_BLOCK_PAGE_ROWS];
@@ -89,6 +95,7 @@ struct mrd_block_writer {
     unsigned level;
     struct mrd_block_schema schema;
     char *promoted_names; /* what the schema's promoted columns are called */
+    bool compact;
     bool keep_hlc;
     int zstd_level;
     size_t bloom_bytes_max;
@@ -124,7 +131,7 @@ struct mrd_block_writer {
     bool page_begins; /* the next run begins a page */
     struct block_sparse sparse[SPARSE_COUNT];
     uint64_t label_rows; /* of the open pages of labels */
-    uint64_t label_entries;
+    size_t label_bytes;  /* what they may take at most */
     uint64_t group_rows;
     struct mrd_buf pages; /* struct mbx_page: of the block */
     struct mrd_buf

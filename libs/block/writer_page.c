@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "codec/decimal.h"
 
 /* ---- columns ---- */
 
@@ -18,7 +19,8 @@ static struct mrd_pq_node text_node(int32_t field_id)
 static struct mrd_pq_node node_of(const struct mrd_block_column *column, bool split_values)
 {
     const bool few = column->field_id == MRD_BLOCK_FIELD_H_SCHEMA ||
-                     column->field_id == MRD_BLOCK_FIELD_H_ZERO_THRESHOLD;
+                     column->field_id == MRD_BLOCK_FIELD_H_ZERO_THRESHOLD ||
+                     column->field_id == MRD_BLOCK_FIELD_VALUE_E;
     struct mrd_pq_node node = {.field_id = column->field_id, .encoding = MRD_PQ_PLAIN};
     switch (column->type) {
     case MRD_BLOCK_STRING:
@@ -46,6 +48,9 @@ static struct mrd_pq_node node_of(const struct mrd_block_column *column, bool sp
         return text_node(column->value_id);
     }
     node.dictionary_size_max = few ? 4096 : 0;
+    if (column->field_id == MRD_BLOCK_FIELD_SERIES_ID) { /* runs, between random numbers */
+        node.dictionary_size_max = BLOCK_DICTIONARY_BYTES;
+    }
     return node;
 }
 
@@ -71,6 +76,12 @@ static void note_leaf(struct block_leaves *leaves, int32_t field_id, int leaf)
         break;
     case MRD_BLOCK_FIELD_VALUE:
         leaves->value = leaf;
+        break;
+    case MRD_BLOCK_FIELD_VALUE_I:
+        leaves->value_i = leaf;
+        break;
+    case MRD_BLOCK_FIELD_VALUE_E:
+        leaves->value_e = leaf;
         break;
     case MRD_BLOCK_FIELD_ST:
         leaves->st = leaf;
@@ -108,7 +119,8 @@ enum mrd_status block_columns_open(struct mrd_block_writer *writer, bool split_v
 {
     const struct mrd_block_schema *schema = &writer->schema;
     struct mrd_pq_column columns[MRD_BLOCK_COLUMNS_MAX] = {0};
-    struct block_leaves leaves = {.tenant = -1, .labels_key = -1, .labels_value = -1};
+    struct block_leaves leaves = {
+        .tenant = -1, .labels_key = -1, .labels_value = -1, .value_i = -1, .value_e = -1};
     int leaf = 0;
     for (size_t i = 0; i < schema->column_count; i++) {
         const struct mrd_block_column *column = &schema->columns[i];
@@ -165,6 +177,9 @@ static enum mrd_status append_sparse(struct mrd_block_writer *writer, unsigned w
         MRD_TRY(append_nulls(writer, leaf, sparse->here, err));
         *sparse = (struct block_sparse){.filled = true};
     }
+    if (batch->values == 0) { /* whatever def says */
+        return append_nulls(writer, leaf, batch->entries, err);
+    }
     struct mrd_pq_batch dense = *batch;
     if (dense.values == dense.entries) {
         dense.def = NULL;
@@ -177,6 +192,10 @@ static int sparse_leaf(const struct mrd_block_writer *writer, unsigned which)
     switch (which) {
     case SPARSE_VALUE:
         return writer->leaves.value;
+    case SPARSE_VALUE_I:
+        return writer->leaves.value_i;
+    case SPARSE_VALUE_E:
+        return writer->leaves.value_e;
     case SPARSE_ST:
         return writer->leaves.st;
     case SPARSE_H_CHUNK:
@@ -237,8 +256,19 @@ static enum mrd_status append_labels(struct mrd_block_writer *writer, uint32_t r
                                 err);
 }
 
-static enum mrd_status append_series(struct mrd_block_writer *writer, uint32_t rows,
-                                     struct mrd_error *err)
+/* Ends the pages of all columns before ts. */
+static enum mrd_status cut_labels(struct mrd_block_writer *writer, struct mrd_error *err)
+{
+    for (int leaf = 0; leaf < writer->leaves.ts; leaf++) {
+        MRD_TRY(mrd_pq_writer_cut_page(writer->parquet, (size_t)leaf, err));
+    }
+    writer->label_rows = 0;
+    writer->label_bytes = 0;
+    return MRD_OK;
+}
+
+static enum mrd_status append_names(struct mrd_block_writer *writer, uint32_t rows,
+                                    struct mrd_error *err)
 {
     const struct mrd_bytes metric =
         mrd_labels_get(writer->series.labels, MRD_BYTES(MRD_METRIC_NAME));
@@ -249,13 +279,32 @@ static enum mrd_status append_series(struct mrd_block_writer *writer, uint32_t r
     MRD_TRY(append_promoted(writer, rows, err));
     if (writer->leaves.labels_key >= 0) {
         MRD_TRY(append_labels(writer, rows, err));
-        writer->label_entries += (uint64_t)rows * (writer->keys.size / sizeof(struct mrd_bytes));
     }
     const int64_t id = (int64_t)writer->series.id.low;
     const struct mrd_pq_batch batch = {.entries = 1, .values = 1, .i64 = &id};
-    writer->label_rows += rows;
     return mrd_pq_writer_append(writer->parquet, (size_t)writer->leaves.series_id, &batch, rows,
                                 err);
+}
+
+/* Texts that no longer fit a dictionary are held once a row until their page ends, so pages end by bytes as
+ * well, within a run if it must be. */
+static enum mrd_status append_series(struct mrd_block_writer *writer, uint32_t rows,
+                                     struct mrd_error *err)
+{
+    const size_t bytes_max = MRD_MIN((size_t)BLOCK_LABEL_PAGE_BYTES, writer->memory_max / 8);
+    const size_t each = writer->labels_text.size * 2 + 16 * writer->series.labels.count + 64;
+    for (uint32_t left = rows; left > 0;) {
+        const size_t fit = (bytes_max - MRD_MIN(bytes_max, writer->label_bytes)) / each + 1;
+        const uint32_t now = (uint32_t)MRD_MIN((size_t)left, fit);
+        MRD_TRY(append_names(writer, now, err));
+        writer->label_bytes += now * each;
+        writer->label_rows += now;
+        left -= now;
+        if (writer->label_bytes >= bytes_max || writer->label_rows >= BLOCK_LABEL_PAGE_ROWS) {
+            MRD_TRY(cut_labels(writer, err));
+        }
+    }
+    return MRD_OK;
 }
 
 static enum mrd_status append_chunks(struct mrd_block_writer *writer, const struct block_run *run,
@@ -295,19 +344,33 @@ static enum mrd_status append_numbers(struct mrd_block_writer *writer, const str
     return MRD_OK;
 }
 
+/* Values are in one of two places, as doubles or as integers with their exponent. */
+static enum mrd_status append_values(struct mrd_block_writer *writer, const struct block_run *run,
+                                     struct mrd_error *err)
+{
+    struct mrd_pq_batch batch = {.entries = run->rows, .def = run->value_def};
+    batch.values = run->is_scaled ? 0 : run->value_count;
+    batch.any = run->values;
+    MRD_TRY(append_sparse(writer, SPARSE_VALUE, writer->leaves.value, &batch, err));
+    if (!writer->compact) {
+        return MRD_OK;
+    }
+    batch.values = run->is_scaled ? run->value_count : 0;
+    batch.any = run->scaled;
+    MRD_TRY(append_sparse(writer, SPARSE_VALUE_I, writer->leaves.value_i, &batch, err));
+    batch.any = run->digits;
+    return append_sparse(writer, SPARSE_VALUE_E, writer->leaves.value_e, &batch, err);
+}
+
 static enum mrd_status append_rows(struct mrd_block_writer *writer, const struct block_run *run,
                                    struct mrd_error *err)
 {
     const struct mrd_pq_batch ts = {.entries = run->rows, .values = run->rows, .i64 = run->ts};
-    const struct mrd_pq_batch value = {.entries = run->rows,
-                                       .values = run->value_count,
-                                       .def = run->value_def,
-                                       .f64 = run->values};
     const struct mrd_pq_batch st = {
         .entries = run->rows, .values = run->st_count, .def = run->st_def, .i64 = run->st};
     MRD_TRY(append_series(writer, run->rows, err));
     MRD_TRY(mrd_pq_writer_append(writer->parquet, (size_t)writer->leaves.ts, &ts, 1, err));
-    MRD_TRY(append_sparse(writer, SPARSE_VALUE, writer->leaves.value, &value, err));
+    MRD_TRY(append_values(writer, run, err));
     MRD_TRY(append_sparse(writer, SPARSE_ST, writer->leaves.st, &st, err));
     MRD_TRY(append_numbers(writer, run, err));
     MRD_TRY(append_chunks(writer, run, err));
@@ -328,6 +391,28 @@ static bool is_regular(const struct block_run *run)
     return other == 0;
 }
 
+/* Whether all values of the run are integers / 10^digits with the same digits, exactly; then fills them in. */
+static bool scale_run(struct block_run *run)
+{
+    unsigned digits = 0;
+    int64_t scaled;
+    for (uint32_t i = 0; i < run->value_count; i++) {
+        while (!mrd_decimal_scale(run->values[i], digits, &scaled)) {
+            if (++digits > MRD_DECIMAL_DIGITS_MAX) {
+                return false;
+            }
+        }
+    }
+    for (uint32_t i = 0; i < run->value_count;
+         i++) { /* the first ones again, with the digits of the last */
+        if (!mrd_decimal_scale(run->values[i], digits, &run->scaled[i])) {
+            return false;
+        }
+        run->digits[i] = (int32_t)digits;
+    }
+    return run->value_count > 0;
+}
+
 static struct mbx_segment segment_of(const struct block_run *run, bool begins_page)
 {
     const bool regular = is_regular(run);
@@ -337,9 +422,11 @@ static struct mbx_segment segment_of(const struct block_run *run, bool begins_pa
         .last_ms = run->ts[run->rows - 1] / 1000,
         .step_ms = regular && run->rows > 1 ? (run->ts[1] - run->ts[0]) / 1000 : 0,
         .rows = run->rows,
+        .digits = run->is_scaled ? (uint8_t)run->digits[0] : 0,
         .flags = (uint8_t)((begins_page ? MBX_NEW_PAGE : 0) | (run->floats > 0 ? MBX_FLOATS : 0) |
                            (run->histograms > 0 ? MBX_HISTOGRAMS : 0) | (stale ? MBX_STALE : 0) |
-                           (run->st_count > 0 ? MBX_STARTS : 0) | (regular ? MBX_REGULAR : 0)),
+                           (run->st_count > 0 ? MBX_STARTS : 0) | (regular ? MBX_REGULAR : 0) |
+                           (run->is_scaled ? MBX_SCALED : 0)),
     };
 }
 
@@ -354,6 +441,7 @@ enum mrd_status block_run_flush(struct mrd_block_writer *writer, struct mrd_erro
         writer->page_chunk_bytes >= BLOCK_RUN_CHUNK_BYTES) {
         MRD_TRY(block_page_cut(writer, err));
     }
+    run->is_scaled = writer->compact && scale_run(run);
     const struct mbx_segment segment = segment_of(run, writer->page_begins);
     mbx_build_segment(&writer->build, &segment, run->floats, run->histograms);
     MRD_TRY(append_rows(writer, run, err));
@@ -367,25 +455,9 @@ enum mrd_status block_run_flush(struct mrd_block_writer *writer, struct mrd_erro
 
 /* ---- pages ---- */
 
-static enum mrd_status cut_labels(struct mrd_block_writer *writer, struct mrd_error *err)
-{
-    if (writer->label_rows < BLOCK_LABEL_PAGE_ROWS &&
-        writer->label_entries < BLOCK_LABEL_PAGE_ENTRIES) {
-        return MRD_OK;
-    }
-    for (int leaf = 0; leaf < writer->leaves.ts; leaf++) { /* all before ts */
-        MRD_TRY(mrd_pq_writer_cut_page(writer->parquet, (size_t)leaf, err));
-    }
-    writer->label_rows = 0;
-    writer->label_entries = 0;
-    return MRD_OK;
-}
-
 static const enum mbx_leaf mbx_leaf_of[SPARSE_COUNT] = {
-    [SPARSE_VALUE] = MBX_VALUE,
-    [SPARSE_ST] = MBX_ST,
-    [SPARSE_H_CHUNK] = MBX_HISTOGRAM,
-    [SPARSE_HLC] = MBX_HLC,
+    [SPARSE_VALUE] = MBX_VALUE,       [SPARSE_VALUE_I] = MBX_VALUE_I, [SPARSE_ST] = MBX_ST,
+    [SPARSE_H_CHUNK] = MBX_HISTOGRAM, [SPARSE_HLC] = MBX_HLC,
 };
 
 static enum mrd_status cut_sparse(struct mrd_block_writer *writer, struct mbx_page *page,
@@ -423,7 +495,6 @@ enum mrd_status block_page_cut(struct mrd_block_writer *writer, struct mrd_error
     writer->page_rows = 0;
     writer->page_chunk_bytes = 0;
     writer->page_begins = true;
-    MRD_TRY(cut_labels(writer, err));
     const bool full = writer->group_rows >= MRD_BLOCK_ROW_GROUP_ROWS * 2 ||
                       mrd_pq_writer_memory(writer->parquet) > writer->memory_max / 4;
     return full ? block_group_end(writer, err) : MRD_OK;
@@ -435,7 +506,9 @@ enum mrd_status block_group_end(struct mrd_block_writer *writer, struct mrd_erro
 {
     mrd_assert(writer->page_rows == 0);
     for (unsigned i = 0; i < SPARSE_COUNT; i++) {
-        MRD_TRY(append_nulls(writer, sparse_leaf(writer, i), writer->sparse[i].pending, err));
+        if (sparse_leaf(writer, i) >= 0) {
+            MRD_TRY(append_nulls(writer, sparse_leaf(writer, i), writer->sparse[i].pending, err));
+        }
         writer->sparse[i] = (struct block_sparse){0};
     }
     memset(writer->report_at, 0, sizeof(writer->report_at));
@@ -446,7 +519,7 @@ enum mrd_status block_group_end(struct mrd_block_writer *writer, struct mrd_erro
     mrd_buf_clear(&writer->page_rows_at);
     writer->group_rows = 0;
     writer->label_rows = 0;
-    writer->label_entries = 0;
+    writer->label_bytes = 0;
     return MRD_OK;
 }
 
@@ -454,6 +527,7 @@ static int reported_leaf(const struct mrd_block_writer *writer, uint32_t leaf)
 {
     const int of[MBX_LEAF_COUNT] = {[MBX_TS] = writer->leaves.ts,
                                     [MBX_VALUE] = writer->leaves.value,
+                                    [MBX_VALUE_I] = writer->leaves.value_i,
                                     [MBX_ST] = writer->leaves.st,
                                     [MBX_HISTOGRAM] = writer->leaves.h_chunk,
                                     [MBX_HLC] = writer->leaves.hlc};

@@ -222,6 +222,53 @@ static void memory_stays_within_its_bound(void **state)
          &err);
 }
 
+enum { LONG_LABELS = 40, LONG_SERIES = 40 };
+
+/* Labels whose texts fill any dictionary, each repeated thousands of times. */
+static void long_labels_stay_within_the_bound(void **state)
+{
+    (void)state;
+    struct mrd_block_writer_options options = testing_options(testing_store, 1);
+    options.memory_bytes_max = MRD_BLOCK_WRITER_MEMORY_MIN;
+    options.keep_hlc = false;
+    struct mrd_error err = {0};
+    struct mrd_block_writer *writer;
+    must(mrd_block_writer_create(&options, &writer, &err), &err);
+    static mrd_time_ms times[MRD_BLOCK_PAGE_ROWS];
+    static double values[MRD_BLOCK_PAGE_ROWS];
+    static char texts[LONG_LABELS][1024];
+    for (size_t i = 0; i < MRD_BLOCK_PAGE_ROWS; i++) {
+        times[i] = (mrd_time_ms)i * 1000;
+    }
+    size_t most = 0;
+    for (unsigned i = 0; i < LONG_SERIES; i++) {
+        struct mrd_label labels[LONG_LABELS + 1];
+        labels[0] = (struct mrd_label){MRD_BYTES("__name__"), MRD_BYTES("m")};
+        for (unsigned k = 0; k < LONG_LABELS; k++) {
+            (void)snprintf(texts[k], sizeof(texts[k]), "a%02u%01000u", k, i * LONG_LABELS + k);
+            labels[k + 1] = (struct mrd_label){
+                {(const uint8_t *)texts[k],     3   },
+                {(const uint8_t *)texts[k] + 3, 1000}
+            };
+        }
+        struct mrd_block_series series = {
+            .tenant = MRD_BYTES("one"),
+            .labels = {labels,               LONG_LABELS + 1},
+            .samples = { times, values,            MRD_BLOCK_PAGE_ROWS, NULL}
+        };
+        series.id = testing_id(&series);
+        must(mrd_block_writer_add(writer, &series, &err), &err);
+        most = MRD_MAX(most, mrd_block_writer_size(writer).memory_size);
+    }
+    const struct mrd_block_origin origin = {0};
+    struct mrd_block_entry entry;
+    must(mrd_block_writer_finish(writer, &origin, testing_arena, &entry, &err), &err);
+    mrd_block_writer_destroy(&writer);
+    assert_true(most < options.memory_bytes_max);
+    must(mrd_block_verify(testing_store, &entry, &(struct mrd_block_verify_options){0}, &err),
+         &err);
+}
+
 static void too_many_labels_are_a_limit(void **state)
 {
     (void)state;
@@ -330,6 +377,7 @@ int main(void)
         cmocka_unit_test(options_that_cannot_be_are_refused),
         cmocka_unit_test(the_same_calls_make_the_same_bytes),
         cmocka_unit_test(memory_stays_within_its_bound),
+        cmocka_unit_test(long_labels_stay_within_the_bound),
         cmocka_unit_test(too_many_labels_are_a_limit),
         cmocka_unit_test(a_store_that_fails_makes_no_block),
         cmocka_unit_test(an_unfinished_block_leaves_nothing),

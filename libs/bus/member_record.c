@@ -36,6 +36,8 @@ bool mrd_member_record_differs(const struct mrd_member_record *a, const struct m
     if (x->kind != y->kind || strcmp(x->instance, y->instance) != 0 ||
         strcmp(x->zone, y->zone) != 0 || strcmp(x->ops_address, y->ops_address) != 0 ||
         x->leaving != y->leaving || x->incarnation != y->incarnation ||
+        strcmp(x->link.address, y->link.address) != 0 ||
+        memcmp(x->link.secret, y->link.secret, MRD_LINK_SECRET_BYTES) != 0 ||
         x->partition_count != y->partition_count) {
         return true;
     }
@@ -72,6 +74,12 @@ void mrd_member_record_encode(const struct mrd_member *member, struct mrd_buf *o
     message.ops_address = pb_text(member->ops_address);
     message.leaving = member->leaving;
     message.incarnation = member->incarnation;
+    uint8_t secret[MRD_LINK_SECRET_BYTES];
+    memcpy(secret, member->link.secret, sizeof(secret));
+    if (member->link.address[0] != '\0') {
+        message.link_address = pb_text(member->link.address);
+        message.link_secret = (ProtobufCBinaryData){sizeof(secret), secret};
+    }
     message.partitions = list;
     message.n_partitions = member->partition_count;
     const size_t size = mrd__bus__member__get_packed_size(&message);
@@ -95,11 +103,22 @@ static bool text_take(const char *from, char out[MRD_MEMBER_TEXT_MAX])
     return (size_t)snprintf(out, MRD_MEMBER_TEXT_MAX, "%s", from) < MRD_MEMBER_TEXT_MAX;
 }
 
+/* An address that is too long, or comes without a secret, is of a later version: NATS is left. */
+static void link_take(const Mrd__Bus__Member *message, struct mrd_link *out)
+{
+    if (strlen(message->link_address) < sizeof(out->address) &&
+        message->link_secret.len == sizeof(out->secret)) {
+        snprintf(out->address, sizeof(out->address), "%s", message->link_address);
+        memcpy(out->secret, message->link_secret.data, sizeof(out->secret));
+    }
+}
+
 static bool member_take(const Mrd__Bus__Member *message, struct mrd_member *out)
 {
     out->kind = (enum mrd_member_kind)message->kind;
     out->leaving = message->leaving;
     out->incarnation = message->incarnation;
+    link_take(message, &out->link);
     return message->version == RECORD_VERSION && message->kind >= MRD_MEMBER_DISTRIBUTOR &&
            message->kind <= MRD_MEMBER_COMPACTOR &&
            message->n_partitions <= MRD_LOG_PARTITIONS_MAX &&

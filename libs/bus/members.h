@@ -13,6 +13,7 @@
 #define MRD_BUS_MEMBERS_H
 
 #include "bus/connection.h"
+#include "bus/link.h"
 
 enum {
     MRD_MEMBERS_BEAT_MS = 1000,
@@ -47,6 +48,7 @@ struct mrd_member {
     char ops_address[MRD_MEMBER_TEXT_MAX]; /* host:port */
     bool leaving;                          /* draining: serves still, takes no new partitions */
     uint64_t incarnation; /* random per process: a restart under the same name shows */
+    struct mrd_link link; /* where it takes direct connections */
     const struct mrd_member_partition *partitions; /* ascending */
     size_t partition_count;
 };

@@ -104,19 +104,24 @@ static void a_record_comes_back_as_it_was_and_rubbish_is_refused(void **state)
         {0, MRD_PARTITION_SERVING, 77},
         {5, MRD_PARTITION_LOADING, 0 }
     };
-    const struct mrd_member member = {.kind = MRD_MEMBER_INGESTER,
-                                      .instance = "i-1",
-                                      .zone = "z",
-                                      .ops_address = "host:7202",
-                                      .incarnation = 42,
-                                      .partitions = partitions,
-                                      .partition_count = 2};
+    const struct mrd_member member = {
+        .kind = MRD_MEMBER_INGESTER,
+        .instance = "i-1",
+        .zone = "z",
+        .ops_address = "host:7202",
+        .incarnation = 42,
+        .link = {.address = "host:7302", .secret = {1, 2, 3}},
+        .partitions = partitions,
+        .partition_count = 2
+    };
     struct mrd_buf buf = {0};
     mrd_member_record_encode(&member, &buf);
     struct mrd_member_record record;
     assert_int_equal(mrd_member_record_decode(mrd_buf_view(&buf), &record, NULL), MRD_OK);
     assert_string_equal(record.member.instance, "i-1");
     assert_string_equal(record.member.ops_address, "host:7202");
+    assert_string_equal(record.member.link.address, "host:7302");
+    assert_memory_equal(record.member.link.secret, member.link.secret, MRD_LINK_SECRET_BYTES);
     assert_int_equal(record.member.partition_count, 2);
     assert_int_equal(record.member.partitions[0].sequence, 77);
     assert_int_equal(record.member.partitions[1].state, MRD_PARTITION_LOADING);

@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 
 #include "bus/connection.h"
+#include "bus/link.h"
 
 enum {
     MRD_RPC_CHUNK_BYTES = 256 * 1024, /* servers cut chunks at about this size */
@@ -33,6 +34,23 @@ struct mrd_rpc_client;
 MRD_MUST_CHECK enum mrd_status mrd_rpc_client_create(struct mrd_bus *bus,
                                                      struct mrd_rpc_client **out_client,
                                                      struct mrd_error *err);
+struct mrd_rpc_link_options {
+    /* A peer cannot be reached directly (why != NULL), so that it is asked over NATS, or can be again. On a thread of the
+     * client's. NULL: nobody is told */
+    void (*on_change)(void *context, const char *address, const struct mrd_error *why);
+    void *context;
+    struct mrd_counter *calls_link; /* requests by way; each NULL: not counted */
+    struct mrd_counter *calls_nats;
+    struct mrd_counter *opened; /* connections */
+    struct mrd_counter *failed;
+};
+
+/* From now on requests go over direct connections (bus/link.h) where there are any: one each at a time. They are made in the
+ * background and kept for five minutes; without one that is idle a request goes over NATS. Before the first fan-out. */
+MRD_MUST_CHECK enum mrd_status mrd_rpc_client_link(struct mrd_rpc_client *client,
+                                                   const struct mrd_rpc_link_options *options,
+                                                   struct mrd_error *err);
+
 /* No fan-out may exist. */
 void mrd_rpc_client_destroy(struct mrd_rpc_client **client);
 
@@ -65,6 +83,12 @@ struct mrd_rpc_event {
                              * Valid until the next event of the same call, or its cancellation. */
     struct mrd_error error; /* FAILED: status and text, the peer's or our own */
 };
+
+/* The same, over a direct connection where that is possible. link: as the server's member record has it; NULL: none. */
+MRD_MUST_CHECK enum mrd_status mrd_rpc_fan_start_at(struct mrd_rpc_fan *fan, const char *subject,
+                                                    const struct mrd_link *link,
+                                                    struct mrd_bytes request, size_t *out_call,
+                                                    struct mrd_error *err);
 
 /* Waits for the next event of any running call; per call chunks in order, then exactly one END or FAILED, whatever
  * happens. MRD_E_NOT_FOUND when no call is running any more; MRD_E_TIMEOUT or MRD_E_CANCELED ends the whole fan
@@ -109,7 +133,10 @@ struct mrd_rpc_server_options {
     uint32_t flow_queue_max; /* of one flow beyond those that wait; 0: half of queue_max */
     const char *flow_full;   /* as `full` */
 
-    /* Runs on a worker thread. Sends chunks with mrd_rpc_call_send; its return value ends the call: MRD_OK
+    /* Direct connections; NULL: NATS only. The server's from now on, if it can be created. */
+    struct mrd_link_listener *listener_take;
+
+    /* Runs on a worker thread, or on a direct connection's own. Sends chunks with mrd_rpc_call_send; its return value ends the call: MRD_OK
      * as END with the last bytes, anything else as an error with err's text. */
     enum mrd_status (*handle)(void *context, struct mrd_rpc_call *call, struct mrd_error *err);
     void *context;

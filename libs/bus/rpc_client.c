@@ -5,10 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "bus/connection_internal.h"
-#include "bus/rpc.h"
-#include "bus/rpc_frame.h"
-#include "bus/subscription_internal.h"
+#include "bus/rpc_client_internal.h"
 
 /* One subscription <inbox>.*.d carries the replies of all calls; the token after the inbox names the call's slot
  * and a generation. Whoever takes a message from it checks its number and moves it to the call's queue; the fan-out's
@@ -20,97 +17,30 @@
  * nobody waits, the idle thread looks several times a second: for signs of life, and for what is to be canceled. That nobody listens to a request comes on <inbox>.*, by a thread of the library.
  */
 
-enum { SLOT_NONE = UINT32_MAX, TICK_MS = 20, IDLE_LOOK_MS = 100, SUBJECT_MAX = 256 };
+enum { IDLE_LOOK_MS = 100, BOTH_MS = 2, SUBJECT_MAX = MRD_RPC_SUBJECT_MAX };
 static const int64_t MS = 1000000;
-
-struct item {
-    struct item *next;
-    natsMsg *msg; /* what the frame points into; NULL: a failure of our own */
-    struct mrd_rpc_frame frame;
-    char text[200];
-};
-
-/* What a fan-out's thread sleeps on. The client's, and freed with it only, so it can be signaled without the lock: a
- * signal that comes too late wakes somebody else for nothing. */
-struct waiter {
-    pthread_cond_t arrived;
-    struct waiter *next; /* in free_waiters, or in sleeping */
-    bool asleep;         /* it is in `sleeping` */
-};
-
-struct call {
-    struct mrd_rpc_fan *fan;
-    size_t index;
-    uint32_t slot;
-    bool running;  /* replies are still expected; guarded like all here by the client's lock */
-    bool finished; /* END or FAILED was handed out, or canceled */
-    uint32_t number_next;
-    uint32_t queued; /* chunks */
-    uint32_t consumed;
-    struct item *first;
-    struct item **last;
-    struct item *held; /* behind the last event; of the fan-out's thread */
-    int64_t heard_ns;
-    char subject[SUBJECT_MAX];
-    char control[MRD_BUS_INBOX_MAX + 32]; /* empty until the server has told it */
-};
-
-struct slot {
-    struct call *call;
-    uint32_t generation;
-    uint32_t next_free;
-};
-
-struct mrd_rpc_client {
-    struct mrd_bus *bus;
-    char inbox[MRD_BUS_INBOX_MAX];
-    natsSubscription *replies;
-    struct mrd_bus_subscription *nobody;
-    struct mrd_bus_listener listener;
-    pthread_t idle_thread;
-    pthread_mutex_t lock; /* guards slots, calls and fan-outs, and what follows */
-    pthread_cond_t stop;
-    bool stopping;
-    bool reading;            /* somebody takes messages from `replies` */
-    struct waiter *sleeping; /* those who wait while another one reads */
-    struct slot *slots;
-    uint32_t slot_count;
-    uint32_t free_head;
-    struct waiter *free_waiters;
-    size_t fans;
-};
-
-struct mrd_rpc_fan {
-    struct mrd_rpc_client *client;
-    struct mrd_rpc_fan_options options;
-    struct waiter *waiter;
-    struct call **calls;
-    size_t count;
-    size_t capacity;
-    size_t unfinished;
-    size_t turn; /* where the round over the calls goes on */
-};
 
 static int64_t now_ns(void) { return mrd_clock_monotonic_ns(mrd_clock_system()); }
 
-static void item_free(struct item *item)
+static void item_free(struct mrd_rpc_item *item)
 {
     if (item != NULL) {
         natsMsg_Destroy(item->msg);
+        free(item->bytes);
         free(item);
     }
 }
 
 /* ---- calls (lock held) ---- */
 
-static uint32_t slot_take(struct mrd_rpc_client *client, struct call *call)
+static uint32_t slot_take(struct mrd_rpc_client *client, struct mrd_rpc_asked *call)
 {
-    if (client->free_head == SLOT_NONE) {
+    if (client->free_head == MRD_RPC_SLOT_NONE) {
         const uint32_t count = client->slot_count == 0 ? 64 : client->slot_count * 2;
         client->slots = reallocarray(client->slots, count, sizeof(*client->slots));
         mrd_assert(client->slots != NULL);
         for (uint32_t i = count; i-- > client->slot_count;) {
-            client->slots[i] = (struct slot){.next_free = client->free_head};
+            client->slots[i] = (struct mrd_rpc_slot){.next_free = client->free_head};
             client->free_head = i;
         }
         client->slot_count = count;
@@ -121,36 +51,35 @@ static uint32_t slot_take(struct mrd_rpc_client *client, struct call *call)
     return index;
 }
 
-/* No more replies are expected. */
-static void call_stop(struct call *call)
+void mrd_rpc_asked_stop(struct mrd_rpc_asked *call)
 {
     if (!call->running) {
         return;
     }
     call->running = false;
     struct mrd_rpc_client *client = call->fan->client;
-    struct slot *slot = &client->slots[call->slot];
+    if (call->slot == MRD_RPC_SLOT_NONE) {
+        return;
+    }
+    struct mrd_rpc_slot *slot = &client->slots[call->slot];
     slot->call = NULL;
     slot->generation++;
     slot->next_free = client->free_head;
     client->free_head = call->slot;
 }
 
-static void call_push(struct call *call, struct item *item)
+static void call_push(struct mrd_rpc_asked *call, struct mrd_rpc_item *item)
 {
     *call->last = item;
     call->last = &item->next;
 }
 
-static void call_fail(struct call *call, enum mrd_status status, const char *format, ...)
-    MRD_PRINTF(3, 4);
-
-static void call_fail(struct call *call, enum mrd_status status, const char *format, ...)
+void mrd_rpc_asked_fail(struct mrd_rpc_asked *call, enum mrd_status status, const char *format, ...)
 {
     if (!call->running) {
         return;
     }
-    struct item *item = calloc(1, sizeof(*item));
+    struct mrd_rpc_item *item = calloc(1, sizeof(*item));
     mrd_assert(item != NULL);
     va_list args;
     va_start(args, format);
@@ -158,15 +87,15 @@ static void call_fail(struct call *call, enum mrd_status status, const char *for
     va_end(args);
     item->frame = (struct mrd_rpc_frame){
         .kind = MRD_RPC_FRAME_ERROR, .status = status, .payload = mrd_bytes_of(item->text)};
-    call_stop(call);
+    mrd_rpc_asked_stop(call);
     call_push(call, item);
     pthread_cond_signal(
         &call->fan->waiter->arrived); /* if it is the reader, it looks within a tick */
 }
 
-static struct item *call_pop(struct call *call)
+static struct mrd_rpc_item *call_pop(struct mrd_rpc_asked *call)
 {
-    struct item *item = call->first;
+    struct mrd_rpc_item *item = call->first;
     if (item != NULL) {
         call->first = item->next;
         if (call->first == NULL) {
@@ -179,7 +108,7 @@ static struct item *call_pop(struct call *call)
 
 /* ---- replies (lock held) ---- */
 
-static struct call *call_of_subject(struct mrd_rpc_client *client, const char *subject)
+static struct mrd_rpc_asked *call_of_subject(struct mrd_rpc_client *client, const char *subject)
 {
     const size_t inbox_size = strlen(client->inbox);
     uint32_t slot = 0;
@@ -193,7 +122,7 @@ static struct call *call_of_subject(struct mrd_rpc_client *client, const char *s
 }
 
 /* The first frame that tells where control goes is as good as all others. */
-static void control_take(struct call *call, const natsMsg *msg)
+static void control_take(struct mrd_rpc_asked *call, const natsMsg *msg)
 {
     const char *control = natsMsg_GetReply(msg);
     if (control == NULL || call->control[0] != '\0') {
@@ -205,54 +134,65 @@ static void control_take(struct call *call, const natsMsg *msg)
     }
 }
 
-/* Moves a numbered frame into the queue; *msg is taken then. Its fan-out's thread is to be woken. */
-static void frame_take(struct call *call, const struct mrd_rpc_frame *frame, natsMsg **msg)
+/* Moves a numbered frame into the queue, with what it points into. Its fan-out's thread is to be woken. */
+static void frame_take(struct mrd_rpc_asked *call, const struct mrd_rpc_frame *frame, natsMsg **msg,
+                       uint8_t **bytes)
 {
     if (frame->number != call->number_next) {
-        call_fail(call, MRD_E_UNAVAILABLE,
-                  "%s: chunk %" PRIu32 " came where %" PRIu32
-                  " was due: a part of the answer is lost",
-                  call->subject, frame->number, call->number_next);
+        mrd_rpc_asked_fail(call, MRD_E_UNAVAILABLE,
+                           "%s: chunk %" PRIu32 " came where %" PRIu32
+                           " was due: a part of the answer is lost",
+                           call->subject, frame->number, call->number_next);
         return;
     }
     call->number_next++;
     if (frame->kind == MRD_RPC_FRAME_DATA) {
         call->queued++;
         if (call->queued > call->fan->options.window + 1) {
-            call_fail(call, MRD_E_UNAVAILABLE, "%s: sends beyond its credit", call->subject);
+            mrd_rpc_asked_fail(call, MRD_E_UNAVAILABLE, "%s: sends beyond its credit",
+                               call->subject);
             return;
         }
-        if (call->control[0] == '\0') {
-            call_fail(call, MRD_E_UNAVAILABLE, "%s: sends without a control subject",
-                      call->subject);
+        if (call->conn == NULL && call->control[0] == '\0') {
+            mrd_rpc_asked_fail(call, MRD_E_UNAVAILABLE, "%s: sends without a control subject",
+                               call->subject);
             return;
         }
     } else {
-        call_stop(call);
+        call->whole = true;
+        mrd_rpc_asked_stop(call);
     }
-    struct item *item = calloc(1, sizeof(*item));
+    struct mrd_rpc_item *item = calloc(1, sizeof(*item));
     mrd_assert(item != NULL);
     item->frame = *frame;
-    item->msg = MRD_MOVE(*msg);
+    item->msg = msg == NULL ? NULL : MRD_MOVE(*msg);
+    item->bytes = bytes == NULL ? NULL : MRD_MOVE(*bytes);
     call_push(call, item);
 }
 
-static void reply_take(struct call *call, natsMsg **msg)
+void mrd_rpc_asked_hear(struct mrd_rpc_asked *call, struct mrd_bytes data, natsMsg **msg,
+                        uint8_t **bytes)
 {
     struct mrd_rpc_frame frame;
-    const struct mrd_bytes data = {(const uint8_t *)natsMsg_GetData(*msg),
-                                   (size_t)natsMsg_GetDataLength(*msg)};
     call->heard_ns = now_ns();
-    control_take(call, *msg);
     if (data.size > 0 && data.data[0] != MRD_RPC_VERSION) {
-        call_fail(call, MRD_E_UNAVAILABLE, "%s: replies in version %u of the protocol, this is %d",
-                  call->subject, data.data[0], MRD_RPC_VERSION);
+        mrd_rpc_asked_fail(call, MRD_E_UNAVAILABLE,
+                           "%s: replies in version %u of the protocol, this is %d", call->subject,
+                           data.data[0], MRD_RPC_VERSION);
     } else if (!mrd_rpc_frame_get(data, &frame) || frame.kind == MRD_RPC_FRAME_CREDIT ||
                frame.kind == MRD_RPC_FRAME_CANCEL) {
-        call_fail(call, MRD_E_UNAVAILABLE, "%s: unreadable reply", call->subject);
+        mrd_rpc_asked_fail(call, MRD_E_UNAVAILABLE, "%s: unreadable reply", call->subject);
     } else if (frame.kind != MRD_RPC_FRAME_ALIVE) {
-        frame_take(call, &frame, msg);
+        frame_take(call, &frame, msg, bytes);
     }
+}
+
+static void reply_take(struct mrd_rpc_asked *call, natsMsg **msg)
+{
+    const struct mrd_bytes data = {(const uint8_t *)natsMsg_GetData(*msg),
+                                   (size_t)natsMsg_GetDataLength(*msg)};
+    control_take(call, *msg);
+    mrd_rpc_asked_hear(call, data, msg, NULL);
 }
 
 static void control_send(struct mrd_rpc_client *client, const char *control,
@@ -277,8 +217,8 @@ static void reply_of_nobody(struct mrd_rpc_client *client, const natsMsg *msg)
 static void message_take(struct mrd_rpc_client *client, natsMsg *msg)
 {
     pthread_mutex_lock(&client->lock);
-    struct call *call = call_of_subject(client, natsMsg_GetSubject(msg));
-    struct waiter *waiter = NULL;
+    struct mrd_rpc_asked *call = call_of_subject(client, natsMsg_GetSubject(msg));
+    struct mrd_rpc_waiter *waiter = NULL;
     if (call != NULL) {
         reply_take(call, &msg);
         waiter = call->fan->waiter;
@@ -322,7 +262,7 @@ static void reading_pass(const struct mrd_rpc_client *client)
     }
 }
 
-static void sleep_while_another_reads(struct mrd_rpc_client *client, struct waiter *waiter,
+static void sleep_while_another_reads(struct mrd_rpc_client *client, struct mrd_rpc_waiter *waiter,
                                       int64_t until_ns)
 {
     const struct timespec until = mrd_bus_timespec(until_ns);
@@ -330,7 +270,7 @@ static void sleep_while_another_reads(struct mrd_rpc_client *client, struct wait
     waiter->asleep = true;
     client->sleeping = waiter;
     pthread_cond_timedwait(&waiter->arrived, &client->lock, &until);
-    struct waiter **at = &client->sleeping;
+    struct mrd_rpc_waiter **at = &client->sleeping;
     while (*at != waiter) {
         at = &(*at)->next;
     }
@@ -364,9 +304,9 @@ static void on_nobody(natsConnection *nats, natsSubscription *subscription, nats
     (void)subscription;
     struct mrd_rpc_client *client = closure;
     pthread_mutex_lock(&client->lock);
-    struct call *call = call_of_subject(client, natsMsg_GetSubject(msg));
+    struct mrd_rpc_asked *call = call_of_subject(client, natsMsg_GetSubject(msg));
     if (call != NULL) {
-        call_fail(call, MRD_E_UNAVAILABLE, "%s: nobody listens there", call->subject);
+        mrd_rpc_asked_fail(call, MRD_E_UNAVAILABLE, "%s: nobody listens there", call->subject);
     }
     const bool kick = call != NULL && client->reading;
     pthread_mutex_unlock(&client->lock);
@@ -387,10 +327,10 @@ static void on_bus_event(void *context, enum mrd_bus_event event, const char *te
     }
     pthread_mutex_lock(&client->lock);
     for (uint32_t i = 0; i < client->slot_count; i++) {
-        struct call *call = client->slots[i].call;
+        struct mrd_rpc_asked *call = client->slots[i].call;
         if (call != NULL) {
-            call_fail(call, MRD_E_UNAVAILABLE, "%s: the connection to NATS was lost",
-                      call->subject);
+            mrd_rpc_asked_fail(call, MRD_E_UNAVAILABLE, "%s: the connection to NATS was lost",
+                               call->subject);
         }
     }
     pthread_mutex_unlock(&client->lock);
@@ -419,7 +359,7 @@ static void client_free(struct mrd_rpc_client *client)
     mrd_bus_unsubscribe(&client->nobody);
     mrd_bus_retire(client->bus, &client->replies);
     while (client->free_waiters != NULL) {
-        struct waiter *waiter = client->free_waiters;
+        struct mrd_rpc_waiter *waiter = client->free_waiters;
         client->free_waiters = waiter->next;
         pthread_cond_destroy(&waiter->arrived);
         free(waiter);
@@ -436,7 +376,7 @@ enum mrd_status mrd_rpc_client_create(struct mrd_bus *bus, struct mrd_rpc_client
     struct mrd_rpc_client *client = calloc(1, sizeof(*client));
     mrd_assert(client != NULL);
     client->bus = bus;
-    client->free_head = SLOT_NONE;
+    client->free_head = MRD_RPC_SLOT_NONE;
     pthread_mutex_init(&client->lock, NULL);
     mrd_bus_cond_init(&client->stop);
     enum mrd_status status = replies_subscribe(client, err);
@@ -453,6 +393,20 @@ enum mrd_status mrd_rpc_client_create(struct mrd_bus *bus, struct mrd_rpc_client
     return MRD_OK;
 }
 
+enum mrd_status mrd_rpc_client_link(struct mrd_rpc_client *client,
+                                    const struct mrd_rpc_link_options *options,
+                                    struct mrd_error *err)
+{
+    mrd_assert(client->pool == NULL && client->fans == 0);
+    const struct mrd_link_pool_options pool = {.on_change = options->on_change,
+                                               .context = options->context,
+                                               .opened = options->opened,
+                                               .failed = options->failed};
+    client->calls_link = options->calls_link;
+    client->calls_nats = options->calls_nats;
+    return mrd_link_pool_create(&pool, &client->pool, err);
+}
+
 void mrd_rpc_client_destroy(struct mrd_rpc_client **client)
 {
     if (*client == NULL) {
@@ -466,15 +420,16 @@ void mrd_rpc_client_destroy(struct mrd_rpc_client **client)
     pthread_cond_signal(&self->stop);
     pthread_mutex_unlock(&self->lock);
     pthread_join(self->idle_thread, NULL);
+    mrd_link_pool_destroy(&self->pool);
     client_free(self);
 }
 
 /* ---- fan-outs ---- */
 
 /* Lock held. */
-static struct waiter *waiter_take(struct mrd_rpc_client *client)
+static struct mrd_rpc_waiter *waiter_take(struct mrd_rpc_client *client)
 {
-    struct waiter *waiter = client->free_waiters;
+    struct mrd_rpc_waiter *waiter = client->free_waiters;
     if (waiter != NULL) {
         client->free_waiters = waiter->next;
         return waiter;
@@ -501,11 +456,12 @@ struct mrd_rpc_fan *mrd_rpc_fan_create(struct mrd_rpc_client *client,
     return fan;
 }
 
-static struct call *call_create(struct mrd_rpc_fan *fan, const char *subject)
+static struct mrd_rpc_asked *call_create(struct mrd_rpc_fan *fan, const char *subject)
 {
-    struct call *call = calloc(1, sizeof(*call));
+    struct mrd_rpc_asked *call = calloc(1, sizeof(*call));
     mrd_assert(call != NULL);
     call->fan = fan;
+    call->slot = MRD_RPC_SLOT_NONE;
     call->running = true;
     call->last = &call->first;
     call->heard_ns = now_ns();
@@ -514,11 +470,11 @@ static struct call *call_create(struct mrd_rpc_fan *fan, const char *subject)
 }
 
 /* Lock held. */
-static void fan_add(struct mrd_rpc_fan *fan, struct call *call)
+static void fan_add(struct mrd_rpc_fan *fan, struct mrd_rpc_asked *call)
 {
     if (fan->count == fan->capacity) {
         fan->capacity = fan->capacity == 0 ? 16 : fan->capacity * 2;
-        fan->calls = reallocarray(fan->calls, fan->capacity, sizeof(struct call *));
+        fan->calls = reallocarray(fan->calls, fan->capacity, sizeof(struct mrd_rpc_asked *));
         mrd_assert(fan->calls != NULL);
     }
     call->index = fan->count;
@@ -526,8 +482,8 @@ static void fan_add(struct mrd_rpc_fan *fan, struct call *call)
     fan->unfinished++;
 }
 
-static natsStatus request_send(struct mrd_rpc_fan *fan, const struct call *call, const char *reply,
-                               struct mrd_bytes request)
+static natsStatus request_send(struct mrd_rpc_fan *fan, const struct mrd_rpc_asked *call,
+                               const char *reply, struct mrd_bytes request)
 {
     const int64_t left_ms = MRD_MAX((fan->options.deadline_ns - now_ns()) / MS, (int64_t)1);
     uint8_t *message = malloc(MRD_RPC_REQUEST_BYTES + request.size);
@@ -543,11 +499,10 @@ static natsStatus request_send(struct mrd_rpc_fan *fan, const struct call *call,
     return status;
 }
 
-enum mrd_status mrd_rpc_fan_start(struct mrd_rpc_fan *fan, const char *subject,
-                                  struct mrd_bytes request, size_t *out_call, struct mrd_error *err)
+static enum mrd_status request_check(const struct mrd_rpc_fan *fan, const char *subject,
+                                     struct mrd_bytes request, struct mrd_error *err)
 {
-    struct mrd_rpc_client *client = fan->client;
-    const int64_t payload_max = mrd_bus_payload_max(client->bus);
+    const int64_t payload_max = mrd_bus_payload_max(fan->client->bus);
     if (fan->count >= MRD_RPC_FAN_MAX) {
         return mrd_fail(err, MRD_E_LIMIT, "more than %d requests in one query", MRD_RPC_FAN_MAX);
     }
@@ -556,24 +511,61 @@ enum mrd_status mrd_rpc_fan_start(struct mrd_rpc_fan *fan, const char *subject,
         return mrd_fail(err, MRD_E_INVALID, "request of %zu bytes to %s is too large", request.size,
                         subject);
     }
-    struct call *call = call_create(fan, subject);
+    return MRD_OK;
+}
+
+static void ask_over_nats(struct mrd_rpc_asked *call, struct mrd_bytes request)
+{
+    struct mrd_rpc_client *client = call->fan->client;
     char reply[MRD_BUS_INBOX_MAX + 32];
     pthread_mutex_lock(&client->lock);
     call->slot = slot_take(client, call);
-    fan_add(fan, call);
     snprintf(reply, sizeof(reply), "%s.%" PRIx32 "-%" PRIx32, client->inbox, call->slot,
              client->slots[call->slot].generation);
     pthread_mutex_unlock(&client->lock);
     const natsStatus status = mrd_bus_connected(client->bus)
-                                  ? request_send(fan, call, reply, request)
+                                  ? request_send(call->fan, call, reply, request)
                                   : NATS_CONNECTION_DISCONNECTED;
     if (status != NATS_OK) {
         pthread_mutex_lock(&client->lock);
-        call_fail(call, MRD_E_UNAVAILABLE, "%s: %s", subject, natsStatus_GetText(status));
+        mrd_rpc_asked_fail(call, MRD_E_UNAVAILABLE, "%s: %s", call->subject,
+                           natsStatus_GetText(status));
         pthread_mutex_unlock(&client->lock);
+    }
+}
+
+static void count(struct mrd_counter *counter)
+{
+    if (counter != NULL) {
+        mrd_counter_add(counter, 1);
+    }
+}
+
+enum mrd_status mrd_rpc_fan_start_at(struct mrd_rpc_fan *fan, const char *subject,
+                                     const struct mrd_link *link, struct mrd_bytes request,
+                                     size_t *out_call, struct mrd_error *err)
+{
+    struct mrd_rpc_client *client = fan->client;
+    MRD_TRY(request_check(fan, subject, request, err));
+    struct mrd_rpc_asked *call = call_create(fan, subject);
+    pthread_mutex_lock(&client->lock);
+    fan_add(fan, call);
+    pthread_mutex_unlock(&client->lock);
+    if (client->pool != NULL && link != NULL && link->address[0] != '\0' &&
+        mrd_rpc_link_ask(call, link, request)) {
+        count(client->calls_link);
+    } else {
+        ask_over_nats(call, request);
+        count(client->calls_nats);
     }
     *out_call = call->index;
     return MRD_OK;
+}
+
+enum mrd_status mrd_rpc_fan_start(struct mrd_rpc_fan *fan, const char *subject,
+                                  struct mrd_bytes request, size_t *out_call, struct mrd_error *err)
+{
+    return mrd_rpc_fan_start_at(fan, subject, NULL, request, out_call, err);
 }
 
 /* Lock held. */
@@ -581,23 +573,25 @@ static void silence_check(struct mrd_rpc_fan *fan)
 {
     const int64_t before = now_ns() - fan->options.silence_ms * MS;
     for (size_t i = 0; i < fan->count; i++) {
-        struct call *call = fan->calls[i];
+        struct mrd_rpc_asked *call = fan->calls[i];
         if (call->running && call->heard_ns < before) {
-            call_fail(call, MRD_E_UNAVAILABLE, "%s: silent for %" PRId64 " ms, dead or frozen",
-                      call->subject, fan->options.silence_ms);
+            mrd_rpc_asked_fail(call, MRD_E_UNAVAILABLE,
+                               "%s: silent for %" PRId64 " ms, dead or frozen", call->subject,
+                               fan->options.silence_ms);
+            mrd_rpc_link_release(call);
         }
     }
 }
 
 /* The next call with something to read, `only` or any (SIZE_MAX), in turns. */
-static struct call *call_ready(struct mrd_rpc_fan *fan, size_t only)
+static struct mrd_rpc_asked *call_ready(struct mrd_rpc_fan *fan, size_t only)
 {
     if (only != SIZE_MAX) {
-        struct call *call = fan->calls[only];
+        struct mrd_rpc_asked *call = fan->calls[only];
         return call->first != NULL && !call->finished ? call : NULL;
     }
     for (size_t i = 0; i < fan->count; i++) {
-        struct call *call = fan->calls[(fan->turn + i) % fan->count];
+        struct mrd_rpc_asked *call = fan->calls[(fan->turn + i) % fan->count];
         if (call->first != NULL && !call->finished) {
             fan->turn = (call->index + 1) % fan->count;
             return call;
@@ -622,30 +616,55 @@ static enum mrd_status fan_check(const struct mrd_rpc_fan *fan, size_t only, str
     return MRD_OK;
 }
 
-static struct call *fan_wait(struct mrd_rpc_fan *fan, size_t only, enum mrd_status *out_status,
-                             struct mrd_error *err)
+/* Lock held, given up meanwhile: waits for a reply over NATS to whichever call. */
+static void nats_wait(struct mrd_rpc_fan *fan, int64_t until_ns)
+{
+    if (fan->client->reading) {
+        sleep_while_another_reads(fan->client, fan->waiter, until_ns);
+    } else {
+        read_for_all(fan->client, (until_ns - now_ns()) / MS);
+    }
+}
+
+/* Lock held, given up meanwhile. Where calls go both ways, those of the other way are looked after at every tick. */
+static void replies_wait(struct mrd_rpc_fan *fan, size_t only)
+{
+    const int64_t now = now_ns();
+    const int64_t until_ns = MRD_MIN(now + MRD_LINK_TICK_MS * MS, fan->options.deadline_ns);
+    const bool by_link =
+        only == SIZE_MAX ? fan->links == fan->unfinished : fan->calls[only]->conn != NULL;
+    if (by_link) {
+        mrd_rpc_links_read(fan, until_ns);
+    } else if (only == SIZE_MAX && fan->links > 0) {
+        mrd_rpc_links_read(fan, now);
+        nats_wait(fan, MRD_MIN(now + BOTH_MS * MS, until_ns));
+    } else {
+        nats_wait(fan, until_ns);
+    }
+}
+
+static struct mrd_rpc_asked *fan_wait(struct mrd_rpc_fan *fan, size_t only,
+                                      enum mrd_status *out_status, struct mrd_error *err)
 {
     for (;;) {
         *out_status = fan_check(fan, only, err);
         if (*out_status != MRD_OK) {
             return NULL;
         }
+        if (fan->links > 0 && now_ns() - fan->links_read_ns > 2 * MRD_LINK_TICK_MS * MS) {
+            mrd_rpc_links_read(fan, 0); /* before they are said to be silent */
+        }
         silence_check(fan);
-        struct call *call = call_ready(fan, only);
+        struct mrd_rpc_asked *call = call_ready(fan, only);
         if (call != NULL) {
             return call;
         }
-        const int64_t now = now_ns();
-        const int64_t until_ns = MRD_MIN(now + TICK_MS * MS, fan->options.deadline_ns);
-        if (fan->client->reading) {
-            sleep_while_another_reads(fan->client, fan->waiter, until_ns);
-        } else {
-            read_for_all(fan->client, (until_ns - now) / MS);
-        }
+        replies_wait(fan, only);
     }
 }
 
-static void event_fill(const struct call *call, const struct item *item, struct mrd_rpc_event *out)
+static void event_fill(const struct mrd_rpc_asked *call, const struct mrd_rpc_item *item,
+                       struct mrd_rpc_event *out)
 {
     *out = (struct mrd_rpc_event){.call = call->index};
     if (item->frame.kind == MRD_RPC_FRAME_ERROR) {
@@ -660,7 +679,7 @@ static void event_fill(const struct call *call, const struct item *item, struct 
 }
 
 /* Lock held. Returns how much credit is to be granted, to *control. */
-static uint32_t credit_due(struct call *call, const char **control)
+static uint32_t credit_due(struct mrd_rpc_asked *call, const char **control)
 {
     call->consumed++;
     const uint32_t half = MRD_MAX(call->fan->options.window / 2, 1U);
@@ -676,12 +695,12 @@ static uint32_t credit_due(struct call *call, const char **control)
 static enum mrd_status fan_next(struct mrd_rpc_fan *fan, size_t only, struct mrd_rpc_event *out,
                                 struct mrd_error *err)
 {
-    struct item *done = NULL;
+    struct mrd_rpc_item *done = NULL;
     const char *control = NULL;
     uint32_t credit = 0;
     enum mrd_status status = MRD_OK;
     pthread_mutex_lock(&fan->client->lock);
-    struct call *call = fan_wait(fan, only, &status, err);
+    struct mrd_rpc_asked *call = fan_wait(fan, only, &status, err);
     reading_pass(fan->client);
     if (call != NULL) {
         done = call->held;
@@ -696,7 +715,9 @@ static enum mrd_status fan_next(struct mrd_rpc_fan *fan, size_t only, struct mrd
     }
     pthread_mutex_unlock(&fan->client->lock);
     item_free(done);
-    if (credit > 0) {
+    if (credit > 0 && call->conn != NULL) {
+        mrd_rpc_link_grant(call, credit);
+    } else if (credit > 0) {
         control_send(fan->client, control, MRD_RPC_FRAME_CREDIT, credit);
     }
     return status;
@@ -718,15 +739,16 @@ enum mrd_status mrd_rpc_fan_next_of(struct mrd_rpc_fan *fan, size_t call, struct
 void mrd_rpc_fan_cancel(struct mrd_rpc_fan *fan, size_t index)
 {
     mrd_assert(index < fan->count);
-    struct call *call = fan->calls[index];
+    struct mrd_rpc_asked *call = fan->calls[index];
     pthread_mutex_lock(&fan->client->lock);
     const bool send = call->running && call->control[0] != '\0';
-    call_stop(call);
+    mrd_rpc_link_release(call); /* before it stops: what still runs is canceled that way */
+    mrd_rpc_asked_stop(call);
     if (!call->finished) {
         call->finished = true;
         fan->unfinished--;
     }
-    for (struct item *item = call_pop(call); item != NULL; item = call_pop(call)) {
+    for (struct mrd_rpc_item *item = call_pop(call); item != NULL; item = call_pop(call)) {
         item_free(item);
     }
     pthread_mutex_unlock(&fan->client->lock);

@@ -62,15 +62,13 @@ static void refuse(struct mrd_rpc_server *server, const natsMsg *msg, enum mrd_s
                                  (int)(MRD_RPC_FRAME_BYTES + size));
 }
 
-static struct mrd_rpc_call *call_create(struct mrd_rpc_server *server, natsMsg *msg,
-                                        const struct mrd_rpc_request *request)
+struct mrd_rpc_call *mrd_rpc_call_create(struct mrd_rpc_server *server,
+                                         const struct mrd_rpc_request *request)
 {
     struct mrd_rpc_call *call = calloc(1, sizeof(*call));
     mrd_assert(call != NULL);
     call->server = server;
-    call->msg = msg;
     call->request = request->payload;
-    (void)answer_subject(msg, call->answer);
     call->credit = MRD_MIN(request->window, (uint32_t)CREDIT_MAX);
     call->deadline_ns =
         now_ns() + (int64_t)MRD_MIN(request->budget_ms, (uint64_t)BUDGET_MS_MAX) * MS;
@@ -78,14 +76,14 @@ static struct mrd_rpc_call *call_create(struct mrd_rpc_server *server, natsMsg *
     return call;
 }
 
-/* Lock held. NULL: the call has a slot and belongs to its flow; else why not. */
-static const char *call_admit(struct mrd_rpc_server *server, struct mrd_rpc_call *call,
-                              uint64_t key)
+const char *mrd_rpc_call_admit(struct mrd_rpc_server *server, struct mrd_rpc_call *call,
+                               uint64_t flow_key)
 {
+    server->stats.requests++;
     if (server->stopping) {
         return "shutting down";
     }
-    struct mrd_fair_flow *flow = mrd_fair_join(&server->flows, key, &server->share);
+    struct mrd_fair_flow *flow = mrd_fair_join(&server->flows, flow_key, &server->share);
     if (flow == NULL) {
         return server->options.flow_full;
     }
@@ -97,14 +95,18 @@ static const char *call_admit(struct mrd_rpc_server *server, struct mrd_rpc_call
     return NULL;
 }
 
+uint64_t mrd_rpc_flow_of(const struct mrd_rpc_server *server, struct mrd_bytes request)
+{
+    const struct mrd_rpc_server_options *options = &server->options;
+    return options->flow == NULL ? 0 : options->flow(options->context, request);
+}
+
 /* NULL: the call is under way; else why not. */
 static const char *call_accept(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
 {
-    const struct mrd_rpc_server_options *options = &server->options;
-    const uint64_t key = options->flow == NULL ? 0 : options->flow(options->context, call->request);
+    const uint64_t flow = mrd_rpc_flow_of(server, call->request);
     pthread_mutex_lock(&server->lock);
-    const char *refusal = call_admit(server, call, key);
-    server->stats.requests++;
+    const char *refusal = mrd_rpc_call_admit(server, call, flow);
     pthread_mutex_unlock(&server->lock);
     if (refusal == NULL) {
         mrd_rpc_workers_add(server, call);
@@ -132,12 +134,21 @@ static void on_request(natsConnection *nats, natsSubscription *subscription, nat
         natsMsg_Destroy(msg);
         return;
     }
-    struct mrd_rpc_call *call = call_create(server, msg, &request);
+    struct mrd_rpc_call *call = mrd_rpc_call_create(server, &request);
+    call->msg = msg;
+    (void)answer_subject(msg, call->answer);
     const char *refusal = call_accept(server, call);
     if (refusal != NULL) {
         refuse(server, msg, MRD_E_UNAVAILABLE, refusal);
         mrd_rpc_call_free(call);
     }
+}
+
+void mrd_rpc_call_credit(struct mrd_rpc_call *call, uint32_t chunks)
+{
+    const uint32_t more = MRD_MIN(chunks, (uint32_t)CREDIT_MAX);
+    call->credit = MRD_MIN(call->credit + more, (uint32_t)CREDIT_MAX);
+    pthread_cond_signal(&call->changed);
 }
 
 static void on_control(natsConnection *nats, natsSubscription *subscription, natsMsg *msg,
@@ -160,21 +171,20 @@ static void on_control(natsConnection *nats, natsSubscription *subscription, nat
         if (call != NULL && frame.kind == MRD_RPC_FRAME_CANCEL) {
             mrd_rpc_call_end_now(call, MRD_RPC_CANCELED);
         } else if (call != NULL && frame.kind == MRD_RPC_FRAME_CREDIT) {
-            const uint32_t more = MRD_MIN(frame.number, (uint32_t)CREDIT_MAX);
-            call->credit = MRD_MIN(call->credit + more, (uint32_t)CREDIT_MAX);
-            pthread_cond_signal(&call->changed);
+            mrd_rpc_call_credit(call, frame.number);
         }
         pthread_mutex_unlock(&server->lock);
     }
     natsMsg_Destroy(msg);
 }
 
-static void all_end(struct mrd_rpc_server *server, enum mrd_rpc_call_end end)
+static void all_end(struct mrd_rpc_server *server, bool nats_only)
 {
     pthread_mutex_lock(&server->lock);
     for (uint32_t i = 0; i < server->slot_count; i++) {
-        if (server->slots[i].call != NULL) {
-            mrd_rpc_call_end_now(server->slots[i].call, end);
+        struct mrd_rpc_call *call = server->slots[i].call;
+        if (call != NULL && !(nats_only && call->link != NULL)) {
+            mrd_rpc_call_end_now(call, MRD_RPC_LOST);
         }
     }
     pthread_mutex_unlock(&server->lock);
@@ -185,7 +195,7 @@ static void on_bus_event(void *context, enum mrd_bus_event event, const char *te
 {
     (void)text;
     if (event == MRD_BUS_DISCONNECTED) {
-        all_end(context, MRD_RPC_LOST);
+        all_end(context, true);
     }
 }
 
@@ -197,7 +207,7 @@ static bool pulse_due(struct mrd_rpc_server *server, uint32_t index,
 {
     struct mrd_rpc_call *call = server->slots[index].call;
     const int64_t now = now_ns();
-    if (call == NULL || now - call->alive_ns < PULSE_MS * MS) {
+    if (call == NULL || call->link != NULL || now - call->alive_ns < PULSE_MS * MS) {
         return false;
     }
     call->alive_ns = now;
@@ -340,7 +350,11 @@ enum mrd_status mrd_rpc_server_create(struct mrd_bus *bus,
         status =
             mrd_bus_subscribe(bus, options->subject, on_request, server, &server->requests, err);
     }
+    if (status == MRD_OK && options->listener_take != NULL) {
+        status = mrd_rpc_links_start(server, options->listener_take, err);
+    }
     if (status != MRD_OK) {
+        mrd_bus_unsubscribe(&server->requests);
         mrd_bus_unsubscribe(&server->controls);
         threads_stop(server);
         server_free(server);
@@ -367,6 +381,9 @@ void mrd_rpc_server_destroy(struct mrd_rpc_server **server, int64_t drain_ms)
     }
     struct mrd_rpc_server *self = MRD_MOVE(*server);
     mrd_bus_unsubscribe(&self->requests);
+    if (self->links != NULL) {
+        mrd_rpc_links_refuse(self->links);
+    }
     const struct timespec until = mrd_bus_timespec(now_ns() + drain_ms * MS);
     int waited = 0;
     pthread_mutex_lock(&self->lock);
@@ -374,7 +391,8 @@ void mrd_rpc_server_destroy(struct mrd_rpc_server **server, int64_t drain_ms)
         waited = pthread_cond_timedwait(&self->idle, &self->lock, &until);
     }
     pthread_mutex_unlock(&self->lock);
-    all_end(self, MRD_RPC_LOST);
+    all_end(self, false);
+    mrd_rpc_links_stop(&self->links);
     threads_stop(self); /* workers empty the queue first; each call ends at its first check */
     mrd_bus_unlisten(self->bus, &self->listener);
     mrd_bus_unsubscribe(&self->controls);

@@ -1,5 +1,6 @@
 /* rpc_server_internal.h: what the halves of the rpc server share: rpc_server.c takes requests and control messages, sends
- * signs of life, starts and stops; rpc_workers.c runs the handlers; rpc_threads.c makes their threads.
+ * signs of life, starts and stops; rpc_workers.c runs the handlers; rpc_threads.c makes their threads; rpc_links.c and rpc_link.c have the
+ * direct connections, whose threads run handlers themselves where it is their turn.
  *
  * Places: at most `workers` handlers hold one. Who waits for credit, or pauses, or finds at a checkpoint that others are
  * to go first, gives its place up and waits for one again like a new call, but before the new ones of its own
@@ -21,6 +22,7 @@
 #include "base/fair.h"
 #include "base/threads.h"
 #include "bus/connection_internal.h"
+#include "bus/link_internal.h"
 #include "bus/rpc.h"
 #include "bus/rpc_frame.h"
 #include "bus/subscription_internal.h"
@@ -31,7 +33,12 @@ enum mrd_rpc_call_end { MRD_RPC_RUNNING, MRD_RPC_CANCELED, MRD_RPC_LOST };
 struct mrd_rpc_call {
     struct mrd_rpc_server *server;
     uint32_t slot;
-    natsMsg *msg; /* the request */
+    natsMsg *msg;              /* the request, or where it came by a link: */
+    struct mrd_rpc_link *link; /* lives as long as the call */
+    uint8_t *frame_of_request;
+    bool
+        own_thread; /* the link's thread runs it, so whoever waits for its client reads the link. Written under the
+                      * server's lock before the handler begins */
     struct mrd_bytes request;
     int64_t deadline_ns;
     char answer[MRD_RPC_SUBJECT_MAX];     /* where answers go */
@@ -79,6 +86,7 @@ struct mrd_rpc_server {
     struct mrd_bus_subscription *controls;
     struct mrd_bus_listener listener;
     pthread_t pulse_thread;
+    struct mrd_rpc_links *links; /* NULL: requests come over NATS only */
 
     struct mrd_fair_share share; /* of one flow */
     pthread_mutex_t lock;        /* guards what follows and the calls' credit */
@@ -125,9 +133,51 @@ void mrd_rpc_workers_stop(struct mrd_rpc_server *server);
 /* Queues a call, whose flow it has joined. */
 void mrd_rpc_workers_add(struct mrd_rpc_server *server, struct mrd_rpc_call *call);
 
+/* Lock held: the call has a place from now on, if it is its turn: true, and the caller runs it (mrd_rpc_call_run) once the lock
+ * is free. Else it is queued, and *out_wakes threads are to be told of calls (mrd_rpc_workers_wake). */
+bool mrd_rpc_workers_enter(struct mrd_rpc_server *server, struct mrd_rpc_call *call,
+                           unsigned *out_wakes);
+void mrd_rpc_workers_wake(struct mrd_rpc_server *server, unsigned wakes);
+void mrd_rpc_call_run(struct mrd_rpc_server *server, struct mrd_rpc_call *call);
+
 /* Lock held: the call's handler is to end soon. */
 void mrd_rpc_call_end_now(struct mrd_rpc_call *call, enum mrd_rpc_call_end end);
 
+/* Lock held: so many more chunks. */
+void mrd_rpc_call_credit(struct mrd_rpc_call *call, uint32_t chunks);
+
 void mrd_rpc_call_free(struct mrd_rpc_call *call);
+
+/* ---- rpc_server.c ---- */
+
+struct mrd_rpc_call *mrd_rpc_call_create(struct mrd_rpc_server *server,
+                                         const struct mrd_rpc_request *request);
+
+/* Lock held. NULL: the call has a slot and belongs to its flow; else why not. */
+const char *mrd_rpc_call_admit(struct mrd_rpc_server *server, struct mrd_rpc_call *call,
+                               uint64_t flow);
+uint64_t mrd_rpc_flow_of(const struct mrd_rpc_server *server, struct mrd_bytes request);
+
+/* ---- rpc_links.c and rpc_link.c ---- */
+
+MRD_MUST_CHECK enum mrd_status mrd_rpc_links_start(struct mrd_rpc_server *server,
+                                                   struct mrd_link_listener *listener,
+                                                   struct mrd_error *err);
+/* No new connections, no new requests on those that are open. */
+void mrd_rpc_links_refuse(struct mrd_rpc_links *links);
+/* Ends all; what still runs is canceled. */
+void mrd_rpc_links_stop(struct mrd_rpc_links **links);
+
+/* Sends a frame of the call, waiting without a place where the client does not read. */
+MRD_MUST_CHECK enum mrd_status mrd_rpc_link_send(struct mrd_rpc_call *call,
+                                                 enum mrd_rpc_frame_kind kind,
+                                                 enum mrd_status status, struct mrd_bytes first,
+                                                 struct mrd_bytes second, struct mrd_error *err);
+
+/* The call has its link's thread: takes credit or cancellation from its client, or returns after a moment without. */
+void mrd_rpc_link_listen(struct mrd_rpc_call *call);
+
+/* Lock held: the call uses its link no more. */
+void mrd_rpc_link_leave(struct mrd_rpc_call *call);
 
 #endif

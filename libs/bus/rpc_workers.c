@@ -82,7 +82,7 @@ static enum mrd_status place_give(struct mrd_rpc_call *call, struct mrd_error *e
 
 const char *mrd_rpc_call_subject(const struct mrd_rpc_call *call)
 {
-    return natsMsg_GetSubject(call->msg);
+    return call->link == NULL ? natsMsg_GetSubject(call->msg) : call->server->options.subject;
 }
 
 struct mrd_bytes mrd_rpc_call_request(const struct mrd_rpc_call *call) { return call->request; }
@@ -104,13 +104,21 @@ enum mrd_status mrd_rpc_call_check(const struct mrd_rpc_call *call, struct mrd_e
         return mrd_fail(err, MRD_E_CANCELED, "canceled by the client");
     }
     if (end == MRD_RPC_LOST) {
-        return mrd_fail(err, MRD_E_UNAVAILABLE,
-                        "the connection to NATS was lost, or this process stops");
+        return mrd_fail(err, MRD_E_UNAVAILABLE, "%sthis process stops",
+                        call->link == NULL ? "the connection to NATS was lost, or " : "");
     }
     if (now_ns() >= call->deadline_ns) {
         return mrd_fail(err, MRD_E_TIMEOUT, "the request's deadline has passed");
     }
     return MRD_OK;
+}
+
+/* Lock held, given up meanwhile. */
+static void credit_listen(struct mrd_rpc_call *call)
+{
+    pthread_mutex_unlock(&call->server->lock);
+    mrd_rpc_link_listen(call);
+    pthread_mutex_lock(&call->server->lock);
 }
 
 /* Lock held. Waits without a place. */
@@ -121,7 +129,11 @@ static enum mrd_status credit_wait(struct mrd_rpc_call *call, struct mrd_error *
     MRD_TRY(place_give(call, err));
     enum mrd_status status;
     while ((status = mrd_rpc_call_check(call, err)) == MRD_OK && call->credit == 0) {
-        pthread_cond_timedwait(&call->changed, &server->lock, &until);
+        if (call->own_thread) {
+            credit_listen(call);
+        } else {
+            pthread_cond_timedwait(&call->changed, &server->lock, &until);
+        }
     }
     place_take(call);
     return status;
@@ -178,6 +190,11 @@ static enum mrd_status frame_send(struct mrd_rpc_call *call, enum mrd_rpc_frame_
                                   enum mrd_status status, struct mrd_bytes first,
                                   struct mrd_bytes second, struct mrd_error *err)
 {
+    if (call->link != NULL) {
+        MRD_TRY(mrd_rpc_link_send(call, kind, status, first, second, err));
+        call->number++;
+        return MRD_OK;
+    }
     uint8_t head[MRD_RPC_FRAME_BYTES];
     mrd_rpc_frame_put(head, kind, status, call->number);
     mrd_buf_clear(&call->frame);
@@ -240,6 +257,7 @@ void mrd_rpc_call_last_take(struct mrd_rpc_call *call, struct mrd_buf *bytes)
 void mrd_rpc_call_free(struct mrd_rpc_call *call)
 {
     natsMsg_Destroy(call->msg);
+    free(call->frame_of_request);
     mrd_buf_fini(&call->frame);
     mrd_buf_fini(&call->last);
     pthread_cond_destroy(&call->changed);
@@ -294,10 +312,13 @@ static void call_leave(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
     server->slots[call->slot].call = NULL;
     server->slots[call->slot].generation++;
     server->stats.running--;
+    if (call->link != NULL) {
+        mrd_rpc_link_leave(call);
+    }
     if (server->stats.running + server->stats.queued == 0) {
         pthread_cond_broadcast(&server->idle);
     }
-    const bool ends = mrd_thread_in_background();
+    const bool ends = call->own_thread || mrd_thread_in_background(); /* looks for no other call */
     server->looking += ends ? 0 : 1;
     mrd_fair_give(&server->flows, call->waiter.flow);
     mrd_fair_leave(&server->flows, call->waiter.flow);
@@ -305,7 +326,7 @@ static void call_leave(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
     wake(server, ends || wakes == 0 ? wakes : wakes - 1); /* one is for this thread */
 }
 
-static void call_run(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
+void mrd_rpc_call_run(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
 {
     struct mrd_error err = {0};
     call->placed_ns = now_ns();
@@ -349,7 +370,7 @@ void mrd_rpc_worker_run(struct mrd_rpc_server *server)
     pthread_mutex_lock(&server->lock);
     while (!mrd_thread_in_background() && (call = call_take(server)) != NULL) {
         pthread_mutex_unlock(&server->lock);
-        call_run(server, call);
+        mrd_rpc_call_run(server, call);
         pthread_mutex_lock(&server->lock);
     }
     pthread_cond_broadcast(&server->work); /* stopping: the others may end as well */
@@ -366,6 +387,24 @@ void mrd_rpc_workers_add(struct mrd_rpc_server *server, struct mrd_rpc_call *cal
     pthread_mutex_unlock(&server->lock);
     wake(server, wakes); /* now that the lock is free: nobody is to wake up and wait for it */
 }
+
+bool mrd_rpc_workers_enter(struct mrd_rpc_server *server, struct mrd_rpc_call *call,
+                           unsigned *out_wakes)
+{
+    *out_wakes = 0;
+    mrd_fair_wait(&server->flows, &call->waiter);
+    call->own_thread = mrd_fair_next(&server->flows, false) == &call->waiter;
+    if (call->own_thread) {
+        (void)mrd_fair_take(&server->flows, false);
+        server->stats.running++;
+    } else {
+        server->stats.queued++;
+        (void)places_offer(server, out_wakes);
+    }
+    return call->own_thread;
+}
+
+void mrd_rpc_workers_wake(struct mrd_rpc_server *server, unsigned wakes) { wake(server, wakes); }
 
 bool mrd_rpc_workers_start(struct mrd_rpc_server *server)
 {

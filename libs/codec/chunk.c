@@ -2,7 +2,7 @@
 
 #include "codec/bitstream.h"
 #include "codec/chunk_internal.h"
-#include "codec/decimal_internal.h"
+#include "codec/decimal.h"
 
 /* ---- sealed: reading ---- */
 
@@ -124,7 +124,7 @@ static inline void undo_transform(struct transform how, const uint64_t *fields, 
             out[i] = small_value(fields[i] << how.shift);
         }
     } else {
-        const double power = decimal_powers[how.digits];
+        const double power = mrd_decimal_powers[how.digits];
         for (size_t i = 0; i < count; i++) {
             out[i] = small_value(fields[i] << how.shift) / power;
         }

@@ -12,7 +12,7 @@
  */
 #include "codec/bitstream.h"
 #include "codec/chunk_internal.h"
-#include "codec/decimal_internal.h"
+#include "codec/decimal.h"
 
 enum {
     MODE_RAW = 15,
@@ -89,7 +89,7 @@ static void put_first_time(struct mrd_chunk_open *open, struct sample_bits *bits
 /* The last integer in units of another mode. Wraps alike in reader and writer. */
 static inline int64_t rescale(int64_t scaled, unsigned from, unsigned to)
 {
-    if (from > DECIMAL_DIGITS_MAX || to > DECIMAL_DIGITS_MAX) {
+    if (from > MRD_DECIMAL_DIGITS_MAX || to > MRD_DECIMAL_DIGITS_MAX) {
         return 0;
     }
     for (; from < to; from++) {
@@ -105,7 +105,7 @@ static void put_raw(struct mrd_chunk_open *open, struct sample_bits *bits, doubl
 {
     put_ones(bits, VALUE_RAW, VALUE_ONES_MAX);
     put(bits, mrd_double_bits(value), 64);
-    (void)decimal_scale(value, open->mode, &open->last_scaled);
+    (void)mrd_decimal_scale(value, open->mode, &open->last_scaled);
 }
 
 static inline void put_scaled(struct mrd_chunk_open *open, struct sample_bits *bits, double value,
@@ -131,7 +131,7 @@ static inline void put_scaled(struct mrd_chunk_open *open, struct sample_bits *b
 static bool find_digits(double value, unsigned first, unsigned *out_digits, int64_t *out_scaled)
 {
     for (unsigned digits = first; digits <= MODE_DIGITS_MAX; digits++) {
-        if (decimal_scale(value, digits, out_scaled)) {
+        if (mrd_decimal_scale(value, digits, out_scaled)) {
             *out_digits = digits;
             return true;
         }
@@ -170,7 +170,7 @@ static inline void put_value(struct mrd_chunk_open *open, struct sample_bits *bi
     } else if (open->mode == MODE_RAW) {
         put(bits, 1, 1);
         put(bits, mrd_double_bits(value), 64);
-    } else if (mrd_likely(decimal_scale(value, open->mode, &scaled))) {
+    } else if (mrd_likely(mrd_decimal_scale(value, open->mode, &scaled))) {
         put_scaled(open, bits, value, scaled);
         open->misses = 0;
     } else {
@@ -292,7 +292,8 @@ bool mrd_chunk_open_append(struct mrd_chunk_open *open, uint64_t *words, size_t 
         return append_any(open, words, capacity_words, time_ms, value);
     }
     if (value_bits != open->last_bits) {
-        if (mrd_unlikely(open->mode == MODE_RAW || !decimal_scale(value, open->mode, &scaled))) {
+        if (mrd_unlikely(open->mode == MODE_RAW ||
+                         !mrd_decimal_scale(value, open->mode, &scaled))) {
             return append_any(open, words, capacity_words, time_ms, value);
         }
         value_coded = mrd_zigzag_encode(wrapping_sub(scaled, open->last_scaled));
@@ -366,12 +367,12 @@ static inline void read_value(struct mrd_bit_reader *reader, struct mrd_chunk_op
         const uint64_t field = mrd_bits_read(reader, value_widths[ones]);
         if (ones < VALUE_RAW) {
             open->last_scaled = wrapping_add(open->last_scaled, mrd_zigzag_decode(field));
-            open->last_bits = mrd_double_bits(decimal_value(open->last_scaled, open->mode));
+            open->last_bits = mrd_double_bits(mrd_decimal_value(open->last_scaled, open->mode));
             return;
         }
         if (ones == VALUE_RAW) {
             open->last_bits = field;
-            (void)decimal_scale(mrd_double_from_bits(field), open->mode, &open->last_scaled);
+            (void)mrd_decimal_scale(mrd_double_from_bits(field), open->mode, &open->last_scaled);
             return;
         }
         if (reader->failed) {
@@ -412,7 +413,7 @@ static size_t read_shorts(struct mrd_bit_reader *reader, struct mrd_chunk_open *
         time_ms = wrapping_add(time_ms, delta);
         if (value_ones != 0) {
             scaled = wrapping_add(scaled, mrd_zigzag_decode(value_coded));
-            value = decimal_value(scaled, digits);
+            value = mrd_decimal_value(scaled, digits);
         }
         times_ms[done] = time_ms;
         values[done] = value;

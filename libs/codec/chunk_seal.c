@@ -1,7 +1,7 @@
 /* Writing sealed chunks: measure what each form would take, write the smallest. */
 #include "codec/bitstream.h"
 #include "codec/chunk_internal.h"
-#include "codec/decimal_internal.h"
+#include "codec/decimal.h"
 
 #include <stdlib.h>
 
@@ -173,7 +173,7 @@ static size_t patches_max(size_t count) { return 1 + count / 32; }
 /* Multiplies integers by 10^(to - from); false if one would leave what doubles hold exactly. */
 static bool rescale(uint64_t *integers, size_t count, unsigned from, unsigned to)
 {
-    const int64_t factor = (int64_t)decimal_powers[to - from];
+    const int64_t factor = (int64_t)mrd_decimal_powers[to - from];
     const int64_t most = ((int64_t)1 << 51) / factor;
     bool fits = true;
     for (size_t i = 0; i < count; i++) {
@@ -194,10 +194,10 @@ static bool scale_values(const double *values, size_t count, struct workspace *w
     int64_t scaled = 0;
     for (size_t i = 0; i < count; i++) {
         unsigned wanted = digits;
-        while (wanted <= DECIMAL_DIGITS_MAX && !decimal_scale(values[i], wanted, &scaled)) {
+        while (wanted <= MRD_DECIMAL_DIGITS_MAX && !mrd_decimal_scale(values[i], wanted, &scaled)) {
             wanted++;
         }
-        if (wanted > DECIMAL_DIGITS_MAX) {
+        if (wanted > MRD_DECIMAL_DIGITS_MAX) {
             if (patch_count == patches_max(count)) {
                 return false;
             }

@@ -76,12 +76,27 @@ enum mrd_status ice_version_of(const struct mrd_iceberg_table *table, const char
     return MRD_OK;
 }
 
+enum mrd_status ice_copy_of(const struct mrd_iceberg_table *table, const char *metadata_uri,
+                            struct mrd_arena *arena, const char **out, struct mrd_error *err)
+{
+    const char *key;
+    uint64_t version;
+    MRD_TRY(ice_key_of(table, metadata_uri, &key, err));
+    MRD_TRY(ice_version_of(table, key, &version, err));
+    *out = mrd_arena_printf(arena, "%s/%s/metadata/v%" PRIu64 ".metadata.json", table->root,
+                            table->path, version);
+    return *out == NULL ? mrd_arena_fail(arena, err) : MRD_OK;
+}
+
 static enum mrd_status check_table(const struct mrd_iceberg_table *table, struct mrd_error *err)
 {
+    enum { ROOT_SIZE_MAX = 1024 };
     const size_t size = strlen(table->root);
-    if (strstr(table->root, "://") == NULL || table->root[size - 1] == '/') {
-        return mrd_fail(err, MRD_E_INVALID, "\"%.300s\" is no URI without a '/' at its end",
-                        table->root);
+    if (strstr(table->root, "://") == NULL || table->root[size - 1] == '/' ||
+        size > ROOT_SIZE_MAX) {
+        return mrd_fail(err, MRD_E_INVALID,
+                        "\"%.300s\" is no URI of up to %d bytes without a '/' at its end",
+                        table->root, ROOT_SIZE_MAX);
     }
     return mrd_objstore_key_check(table->path, err);
 }
@@ -229,6 +244,10 @@ static enum mrd_status check_change(const struct mrd_iceberg_change *change, str
             "%d",
             change->added_count, change->removed_count, MRD_ICEBERG_CHANGE_FILES_MAX);
     }
+    if (change->time_ms < 0) {
+        return mrd_fail(err, MRD_E_INVALID, "a change at %" PRId64 " ms, before 1970",
+                        change->time_ms);
+    }
     for (size_t i = 0; i < change->summary_count; i++) {
         if (strncmp(change->summary[i].key, "meridian.", strlen("meridian.")) != 0 ||
             change->summary[i].value[0] == '\0') {
@@ -279,15 +298,9 @@ static enum mrd_status log_metadata(struct ice_commit *commit, const char *metad
         return mrd_arena_fail(commit->arena, commit->err);
     }
     for (size_t i = 0; i < dropped; i++) {
-        const char *key;
-        uint64_t version;
-        MRD_TRY(ice_key_of(commit->table, next->metadata_log[i].file, &key, commit->err));
-        MRD_TRY(ice_version_of(commit->table, key, &version, commit->err));
-        const char *copy = mrd_arena_printf(commit->arena, "%s/metadata/v%" PRIu64 ".metadata.json",
-                                            next->location, version);
-        if (copy == NULL) {
-            return mrd_arena_fail(commit->arena, commit->err);
-        }
+        const char *copy;
+        MRD_TRY(ice_copy_of(commit->table, next->metadata_log[i].file, commit->arena, &copy,
+                            commit->err));
         ice_names_add(&commit->unreferenced, next->metadata_log[i].file);
         ice_names_add(&commit->unreferenced, copy);
     }
@@ -301,12 +314,25 @@ static enum mrd_status log_metadata(struct ice_commit *commit, const char *metad
     return MRD_OK;
 }
 
+/* What cannot be read back would be the end of the table. */
+static enum mrd_status check_readable(struct ice_commit *commit, struct mrd_bytes json)
+{
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create_within(commit->arena);
+    struct mrd_iceberg_metadata *unused;
+    const enum mrd_status status = mrd_iceberg_metadata_read(json, arena, &unused, commit->err);
+    return status == MRD_OK || status == MRD_E_LIMIT
+               ? status
+               : mrd_fail_prefix(commit->err, MRD_E_INVALID, "the change would make");
+}
+
 static enum mrd_status put_metadata(struct ice_commit *commit, uint64_t version,
                                     const char **out_key)
 {
     mrd_auto(mrd_buf_fini)
     struct mrd_buf json = {.limit = MRD_ICEBERG_METADATA_SIZE_MAX};
     MRD_TRY(mrd_iceberg_metadata_write(commit->next, &json, commit->err));
+    MRD_TRY(check_readable(commit, mrd_buf_view(&json)));
     const char *key = mrd_arena_printf(commit->arena, "%s/metadata/%05" PRIu64 "-%s.metadata.json",
                                        commit->table->path, version, commit->uuid);
     if (key == NULL) {

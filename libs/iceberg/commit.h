@@ -3,11 +3,13 @@
  * Nothing here is the commit point. Which metadata file is the table is what the region's catalog says, so a version that
  * the catalog never names is a few objects that nobody looks at. The caller
  *
- *   1. puts the data files, durable and verified
+ *   1. puts the data files, durable and verified, under keys that were never used: one that has left the table must not come
+ *      back, for expiry takes it for gone
  *   2. calls mrd_iceberg_commit with the metadata that the catalog names now; it puts manifests, then the list, then the metadata
  *   3. names the new metadata in its own commit; if that loses, it reads the catalog and begins at 2 with a fresh uuid
  *   4. may call mrd_iceberg_publish, for readers without a catalog
- *   5. deletes what `unreferenced` names when no reader is left that began before 3 (the grace of the catalog's versions)
+ *   5. deletes what `unreferenced` names when no reader is left that began before 3 (the grace of the catalog's versions);
+ *      sidecars, which no table knows, go with their data files
  *
  * Same arguments, same bytes, also those of names: after a crash or a lost reply between 2 and 3 the call is made again with
  * the same uuid and time, and finds or finishes what it had begun. All objects are put with put_if_absent.
@@ -22,8 +24,8 @@
  * Threads: pure functions but for the store; one committer per table at a time is a matter of speed, not of safety.
  * Memory:  the arena's limit bounds what is kept at once (64 MiB is enough for tables of some 10,000 files); beside it one
  *          manifest and its bytes.
- * Errors:  MRD_E_INVALID (the change is wrong), MRD_E_CONFLICT (a file to be removed is not in the table, or another object has
- *          a key of ours: the same uuid was used for something else), MRD_E_CORRUPT, MRD_E_UNSUPPORTED, MRD_E_LIMIT, and the store's.
+ * Errors:  MRD_E_INVALID (the change is wrong), MRD_E_CONFLICT (a file to be removed is not in the table, one to be added is, or
+ *          another object has a key of ours: the same uuid was used for something else), MRD_E_CORRUPT, MRD_E_UNSUPPORTED, MRD_E_LIMIT, and the store's.
  */
 #ifndef MRD_ICEBERG_COMMIT_H
 #define MRD_ICEBERG_COMMIT_H
@@ -104,6 +106,15 @@ MRD_MUST_CHECK enum mrd_status mrd_iceberg_files(const struct mrd_iceberg_table 
                                                  int64_t snapshot_id, struct mrd_arena *arena,
                                                  struct mrd_iceberg_file **out_files,
                                                  size_t *out_count, struct mrd_error *err);
+
+/* All that a version needs: itself, the versions in its log with their copies (which may not be there), and the lists, manifests and
+ * data files of all its snapshots; keys, sorted. A sweep keeps what any version that the catalog still names needs, and what
+ * is too young to be given up: the rest under the table's path was left by commits that died or lost. */
+MRD_MUST_CHECK enum mrd_status mrd_iceberg_references(const struct mrd_iceberg_table *table,
+                                                      const char *metadata_key,
+                                                      struct mrd_arena *arena,
+                                                      const char *const **out_keys,
+                                                      size_t *out_count, struct mrd_error *err);
 
 /* For readers that know a folder and no catalog (DuckDB's iceberg_scan, file-system tables of Spark): copies the version to
  * v<N>.metadata.json, then points version-hint.text at it unless that is further already. Only versions that the catalog

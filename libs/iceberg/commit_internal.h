@@ -48,6 +48,11 @@ MRD_MUST_CHECK enum mrd_status ice_version_of(const struct mrd_iceberg_table *ta
                                               const char *metadata_key, uint64_t *out_version,
                                               struct mrd_error *err);
 
+/* URI of the published copy of a version, which is named by its URI. */
+MRD_MUST_CHECK enum mrd_status ice_copy_of(const struct mrd_iceberg_table *table,
+                                           const char *metadata_uri, struct mrd_arena *arena,
+                                           const char **out, struct mrd_error *err);
+
 /* The manifests of a snapshot, their sums held against its summary. */
 MRD_MUST_CHECK enum mrd_status
 ice_list_load(const struct mrd_iceberg_table *table, const struct mrd_iceberg_metadata *metadata,

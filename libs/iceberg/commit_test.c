@@ -258,6 +258,25 @@ static void what_is_not_there_cannot_be_removed(void **state)
     assert_int_equal(run(&twice, key, arena, &version, &err), MRD_E_CONFLICT);
 }
 
+static void what_is_there_cannot_be_added_again(void **state)
+{
+    (void)state;
+    char key[256];
+    run_history(2, key, sizeof(key));
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("t", LIMIT);
+    struct mrd_iceberg_version version;
+    struct mrd_error err;
+    const struct step again = {
+        .uuid = 9, .operation = MRD_ICEBERG_APPEND, .add = {M, A}
+    };
+    assert_int_equal(run(&again, key, arena, &version, &err), MRD_E_CONFLICT);
+    assert_non_null(strstr(err.text, A));
+    const struct step back = {
+        .uuid = 10, .operation = MRD_ICEBERG_OVERWRITE, .add = {A}, .remove = {A}};
+    assert_int_equal(run(&back, key, arena, &version, &err), MRD_E_CONFLICT);
+}
+
 static void a_uuid_is_for_one_change(void **state)
 {
     (void)state;
@@ -279,6 +298,39 @@ static enum mrd_status commit_definition(const struct mrd_iceberg_definition *de
     const struct mrd_iceberg_change change = {
         .uuid = {42}, .time_ms = 9000, .definition = definition};
     return mrd_iceberg_commit(&table, key, &change, arena, out, err);
+}
+
+/* Nothing is put under a metadata key that could not be read again. */
+static void what_could_not_be_read_is_not_written(void **state)
+{
+    (void)state;
+    char key[256];
+    run_history(1, key, sizeof(key));
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("t", LIMIT);
+    static char text[MRD_ICEBERG_TEXT_SIZE_MAX + 2];
+    memset(text, 'x', sizeof(text) - 1);
+    const struct mrd_iceberg_property note = {"meridian.note", text};
+    const struct mrd_iceberg_file file = file_at(B, 10);
+    const struct mrd_iceberg_change change = {.uuid = {9},
+                                              .time_ms = 9000,
+                                              .definition = &samples.definition,
+                                              .operation = MRD_ICEBERG_APPEND,
+                                              .added = &file,
+                                              .added_count = 1,
+                                              .summary = &note,
+                                              .summary_count = 1};
+    struct mrd_iceberg_version version;
+    struct mrd_error err;
+    assert_int_equal(mrd_iceberg_commit(&table, key, &change, arena, &version, &err),
+                     MRD_E_INVALID);
+    assert_non_null(strstr(err.text, "meridian.note"));
+    struct mrd_buf nothing = {0};
+    assert_int_equal(
+        mrd_objstore_get(
+            files, "eu/t/samples/metadata/00002-09000000-0000-0000-0000-000000000000.metadata.json",
+            LIMIT, NULL, &nothing, NULL),
+        MRD_E_NOT_FOUND);
 }
 
 static void ids_are_for_one_column_for_good(void **state)
@@ -477,7 +529,8 @@ static void all_tables_have_good_definitions(void **state)
         {"job",      2},
         {"instance", 3}
     };
-    const struct mrd_block_schema_options options = {1, promoted, 2};
+    const struct mrd_block_schema_options options = {
+        .level = 1, .promoted = promoted, .promoted_count = 2};
     struct mrd_block_schema two;
     assert_int_equal(mrd_block_schema_init(&options, &two, NULL), MRD_OK);
     static struct mrd_iceberg_table_definition made;
@@ -497,7 +550,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_expired_snapshots_alone_had_is_named, make, drop),
         cmocka_unit_test_setup_teardown(nothing_to_change_writes_nothing, make, drop),
         cmocka_unit_test_setup_teardown(what_is_not_there_cannot_be_removed, make, drop),
+        cmocka_unit_test_setup_teardown(what_is_there_cannot_be_added_again, make, drop),
         cmocka_unit_test_setup_teardown(a_uuid_is_for_one_change, make, drop),
+        cmocka_unit_test_setup_teardown(what_could_not_be_read_is_not_written, make, drop),
         cmocka_unit_test_setup_teardown(ids_are_for_one_column_for_good, make, drop),
         cmocka_unit_test_setup_teardown(specs_and_order_stay, make, drop),
         cmocka_unit_test_setup_teardown(figures_that_contradict_each_other_are_refused, make, drop),

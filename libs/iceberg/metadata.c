@@ -366,6 +366,11 @@ static void check_snapshots(struct ice_json *in, const struct mrd_iceberg_metada
         mrd_iceberg_snapshot_find(metadata, metadata->snapshot_id) == NULL) {
         (void)ice_json_fail(in, MRD_E_CORRUPT, "the current snapshot is missing");
     }
+    const size_t entries = metadata->snapshot_log_count;
+    if (in->status == MRD_OK && entries > 0 &&
+        metadata->snapshot_log[entries - 1].snapshot_id != metadata->snapshot_id) {
+        (void)ice_json_fail(in, MRD_E_CORRUPT, "the log does not end with the current snapshot");
+    }
 }
 
 static void check_ids(struct ice_json *in, const struct mrd_iceberg_metadata *metadata)

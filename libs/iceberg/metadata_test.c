@@ -149,6 +149,7 @@ static const struct {
      "current schema is missing"                                                                                },
     {"\"last-column-id\":6",        "\"last-column-id\":5",         MRD_E_CORRUPT,     "above the last id"      },
     {"\"value-id\":5",              "\"value-id\":2",               MRD_E_CORRUPT,     "of another column"      },
+    {"\"snapshot-id\":78}]",        "\"snapshot-id\":77}]",         MRD_E_CORRUPT,     "does not end with"      },
     {"00112233-",                   "0011223x-",                    MRD_E_CORRUPT,     "table-uuid"             },
     {"\"type\":\"branch\"",         "\"type\":\"tag\"",             MRD_E_CORRUPT,     "main is no branch"      },
     {"\"refs\":{",                  "\"refs\":{\"dev\":{},",        MRD_E_UNSUPPORTED, "\"dev\" is unknown"     },

@@ -16,6 +16,7 @@ struct snapshot_work {
         manifests;          /* struct mrd_iceberg_manifest of the new list: first those made here */
     struct mrd_buf carried; /* those of the list before that stay */
     unsigned made_count;
+    struct ice_names added;   /* keys, sorted */
     struct ice_names removed; /* URIs, sorted */
     bool *removed_seen;
     size_t removed_found;
@@ -27,6 +28,7 @@ static void work_fini(struct snapshot_work *work)
 {
     mrd_buf_fini(&work->manifests);
     mrd_buf_fini(&work->carried);
+    ice_names_fini(&work->added);
     ice_names_fini(&work->removed);
 }
 
@@ -75,8 +77,9 @@ static enum mrd_status put_manifest(struct snapshot_work *work,
 
 /* ---- added files ---- */
 
-static enum mrd_status check_added(struct snapshot_work *work, struct ice_names *paths)
+static enum mrd_status check_added(struct snapshot_work *work)
 {
+    struct ice_names *paths = &work->added;
     struct ice_commit *commit = work->commit;
     const struct mrd_iceberg_schema *schema =
         mrd_iceberg_schema_find(commit->next, commit->next->schema_id);
@@ -176,6 +179,43 @@ static size_t mark_removed(struct snapshot_work *work, struct mrd_iceberg_entry 
     return marked;
 }
 
+/* Whether one of the added files could be in the manifest: it lies in one partition of its spec. */
+static bool may_have_added(const struct snapshot_work *work,
+                           const struct mrd_iceberg_manifest *manifest)
+{
+    const struct mrd_iceberg_change *change = work->commit->change;
+    const struct mrd_iceberg_spec *spec = &work->commit->next->specs[manifest->spec_id];
+    for (size_t i = 0; i < change->added_count; i++) {
+        const struct mrd_iceberg_file *file = &change->added[i];
+        bool within = file->spec_id == manifest->spec_id;
+        for (size_t k = 0; within && k < spec->field_count; k++) {
+            within = file->partition[k] >= manifest->partition_min[k] &&
+                     file->partition[k] <= manifest->partition_max[k];
+        }
+        if (within) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A file that is there twice would be counted twice, and one that comes back deleted too early (expire.c). */
+static enum mrd_status check_not_there(const struct snapshot_work *work,
+                                       const struct mrd_iceberg_entry *entries, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *key;
+        MRD_TRY(ice_key_of(work->commit->table, entries[i].file.path, &key, work->commit->err));
+        if (ice_names_find(&work->added, key) >= 0) {
+            return mrd_fail(work->commit->err, MRD_E_CONFLICT,
+                            "%.300s is to be added, but is in the table already: read the catalog "
+                            "again",
+                            key);
+        }
+    }
+    return MRD_OK;
+}
+
 /* Carries a manifest over as it is, or rewrites it without the removed files. */
 static enum mrd_status take_manifest(struct snapshot_work *work,
                                      const struct mrd_iceberg_manifest *manifest,
@@ -187,10 +227,11 @@ static enum mrd_status take_manifest(struct snapshot_work *work,
     }
     size_t marked = 0, count = 0;
     struct mrd_iceberg_entry *entries = NULL;
-    if (work->removed_found < ice_names_count(&work->removed)) {
+    if (work->removed_found < ice_names_count(&work->removed) || may_have_added(work, manifest)) {
         MRD_TRY(ice_manifest_load(commit->table, commit->current, manifest, arena, &entries, &count,
                                   commit->err));
         marked = mark_removed(work, entries, &count);
+        MRD_TRY(check_not_there(work, entries, count));
     }
     if (marked == 0) {
         mrd_buf_append(&work->carried, manifest, sizeof(*manifest));
@@ -492,11 +533,9 @@ static enum mrd_status make_snapshot(struct snapshot_work *work)
         MRD_TRY(ice_list_load(commit->table, commit->current, before, commit->arena, &manifests,
                               &count, commit->err));
     }
-    mrd_auto(ice_names_fini)
-    struct ice_names paths = {0};
-    MRD_TRY(check_added(work, &paths));
-    MRD_TRY(put_added(work));
+    MRD_TRY(check_added(work));
     MRD_TRY(take_manifests(work, manifests, count));
+    MRD_TRY(put_added(work));
     MRD_TRY(carry_over(work));
     MRD_TRY(make_summary(work, &snapshot));
     MRD_TRY(put_list(work, &snapshot));

@@ -61,8 +61,7 @@ struct expected {
 struct made {
     struct mrd_buf file;
     struct expected leaves[LEAVES_MAX];
-    struct mrd_pq_page_info *pages;
-    size_t page_count;
+    struct mrd_buf pages; /* struct mrd_pq_page_info, as they were reported */
 };
 
 static void made_fini(struct made *made)
@@ -73,6 +72,7 @@ static void made_fini(struct made *made)
         mrd_buf_fini(&made->leaves[i].values);
     }
     mrd_buf_fini(&made->file);
+    mrd_buf_fini(&made->pages);
 }
 
 static struct mrd_pq_node random_node(void)
@@ -245,6 +245,29 @@ static void cut_pages(struct mrd_pq_writer *writer)
     }
 }
 
+static enum mrd_status made_write(void *context, struct mrd_bytes bytes, struct mrd_error *err)
+{
+    return sink_write(&((struct made *)context)->file, bytes, err);
+}
+
+static void made_page(void *context, const struct mrd_pq_page_info *page)
+{
+    mrd_buf_append(&((struct made *)context)->pages, page, sizeof(*page));
+}
+
+/* Pages are where the writer said they are. */
+static void expect_pages(const struct made *made)
+{
+    const struct mrd_pq_page_info *pages =
+        (const struct mrd_pq_page_info *)(const void *)made->pages.data;
+    for (size_t i = 0; i < made->pages.size / sizeof(pages[0]); i++) {
+        assert_true(pages[i].offset + pages[i].size <= made->file.size);
+        const struct mrd_bytes bytes = {made->file.data + pages[i].offset, pages[i].size};
+        assert_int_equal(pages[i].crc32c, mrd_crc32c(0, bytes));
+        assert_int_equal(pages[i].rows == 0, pages[i].dictionary);
+    }
+}
+
 static void make_file(uint64_t seed, struct made *made)
 {
     static const enum mrd_pq_codec codecs[] = {MRD_PQ_NONE, MRD_PQ_SNAPPY, MRD_PQ_ZSTD};
@@ -260,7 +283,7 @@ static void make_file(uint64_t seed, struct made *made)
         .page_version = 1 + (int)(chance() % 2),
         .memory_bytes_max = LIMIT,
     };
-    const struct mrd_pq_sink sink = {&made->file, sink_write, NULL};
+    const struct mrd_pq_sink sink = {made, made_write, made_page};
     mrd_auto(mrd_pq_writer_destroy)
     struct mrd_pq_writer *writer = NULL;
     struct mrd_error err;
@@ -282,6 +305,7 @@ static void make_file(uint64_t seed, struct made *made)
     }
     assert_int_equal(written.size, made->file.size);
     assert_int_equal(written.crc32c, mrd_crc32c(0, mrd_buf_view(&made->file)));
+    expect_pages(made);
 }
 
 /* ---- reading it back ---- */

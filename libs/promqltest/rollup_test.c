@@ -10,6 +10,7 @@
 #include "promql/engine.h"
 #include "promqltest/memory_source.h"
 #include "rollup/builder.h"
+#include "rollup/codec.h"
 #include "rollup/cover.h"
 
 enum {
@@ -281,6 +282,27 @@ static void build(const struct series *series, struct rows *rows, bool split_day
     }
     assert_int_equal(mrd_rollup_builder_end(builder, NULL), MRD_OK);
     mrd_rollup_builder_destroy(&builder);
+}
+
+/* All rows become bytes and rows again. */
+static void store(struct rows *rows)
+{
+    for (size_t level = 0; level < LEVELS; level++) {
+        mrd_auto(mrd_buf_fini)
+        struct mrd_buf bytes = {0};
+        mrd_auto(mrd_buf_fini)
+        struct mrd_buf again = {0};
+        const struct mrd_rollup_row *decoded = NULL;
+        size_t count = 0;
+        mrd_rollup_encode(rows->items[level], rows->counts[level], resolutions_ms[level], &bytes);
+        assert_int_equal(mrd_rollup_decode(mrd_buf_view(&bytes), resolutions_ms[level], rows->arena,
+                                           &decoded, &count, NULL),
+                         MRD_OK);
+        assert_int_equal(count, rows->counts[level]);
+        mrd_rollup_encode(decoded, count, resolutions_ms[level], &again);
+        assert_true(mrd_bytes_equal(mrd_buf_view(&bytes), mrd_buf_view(&again)));
+        memcpy(rows->items[level], decoded, count * sizeof(*decoded));
+    }
 }
 
 static void join_rows(const struct rows *rows, size_t level, mrd_time_ms begin_ms,
@@ -604,6 +626,7 @@ static void check_rounds(size_t rounds, bool aligned, bool split_days)
         fill(&series);
         read_all(&series, arena, &annotations, &matcher);
         build(&series, rows, split_days);
+        store(rows);
         for (size_t q = 0; q < QUESTIONS; q++) {
             check_question(&series, rows, aligned, &tally);
         }

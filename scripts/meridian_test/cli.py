@@ -39,6 +39,7 @@ GROUPS = {
     "unit": unit,
     "fuzz": stages.run_fuzz,
     "parquet": stages.run_parquet,
+    "block": stages.run_block,
     "iceberg": stages.run_iceberg,
     "configuration": stages.run_configuration,
     "e2e": e2e,

@@ -112,9 +112,15 @@ def run_parquet(report: Report) -> None:
     run_judged(report, "parquet", ["parquet_tool"], REPOSITORY / "tests" / "requirements.txt", f"--tool={tool}")
 
 
+def run_block(report: Report) -> None:
+    """Data files of our blocks read by pyarrow and DuckDB."""
+    tool = REPOSITORY / "build" / "asan" / "block_tool"
+    run_judged(report, "block", ["block_tool"], REPOSITORY / "tests" / "requirements.txt", f"--tool={tool}")
+
+
 def run_iceberg(report: Report) -> None:
     """Our tables read by pyiceberg and DuckDB, our Avro files by fastavro, and its files by us."""
-    run_judged(report, "iceberg", ["avro_tool", "table_tool"], REPOSITORY / "tests" / "iceberg" / "requirements.txt",
+    run_judged(report, "iceberg", ["avro_tool", "table_tool", "rest_tool"], REPOSITORY / "tests" / "iceberg" / "requirements.txt",
                f"--tools={REPOSITORY / 'build' / 'asan'}")
 
 

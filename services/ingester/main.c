@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "ingester/owner.h"
 #include "ingester/questions.h"
 #include "ingester/resolver.h"
@@ -43,6 +44,17 @@ static const struct mrd_config_key ingester_keys[] = {
         "ingester.query_queue_max."),
     KEY("ingester.request_memory_bytes_max", MRD_CONFIG_SIZE, "256MiB", 1 << 20, 1e15,
         "Memory for one question: its matchers, or its list of names."),
+    KEY("rpc.listen", MRD_CONFIG_STRING, "auto:0", 0, 0,
+        "Where queriers may ask over direct connections, which is faster than over NATS: "
+        "host:port. Host auto: the address "
+        "from which this process reaches NATS; port 0: any free one. Every connection must prove "
+        "that it knows a secret that "
+        "is told over NATS; what goes over it is not encrypted. Empty: none."),
+    KEY("rpc.advertise", MRD_CONFIG_STRING, "", 0, 0,
+        "host:port that queriers are told to connect to; port 0: the one of rpc.listen. Empty: the "
+        "address of rpc.listen."),
+    KEY("rpc.connections_max", MRD_CONFIG_INT, "256", 1, 65536,
+        "Direct connections at most, each with a thread. Further queriers ask over NATS."),
     KEY("http.listen", MRD_CONFIG_STRING, "0.0.0.0:7202", 0, 0,
         "Address of the operations routes."),
 };
@@ -56,6 +68,7 @@ struct ingester {
     struct ing_owner *owner;
     struct ing_resolver *resolver;
     struct ing_questions *questions;
+    struct mrd_link_listener *listener; /* until the questions have it */
 };
 
 static void on_ready(void *context, bool ready, const char *reason)
@@ -72,6 +85,7 @@ static void stop_partitions(void *context, mrd_time_ms grace_ms)
         ing_owner_leave(ingester->owner, grace_ms / 2);
     }
     ing_questions_destroy(&ingester->questions, grace_ms / 4);
+    mrd_link_listener_destroy(&ingester->listener);
     ing_resolver_destroy(&ingester->resolver);
     ing_owner_destroy(&ingester->owner);
 }
@@ -93,6 +107,30 @@ static size_t memory_budget(const struct mrd_config *config)
 {
     const size_t configured = mrd_config_size(config, "ingester.memory_bytes_max");
     return configured > 0 ? configured : memory_available() / 10 * 6;
+}
+
+/* Tells in our member record where direct connections are taken. */
+static enum mrd_status start_listener(struct ingester *ingester, struct mrd_node *node,
+                                      struct mrd_error *err)
+{
+    const struct mrd_config *config = node->config;
+    const struct mrd_link_listener_options options = {
+        .listen = mrd_config_string(config, "rpc.listen"),
+        .advertise = mrd_config_string(config, "rpc.advertise"),
+        .connections_max = (uint32_t)mrd_config_int(config, "rpc.connections_max"),
+        .open = mrd_metrics_gauge(node->metrics, "meridian_ingester_direct_connections",
+                                  "Direct connections of queriers that are open.", MRD_NO_LABELS),
+        .refused = mrd_metrics_counter(
+            node->metrics, "meridian_ingester_direct_connections_refused_total",
+            "Direct connections that were too many or did not prove who they are.", MRD_NO_LABELS),
+    };
+    if (options.listen[0] == '\0') {
+        return MRD_OK;
+    }
+    MRD_TRY(mrd_link_listen(ingester->query_bus, &options, &ingester->listener, err));
+    node->self.link = *mrd_link_listener_address(ingester->listener);
+    MRD_LOG_INFO("takes direct connections", mrd_log_str("address", node->self.link.address));
+    return MRD_OK;
 }
 
 static enum mrd_status start_partitions(struct ingester *ingester, struct mrd_node *node,
@@ -120,6 +158,7 @@ static enum mrd_status start_partitions(struct ingester *ingester, struct mrd_no
         .context = ingester,
     };
     mrd_service_on_stop(node->service, "partitions", stop_partitions, ingester);
+    MRD_TRY(start_listener(ingester, node, err));
     MRD_TRY(ing_owner_create(&owner, &ingester->owner, err));
     const struct ing_resolver_options resolver = {
         .log_bus = ingester->log_bus,
@@ -137,9 +176,12 @@ static enum mrd_status start_partitions(struct ingester *ingester, struct mrd_no
         .tenant_workers = (uint32_t)mrd_config_int(config, "ingester.tenant_workers"),
         .tenant_queue_max = (uint32_t)mrd_config_int(config, "ingester.tenant_queue_max"),
         .memory_bytes_max = mrd_config_size(config, "ingester.request_memory_bytes_max"),
+        .listener_take = ingester->listener,
         .metrics = node->metrics,
     };
-    return ing_questions_create(&questions, &ingester->questions, err);
+    MRD_TRY(ing_questions_create(&questions, &ingester->questions, err));
+    ingester->listener = NULL;
+    return MRD_OK;
 }
 
 static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_error *err)

@@ -225,6 +225,7 @@ enum mrd_status ing_questions_create(const struct ing_questions_options *options
         .flow_queue_max = options->tenant_queue_max,
         .flow_full = "too many questions of the tenant wait at the ingester "
                      "(ingester.tenant_queue_max)",
+        .listener_take = options->listener_take,
         .handle = on_call,
         .context = questions,
     };

@@ -34,6 +34,7 @@ struct part {
 struct ask {
     size_t call; /* of the rpc fan */
     char instance[MRD_MEMBER_TEXT_MAX];
+    struct mrd_link link;   /* the instance's */
     struct mrd_reader rest; /* parts of its last chunk that are not read yet */
     size_t count;
     size_t left; /* partitions whose answer is not complete */
@@ -67,7 +68,8 @@ static uint32_t partition_count(const struct qry_fanout *fanout)
 
 /* ---- asking ---- */
 
-static struct ask *ask_add(struct qry_fanout *fanout, const char *instance, size_t count)
+static struct ask *ask_add(struct qry_fanout *fanout, const char *instance,
+                           const struct mrd_link *link, size_t count)
 {
     if (fanout->ask_count == fanout->ask_capacity) {
         fanout->ask_capacity = fanout->ask_capacity == 0 ? 4 : fanout->ask_capacity * 2;
@@ -75,14 +77,14 @@ static struct ask *ask_add(struct qry_fanout *fanout, const char *instance, size
         mrd_assert(fanout->asks != NULL);
     }
     struct ask *ask = &fanout->asks[fanout->ask_count++];
-    *ask = (struct ask){.count = count, .left = count};
+    *ask = (struct ask){.count = count, .left = count, .link = *link};
     snprintf(ask->instance, sizeof(ask->instance), "%s", instance);
     return ask;
 }
 
 /* Sends one question for the `count` partitions in fanout->listed. */
-static enum mrd_status ask_start(struct qry_fanout *fanout, const char *instance, size_t count,
-                                 struct mrd_error *err)
+static enum mrd_status ask_start(struct qry_fanout *fanout, const char *instance,
+                                 const struct mrd_link *link, size_t count, struct mrd_error *err)
 {
     for (size_t i = 0; i < count; i++) {
         struct mrd_query_partition *listed = &fanout->listed[i];
@@ -92,7 +94,7 @@ static enum mrd_status ask_start(struct qry_fanout *fanout, const char *instance
                                    ? 0
                                    : fanout->options.sequences_min[listed->number];
     }
-    struct ask *ask = ask_add(fanout, instance, count);
+    struct ask *ask = ask_add(fanout, instance, link, count);
     struct mrd_query_request request = fanout->request;
     request.partitions = fanout->listed;
     request.partition_count = count;
@@ -100,8 +102,8 @@ static enum mrd_status ask_start(struct qry_fanout *fanout, const char *instance
     mrd_query_request_encode(&request, &fanout->encoded);
     fanout->alone_running += count == 1 ? 1 : 0;
     char subject[MRD_QUERY_SUBJECT_MAX];
-    return mrd_rpc_fan_start(fanout->fan, mrd_query_subject(instance, subject),
-                             mrd_buf_view(&fanout->encoded), &ask->call, err);
+    return mrd_rpc_fan_start_at(fanout->fan, mrd_query_subject(instance, subject), &ask->link,
+                                mrd_buf_view(&fanout->encoded), &ask->call, err);
 }
 
 /* Chooses whom to ask next for each partition that waits, if anybody serves it. */
@@ -149,8 +151,8 @@ static enum mrd_status ask_waiting(struct qry_fanout *fanout, struct mrd_error *
     for (uint32_t p = fanout->current; p < partition_count(fanout) && status == MRD_OK; p++) {
         if (fanout->parts[p].chosen) {
             const size_t count = chosen_list(fanout, p);
-            status =
-                ask_start(fanout, snapshot->members[fanout->parts[p].member].instance, count, err);
+            const struct mrd_member *member = &snapshot->members[fanout->parts[p].member];
+            status = ask_start(fanout, member->instance, &member->link, count, err);
         }
     }
     mrd_members_release(&snapshot);
@@ -160,11 +162,10 @@ static enum mrd_status ask_waiting(struct qry_fanout *fanout, struct mrd_error *
 static enum mrd_status ask_alone(struct qry_fanout *fanout, uint32_t partition,
                                  struct mrd_error *err)
 {
-    char instance[MRD_MEMBER_TEXT_MAX];
-    memcpy(instance, fanout->asks[fanout->parts[partition].ask].instance, sizeof(instance));
+    const struct ask before = fanout->asks[fanout->parts[partition].ask]; /* the array may move */
     fanout->listed[0].number = partition;
     fanout->alone_waiting--;
-    return ask_start(fanout, instance, 1, err);
+    return ask_start(fanout, before.instance, &before.link, 1, err);
 }
 
 /* Asks for more of what is to be asked for by itself, the next to be read first. The current one is

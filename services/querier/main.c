@@ -1,6 +1,8 @@
 /* meridian-querier: PromQL and the Prometheus HTTP API over the region's ingesters. */
+#include "base/log.h"
 #include "node/node.h"
 #include "querier/api.h"
+#include "querier/iceberg.h"
 #include "querier/limits.h"
 #include "tenancy/keys.h"
 
@@ -24,6 +26,10 @@ static const struct mrd_config_key querier_keys[] = {
        .doc =
          "Lets ingesters aggregate where an aggregation is over one selector. The answers are the "
          "same; off, all series travel."},
+    KEY("querier.direct_links", MRD_CONFIG_BOOL, "true", 0, 0,
+        "Asks ingesters over direct connections where they take them (rpc.listen of an ingester), "
+        "which is "
+        "faster. Off, all questions go over NATS."),
     KEY("http.listen", MRD_CONFIG_STRING, "0.0.0.0:7204", 0, 0, "Address of the query API."),
     KEY("http.request_timeout", MRD_CONFIG_DURATION, "150s", 1, 86400000,
         "From a complete request to its answer; longer than querier.query_timeout."),
@@ -35,6 +41,7 @@ struct querier {
     struct qry_pool *pool;
     struct mrd_tenancy_settings *limits;
     struct qry_api *api;
+    struct qry_iceberg *iceberg;
 };
 
 static void stop_cluster(void *context, mrd_time_ms grace_ms)
@@ -51,11 +58,50 @@ static void stop_pool(void *context, mrd_time_ms grace_ms)
     struct querier *querier = context;
     qry_pool_destroy(&querier->pool);
     qry_api_destroy(&querier->api);
+    qry_iceberg_destroy(&querier->iceberg);
     mrd_tenancy_settings_destroy(&querier->limits);
 }
 
 static const char selects_doc[] =
     "Selectors of queries by plan: plain reads series, pushed has ingesters aggregate them.";
+
+static void on_link_change(void *context, const char *address, const struct mrd_error *why)
+{
+    (void)context;
+    if (why != NULL) {
+        MRD_LOG_WARN("no direct connection to an ingester: it is asked over NATS",
+                     mrd_log_str("address", address), mrd_log_error(why));
+    } else {
+        MRD_LOG_INFO("direct connections to an ingester again", mrd_log_str("address", address));
+    }
+}
+
+static struct mrd_counter *questions_counter(struct mrd_node *node, const char *way)
+{
+    return mrd_metrics_counter(node->metrics, "meridian_querier_questions_total",
+                               "Questions to ingesters, by the way that they take.",
+                               MRD_LABELS({"way", way}));
+}
+
+static struct mrd_counter *links_counter(struct mrd_node *node, const char *outcome)
+{
+    return mrd_metrics_counter(node->metrics, "meridian_querier_direct_connections_total",
+                               "Attempts to open a direct connection to an ingester, by outcome.",
+                               MRD_LABELS({"outcome", outcome}));
+}
+
+static enum mrd_status start_links(struct qry_cluster *cluster, struct mrd_node *node,
+                                   struct mrd_error *err)
+{
+    const struct mrd_rpc_link_options options = {
+        .on_change = on_link_change,
+        .calls_link = questions_counter(node, "direct"),
+        .calls_nats = questions_counter(node, "nats"),
+        .opened = links_counter(node, "opened"),
+        .failed = links_counter(node, "failed"),
+    };
+    return mrd_rpc_client_link(cluster->rpc, &options, err);
+}
 
 static enum mrd_status start_cluster(struct querier *querier, struct mrd_node *node,
                                      struct mrd_error *err)
@@ -90,7 +136,9 @@ static enum mrd_status start_cluster(struct querier *querier, struct mrd_node *n
     mrd_service_on_stop(node->service, "cluster", stop_cluster, querier);
     MRD_TRY(mrd_members_create(cluster->bus, &(struct mrd_members_options){.self = &node->self},
                                &cluster->members, err));
-    return mrd_rpc_client_create(cluster->bus, &cluster->rpc, err);
+    MRD_TRY(mrd_rpc_client_create(cluster->bus, &cluster->rpc, err));
+    return mrd_config_bool(node->config, "querier.direct_links") ? start_links(cluster, node, err)
+                                                                 : MRD_OK;
 }
 
 static struct qry_api_options api_options(const struct querier *querier,
@@ -132,9 +180,18 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
         mrd_tenancy_settings_create(sizeof(struct qry_limits), qry_limits_read, node->config);
     const struct qry_api_options options = api_options(querier, node);
     querier->api = qry_api_create(&options);
+    const struct qry_iceberg_options iceberg = {
+        .pool = querier->pool,
+        .limits = querier->limits,
+        .region = mrd_config_string(node->config, "region.id"),
+        .source = NULL, /* no catalog of blocks can be configured yet: every answer says so */
+        .metrics = node->metrics,
+    };
+    querier->iceberg = qry_iceberg_create(&iceberg);
     mrd_service_on_stop(node->service, "queries", stop_pool, querier);
     mrd_service_on_reload(node->service, on_reload, querier);
     qry_api_mount(querier->api, mrd_service_http(node->service));
+    qry_iceberg_mount(querier->iceberg, mrd_service_http(node->service));
     return mrd_service_listen(node->service, err);
 }
 

@@ -328,6 +328,13 @@ def test_status_tells_the_truth(sides, region):
     assert "querier:" in ask(sides.ours, "GET", "/api/v1/status/config").json["data"]["yaml"]
 
 
+def test_there_is_no_iceberg_catalog_without_block_storage(sides):
+    for method, path in (("GET", "/iceberg/v1/config"), ("GET", "/iceberg/v1/local/namespaces"), ("DELETE", "/iceberg/v1/local/namespaces/x")):
+        answer = ask(sides.ours, method, path)
+        assert (answer.status, answer.json["error"]["code"], answer.json["error"]["type"]) == (501, 501, "UnsupportedOperationException")
+        assert "block storage is not configured" in answer.json["error"]["message"]
+
+
 def test_cardinality_is_counted_over_all_partitions(sides, region):
     tenant = {"X-Scope-OrgID": "cardinality"}
     at = int(time.time() * 1000)

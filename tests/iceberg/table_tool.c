@@ -1,17 +1,21 @@
-/* table_tool: lets tests in other languages make Iceberg tables of samples with our code, in a folder.
+/* table_tool: lets tests in other languages make Iceberg tables of samples with our code, in a folder or
+ * a bucket (tool_store.h).
  *
- *   table_tool make FOLDER TABLE_PATH < COMMANDS
+ *   table_tool make STORE TABLE_PATH TENANT < COMMANDS
  *
  * Commands, a line each, words separated by single spaces:
  *   promote LABEL...                     columns of their own from now on, besides those before
- *   file KEY SPEC                        begins a data file; SPEC is 0 (day) or 1 (month)
- *   series ID METRIC NAME=VALUE,...|-    a series of it
+ *   file STEM SPEC                       begins a block, whose data file is STEM.parquet; SPEC is 0 (day) or 1 (month)
+ *   series METRIC NAME=VALUE,...|-       a series of it, in the order of blocks
  *   sample TS_MS VALUE_BITS|-            a row of the series
  *   end                                  ends the file
+ *   table samples|rollup|series          whose definition commits have from now on; samples at first
+ *   register KEY SPEC PARTITION ROWS     a data file that somebody else has put there
  *   commit UUID TIME_MS OPERATION EXPIRE_BEFORE_MS PINNED|0 +KEY|-KEY...
  *                                        prints "version KEY SNAPSHOT_ID" and "unreferenced KEY" lines
  *   load KEY                             the current version is this one from now on
  *   publish                              copies for readers without a catalog
+ *   point                                names the current version to rest_tool
  *   files SNAPSHOT_ID                    prints "file KEY ROWS SIZE" lines
  * An error is a line "error STATUS TEXT", and the next command follows.
  */
@@ -20,10 +24,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "block/writer.h"
 #include "iceberg/commit.h"
 #include "iceberg/tables.h"
-#include "objstore/file_store.h"
-#include "parquet/writer.h"
+#include "model/sample.h"
+#include "tool_store.h"
 
 enum {
     FILES_MAX = 16384,
@@ -37,24 +42,22 @@ struct maker {
     struct mrd_iceberg_table table;
     struct mrd_arena *arena;
     char *current; /* key, or NULL */
+    char *kind;    /* NULL: samples */
 
     struct mrd_block_promoted promoted[MRD_BLOCK_PROMOTED_MAX];
     size_t promoted_count;
     struct mrd_block_schema schema;
 
-    /* The file being written. */
-    struct mrd_pq_writer *writer;
-    struct mrd_buf bytes;
-    char *key;
+    /* The block being written, and its last series. */
+    struct mrd_block_writer *writer;
+    char *stem;
     unsigned spec;
-    struct mrd_bytes metric, names[LABELS_MAX], values[LABELS_MAX];
+    struct mrd_bytes tenant;
+    struct mrd_label labels[LABELS_MAX];
     size_t label_count;
-    int64_t series_id;
-    int64_t *ts;
-    double *value;
-    uint8_t *value_def;
-    size_t rows, values_count;
-    int64_t ts_min_ms;
+    mrd_time_ms *times;
+    double *values;
+    size_t rows;
 
     struct mrd_iceberg_file files[FILES_MAX]; /* all that were written; path is the key */
     size_t file_count;
@@ -86,266 +89,113 @@ static void make_schema(struct maker *maker)
 {
     struct mrd_error err;
     must(mrd_block_schema_init(
-             &(struct mrd_block_schema_options){1, maker->promoted, maker->promoted_count},
+             &(struct mrd_block_schema_options){
+                 .level = 1, .promoted = maker->promoted, .promoted_count = maker->promoted_count},
              &maker->schema, &err),
          &err);
 }
 
-/* ---- data files ---- */
+/* ---- data files: blocks ---- */
 
-static struct mrd_pq_column pq_column(const struct mrd_block_column *column)
+static void begin_file(struct maker *maker, const char *stem, unsigned spec)
 {
-    struct mrd_pq_column out = {
-        .name = column->name,
-        .optional = !column->required,
-        .field_id = column->field_id,
-        .value = {.field_id = -1, .dictionary_size_max = 1 << 16}
-    };
-    switch (column->type) {
-    case MRD_BLOCK_STRING:
-        out.value.type = MRD_PQ_BYTE_ARRAY;
-        out.value.meaning = MRD_PQ_STRING;
-        break;
-    case MRD_BLOCK_BINARY:
-        out.value.type = MRD_PQ_BYTE_ARRAY;
-        break;
-    case MRD_BLOCK_INT:
-        out.value.type = MRD_PQ_INT32;
-        break;
-    case MRD_BLOCK_LONG:
-    case MRD_BLOCK_TIMESTAMPTZ:
-        out.value.type = MRD_PQ_INT64;
-        out.value.meaning = column->type == MRD_BLOCK_LONG ? MRD_PQ_RAW : MRD_PQ_TIMESTAMP_US;
-        out.value.encoding = MRD_PQ_DELTA_BINARY_PACKED;
-        out.value.dictionary_size_max = 0;
-        break;
-    case MRD_BLOCK_DOUBLE:
-        out.value.type = MRD_PQ_DOUBLE;
-        out.value.dictionary_size_max = 0;
-        break;
-    case MRD_BLOCK_STRING_MAP:
-        out.shape = MRD_PQ_MAP;
-        out.value.type = MRD_PQ_BYTE_ARRAY;
-        out.value.meaning = MRD_PQ_STRING;
-        out.key = out.value;
-        out.key.field_id = column->key_id;
-        out.value.field_id = column->value_id;
-        break;
-    }
-    return out;
-}
-
-static enum mrd_status take_bytes(void *context, struct mrd_bytes bytes, struct mrd_error *err)
-{
-    (void)err;
-    mrd_buf_append_bytes(context, bytes);
-    return MRD_OK;
-}
-
-static void begin_file(struct maker *maker, char *key, unsigned spec)
-{
-    struct mrd_pq_column columns[MRD_BLOCK_COLUMNS_MAX];
-    for (size_t i = 0; i < maker->schema.column_count; i++) {
-        columns[i] = pq_column(&maker->schema.columns[i]);
-    }
-    const struct mrd_pq_sorting sorting = {0, false, true};
-    const struct mrd_pq_writer_options options = {
-        .columns = columns,
-        .column_count = maker->schema.column_count,
-        .sorting = &sorting,
-        .sorting_count = 1,
-        .codec = MRD_PQ_ZSTD,
-        .level = 3,
-        .page_version = 2,
-        .memory_bytes_max = LIMIT,
-    };
-    const struct mrd_pq_sink sink = {&maker->bytes, take_bytes, NULL};
     struct mrd_error err;
-    mrd_buf_clear(&maker->bytes);
-    must(mrd_pq_writer_create(&options, &sink, &maker->writer, &err), &err);
-    maker->key = keep(maker, key);
+    maker->stem = keep(maker, stem);
     maker->spec = spec;
     maker->rows = 0;
-    maker->label_count = SIZE_MAX;
-    maker->ts_min_ms = INT64_MAX;
-}
-
-static void append(struct maker *maker, size_t leaf, const struct mrd_pq_batch *batch, size_t times)
-{
-    struct mrd_error err;
-    must(mrd_pq_writer_append(maker->writer, leaf, batch, times, &err), &err);
-}
-
-static void append_labels(struct maker *maker, size_t leaf)
-{
-    static const uint8_t ones[LABELS_MAX] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-                                             1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-    static const uint8_t zero = 0;
-    uint8_t rep[LABELS_MAX];
-    memcpy(rep, ones, sizeof(rep));
-    rep[0] = 0;
-    const bool none = maker->label_count == 0;
-    for (size_t i = 0; i < 2; i++) {
-        const struct mrd_pq_batch batch = {
-            .entries = none ? 1 : maker->label_count,
-            .values = maker->label_count,
-            .def = none ? &zero : ones,
-            .rep = rep,
-            .bytes = i == 0 ? maker->names : maker->values,
-        };
-        append(maker, leaf + i, &batch, maker->rows);
-    }
-}
-
-static void append_text(struct maker *maker, size_t leaf, const struct mrd_bytes *text,
-                        bool optional)
-{
-    static const uint8_t levels[] = {0, 1};
-    const struct mrd_pq_batch batch = {.entries = 1,
-                                       .values = text != NULL,
-                                       .def = optional ? &levels[text != NULL] : NULL,
-                                       .bytes = text};
-    append(maker, leaf, &batch, maker->rows);
-}
-
-static void append_column(struct maker *maker, size_t leaf, const struct mrd_block_column *column)
-{
-    static const uint8_t zero = 0;
-    const struct mrd_pq_batch none = {.entries = 1, .def = &zero};
-    const struct mrd_bytes *text = NULL;
-    switch (column->field_id) {
-    case MRD_BLOCK_FIELD_METRIC:
-        append_text(maker, leaf, &maker->metric, false);
-        break;
-    case MRD_BLOCK_FIELD_LABELS:
-        append_labels(maker, leaf);
-        break;
-    case MRD_BLOCK_FIELD_SERIES_ID:
-        append(maker, leaf,
-               &(struct mrd_pq_batch){.entries = 1, .values = 1, .i64 = &maker->series_id},
-               maker->rows);
-        break;
-    case MRD_BLOCK_FIELD_TS:
-        append(
-            maker, leaf,
-            &(struct mrd_pq_batch){.entries = maker->rows, .values = maker->rows, .i64 = maker->ts},
-            1);
-        break;
-    case MRD_BLOCK_FIELD_VALUE:
-        append(maker, leaf,
-               &(struct mrd_pq_batch){.entries = maker->rows,
-                                      .values = maker->values_count,
-                                      .def = maker->value_def,
-                                      .f64 = maker->value},
-               1);
-        break;
-    default:
-        for (size_t i = 0; column->promoted && i < maker->label_count; i++) {
-            if (mrd_bytes_equal(maker->names[i], mrd_bytes_of(column->name))) {
-                text = &maker->values[i];
-            }
-        }
-        if (column->promoted) {
-            append_text(maker, leaf, text, true);
-        } else {
-            append(maker, leaf, &none, maker->rows);
-        }
-    }
+    maker->label_count = 0;
+    const struct mrd_block_writer_options options = {
+        .store = maker->table.store,
+        .stem = maker->stem,
+        .id = MRD_BYTES("block"),
+        .level = spec == MRD_ICEBERG_BY_DAY ? 1 : 2,
+        .promoted = maker->promoted,
+        .promoted_count = maker->promoted_count,
+        .memory_bytes_max = LIMIT,
+    };
+    must(mrd_block_writer_create(&options, &maker->writer, &err), &err);
 }
 
 static void end_series(struct maker *maker)
 {
-    size_t leaf = 0;
-    for (size_t i = 0; i < maker->schema.column_count && maker->rows > 0; i++) {
-        append_column(maker, leaf, &maker->schema.columns[i]);
-        leaf += maker->schema.columns[i].type == MRD_BLOCK_STRING_MAP ? 2 : 1;
+    if (maker->rows == 0) {
+        return;
     }
-    maker->rows = maker->values_count = 0;
+    struct mrd_error err;
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf canonical = {0};
+    const struct mrd_labels labels = {maker->labels, maker->label_count};
+    mrd_labels_encode(labels, &canonical);
+    const struct mrd_block_series series = {
+        .tenant = maker->tenant,
+        .labels = labels,
+        .id = mrd_series_id_of(mrd_tenant_seed(maker->tenant), mrd_buf_view(&canonical)),
+        .samples = {.times_ms = maker->times, .values = maker->values, .count = maker->rows},
+    };
+    must(mrd_block_writer_add(maker->writer, &series, &err), &err);
+    maker->rows = 0;
 }
 
-static void begin_series(struct maker *maker, char *id, char *metric, char *labels)
+static void begin_series(struct maker *maker, const char *metric, const char *labels)
 {
     end_series(maker);
-    maker->series_id = strtoll(id, NULL, 10);
-    maker->metric = mrd_bytes_of(keep(maker, metric));
-    maker->label_count = 0;
+    maker->labels[0] =
+        (struct mrd_label){MRD_BYTES(MRD_METRIC_NAME), mrd_bytes_of(keep(maker, metric))};
+    maker->label_count = 1;
     char *at = strcmp(labels, "-") == 0 ? NULL : keep(maker, labels);
     for (char *pair; (pair = strsep(&at, ",")) != NULL; maker->label_count++) {
-        maker->names[maker->label_count] = mrd_bytes_of(strsep(&pair, "="));
-        maker->values[maker->label_count] = mrd_bytes_of(pair);
+        if (maker->label_count == LABELS_MAX) {
+            misuse("too many labels");
+        }
+        maker->labels[maker->label_count].name = mrd_bytes_of(strsep(&pair, "="));
+        maker->labels[maker->label_count].value = mrd_bytes_of(pair);
     }
+    mrd_labels_sort(maker->labels, maker->label_count);
 }
 
-static void add_sample(struct maker *maker, const char *ts_ms, const char *bits_text)
+static void add_sample(struct maker *maker, const char *time_ms, const char *bits)
 {
     if (maker->rows == ROWS_MAX) {
         misuse("too many rows in a series");
     }
-    const int64_t time_ms = strtoll(ts_ms, NULL, 10);
-    const uint64_t bits = strtoull(bits_text, NULL, 10);
-    const bool stale = strcmp(bits_text, "-") == 0;
-    maker->ts_min_ms = MRD_MIN(maker->ts_min_ms, time_ms);
-    maker->ts[maker->rows] = time_ms * 1000;
-    maker->value_def[maker->rows++] = !stale;
-    if (!stale) {
-        memcpy(&maker->value[maker->values_count++], &bits, sizeof(bits));
-    }
-}
-
-static struct mrd_iceberg_column column_of(struct maker *maker, size_t leaf)
-{
-    const struct mrd_pq_totals totals = mrd_pq_writer_totals(maker->writer, leaf);
-    struct mrd_iceberg_column out = {
-        .field_id = mrd_pq_writer_leaf(maker->writer, leaf)->field_id,
-        .stored_size = totals.stored_size,
-        .value_count = totals.stats.entries,
-        .null_count = totals.stats.nulls,
-        .nan_count = totals.stats.nans,
-        .has_min = totals.bounds.min.present,
-        .has_max = totals.bounds.max.present,
-    };
-    out.min = mrd_arena_copy(maker->arena,
-                             (struct mrd_bytes){totals.bounds.min.data, totals.bounds.min.size});
-    out.max = mrd_arena_copy(maker->arena,
-                             (struct mrd_bytes){totals.bounds.max.data, totals.bounds.max.size});
-    return out;
+    maker->times[maker->rows] = strtoll(time_ms, NULL, 10);
+    maker->values[maker->rows++] =
+        strcmp(bits, "-") == 0 ? mrd_stale_nan() : mrd_double_from_bits(strtoull(bits, NULL, 10));
 }
 
 static void end_file(struct maker *maker)
 {
+    static const struct mrd_block_origin origin = {
+        .residency_class = {(const uint8_t *)"eu", 2}
+    };
     struct mrd_error err;
-    struct mrd_pq_written written;
+    struct mrd_block_entry entry;
     end_series(maker);
-    must(mrd_pq_writer_close(maker->writer, &written, &err), &err);
-    const size_t leaves = mrd_pq_writer_leaf_count(maker->writer);
-    struct mrd_iceberg_column *columns = mrd_arena_alloc(maker->arena, leaves * sizeof(*columns));
-    uint64_t *splits = mrd_arena_alloc(maker->arena, written.row_groups * sizeof(*splits));
-    if (columns == NULL || splits == NULL || maker->file_count == FILES_MAX) {
+    must(mrd_block_writer_finish(maker->writer, &origin, maker->arena, &entry, &err), &err);
+    if (maker->file_count == FILES_MAX) {
         misuse("too many files");
     }
-    for (size_t i = 0; i < leaves; i++) {
-        columns[i] = column_of(maker, i);
-    }
-    for (size_t i = 0; i < written.row_groups; i++) {
-        splits[i] = mrd_pq_writer_row_group_offset(maker->writer, i);
+    must(mrd_iceberg_file_of_block(&entry, maker->spec, maker->arena,
+                                   &maker->files[maker->file_count++], &err),
+         &err);
+    mrd_block_writer_destroy(&maker->writer);
+}
+
+static void register_file(struct maker *maker, char **words)
+{
+    struct mrd_error err;
+    struct mrd_objstore_info info;
+    must(mrd_objstore_head(maker->table.store, words[0], NULL, &info, &err), &err);
+    if (maker->file_count == FILES_MAX) {
+        misuse("too many files");
     }
     maker->files[maker->file_count++] = (struct mrd_iceberg_file){
-        .path = maker->key,
-        .size = written.size,
-        .row_count = written.rows,
-        .spec_id = maker->spec,
-        .partition = {mrd_iceberg_partition_of_ms(
-            maker->spec == MRD_ICEBERG_BY_DAY ? MRD_ICEBERG_DAY : MRD_ICEBERG_MONTH,
-            maker->ts_min_ms)},
-        .sorted = true,
-        .columns = columns,
-        .column_count = leaves,
-        .split_offsets = splits,
-        .split_count = written.row_groups,
+        .path = keep(maker, words[0]),
+        .size = info.size,
+        .row_count = strtoull(words[3], NULL, 10),
+        .spec_id = (uint32_t)strtoul(words[1], NULL, 10),
+        .partition = {(int32_t)strtol(words[2], NULL, 10)},
     };
-    must(mrd_objstore_put(maker->table.store, maker->key, mrd_buf_view(&maker->bytes), NULL, &err),
-         &err);
-    mrd_pq_writer_destroy(&maker->writer);
 }
 
 /* ---- commits ---- */
@@ -376,13 +226,24 @@ static void print_error(const struct mrd_error *err)
     printf("error %s %s\n", mrd_status_name(err->status), err->text);
 }
 
+static void define(const struct maker *maker, struct mrd_iceberg_table_definition *out)
+{
+    if (maker->kind == NULL || strcmp(maker->kind, "samples") == 0) {
+        mrd_iceberg_samples_table(&maker->schema, out);
+    } else if (strcmp(maker->kind, "rollup") == 0) {
+        mrd_iceberg_rollup_table(&maker->schema, out);
+    } else {
+        mrd_iceberg_series_table(&maker->schema, out);
+    }
+}
+
 static void commit(struct maker *maker, char **words, size_t count)
 {
     static struct mrd_iceberg_file added[WORDS_MAX];
     static const char *removed[WORDS_MAX];
     static const struct mrd_iceberg_property note = {"meridian.catalog-version", "7"};
     struct mrd_iceberg_table_definition definition;
-    mrd_iceberg_samples_table(&maker->schema, &definition);
+    define(maker, &definition);
     const int64_t pinned = strtoll(words[4], NULL, 10);
     struct mrd_iceberg_change change = {
         .time_ms = strtoll(words[1], NULL, 10),
@@ -451,6 +312,14 @@ static void publish(struct maker *maker)
     }
 }
 
+static void point(struct maker *maker)
+{
+    struct mrd_error err;
+    char key[MRD_OBJSTORE_KEY_SIZE_MAX];
+    (void)snprintf(key, sizeof(key), "%s/current", maker->table.path);
+    must(mrd_objstore_put(maker->table.store, key, mrd_bytes_of(maker->current), NULL, &err), &err);
+}
+
 /* ---- commands ---- */
 
 static void promote(struct maker *maker, char **words, size_t count)
@@ -471,18 +340,24 @@ static void obey(struct maker *maker, char **words, size_t count)
         promote(maker, words + 1, count - 1);
     } else if (strcmp(words[0], "file") == 0 && count == 3) {
         begin_file(maker, words[1], (unsigned)strtoul(words[2], NULL, 10));
-    } else if (strcmp(words[0], "series") == 0 && count == 4) {
-        begin_series(maker, words[1], words[2], words[3]);
+    } else if (strcmp(words[0], "series") == 0 && count == 3) {
+        begin_series(maker, words[1], words[2]);
     } else if (strcmp(words[0], "sample") == 0 && count == 3) {
         add_sample(maker, words[1], words[2]);
     } else if (strcmp(words[0], "end") == 0) {
         end_file(maker);
+    } else if (strcmp(words[0], "table") == 0 && count == 2) {
+        maker->kind = keep(maker, words[1]);
+    } else if (strcmp(words[0], "register") == 0 && count == 5) {
+        register_file(maker, words + 1);
     } else if (strcmp(words[0], "commit") == 0 && count >= 6) {
         commit(maker, words + 1, count - 1);
     } else if (strcmp(words[0], "load") == 0 && count == 2) {
         maker->current = keep(maker, words[1]);
     } else if (strcmp(words[0], "publish") == 0) {
         publish(maker);
+    } else if (strcmp(words[0], "point") == 0) {
+        point(maker);
     } else if (strcmp(words[0], "files") == 0 && count == 2) {
         print_files(maker, strtoll(words[1], NULL, 10));
     } else {
@@ -502,20 +377,21 @@ static size_t split(char *line, char **words)
 
 int main(int argc, char **argv)
 {
-    if (argc != 4 || strcmp(argv[1], "make") != 0) {
-        misuse("usage: table_tool make FOLDER TABLE_PATH");
+    if (argc != 5 || strcmp(argv[1], "make") != 0) {
+        misuse("usage: table_tool make STORE TABLE_PATH TENANT");
     }
     static struct maker maker;
     static char *words[WORDS_MAX];
     struct mrd_error err;
-    char root[4096];
-    (void)snprintf(root, sizeof(root), "file://%s", argv[2]);
+    char root[TOOL_ROOT_SIZE];
+    struct mrd_iceberg_property config[3];
+    size_t config_count;
     maker.table = (struct mrd_iceberg_table){.root = root, .path = argv[3]};
-    must(mrd_file_store_open(argv[2], NULL, &maker.table.store, &err), &err);
+    must(tool_store_open(argv[2], root, config, &config_count, &maker.table.store, &err), &err);
     maker.arena = mrd_arena_create("tool", LIMIT);
-    maker.ts = calloc(ROWS_MAX, sizeof(*maker.ts));
-    maker.value = calloc(ROWS_MAX, sizeof(*maker.value));
-    maker.value_def = calloc(ROWS_MAX, 1);
+    maker.tenant = mrd_bytes_of(argv[4]);
+    maker.times = calloc(ROWS_MAX, sizeof(*maker.times));
+    maker.values = calloc(ROWS_MAX, sizeof(*maker.values));
     make_schema(&maker);
     char *line = NULL;
     size_t line_size = 0;
@@ -523,10 +399,8 @@ int main(int argc, char **argv)
         obey(&maker, words, split(line, words));
     }
     free(line);
-    free(maker.ts);
-    free(maker.value);
-    free(maker.value_def);
-    mrd_buf_fini(&maker.bytes);
+    free(maker.times);
+    free(maker.values);
     mrd_arena_destroy(&maker.arena);
     mrd_objstore_close(&maker.table.store);
     return 0;

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+import xxhash
 from duckdb_extensions import import_extension
 from pyiceberg.table import StaticTable
 from pyiceberg.table import Table as IcebergTable
@@ -27,7 +28,18 @@ def bits(value: float) -> int:
     return struct.unpack("<Q", struct.pack("<d", value))[0]
 
 
-def make_rows(seed: int, day: int, series: int = 5, samples: int = 40) -> list[Row]:
+def series_id(tenant: str, metric: str, labels: dict[str, str]) -> int:
+    """What column series_id is to be, by another implementation of the hash. Lengths are below 128 here."""
+    canonical = b"".join(bytes([len(part)]) + part for pair in sorted({"__name__": metric, **labels}.items())
+                         for part in (text.encode() for text in pair))
+    low = xxhash.xxh3_128_intdigest(canonical, seed=xxhash.xxh3_64_intdigest(tenant.encode())) % 2**64
+    return low - 2**64 if low >= 2**63 else low
+
+
+NAN = float("nan")
+
+
+def make_rows(seed: int, day: int, series: int = 5, samples: int = 40, tenant: str = "acme") -> list[Row]:
     """Samples of some series within a day, staleness markers and odd values among them."""
     chance = random.Random(seed)
     rows = []
@@ -38,8 +50,8 @@ def make_rows(seed: int, day: int, series: int = 5, samples: int = 40) -> list[R
         if index == 4:
             del labels["job"]
         for step in range(samples):
-            value = chance.choice([None, -0.0, 1e300, 0.1]) if chance.random() < 0.2 else float(chance.randrange(1000))
-            rows.append((f"metric_{index % 2}", tuple(sorted(labels.items())), 1 + index,
+            value = chance.choice([None, -0.0, 1e300, 0.1, NAN]) if chance.random() < 0.2 else float(chance.randrange(1000))
+            rows.append((f"metric_{index % 2}", tuple(sorted(labels.items())), series_id(tenant, f"metric_{index % 2}", labels),
                          NOON + day * DAY_MS + step * 15_000 + seed % 1000, value))
     return sorted(rows, key=lambda row: (row[0], row[1], row[3]))
 
@@ -57,7 +69,7 @@ class Table:
     objects, so this is also what a committer does after a crash."""
 
     tool: Path
-    store: Path
+    store: Path | str
     path: str
     commands: list[str] = field(default_factory=list)
     rows: dict[str, list[Row]] = field(default_factory=dict)
@@ -70,19 +82,19 @@ class Table:
         self.commands.append("promote " + " ".join(labels))
 
     def file(self, name: str, rows: list[Row], month: bool = False) -> None:
-        self.commands.append(f"file {self.key(name)} {int(month)}")
+        self.commands.append(f"file {self.key(name).removesuffix('.parquet')} {int(month)}")
         last = None
-        for metric, labels, series, time_ms, value in rows:
+        for metric, labels, _, time_ms, value in rows:
             if (metric, labels) != last:
                 pairs = ",".join(f"{key}={text}" for key, text in labels) or "-"
-                self.commands.append(f"series {series} {metric} {pairs}")
+                self.commands.append(f"series {metric} {pairs}")
                 last = (metric, labels)
             self.commands.append(f"sample {time_ms} {'-' if value is None else bits(value)}")
         self.commands.append("end")
         self.rows[name] = rows
 
     def run(self, *commands: str) -> list[str]:
-        done = subprocess.run([str(self.tool), "make", str(self.store), self.path], text=True, capture_output=True, timeout=300,
+        done = subprocess.run([str(self.tool), "make", str(self.store), self.path, self.path.split("/")[1]], text=True, capture_output=True, timeout=300,
                               input="".join(f"{command}\n" for command in [*self.commands, *commands]), check=False)
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout.splitlines()
@@ -136,12 +148,16 @@ def sorted_rows(rows) -> list[Row]:
     return sorted(rows, key=lambda row: (row[0], row[1], row[3]))
 
 
+def number(row: Row) -> float:
+    return 0.0 if row[4] is None or math.isnan(row[4]) else row[4]
+
+
 def assert_same(got: list[Row], *parts: list[Row]) -> None:
     """Row by row, and what a reader would sum up: counts, sums, label sets."""
     want = sorted_rows(row for part in parts for row in part)
     assert len(got) == len(want)
     assert {row[:3] for row in got} == {row[:3] for row in want}
     assert sum(row[4] is None for row in got) == sum(row[4] is None for row in want)
-    assert math.fsum(row[4] or 0 for row in got) == math.fsum(row[4] or 0 for row in want)
+    assert math.fsum(map(number, got)) == math.fsum(map(number, want))
     assert [(*row[:4], None if row[4] is None else bits(row[4])) for row in got] == \
         [(*row[:4], None if row[4] is None else bits(row[4])) for row in want]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 
 import pyarrow.parquet
 import pytest
-from tables import DAY_MS, NOON, START, by_duckdb, by_pyiceberg, assert_same, duck, make_rows, static
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+from tables import DAY_MS, NOON, START, by_duckdb, by_pyiceberg, assert_same, duck, make_rows, series_id, static
 
 DAYS = {name: make_rows(seed, seed - 1) for seed, name in enumerate("abc", 1)}
 
@@ -70,7 +72,8 @@ def test_filters_prune_and_lose_nothing(table):
     assert_same(by_duckdb(duck(), source, f"ts >= '{second.isoformat()}' AND ts < '{third.isoformat()}'"), DAYS["b"])
     assert_same(by_duckdb(duck(), source, "instance = 'host3'"), host)
     assert list(found.scan(row_filter="metric = 'absent'").plan_files()) == []
-    assert list(found.scan(row_filter="series_id > 999999").plan_files()) == []
+    below = min(row[2] for rows in DAYS.values() for row in rows) - 1
+    assert list(found.scan(row_filter=f"series_id = {below}").plan_files()) == []
 
 
 def test_figures_of_files_are_those_of_the_files(table):
@@ -82,7 +85,11 @@ def test_figures_of_files_are_those_of_the_files(table):
         assert file["file_size_in_bytes"] == len(open(path, "rb").read())
         values = stored.read(columns=["value"])["value"]
         assert dict(file["null_value_counts"])[23] == values.null_count
-        assert file["readable_metrics"]["value"]["nan_value_count"] == 0
+        nans = sum(value is not None and math.isnan(value) for value in values.to_pylist())
+        assert file["readable_metrics"]["value"]["nan_value_count"] == nans > 0
+        numbers = [value for value in values.to_pylist() if value is not None and not math.isnan(value)]
+        assert (file["readable_metrics"]["value"]["lower_bound"], file["readable_metrics"]["value"]["upper_bound"]) == \
+            (min(numbers), max(numbers))
         metrics = stored.read(columns=["metric"])["metric"].to_pylist()
         assert (file["readable_metrics"]["metric"]["lower_bound"], file["readable_metrics"]["metric"]["upper_bound"]) == \
             (min(metrics), max(metrics))
@@ -105,7 +112,7 @@ def test_label_promoted_later_is_null_in_older_files(table):
 
 def test_overwrite_makes_late_samples_visible_once(table):
     table.file("a", DAYS["a"])
-    late = sorted([*DAYS["a"], ("metric_0", (("job", "late"),), 77, NOON + 1, 5.0)], key=lambda row: (row[0], row[1], row[3]))
+    late = sorted([*DAYS["a"], ("metric_0", (("job", "late"),), series_id("acme", "metric_0", {"job": "late"}), NOON + 1, 5.0)], key=lambda row: (row[0], row[1], row[3]))
     table.file("late", late)
     before = table.commit("append", add=["a"])
     after = table.commit("overwrite", add=["late"], remove=["a"])
@@ -181,6 +188,55 @@ def test_the_same_change_makes_the_same_bytes(table):
     table.run()  # all of it again, over what is there
     assert {path: path.read_bytes() for path in table.store.rglob("*") if path.is_file()} == before
     assert json.loads(table.metadata(version).read_bytes())["format-version"] == 2
+
+
+def write_file(table, name: str, schema, rows: list[dict]) -> None:
+    """A data file as pyarrow writes it, with the field ids of the table."""
+    path = table.store / table.key(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema_to_pyarrow(schema)), path)
+
+
+def test_rollups_are_a_table(table):
+    table.promote("job")
+    table.commands.append("table rollup")
+    empty = static(table.metadata(table.commit("nothing")))
+    assert by_columns(empty, "ts", "count") == []
+    assert duck().execute(f"SELECT count(*) FROM iceberg_scan('{empty.metadata_location}')").fetchall() == [(0,)]
+    rows = [{"metric": "m", "job": "j", "labels": [("job", "j")], "series_id": -5, "ts": at(NOON + hour * 3_600_000), "count": 240, "sum": hour * 1.5,
+             "min": 0.0, "max": 9.0, "first": 1.0, "last": 2.0, "first_ts": at(NOON + hour), "last_ts": at(NOON + hour + 1), "increase": 7.0,
+             "resets": 1, "changes": hour} for hour in range(24)]
+    write_file(table, "r", empty.schema(), rows)
+    table.commands.append(f"register {table.key('r')} 0 {NOON // DAY_MS} {len(rows)}")
+    found = static(table.metadata(table.commit("append", add=["r"])))
+    assert by_columns(found, "ts", "count", "sum", "changes") == [(row["ts"], row["count"], row["sum"], row["changes"]) for row in rows]
+    assert len(list(found.scan(row_filter=f"ts < '{rows[0]['ts'].isoformat()}'").plan_files())) == 0  # by its partition
+    total = duck().execute(f"SELECT sum(increase), sum(changes) FROM iceberg_scan('{found.metadata_location}') WHERE job = 'j'").fetchall()
+    assert total == [(7.0 * 24, sum(range(24)))]
+
+
+def test_series_are_a_table(table):
+    table.commands.append("table series")
+    empty = static(table.metadata(table.commit("nothing")))
+    day = datetime.date(2023, 12, 9)
+    rows = [{"metric": "m", "labels": [("job", f"j{index}")], "series_id": index, "first_day": day, "last_day": day + datetime.timedelta(index)}
+            for index in range(5)]
+    write_file(table, "s", empty.schema(), rows)
+    table.commands.append(f"register {table.key('s')} 0 {53 * 12 + 11} {len(rows)}")
+    found = static(table.metadata(table.commit("append", add=["s"])))
+    assert by_columns(found, "series_id", "last_day") == [(row["series_id"], row["last_day"]) for row in rows]
+    assert len(list(found.scan(row_filter="first_day >= '2024-01-01'").plan_files())) == 0
+    assert len(list(found.scan(row_filter="first_day = '2023-12-09'").plan_files())) == 1
+    sets = duck().execute(f"SELECT labels FROM iceberg_scan('{found.metadata_location}') WHERE first_day = DATE '2023-12-09' ORDER BY series_id")
+    assert [dict(labels) for labels, in sets.fetchall()] == [dict(row["labels"]) for row in rows]
+
+
+def at(time_ms: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(time_ms / 1000, datetime.timezone.utc)
+
+
+def by_columns(table, *names: str) -> list[tuple]:
+    return sorted(tuple(row[name] for name in names) for row in table.scan(selected_fields=names).to_arrow().to_pylist())
 
 
 def test_refusals_name_what_is_wrong(table):

@@ -1,0 +1,69 @@
+/* batch.h: everything that some blocks have, brought to the next level: for each tenant and UTC day (or month) that they have samples
+ * in, one merge of what they have with what that level has there already.
+ *
+ *   level 0, many tenants and days  ->  level 1, files of one tenant and day
+ *   level 1, the days of a month    ->  level 2, files of one tenant and calendar month
+ *
+ * What it makes is for one commit: `outputs` come, `replaced` go. Until then nothing has changed, and whoever does it again makes the
+ * same. A block of the batch is among the replaced only if it was read to its last sample: over all tenants and periods it gave what its
+ * entry says. A bad block is told, and is not replaced: it stays until somebody has looked at it.
+ *
+ * Owner:   results lie in the caller's arena.
+ * Threads: a batch runs on the calling thread.
+ * Memory:  that of one merge at a time, the directories of the batch's blocks, and a list of their tenants.
+ */
+#ifndef MRD_MERGE_BATCH_H
+#define MRD_MERGE_BATCH_H
+
+#include "merge/merge.h"
+
+enum mrd_merge_period { MRD_MERGE_DAY, MRD_MERGE_MONTH };
+
+enum { MRD_MERGE_BATCH_MAX = 256 };
+
+/* From `first_ms` to `last_ms`, both inclusive: the UTC day or month that a time lies in. */
+struct mrd_merge_range {
+    mrd_time_ms first_ms;
+    mrd_time_ms last_ms;
+};
+struct mrd_merge_range mrd_merge_period_of(enum mrd_merge_period period, mrd_time_ms time_ms);
+
+struct mrd_merge_batch_options {
+    struct mrd_merge_options
+        merge; /* inputs, tenant, times and prefix are set for each merge; the rest counts */
+    const struct mrd_block_entry *const *blocks; /* 1 to MRD_MERGE_BATCH_MAX */
+    size_t block_count;
+    enum mrd_merge_period period;
+
+    /* What the outputs' level has of a tenant in a period: blocks that lie wholly in it. *out lives until the next call. */
+    enum mrd_status (*find)(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
+                            const struct mrd_block_entry *const **out, size_t *out_count,
+                            struct mrd_error *err);
+    /* Appends the prefix of the outputs' keys. */
+    enum mrd_status (*prefix)(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
+                              struct mrd_buf *out, struct mrd_error *err);
+    void *context;
+};
+
+struct mrd_merge_batch_result {
+    const struct mrd_block_entry *const *outputs;
+    size_t output_count;
+    const struct mrd_block_entry *const *replaced; /* of the batch, and what was found */
+    size_t replaced_count;
+    const struct mrd_merge_bad *bad; /* each once */
+    size_t bad_count;
+    uint64_t merges;
+    uint64_t samples_in;
+    uint64_t samples_out;
+    uint64_t duplicates;
+    uint64_t overridden;
+    uint64_t unordered;
+};
+
+/* As mrd_merge_run. */
+MRD_MUST_CHECK enum mrd_status mrd_merge_batch(const struct mrd_merge_batch_options *options,
+                                               struct mrd_arena *arena,
+                                               struct mrd_merge_batch_result *out,
+                                               struct mrd_error *err);
+
+#endif

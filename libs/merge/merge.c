@@ -1,0 +1,476 @@
+#include "merge/merge_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MEMORY_BYTES_MAX = 512 << 20 };
+
+/* The inputs by id, and which of them are bad. */
+struct input {
+    const struct mrd_block_entry *entry;
+    size_t place; /* in the options */
+    bool bad;
+    uint64_t samples;
+};
+
+struct merge {
+    const struct mrd_merge_options *options;
+    struct mrd_arena *result; /* the caller's */
+    struct input *inputs;
+    size_t fan_in;
+    size_t memory_bytes;
+    struct mrd_merge_bad *bad;
+    size_t bad_count;
+    uint64_t *input_samples;
+
+    /* of one attempt */
+    struct mrd_arena *arena;
+    struct mrd_arena *series_arena;
+    char name[40];
+    struct mrd_merge_chain *chains; /* what is to be merged in this pass */
+    size_t *chain_inputs;           /* the first pass: which input a chain is */
+    size_t chain_count;
+    unsigned passes;
+    struct mrd_merge_counts counts;
+    const char **temporary; /* keys */
+    size_t temporary_count;
+    ptrdiff_t failed;   /* the input that ended the attempt, or -1 */
+    bool source_failed; /* an input or a temporary block did */
+    struct mrd_merge_output *output;
+    struct mrd_block_entry *entries; /* MRD_MERGE_OUTPUTS_MAX, of the output */
+    struct mrd_block_origin origin;
+};
+
+/* ---- options ---- */
+
+static enum mrd_status check_options(const struct mrd_merge_options *options, struct mrd_error *err)
+{
+    if (options->input_count == 0 || options->input_count > MRD_BLOCK_PARENTS_MAX) {
+        return mrd_fail(err, MRD_E_INVALID, "merge: %zu inputs: merge 1 to %d at once",
+                        options->input_count, MRD_BLOCK_PARENTS_MAX);
+    }
+    if (options->level == 0 || options->level > MRD_BLOCK_LEVEL_MAX ||
+        options->min_ms > options->max_ms || options->tenant.size == 0) {
+        return mrd_fail(err, MRD_E_INVALID,
+                        "merge: outputs are of level 1 to %d, of a tenant and a range of time",
+                        MRD_BLOCK_LEVEL_MAX);
+    }
+    if (options->memory_bytes_max != 0 && options->memory_bytes_max < MRD_MERGE_MEMORY_MIN) {
+        return mrd_fail(err, MRD_E_INVALID, "merge: memory_bytes_max %zu: give %zu at least",
+                        options->memory_bytes_max, MRD_MERGE_MEMORY_MIN);
+    }
+    for (size_t i = 1; i < options->input_count; i++) {
+        const struct mrd_bytes class = options->inputs[i]->origin.residency_class;
+        if (!mrd_bytes_equal(class, options->inputs[0]->origin.residency_class)) {
+            return mrd_fail(err, MRD_E_INVALID,
+                            "merge: blocks of the classes %.*s and %.*s must not meet",
+                            MRD_FMT(options->inputs[0]->origin.residency_class), MRD_FMT(class));
+        }
+    }
+    return MRD_OK;
+}
+
+static int compare_inputs(const void *a, const void *b)
+{
+    const struct input *x = a;
+    const struct input *y = b;
+    return mrd_bytes_compare(x->entry->id, y->entry->id);
+}
+
+static enum mrd_status take_inputs(struct merge *merge, struct mrd_error *err)
+{
+    const size_t count = merge->options->input_count;
+    merge->inputs = mrd_arena_alloc_array(merge->result, count, sizeof(*merge->inputs));
+    merge->bad = mrd_arena_alloc_array(merge->result, count, sizeof(*merge->bad));
+    merge->input_samples =
+        mrd_arena_alloc_array(merge->result, count, sizeof(*merge->input_samples));
+    if (merge->inputs == NULL || merge->bad == NULL || merge->input_samples == NULL) {
+        return mrd_arena_fail(merge->result, err);
+    }
+    for (size_t i = 0; i < count; i++) {
+        merge->inputs[i] = (struct input){.entry = merge->options->inputs[i], .place = i};
+    }
+    qsort(merge->inputs, count, sizeof(merge->inputs[0]), compare_inputs);
+    for (size_t i = 1; i < count; i++) {
+        if (compare_inputs(&merge->inputs[i - 1], &merge->inputs[i]) == 0) {
+            return mrd_fail(err, MRD_E_INVALID, "merge: block %.*s is given twice",
+                            MRD_FMT(merge->inputs[i].entry->id));
+        }
+    }
+    return MRD_OK;
+}
+
+/* Pairs whose stamps cannot be put in order: one of them keeps none, and both their ranges overlap. */
+static uint64_t count_unordered(const struct merge *merge)
+{
+    uint64_t found = 0;
+    for (size_t i = 0; i < merge->options->input_count; i++) {
+        const struct mrd_block_entry *a = merge->inputs[i].entry;
+        for (size_t k = i + 1; !merge->inputs[i].bad && k < merge->options->input_count; k++) {
+            const struct mrd_block_entry *b = merge->inputs[k].entry;
+            const bool stamps = a->origin.hlc_min <= b->origin.hlc_fence &&
+                                b->origin.hlc_min <= a->origin.hlc_fence;
+            const bool times =
+                a->counts.min_ms <= b->counts.max_ms && b->counts.min_ms <= a->counts.max_ms;
+            found += !merge->inputs[k].bad && stamps && times && !(a->keeps_hlc && b->keeps_hlc);
+        }
+    }
+    return found;
+}
+
+/* ---- names ---- */
+
+static void append_text(struct mrd_buf *out, struct mrd_bytes text)
+{
+    mrd_buf_append_u32(out, (uint32_t)text.size);
+    mrd_buf_append(out, text.data, text.size);
+}
+
+/* The outputs' name: of everything that their bytes follow from. */
+static void set_name(struct merge *merge)
+{
+    const struct mrd_merge_options *options = merge->options;
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf bytes = {0};
+    append_text(&bytes, options->tenant);
+    mrd_buf_append_u64(&bytes, (uint64_t)options->min_ms);
+    mrd_buf_append_u64(&bytes, (uint64_t)options->max_ms);
+    mrd_buf_append_u64(&bytes, options->shard_bytes_max);
+    mrd_buf_append_u64(&bytes, merge->memory_bytes);
+    mrd_buf_append_u32(&bytes, options->level);
+    mrd_buf_append_u32(&bytes, (uint32_t)options->zstd_level);
+    mrd_buf_append_u32(&bytes, options->keep_hlc);
+    for (size_t i = 0; i < options->promoted_count; i++) {
+        append_text(&bytes, mrd_bytes_of(options->promoted[i].label));
+        mrd_buf_append_u32(&bytes, (uint32_t)options->promoted[i].field_id);
+    }
+    for (size_t i = 0; i < options->input_count; i++) {
+        if (!merge->inputs[i].bad) {
+            append_text(&bytes, merge->inputs[i].entry->id);
+        }
+    }
+    const struct mrd_id128 hash = mrd_hash128(mrd_buf_view(&bytes), 0);
+    (void)snprintf(merge->name, sizeof(merge->name), "%016" PRIx64 "%016" PRIx64, hash.high,
+                   hash.low);
+}
+
+/* ---- one pass ---- */
+
+/* Where the samples come from. */
+static enum mrd_status set_origin(struct merge *merge, struct mrd_error *err)
+{
+    struct mrd_block_origin *out = &merge->origin;
+    struct mrd_bytes *parents =
+        mrd_arena_alloc_array(merge->arena, merge->options->input_count, sizeof(*parents));
+    if (parents == NULL) {
+        return mrd_arena_fail(merge->arena, err);
+    }
+    *out = (struct mrd_block_origin){.parents = parents,
+                                     .residency_class =
+                                         merge->options->inputs[0]->origin.residency_class,
+                                     .hlc_min = UINT64_MAX};
+    for (size_t i = 0; i < merge->options->input_count; i++) {
+        const struct mrd_block_entry *entry = merge->inputs[i].entry;
+        if (!merge->inputs[i].bad) {
+            parents[out->parent_count++] = entry->id;
+            out->hlc_min = MRD_MIN(out->hlc_min, entry->origin.hlc_min);
+            out->hlc_fence = MRD_MAX(out->hlc_fence, entry->origin.hlc_fence);
+        }
+    }
+    return MRD_OK;
+}
+
+static struct mrd_merge_share share_of(const struct merge *merge, size_t sources)
+{
+    const size_t fixed = (size_t)4 << 20; /* the output's piece, the lists */
+    const size_t each = (merge->memory_bytes / 2 - fixed) / sources;
+    return (struct mrd_merge_share){
+        .sidecar_bytes = each / 2, .window_bytes = each / 4, .piece_bytes = each / 4};
+}
+
+/* Opens and walks the sources; what fails of them is noted in merge->failed. */
+static enum mrd_status walk_sources(struct merge *merge, struct mrd_merge_source *sources,
+                                    size_t first, size_t count, struct mrd_merge_output *output,
+                                    struct mrd_error *err)
+{
+    size_t bad = count;
+    enum mrd_status status = MRD_OK;
+    for (size_t i = 0; i < count && status == MRD_OK; i++) {
+        sources[i] = (struct mrd_merge_source){.options = merge->options,
+                                               .share = share_of(merge, count),
+                                               .chain = merge->chains[first + i]};
+        status = mrd_merge_source_open(&sources[i], err);
+        bad = status == MRD_OK ? bad : i;
+    }
+    if (status == MRD_OK) {
+        status = mrd_merge_walk(sources, count, output, &merge->counts, &bad, err);
+    }
+    merge->source_failed = bad < count;
+    if (bad < count && merge->passes == 0) {
+        merge->failed = (ptrdiff_t)merge->chain_inputs[first + bad];
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (merge->passes == 0) {
+            merge->inputs[merge->chain_inputs[first + i]].samples = sources[i].samples;
+        }
+    }
+    return status;
+}
+
+static void set_output(struct merge *merge, const char *name, bool last)
+{
+    *merge->output = (struct mrd_merge_output){
+        .options = merge->options,
+        .origin = &merge->origin,
+        .arena = merge->arena,
+        .name = name,
+        .keep_hlc = merge->options->keep_hlc || !last,
+        .zstd_level = last ? merge->options->zstd_level : 1, /* it is read once */
+        .tap = last ? merge->options->tap : NULL,
+        .writer_bytes = merge->memory_bytes / 2,
+        .entries = merge->entries,
+        .series_arena = merge->series_arena,
+    };
+}
+
+/* Merges chains [first, first + count) into blocks of a name. *out has those that are whole, after a failure too. */
+static enum mrd_status merge_group(struct merge *merge, size_t first, size_t count,
+                                   const char *name, bool last, struct mrd_merge_chain *out,
+                                   struct mrd_error *err)
+{
+    struct mrd_merge_source sources[MRD_MERGE_FAN_IN_MAX] = {0};
+    set_output(merge, name, last);
+    const enum mrd_status status = walk_sources(merge, sources, first, count, merge->output, err);
+    for (size_t i = 0; i < count; i++) {
+        mrd_merge_source_close(&sources[i]);
+    }
+    mrd_block_writer_destroy(&merge->output->writer);
+    const size_t made = merge->output->entry_count;
+    struct mrd_block_entry *entries =
+        mrd_arena_alloc_array(merge->arena, MRD_MAX(made, (size_t)1), sizeof(*entries));
+    if (entries == NULL) {
+        return mrd_arena_fail(merge->arena, err);
+    }
+    memcpy(entries, merge->entries, made * sizeof(*entries));
+    *out = (struct mrd_merge_chain){entries, made};
+    return status;
+}
+
+/* ---- temporary blocks ---- */
+
+static enum mrd_status note_temporary(struct merge *merge, const struct mrd_merge_chain *chain,
+                                      struct mrd_error *err)
+{
+    const char **keys = mrd_arena_alloc_array(
+        merge->arena, merge->temporary_count + 2 * chain->count + 1, sizeof(*keys));
+    if (keys == NULL) {
+        return mrd_arena_fail(merge->arena, err);
+    }
+    if (merge->temporary_count > 0) {
+        memcpy(keys, merge->temporary, merge->temporary_count * sizeof(*keys));
+    }
+    merge->temporary = keys;
+    for (size_t i = 0; i < 2 * chain->count; i++) {
+        const struct mrd_block_entry *entry = &chain->entries[i / 2];
+        const struct mrd_bytes key = i % 2 == 0 ? entry->data.key : entry->sidecar.key;
+        keys[merge->temporary_count] = mrd_arena_printf(merge->arena, "%.*s", MRD_FMT(key));
+        if (keys[merge->temporary_count++] == NULL) {
+            merge->temporary_count--;
+            return mrd_arena_fail(merge->arena, err);
+        }
+    }
+    return MRD_OK;
+}
+
+/* What cannot be deleted is an unreferenced object, which sweepers find. */
+static void drop_temporary(struct merge *merge)
+{
+    if (merge->temporary_count > 0) {
+        (void)!mrd_objstore_delete_many(merge->options->store, merge->temporary,
+                                        merge->temporary_count, merge->options->control, NULL);
+    }
+}
+
+/* A pass that makes one chain of temporary blocks of every fan_in chains. */
+static enum mrd_status pass(struct merge *merge, struct mrd_error *err)
+{
+    const size_t groups = (merge->chain_count + merge->fan_in - 1) / merge->fan_in;
+    struct mrd_merge_chain *chains = mrd_arena_alloc_array(merge->arena, groups, sizeof(*chains));
+    if (chains == NULL) {
+        return mrd_arena_fail(merge->arena, err);
+    }
+    for (size_t g = 0; g < groups; g++) {
+        const size_t first = g * merge->fan_in;
+        const size_t count = MRD_MIN(merge->fan_in, merge->chain_count - first);
+        const char *name =
+            mrd_arena_printf(merge->arena, "tmp-%s-%u-%zu", merge->name, merge->passes, g);
+        if (name == NULL) {
+            return mrd_arena_fail(merge->arena, err);
+        }
+        chains[g] = (struct mrd_merge_chain){0};
+        const enum mrd_status status =
+            merge_group(merge, first, count, name, false, &chains[g], err);
+        MRD_TRY(note_temporary(merge, &chains[g], status == MRD_OK ? err : NULL));
+        MRD_TRY(status);
+    }
+    merge->chains = chains;
+    merge->chain_count = groups;
+    merge->passes++;
+    return MRD_OK;
+}
+
+/* ---- attempts ---- */
+
+static enum mrd_status first_chains(struct merge *merge, struct mrd_error *err)
+{
+    const size_t count = merge->options->input_count;
+    merge->chains = mrd_arena_alloc_array(merge->arena, count, sizeof(*merge->chains));
+    merge->chain_inputs = mrd_arena_alloc_array(merge->arena, count, sizeof(size_t));
+    if (merge->chains == NULL || merge->chain_inputs == NULL) {
+        return mrd_arena_fail(merge->arena, err);
+    }
+    merge->chain_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        merge->inputs[i].samples = 0;
+        if (!merge->inputs[i].bad) {
+            merge->chain_inputs[merge->chain_count] = i;
+            merge->chains[merge->chain_count++] =
+                (struct mrd_merge_chain){merge->inputs[i].entry, 1};
+        }
+    }
+    return MRD_OK;
+}
+
+static uint64_t samples_of(const struct mrd_merge_chain *chain)
+{
+    uint64_t samples = 0;
+    for (size_t i = 0; i < chain->count; i++) {
+        samples += chain->entries[i].counts.samples + chain->entries[i].counts.histograms;
+    }
+    return samples;
+}
+
+/* Adds everything up, and gives the caller its own copy of what there is. */
+static enum mrd_status conclude(struct merge *merge, const struct mrd_merge_chain *made,
+                                struct mrd_merge_result *out, struct mrd_error *err)
+{
+    struct mrd_merge_result result = {.bad = merge->bad,
+                                      .bad_count = merge->bad_count,
+                                      .samples_out = samples_of(made),
+                                      .duplicates = merge->counts.duplicates,
+                                      .overridden = merge->counts.overridden,
+                                      .unordered = count_unordered(merge),
+                                      .input_samples = merge->input_samples,
+                                      .passes = merge->passes + 1};
+    for (size_t i = 0; i < merge->options->input_count; i++) {
+        const struct input *input = &merge->inputs[i];
+        merge->input_samples[input->place] = input->bad ? 0 : input->samples;
+        result.samples_in += input->bad ? 0 : input->samples;
+    }
+    if (result.samples_in != result.samples_out + result.duplicates + result.overridden) {
+        return mrd_fail(err, MRD_E_CORRUPT,
+                        "merge %s: %" PRIu64 " samples in, but %" PRIu64 " out, %" PRIu64
+                        " duplicates and %" PRIu64 " overridden: nothing is changed",
+                        merge->name, result.samples_in, result.samples_out, result.duplicates,
+                        result.overridden);
+    }
+    struct mrd_block_entry *outputs =
+        mrd_arena_alloc_array(merge->result, MRD_MAX(made->count, (size_t)1), sizeof(*outputs));
+    if (outputs == NULL) {
+        return mrd_arena_fail(merge->result, err);
+    }
+    for (size_t i = 0; i < made->count; i++) {
+        MRD_TRY(mrd_block_entry_copy(&made->entries[i], merge->result, &outputs[i], err));
+    }
+    result.outputs = outputs;
+    result.output_count = made->count;
+    *out = result;
+    return MRD_OK;
+}
+
+static enum mrd_status attempt(struct merge *merge, struct mrd_merge_result *out,
+                               struct mrd_error *err)
+{
+    struct mrd_merge_chain made = {0};
+    set_name(merge);
+    MRD_TRY(set_origin(merge, err));
+    MRD_TRY(first_chains(merge, err));
+    while (merge->chain_count > merge->fan_in) {
+        MRD_TRY(pass(merge, err));
+    }
+    if (merge->chain_count > 0) {
+        MRD_TRY(merge_group(merge, 0, merge->chain_count, merge->name, true, &made, err));
+    }
+    return conclude(merge, &made, out, err);
+}
+
+/* Whether to begin again: without the input that failed, or with fewer at a time. */
+static bool learns(struct merge *merge, enum mrd_status status, const struct mrd_error *err)
+{
+    if (status == MRD_E_LIMIT && merge->source_failed && merge->fan_in > 2) {
+        merge->fan_in = MRD_MIN(merge->fan_in, merge->options->input_count);
+        merge->fan_in = MRD_MAX(merge->fan_in / 2, (size_t)2);
+        return true;
+    }
+    if (merge->failed < 0 || (status != MRD_E_CORRUPT && status != MRD_E_NOT_FOUND)) {
+        return false;
+    }
+    struct input *input = &merge->inputs[merge->failed];
+    const char *reason = mrd_arena_printf(merge->result, "%s", err->text);
+    input->bad = true;
+    merge->bad[merge->bad_count++] = (struct mrd_merge_bad){
+        input->entry, status, reason == NULL ? "no memory for the reason" : reason};
+    return true;
+}
+
+static enum mrd_status run_once(struct merge *merge, struct mrd_merge_result *out,
+                                struct mrd_error *err)
+{
+    merge->arena = mrd_arena_create("merge", SIZE_MAX);
+    merge->series_arena = mrd_arena_create("labels of a series", 4 << 20);
+    merge->counts = (struct mrd_merge_counts){0};
+    merge->passes = 0;
+    merge->temporary = NULL;
+    merge->temporary_count = 0;
+    merge->failed = -1;
+    merge->source_failed = false;
+    const enum mrd_status status = attempt(merge, out, err);
+    drop_temporary(merge);
+    mrd_arena_destroy(&merge->series_arena);
+    mrd_arena_destroy(&merge->arena);
+    return status;
+}
+
+enum mrd_status mrd_merge_run(const struct mrd_merge_options *options, struct mrd_arena *arena,
+                              struct mrd_merge_result *out, struct mrd_error *err)
+{
+    struct mrd_error own;
+    struct mrd_error *why = err == NULL ? &own : err;
+    MRD_TRY(check_options(options, err));
+    struct merge merge = {
+        .options = options,
+        .result = arena,
+        .fan_in = options->fan_in_max == 0 ? MRD_MERGE_FAN_IN_MAX : options->fan_in_max,
+        .memory_bytes =
+            options->memory_bytes_max == 0 ? MEMORY_BYTES_MAX : options->memory_bytes_max,
+    };
+    merge.fan_in = MRD_MIN(MRD_MAX(merge.fan_in, (size_t)2), (size_t)MRD_MERGE_FAN_IN_MAX);
+    MRD_TRY(take_inputs(&merge, err));
+    merge.output = calloc(1, sizeof(*merge.output));
+    merge.entries = calloc(MRD_MERGE_OUTPUTS_MAX, sizeof(*merge.entries));
+    mrd_assert(merge.output != NULL && merge.entries != NULL);
+    enum mrd_status status = run_once(&merge, out, why);
+    while (status != MRD_OK && learns(&merge, status, why)) {
+        status = options->tap == NULL ? MRD_OK : options->tap->restart(options->tap->context, why);
+        if (status == MRD_OK) {
+            status = run_once(&merge, out, why);
+        } else {
+            merge.failed = -1;
+            merge.source_failed = false;
+        }
+    }
+    free(merge.entries);
+    free(merge.output);
+    return status;
+}

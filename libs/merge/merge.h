@@ -1,0 +1,98 @@
+/* merge.h: many blocks into few: one tenant's samples of one range of time, from any number of blocks that may overlap, in any
+ * order of arrival, each (series, timestamp) once.
+ *
+ * Of what several blocks say about one time of a series the greatest (stamp, value bits, start time) wins, so the outcome does not depend on
+ * the order of the blocks, nor on whether they are merged at once or some first (given that what is merged first keeps its stamps). The stamp of a sample
+ * is its own where its block keeps them, else the block's fence: a block without stamps may only meet blocks that are
+ * wholly before or after it (their stamps' ranges are disjoint); `unordered` counts the pairs for which that does not hold.
+ *
+ * Deterministic: the names and bytes of the outputs follow from the inputs (whatever their order) and the options. Who does it again, after a
+ * crash or because a lease was lost, writes the same objects.
+ *
+ * A bad input (a page or sidecar that fails its checks, an object that is gone) is left out as a whole: its reason is told, the
+ * rest is merged without it, under other names. The input itself is not touched.
+ *
+ * Accounting: every sample that was read from a block is in an output, or a duplicate (the same value and start time won), or
+ * overridden; and an input that lies wholly in the range has given just what its entry says. If this does not add up, nothing is
+ * returned: MRD_E_CORRUPT.
+ *
+ * Owner:   results lie in the caller's arena. Outputs count once the caller's catalog names them; until then they are unreferenced objects.
+ * Threads: a merge runs on the calling thread; merges share nothing.
+ * Memory:  memory_bytes_max whatever is merged: inputs are read in windows, as many at a time as fit (more make further passes
+ *          over temporary blocks, which are deleted), and outputs end when their index has grown to its share.
+ */
+#ifndef MRD_MERGE_MERGE_H
+#define MRD_MERGE_MERGE_H
+
+#include "block/cache.h"
+#include "block/entry.h"
+#include "block/schema.h"
+#include "block/series.h"
+#include "objstore/store.h"
+
+enum {
+    MRD_MERGE_FAN_IN_MAX = 32, /* blocks read side by side */
+    MRD_MERGE_OUTPUTS_MAX = 4096,
+};
+
+/* Takes what is merged, in order: a series or a piece of one, lent for the call. For what is made along the way (rollups). A
+ * merge that begins again, because an input is bad, calls `restart` first. */
+struct mrd_merge_tap {
+    enum mrd_status (*take)(void *context, const struct mrd_block_series *piece,
+                            struct mrd_error *err);
+    enum mrd_status (*restart)(void *context, struct mrd_error *err);
+    void *context;
+};
+
+struct mrd_merge_options {
+    struct mrd_objstore *store;
+    const struct mrd_objstore_control *control;  /* may be NULL */
+    const struct mrd_block_entry *const *inputs; /* all of one residency class */
+    size_t input_count;                          /* 1 to MRD_BLOCK_PARENTS_MAX */
+    struct mrd_bytes tenant;                     /* the others in the inputs are not looked at */
+    mrd_time_ms min_ms;                          /* inclusive */
+    mrd_time_ms max_ms;                          /* inclusive */
+    const char *prefix; /* of the outputs' keys: "<prefix><name>-<shard>.parquet" */
+    unsigned level;     /* of the outputs, at least 1 */
+    const struct mrd_block_promoted *promoted;
+    size_t promoted_count;
+    bool keep_hlc;  /* outputs keep the stamps: where others may still overlap with them */
+    int zstd_level; /* 0: 3 */
+    uint64_t shard_bytes_max; /* an output ends with the series that passes this; 0: 512 MiB */
+    size_t memory_bytes_max;  /* 0: 512 MiB; at least MRD_MERGE_MEMORY_MIN */
+    size_t fan_in_max;        /* 0: MRD_MERGE_FAN_IN_MAX */
+    struct mrd_block_cache
+        *cache; /* of sidecars: for blocks of many tenants, which are merged one after the other. It
+                                    * counts for itself; may be NULL */
+    const struct mrd_merge_tap *tap; /* may be NULL */
+};
+
+#define MRD_MERGE_MEMORY_MIN ((size_t)48 << 20)
+
+struct mrd_merge_bad {
+    const struct mrd_block_entry *input;
+    enum mrd_status status;
+    const char *reason;
+};
+
+struct mrd_merge_result {
+    const struct mrd_block_entry *outputs; /* none if there is no sample in the range */
+    size_t output_count;
+    const struct mrd_merge_bad *bad; /* inputs that were left out */
+    size_t bad_count;
+    uint64_t samples_in; /* floats and histograms, of the inputs that are not bad */
+    uint64_t samples_out;
+    uint64_t duplicates;
+    uint64_t overridden;
+    uint64_t unordered;            /* pairs of inputs */
+    const uint64_t *input_samples; /* what each input gave, 0 for a bad one */
+    unsigned passes;
+};
+
+/* MRD_E_INVALID for options that cannot be; MRD_E_LIMIT if memory does not allow two blocks at a time, or the arena is full; errors of the store that may
+ * pass (MRD_E_UNAVAILABLE, ...) end the merge. *out is written on success only. */
+MRD_MUST_CHECK enum mrd_status mrd_merge_run(const struct mrd_merge_options *options,
+                                             struct mrd_arena *arena, struct mrd_merge_result *out,
+                                             struct mrd_error *err);
+
+#endif
