@@ -27,7 +27,8 @@ struct mrd_columns_run {
 
 static enum mrd_status out_of_memory(struct mrd_error *err)
 {
-    return mrd_fail(err, MRD_E_LIMIT, "out of memory for the samples of one series");
+    return mrd_fail(err, MRD_E_LIMIT,
+                    "out of memory for the samples of one series (querier.memory_bytes_max)");
 }
 
 static enum mrd_status columns_reserve(struct mrd_columns *columns, size_t capacity,
@@ -155,7 +156,7 @@ static enum mrd_status too_many(size_t samples_max, struct mrd_error *err)
 {
     return mrd_fail(err, MRD_E_LIMIT,
                     "one series has more than %zu samples, each 16 bytes of a histogram counted "
-                    "as one",
+                    "as one (querier.samples_max)",
                     samples_max);
 }
 

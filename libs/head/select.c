@@ -149,7 +149,7 @@ enum mrd_status mrd_head_select(struct mrd_head *head, const struct mrd_head_que
         head_numbers_fini(&found);
         return mrd_fail(err, MRD_E_LIMIT,
                         "the query selects %zu series in one partition, more than the limit of %zu "
-                        "(series_max)",
+                        "(querier.series_max): narrow its selectors, or raise it",
                         count, query->series_max);
     }
     if (query->in_order) {
@@ -208,7 +208,7 @@ static enum mrd_status count_samples(struct mrd_head_cursor *cursor,
     if (cursor->samples_max != 0 && samples > cursor->samples_max) {
         return mrd_fail(err, MRD_E_LIMIT,
                         "the query selects more samples in one partition than the limit of %zu "
-                        "(samples_max)",
+                        "(querier.samples_max): ask for less, or raise it",
                         cursor->samples_max);
     }
     return MRD_OK;
@@ -291,7 +291,8 @@ static enum mrd_status emit_once(struct distinct *distinct, uint32_t handle, str
         return MRD_OK;
     }
     if (distinct->count_max != 0 && distinct->count == distinct->count_max) {
-        return mrd_fail(err, MRD_E_LIMIT, "there are more than the limit of %zu (series_max)",
+        return mrd_fail(err, MRD_E_LIMIT,
+                        "there are more than the limit of %zu (querier.series_max)",
                         distinct->count_max);
     }
     head_table_add(&distinct->seen, head_handle_hash(handle), handle);

@@ -126,10 +126,11 @@ enum mrd_status pql_hold(struct pql_exec *exec, size_t points, struct mrd_error 
     exec->stats->samples_peak = MRD_MAX(exec->stats->samples_peak, exec->points_held);
     const size_t limit = exec->options->samples_max;
     if (limit != 0 && exec->points_held > limit) {
-        return mrd_fail(err, MRD_E_LIMIT,
-                        "query processing would load too many samples into memory in query "
-                        "execution (limit %zu)",
-                        limit);
+        return mrd_fail(
+            err, MRD_E_LIMIT,
+            "query processing would load too many samples into memory in query "
+            "execution (more than the %zu of querier.samples_max: ask for less, or raise it)",
+            limit);
     }
     return MRD_OK;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/duration.h"
 #include "model/tenant.h"
 #include "querier/endpoints.h"
 #include "querier/federate.h"
@@ -181,6 +182,18 @@ static struct qry_limits limits_of(const struct qry_api *api,
     return limits;
 }
 
+/* What Prometheus says, and then which time was too short. */
+static void timeout_explain(const struct qry_call *call, struct mrd_error *err)
+{
+    const int64_t limit_ms =
+        (call->control.deadline_ns - mrd_http_received_ns(call->request)) / 1000000;
+    char text[MRD_DURATION_TEXT_MAX];
+    const size_t size = strlen(err->text);
+    (void)snprintf(err->text + size, sizeof(err->text) - size,
+                   " (after %s: querier.query_timeout, or the parameter timeout)",
+                   mrd_duration_format(limit_ms, text));
+}
+
 static void run_job(void *context, struct mrd_http_request *request, const _Atomic bool *canceled,
                     struct qry_answer *out)
 {
@@ -205,6 +218,9 @@ static void run_job(void *context, struct mrd_http_request *request, const _Atom
     enum mrd_status status = prepare_call(api, &call, canceled, &err);
     if (status == MRD_OK) {
         status = answer_whole(binding->endpoint, &call, &err);
+    }
+    if (status == MRD_E_TIMEOUT) {
+        timeout_explain(&call, &err);
     }
     const char *type = "success";
     if (status == MRD_OK) {
