@@ -1,0 +1,125 @@
+/* catalog.h: which blocks and tables a region has: a chain of commits in object storage.
+ *
+ *     catalog/00000000000000000042              what commit 42 changes
+ *     catalog/00000000000000000064.checkpoint   all that stands after commit 64
+ *     catalog/HEAD                              the number of a late checkpoint, a hint
+ *
+ * Commit N+1 is made by putting that object where none is (mrd_objstore_put_if_absent): whoever comes first has made
+ * it, all others read it, look whether what they want still makes sense, and try the number behind it. So that put is the one
+ * moment at which blocks come and go, the log counts as built and tables change, all together or not at
+ * all. docs/formats/catalog.md has the bytes.
+ *
+ * Order of writes: files of blocks and tables first, then the commit that names them, then whatever their being committed
+ * allows (trimming the log, deleting inputs). A crash in between leaves files that no commit names;
+ * mrd_catalog_sweep removes them.
+ *
+ * Owner:   whoever opened it. The store is lent.
+ * Threads: any. Refreshes, commits and sweeps of one catalog wait for each other; pins wait for nobody.
+ * Memory:  memory_bytes_max for a state; beyond it the catalog cannot be read (MRD_E_LIMIT).
+ * Errors:  those of the store as they come; MRD_E_CORRUPT names the object; MRD_E_UNSUPPORTED: written by a later version.
+ */
+#ifndef MRD_CATALOG_CATALOG_H
+#define MRD_CATALOG_CATALOG_H
+
+#include "base/clock.h"
+#include "catalog/state.h"
+#include "objstore/store.h"
+
+struct mrd_catalog;
+
+enum {
+    MRD_CATALOG_CHECKPOINT_EVERY = 64,
+    MRD_CATALOG_WRITER_SIZE_MAX = 128,
+    MRD_CATALOG_NAME_SIZE_MAX = 1024, /* of tenants, tables and keys */
+};
+#define MRD_CATALOG_GRACE_MS ((mrd_time_ms)24 * 3600 * 1000)
+#define MRD_CATALOG_GRACE_MS_MIN ((mrd_time_ms)60 * 1000)
+
+struct mrd_catalog_options {
+    struct mrd_objstore *store;
+    const struct mrd_clock *clock; /* NULL: the system's */
+    const char *writer;            /* name of this process, stands in its commits; NULL: "" */
+    uint32_t checkpoint_every;     /* commits; 0: MRD_CATALOG_CHECKPOINT_EVERY */
+    mrd_time_ms grace_ms;          /* 0: MRD_CATALOG_GRACE_MS; the same in all processes */
+    size_t memory_bytes_max;       /* 0: 1 GiB */
+};
+
+/* Reads the newest state. An empty store has an empty catalog. */
+MRD_MUST_CHECK enum mrd_status mrd_catalog_open(const struct mrd_catalog_options *options,
+                                                const struct mrd_objstore_control *control,
+                                                struct mrd_catalog **out_catalog,
+                                                struct mrd_error *err);
+/* Pinned states stay. */
+void mrd_catalog_close(struct mrd_catalog **catalog);
+
+/* The state that was read last. Never NULL, costs nothing. */
+struct mrd_catalog_state *mrd_catalog_pin(struct mrd_catalog *catalog);
+
+/* Reads the commits made since, one small request each, and one that finds none. */
+MRD_MUST_CHECK enum mrd_status mrd_catalog_refresh(struct mrd_catalog *catalog,
+                                                   const struct mrd_objstore_control *control,
+                                                   struct mrd_error *err);
+
+/* ---- committing ---- */
+
+struct mrd_catalog_built_change {
+    uint32_t partition;
+    uint64_t from; /* what must be built before; 0: nothing */
+    uint64_t to;
+};
+
+struct mrd_catalog_table_change {
+    struct mrd_bytes tenant;
+    struct mrd_bytes name;
+    struct mrd_bytes
+        from_key; /* what must be its metadata before; empty: there must be no such table */
+    struct mrd_bytes to_key; /* empty: the table goes */
+};
+
+/* All of it or nothing. Lent for the call. */
+struct mrd_catalog_change {
+    const struct mrd_block_entry *add; /* their ids must not be there, nor among those gone */
+    size_t add_count;
+    const struct mrd_bytes *remove; /* ids that must be there */
+    size_t remove_count;
+    const struct mrd_catalog_built_change *built;
+    size_t built_count;
+    const struct mrd_catalog_table_change *tables;
+    size_t table_count;
+    mrd_time_ms begun_ms; /* when the first file that it names was begun; 0: it names none */
+};
+
+/* MRD_OK: it is committed, now or by an earlier call with the same change whose answer was lost, and
+ * the catalog's state has it. MRD_E_CONFLICT: what it demands is not so, or its files are so old (half the grace) that a sweep may
+ * take them: nothing was committed; look at the state and decide again. MRD_E_INVALID: makes no sense in any state. After MRD_E_UNAVAILABLE, MRD_E_TIMEOUT or
+ * MRD_E_CANCELED it may or may not be committed: call again with the same change. */
+MRD_MUST_CHECK enum mrd_status mrd_catalog_commit(struct mrd_catalog *catalog,
+                                                  const struct mrd_catalog_change *change,
+                                                  const struct mrd_objstore_control *control,
+                                                  struct mrd_error *err);
+
+/* ---- sweeping ---- */
+
+struct mrd_catalog_swept {
+    uint64_t commits;   /* objects of the catalog itself that a checkpoint has made needless */
+    uint64_t gone;      /* blocks removed from the catalog whose files are deleted now */
+    uint64_t abandoned; /* files that no commit names */
+};
+
+/* Deletes what nobody needs for as long as the grace: old commits, files of removed blocks, and among the keys that begin with
+ * blocks_prefix those that no commit names. May be called by many processes at once and broken off anywhere. */
+MRD_MUST_CHECK enum mrd_status mrd_catalog_sweep(struct mrd_catalog *catalog,
+                                                 const char *blocks_prefix,
+                                                 const struct mrd_objstore_control *control,
+                                                 struct mrd_catalog_swept *out,
+                                                 struct mrd_error *err);
+
+struct mrd_catalog_stats {
+    uint64_t commits;             /* of ours */
+    uint64_t lost;                /* races for a number that another writer won */
+    uint64_t checkpoints;         /* of ours */
+    uint64_t checkpoint_failures; /* the next commits try again */
+};
+void mrd_catalog_stats(struct mrd_catalog *catalog, struct mrd_catalog_stats *out);
+
+#endif

@@ -1,0 +1,545 @@
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "catalog/catalog_internal.h"
+#include "objstore/fault_store.h"
+#include "objstore/file_store.h"
+
+/* ---- a store in a folder, a clock of our own, catalogs on both ---- */
+
+static char folder[64];
+static struct mrd_objstore *files;
+static struct mrd_objstore *faults;
+static mrd_time_ms ahead_ms;
+static struct mrd_error error;
+
+static mrd_time_ms shifted_now(void *context)
+{
+    (void)context;
+    return mrd_clock_now_ms(mrd_clock_system()) + ahead_ms;
+}
+static int64_t plain_monotonic(void *context)
+{
+    (void)context;
+    return mrd_clock_monotonic_ns(mrd_clock_system());
+}
+static const struct mrd_clock shifted = {.now_ms = shifted_now, .monotonic_ns = plain_monotonic};
+
+static int remove_path(const char *path, const struct stat *info, int type, struct FTW *at)
+{
+    (void)info;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    ahead_ms = 0;
+    (void)snprintf(folder, sizeof(folder), "/tmp/mrd-catalog-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(mrd_file_store_open(folder, NULL, &files, NULL), MRD_OK);
+    faults = mrd_fault_store_create(files);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    mrd_objstore_close(&faults);
+    mrd_objstore_close(&files);
+    nftw(folder, remove_path, 16, FTW_DEPTH | FTW_PHYS);
+    return 0;
+}
+
+static struct mrd_catalog *open_on(struct mrd_objstore *store)
+{
+    struct mrd_catalog *catalog = NULL;
+    const struct mrd_catalog_options options = {
+        .store = store, .clock = &shifted, .writer = "test", .checkpoint_every = 4};
+    const enum mrd_status status = mrd_catalog_open(&options, NULL, &catalog, &error);
+    if (status != MRD_OK) {
+        print_message("%s\n", error.text);
+    }
+    assert_int_equal(status, MRD_OK);
+    return catalog;
+}
+
+static enum mrd_status open_status(void)
+{
+    struct mrd_catalog *catalog = NULL;
+    const struct mrd_catalog_options options = {.store = files};
+    const enum mrd_status status = mrd_catalog_open(&options, NULL, &catalog, &error);
+    mrd_catalog_close(&catalog);
+    return status;
+}
+
+/* ---- entries ---- */
+
+struct named_entry {
+    char id[32];
+    char data[64];
+    char sidecar[64];
+    struct mrd_block_tenant tenant;
+    struct mrd_block_entry entry;
+};
+
+/* The pointers lead into *out, which stays where it is. */
+static const struct mrd_block_entry *make_entry(struct named_entry *out, unsigned number)
+{
+    const struct mrd_block_counts counts = {
+        .series = 1, .samples = number + 1, .min_ms = 0, .max_ms = 1000};
+    (void)snprintf(out->id, sizeof(out->id), "block-%u", number);
+    (void)snprintf(out->data, sizeof(out->data), "blocks/block-%u.parquet", number);
+    (void)snprintf(out->sidecar, sizeof(out->sidecar), "blocks/block-%u.mbx", number);
+    out->tenant = (struct mrd_block_tenant){.name = MRD_BYTES("farm-7"), .counts = counts};
+    out->entry = (struct mrd_block_entry){
+        .id = mrd_bytes_of(out->id),
+        .level = 1,
+        .data = {.key = mrd_bytes_of(out->data),    .size = 100, .crc32c = number},
+        .sidecar = {.key = mrd_bytes_of(out->sidecar),                 .size = 50, .crc32c = number},
+        .origin = {.residency_class = MRD_BYTES("default")},
+        .counts = counts,
+        .tenant_count = 1,
+        .tenants = &out->tenant,
+    };
+    return &out->entry;
+}
+
+static void put_files(const struct mrd_block_entry *entry)
+{
+    char key[80];
+    (void)snprintf(key, sizeof(key), "%.*s", MRD_FMT(entry->data.key));
+    assert_int_equal(mrd_objstore_put(files, key, MRD_BYTES("data"), NULL, NULL), MRD_OK);
+    (void)snprintf(key, sizeof(key), "%.*s", MRD_FMT(entry->sidecar.key));
+    assert_int_equal(mrd_objstore_put(files, key, MRD_BYTES("side"), NULL, NULL), MRD_OK);
+}
+
+static enum mrd_status add(struct mrd_catalog *catalog, unsigned number)
+{
+    struct named_entry named;
+    const struct mrd_catalog_change change = {.add = make_entry(&named, number), .add_count = 1};
+    return mrd_catalog_commit(catalog, &change, NULL, &error);
+}
+
+static enum mrd_status take_away(struct mrd_catalog *catalog, const char *id)
+{
+    const struct mrd_bytes bytes = mrd_bytes_of(id);
+    const struct mrd_catalog_change change = {.remove = &bytes, .remove_count = 1};
+    return mrd_catalog_commit(catalog, &change, NULL, &error);
+}
+
+static enum mrd_status build(struct mrd_catalog *catalog, uint32_t partition, uint64_t from,
+                             uint64_t to)
+{
+    const struct mrd_catalog_built_change built = {partition, from, to};
+    const struct mrd_catalog_change change = {.built = &built, .built_count = 1};
+    return mrd_catalog_commit(catalog, &change, NULL, &error);
+}
+
+static enum mrd_status turn_table(struct mrd_catalog *catalog, const char *from, const char *to)
+{
+    const struct mrd_catalog_table_change table = {MRD_BYTES("farm-7"), MRD_BYTES("samples"),
+                                                   mrd_bytes_of(from), mrd_bytes_of(to)};
+    const struct mrd_catalog_change change = {.tables = &table, .table_count = 1};
+    return mrd_catalog_commit(catalog, &change, NULL, &error);
+}
+
+static bool has(const struct mrd_catalog_state *state, unsigned number)
+{
+    struct named_entry named;
+    const struct mrd_block_entry *wanted = make_entry(&named, number);
+    const struct mrd_block_entry *found = mrd_catalog_find(state, wanted->id);
+    assert_true(found == NULL || found->counts.samples == wanted->counts.samples);
+    return found != NULL;
+}
+
+static void expect_same(const struct mrd_catalog_state *a, const struct mrd_catalog_state *b)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf first = {0};
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf second = {0};
+    cat_state_encode(a, &first);
+    cat_state_encode(b, &second);
+    assert_int_equal(first.size, second.size);
+    assert_memory_equal(first.data, second.data, first.size);
+    assert_int_equal(mrd_catalog_memory(a), mrd_catalog_memory(b));
+}
+
+static void expect_reopened_same(struct mrd_catalog *catalog)
+{
+    struct mrd_catalog *again = open_on(files);
+    struct mrd_catalog_state *a = mrd_catalog_pin(catalog);
+    struct mrd_catalog_state *b = mrd_catalog_pin(again);
+    expect_same(a, b);
+    mrd_catalog_unpin(&a);
+    mrd_catalog_unpin(&b);
+    mrd_catalog_close(&again);
+}
+
+/* ---- tests ---- */
+
+static void an_empty_store_has_an_empty_catalog(void **state)
+{
+    (void)state;
+    struct mrd_catalog *catalog = open_on(files);
+    struct mrd_catalog_state *pin = mrd_catalog_pin(catalog);
+    assert_int_equal(mrd_catalog_number(pin), 0);
+    assert_int_equal(mrd_catalog_block_count(pin), 0);
+    assert_int_equal(mrd_catalog_built(pin, 3), 0);
+    assert_int_equal(mrd_catalog_table(pin, MRD_BYTES("a"), MRD_BYTES("b")).size, 0);
+    mrd_catalog_unpin(&pin);
+    mrd_catalog_close(&catalog);
+}
+
+static void a_commit_is_seen_by_others_and_a_pin_does_not_change(void **state)
+{
+    (void)state;
+    struct mrd_catalog *writer = open_on(files);
+    struct mrd_catalog *reader = open_on(files);
+    assert_int_equal(add(writer, 1), MRD_OK);
+    struct mrd_catalog_state *before = mrd_catalog_pin(reader);
+    assert_int_equal(mrd_catalog_refresh(reader, NULL, &error), MRD_OK);
+    struct mrd_catalog_state *after = mrd_catalog_pin(reader);
+    assert_false(has(before, 1));
+    assert_true(has(after, 1));
+    assert_int_equal(take_away(writer, "block-1"), MRD_OK);
+    assert_int_equal(mrd_catalog_refresh(reader, NULL, &error), MRD_OK);
+    assert_true(has(after, 1));
+    mrd_catalog_unpin(&before);
+    mrd_catalog_unpin(&after);
+    expect_reopened_same(reader);
+    mrd_catalog_close(&reader);
+    mrd_catalog_close(&writer);
+}
+
+static void what_a_change_demands_is_looked_at_in_the_newest_state(void **state)
+{
+    (void)state;
+    struct mrd_catalog *a = open_on(files);
+    struct mrd_catalog *b = open_on(files);
+    assert_int_equal(build(a, 2, 0, 100), MRD_OK);
+    assert_int_equal(build(b, 2, 0, 80), MRD_E_CONFLICT);
+    assert_non_null(strstr(error.text, "partition 2 is built up to 100"));
+    assert_int_equal(build(b, 2, 100, 150), MRD_OK);
+    assert_int_equal(build(b, 2, 200, 250), MRD_E_CONFLICT); /* a hole */
+    assert_int_equal(build(b, 5, 10, 20), MRD_E_CONFLICT);
+    assert_int_equal(turn_table(a, "", "m/1"), MRD_OK);
+    assert_int_equal(turn_table(b, "", "m/2"), MRD_E_CONFLICT);
+    assert_int_equal(turn_table(b, "m/1", "m/2"), MRD_OK);
+    assert_int_equal(turn_table(a, "m/2", ""), MRD_OK);
+    assert_int_equal(take_away(a, "block-9"), MRD_OK); /* it is not there */
+    assert_int_equal(add(a, 9), MRD_OK);
+    assert_int_equal(take_away(b, "block-9"), MRD_OK);
+    assert_int_equal(add(a, 9), MRD_E_CONFLICT); /* its files will be swept */
+    expect_reopened_same(a);
+    mrd_catalog_close(&a);
+    mrd_catalog_close(&b);
+}
+
+static void the_same_change_again_is_done_already(void **state)
+{
+    (void)state;
+    struct mrd_catalog *catalog = open_on(files);
+    assert_int_equal(add(catalog, 1), MRD_OK);
+    struct mrd_catalog_state *pin = mrd_catalog_pin(catalog);
+    const uint64_t number = mrd_catalog_number(pin);
+    mrd_catalog_unpin(&pin);
+    assert_int_equal(add(catalog, 1), MRD_OK);
+    pin = mrd_catalog_pin(catalog);
+    assert_int_equal(mrd_catalog_number(pin), number);
+    mrd_catalog_unpin(&pin);
+    mrd_catalog_close(&catalog);
+}
+
+static void changes_that_make_no_sense_are_refused(void **state)
+{
+    (void)state;
+    struct mrd_catalog *catalog = open_on(files);
+    const struct mrd_catalog_change empty = {0};
+    struct named_entry named;
+    struct mrd_block_entry broken = *make_entry(&named, 1);
+    broken.id = MRD_BYTES_NONE;
+    const struct mrd_catalog_change bad = {.add = &broken, .add_count = 1};
+    assert_int_equal(mrd_catalog_commit(catalog, &empty, NULL, &error), MRD_E_INVALID);
+    assert_int_equal(mrd_catalog_commit(catalog, &bad, NULL, &error), MRD_E_INVALID);
+    assert_int_equal(build(catalog, 1, 5, 5), MRD_E_INVALID);
+    assert_int_equal(turn_table(catalog, "m/1", "m/1"), MRD_E_INVALID);
+    struct mrd_catalog_swept swept;
+    assert_int_equal(mrd_catalog_sweep(catalog, "", NULL, &swept, &error), MRD_E_INVALID);
+    assert_int_equal(mrd_catalog_sweep(catalog, "catalog/x", NULL, &swept, &error), MRD_E_INVALID);
+    mrd_catalog_close(&catalog);
+}
+
+/* Many catalogs of one store, random changes; what they say is held against a model. */
+static void random_histories_are_what_a_model_says(void **state)
+{
+    (void)state;
+    enum { WRITERS = 3, BLOCKS = 40, PARTITIONS = 4, STEPS = 400 };
+    struct mrd_catalog *writers[WRITERS];
+    int status_of[BLOCKS] = {0}; /* 0: never, 1: there, 2: gone */
+    uint64_t built[PARTITIONS] = {0};
+    unsigned seed = 7;
+    for (size_t i = 0; i < WRITERS; i++) {
+        writers[i] = open_on(files);
+    }
+    for (size_t step = 0; step < STEPS; step++) {
+        struct mrd_catalog *writer = writers[(unsigned)rand_r(&seed) % WRITERS];
+        const unsigned block = (unsigned)rand_r(&seed) % BLOCKS;
+        const uint32_t partition = (uint32_t)rand_r(&seed) % PARTITIONS;
+        char id[32];
+        (void)snprintf(id, sizeof(id), "block-%u", block);
+        switch (rand_r(&seed) % 3) {
+        case 0:
+            assert_int_equal(add(writer, block), status_of[block] == 2 ? MRD_E_CONFLICT : MRD_OK);
+            status_of[block] = status_of[block] == 2 ? 2 : 1;
+            break;
+        case 1:
+            assert_int_equal(take_away(writer, id), MRD_OK);
+            status_of[block] = status_of[block] == 0 ? 0 : 2;
+            break;
+        default:
+            assert_int_equal(build(writer, partition, built[partition], built[partition] + 10),
+                             MRD_OK);
+            built[partition] += 10;
+        }
+    }
+    for (size_t i = 0; i < WRITERS; i++) {
+        assert_int_equal(mrd_catalog_refresh(writers[i], NULL, &error), MRD_OK);
+        struct mrd_catalog_state *pin = mrd_catalog_pin(writers[i]);
+        for (unsigned block = 0; block < BLOCKS; block++) {
+            assert_int_equal(has(pin, block), status_of[block] == 1);
+        }
+        for (uint32_t partition = 0; partition < PARTITIONS; partition++) {
+            assert_int_equal(mrd_catalog_built(pin, partition), built[partition]);
+        }
+        mrd_catalog_unpin(&pin);
+        expect_reopened_same(writers[i]);
+    }
+    for (size_t i = 0; i < WRITERS; i++) {
+        mrd_catalog_close(&writers[i]);
+    }
+}
+
+/* Five commits, each of them made once more after a failure, with the n-th call to the store failing. */
+static bool walk_one(uint64_t nth, enum mrd_fault_when when, bool crash)
+{
+    enum { COMMITS = 5 };
+    struct mrd_catalog *catalog = open_on(faults);
+    unsigned acknowledged = 0;
+    mrd_fault_store_arm(faults, &(struct mrd_fault){.nth = nth, .when = when, .crash = crash});
+    for (unsigned i = 0; i < COMMITS; i++) {
+        struct named_entry named;
+        const struct mrd_catalog_built_change built = {1, 10 * i, 10 * (i + 1)};
+        const struct mrd_catalog_change change = {
+            .add = make_entry(&named, i), .add_count = 1, .built = &built, .built_count = 1};
+        if (mrd_catalog_commit(catalog, &change, NULL, &error) == MRD_OK ||
+            mrd_catalog_commit(catalog, &change, NULL, &error) == MRD_OK) {
+            assert_int_equal(acknowledged, i);
+            acknowledged++;
+        }
+    }
+    const bool happened = mrd_fault_store_disarm(faults);
+    mrd_catalog_close(&catalog);
+    catalog = open_on(files);
+    struct mrd_catalog_state *pin = mrd_catalog_pin(catalog);
+    const size_t count = mrd_catalog_block_count(pin);
+    assert_true(count >= acknowledged); /* one more may have been committed and not acknowledged */
+    assert_true(count <= (size_t)acknowledged + 1);
+    assert_int_equal(mrd_catalog_built(pin, 1), 10 * count);
+    assert_true(crash || acknowledged == COMMITS);
+    for (unsigned i = 0; i < COMMITS; i++) {
+        assert_int_equal(has(pin, i), i < count);
+    }
+    mrd_catalog_unpin(&pin);
+    mrd_catalog_close(&catalog);
+    return happened;
+}
+
+static void every_call_may_fail(void **state)
+{
+    uint64_t walked = 0;
+    for (int variant = 0; variant < 4; variant++) {
+        const enum mrd_fault_when when = variant % 2 == 0 ? MRD_FAULT_BEFORE : MRD_FAULT_AFTER;
+        bool more = true;
+        for (uint64_t nth = 1; more; nth++, walked++) {
+            end(state);
+            begin(state);
+            more = walk_one(nth, when, variant >= 2);
+        }
+    }
+    assert_true(walked > 40);
+}
+
+static void what_is_old_is_swept_and_nothing_else(void **state)
+{
+    (void)state;
+    struct mrd_catalog *catalog = open_on(files);
+    struct mrd_catalog *behind = open_on(files);
+    struct named_entry named;
+    struct mrd_catalog_swept swept;
+    struct mrd_objstore_info info;
+    for (unsigned i = 0; i < 10; i++) {
+        put_files(make_entry(&named, i));
+        assert_int_equal(add(catalog, i), MRD_OK);
+    }
+    put_files(make_entry(&named, 77)); /* never committed */
+    assert_int_equal(take_away(catalog, "block-3"), MRD_OK);
+    assert_int_equal(mrd_catalog_sweep(catalog, "blocks/", NULL, &swept, &error), MRD_OK);
+    assert_int_equal(swept.commits + swept.gone + swept.abandoned, 0);
+
+    ahead_ms = MRD_CATALOG_GRACE_MS + 60 * 1000;
+    assert_int_equal(mrd_catalog_sweep(catalog, "blocks/", NULL, &swept, &error), MRD_OK);
+    assert_true(swept.commits >= 8);
+    assert_int_equal(swept.gone, 1);
+    assert_int_equal(swept.abandoned, 2);
+    assert_int_equal(mrd_objstore_head(files, "blocks/block-3.mbx", NULL, &info, NULL),
+                     MRD_E_NOT_FOUND);
+    assert_int_equal(mrd_objstore_head(files, "blocks/block-77.parquet", NULL, &info, NULL),
+                     MRD_E_NOT_FOUND);
+    assert_int_equal(mrd_objstore_head(files, "blocks/block-4.parquet", NULL, &info, NULL), MRD_OK);
+    struct mrd_catalog_state *pin = mrd_catalog_pin(catalog);
+    assert_int_equal(mrd_catalog_gone_count(pin), 0);
+    mrd_catalog_unpin(&pin);
+    expect_reopened_same(catalog);
+
+    /* One that stood at the beginning, whose next commits are gone, does not write where nobody reads. */
+    assert_int_equal(add(behind, 50), MRD_OK);
+    assert_int_equal(mrd_catalog_refresh(catalog, NULL, &error), MRD_OK);
+    pin = mrd_catalog_pin(catalog);
+    assert_true(has(pin, 50));
+    mrd_catalog_unpin(&pin);
+    expect_reopened_same(behind);
+    mrd_catalog_close(&behind);
+    mrd_catalog_close(&catalog);
+}
+
+static void files_that_may_be_swept_are_not_committed(void **state)
+{
+    (void)state;
+    struct mrd_catalog *catalog = open_on(files);
+    struct named_entry named;
+    struct mrd_catalog_change change = {.add = make_entry(&named, 1), .add_count = 1};
+    change.begun_ms = mrd_clock_now_ms(&shifted) - MRD_CATALOG_GRACE_MS;
+    assert_int_equal(mrd_catalog_commit(catalog, &change, NULL, &error), MRD_E_CONFLICT);
+    change.begun_ms = mrd_clock_now_ms(&shifted) - 1000;
+    assert_int_equal(mrd_catalog_commit(catalog, &change, NULL, &error), MRD_OK);
+    mrd_catalog_close(&catalog);
+}
+
+static void a_chain_with_a_hole_or_a_wrong_byte_is_not_read(void **state)
+{
+    (void)state;
+    struct mrd_catalog *catalog = open_on(files);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(add(catalog, i), MRD_OK);
+    }
+    mrd_catalog_close(&catalog);
+    char key[CAT_KEY_MAX];
+    cat_commit_key(key, 2);
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf bytes = {0};
+    assert_int_equal(mrd_objstore_get(files, key, 1 << 20, NULL, &bytes, NULL), MRD_OK);
+    for (size_t i = 0; i < bytes.size; i++) {
+        bytes.data[i] ^= 4;
+        assert_int_equal(mrd_objstore_put(files, key, mrd_buf_view(&bytes), NULL, NULL), MRD_OK);
+        assert_int_equal(open_status(), MRD_E_CORRUPT);
+        assert_non_null(strstr(error.text, key));
+        bytes.data[i] ^= 4;
+    }
+    assert_int_equal(mrd_objstore_delete(files, key, NULL, NULL), MRD_OK);
+    assert_int_equal(open_status(), MRD_E_CORRUPT);
+    assert_non_null(strstr(error.text, "commit 2 of the catalog is missing"));
+    assert_int_equal(mrd_objstore_put(files, key, mrd_buf_view(&bytes), NULL, NULL), MRD_OK);
+    assert_int_equal(open_status(), MRD_OK);
+}
+
+static void a_hint_that_is_wrong_does_no_harm(void **state)
+{
+    (void)state;
+    struct mrd_catalog *catalog = open_on(files);
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(add(catalog, i), MRD_OK);
+    }
+    static const char *const hints[] = {"", "rubbish", "999999", "1", "18446744073709551615"};
+    for (size_t i = 0; i < MRD_ARRAY_LEN(hints); i++) {
+        assert_int_equal(
+            mrd_objstore_put(files, "catalog/HEAD", mrd_bytes_of(hints[i]), NULL, NULL), MRD_OK);
+        expect_reopened_same(catalog);
+        assert_int_equal(add(catalog, 100 + (unsigned)i), MRD_OK);
+    }
+    mrd_catalog_close(&catalog);
+}
+
+/* Writers in threads: each change is committed exactly once. */
+struct racer {
+    pthread_t thread;
+    unsigned first;
+};
+enum { RACER_COMMITS = 25 };
+
+static void *race(void *context)
+{
+    const struct racer *racer = context;
+    struct mrd_catalog *catalog = NULL;
+    const struct mrd_catalog_options options = {.store = files, .checkpoint_every = 8};
+    mrd_assert(mrd_catalog_open(&options, NULL, &catalog, NULL) == MRD_OK);
+    for (unsigned i = 0; i < RACER_COMMITS; i++) {
+        struct named_entry named;
+        const struct mrd_catalog_change change = {.add = make_entry(&named, racer->first + i),
+                                                  .add_count = 1};
+        mrd_assert(mrd_catalog_commit(catalog, &change, NULL, NULL) == MRD_OK);
+    }
+    mrd_catalog_close(&catalog);
+    return NULL;
+}
+
+static void racing_writers_lose_nothing(void **state)
+{
+    (void)state;
+    enum { RACERS = 4 };
+    struct racer racers[RACERS];
+    for (unsigned i = 0; i < RACERS; i++) {
+        racers[i].first = 100 * i;
+        assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
+    }
+    for (unsigned i = 0; i < RACERS; i++) {
+        pthread_join(racers[i].thread, NULL);
+    }
+    struct mrd_catalog *catalog = open_on(files);
+    struct mrd_catalog_state *pin = mrd_catalog_pin(catalog);
+    assert_int_equal(mrd_catalog_number(pin), RACERS * RACER_COMMITS);
+    assert_int_equal(mrd_catalog_block_count(pin), RACERS * RACER_COMMITS);
+    mrd_catalog_unpin(&pin);
+    mrd_catalog_close(&catalog);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_empty_store_has_an_empty_catalog, begin, end),
+        cmocka_unit_test_setup_teardown(a_commit_is_seen_by_others_and_a_pin_does_not_change, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(what_a_change_demands_is_looked_at_in_the_newest_state,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(the_same_change_again_is_done_already, begin, end),
+        cmocka_unit_test_setup_teardown(changes_that_make_no_sense_are_refused, begin, end),
+        cmocka_unit_test_setup_teardown(random_histories_are_what_a_model_says, begin, end),
+        cmocka_unit_test_setup_teardown(every_call_may_fail, begin, end),
+        cmocka_unit_test_setup_teardown(what_is_old_is_swept_and_nothing_else, begin, end),
+        cmocka_unit_test_setup_teardown(files_that_may_be_swept_are_not_committed, begin, end),
+        cmocka_unit_test_setup_teardown(a_chain_with_a_hole_or_a_wrong_byte_is_not_read, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(a_hint_that_is_wrong_does_no_harm, begin, end),
+        cmocka_unit_test_setup_teardown(racing_writers_lose_nothing, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
