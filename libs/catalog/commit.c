@@ -70,7 +70,6 @@ static void prepared_fini(struct prepared *prepared)
     free(prepared->ends);
 }
 
-/* Blocks leave before others come, so that a block may take the place of one of its id. */
 static enum mrd_status prepare(struct prepared *prepared, struct mrd_error *err)
 {
     const struct mrd_catalog_change *change = prepared->change;
