@@ -2,7 +2,6 @@
 #ifndef MRD_BLOCK_TESTING_INTERNAL_H
 #define MRD_BLOCK_TESTING_INTERNAL_H
 
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,7 +12,7 @@
 
 #include "block/reader.h"
 #include "block/writer.h"
-#include "objstore/file_store.h"
+#include "objstore/folder_fixture.h"
 
 enum { TESTING_LABELS_MAX = 8, TESTING_ARENA_BYTES = 1 << 30 };
 
@@ -374,25 +373,14 @@ static inline bool testing_has(const struct mrd_block_series *series, mrd_time_m
 
 /* ---- stores and blocks ---- */
 
-static char testing_folder[64];
+static char testing_folder[FOLDER_FIXTURE_PATH_MAX];
 static struct mrd_objstore *testing_store;
 static struct mrd_arena *testing_arena;
-
-static inline int testing_remove(const char *path, const struct stat *info, int type,
-                                 struct FTW *at)
-{
-    (void)info;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
 
 static inline int testing_open(void **state)
 {
     (void)state;
-    (void)snprintf(testing_folder, sizeof(testing_folder), "/tmp/mrd-block-XXXXXX");
-    assert_non_null(mkdtemp(testing_folder));
-    assert_int_equal(mrd_file_store_open(testing_folder, NULL, &testing_store, NULL), MRD_OK);
+    testing_store = folder_fixture_open(testing_folder, NULL);
     testing_arena = mrd_arena_create("entries", TESTING_ARENA_BYTES);
     return 0;
 }
@@ -402,7 +390,7 @@ static inline int testing_close(void **state)
     (void)state;
     mrd_objstore_close(&testing_store);
     mrd_arena_destroy(&testing_arena);
-    nftw(testing_folder, testing_remove, 16, FTW_DEPTH | FTW_PHYS);
+    folder_fixture_remove(testing_folder);
     return 0;
 }
 

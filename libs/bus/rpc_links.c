@@ -5,7 +5,7 @@
  * connection's thread goes on reading. One request at a time is under way on a connection.
  *
  * While a connection's thread runs a handler, nobody waits for what its client says: a handler that waits for credit
- * reads by itself, and the watch looks every 50 ms for cancellation and for clients that have gone.
+ * reads by itself, and the watch looks every 20 ms for cancellation and for clients that have gone.
  *
  * The watch is one thread: it accepts connections, makes and joins their threads (one that has worked for long has
  * stepped into the background for good, base/threads.h, and is replaced), sends signs of life, and is the only one

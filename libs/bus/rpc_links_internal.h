@@ -6,7 +6,7 @@
 #include "bus/rpc_server_internal.h"
 
 enum {
-    MRD_RPC_WATCH_MS = 50,
+    MRD_RPC_WATCH_MS = 20,
     MRD_RPC_ALIVE_BYTES = MRD_LINK_SIZE_BYTES + MRD_RPC_FRAME_BYTES,
 };
 

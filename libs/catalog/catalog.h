@@ -55,7 +55,7 @@ void mrd_catalog_close(struct mrd_catalog **catalog);
 /* The state that was read last. Never NULL, costs nothing. */
 struct mrd_catalog_state *mrd_catalog_pin(struct mrd_catalog *catalog);
 
-/* Reads the commits made since, one small request each, and one that finds none. */
+/* Reads the commits made since: a small request each, one that finds none, and one for the hint. */
 MRD_MUST_CHECK enum mrd_status mrd_catalog_refresh(struct mrd_catalog *catalog,
                                                    const struct mrd_objstore_control *control,
                                                    struct mrd_error *err);

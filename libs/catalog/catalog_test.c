@@ -1,4 +1,3 @@
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,11 +8,11 @@
 
 #include "catalog/catalog_internal.h"
 #include "objstore/fault_store.h"
-#include "objstore/file_store.h"
+#include "objstore/folder_fixture.h"
 
 /* ---- a store in a folder, a clock of our own, catalogs on both ---- */
 
-static char folder[64];
+static char folder[FOLDER_FIXTURE_PATH_MAX];
 static struct mrd_objstore *files;
 static struct mrd_objstore *faults;
 static mrd_time_ms ahead_ms;
@@ -31,21 +30,11 @@ static int64_t plain_monotonic(void *context)
 }
 static const struct mrd_clock shifted = {.now_ms = shifted_now, .monotonic_ns = plain_monotonic};
 
-static int remove_path(const char *path, const struct stat *info, int type, struct FTW *at)
-{
-    (void)info;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
-
 static int begin(void **state)
 {
     (void)state;
     ahead_ms = 0;
-    (void)snprintf(folder, sizeof(folder), "/tmp/mrd-catalog-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    assert_int_equal(mrd_file_store_open(folder, NULL, &files, NULL), MRD_OK);
+    files = folder_fixture_open(folder, NULL);
     faults = mrd_fault_store_create(files);
     return 0;
 }
@@ -55,7 +44,7 @@ static int end(void **state)
     (void)state;
     mrd_objstore_close(&faults);
     mrd_objstore_close(&files);
-    nftw(folder, remove_path, 16, FTW_DEPTH | FTW_PHYS);
+    folder_fixture_remove(folder);
     return 0;
 }
 

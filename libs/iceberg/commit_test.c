@@ -6,35 +6,23 @@
 
 #include <cmocka.h>
 
-#include <ftw.h>
-
 #include "iceberg/commit.h"
 #include "iceberg/tables.h"
 #include "objstore/fault_store.h"
-#include "objstore/file_store.h"
+#include "objstore/folder_fixture.h"
 
 enum { LIMIT = 64 << 20, DAY = 19700 };
 
-static char folder[64];
+static char folder[FOLDER_FIXTURE_PATH_MAX];
 static struct mrd_objstore *files, *faults;
 static struct mrd_iceberg_table table;
 static struct mrd_block_schema schema;
 static struct mrd_iceberg_table_definition samples;
 
-static int remove_path(const char *path, const struct stat *info, int type, struct FTW *at)
-{
-    (void)info;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
-
 static int make(void **state)
 {
     (void)state;
-    (void)snprintf(folder, sizeof(folder), "/tmp/mrd-iceberg-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    assert_int_equal(mrd_file_store_open(folder, NULL, &files, NULL), MRD_OK);
+    files = folder_fixture_open(folder, NULL);
     faults = mrd_fault_store_create(files);
     table = (struct mrd_iceberg_table){
         .store = faults, .root = "file:///blocks", .path = "eu/t/samples"};
@@ -49,7 +37,7 @@ static int drop(void **state)
     (void)state;
     mrd_objstore_close(&faults);
     mrd_objstore_close(&files);
-    nftw(folder, remove_path, 16, FTW_DEPTH | FTW_PHYS);
+    folder_fixture_remove(folder);
     return 0;
 }
 

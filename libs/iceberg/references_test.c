@@ -8,11 +8,9 @@
 
 #include <cmocka.h>
 
-#include <ftw.h>
-
 #include "iceberg/commit.h"
 #include "iceberg/tables.h"
-#include "objstore/file_store.h"
+#include "objstore/folder_fixture.h"
 
 enum {
     LIMIT = 256 << 20,
@@ -23,17 +21,9 @@ enum {
     NAME_SIZE = 200
 };
 
-static int remove_path(const char *path, const struct stat *info, int type, struct FTW *at)
-{
-    (void)info;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
-
 /* What is known of a table without looking at it. */
 struct model {
-    char folder[64];
+    char folder[FOLDER_FIXTURE_PATH_MAX];
     struct mrd_objstore *store;
     struct mrd_iceberg_table table;
     struct mrd_block_schema schema;
@@ -66,9 +56,7 @@ static void open_model(struct model *model, uint32_t seed)
 {
     memset(model, 0, sizeof(*model));
     model->random = seed;
-    (void)snprintf(model->folder, sizeof(model->folder), "/tmp/mrd-iceberg-XXXXXX");
-    assert_non_null(mkdtemp(model->folder));
-    assert_int_equal(mrd_file_store_open(model->folder, NULL, &model->store, NULL), MRD_OK);
+    model->store = folder_fixture_open(model->folder, NULL);
     model->table = (struct mrd_iceberg_table){
         .store = model->store, .root = "file:///blocks", .path = "eu/t/samples"};
     const struct mrd_block_schema_options options = {.level = 1};
@@ -79,7 +67,7 @@ static void open_model(struct model *model, uint32_t seed)
 static void close_model(struct model *model)
 {
     mrd_objstore_close(&model->store);
-    nftw(model->folder, remove_path, 16, FTW_DEPTH | FTW_PHYS);
+    folder_fixture_remove(model->folder);
 }
 
 /* ---- a step ---- */

@@ -424,20 +424,6 @@ static void what_was_merged_merges_on(void **state)
 
 /* ---- bad days ---- */
 
-/* Changes a byte of an object. */
-static void damage(const char *key, size_t at)
-{
-    char path[256];
-    (void)snprintf(path, sizeof(path), "%s/%s", testing_folder, key);
-    FILE *file = fopen(path, "r+b");
-    assert_non_null(file);
-    assert_int_equal(fseek(file, (long)at, SEEK_SET), 0);
-    const int byte = fgetc(file);
-    assert_int_equal(fseek(file, (long)at, SEEK_SET), 0);
-    assert_int_equal(fputc(byte ^ 0x10, file), byte ^ 0x10);
-    assert_int_equal(fclose(file), 0);
-}
-
 static void a_bad_input_is_left_out_and_named(void **state)
 {
     (void)state;
@@ -459,8 +445,9 @@ static void a_bad_input_is_left_out_and_named(void **state)
         if (damages[i].key == NULL) {
             must(mrd_objstore_delete(testing_store, "in/2.parquet", NULL, &err), &err);
         } else {
-            damage(damages[i].key,
-                   damages[i].at == 0 ? world.entries[2].data.size / 2 : damages[i].at);
+            folder_fixture_flip(testing_folder, damages[i].key,
+                                damages[i].at == 0 ? world.entries[2].data.size / 2 : damages[i].at,
+                                0x10);
         }
         for (size_t t = 0; t < 3; t++) { /* whichever tenant's page it is */
             options.tenant = mrd_bytes_of(mrd_arena_printf(testing_arena, "tenant-%02zu", t));

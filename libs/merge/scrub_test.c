@@ -51,19 +51,6 @@ static struct mrd_scrub_options options_of(struct found *found)
                                       .context = found};
 }
 
-static void flip(const char *key, size_t at)
-{
-    char path[256];
-    (void)snprintf(path, sizeof(path), "%s/%s", testing_folder, key);
-    FILE *file = fopen(path, "r+b");
-    assert_non_null(file);
-    assert_int_equal(fseek(file, (long)at, SEEK_SET), 0);
-    const int byte = fgetc(file);
-    assert_int_equal(fseek(file, (long)at, SEEK_SET), 0);
-    assert_int_equal(fputc(byte ^ 1, file), byte ^ 1);
-    assert_int_equal(fclose(file), 0);
-}
-
 static void whole_blocks_are_whole(void **state)
 {
     (void)state;
@@ -89,14 +76,14 @@ static void a_single_bit_is_found(void **state)
         char key[128];
         const size_t at = testing_below(file->size);
         (void)snprintf(key, sizeof(key), "%.*s", MRD_FMT(file->key));
-        flip(key, at);
+        folder_fixture_flip(testing_folder, key, at, 1);
         assert_int_equal(mrd_scrub_run(&options, &result, NULL), MRD_OK);
         assert_int_equal(found.count, 1);
         assert_ptr_equal(found.block, block);
         assert_int_equal(found.status, MRD_E_CORRUPT);
         assert_int_equal(result.corrupt, 1);
         assert_int_equal(result.blocks, BLOCKS);
-        flip(key, at);
+        folder_fixture_flip(testing_folder, key, at, 1);
     }
 }
 

@@ -1,5 +1,4 @@
 /* The walk through all crash points, done once on a small commit of the kind that blocks make. */
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,27 +8,17 @@
 #include <cmocka.h>
 
 #include "objstore/fault_store.h"
-#include "objstore/file_store.h"
+#include "objstore/folder_fixture.h"
 
 struct fixture {
-    char folder[64];
+    char folder[FOLDER_FIXTURE_PATH_MAX];
     struct mrd_objstore *inner;
     struct mrd_objstore *store;
 };
 
-static int remove_path(const char *path, const struct stat *info, int type, struct FTW *at)
-{
-    (void)info;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
-
 static void fixture_open(struct fixture *fixture)
 {
-    (void)snprintf(fixture->folder, sizeof(fixture->folder), "/tmp/mrd-objects-XXXXXX");
-    assert_non_null(mkdtemp(fixture->folder));
-    assert_int_equal(mrd_file_store_open(fixture->folder, NULL, &fixture->inner, NULL), MRD_OK);
+    fixture->inner = folder_fixture_open(fixture->folder, NULL);
     fixture->store = mrd_fault_store_create(fixture->inner);
 }
 
@@ -37,7 +26,7 @@ static void fixture_close(struct fixture *fixture)
 {
     mrd_objstore_close(&fixture->store);
     mrd_objstore_close(&fixture->inner);
-    nftw(fixture->folder, remove_path, 16, FTW_DEPTH | FTW_PHYS);
+    folder_fixture_remove(fixture->folder);
 }
 
 static enum mrd_status upload(struct mrd_objstore *store, const char *key)

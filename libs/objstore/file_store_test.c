@@ -2,30 +2,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "objstore/file_internal.h"
+#include "objstore/folder_fixture.h"
 #include "objstore/suite.h"
 
-static char folder[64];
-
-static int remove_path(const char *path, const struct stat *info, int type, struct FTW *at)
-{
-    (void)info;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
+static char folder[FOLDER_FIXTURE_PATH_MAX];
 
 static int open_all(void **state)
 {
     (void)state;
-    (void)snprintf(folder, sizeof(folder), "/tmp/mrd-objects-XXXXXX");
-    assert_non_null(mkdtemp(folder));
     metrics = mrd_metrics_create();
-    assert_ok(mrd_file_store_open(folder, metrics, &store, err));
+    store = folder_fixture_open(folder, metrics);
     return 0;
 }
 
@@ -34,7 +24,7 @@ static int close_all(void **state)
     (void)state;
     mrd_objstore_close(&store);
     mrd_metrics_destroy(&metrics);
-    nftw(folder, remove_path, 16, FTW_DEPTH | FTW_PHYS);
+    folder_fixture_remove(folder);
     return 0;
 }
 

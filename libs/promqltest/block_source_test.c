@@ -1,6 +1,5 @@
 /* Blocks in object storage as a source: random series cut up over a head and real blocks give the answer of all in one
  * source, to the last bit; what a cold query costs; what happens when storage does not answer. */
-#include <ftw.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,31 +12,21 @@
 #include "block/writer.h"
 #include "blockread/block_source.h"
 #include "objstore/fault_store.h"
-#include "objstore/file_store.h"
+#include "objstore/folder_fixture.h"
 #include "objstore/s3_fixture.h"
 #include "promqltest/tiers_rig.h"
 
 enum { ROUNDS = 12, QUERIES_PER_ROUND = 25, ENTRIES_MAX = 64, THREADS = 4 };
 
-static char folder[64];
+static char folder[FOLDER_FIXTURE_PATH_MAX];
 static struct mrd_objstore *files;
 static struct mrd_objstore *store; /* counts calls, and fails when it is told to */
 static struct mrd_read_pool *pool;
 
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *at)
-{
-    (void)info;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
-
 static int set_up(void **state)
 {
     (void)state;
-    (void)snprintf(folder, sizeof(folder), "/tmp/mrd-block-source-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    assert_int_equal(mrd_file_store_open(folder, NULL, &files, NULL), MRD_OK);
+    files = folder_fixture_open(folder, NULL);
     store = mrd_fault_store_create(files);
     assert_int_equal(mrd_read_pool_create(THREADS, &pool, NULL), MRD_OK);
     return 0;
@@ -49,7 +38,7 @@ static int tear_down(void **state)
     mrd_read_pool_destroy(&pool);
     mrd_objstore_close(&store);
     mrd_objstore_close(&files);
-    (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    folder_fixture_remove(folder);
     return 0;
 }
 
