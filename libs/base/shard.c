@@ -12,7 +12,10 @@
 
 #include "base/bytes.h"
 
-enum { SHARD_QUEUE_MAX_DEFAULT = 65536 };
+enum {
+    SHARD_QUEUE_MAX_DEFAULT = 65536,
+    URGENT_DEPTH_MAX = 4, /* of urgent messages that let others in */
+};
 
 /* `waiting` counts messages from before they are pushed until they are taken; its top bit says that
  * the shard stops. A post that has been counted before the bit was set is still pushed and run, so the
@@ -30,6 +33,7 @@ struct mrd_shard {
 
     /* Written by posters. */
     _Alignas(64) _Atomic(struct mrd_shard_message *) newest; /* a stack; the shard reverses it */
+    _Atomic(struct mrd_shard_message *) newest_urgent;       /* the same */
     _Atomic uint64_t waiting;
 
     /* Written by the shard before it sleeps, cleared by the poster that wakes it. */
@@ -41,6 +45,7 @@ struct mrd_shard {
     struct timer_heap timers;
     int64_t now_ns;
     bool started; /* on_start has run */
+    unsigned urgent_depth;
     pthread_t runner;
     _Atomic(pthread_t *) thread_id; /* points to runner; NULL before it starts */
     bool stepped;
@@ -158,7 +163,8 @@ static void shard_wake(struct mrd_shard *shard)
     } while (written < 0 && errno == EINTR);
 }
 
-bool mrd_shard_post(struct mrd_shard *shard, struct mrd_shard_message *message)
+/* False: the queue is full or the shard stops. */
+static bool post_count(struct mrd_shard *shard)
 {
     const uint64_t waiting = atomic_fetch_add_explicit(&shard->waiting, 1, memory_order_relaxed);
     if (mrd_unlikely(waiting >= shard->config.queue_max)) { /* full, or the stopping bit is set */
@@ -168,13 +174,22 @@ bool mrd_shard_post(struct mrd_shard *shard, struct mrd_shard_message *message)
         }
         return false;
     }
-    struct mrd_shard_message *newest = atomic_load_explicit(&shard->newest, memory_order_relaxed);
+    return true;
+}
+
+static bool post_to(struct mrd_shard *shard, _Atomic(struct mrd_shard_message *) *stack,
+                    struct mrd_shard_message *message)
+{
+    if (!post_count(shard)) {
+        return false;
+    }
+    struct mrd_shard_message *newest = atomic_load_explicit(stack, memory_order_relaxed);
     do {
         message->next = newest;
-        /* Release: pairs with the acquire in shard_take. Sequentially consistent with `sleeping`:
+        /* Release: pairs with the acquire in stack_take. Sequentially consistent with `sleeping`:
          * either we see that the shard sleeps, or it sees our message before it does. */
-    } while (!atomic_compare_exchange_weak_explicit(&shard->newest, &newest, message,
-                                                    memory_order_seq_cst, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(stack, &newest, message, memory_order_seq_cst,
+                                                    memory_order_relaxed));
     if (newest == NULL && atomic_load_explicit(&shard->sleeping, memory_order_seq_cst) &&
         atomic_exchange_explicit(&shard->sleeping, false, memory_order_relaxed)) {
         shard_wake(shard);
@@ -182,14 +197,25 @@ bool mrd_shard_post(struct mrd_shard *shard, struct mrd_shard_message *message)
     return true;
 }
 
-/* All messages that wait, oldest first; they count as waiting no longer. */
-static struct mrd_shard_message *shard_take(struct mrd_shard *shard)
+bool mrd_shard_post(struct mrd_shard *shard, struct mrd_shard_message *message)
 {
-    if (atomic_load_explicit(&shard->newest, memory_order_relaxed) == NULL) {
+    return post_to(shard, &shard->newest, message);
+}
+
+bool mrd_shard_post_urgent(struct mrd_shard *shard, struct mrd_shard_message *message)
+{
+    return post_to(shard, &shard->newest_urgent, message);
+}
+
+/* All messages of the stack, oldest first; they count as waiting no longer. */
+static struct mrd_shard_message *stack_take(struct mrd_shard *shard,
+                                            _Atomic(struct mrd_shard_message *) *stack)
+{
+    if (atomic_load_explicit(stack, memory_order_relaxed) == NULL) {
         return NULL;
     }
     struct mrd_shard_message *newest =
-        atomic_exchange_explicit(&shard->newest, NULL, memory_order_acquire);
+        atomic_exchange_explicit(stack, NULL, memory_order_acquire);
     struct mrd_shard_message *oldest = NULL;
     uint64_t count = 0;
     for (; newest != NULL; count++) {
@@ -202,12 +228,37 @@ static struct mrd_shard_message *shard_take(struct mrd_shard *shard)
     return oldest;
 }
 
-static size_t messages_run(struct mrd_shard *shard)
+/* Those that wait now: however many come, what is not urgent goes on after them. */
+static size_t urgent_run(struct mrd_shard *shard)
 {
     size_t ran = 0;
-    for (struct mrd_shard_message *message = shard_take(shard); message != NULL; ran++) {
+    shard->urgent_depth++;
+    for (struct mrd_shard_message *message = stack_take(shard, &shard->newest_urgent);
+         message != NULL; ran++) {
         struct mrd_shard_message *next = message->next;
         message->run(shard, message); /* the message may be gone after this */
+        message = next;
+    }
+    shard->urgent_depth--;
+    return ran;
+}
+
+void mrd_shard_let_urgent(struct mrd_shard *shard)
+{
+    if (mrd_unlikely(atomic_load_explicit(&shard->newest_urgent, memory_order_relaxed) != NULL) &&
+        shard->urgent_depth < URGENT_DEPTH_MAX) {
+        (void)urgent_run(shard);
+    }
+}
+
+static size_t messages_run(struct mrd_shard *shard)
+{
+    size_t ran = urgent_run(shard);
+    for (struct mrd_shard_message *message = stack_take(shard, &shard->newest); message != NULL;
+         ran++) {
+        struct mrd_shard_message *next = message->next;
+        message->run(shard, message);
+        ran += urgent_run(shard);
         message = next;
     }
     return ran;
@@ -274,6 +325,12 @@ bool mrd_shard_try_run(struct mrd_shard *shard, struct mrd_shard_message *messag
 
 /* ---- the thread ---- */
 
+static bool stacks_empty(struct mrd_shard *shard, memory_order order)
+{
+    return atomic_load_explicit(&shard->newest, order) == NULL &&
+           atomic_load_explicit(&shard->newest_urgent, order) == NULL;
+}
+
 static bool shard_may_end(const struct mrd_shard *shard)
 {
     return atomic_load_explicit(&shard->waiting, memory_order_acquire) == SHARD_STOPPING;
@@ -283,8 +340,7 @@ static bool shard_may_end(const struct mrd_shard *shard)
 static void shard_sleep(struct mrd_shard *shard)
 {
     atomic_store_explicit(&shard->sleeping, true, memory_order_seq_cst);
-    if (atomic_load_explicit(&shard->newest, memory_order_seq_cst) == NULL &&
-        !shard_may_end(shard)) {
+    if (stacks_empty(shard, memory_order_seq_cst) && !shard_may_end(shard)) {
         struct timespec timeout = {0, 0};
         const struct timespec *wait = NULL;
         pthread_mutex_lock(&shard->turn);
@@ -322,7 +378,7 @@ static void *shard_main(void *argument)
     struct mrd_shard *shard = argument;
     mrd_thread_name_set(shard->config.name);
     while (shard_run_batch(shard) > 0 || !shard_may_end(shard)) {
-        if (atomic_load_explicit(&shard->newest, memory_order_relaxed) == NULL) {
+        if (stacks_empty(shard, memory_order_relaxed)) {
             shard_sleep(shard);
         }
     }
@@ -419,7 +475,7 @@ void mrd_shard_destroy(struct mrd_shard **shard)
         return;
     }
     mrd_shard_stop(*shard);
-    mrd_assert(atomic_load(&(*shard)->newest) == NULL);
+    mrd_assert(stacks_empty(*shard, memory_order_acquire));
     close((*shard)->wake_fd);
     pthread_mutex_destroy(&(*shard)->turn);
     free((*shard)->timers.items);

@@ -4,7 +4,9 @@
  * with the post. A message is intrusive: embed struct mrd_shard_message in a struct of your own and
  * get back to it with MRD_CONTAINER_OF in the run function.
  *
- * Order:   messages of one poster run in the order in which it posted them.
+ * Order:   messages of one poster run in the order in which it posted them; urgent ones go before all others.
+ * Urgency: what must not wait for long work is posted as urgent. It runs before the next other message, and in the middle
+ *          of one that lets it in (mrd_shard_let_urgent): long work does so wherever its state is whole.
  * Lending: a shard that has nothing to do may lend its place to a caller for one message
  *          (mrd_shard_try_run), which saves both of them a wake-up. Then the caller is the shard.
  * Limits:  queue_max messages wait at most; a post beyond that is refused and the poster keeps the
@@ -83,6 +85,15 @@ void mrd_shard_destroy(struct mrd_shard **shard);
 /* Hands the message over; any thread. False if the queue is full or the shard stops: the caller still
  * owns the message then. */
 MRD_MUST_CHECK bool mrd_shard_post(struct mrd_shard *shard, struct mrd_shard_message *message);
+
+/* As mrd_shard_post, but it goes before all that is not urgent, and into the middle of work that lets it in. It must do with
+ * what such work leaves it: by convention it only reads. */
+MRD_MUST_CHECK bool mrd_shard_post_urgent(struct mrd_shard *shard,
+                                          struct mrd_shard_message *message);
+
+/* In the middle of a message: runs the urgent ones that wait. What the caller holds of the shard's state must be whole and bear
+ * to be read, before and after. They may let others in themselves, a few deep. Cost: an atomic load, if there are none. */
+void mrd_shard_let_urgent(struct mrd_shard *shard);
 
 /* Runs the message at once, on the caller's thread in the shard's place, if the shard is idle; on_batch runs after it. False:
  * nothing has happened, post it. Who waits at the shard is never overtaken, so asking again and again starves nobody. Any

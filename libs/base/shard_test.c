@@ -56,6 +56,7 @@ struct letter {
     struct mrd_shard_timer timer;
     char letter;
     struct letter *posts; /* another one, from within the shard */
+    struct letter *urges; /* likewise, as urgent; then those that are urgent are let in */
     int64_t again_ns;     /* the timer starts itself anew */
 };
 
@@ -66,6 +67,11 @@ static void letter_run(struct mrd_shard *shard, struct mrd_shard_message *messag
     note(shard, letter->letter);
     if (letter->posts != NULL) {
         assert_true(mrd_shard_post(shard, &letter->posts->message));
+    }
+    if (letter->urges != NULL) {
+        assert_true(mrd_shard_post_urgent(shard, &letter->urges->message));
+        mrd_shard_let_urgent(shard);
+        note(shard, '.');
     }
 }
 
@@ -140,6 +146,49 @@ static void a_full_queue_refuses_and_the_poster_keeps_the_message(void **state)
     mrd_shard_stop(stepped.shard);
     assert_string_equal(stepped.log, "<ab;c;>");
     assert_false(mrd_shard_post(stepped.shard, &letters[0].message));
+    mrd_shard_destroy(&stepped.shard);
+}
+
+static void what_is_urgent_goes_first_and_into_the_middle_of_what_lets_it_in(void **state)
+{
+    (void)state;
+    struct stepped stepped;
+    stepped_create(&stepped, 0);
+    struct letter a = letter_of('a');
+    struct letter b = letter_of('b');
+    struct letter u = letter_of('u');
+    struct letter v = letter_of('v');
+    struct letter w = letter_of('w');
+    a.urges = &w;
+    assert_true(mrd_shard_post(stepped.shard, &a.message));
+    assert_true(mrd_shard_post(stepped.shard, &b.message));
+    assert_true(mrd_shard_post_urgent(stepped.shard, &u.message));
+    assert_true(mrd_shard_post_urgent(stepped.shard, &v.message));
+    assert_false(mrd_shard_try_run(stepped.shard, &w.message));
+    assert_int_equal(mrd_shard_queue_size(stepped.shard), 4);
+    assert_int_equal(mrd_shard_step(stepped.shard), 4);
+    assert_string_equal(stepped.log, "<uvaw.b;");
+    b.posts = &a; /* not urgent: nobody is let in for it */
+    assert_true(mrd_shard_post_urgent(stepped.shard, &b.message));
+    mrd_shard_stop(stepped.shard);
+    assert_string_equal(stepped.log, "<uvaw.b;baw.;>");
+    assert_false(mrd_shard_post_urgent(stepped.shard, &u.message));
+    mrd_shard_destroy(&stepped.shard);
+}
+
+static void urgent_messages_let_others_in_a_few_deep(void **state)
+{
+    (void)state;
+    struct stepped stepped;
+    stepped_create(&stepped, 0);
+    struct letter letters[8];
+    for (size_t i = 0; i < MRD_ARRAY_LEN(letters); i++) {
+        letters[i] = letter_of((char)('a' + i));
+        letters[i].urges = i + 1 < MRD_ARRAY_LEN(letters) ? &letters[i + 1] : NULL;
+    }
+    assert_true(mrd_shard_post(stepped.shard, &letters[0].message));
+    assert_int_equal(mrd_shard_step(stepped.shard), 2); /* those inside others are not counted */
+    assert_string_equal(stepped.log, "<abcde.....fgh..;");
     mrd_shard_destroy(&stepped.shard);
 }
 
@@ -367,7 +416,9 @@ static void ball_run(struct mrd_shard *shard, struct mrd_shard_message *message)
 {
     struct ball *ball = MRD_CONTAINER_OF(message, struct ball, message);
     if (--ball->left > 0) {
-        mrd_assert(mrd_shard_post(ball->sides[shard == ball->sides[0]], message));
+        struct mrd_shard *other = ball->sides[shard == ball->sides[0]];
+        mrd_assert(ball->left % 3 == 0 ? mrd_shard_post_urgent(other, message)
+                                       : mrd_shard_post(other, message));
         return;
     }
     pthread_mutex_lock(&ball->lock);
@@ -456,6 +507,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_run_in_order_and_batches_end_with_a_flush),
         cmocka_unit_test(an_idle_shard_lends_its_place_and_nobody_is_overtaken),
+        cmocka_unit_test(what_is_urgent_goes_first_and_into_the_middle_of_what_lets_it_in),
+        cmocka_unit_test(urgent_messages_let_others_in_a_few_deep),
         cmocka_unit_test(a_full_queue_refuses_and_the_poster_keeps_the_message),
         cmocka_unit_test(timers_fire_once_when_due_in_order_of_time),
         cmocka_unit_test(a_timer_that_is_always_due_does_not_starve_messages),

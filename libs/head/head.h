@@ -221,6 +221,14 @@ void mrd_head_recycle(struct mrd_head *head);
 
 /* ---- reading ---- */
 
+/* What long reading calls every some tens of microseconds, at places where the head may be read, by selects and lists of others as
+ * well; nothing may be written meanwhile. Any status but MRD_OK ends the reading with it. Zero: there is nothing to call. Not
+ * interrupted are copying and sorting a list of series numbers, 1 ns an item and rarely 20. */
+struct mrd_head_pause {
+    enum mrd_status (*run)(void *context, struct mrd_error *err);
+    void *context;
+};
+
 struct mrd_head_query {
     struct mrd_bytes tenant;
     const struct mrd_matcher *matchers; /* all must hold; none: every series of the tenant */
@@ -234,6 +242,7 @@ struct mrd_head_query {
     bool
         in_order; /* series in the order of model/series_order.h; else in any, which a restart may change */
     bool labels_only; /* no chunks: which series have samples in the range */
+    struct mrd_head_pause pause; /* of the cursor's slices, too */
 };
 
 /* A part of an answer: whole series as frames (codec/frame.h), in memory of its own. Any thread may
@@ -250,7 +259,7 @@ struct mrd_head_cursor;
 /* Resolves the matchers to the series of now. The answer then comes in slices; appends and sweeps may
  * go on between them. A series is copied whole in one slice, in its state of that moment; series
  * created later are not in it, removed ones are left out. query and its matchers are needed until
- * this call returns, not longer. MRD_E_LIMIT with the limit's name and value. */
+ * this call returns, not longer. MRD_E_LIMIT with the limit's name and value. No cursor on failure. */
 MRD_MUST_CHECK enum mrd_status mrd_head_select(struct mrd_head *head,
                                                const struct mrd_head_query *query,
                                                struct mrd_head_cursor **out_cursor,

@@ -255,6 +255,19 @@ struct head_columns {
     bool started;
 };
 
+enum {
+    HEAD_PAUSE_ITEMS = 256, /* that are looked at, of some 50 ns each */
+    HEAD_PAUSE_SERIES = 32, /* that are copied, of some us each */
+};
+
+/* Called after the item of number `index` of those that are gone through. */
+static inline enum mrd_status head_pause(const struct mrd_head_pause *pause, size_t index,
+                                         size_t every, struct mrd_error *err)
+{
+    return pause->run == NULL || (index + 1) % every != 0 ? MRD_OK
+                                                          : pause->run(pause->context, err);
+}
+
 struct mrd_head_cursor {
     struct mrd_head *head;
     struct mrd_head_cursor *next; /* opened later */
@@ -264,6 +277,7 @@ struct mrd_head_cursor {
     size_t samples_max;
     size_t samples;
     bool labels_only;
+    struct mrd_head_pause pause;
     uint32_t *ordinals; /* NULL if there are none */
     size_t count;
     size_t at;
@@ -637,8 +651,8 @@ bool head_floats_overlap(const struct mrd_head *head, uint32_t ordinal, mrd_time
                          mrd_time_ms time_max_ms);
 
 /* The series of the tenant that satisfy all matchers and have samples in the range, ascending. */
-void head_match(struct mrd_head *head, const struct mrd_head_query *query,
-                struct head_numbers *out);
+enum mrd_status head_match(struct mrd_head *head, const struct mrd_head_query *query,
+                           struct head_numbers *out, struct mrd_error *err);
 bool head_overlaps(const struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_min_ms,
                    mrd_time_ms time_max_ms);
 

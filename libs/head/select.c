@@ -139,22 +139,34 @@ static void append_series(struct mrd_head_cursor *cursor, uint32_t ordinal,
 
 /* ---- cursors ---- */
 
+/* Resolves the query for the cursor, which is open already: others may read, and with them close cursors, meanwhile. */
+static enum mrd_status resolve(struct mrd_head_cursor *cursor, const struct mrd_head_query *query,
+                               struct mrd_error *err)
+{
+    struct head_numbers found = {0};
+    enum mrd_status status = head_match(cursor->head, query, &found, err);
+    if (status == MRD_OK && query->series_max != 0 && found.count > query->series_max) {
+        status = mrd_fail(err, MRD_E_LIMIT,
+                          "the query selects %zu series in one partition, more than the limit of "
+                          "%zu (querier.series_max): narrow its selectors, or raise it",
+                          found.count, query->series_max);
+    }
+    if (status != MRD_OK) {
+        head_numbers_fini(&found);
+        return status;
+    }
+    if (query->in_order) {
+        head_order(cursor->head, found.items, found.count);
+    }
+    cursor->ordinals = found.items;
+    cursor->count = found.count;
+    return MRD_OK;
+}
+
 enum mrd_status mrd_head_select(struct mrd_head *head, const struct mrd_head_query *query,
                                 struct mrd_head_cursor **out_cursor, struct mrd_error *err)
 {
-    struct head_numbers found = {0};
-    head_match(head, query, &found);
-    if (query->series_max != 0 && found.count > query->series_max) {
-        const size_t count = found.count;
-        head_numbers_fini(&found);
-        return mrd_fail(err, MRD_E_LIMIT,
-                        "the query selects %zu series in one partition, more than the limit of %zu "
-                        "(querier.series_max): narrow its selectors, or raise it",
-                        count, query->series_max);
-    }
-    if (query->in_order) {
-        head_order(head, found.items, found.count);
-    }
+    mrd_auto(mrd_head_cursor_destroy)
     struct mrd_head_cursor *cursor = calloc(1, sizeof(*cursor));
     mrd_assert(cursor != NULL);
     *cursor = (struct mrd_head_cursor){
@@ -164,8 +176,7 @@ enum mrd_status mrd_head_select(struct mrd_head *head, const struct mrd_head_que
         .time_max_ms = query->time_max_ms,
         .samples_max = query->samples_max,
         .labels_only = query->labels_only,
-        .ordinals = found.items,
-        .count = found.count,
+        .pause = query->pause,
     };
     if (head->cursor_last == NULL) {
         head->cursors = cursor;
@@ -173,7 +184,8 @@ enum mrd_status mrd_head_select(struct mrd_head *head, const struct mrd_head_que
         head->cursor_last->next = cursor;
     }
     head->cursor_last = cursor;
-    *out_cursor = cursor;
+    MRD_TRY(resolve(cursor, query, err));
+    *out_cursor = MRD_MOVE(cursor);
     return MRD_OK;
 }
 
@@ -231,6 +243,7 @@ enum mrd_status mrd_head_cursor_next(struct mrd_head_cursor *cursor, size_t byte
             append_series(cursor, ordinal, selection);
             MRD_TRY(count_samples(cursor, selection, err));
         }
+        MRD_TRY(head_pause(&cursor->pause, cursor->at, HEAD_PAUSE_SERIES, err));
     }
     mrd_assert(!selection->frames.failed);
     cursor->samples += selection->sample_count;
@@ -324,10 +337,12 @@ static enum mrd_status emit_matched(struct mrd_head *head, const struct mrd_head
                                     struct mrd_error *err)
 {
     struct head_numbers found = {0};
-    head_match(head, query, &found);
-    enum mrd_status status = MRD_OK;
+    enum mrd_status status = head_match(head, query, &found, err);
     for (size_t i = 0; i < found.count && status == MRD_OK; i++) {
         status = emit_labels(head, found.items[i], name, distinct, err);
+        if (status == MRD_OK) {
+            status = head_pause(&query->pause, i, HEAD_PAUSE_ITEMS, err);
+        }
     }
     head_numbers_fini(&found);
     return status;
@@ -355,6 +370,7 @@ static enum mrd_status emit_field(struct mrd_head *head, const struct mrd_head_q
     const uint32_t *values = head_list_items(head, &field->values);
     for (uint32_t i = 0; i < field->values.count; i++) {
         struct head_value *value = head_at(head, values[i]);
+        MRD_TRY(head_pause(&query->pause, i, HEAD_PAUSE_ITEMS, err));
         if (!any_overlaps(head, query, &value->series)) {
             continue;
         }

@@ -311,12 +311,21 @@ static void ask_run(struct mrd_shard *shard, struct mrd_shard_message *base)
     pthread_mutex_unlock(&message->lock);
 }
 
+/* Long work is in the background, or soon will be. */
+static bool ask_post(struct ask_message *message)
+{
+    struct mrd_shard *shard = message->partition->shard;
+    return message->ask->reads && !mrd_thread_in_background()
+               ? mrd_shard_post_urgent(shard, &message->message)
+               : mrd_shard_post(shard, &message->message);
+}
+
 static enum mrd_status ask_posted(struct ask_message *message)
 {
     message->message.run = ask_run;
     pthread_mutex_init(&message->lock, NULL);
     pthread_cond_init(&message->changed, NULL);
-    if (mrd_shard_post(message->partition->shard, &message->message)) {
+    if (ask_post(message)) {
         pthread_mutex_lock(&message->lock);
         while (!message->done) {
             pthread_cond_wait(&message->changed, &message->lock);
@@ -342,6 +351,11 @@ enum mrd_status ing_partition_ask(struct ing_partition *partition, struct ing_as
         return message.status;
     }
     return ask_posted(&message);
+}
+
+void ing_partition_let_urgent(struct ing_partition *partition)
+{
+    mrd_shard_let_urgent(partition->shard);
 }
 
 uint64_t ing_partition_applied(const struct ing_partition *partition)

@@ -79,7 +79,20 @@ static enum mrd_status slice_send(struct ing_question *question,
 
 /* ---- selecting ---- */
 
-struct mrd_head_query ing_question_head_query(const struct ing_question *question)
+/* Wherever a long ask of this question may be interrupted, in the shard's place. */
+static enum mrd_status pause_run(void *context, struct mrd_error *err)
+{
+    const struct ing_question *question = context;
+    ing_partition_let_urgent(ing_question_partition(question));
+    return mrd_rpc_call_check(question->call, err);
+}
+
+struct mrd_head_pause ing_question_pause(struct ing_question *question)
+{
+    return (struct mrd_head_pause){.run = pause_run, .context = question};
+}
+
+struct mrd_head_query ing_question_head_query(struct ing_question *question)
 {
     const struct mrd_query_request *request = &question->request;
     return (struct mrd_head_query){
@@ -92,6 +105,7 @@ struct mrd_head_query ing_question_head_query(const struct ing_question *questio
         .samples_max = request->samples_max,
         .labels_only = request->kind == MRD_QUERY_SERIES,
         .in_order = request->in_order,
+        .pause = ing_question_pause(question),
     };
 }
 
@@ -120,6 +134,7 @@ enum mrd_status ing_slices_next(struct ing_question *question, struct ing_slices
 {
     mrd_head_selection_destroy(&slices->selection);
     slices->ask.run = select_run;
+    slices->ask.reads = true;
     return slices->begun && slices->cursor == NULL
                ? MRD_OK
                : ing_partition_ask(ing_question_partition(question), &slices->ask, err);
