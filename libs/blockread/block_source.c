@@ -102,7 +102,7 @@ enum mrd_status mrd_block_source_needed(void *context, mrd_time_ms min_ms, mrd_t
     for (size_t i = 0; i < source->options.entry_count && !*out_needed; i++) {
         const struct mrd_block_entry *entry = &source->options.entries[i];
         *out_needed =
-            !is_covered(source, entry) &&
+            !is_covered(source, entry) && entry->resolution_ms == 0 &&
             mrd_block_entry_may_match(entry, source->options.tenant, NULL, 0, min_ms, max_ms);
     }
     return MRD_OK;
@@ -151,6 +151,9 @@ static void choose_blocks(struct mrd_source_set *set)
     size_t capacity = 0;
     for (size_t i = 0; i < options->entry_count; i++) {
         const struct mrd_block_entry *entry = &options->entries[i];
+        if (entry->resolution_ms != 0) {
+            continue; /* has no samples */
+        }
         if (is_covered(set->source, entry)) {
             tell(options->metrics.covered, 1);
         } else if (!mrd_block_entry_may_match(entry, select->tenant, select->matchers,
