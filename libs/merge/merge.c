@@ -121,7 +121,10 @@ static uint64_t count_unordered(const struct merge *merge)
                                 b->origin.hlc_min <= a->origin.hlc_fence;
             const bool times =
                 a->counts.min_ms <= b->counts.max_ms && b->counts.min_ms <= a->counts.max_ms;
-            found += !merge->inputs[k].bad && stamps && times && !(a->keeps_hlc && b->keeps_hlc);
+            const bool apart =
+                a->level == 0 && b->level == 0 && a->origin.partition != b->origin.partition;
+            found += !merge->inputs[k].bad && stamps && times && !apart &&
+                     !(a->keeps_hlc && b->keeps_hlc);
         }
     }
     return found;
@@ -148,7 +151,7 @@ static void set_name(struct merge *merge)
     mrd_buf_append_u64(&bytes, merge->memory_bytes);
     mrd_buf_append_u32(&bytes, options->level);
     mrd_buf_append_u32(&bytes, (uint32_t)options->zstd_level);
-    mrd_buf_append_u32(&bytes, options->keep_hlc);
+    mrd_buf_append_u32(&bytes, (uint32_t)options->keep_hlc | (uint32_t)options->compact << 1);
     for (size_t i = 0; i < options->promoted_count; i++) {
         append_text(&bytes, mrd_bytes_of(options->promoted[i].label));
         mrd_buf_append_u32(&bytes, (uint32_t)options->promoted[i].field_id);
@@ -233,6 +236,7 @@ static void set_output(struct merge *merge, const char *name, bool last)
         .origin = &merge->origin,
         .arena = merge->arena,
         .name = name,
+        .compact = merge->options->compact && last,
         .keep_hlc = merge->options->keep_hlc || !last,
         .zstd_level = last ? merge->options->zstd_level : 1, /* it is read once */
         .tap = last ? merge->options->tap : NULL,
