@@ -112,7 +112,6 @@ static enum mrd_status remote_of(struct qry_api *api, struct qry_call *call, str
     } else if (consistency.size > 0 && !mrd_bytes_equal(consistency, MRD_BYTES("eventual"))) {
         return mrd_fail(err, MRD_E_INVALID, "X-Read-Consistency is \"strong\" or \"eventual\"");
     }
-    call->source = qry_remote_source(&call->remote);
     return MRD_OK;
 }
 
@@ -232,6 +231,7 @@ static void run_job(void *context, struct mrd_http_request *request, const _Atom
         }
         qry_sink_fail(&sink, code, out);
     }
+    qry_tiers_close(&call.tiers);
     count_answer(api, request, type);
 }
 

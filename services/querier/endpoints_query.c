@@ -112,6 +112,7 @@ static enum mrd_status evaluate(struct qry_call *call, struct mrd_promql_request
     MRD_TRY(qry_timeout_param(call, err));
     MRD_TRY(qry_promql_options(call, &options, err));
     request->text = qry_param(call, "query");
+    MRD_TRY(qry_call_open(call, QRY_CALL_WARNS, err));
     struct mrd_promql_result result;
     const int64_t started_ns = mrd_clock_monotonic_ns(mrd_clock_system());
     const enum mrd_status status = mrd_promql_query(&options, request, &call->source,
