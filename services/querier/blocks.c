@@ -31,13 +31,17 @@ struct metrics {
     struct mrd_counter *refreshes_failed;
 };
 
+struct gap {
+    _Atomic uint64_t first; /* relaxed: the greatest confirmed beginning of a head */
+};
+
 struct qry_blocks {
     struct qry_blocks_options options;
     struct mrd_block_cache *cache;
     struct mrd_read_pool *pool;
     struct metrics metrics;
-    _Atomic uint64_t *gaps; /* per partition, relaxed: the greatest confirmed beginning of a head */
-    _Atomic bool stopping;  /* relaxed: ends calls to the store */
+    struct gap *gaps;      /* per partition */
+    _Atomic bool stopping; /* relaxed: ends calls to the store */
     pthread_t thread;
     bool threaded;
 
@@ -280,7 +284,7 @@ void qry_blocks_destroy(struct qry_blocks **blocks_pointer)
     mrd_catalog_close(&blocks->catalog);
     pthread_cond_destroy(&blocks->changed);
     pthread_mutex_destroy(&blocks->lock);
-    free((void *)blocks->gaps);
+    free(blocks->gaps);
     free(blocks);
 }
 
@@ -329,9 +333,9 @@ enum mrd_status qry_blocks_refresh(struct qry_blocks *blocks,
 
 void qry_blocks_gap_confirm(struct qry_blocks *blocks, uint32_t partition, uint64_t first)
 {
-    uint64_t known = atomic_load_explicit(&blocks->gaps[partition], memory_order_relaxed);
+    uint64_t known = atomic_load_explicit(&blocks->gaps[partition].first, memory_order_relaxed);
     while (known < first) {
-        if (atomic_compare_exchange_weak_explicit(&blocks->gaps[partition], &known, first,
+        if (atomic_compare_exchange_weak_explicit(&blocks->gaps[partition].first, &known, first,
                                                   memory_order_relaxed, memory_order_relaxed)) {
             MRD_LOG_WARN("the log was trimmed before blocks had it: answers say that data may be "
                          "missing",
@@ -344,7 +348,7 @@ void qry_blocks_gap_confirm(struct qry_blocks *blocks, uint32_t partition, uint6
 
 bool qry_blocks_gap_known(const struct qry_blocks *blocks, uint32_t partition, uint64_t first)
 {
-    return atomic_load_explicit(&blocks->gaps[partition], memory_order_relaxed) >= first;
+    return atomic_load_explicit(&blocks->gaps[partition].first, memory_order_relaxed) >= first;
 }
 
 /* ---- for a query ---- */
