@@ -11,6 +11,9 @@ struct mrd_block_index {
     size_t own_count;
 };
 
+/* Rollups repeat what other blocks have, in rows of their own: they are no samples. */
+static bool has_samples(const struct mrd_block_entry *entry) { return entry->resolution_ms == 0; }
+
 /* The one tenant of a block, or NULL. */
 static const struct mrd_bytes *owner_of(const struct mrd_block_entry *entry)
 {
@@ -53,7 +56,9 @@ mrd_block_index_create(const struct mrd_block_entry *(*entry_at)(const void *ent
     struct mrd_block_index *index = calloc(1, sizeof(*index));
     mrd_assert(index != NULL);
     for (size_t i = 0; i < count; i++) {
-        *(owner_of(entry_at(entries, i)) != NULL ? &index->own_count : &index->shared_count) += 1;
+        const struct mrd_block_entry *entry = entry_at(entries, i);
+        size_t *list = owner_of(entry) != NULL ? &index->own_count : &index->shared_count;
+        *list += has_samples(entry) ? 1 : 0;
     }
     index->own = calloc(MRD_MAX(index->own_count, (size_t)1), sizeof(*index->own));
     index->shared = calloc(MRD_MAX(index->shared_count, (size_t)1), sizeof(*index->shared));
@@ -62,7 +67,9 @@ mrd_block_index_create(const struct mrd_block_entry *(*entry_at)(const void *ent
     struct mrd_block_brief *shared = index->shared;
     for (size_t i = 0; i < count; i++) {
         const struct mrd_block_entry *entry = entry_at(entries, i);
-        *(owner_of(entry) != NULL ? own++ : shared++) = brief_of(entry);
+        if (has_samples(entry)) {
+            *(owner_of(entry) != NULL ? own++ : shared++) = brief_of(entry);
+        }
     }
     qsort(index->own, index->own_count, sizeof(*index->own), compare_owned);
     qsort(index->shared, index->shared_count, sizeof(*index->shared), compare_latest);

@@ -1,4 +1,4 @@
-/* block_index.h: the blocks of one state of the catalog as queries look for them: those of a tenant, the latest first, without a look at
+/* block_index.h: the blocks of samples of one state of the catalog as queries look for them: those of a tenant, the latest first, without a look at
  * the others. A catalog has many blocks, and most queries need none of them: that must cost them nothing worth naming.
  *
  * Owner:   whoever made it; entries are lent and outlive it.

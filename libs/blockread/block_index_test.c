@@ -44,6 +44,7 @@ static void make(struct named *out, size_t number)
                                             .last_sequence = sequence + below(50)};
     out->entry = (struct mrd_block_entry){.id = mrd_bytes_of(out->id),
                                           .level = kind == 0 ? 1 : 0,
+                                          .resolution_ms = below(8) == 0 ? 300000 : 0,
                                           .origin = origin,
                                           .counts = counts,
                                           .tenant_count = count == 0 ? 5000 : count,
@@ -64,7 +65,8 @@ static bool is_needed(struct mrd_bytes tenant, mrd_time_ms min_ms, mrd_time_ms m
         const bool covered = entry->level == 0 &&
                              entry->origin.first_sequence >= cover->sequence_first &&
                              entry->origin.last_sequence <= cover->sequence_last;
-        if (!covered && mrd_block_entry_may_match(entry, tenant, NULL, 0, min_ms, max_ms)) {
+        if (entry->resolution_ms == 0 && !covered &&
+            mrd_block_entry_may_match(entry, tenant, NULL, 0, min_ms, max_ms)) {
             return true;
         }
     }

@@ -307,11 +307,18 @@ static void reader_start(struct reader *reader)
     mrd_read_pool_post(set->source->options.pool, &reader->job);
 }
 
+static struct mrd_query_progress *progress_of(const struct mrd_source_set *set)
+{
+    return set->scope.control == NULL ? NULL : set->scope.control->progress;
+}
+
 /* Waits until the reader has made a batch. */
 static enum mrd_status reader_wait(struct reader *reader, struct mrd_error *err)
 {
     struct mrd_source_set *set = reader->set;
     enum mrd_status status = MRD_OK;
+    const struct mrd_query_wait wait =
+        mrd_query_wait_begin(progress_of(set), MRD_QUERY_WAITS_BLOCKS);
     pthread_mutex_lock(&set->lock);
     while (!reader->ready && status == MRD_OK) {
         struct timespec until;
@@ -324,6 +331,7 @@ static enum mrd_status reader_wait(struct reader *reader, struct mrd_error *err)
     }
     reader->ready = false;
     pthread_mutex_unlock(&set->lock);
+    mrd_query_wait_end(progress_of(set), wait);
     return status;
 }
 
@@ -536,6 +544,9 @@ static enum mrd_status set_create(struct mrd_block_source *source,
     if (status != MRD_OK) {
         set_close(set);
         return status;
+    }
+    if (progress_of(set) != NULL) {
+        mrd_progress_add(&progress_of(set)->blocks, set->reader_count);
     }
     *out_set = set;
     return MRD_OK;

@@ -125,7 +125,33 @@ static enum mrd_status open_members(struct batch *batch, struct mrd_error *err)
 
 /* ---- one merge ---- */
 
-/* Whether a member has a sample of the tenant in the range; one that cannot say is bad. Reads up to the first that is found: what has
+/* What the directory of a block says of a tenant; NULL: it has nothing. */
+static const struct mrd_block_tenant *find_tenant(const struct mrd_block *block,
+                                                  struct mrd_bytes name)
+{
+    size_t count;
+    const struct mrd_block_tenant *tenants = mrd_block_tenants(block, &count);
+    size_t low = 0;
+    size_t high = count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const int order = mrd_bytes_compare(tenants[middle].name, name);
+        if (order == 0) {
+            return &tenants[middle];
+        }
+        low = order < 0 ? middle + 1 : low;
+        high = order < 0 ? high : middle;
+    }
+    return NULL;
+}
+
+static bool is_in(mrd_time_ms time_ms, struct mrd_merge_range range)
+{
+    return time_ms >= range.first_ms && time_ms <= range.last_ms;
+}
+
+/* Whether a member has a sample of the tenant in the range; one that cannot say is bad. The directory knows where the
+ * tenant's first and last sample are, which mostly is enough. Else reads up to the first that is found: what has
  * nothing in a long range is found to have nothing at once, whatever lies before and after. */
 static enum mrd_status has_any(struct batch *batch, size_t place, struct mrd_merge_range range,
                                bool *out, struct mrd_error *err)
@@ -139,7 +165,14 @@ static enum mrd_status has_any(struct batch *batch, size_t place, struct mrd_mer
     const struct mrd_block_series *piece = NULL;
     struct mrd_error why = {0};
     *out = false;
-    if (member->block == NULL) {
+    const struct mrd_block_tenant *tenant =
+        member->block == NULL ? NULL : find_tenant(member->block, batch->tenant);
+    if (tenant == NULL || tenant->counts.max_ms < range.first_ms ||
+        tenant->counts.min_ms > range.last_ms) {
+        return MRD_OK;
+    }
+    if (is_in(tenant->counts.min_ms, range) || is_in(tenant->counts.max_ms, range)) {
+        *out = true;
         return MRD_OK;
     }
     enum mrd_status status = mrd_block_select(member->block, &select, &options, &cursor, &why);
@@ -237,6 +270,9 @@ static enum mrd_status merge_period(struct batch *batch, struct mrd_merge_range 
     merge.min_ms = range.first_ms;
     merge.max_ms = range.last_ms;
     merge.prefix = (const char *)prefix.data;
+    if (options->adjust != NULL) {
+        MRD_TRY(options->adjust(options->context, batch->tenant, range, &merge, err));
+    }
     MRD_TRY(mrd_merge_run(&merge, batch->arena, &result, err));
     return take_result(batch, &result);
 }

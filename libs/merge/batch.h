@@ -42,6 +42,9 @@ struct mrd_merge_batch_options {
     /* Appends the prefix of the outputs' keys. */
     enum mrd_status (*prefix)(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
                               struct mrd_buf *out, struct mrd_error *err);
+    /* Last changes to the options of a merge: the tenant's layout, a tap. May be NULL. */
+    enum mrd_status (*adjust)(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
+                              struct mrd_merge_options *merge, struct mrd_error *err);
     void *context;
 };
 

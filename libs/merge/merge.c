@@ -60,6 +60,14 @@ static enum mrd_status check_options(const struct mrd_merge_options *options, st
         return mrd_fail(err, MRD_E_INVALID, "merge: memory_bytes_max %zu: give %zu at least",
                         options->memory_bytes_max, MRD_MERGE_MEMORY_MIN);
     }
+    for (size_t i = 0; i < options->input_count; i++) {
+        if (options->inputs[i]->resolution_ms != 0) {
+            return mrd_fail(err, MRD_E_INVALID,
+                            "merge: block %.*s has rows of windows: they are made anew from the "
+                            "samples, never merged",
+                            MRD_FMT(options->inputs[i]->id));
+        }
+    }
     for (size_t i = 1; i < options->input_count; i++) {
         const struct mrd_bytes class = options->inputs[i]->origin.residency_class;
         if (!mrd_bytes_equal(class, options->inputs[0]->origin.residency_class)) {
@@ -113,7 +121,10 @@ static uint64_t count_unordered(const struct merge *merge)
                                 b->origin.hlc_min <= a->origin.hlc_fence;
             const bool times =
                 a->counts.min_ms <= b->counts.max_ms && b->counts.min_ms <= a->counts.max_ms;
-            found += !merge->inputs[k].bad && stamps && times && !(a->keeps_hlc && b->keeps_hlc);
+            const bool apart =
+                a->level == 0 && b->level == 0 && a->origin.partition != b->origin.partition;
+            found += !merge->inputs[k].bad && stamps && times && !apart &&
+                     !(a->keeps_hlc && b->keeps_hlc);
         }
     }
     return found;
@@ -140,7 +151,7 @@ static void set_name(struct merge *merge)
     mrd_buf_append_u64(&bytes, merge->memory_bytes);
     mrd_buf_append_u32(&bytes, options->level);
     mrd_buf_append_u32(&bytes, (uint32_t)options->zstd_level);
-    mrd_buf_append_u32(&bytes, options->keep_hlc);
+    mrd_buf_append_u32(&bytes, (uint32_t)options->keep_hlc | (uint32_t)options->compact << 1);
     for (size_t i = 0; i < options->promoted_count; i++) {
         append_text(&bytes, mrd_bytes_of(options->promoted[i].label));
         mrd_buf_append_u32(&bytes, (uint32_t)options->promoted[i].field_id);
@@ -225,6 +236,7 @@ static void set_output(struct merge *merge, const char *name, bool last)
         .origin = &merge->origin,
         .arena = merge->arena,
         .name = name,
+        .compact = merge->options->compact && last,
         .keep_hlc = merge->options->keep_hlc || !last,
         .zstd_level = last ? merge->options->zstd_level : 1, /* it is read once */
         .tap = last ? merge->options->tap : NULL,

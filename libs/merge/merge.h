@@ -4,7 +4,8 @@
  * Of what several blocks say about one time of a series the greatest (stamp, value bits, start time) wins, so the outcome does not depend on
  * the order of the blocks, nor on whether they are merged at once or some first (given that what is merged first keeps its stamps). The stamp of a sample
  * is its own where its block keeps them, else the block's fence: a block without stamps may only meet blocks that are
- * wholly before or after it (their stamps' ranges are disjoint); `unordered` counts the pairs for which that does not hold.
+ * wholly before or after it (their stamps' ranges are disjoint); `unordered` counts the pairs for which that does not hold. Blocks of
+ * level 0 of two partitions are no such pair: a series is in one partition.
  *
  * Deterministic: the names and bytes of the outputs follow from the inputs (whatever their order) and the options. Who does it again, after a
  * crash or because a lease was lost, writes the same objects.
@@ -56,6 +57,7 @@ struct mrd_merge_options {
     unsigned level;     /* of the outputs, at least 1 */
     const struct mrd_block_promoted *promoted;
     size_t promoted_count;
+    bool compact;   /* values as scaled integers where that is exact (block/writer.h) */
     bool keep_hlc;  /* outputs keep the stamps: where others may still overlap with them */
     int zstd_level; /* 0: 3 */
     uint64_t shard_bytes_max; /* an output ends with the series that passes this; 0: 512 MiB */

@@ -78,6 +78,7 @@ struct mrd_merge_output {
     const struct mrd_block_origin *origin;
     struct mrd_arena *arena; /* of the entries */
     const char *name;        /* of the blocks, without their numbers */
+    bool compact;
     bool keep_hlc;
     int zstd_level;
     const struct mrd_merge_tap *tap;

@@ -25,6 +25,7 @@ static enum mrd_status open_writer(struct mrd_merge_output *output, struct mrd_e
         .level = options->level,
         .promoted = options->promoted,
         .promoted_count = options->promoted_count,
+        .compact = output->compact,
         .keep_hlc = output->keep_hlc,
         .zstd_level = output->zstd_level,
         .memory_bytes_max = output->writer_bytes,

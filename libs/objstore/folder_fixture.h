@@ -8,20 +8,34 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "objstore/file_store.h"
 
 enum { FOLDER_FIXTURE_PATH_MAX = 64 };
 
-/* Makes the folder and fills in its path. The caller closes the store. */
-static inline struct mrd_objstore *folder_fixture_open(char path[FOLDER_FIXTURE_PATH_MAX],
-                                                       struct mrd_metrics *metrics)
+/* Makes the folder below a base and fills in its path. The caller closes the store. */
+static inline struct mrd_objstore *folder_fixture_open_in(const char *base,
+                                                          char path[FOLDER_FIXTURE_PATH_MAX],
+                                                          struct mrd_metrics *metrics)
 {
     struct mrd_objstore *store = NULL;
-    (void)snprintf(path, FOLDER_FIXTURE_PATH_MAX, "/tmp/mrd-objects-XXXXXX");
+    (void)snprintf(path, FOLDER_FIXTURE_PATH_MAX, "%s/mrd-objects-XXXXXX", base);
     mrd_assert(mkdtemp(path) != NULL);
     mrd_assert(mrd_file_store_open(path, metrics, &store, NULL) == MRD_OK);
     return store;
+}
+
+static inline struct mrd_objstore *folder_fixture_open(char path[FOLDER_FIXTURE_PATH_MAX],
+                                                       struct mrd_metrics *metrics)
+{
+    return folder_fixture_open_in("/tmp", path, metrics);
+}
+
+/* For tests of many small objects: in memory where there is such a place, as every put waits for the disk else. */
+static inline struct mrd_objstore *folder_fixture_open_small(char path[FOLDER_FIXTURE_PATH_MAX])
+{
+    return folder_fixture_open_in(access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", path, NULL);
 }
 
 static inline int folder_fixture_remove_one(const char *path, const struct stat *info, int type,

@@ -22,10 +22,10 @@ UNIT_SECONDS = 900
 E2E_SECONDS = 1500
 RESULTS = REPOSITORY / "build" / "results"
 
-E2E_PROGRAMS = ("meridian-promql-scripts",)
+E2E_PROGRAMS = ("meridian-promql-scripts", "block_dump")
 """What end-to-end tests run beside the services."""
 
-THREADED = ("base", "http", "bus", "objstore", "block", "catalog", "service", *SERVICES)
+THREADED = ("base", "http", "bus", "objstore", "block", "catalog", "upkeep", "service", *SERVICES)
 """Folders whose unit tests start threads: those which ThreadSanitizer can say something about."""
 
 CONFIGURATION = REPOSITORY / "docs" / "configuration.md"
