@@ -81,7 +81,7 @@ static size_t append_varbit_chunk(struct read_result *result,
         .count = count_before(histograms->times_ms + at, most, end_ms),
     };
     enum mrd_varbit_encoding encoding;
-    const size_t count = mrd_varbit_chunk_encode(&part, &encoding, &result->chunk);
+    const size_t count = mrd_varbit_chunk_encode(&part, false, &encoding, &result->chunk);
     append_chunk(result, encoding, part.times_ms, count);
     return count;
 }
