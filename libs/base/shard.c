@@ -214,8 +214,7 @@ static struct mrd_shard_message *stack_take(struct mrd_shard *shard,
     if (atomic_load_explicit(stack, memory_order_relaxed) == NULL) {
         return NULL;
     }
-    struct mrd_shard_message *newest =
-        atomic_exchange_explicit(stack, NULL, memory_order_acquire);
+    struct mrd_shard_message *newest = atomic_exchange_explicit(stack, NULL, memory_order_acquire);
     struct mrd_shard_message *oldest = NULL;
     uint64_t count = 0;
     for (; newest != NULL; count++) {

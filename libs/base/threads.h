@@ -36,14 +36,14 @@
 void mrd_thread_name_set(const char *name);
 
 /* Priority. What takes long is to step back behind what is short: a thread of the background gets a core when no other
- * wants it, and one part in thirty otherwise. Linux lets no thread come back from there without a privilege, so such a
+ * wants it, and a tenth of it otherwise. Linux lets no thread come back from there without a privilege, so such a
  * thread ends with its work, and whatever thread it makes would be as low: let others make it. It should not
  * be where others wait for it: not in a shard's place (mrd_shard_try_run).
  *
  * A share is not all: whoever wakes up waits for the present one's slice, up to a tick of the kernel (4 ms), unless its own is
  * shorter (Linux 6.12 and newer; older ones do not know of it). So long work asks for long slices, which it hardly ever gets whole.
  */
-enum { MRD_THREAD_BACKGROUND_NICE = 15, MRD_THREAD_LONG_SLICE_MS = 20 };
+enum { MRD_THREAD_BACKGROUND_NICE = 10, MRD_THREAD_LONG_SLICE_MS = 20 };
 
 /* The calling thread, from now on. */
 void mrd_thread_background_enter(void);

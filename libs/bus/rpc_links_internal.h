@@ -11,9 +11,9 @@ enum {
 };
 
 enum mrd_rpc_link_state {
-    MRD_RPC_LINK_NEW,   /* its thread has not proved the client yet */
-    MRD_RPC_LINK_OPEN,  /* its thread reads, or runs a handler */
-    MRD_RPC_LINK_LEFT,  /* its thread has left it but for the call it runs, another one is to go on */
+    MRD_RPC_LINK_NEW,  /* its thread has not proved the client yet */
+    MRD_RPC_LINK_OPEN, /* its thread reads, or runs a handler */
+    MRD_RPC_LINK_LEFT, /* its thread has left it but for the call it runs, another one is to go on */
     MRD_RPC_LINK_ENDED, /* its thread ends, and it is to be freed */
 };
 

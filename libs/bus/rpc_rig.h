@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/metrics.h"
+#include "base/threads.h"
 #include "bus/nats_fixture.h"
 #include "bus/rpc.h"
 #include "bus/rpc_frame.h"

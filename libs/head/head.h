@@ -241,7 +241,7 @@ struct mrd_head_query {
                            its size (mrd_histogram_weight) */
     bool
         in_order; /* series in the order of model/series_order.h; else in any, which a restart may change */
-    bool labels_only; /* no chunks: which series have samples in the range */
+    bool labels_only;            /* no chunks: which series have samples in the range */
     struct mrd_head_pause pause; /* of the cursor's slices, too */
 };
 

@@ -2,7 +2,6 @@
 #include "head/testing_internal.h"
 
 enum { SERIES = 2000 };
-static const mrd_time_ms T0 = 1700000000000;
 
 /* One small and one large tenant: the first is read in the pauses of the second. */
 static struct mrd_head *head_of_two(void)

@@ -66,7 +66,7 @@ MRD_MUST_CHECK enum mrd_status ing_partition_wait(struct ing_partition *partitio
  * of one that lets it in. MRD_E_UNAVAILABLE: the queue is full or the partition closes; run was not called then. */
 struct ing_ask {
     enum mrd_status (*run)(struct ing_ask *ask, struct mrd_head *head, struct mrd_error *err);
-    bool reads; /* run changes nothing */
+    bool reads;              /* run changes nothing */
     struct ing_store *store; /* of the head; set before run */
 };
 MRD_MUST_CHECK enum mrd_status ing_partition_ask(struct ing_partition *partition,

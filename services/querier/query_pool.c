@@ -30,12 +30,12 @@ enum worker_state { WORKER_NONE, WORKER_RUNS };
 struct worker {
     struct qry_pool *pool;
     pthread_t thread;
-    enum worker_state state; /* guarded by the pool's lock */
-    struct job *job;         /* NULL: none, or being answered. The same lock */
-    int64_t placed_ns;       /* of the thread */
+    enum worker_state state;     /* guarded by the pool's lock */
+    struct job *job;             /* NULL: none, or being answered. The same lock */
+    int64_t placed_ns;           /* of the thread */
     struct mrd_thread_work work; /* the job's; of the thread */
     bool slices_long;            /* the same */
-    _Atomic bool canceled;   /* set by the watcher, read by the job; relaxed, a mere flag */
+    _Atomic bool canceled;       /* set by the watcher, read by the job; relaxed, a mere flag */
 };
 
 struct qry_pool {
