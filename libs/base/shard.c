@@ -22,6 +22,9 @@ enum {
  * thread ends only when the bit stands alone. */
 #define SHARD_STOPPING ((uint64_t)1 << 63)
 
+/* How whoever is the shard holds its state at the moment. */
+enum shard_hold { HOLD_NONE, HOLD_SHARED, HOLD_ALONE };
+
 struct timer_heap {
     struct mrd_shard_timer **items; /* [0] is unused; the earliest deadline is [1] */
     size_t count;
@@ -46,9 +49,14 @@ struct mrd_shard {
     int64_t now_ns;
     bool started; /* on_start has run */
     unsigned urgent_depth;
+    enum shard_hold hold;
     pthread_t runner;
     _Atomic(pthread_t *) thread_id; /* points to runner; NULL before it starts */
     bool stepped;
+
+    pthread_rwlock_t state; /* taken inside the turn, and by those that read */
+    _Atomic bool
+        changing; /* it is held alone or to be: nobody begins to read; relaxed, a mere courtesy */
 
     pthread_t thread;
     bool joined;
@@ -138,6 +146,25 @@ void mrd_shard_timer_stop(struct mrd_shard *shard, struct mrd_shard_timer *timer
     }
 }
 
+/* ---- the state: the turn is held ---- */
+
+static void hold_set(struct mrd_shard *shard, enum shard_hold hold)
+{
+    if (shard->hold != HOLD_NONE) {
+        pthread_rwlock_unlock(&shard->state);
+    }
+    if (hold == HOLD_ALONE) {
+        atomic_store_explicit(&shard->changing, true, memory_order_relaxed);
+        pthread_rwlock_wrlock(&shard->state);
+    } else if (hold == HOLD_SHARED) {
+        pthread_rwlock_rdlock(&shard->state);
+    }
+    if (hold != HOLD_ALONE && shard->hold == HOLD_ALONE) {
+        atomic_store_explicit(&shard->changing, false, memory_order_relaxed);
+    }
+    shard->hold = hold;
+}
+
 static size_t timers_fire(struct mrd_shard *shard)
 {
     const size_t fired_max = shard->timers.count; /* one that starts itself anew waits its turn */
@@ -146,7 +173,9 @@ static size_t timers_fire(struct mrd_shard *shard)
            shard->timers.items[1]->deadline_ns <= shard->now_ns) {
         struct mrd_shard_timer *timer = shard->timers.items[1];
         heap_remove(&shard->timers, timer);
+        hold_set(shard, HOLD_ALONE);
         timer->fire(shard, timer);
+        hold_set(shard, HOLD_NONE);
         fired++;
     }
     return fired;
@@ -227,6 +256,36 @@ static struct mrd_shard_message *stack_take(struct mrd_shard *shard,
     return oldest;
 }
 
+/* In the middle of another one, that one's hold will do, if it is not too weak: then the other one has it again afterwards. */
+static void message_run(struct mrd_shard *shard, struct mrd_shard_message *message)
+{
+    const enum shard_hold before = shard->hold;
+    const enum shard_hold need = message->shared ? HOLD_SHARED : HOLD_ALONE;
+    if (before < need) {
+        hold_set(shard, need);
+    }
+    message->run(shard, message); /* the message may be gone after this */
+    if (before < need) {
+        hold_set(shard, before);
+    }
+}
+
+bool mrd_shard_try_read(struct mrd_shard *shard, void (*read)(void *context), void *context)
+{
+    if (atomic_load_explicit(&shard->changing, memory_order_relaxed) ||
+        pthread_rwlock_tryrdlock(&shard->state) != 0) {
+        return false;
+    }
+    const bool started = shard->started;
+    if (started) {
+        read(context);
+    }
+    pthread_rwlock_unlock(&shard->state);
+    return started;
+}
+
+/* ---- batches ---- */
+
 /* Those that wait now: however many come, what is not urgent goes on after them. */
 static size_t urgent_run(struct mrd_shard *shard)
 {
@@ -235,7 +294,7 @@ static size_t urgent_run(struct mrd_shard *shard)
     for (struct mrd_shard_message *message = stack_take(shard, &shard->newest_urgent);
          message != NULL; ran++) {
         struct mrd_shard_message *next = message->next;
-        message->run(shard, message); /* the message may be gone after this */
+        message_run(shard, message);
         message = next;
     }
     shard->urgent_depth--;
@@ -256,7 +315,7 @@ static size_t messages_run(struct mrd_shard *shard)
     for (struct mrd_shard_message *message = stack_take(shard, &shard->newest); message != NULL;
          ran++) {
         struct mrd_shard_message *next = message->next;
-        message->run(shard, message);
+        message_run(shard, message);
         ran += urgent_run(shard);
         message = next;
     }
@@ -271,21 +330,30 @@ static void shard_enter(struct mrd_shard *shard)
     atomic_store_explicit(&shard->thread_id, &shard->runner, memory_order_release);
     shard->now_ns = mrd_clock_monotonic_ns(shard->config.clock);
     if (!shard->started) {
+        hold_set(shard, HOLD_ALONE);
         shard->started = true;
         if (shard->config.on_start != NULL) {
             shard->config.on_start(shard);
         }
+        hold_set(shard, HOLD_NONE);
     }
 }
 
 static void shard_leave(struct mrd_shard *shard) { pthread_mutex_unlock(&shard->turn); }
 
+static void batch_end(struct mrd_shard *shard)
+{
+    if (shard->config.on_batch != NULL) {
+        shard->config.on_batch(shard);
+    }
+}
+
 static size_t shard_run_batch(struct mrd_shard *shard)
 {
     shard_enter(shard);
     const size_t ran = timers_fire(shard) + messages_run(shard);
-    if (ran > 0 && shard->config.on_batch != NULL) {
-        shard->config.on_batch(shard);
+    if (ran > 0) {
+        batch_end(shard);
     }
     shard_leave(shard);
     return ran;
@@ -310,10 +378,8 @@ bool mrd_shard_try_run(struct mrd_shard *shard, struct mrd_shard_message *messag
         shard->runner = pthread_self();
         shard->now_ns = mrd_clock_monotonic_ns(shard->config.clock);
         const int64_t earliest_before_ns = earliest_ns(shard);
-        message->run(shard, message);
-        if (shard->config.on_batch != NULL) {
-            shard->config.on_batch(shard);
-        }
+        message_run(shard, message);
+        batch_end(shard);
         if (earliest_ns(shard) < earliest_before_ns) {
             shard_wake(shard); /* it sleeps until another time */
         }
@@ -367,7 +433,9 @@ static void shard_stopped(struct mrd_shard *shard)
 {
     if (shard->config.on_stop != NULL) {
         shard_enter(shard);
+        hold_set(shard, HOLD_ALONE);
         shard->config.on_stop(shard);
+        hold_set(shard, HOLD_NONE);
         shard_leave(shard);
     }
 }
@@ -412,6 +480,7 @@ static enum mrd_status shard_make(const struct mrd_shard_config *config,
     mrd_assert(shard != NULL);
     memset(shard, 0, sizeof(*shard));
     pthread_mutex_init(&shard->turn, NULL);
+    pthread_rwlock_init(&shard->state, NULL);
     shard->config = *config;
     shard->wake_fd = wake_fd;
     if (config->queue_max == 0) {
@@ -477,6 +546,7 @@ void mrd_shard_destroy(struct mrd_shard **shard)
     mrd_assert(stacks_empty(*shard, memory_order_acquire));
     close((*shard)->wake_fd);
     pthread_mutex_destroy(&(*shard)->turn);
+    pthread_rwlock_destroy(&(*shard)->state);
     free((*shard)->timers.items);
     free(*shard);
     *shard = NULL;

@@ -5,7 +5,7 @@
  * an inverted index answers matchers, samples are compressed chunks cut at time buckets.
  *
  * Owner:   whoever created it, for the whole life.
- * Threads: ONE. No call may overlap another on the same head; nothing inside is locked. What leaves
+ * Threads: ONE. No call may overlap another on the same head, but for mrd_head_select_small; nothing inside is locked. What leaves
  *          the head (struct mrd_head_selection, name lists) has memory of its own and may be handed
  *          to another thread whole.
  * Limits:  memory_bytes_limit. Above it mrd_head_series (new series) and mrd_head_append refuse with
@@ -271,6 +271,14 @@ MRD_MUST_CHECK enum mrd_status mrd_head_cursor_next(struct mrd_head_cursor *curs
                                                     size_t bytes_max,
                                                     struct mrd_head_selection **out_selection,
                                                     struct mrd_error *err);
+
+/* All of a select's answer at once, if that is small and there is nothing special about it: some tens of series without late
+ * samples, start times and histograms, within the query's limits and bytes_max. True: *out_selection is the answer, NULL if it is
+ * empty. False: select it.
+ * Writes nothing of the head, not even scratch: may run on any thread, on several at once, beside mrd_head_cursor_next,
+ * mrd_head_cursor_destroy and itself; not beside other calls. */
+bool mrd_head_select_small(struct mrd_head *head, const struct mrd_head_query *query,
+                           size_t bytes_max, struct mrd_head_selection **out_selection);
 
 /* True if no slice follows. */
 bool mrd_head_cursor_at_end(const struct mrd_head_cursor *cursor);

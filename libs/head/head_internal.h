@@ -258,6 +258,7 @@ struct head_columns {
 enum {
     HEAD_PAUSE_ITEMS = 256, /* that are looked at, of some 50 ns each */
     HEAD_PAUSE_SERIES = 32, /* that are copied, of some us each */
+    HEAD_SMALL_SERIES = 64, /* that a small select may look at */
 };
 
 /* Called after the item of number `index` of those that are gone through. */
@@ -278,7 +279,8 @@ struct mrd_head_cursor {
     size_t samples;
     bool labels_only;
     struct mrd_head_pause pause;
-    uint32_t *ordinals; /* NULL if there are none */
+    struct head_numbers *chain; /* scratch */
+    uint32_t *ordinals;         /* NULL if there are none */
     size_t count;
     size_t at;
 };
@@ -311,10 +313,10 @@ struct mrd_head {
     uint64_t sample_count;
     uint64_t series_created;
     uint64_t series_removed;
-    uint32_t last_tenant; /* guess for the next look-up */
-    uint32_t tenant_free; /* list through first_field */
-    uint32_t free_first;  /* ordinals to hand out again */
-    uint32_t wait_first;  /* recycled while a cursor was open: oldest, newest */
+    _Atomic uint32_t last_tenant; /* guess for the next look-up; relaxed, any value will do */
+    uint32_t tenant_free;         /* list through first_field */
+    uint32_t free_first;          /* ordinals to hand out again */
+    uint32_t wait_first;          /* recycled while a cursor was open: oldest, newest */
     uint32_t wait_last;
     struct head_numbers dead;   /* not yet purged */
     size_t dead_forgotten;      /* of them, from the first on: the caller has forgotten them */
@@ -653,6 +655,13 @@ bool head_floats_overlap(const struct mrd_head *head, uint32_t ordinal, mrd_time
 /* The series of the tenant that satisfy all matchers and have samples in the range, ascending. */
 enum mrd_status head_match(struct mrd_head *head, const struct mrd_head_query *query,
                            struct head_numbers *out, struct mrd_error *err);
+/* Keeps those of the candidates that match, by looking at each; writes nothing of the head. */
+void head_match_few(struct mrd_head *head, uint32_t tenant, const struct mrd_head_query *query,
+                    struct head_numbers *candidates);
+bool head_is_equality(const struct mrd_matcher *matcher);
+/* The tenant's series that have the label; NULL: none. Of an indexed tenant. */
+struct head_list *head_equal_postings(struct mrd_head *head, uint32_t tenant,
+                                      const struct mrd_matcher *matcher);
 bool head_overlaps(const struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_min_ms,
                    mrd_time_ms time_max_ms);
 
@@ -663,6 +672,10 @@ bool head_overlaps(const struct mrd_head *head, uint32_t ordinal, mrd_time_ms ti
 void head_order(const struct mrd_head *head, uint32_t *ordinals, size_t count);
 
 /* ---- select.c ---- */
+
+/* Adds the series as a frame, in the cursor's range. */
+void head_append_series(const struct mrd_head_cursor *cursor, uint32_t ordinal,
+                        struct mrd_head_selection *out);
 
 void head_selection_add(struct mrd_head_selection *out, const struct mrd_chunk *chunk,
                         size_t weight);

@@ -224,8 +224,8 @@ static enum mrd_status filter(struct mrd_head *head, uint32_t tenant, const stru
 
 /* ---- equality ---- */
 
-static struct head_list *equal_postings(struct mrd_head *head, uint32_t tenant,
-                                        const struct mrd_matcher *matcher)
+struct head_list *head_equal_postings(struct mrd_head *head, uint32_t tenant,
+                                      const struct mrd_matcher *matcher)
 {
     const struct head_label label = head_label_of(matcher->name, matcher->value);
     const mrd_pool_handle pair = head_pair_find(head, &label);
@@ -237,7 +237,7 @@ static struct head_list *equal_postings(struct mrd_head *head, uint32_t tenant,
     return &value->series;
 }
 
-static bool is_equality(const struct mrd_matcher *matcher)
+bool head_is_equality(const struct mrd_matcher *matcher)
 {
     return matcher->type == MRD_MATCH_EQ && matcher->value.size > 0;
 }
@@ -291,8 +291,8 @@ static bool start(struct mrd_head *head, uint32_t tenant, struct test *tests, si
 {
     struct head_list *least = &head_tenant(head, tenant)->series;
     for (size_t i = 0; i < count; i++) {
-        if (is_equality(tests[i].matcher)) {
-            struct head_list *list = equal_postings(head, tenant, tests[i].matcher);
+        if (head_is_equality(tests[i].matcher)) {
+            struct head_list *list = head_equal_postings(head, tenant, tests[i].matcher);
             if (list == NULL) {
                 return false;
             }
@@ -301,8 +301,8 @@ static bool start(struct mrd_head *head, uint32_t tenant, struct test *tests, si
     }
     take_list(head, least, candidates);
     for (size_t i = 0; i < count; i++) {
-        if (is_equality(tests[i].matcher)) {
-            struct head_list *list = equal_postings(head, tenant, tests[i].matcher);
+        if (head_is_equality(tests[i].matcher)) {
+            struct head_list *list = head_equal_postings(head, tenant, tests[i].matcher);
             tests[i].done = true;
             if (list != least) {
                 intersect(candidates, head_list_sorted(head, list), list->count);
@@ -395,6 +395,19 @@ static struct test *tests_make(struct mrd_head *head, uint32_t tenant,
         test->pause = &query->pause;
     }
     return tests;
+}
+
+void head_match_few(struct mrd_head *head, uint32_t tenant, const struct mrd_head_query *query,
+                    struct head_numbers *candidates)
+{
+    mrd_assert(query->pause.run == NULL); /* so nothing fails */
+    struct mrd_error err;
+    struct test *tests = tests_make(head, tenant, query);
+    for (size_t i = 0; i < query->matcher_count && candidates->count > 0; i++) {
+        mrd_assert(filter_by_labels(head, &tests[i], candidates, &err) == MRD_OK);
+    }
+    free(tests);
+    mrd_assert(filter_by_time(head, query, candidates, &err) == MRD_OK);
 }
 
 enum mrd_status head_match(struct mrd_head *head, const struct mrd_head_query *query,

@@ -345,12 +345,28 @@ enum mrd_status ing_partition_ask(struct ing_partition *partition, struct ing_as
                                   struct mrd_error *err)
 {
     struct ask_message message = {
-        .message = {.run = ask_here_run}, .partition = partition, .ask = ask, .err = err};
+        .message = {.run = ask_here_run, .shared = ask->shared},
+        .partition = partition,
+        .ask = ask,
+        .err = err
+    };
     /* In the background a thread may be without a core for long: not in the shard's place. */
     if (!mrd_thread_in_background() && mrd_shard_try_run(partition->shard, &message.message)) {
         return message.status;
     }
     return ask_posted(&message);
+}
+
+static void look_run(void *context)
+{
+    struct ing_look *look = context;
+    look->look(look, ing_store_head(look->partition->store));
+}
+
+bool ing_partition_try_read(struct ing_partition *partition, struct ing_look *look)
+{
+    look->partition = partition;
+    return mrd_shard_try_read(partition->shard, look_run, look);
 }
 
 void ing_partition_let_urgent(struct ing_partition *partition)

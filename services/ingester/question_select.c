@@ -1,5 +1,6 @@
 #include <time.h>
 
+#include "base/threads.h"
 #include "codec/frame.h"
 #include "ingester/questions_internal.h"
 
@@ -129,12 +130,36 @@ static enum mrd_status select_run(struct ing_ask *base, struct mrd_head *head,
     return MRD_OK;
 }
 
+struct small_look {
+    struct ing_look look; /* first */
+    struct ing_slices *slices;
+};
+
+static void small_run(struct ing_look *base, struct mrd_head *head)
+{
+    struct ing_slices *slices = ((struct small_look *)base)->slices;
+    slices->begun = mrd_head_select_small(head, &slices->query, SLICE_BYTES, &slices->selection);
+}
+
+/* A small answer is read here and now, whoever has the shard, even if that is long work that has no core at the moment. In the
+ * background this thread might be the one without a core, and keep what is written waiting. */
+static bool read_small(struct ing_question *question, struct ing_slices *slices)
+{
+    struct small_look look = {.look.look = small_run, .slices = slices};
+    return !slices->begun && !mrd_thread_in_background() &&
+           ing_partition_try_read(ing_question_partition(question), &look.look) && slices->begun;
+}
+
 enum mrd_status ing_slices_next(struct ing_question *question, struct ing_slices *slices,
                                 struct mrd_error *err)
 {
     mrd_head_selection_destroy(&slices->selection);
+    if (read_small(question, slices)) {
+        return MRD_OK;
+    }
     slices->ask.run = select_run;
     slices->ask.reads = true;
+    slices->ask.shared = slices->begun; /* resolving sorts lists */
     return slices->begun && slices->cursor == NULL
                ? MRD_OK
                : ing_partition_ask(ing_question_partition(question), &slices->ask, err);
