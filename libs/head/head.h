@@ -243,6 +243,8 @@ struct mrd_head_query {
         in_order; /* series in the order of model/series_order.h; else in any, which a restart may change */
     bool labels_only;            /* no chunks: which series have samples in the range */
     struct mrd_head_pause pause; /* of the cursor's slices, too */
+    bool
+        beside; /* mrd_head_select_small may run meanwhile. MRD_E_UNAVAILABLE: not this time, lists are to be sorted */
 };
 
 /* A part of an answer: whole series as frames (codec/frame.h), in memory of its own. Any thread may
@@ -276,7 +278,7 @@ MRD_MUST_CHECK enum mrd_status mrd_head_cursor_next(struct mrd_head_cursor *curs
  * samples, start times and histograms, within the query's limits and bytes_max. True: *out_selection is the answer, NULL if it is
  * empty. False: select it.
  * Writes nothing of the head, not even scratch: may run on any thread, on several at once, beside mrd_head_cursor_next,
- * mrd_head_cursor_destroy and itself; not beside other calls. */
+ * mrd_head_cursor_destroy, mrd_head_select that is told so (`beside`) and itself; not beside other calls. */
 bool mrd_head_select_small(struct mrd_head *head, const struct mrd_head_query *query,
                            size_t bytes_max, struct mrd_head_selection **out_selection);
 

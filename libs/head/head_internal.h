@@ -658,10 +658,10 @@ enum mrd_status head_match(struct mrd_head *head, const struct mrd_head_query *q
 /* Keeps those of the candidates that match, by looking at each; writes nothing of the head. */
 void head_match_few(struct mrd_head *head, uint32_t tenant, const struct mrd_head_query *query,
                     struct head_numbers *candidates);
-bool head_is_equality(const struct mrd_matcher *matcher);
-/* The tenant's series that have the label; NULL: none. Of an indexed tenant. */
-struct head_list *head_equal_postings(struct mrd_head *head, uint32_t tenant,
-                                      const struct mrd_matcher *matcher);
+/* The shortest list that all series that match are in, of the tenant or of a label (of an indexed tenant; else count is to be 0).
+ * NULL: none matches. */
+struct head_list *head_shortest_list(struct mrd_head *head, uint32_t tenant,
+                                     const struct mrd_matcher *matchers, size_t count);
 bool head_overlaps(const struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_min_ms,
                    mrd_time_ms time_max_ms);
 

@@ -224,8 +224,8 @@ static enum mrd_status filter(struct mrd_head *head, uint32_t tenant, const stru
 
 /* ---- equality ---- */
 
-struct head_list *head_equal_postings(struct mrd_head *head, uint32_t tenant,
-                                      const struct mrd_matcher *matcher)
+static struct head_list *equal_postings(struct mrd_head *head, uint32_t tenant,
+                                        const struct mrd_matcher *matcher)
 {
     const struct head_label label = head_label_of(matcher->name, matcher->value);
     const mrd_pool_handle pair = head_pair_find(head, &label);
@@ -237,7 +237,7 @@ struct head_list *head_equal_postings(struct mrd_head *head, uint32_t tenant,
     return &value->series;
 }
 
-bool head_is_equality(const struct mrd_matcher *matcher)
+static bool is_equality(const struct mrd_matcher *matcher)
 {
     return matcher->type == MRD_MATCH_EQ && matcher->value.size > 0;
 }
@@ -285,31 +285,54 @@ static void take_list(struct mrd_head *head, struct head_list *list, struct head
     }
 }
 
-/* Fills candidates from the equality tests; false if a value does not exist. */
-static bool start(struct mrd_head *head, uint32_t tenant, struct test *tests, size_t count,
-                  struct head_numbers *candidates)
+struct head_list *head_shortest_list(struct mrd_head *head, uint32_t tenant,
+                                     const struct mrd_matcher *matchers, size_t count)
 {
     struct head_list *least = &head_tenant(head, tenant)->series;
     for (size_t i = 0; i < count; i++) {
-        if (head_is_equality(tests[i].matcher)) {
-            struct head_list *list = head_equal_postings(head, tenant, tests[i].matcher);
+        if (is_equality(&matchers[i])) {
+            struct head_list *list = equal_postings(head, tenant, &matchers[i]);
             if (list == NULL) {
-                return false;
+                return NULL;
             }
             least = list->count <= least->count ? list : least;
         }
     }
+    return least;
+}
+
+/* All lists of equality, and the tenant's: those that `start` reads in order. */
+static bool lists_are_sorted(struct mrd_head *head, uint32_t tenant,
+                             const struct mrd_matcher *matchers, size_t count)
+{
+    bool sorted = !head_tenant(head, tenant)->series.unsorted;
+    for (size_t i = 0; i < count && sorted; i++) {
+        if (is_equality(&matchers[i])) {
+            const struct head_list *list = equal_postings(head, tenant, &matchers[i]);
+            sorted = list == NULL || !list->unsorted;
+        }
+    }
+    return sorted;
+}
+
+/* Fills candidates from the equality tests. */
+static void start(struct mrd_head *head, uint32_t tenant, const struct mrd_matcher *matchers,
+                  size_t count, struct test *tests, struct head_numbers *candidates)
+{
+    struct head_list *least = head_shortest_list(head, tenant, matchers, count);
+    if (least == NULL) {
+        return;
+    }
     take_list(head, least, candidates);
     for (size_t i = 0; i < count; i++) {
-        if (head_is_equality(tests[i].matcher)) {
-            struct head_list *list = head_equal_postings(head, tenant, tests[i].matcher);
+        if (is_equality(&matchers[i])) {
+            struct head_list *list = equal_postings(head, tenant, &matchers[i]);
             tests[i].done = true;
             if (list != least) {
                 intersect(candidates, head_list_sorted(head, list), list->count);
             }
         }
     }
-    return true;
 }
 
 /* ---- time ---- */
@@ -419,12 +442,13 @@ enum mrd_status head_match(struct mrd_head *head, const struct mrd_head_query *q
         return MRD_OK;
     }
     const bool indexed = head_tenant(head, tenant)->indexed != 0;
+    const size_t equal_count = indexed ? query->matcher_count : 0;
     struct test *tests = tests_make(head, tenant, query);
-    if (!indexed) {
-        take_list(head, &head_tenant(head, tenant)->series, out);
-    } else if (!start(head, tenant, tests, query->matcher_count, out)) {
-        out->count = 0;
+    if (query->beside && !lists_are_sorted(head, tenant, query->matchers, equal_count)) {
+        free(tests);
+        return mrd_fail(err, MRD_E_UNAVAILABLE, "lists of series are to be sorted first");
     }
+    start(head, tenant, query->matchers, equal_count, tests, out);
     enum mrd_status status = MRD_OK;
     for (size_t i = 0; i < query->matcher_count && out->count > 0 && status == MRD_OK; i++) {
         if (!indexed) {

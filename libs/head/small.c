@@ -2,30 +2,13 @@
  * look at the labels of each series, and what needs scratch to be read is left to selects. */
 #include "head/head_internal.h"
 
-/* The shortest list that has all series that match: of the tenant, or of a label. NULL: nothing matches. */
-static struct head_list *shortest(struct mrd_head *head, uint32_t tenant,
-                                  const struct mrd_head_query *query)
-{
-    struct head_list *least = &head_tenant(head, tenant)->series;
-    const bool indexed = head_tenant(head, tenant)->indexed != 0;
-    for (size_t i = 0; i < query->matcher_count && indexed; i++) {
-        const struct mrd_matcher *matcher = &query->matchers[i];
-        if (head_is_equality(matcher)) {
-            struct head_list *list = head_equal_postings(head, tenant, matcher);
-            if (list == NULL) {
-                return NULL;
-            }
-            least = list->count < least->count ? list : least;
-        }
-    }
-    return least;
-}
-
 /* Copies the list that is to be looked through. False: it is long. */
 static bool candidates_take(struct mrd_head *head, uint32_t tenant,
                             const struct mrd_head_query *query, struct head_numbers *out)
 {
-    struct head_list *least = tenant == 0 ? NULL : shortest(head, tenant, query);
+    const size_t matchers = head_tenant(head, tenant)->indexed ? query->matcher_count : 0;
+    struct head_list *least =
+        tenant == 0 ? NULL : head_shortest_list(head, tenant, query->matchers, matchers);
     const uint32_t count = least == NULL ? 0 : least->count;
     if (count > HEAD_SMALL_SERIES) {
         return false;

@@ -120,8 +120,10 @@ static enum mrd_status select_run(struct ing_ask *base, struct mrd_head *head,
         return MRD_OK;
     }
     if (!ask->begun) {
-        ask->begun = true;
-        MRD_TRY(mrd_head_select(head, &ask->query, &ask->cursor, err));
+        const enum mrd_status status = mrd_head_select(head, &ask->query, &ask->cursor, err);
+        ask->unsorted = status == MRD_E_UNAVAILABLE && ask->query.beside;
+        ask->begun = !ask->unsorted;
+        MRD_TRY(status);
     }
     MRD_TRY(mrd_head_cursor_next(ask->cursor, SLICE_BYTES, &ask->selection, err));
     if (mrd_head_cursor_at_end(ask->cursor)) {
@@ -157,12 +159,19 @@ enum mrd_status ing_slices_next(struct ing_question *question, struct ing_slices
     if (read_small(question, slices)) {
         return MRD_OK;
     }
-    slices->ask.run = select_run;
-    slices->ask.reads = true;
-    slices->ask.shared = slices->begun; /* resolving sorts lists */
-    return slices->begun && slices->cursor == NULL
-               ? MRD_OK
-               : ing_partition_ask(ing_question_partition(question), &slices->ask, err);
+    if (slices->begun && slices->cursor == NULL) {
+        return MRD_OK;
+    }
+    slices->ask = (struct ing_ask){.run = select_run, .reads = true, .shared = true};
+    slices->query.beside = true;
+    enum mrd_status status = ing_partition_ask(ing_question_partition(question), &slices->ask, err);
+    if (slices->unsorted) {
+        slices->unsorted = false;
+        slices->query.beside = false;
+        slices->ask.shared = false;
+        status = ing_partition_ask(ing_question_partition(question), &slices->ask, err);
+    }
+    return status;
 }
 
 void ing_slices_close(struct ing_question *question, struct ing_slices *slices)

@@ -77,6 +77,7 @@ struct ing_slices {
     struct mrd_head_selection *selection; /* the slice at hand */
     struct mrd_head_cursor *cursor;       /* NULL: no slice follows, once one was read */
     bool begun;
+    bool unsorted; /* it is to be resolved once more, alone with the head */
     bool close;
 };
 
