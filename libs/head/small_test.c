@@ -19,7 +19,7 @@ static struct mrd_head *head_of(int series)
         char labels[64];
         snprintf(labels, sizeof(labels), "__name__=m%d,host=h%d", i % 10, i);
         const uint32_t ordinal = testing_need_series(head, "t", labels, hlc_of(0));
-        for (int k = 0; k < 500; k++) {
+        for (int k = 0; k < 100; k++) {
             testing_append(head, ordinal, T0 + k * 15000, i + k, hlc_of(k), 1, NULL);
         }
     }
@@ -57,9 +57,9 @@ static void limits_and_size_leave_it_to_a_select(void **state)
     assert_true(is_small(head, &query, SIZE_MAX));
     assert_false(is_small(head, &query, 100));
     query.series_max = 5;
-    query.samples_max = 2500;
+    query.samples_max = 500;
     assert_true(is_small(head, &query, SIZE_MAX));
-    query.samples_max = 2499;
+    query.samples_max = 499;
     assert_false(is_small(head, &query, SIZE_MAX));
     query.samples_max = 0;
     query.series_max = 4;
@@ -134,7 +134,7 @@ static void small_answers_are_read_beside_a_select(void **state)
     }
     for (size_t i = 0; i < READERS; i++) {
         assert_int_equal(pthread_join(threads[i], NULL), 0);
-        assert_true(readers[i].reads >= 300 * 20 * 500);
+        assert_true(readers[i].reads >= 300 * 20 * 100);
     }
     mrd_head_destroy(&head);
 }
