@@ -367,6 +367,8 @@ static enum mrd_status build_to(struct cmp_build *build, const struct cmp_enviro
         MRD_TRY(mrd_objstore_check(&environment->control, err));
     }
     partition->waiting_since_ns = 0;
+    /* Whoever wants more than the log had says so again. */
+    atomic_store_explicit(&partition->wanted, 0, memory_order_relaxed);
     return MRD_OK;
 }
 

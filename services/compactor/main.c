@@ -1,6 +1,7 @@
 /* meridian-compactor: the log into blocks in object storage, and what is done with them there. */
 #include "base/log.h"
 #include "compactor/build.h"
+#include "compactor/flush.h"
 #include "compactor/jobs.h"
 #include "node/node.h"
 #include "objstore/settings.h"
@@ -48,6 +49,7 @@ struct compactor {
     struct mrd_members *members;
     struct cmp_build *build;
     struct cmp_jobs *jobs;
+    struct cmp_flush *flush;
 };
 
 static void on_fatal(void *context, const struct mrd_error *err)
@@ -60,6 +62,7 @@ static void stop_roles(void *context, mrd_time_ms grace_ms)
 {
     (void)grace_ms;
     struct compactor *compactor = context;
+    cmp_flush_destroy(&compactor->flush);
     cmp_jobs_destroy(&compactor->jobs);
     cmp_build_destroy(&compactor->build);
     mrd_members_destroy(&compactor->members);
@@ -129,6 +132,29 @@ static enum mrd_status start_roles(struct compactor *compactor, const struct mrd
     return cmp_jobs_add(compactor->jobs, &build, err);
 }
 
+/* Before the listener, which would wait for those who wait here. */
+static void stop_flush(void *context, mrd_time_ms grace_ms)
+{
+    (void)grace_ms;
+    struct compactor *compactor = context;
+    cmp_flush_stop(compactor->flush);
+}
+
+static enum mrd_status start_flush(struct compactor *compactor, const struct mrd_node *node,
+                                   struct mrd_error *err)
+{
+    const struct cmp_flush_options options = {
+        .bus = compactor->bus,
+        .catalog = compactor->catalog,
+        .members = compactor->members,
+        .build = compactor->build,
+        .jobs = compactor->jobs,
+        .instance = node->self.instance,
+        .partition_count = (uint32_t)mrd_config_int(node->config, "region.partitions"),
+    };
+    return cmp_flush_create(&options, mrd_service_http(node->service), &compactor->flush, err);
+}
+
 /* An age limit drops whatever is old, in blocks or not. */
 static enum mrd_status check_settings(const struct mrd_config *config, struct mrd_error *err)
 {
@@ -156,7 +182,10 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
     MRD_TRY(open_storage(compactor, node, err));
     MRD_TRY(join_region(compactor, node, err));
     MRD_TRY(start_roles(compactor, node, err));
-    return mrd_service_listen(node->service, err);
+    MRD_TRY(start_flush(compactor, node, err));
+    MRD_TRY(mrd_service_listen(node->service, err));
+    mrd_service_on_stop(node->service, "flush", stop_flush, compactor);
+    return MRD_OK;
 }
 
 int main(int argc, char **argv)

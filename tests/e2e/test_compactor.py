@@ -8,7 +8,7 @@ import pytest
 
 from meridian_dev.build import build_targets
 from meridian_dev.cluster import Cluster, wait_until
-from support.blocks import Content, read_blocks
+from support.blocks import Content, flush, read_blocks
 from support.fleet import Fleet
 
 TWO_COMPACTORS = {"partitions": 4, "services": {"compactor": 2}}
@@ -61,4 +61,18 @@ def test_a_compactor_that_is_stopped_leaves_its_partitions_to_the_other(start, t
         fleet.await_progress(10)
         fleet.finish()
         content = await_built(region, fleet, tools)
+    content.check_ranges()
+
+
+def test_any_compactor_flushes_what_all_of_them_build(start, tools):
+    region = start(TWO_COMPACTORS, settings=["compactor.compactor.build_age=1h"])
+    with Fleet(region.push_urls) as fleet:
+        fleet.await_progress(20)
+        fleet.finish()
+    assert not region.layout.objects.joinpath("blocks").exists(), "nothing is due for an hour"
+    for url in region.urls("compactor"):
+        answer = flush(url)
+        content = read_blocks(region.layout.objects, tools)
+        fleet.ledger.check(content.matrix())
+        assert content.built == {entry["partition"]: entry["sequence"] for entry in answer["partitions"]}
     content.check_ranges()
