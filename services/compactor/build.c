@@ -12,7 +12,7 @@ enum {
     LOG_CALL_MS = 5000,
     LOG_IDLE_MS = 30000,
     ROUND_MS = 1000,
-    PARTITION_PAUSE_MS_MIN = 2000,
+    PARTITION_PAUSE_MS_MIN = 500,
     PARTITION_PAUSE_MS_MAX = 5 * 60 * 1000,
     ENTRIES_BYTES = 64 << 20, /* catalog entries of one range */
 };

@@ -20,10 +20,14 @@ struct world {
     struct nats_fixture nats;
     struct mrd_bus *bus;
     struct mrd_log_writer *writer;
+    struct mrd_members *members;
+    struct mrd_leases *leases;
     struct rig rig;
     size_t published;
     _Atomic size_t acknowledged;
 };
+
+#define INSTANCE "c-1"
 
 static void must(enum mrd_status status, const struct mrd_error *err)
 {
@@ -80,6 +84,11 @@ static int world_make(void **state)
     must(mrd_log_ensure(world->bus, &log, WAIT_MS, &err), &err);
     const struct mrd_log_writer_options writer = {.partition_count = 1};
     must(mrd_log_writer_create(world->bus, &writer, &world->writer, &err), &err);
+    struct mrd_member self = {.kind = MRD_MEMBER_COMPACTOR, .instance = INSTANCE};
+    const struct mrd_members_options members = {.self = &self, .beat_ms = 20};
+    must(mrd_members_create(world->bus, &members, &world->members, &err), &err);
+    const struct mrd_leases_options leases = {.holder = INSTANCE};
+    must(mrd_leases_create(world->bus, &leases, &world->leases, &err), &err);
     rig_init(&world->rig, 11, 20);
     world->rig.epoch = mrd_batch_epoch_of(mrd_clock_now_ms(mrd_clock_system()));
     *state = world;
@@ -90,6 +99,8 @@ static int world_end(void **state)
 {
     struct world *world = *state;
     mrd_log_writer_destroy(&world->writer);
+    mrd_leases_destroy(&world->leases);
+    mrd_members_destroy(&world->members);
     rig_fini(&world->rig);
     mrd_bus_close(&world->bus);
     nats_fixture_stop(&world->nats);
@@ -100,11 +111,8 @@ static int world_end(void **state)
 /* ---- a compactor without its threads ---- */
 
 struct process {
-    char instance[32];
     struct world *world;
     struct mrd_metrics *metrics;
-    struct mrd_members *members;
-    struct mrd_leases *leases;
     struct mrd_catalog *catalog;
     struct cmp_build *build;
     struct cmp_role role;
@@ -121,24 +129,15 @@ struct settings {
 static bool process_start(struct process *process, struct world *world, struct mrd_objstore *store,
                           const struct settings *settings)
 {
-    static unsigned starts;
     *process = (struct process){.world = world, .metrics = mrd_metrics_create()};
-    (void)snprintf(process->instance, sizeof(process->instance), "c-%u", ++starts);
-    const char *instance = process->instance;
     struct mrd_error err = {0};
-    const struct mrd_catalog_options catalog = {.store = store, .writer = instance};
+    const struct mrd_catalog_options catalog = {.store = store, .writer = INSTANCE};
     if (mrd_catalog_open(&catalog, NULL, &process->catalog, &err) != MRD_OK) {
         return false;
     }
-    struct mrd_member self = {.kind = MRD_MEMBER_COMPACTOR};
-    (void)snprintf(self.instance, sizeof(self.instance), "%s", instance);
-    const struct mrd_members_options members = {.self = &self, .beat_ms = 20, .expire_ms = 100};
-    must(mrd_members_create(world->bus, &members, &process->members, &err), &err);
-    const struct mrd_leases_options leases = {.holder = instance};
-    must(mrd_leases_create(world->bus, &leases, &process->leases, &err), &err);
     const struct cmp_build_options build = {
-        .members = process->members,
-        .instance = instance,
+        .members = world->members,
+        .instance = INSTANCE,
         .partition_count = 1,
         .limits = {.samples_max = settings->samples_max, .memory_bytes_max = CMP_BUILD_MEMORY_MIN},
         .build_bytes = 1,
@@ -154,7 +153,7 @@ static bool process_start(struct process *process, struct world *world, struct m
     process->environment = (struct cmp_environment){
         .store = store,
         .catalog = process->catalog,
-        .leases = process->leases,
+        .leases = world->leases,
         .bus = world->bus,
         .metrics = process->metrics,
         .clock = mrd_clock_system(),
@@ -169,8 +168,6 @@ static void process_end(struct process *process)
     if (process->build != NULL) {
         process->role.end(process->role.context, &process->environment);
         cmp_build_destroy(&process->build);
-        mrd_leases_destroy(&process->leases);
-        mrd_members_destroy(&process->members);
     }
     mrd_catalog_close(&process->catalog);
     mrd_metrics_destroy(&process->metrics);
@@ -274,7 +271,7 @@ static bool crash_at(struct world *world, uint64_t nth, enum mrd_fault_when when
     char folder[FOLDER_FIXTURE_PATH_MAX];
     struct mrd_objstore *inner = folder_fixture_open(folder, NULL);
     struct mrd_objstore *faults = mrd_fault_store_create(inner);
-    const struct settings settings = {.samples_max = 200};
+    const struct settings settings = {.samples_max = 320};
     struct process process;
     struct crash crash = {&process, faults, nth};
     mrd_fault_store_arm(faults, &(struct mrd_fault){.nth = nth, .when = when, .crash = true});
@@ -312,7 +309,7 @@ static void a_store_that_fails_for_a_while_loses_and_doubles_nothing(void **stat
         struct mrd_objstore *inner = folder_fixture_open(folder, NULL);
         struct mrd_objstore *faults = mrd_fault_store_create(inner);
         struct process process;
-        assert_true(process_start(&process, world, faults, &(struct settings){.samples_max = 200}));
+        assert_true(process_start(&process, world, faults, &(struct settings){.samples_max = 320}));
         mrd_fault_store_arm(faults, &(struct mrd_fault){.nth = 3 * nth, .when = MRD_FAULT_AFTER});
         run_until(&process, is_all_built, &process);
         const bool happened = mrd_fault_store_disarm(faults);

@@ -35,6 +35,10 @@ static const struct mrd_config_key compactor_keys[] = {
         "How long after its last use a writer's announcements of a label epoch stay resolvable: "
         "what may lie between a batch's announcements and its being stored. Less than 155m loses "
         "samples of batches that are stored later than that."),
+    KEY("compactor.lease", MRD_CONFIG_DURATION, "10s", 1000, 600000,
+        "How long a compactor that stopped breathing keeps its work before another takes it. The "
+        "same "
+        "in all compactors."),
     KEY("http.listen", MRD_CONFIG_STRING, "0.0.0.0:7203", 0, 0,
         "Address of the operations routes."),
 };
@@ -86,7 +90,10 @@ static enum mrd_status join_region(struct compactor *compactor, const struct mrd
                                    struct mrd_error *err)
 {
     const uint32_t replicas = (uint32_t)mrd_config_int(node->config, "log.replicas");
-    const struct mrd_leases_options leases = {.holder = node->self.instance, .replicas = replicas};
+    const struct mrd_leases_options leases = {
+        .holder = node->self.instance,
+        .ttl_ms = mrd_config_duration(node->config, "compactor.lease"),
+        .replicas = replicas};
     MRD_TRY(mrd_leases_create(compactor->bus, &leases, &compactor->leases, err));
     const struct mrd_members_options members = {.self = &node->self, .replicas = replicas};
     return mrd_members_create(compactor->bus, &members, &compactor->members, err);
