@@ -102,7 +102,7 @@ enum mrd_status mrd_block_source_needed(void *context, mrd_time_ms min_ms, mrd_t
     for (size_t i = 0; i < source->options.entry_count && !*out_needed; i++) {
         const struct mrd_block_entry *entry = &source->options.entries[i];
         *out_needed =
-            !is_covered(source, entry) &&
+            !is_covered(source, entry) && entry->resolution_ms == 0 &&
             mrd_block_entry_may_match(entry, source->options.tenant, NULL, 0, min_ms, max_ms);
     }
     return MRD_OK;
@@ -151,6 +151,9 @@ static void choose_blocks(struct mrd_source_set *set)
     size_t capacity = 0;
     for (size_t i = 0; i < options->entry_count; i++) {
         const struct mrd_block_entry *entry = &options->entries[i];
+        if (entry->resolution_ms != 0) {
+            continue; /* has no samples */
+        }
         if (is_covered(set->source, entry)) {
             tell(options->metrics.covered, 1);
         } else if (!mrd_block_entry_may_match(entry, select->tenant, select->matchers,
@@ -356,11 +359,18 @@ static void reader_start(struct reader *reader)
     mrd_read_pool_post(set->source->options.pool, &reader->job);
 }
 
+static struct mrd_query_progress *progress_of(const struct mrd_source_set *set)
+{
+    return set->scope.control == NULL ? NULL : set->scope.control->progress;
+}
+
 /* Waits until the reader has made a batch. */
 static enum mrd_status reader_wait(struct reader *reader, struct mrd_error *err)
 {
     struct mrd_source_set *set = reader->set;
     enum mrd_status status = MRD_OK;
+    const struct mrd_query_wait wait =
+        mrd_query_wait_begin(progress_of(set), MRD_QUERY_WAITS_BLOCKS);
     pthread_mutex_lock(&set->lock);
     while (!reader->ready && status == MRD_OK) {
         struct timespec until;
@@ -373,6 +383,7 @@ static enum mrd_status reader_wait(struct reader *reader, struct mrd_error *err)
     }
     reader->ready = false;
     pthread_mutex_unlock(&set->lock);
+    mrd_query_wait_end(progress_of(set), wait);
     return status;
 }
 
@@ -582,6 +593,9 @@ static enum mrd_status set_create(const struct mrd_block_source *source,
     if (status != MRD_OK) {
         set_close(set);
         return status;
+    }
+    if (progress_of(set) != NULL) {
+        mrd_progress_add(&progress_of(set)->blocks, set->reader_count);
     }
     *out_set = set;
     return MRD_OK;

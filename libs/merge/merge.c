@@ -60,6 +60,14 @@ static enum mrd_status check_options(const struct mrd_merge_options *options, st
         return mrd_fail(err, MRD_E_INVALID, "merge: memory_bytes_max %zu: give %zu at least",
                         options->memory_bytes_max, MRD_MERGE_MEMORY_MIN);
     }
+    for (size_t i = 0; i < options->input_count; i++) {
+        if (options->inputs[i]->resolution_ms != 0) {
+            return mrd_fail(err, MRD_E_INVALID,
+                            "merge: block %.*s has rows of windows: they are made anew from the "
+                            "samples, never merged",
+                            MRD_FMT(options->inputs[i]->id));
+        }
+    }
     for (size_t i = 1; i < options->input_count; i++) {
         const struct mrd_bytes class = options->inputs[i]->origin.residency_class;
         if (!mrd_bytes_equal(class, options->inputs[0]->origin.residency_class)) {

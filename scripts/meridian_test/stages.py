@@ -22,7 +22,7 @@ UNIT_SECONDS = 900
 E2E_SECONDS = 1500
 RESULTS = REPOSITORY / "build" / "results"
 
-E2E_PROGRAMS = ("meridian-promql-scripts",)
+E2E_PROGRAMS = ("meridian-promql-scripts", "block_dump")
 """What end-to-end tests run beside the services."""
 
 THREADED = ("base", "http", "bus", "objstore", "block", "catalog", "upkeep", "service", *SERVICES)

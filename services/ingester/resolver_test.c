@@ -18,9 +18,11 @@
 enum {
     PARTITIONS = 3, /* of the same writes, each in an order of its own */
     SERIES = 4,
-    TIMES = 60,
-    BATCHES = 120,
     ROWS = 12,
+    RANDOM_TIMES = 60,
+    TIMES = RANDOM_TIMES + ROWS,
+    RANDOM_BATCHES = 120,
+    BATCHES = RANDOM_BATCHES + 2,
     WAIT_MS = 60000,
     SETTLE_MS =
         240000, /* a scan rests ten times as long as it took, here some two seconds, more where others work, too */
@@ -79,29 +81,50 @@ static struct mrd_batch_header header_of(const struct batch *batch)
     };
 }
 
+static void note_write(struct world *world, const struct batch *batch, const struct write *row)
+{
+    const struct mrd_batch_header header = header_of(batch);
+    struct cell *cell = &world->cells[row->series][row->time];
+    const struct mrd_head_verdict verdict = {batch->hlc, mrd_batch_origin(&header), row->value,
+                                             row->start_ms};
+    if (!cell->written || mrd_head_is_later(&verdict, &cell->last)) {
+        *cell = (struct cell){true, verdict};
+    }
+}
+
 /* Few stamps, so that some are equal, and few values, so that some writes repeat others. */
-static void make_batches(struct world *world)
+static void make_random_batch(struct world *world, mrd_hlc now, struct batch *batch)
 {
     static const char *const instances[] = {"writer-a", "writer-b"};
-    const mrd_hlc now = mrd_hlc_make(mrd_clock_now_ms(mrd_clock_system()), 0);
-    for (size_t i = 0; i < BATCHES; i++) {
-        struct batch *batch = &world->batches[i];
-        batch->hlc = now + below(world, BATCHES);
-        batch->instance = instances[below(world, 2)];
-        const struct mrd_batch_header header = header_of(batch);
-        for (size_t r = 0; r < ROWS; r++) {
-            struct write *row = &batch->rows[r];
-            /* No sample twice in one batch: the rows of one batch take times of their own. */
-            *row = (struct write){below(world, SERIES), below(world, TIMES / ROWS) * ROWS + r,
-                                  (double)below(world, 5), (mrd_time_ms)below(world, 3) * 1000};
-            struct cell *cell = &world->cells[row->series][row->time];
-            const struct mrd_head_verdict verdict = {batch->hlc, mrd_batch_origin(&header),
-                                                     row->value, row->start_ms};
-            if (!cell->written || mrd_head_is_later(&verdict, &cell->last)) {
-                *cell = (struct cell){true, verdict};
-            }
-        }
+    batch->hlc = now + below(world, RANDOM_BATCHES);
+    batch->instance = instances[below(world, 2)];
+    for (size_t r = 0; r < ROWS; r++) {
+        struct write *row = &batch->rows[r];
+        /* No sample twice in one batch: the rows of one batch take times of their own. */
+        *row = (struct write){below(world, SERIES), below(world, RANDOM_TIMES / ROWS) * ROWS + r,
+                              (double)below(world, 5), (mrd_time_ms)below(world, 3) * 1000};
+        note_write(world, batch, row);
     }
+}
+
+/* One batch for each end of the log, whose stamps say the contrary: the head alone can not decide between them. */
+static void make_contest(struct world *world, mrd_hlc hlc, double value, struct batch *batch)
+{
+    *batch = (struct batch){.hlc = hlc, .instance = "writer-a"};
+    for (size_t r = 0; r < ROWS; r++) {
+        batch->rows[r] = (struct write){r % SERIES, RANDOM_TIMES + r, value, 0};
+        note_write(world, batch, &batch->rows[r]);
+    }
+}
+
+static void make_batches(struct world *world)
+{
+    const mrd_hlc now = mrd_hlc_make(mrd_clock_now_ms(mrd_clock_system()), 0);
+    make_contest(world, now + RANDOM_BATCHES, 1, &world->batches[0]);
+    for (size_t i = 1; i <= RANDOM_BATCHES; i++) {
+        make_random_batch(world, now, &world->batches[i]);
+    }
+    make_contest(world, now, 2, &world->batches[BATCHES - 1]);
 }
 
 /* ---- into the log ---- */
@@ -177,8 +200,8 @@ static void publish(struct world *world, const struct batch *batch, uint32_t par
 static void write_log(struct world *world, uint32_t partition)
 {
     uint64_t numbers[2] = {0};
-    for (size_t i = BATCHES; i-- > 1;) { /* Fisher and Yates */
-        const size_t other = below(world, i + 1);
+    for (size_t i = RANDOM_BATCHES; i > 1; i--) { /* Fisher and Yates; the ends stay */
+        const size_t other = 1 + below(world, i);
         const struct batch swap = world->batches[i];
         world->batches[i] = world->batches[other];
         world->batches[other] = swap;

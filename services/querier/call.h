@@ -7,6 +7,7 @@
 #ifndef QRY_CALL_H
 #define QRY_CALL_H
 
+#include "querier/active.h"
 #include "querier/api.h"
 #include "querier/limits.h"
 #include "querier/remote_source.h"
@@ -18,6 +19,7 @@ struct qry_call {
     const struct qry_api_options *options;
     struct qry_limits limits; /* the tenant's, when the query began */
     struct mrd_http_request *request;
+    struct qry_active_query *query; /* as it is listed */
     struct mrd_http_params params;
     struct mrd_error form_error; /* the first malformed parameter; status OK: there was none */
     struct mrd_arena *arena;
