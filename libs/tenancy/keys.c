@@ -98,8 +98,21 @@ static const struct mrd_config_key query_keys[] = {
        .per_tenant = true},
 };
 
+static const char *const layout_choices[] = {"plain", "compact", NULL};
+
+static const struct mrd_config_key block_keys[] = {
+    {.path = "blocks.layout",
+     .type = MRD_CONFIG_ENUM,
+     .initial = "plain",
+     .doc = "How merged blocks hold values. compact: as scaled integers where that is exact, which "
+            "takes a third less; SQL then reads coalesce(value, value_i / power(10, value_e)).", .choices = layout_choices,
+     .reloadable = true,
+     .per_tenant = true},
+};
+
 const struct mrd_config_table mrd_tenancy_write_keys = {write_keys, MRD_ARRAY_LEN(write_keys)};
 const struct mrd_config_table mrd_tenancy_query_keys = {query_keys, MRD_ARRAY_LEN(query_keys)};
+const struct mrd_config_table mrd_tenancy_block_keys = {block_keys, MRD_ARRAY_LEN(block_keys)};
 
 static enum mrd_status check_name(struct mrd_bytes name, struct mrd_error *err)
 {
@@ -110,6 +123,7 @@ static enum mrd_status check_name(struct mrd_bytes name, struct mrd_error *err)
 static const struct mrd_config_table all_keys[] = {
     {write_keys, MRD_ARRAY_LEN(write_keys)},
     {query_keys, MRD_ARRAY_LEN(query_keys)},
+    {block_keys, MRD_ARRAY_LEN(block_keys)},
 };
 
 const struct mrd_config_overrides mrd_tenancy_overrides = {check_name, all_keys,
