@@ -5,6 +5,7 @@
 
 static const struct ctl_command *const commands[] = {
     &ctl_block_import,
+    &ctl_block_export,
 };
 
 static void print_help(void)
