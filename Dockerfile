@@ -17,6 +17,7 @@ FROM debian:12-slim
 RUN apt-get update && apt-get install -y --no-install-recommends \
         ca-certificates libcurl4 libexpat1 libjansson4 libssl3 libmicrohttpd12 libnats3.4 libprotobuf-c1 libre2-9 libsnappy1v5 \
         libxxhash0 libyaml-0-2 libzstd1 zlib1g && \
-    rm -rf /var/lib/apt/lists/* && useradd --system --no-create-home meridian
+    rm -rf /var/lib/apt/lists/* && useradd --system --no-create-home meridian && \
+    install -d -o meridian /var/lib/meridian/objects
 COPY --from=build /image/usr/ /usr/
 USER meridian

@@ -17,6 +17,10 @@
  * overridden; and an input that lies wholly in the range has given just what its entry says. If this does not add up, nothing is
  * returned: MRD_E_CORRUPT.
  *
+ * Rollups (docs/formats/rollup.md) of what is merged are made in the same pass, if asked for: blocks of their own, whose `parents` are the
+ * outputs that their rows stand for, all of them. Rows are always made anew from the samples: whoever replaces
+ * a block of samples takes the rollups that stand for it away in the same commit (mrd_merge_stands_for).
+ *
  * Owner:   results lie in the caller's arena. Outputs count once the caller's catalog names them; until then they are unreferenced objects.
  * Threads: a merge runs on the calling thread; merges share nothing.
  * Memory:  memory_bytes_max whatever is merged: inputs are read in windows, as many at a time as fit (more make further passes
@@ -29,7 +33,9 @@
 #include "block/entry.h"
 #include "block/schema.h"
 #include "block/series.h"
+#include "block/writer.h"
 #include "objstore/store.h"
+#include "rollup/builder.h"
 
 enum {
     MRD_MERGE_FAN_IN_MAX = 32, /* blocks read side by side */
@@ -67,9 +73,16 @@ struct mrd_merge_options {
         *cache; /* of sidecars: for blocks of many tenants, which are merged one after the other. It
                                     * counts for itself; may be NULL */
     const struct mrd_merge_tap *tap; /* may be NULL */
+    /* Rollups: ascending, each a multiple of the one before; at most MRD_ROLLUP_LEVELS_MAX, none: 0. Their keys are
+     * "<prefix of the resolution><name>-r<resolution>-<shard>.parquet". */
+    const mrd_time_ms *resolutions_ms;
+    const char *const *rollup_prefixes;
+    size_t resolution_count;
 };
 
 #define MRD_MERGE_MEMORY_MIN ((size_t)48 << 20)
+/* More, for each resolution. */
+#define MRD_MERGE_ROLLUP_MEMORY_MIN ((size_t)MRD_BLOCK_WRITER_MEMORY_MIN)
 
 struct mrd_merge_bad {
     const struct mrd_block_entry *input;
@@ -80,6 +93,8 @@ struct mrd_merge_bad {
 struct mrd_merge_result {
     const struct mrd_block_entry *outputs; /* none if there is no sample in the range */
     size_t output_count;
+    const struct mrd_block_entry *rollups; /* of the outputs */
+    size_t rollup_count;
     const struct mrd_merge_bad *bad; /* inputs that were left out */
     size_t bad_count;
     uint64_t samples_in; /* floats and histograms, of the inputs that are not bad */
@@ -96,5 +111,9 @@ struct mrd_merge_result {
 MRD_MUST_CHECK enum mrd_status mrd_merge_run(const struct mrd_merge_options *options,
                                              struct mrd_arena *arena, struct mrd_merge_result *out,
                                              struct mrd_error *err);
+
+/* Whether a rollup stands for one of these blocks: it goes when they go, unless they have merely expired. */
+bool mrd_merge_stands_for(const struct mrd_block_entry *rollup, const struct mrd_bytes *ids,
+                          size_t count);
 
 #endif

@@ -23,8 +23,8 @@ enum mrd_status mrd_tsdb_index_writer_init(struct mrd_tsdb_index_writer *writer,
 
 void mrd_tsdb_index_writer_fini(struct mrd_tsdb_index_writer *writer)
 {
-    mrd_texts_fini(&writer->symbols);
-    mrd_texts_fini(&writer->pairs);
+    mrd_interner_fini(&writer->symbols);
+    mrd_interner_fini(&writer->pairs);
     mrd_buf_fini(&writer->pair_counts);
     mrd_tsdb_file_drop(&writer->spool);
     mrd_buf_fini(&writer->scratch);
@@ -42,10 +42,10 @@ static uint32_t *counts_of(const struct mrd_tsdb_index_writer *writer)
 
 static uint32_t pair_put(struct mrd_tsdb_index_writer *writer, const struct mrd_label *label)
 {
-    const struct pair pair = {mrd_texts_put(&writer->symbols, label->name),
-                              mrd_texts_put(&writer->symbols, label->value)};
+    const struct pair pair = {mrd_interner_put(&writer->symbols, label->name),
+                              mrd_interner_put(&writer->symbols, label->value)};
     const uint32_t number =
-        mrd_texts_put(&writer->pairs, (struct mrd_bytes){(const uint8_t *)&pair, sizeof(pair)});
+        mrd_interner_put(&writer->pairs, (struct mrd_bytes){(const uint8_t *)&pair, sizeof(pair)});
     if (number == writer->pair_counts.size / sizeof(uint32_t)) {
         mrd_buf_append_u32(&writer->pair_counts, 0);
     }
@@ -78,8 +78,8 @@ static void chunks_append(const struct mrd_tsdb_chunk_meta *chunks, size_t count
 static size_t memory_of(const struct mrd_tsdb_index_writer *writer)
 {
     enum { OF_SYMBOL = 8, OF_PAIR = 40, OF_LABEL = 4, OF_SERIES = 4 };
-    return mrd_texts_memory(&writer->symbols) + writer->symbols.bytes.size +
-           mrd_texts_memory(&writer->pairs) + writer->pair_counts.capacity +
+    return mrd_interner_memory(&writer->symbols) + writer->symbols.bytes.size +
+           mrd_interner_memory(&writer->pairs) + writer->pair_counts.capacity +
            OF_SYMBOL * (size_t)writer->symbols.count + OF_PAIR * (size_t)writer->pairs.count +
            OF_LABEL * (size_t)writer->label_count + OF_SERIES * (size_t)writer->series_count;
 }
@@ -180,14 +180,14 @@ static void align(struct making *making, size_t to)
 
 static int by_text(const void *a, const void *b, void *context)
 {
-    const struct mrd_texts *symbols = context;
-    return mrd_bytes_compare(mrd_texts_at(symbols, *(const uint32_t *)a),
-                             mrd_texts_at(symbols, *(const uint32_t *)b));
+    const struct mrd_interner *symbols = context;
+    return mrd_bytes_compare(mrd_interner_at(symbols, *(const uint32_t *)a),
+                             mrd_interner_at(symbols, *(const uint32_t *)b));
 }
 
 static enum mrd_status symbols_write(struct making *making, struct mrd_error *err)
 {
-    struct mrd_texts *symbols = &making->writer->symbols;
+    struct mrd_interner *symbols = &making->writer->symbols;
     mrd_auto(mrd_buf_fini)
     struct mrd_buf section = {0};
     making->sorted = array_make(symbols->count, sizeof(*making->sorted));
@@ -199,7 +199,7 @@ static enum mrd_status symbols_write(struct making *making, struct mrd_error *er
     mrd_tsdb_append_u32(&section, symbols->count);
     for (uint32_t i = 0; i < symbols->count; i++) {
         making->ranks[making->sorted[i]] = i;
-        mrd_tsdb_append_text(&section, mrd_texts_at(symbols, making->sorted[i]));
+        mrd_tsdb_append_text(&section, mrd_interner_at(symbols, making->sorted[i]));
     }
     making->toc[MRD_TSDB_SYMBOLS] = making->file.size;
     return section_write(making, mrd_buf_view(&section), err);
@@ -210,7 +210,7 @@ static enum mrd_status symbols_write(struct making *making, struct mrd_error *er
 static struct pair pair_at(const struct making *making, uint32_t number)
 {
     struct pair pair;
-    memcpy(&pair, mrd_texts_at(&making->writer->pairs, number).data, sizeof(pair));
+    memcpy(&pair, mrd_interner_at(&making->writer->pairs, number).data, sizeof(pair));
     return pair;
 }
 
@@ -337,8 +337,8 @@ static enum mrd_status table_write(struct making *making, struct mrd_error *err)
     table_append(&section, MRD_BYTES_NONE, MRD_BYTES_NONE, making->list_places[0]);
     for (uint32_t i = 0; i < writer->pairs.count; i++) {
         const struct pair pair = pair_at(making, making->pair_order[i]);
-        table_append(&section, mrd_texts_at(&writer->symbols, pair.name),
-                     mrd_texts_at(&writer->symbols, pair.value), making->list_places[i + 1]);
+        table_append(&section, mrd_interner_at(&writer->symbols, pair.name),
+                     mrd_interner_at(&writer->symbols, pair.value), making->list_places[i + 1]);
     }
     align(making, SECTION_ALIGN);
     making->toc[MRD_TSDB_LABEL_TABLE] = making->file.size;

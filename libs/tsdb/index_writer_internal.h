@@ -5,14 +5,14 @@
 #ifndef MRD_TSDB_INDEX_WRITER_INTERNAL_H
 #define MRD_TSDB_INDEX_WRITER_INTERNAL_H
 
-#include "base/texts.h"
+#include "base/interner.h"
 #include "model/labels.h"
 #include "tsdb/file_internal.h"
 #include "tsdb/index.h"
 
 struct mrd_tsdb_index_writer {
-    struct mrd_texts symbols;
-    struct mrd_texts pairs;     /* two numbers of symbols each: a name and a value */
+    struct mrd_interner symbols;
+    struct mrd_interner pairs;  /* two numbers of symbols each: a name and a value */
     struct mrd_buf pair_counts; /* uint32_t: in how many series */
     struct mrd_tsdb_file
         spool; /* for each series its size, and its entry with numbers of symbols and pairs */

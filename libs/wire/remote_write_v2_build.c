@@ -21,7 +21,7 @@ void mrd_rw2_build_init(struct mrd_rw2_build *build)
 
 void mrd_rw2_build_fini(struct mrd_rw2_build *build)
 {
-    mrd_texts_fini(&build->symbols);
+    mrd_interner_fini(&build->symbols);
     mrd_buf_fini(&build->references);
     mrd_buf_fini(&build->series);
     mrd_buf_fini(&build->current);
@@ -29,11 +29,11 @@ void mrd_rw2_build_fini(struct mrd_rw2_build *build)
 
 void mrd_rw2_build_clear(struct mrd_rw2_build *build)
 {
-    mrd_texts_clear(&build->symbols);
+    mrd_interner_clear(&build->symbols);
     mrd_buf_clear(&build->series);
     mrd_buf_clear(&build->current);
     build->series_count = build->sample_count = build->histogram_count = 0;
-    (void)mrd_texts_put(&build->symbols, MRD_BYTES("")); /* the first is the empty one */
+    (void)mrd_interner_put(&build->symbols, MRD_BYTES("")); /* the first is the empty one */
 }
 
 void mrd_rw2_build_begin(struct mrd_rw2_build *build, struct mrd_labels labels)
@@ -41,8 +41,8 @@ void mrd_rw2_build_begin(struct mrd_rw2_build *build, struct mrd_labels labels)
     mrd_buf_clear(&build->references);
     for (size_t i = 0; i < labels.count; i++) {
         const struct mrd_label *label = &labels.items[i];
-        mrd_buf_append_varint(&build->references, mrd_texts_put(&build->symbols, label->name));
-        mrd_buf_append_varint(&build->references, mrd_texts_put(&build->symbols, label->value));
+        mrd_buf_append_varint(&build->references, mrd_interner_put(&build->symbols, label->name));
+        mrd_buf_append_varint(&build->references, mrd_interner_put(&build->symbols, label->value));
     }
     mrd_buf_clear(&build->current);
     mrd_pb_bytes_append(SERIES_LABELS, mrd_buf_view(&build->references), &build->current);
@@ -84,7 +84,7 @@ void mrd_rw2_build_append(const struct mrd_rw2_build *build, struct mrd_buf *out
 {
     mrd_assert(build->current.size == 0);
     for (uint32_t i = 0; i < build->symbols.count; i++) {
-        mrd_pb_bytes_append(REQUEST_SYMBOLS, mrd_texts_at(&build->symbols, i), out);
+        mrd_pb_bytes_append(REQUEST_SYMBOLS, mrd_interner_at(&build->symbols, i), out);
     }
     mrd_buf_append_bytes(out, mrd_buf_view(&build->series));
 }

@@ -10,12 +10,12 @@
 #ifndef MRD_WIRE_REMOTE_WRITE_V2_BUILD_H
 #define MRD_WIRE_REMOTE_WRITE_V2_BUILD_H
 
-#include "base/texts.h"
+#include "base/interner.h"
 #include "model/histogram.h"
 #include "model/labels.h"
 
 struct mrd_rw2_build {
-    struct mrd_texts symbols;
+    struct mrd_interner symbols;
     struct mrd_buf references; /* of the series that has begun */
     struct mrd_buf series;     /* their fields */
     struct mrd_buf current;    /* the content of the series that has begun */

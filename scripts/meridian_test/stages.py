@@ -22,7 +22,7 @@ UNIT_SECONDS = 900
 E2E_SECONDS = 1500
 RESULTS = REPOSITORY / "build" / "results"
 
-E2E_PROGRAMS = ("meridian-promql-scripts", "mrdctl")
+E2E_PROGRAMS = ("meridian-promql-scripts", "block_dump", "mrdctl")
 """What end-to-end tests run beside the services."""
 
 SOURCES = ("libs", "services", "tools")

@@ -358,6 +358,7 @@ enum mrd_status qry_answer_read(struct qry_call *call, struct mrd_error *err)
     struct mrd_read_request request = {0};
     MRD_TRY(decode(call, &plain, &request, err));
     MRD_TRY(tell_text(call, &request, err));
+    MRD_TRY(qry_call_open(call, QRY_CALL_CANNOT_WARN, err));
     mrd_auto(read_result_fini)
     struct read_result result = {.call = call, .kind = request.kind};
     mrd_buf_init(&result.series, mrd_arena_limit(call->arena));

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from meridian_dev.build import build_targets
-from support import blocks
+from support import prometheus_blocks as blocks
 from support import remote_write as rw
 from support.prometheus import Prometheus
 from support.remote_write_2 import histogram

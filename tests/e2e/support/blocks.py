@@ -1,48 +1,70 @@
-"""Blocks of Prometheus, made and read by its own programs, and mrdctl."""
+"""What is in the blocks of a region, as the program block_dump shows it: the files of the object store, without any service."""
 
 from __future__ import annotations
 
-import json
-import re
+import struct
 import subprocess
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-SECONDS = 120
-LINE = re.compile(r"^(\{.*\}) (\S+) (\d+)$")
-PAIR = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"')
+from support.ledger import Labels
 
-
-def promtool(*arguments: str | Path) -> str:
-    return subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True, timeout=SECONDS, check=True).stdout
+DUMP_SECONDS = 120
 
 
-def make(directory: Path, openmetrics: str) -> Path:
-    """Blocks of two hours from a text in OpenMetrics."""
-    directory.mkdir(parents=True)
-    text = directory / "samples.txt"
-    text.write_text(openmetrics)
-    promtool("tsdb", "create-blocks-from", "openmetrics", text, directory / "data")
-    return directory / "data"
+@dataclass
+class Block:
+    id: str
+    level: int
+    partition: int
+    first: int
+    last: int
+    residency_class: str
 
 
-def dump(data: Path) -> dict[frozenset, list[tuple[int, float]]]:
-    """Floats of all blocks of a folder, as promtool reads them: labels -> samples in order of time."""
-    (data / "wal").mkdir(exist_ok=True)  # without one promtool takes the folder for no database
-    found: dict[frozenset, list[tuple[int, float]]] = {}
-    for line in promtool("tsdb", "dump", data).splitlines():
-        match = LINE.match(line)
-        assert match, line
-        labels = frozenset((name, json.loads(f'"{value}"')) for name, value in PAIR.findall(match.group(1)))
-        found.setdefault(labels, []).append((int(match.group(3)), float(match.group(2))))
-    return {labels: sorted(samples) for labels, samples in found.items()}
+@dataclass
+class Content:
+    built: dict[int, int] = field(default_factory=dict)
+    """By partition, the last sequence that is in blocks."""
+    blocks: list[Block] = field(default_factory=list)
+    samples: dict[str, dict[Labels, dict[int, tuple[int, float]]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(dict)))
+    """By tenant, series and time: the greatest stamp and its value."""
+
+    def matrix(self, tenant: str = "anonymous") -> list[dict[str, Any]]:
+        """As the query API shows it, for the ledger to judge."""
+        return [{"metric": dict(labels), "values": [[stamp / 1000, repr(value)] for stamp, (_, value) in sorted(times.items())]}
+                for labels, times in self.samples[tenant].items()]
+
+    def check_ranges(self) -> None:
+        """The level-0 blocks of each partition cover each sequence at most once per class, and none that is not built."""
+        ends: dict[tuple[int, str], int] = {}
+        for block in sorted((b for b in self.blocks if b.level == 0), key=lambda b: (b.partition, b.residency_class, b.first)):
+            key = (block.partition, block.residency_class)
+            assert block.first > ends.get(key, 0), f"{block} begins before its predecessor ends at {ends[key]}"
+            assert block.first <= block.last <= self.built[block.partition], block
+            ends[key] = block.last
 
 
-class Mrdctl:
-    def __init__(self, binaries: Path):
-        self.program = binaries / "mrdctl"
-
-    def __call__(self, *arguments: object, code: int = 0, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess:
-        done = subprocess.run([str(self.program), *map(str, arguments)], capture_output=True, text=True, timeout=SECONDS, check=False,
-                              env=environment)
-        assert done.returncode == code, done
-        return done
+def read_blocks(folder: Path, binaries: Path) -> Content:
+    done = subprocess.run([str(binaries / "block_dump"), str(folder)], capture_output=True, text=True, timeout=DUMP_SECONDS, check=False)
+    assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-2000:])
+    content = Content()
+    series: dict[int, tuple[int, float]] = {}
+    for line in done.stdout.splitlines():
+        kind, *words = line.split(" ")
+        if kind == "built":
+            content.built[int(words[0])] = int(words[1])
+        elif kind == "block":
+            content.blocks.append(Block(words[0], *map(int, words[1:5]), words[5]))
+        elif kind == "series":
+            tenant, *texts = (bytes.fromhex(word[1:]).decode() for word in words)
+            series = content.samples[tenant][frozenset(zip(texts[::2], texts[1::2]))]
+        elif kind == "sample":
+            at, hlc = int(words[0]), int(words[2])
+            value = struct.unpack(">d", bytes.fromhex(words[3]))[0]
+            if at not in series or series[at][0] <= hlc:
+                series[at] = (hlc, value)
+    return content
