@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from support import blocks
+from support import prometheus_blocks as blocks
 from support import remote_write as rw
 from support.remote_write_2 import HEADERS, Request, histogram
 from test_block_import import HOUR_S, by_labels, comparable, data, mrdctl, push_base, server  # noqa: F401 (fixtures)
