@@ -16,7 +16,9 @@
 #include "ingester/coverage.h"
 #include "ingester/exemplars.h"
 #include "ingester/families.h"
+#include "ingester/limits.h"
 #include "ingester/references.h"
+#include "tenancy/settings.h"
 
 /* The process' memory for heads, shared by its stores. */
 struct ing_budget {
@@ -28,9 +30,9 @@ struct ing_store_options {
     uint32_t partition;
     mrd_time_ms bucket_ms;
     mrd_time_ms
-        retention_ms;     /* by receipt: what the log has forgotten is forgotten here; 0: never */
-    size_t exemplars_max; /* per tenant; 0: none */
-    size_t families_max;  /* per tenant, with metadata; 0: none */
+        retention_ms; /* by receipt: what the log has forgotten is forgotten here; 0: never */
+    struct ing_limits limits;              /* of every tenant, where there are no settings */
+    struct mrd_tenancy_settings *settings; /* struct ing_limits, the tenants' own; NULL: none */
     struct ing_budget *budget;
 };
 
