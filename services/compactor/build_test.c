@@ -192,10 +192,8 @@ static void run_until(struct process *process, bool (*enough)(void *context), vo
             return;
         }
         if (mrd_clock_monotonic_ns(mrd_clock_system()) > end_ns) {
-            struct mrd_log_state log_state = {0};
-            (void)mrd_log_state_read(process->world->bus, 0, 1000, &log_state, NULL);
-            fail_msg("not built in %d ms: %s (log ends at %u, built %u)", WAIT_MS, err.text,
-                     (unsigned)log_state.sequence_last, (unsigned)built_of(process->catalog));
+            fail_msg("not built in %d ms: built %u of %zu, %s", WAIT_MS,
+                     (unsigned)built_of(process->catalog), process->world->published, err.text);
         }
         usleep(2000);
     }
