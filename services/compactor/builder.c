@@ -13,7 +13,6 @@ enum {
     SERIES_INDEX_BYTES = 400, /* of a series with a dozen labels, in the writer's memory */
     SERIES_KEPT_MIN = 1 << 16,
 };
-#define BLOCKS_PREFIX "blocks/l0"
 
 /* The writes of one residency class. */
 struct class_rows {
@@ -458,7 +457,7 @@ static enum mrd_status class_write(struct cmp_builder *builder, const struct cla
     char stem[MRD_OBJSTORE_KEY_SIZE_MAX + 1];
     (void)snprintf(id, sizeof(id), "l0-%" PRIu32 "-%" PRIu64 "-%" PRIu64 "-%016" PRIx64,
                    builder->partition, builder->first, builder->last, class_digest(builder, rows));
-    (void)snprintf(stem, sizeof(stem), BLOCKS_PREFIX "/%s/%" PRIu32 "/%s", rows->name,
+    (void)snprintf(stem, sizeof(stem), CMP_BLOCKS_PREFIX "/%s/%" PRIu32 "/%s", rows->name,
                    builder->partition, id);
     const struct mrd_block_writer_options options = {
         .store = target->store,

@@ -59,8 +59,8 @@ enum mrd_status ing_store_create(const struct ing_store_options *options,
         return status;
     }
     store->references = mrd_references_create();
-    store->exemplars = ing_exemplars_create(options->exemplars_max);
-    store->families = ing_families_create(options->families_max);
+    store->exemplars = ing_exemplars_create();
+    store->families = ing_families_create();
     store->reader = mrd_batch_reader_create();
     *out_store = store;
     return MRD_OK;
@@ -230,6 +230,15 @@ static uint64_t append_histograms(struct ing_store *store, const struct mrd_batc
 }
 
 /* One row of exemplars of a series that is known. */
+static struct ing_limits limits_of(const struct ing_store *store, struct mrd_bytes tenant)
+{
+    struct ing_limits limits = store->options.limits;
+    if (store->options.settings != NULL) {
+        mrd_tenancy_settings_get(store->options.settings, tenant, &limits);
+    }
+    return limits;
+}
+
 static void add_exemplars(struct ing_store *store, struct mrd_bytes tenant, uint32_t ordinal,
                           const struct mrd_exemplar *items, size_t count)
 {
@@ -239,11 +248,12 @@ static void add_exemplars(struct ing_store *store, struct mrd_bytes tenant, uint
         [ING_EXEMPLAR_OUT_OF_ORDER] = &store->figures.exemplars_out_of_order,
         [ING_EXEMPLAR_REFUSED] = &store->figures.exemplars_refused,
     };
+    const size_t exemplars_max = limits_of(store, tenant).exemplars_max;
     mrd_buf_clear(&store->labels);
     const bool live = mrd_head_series_labels(store->head, ordinal, &store->labels);
     for (size_t i = 0; live && i < count; i++) {
-        add(figures[ing_exemplars_add(store->exemplars, tenant, mrd_buf_view(&store->labels),
-                                      &items[i])],
+        add(figures[ing_exemplars_add(store->exemplars, tenant, exemplars_max,
+                                      mrd_buf_view(&store->labels), &items[i])],
             1);
     }
 }
@@ -276,7 +286,10 @@ static void put_metadata(struct ing_store *store, const struct mrd_batch *batch)
                                           mrd_batch_origin(&batch->header)};
         const struct mrd_bytes tenant = batch->tenants[batch->metadata[i].tenant];
         add(&store->figures.families_refused,
-            ing_families_put(store->families, tenant, &family) ? 0 : 1);
+            ing_families_put(store->families, tenant, limits_of(store, tenant).families_max,
+                             &family)
+                ? 0
+                : 1);
     }
 }
 

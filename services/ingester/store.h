@@ -16,6 +16,8 @@
 #include "ingester/coverage.h"
 #include "ingester/exemplars.h"
 #include "ingester/families.h"
+#include "ingester/limits.h"
+#include "tenancy/settings.h"
 #include "wire/references.h"
 
 /* The process' memory for heads, shared by its stores. */
@@ -29,8 +31,8 @@ struct ing_store_options {
     mrd_time_ms bucket_ms;
     mrd_time_ms
         retention_ms; /* by receipt: what is older is forgotten; 0: what the log has forgotten */
-    size_t exemplars_max; /* per tenant; 0: none */
-    size_t families_max;  /* per tenant, with metadata; 0: none */
+    struct ing_limits limits;              /* of every tenant, where there are no settings */
+    struct mrd_tenancy_settings *settings; /* struct ing_limits, the tenants' own; NULL: none */
     struct ing_budget *budget;
 };
 
