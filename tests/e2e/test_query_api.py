@@ -328,9 +328,18 @@ def test_status_tells_the_truth(sides, region):
     assert "querier:" in ask(sides.ours, "GET", "/api/v1/status/config").json["data"]["yaml"]
 
 
-def test_there_is_no_iceberg_catalog_without_block_storage(sides):
+def test_the_iceberg_catalog_has_the_tables_of_the_catalog_of_blocks(sides):
+    assert ask(sides.ours, "GET", "/iceberg/v1/config").json["overrides"] == {"prefix": "local"}
+    assert ask(sides.ours, "GET", "/iceberg/v1/local/namespaces").json == {"namespaces": [[TENANT]]}
+    assert ask(sides.ours, "GET", f"/iceberg/v1/local/namespaces/{TENANT}/tables").json == {"identifiers": []}
+    answer = ask(sides.ours, "DELETE", f"/iceberg/v1/local/namespaces/{TENANT}")
+    assert (answer.status, answer.json["error"]["type"]) == (406, "UnsupportedOperationException")
+
+
+def test_there_is_no_iceberg_catalog_without_block_storage(start):
+    url = start({"partitions": 1}, settings=["querier.objstore.file.folder="]).region["query_url"]
     for method, path in (("GET", "/iceberg/v1/config"), ("GET", "/iceberg/v1/local/namespaces"), ("DELETE", "/iceberg/v1/local/namespaces/x")):
-        answer = ask(sides.ours, method, path)
+        answer = ask(url, method, path)
         assert (answer.status, answer.json["error"]["code"], answer.json["error"]["type"]) == (501, 501, "UnsupportedOperationException")
         assert "block storage is not configured" in answer.json["error"]["message"]
 
