@@ -2,6 +2,8 @@
 #include "base/log.h"
 #include "compactor/admin.h"
 #include "compactor/build.h"
+#include "compactor/flush.h"
+#include "compactor/jobs.h"
 #include "iceberg/place.h"
 #include "node/node.h"
 #include "objstore/settings.h"
@@ -36,6 +38,10 @@ static const struct mrd_config_key compactor_keys[] = {
         "How long after its last use a writer's announcements of a label epoch stay resolvable: "
         "what may lie between a batch's announcements and its being stored. Less than 155m loses "
         "samples of batches that are stored later than that."),
+    KEY("compactor.lease", MRD_CONFIG_DURATION, "10s", 1000, 600000,
+        "How long a compactor that stopped breathing keeps its work before another takes it. The "
+        "same "
+        "in all compactors."),
     KEY("compactor.merge_interval", MRD_CONFIG_DURATION, "10s", 100, 1e9,
         "How often the compactor looks for blocks to merge."),
     KEY("compactor.merge_age", MRD_CONFIG_DURATION, "2h", 0, 1e12,
@@ -80,6 +86,7 @@ struct compactor {
     struct cmp_merging *merging;
     struct cmp_tidying *tidying;
     struct cmp_jobs *jobs;
+    struct cmp_flush *flush;
     struct cmp_admin admin;
     struct mrd_arena *place; /* of the tables' root */
 };
@@ -94,6 +101,7 @@ static void stop_roles(void *context, mrd_time_ms grace_ms)
 {
     (void)grace_ms;
     struct compactor *compactor = context;
+    cmp_flush_destroy(&compactor->flush);
     cmp_jobs_destroy(&compactor->jobs);
     cmp_tidying_destroy(&compactor->tidying);
     cmp_merging_destroy(&compactor->merging);
@@ -120,7 +128,10 @@ static enum mrd_status join_region(struct compactor *compactor, const struct mrd
                                    struct mrd_error *err)
 {
     const uint32_t replicas = (uint32_t)mrd_config_int(node->config, "log.replicas");
-    const struct mrd_leases_options leases = {.holder = node->self.instance, .replicas = replicas};
+    const struct mrd_leases_options leases = {
+        .holder = node->self.instance,
+        .ttl_ms = mrd_config_duration(node->config, "compactor.lease"),
+        .replicas = replicas};
     MRD_TRY(mrd_leases_create(compactor->bus, &leases, &compactor->leases, err));
     const struct mrd_members_options members = {.self = &node->self, .replicas = replicas};
     return mrd_members_create(compactor->bus, &members, &compactor->members, err);
@@ -244,6 +255,29 @@ static enum mrd_status start_roles(struct compactor *compactor, struct mrd_node 
     return MRD_OK;
 }
 
+/* Before the listener, which would wait for those who wait here. */
+static void stop_flush(void *context, mrd_time_ms grace_ms)
+{
+    (void)grace_ms;
+    struct compactor *compactor = context;
+    cmp_flush_stop(compactor->flush);
+}
+
+static enum mrd_status start_flush(struct compactor *compactor, const struct mrd_node *node,
+                                   struct mrd_error *err)
+{
+    const struct cmp_flush_options options = {
+        .bus = compactor->bus,
+        .catalog = compactor->catalog,
+        .members = compactor->members,
+        .build = compactor->build,
+        .jobs = compactor->jobs,
+        .instance = node->self.instance,
+        .partition_count = (uint32_t)mrd_config_int(node->config, "region.partitions"),
+    };
+    return cmp_flush_create(&options, mrd_service_http(node->service), &compactor->flush, err);
+}
+
 /* An age limit drops whatever is old, in blocks or not. */
 static enum mrd_status check_settings(const struct mrd_config *config, struct mrd_error *err)
 {
@@ -271,7 +305,10 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
     MRD_TRY(open_storage(compactor, node, err));
     MRD_TRY(join_region(compactor, node, err));
     MRD_TRY(start_roles(compactor, node, err));
-    return mrd_service_listen(node->service, err);
+    MRD_TRY(start_flush(compactor, node, err));
+    MRD_TRY(mrd_service_listen(node->service, err));
+    mrd_service_on_stop(node->service, "flush", stop_flush, compactor);
+    return MRD_OK;
 }
 
 int main(int argc, char **argv)

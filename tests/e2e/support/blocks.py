@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import subprocess
+import urllib.request
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,3 +77,10 @@ def read_blocks(folder: Path, binaries: Path) -> Content:
             if at not in series or series[at][0] <= hlc:
                 series[at] = (hlc, value)
     return content
+
+
+def flush(ops_url: str, seconds: float = 120) -> dict[str, Any]:
+    """Asks a compactor to bring all that the log has to blocks, and waits until it is."""
+    request = urllib.request.Request(f"{ops_url}/flush", method="POST")
+    with urllib.request.urlopen(request, timeout=seconds) as answer:
+        return json.loads(answer.read())["data"]
