@@ -4,6 +4,7 @@
 
 #include "codec/snappy_block.h"
 #include "codec/varbit_chunk.h"
+#include "codec/xor2_chunk.h"
 #include "codec/xor_chunk.h"
 #include "promql/print.h"
 #include "wire/remote_read.h"
@@ -19,6 +20,7 @@ struct read_series {
 struct read_result {
     const struct qry_call *call;
     enum mrd_read_kind kind;
+    bool starts;            /* chunks with start times, where there are any */
     struct mrd_buf series;  /* struct read_series */
     struct mrd_buf scratch; /* fields of one series */
     struct mrd_buf chunk;
@@ -55,18 +57,36 @@ static size_t count_before(const mrd_time_ms *times_ms, size_t count, mrd_time_m
     return before;
 }
 
+/* The start times from `at` on, or NULL: they are not asked for, or none of the next `count` is known. */
+static const mrd_time_ms *starts_from(const struct read_result *result,
+                                      const mrd_time_ms *starts_ms, size_t at, size_t count)
+{
+    for (size_t i = at; result->starts && starts_ms != NULL && i < at + count; i++) {
+        if (starts_ms[i] != 0) {
+            return starts_ms + at;
+        }
+    }
+    return NULL;
+}
+
 /* One chunk of the first samples, before end_ms; returns how many. */
 static size_t append_xor_chunk(struct read_result *result, const struct mrd_samples *samples,
                                size_t at, mrd_time_ms end_ms)
 {
     const size_t most = MRD_MIN(samples->count - at, (size_t)MRD_XOR_CHUNK_SAMPLES);
-    const struct mrd_samples part = {
+    struct mrd_samples part = {
         .times_ms = samples->times_ms + at,
         .values = samples->values + at,
         .count = count_before(samples->times_ms + at, most, end_ms),
     };
-    mrd_xor_chunk_encode(&part, &result->chunk);
-    append_chunk(result, MRD_XOR_CHUNK_ENCODING, part.times_ms, part.count);
+    part.start_times_ms = starts_from(result, samples->start_times_ms, at, part.count);
+    if (part.start_times_ms == NULL) {
+        mrd_xor_chunk_encode(&part, &result->chunk);
+        append_chunk(result, MRD_XOR_CHUNK_ENCODING, part.times_ms, part.count);
+    } else {
+        mrd_xor2_chunk_encode(&part, &result->chunk);
+        append_chunk(result, MRD_XOR2_CHUNK_ENCODING, part.times_ms, part.count);
+    }
     return part.count;
 }
 
@@ -75,13 +95,15 @@ static size_t append_varbit_chunk(struct read_result *result,
                                   mrd_time_ms end_ms)
 {
     const size_t most = MRD_MIN(histograms->count - at, (size_t)MRD_VARBIT_CHUNK_HISTOGRAMS);
-    const struct mrd_histograms part = {
+    struct mrd_histograms part = {
         .times_ms = histograms->times_ms + at,
         .items = histograms->items + at,
         .count = count_before(histograms->times_ms + at, most, end_ms),
     };
+    part.start_times_ms = starts_from(result, histograms->start_times_ms, at, part.count);
     enum mrd_varbit_encoding encoding;
-    const size_t count = mrd_varbit_chunk_encode(&part, false, &encoding, &result->chunk);
+    const size_t count =
+        mrd_varbit_chunk_encode(&part, part.start_times_ms != NULL, &encoding, &result->chunk);
     append_chunk(result, encoding, part.times_ms, count);
     return count;
 }
@@ -350,6 +372,16 @@ static enum mrd_status tell_text(const struct qry_call *call,
     return MRD_OK;
 }
 
+/* Whoever reads chunks of encodings 4 to 6 says so: others would fail on them. */
+static enum mrd_status starts_asked(const struct qry_call *call, bool *out, struct mrd_error *err)
+{
+    const struct mrd_bytes header = mrd_http_header(call->request, "X-Read-Start-Times");
+    *out = mrd_bytes_equal(header, MRD_BYTES("true"));
+    return *out || header.size == 0 || mrd_bytes_equal(header, MRD_BYTES("false"))
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_INVALID, "X-Read-Start-Times is \"true\" or \"false\"");
+}
+
 enum mrd_status qry_answer_read(struct qry_call *call, struct mrd_error *err)
 {
     mrd_auto(mrd_buf_fini)
@@ -361,6 +393,7 @@ enum mrd_status qry_answer_read(struct qry_call *call, struct mrd_error *err)
     MRD_TRY(qry_call_open(call, QRY_CALL_CANNOT_WARN, err));
     mrd_auto(read_result_fini)
     struct read_result result = {.call = call, .kind = request.kind};
+    MRD_TRY(starts_asked(call, &result.starts, err));
     mrd_buf_init(&result.series, mrd_arena_limit(call->arena));
     mrd_buf_init(&result.scratch, mrd_arena_limit(call->arena));
     call->sink->encoding = MRD_HTTP_IDENTITY; /* the protocol has its own */

@@ -31,6 +31,7 @@ struct options {
     mrd_time_ms to_ms;
     mrd_time_ms block_ms;
     mrd_time_ms patience_ms;
+    bool starts;
     uint64_t memory;
 };
 
@@ -145,7 +146,7 @@ static enum mrd_status window_read(struct export *export, struct mrd_error *err)
         .method = "POST",
         .url = READ_PATH,
         .headers = {"Content-Type: application/x-protobuf", "Content-Encoding: snappy",
-                    "X-Prometheus-Remote-Read-Version: 0.1.0"},
+                    "X-Prometheus-Remote-Read-Version: 0.1.0", export->options->starts ? "X-Read-Start-Times: true" : NULL},
         .body = mrd_buf_view(&body),
         .sink = on_bytes,
         .sink_context = export,
@@ -340,6 +341,8 @@ static enum ctl_exit run(const struct ctl_command *command, int count, char **ar
                          "of the first samples: 2015-07-01T20:10:51Z or seconds since 1970",
                          &given.from_ms),
         CTL_REQUIRED_ROW("to", CTL_TIME, "TIME", "before which the last are", &given.to_ms),
+        CTL_ROW("start-times", CTL_FLAG, NULL,
+                "with start times, which only Prometheus 3.14 and newer reads", &given.starts),
         CTL_RANGE_ROW("block-duration", CTL_DURATION, "TIME", "2h", &given.block_ms, 60 * 1000,
                       UINT64_C(31) * 86400 * 1000),
         CTL_RANGE_ROW("give-up-after", CTL_DURATION, "TIME",
