@@ -21,6 +21,8 @@ enum {
     TEXT_MAX = 300,
 };
 
+#define VERSION_HEADER "X-Prometheus-Remote-Read-Version: 0.1.0"
+#define STRONG_HEADER "X-Read-Consistency: strong" /* all that was acknowledged before */
 #define READ_PATH "/api/v1/read"
 #define STREAM_TYPE "application/x-streamed-protobuf"
 
@@ -146,7 +148,8 @@ static enum mrd_status window_read(struct export *export, struct mrd_error *err)
         .method = "POST",
         .url = READ_PATH,
         .headers = {"Content-Type: application/x-protobuf", "Content-Encoding: snappy",
-                    "X-Prometheus-Remote-Read-Version: 0.1.0", export->options->starts ? "X-Read-Start-Times: true" : NULL},
+                    VERSION_HEADER, STRONG_HEADER,
+                    export->options->starts ? "X-Read-Start-Times: true" : NULL},
         .body = mrd_buf_view(&body),
         .sink = on_bytes,
         .sink_context = export,
