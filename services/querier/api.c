@@ -125,7 +125,6 @@ static enum mrd_status remote_of(struct qry_api *api, struct qry_call *call, str
     } else if (consistency.size > 0 && !mrd_bytes_equal(consistency, MRD_BYTES("eventual"))) {
         return mrd_fail(err, MRD_E_INVALID, "X-Read-Consistency is \"strong\" or \"eventual\"");
     }
-    call->source = qry_remote_source(&call->remote);
     return MRD_OK;
 }
 
@@ -299,6 +298,7 @@ static void run_job(void *context, struct mrd_http_request *request, const _Atom
     struct mrd_error err = {0};
     const enum mrd_status status = answer_call(job->binding, &call, canceled, &err);
     end_call(job->binding, &call, status, &err, out);
+    qry_tiers_close(&call.tiers);
     qry_active_remove(api->options.active, &job->query);
     free(job);
 }

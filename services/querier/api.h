@@ -14,6 +14,7 @@
 #define QRY_API_H
 
 #include "promql/engine.h"
+#include "querier/blocks.h"
 #include "querier/cluster.h"
 #include "querier/query_pool.h"
 #include "service/service.h"
@@ -23,6 +24,7 @@ enum { QRY_READ_FRAME_BYTES = 1 << 20 }; /* of a streamed remote read, Prometheu
 
 struct qry_api_options {
     const struct qry_cluster *cluster;
+    struct qry_blocks *blocks; /* NULL: there is no object storage, heads have all */
     struct qry_pool *pool;
     struct mrd_metrics *metrics;
     struct mrd_tenancy_settings *limits; /* struct qry_limits */

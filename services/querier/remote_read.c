@@ -81,7 +81,7 @@ static size_t append_varbit_chunk(struct read_result *result,
         .count = count_before(histograms->times_ms + at, most, end_ms),
     };
     enum mrd_varbit_encoding encoding;
-    const size_t count = mrd_varbit_chunk_encode(&part, &encoding, &result->chunk);
+    const size_t count = mrd_varbit_chunk_encode(&part, false, &encoding, &result->chunk);
     append_chunk(result, encoding, part.times_ms, count);
     return count;
 }
@@ -360,6 +360,7 @@ enum mrd_status qry_answer_read(struct qry_call *call, struct mrd_error *err)
     struct mrd_read_request request = {0};
     MRD_TRY(decode(call, &plain, &request, err));
     MRD_TRY(tell_text(call, &request, err));
+    MRD_TRY(qry_call_open(call, QRY_CALL_CANNOT_WARN, err));
     mrd_auto(read_result_fini)
     struct read_result result = {.call = call, .kind = request.kind};
     mrd_buf_init(&result.series, mrd_arena_limit(call->arena));
