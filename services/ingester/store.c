@@ -30,7 +30,8 @@ struct ing_store {
     mrd_time_ms log_ms;        /* the log's time: greatest stored_ms */
     int64_t counted;           /* our share of the budget's `used` */
     struct ing_coverage coverage;
-    bool incomplete; /* of the batch at hand, something did not come into the head */
+    uint64_t log_first; /* sequence that the log begins with; 0: not known */
+    bool incomplete;    /* of the batch at hand, something did not come into the head */
     struct ing_store_figures figures;
 };
 
@@ -389,6 +390,22 @@ static void sweep(struct ing_store *store, mrd_time_ms kept_from_ms, size_t seri
     add(&store->figures.samples_dropped, result.samples_dropped);
 }
 
+void ing_store_trimmed(struct ing_store *store, uint64_t sequence) { store->log_first = sequence; }
+
+/* Batches stamped before it may go from the head; 0 or less: none. */
+static mrd_time_ms kept_from(const struct ing_store *store, mrd_time_ms now_ms)
+{
+    const mrd_time_ms retention_ms = store->options.retention_ms;
+    const mrd_time_ms by_age_ms =
+        retention_ms > 0 ? MRD_MAX(store->log_ms, now_ms) - retention_ms : 0;
+    if (store->log_first <= 1) {
+        return by_age_ms;
+    }
+    const mrd_time_ms trimmed_ms = ing_coverage_stamp_before(&store->coverage, store->log_first);
+    return trimmed_ms < FORGET_AHEAD_MS ? by_age_ms
+                                        : MRD_MAX(by_age_ms, trimmed_ms - FORGET_AHEAD_MS);
+}
+
 void ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_max,
                     void (*on_hole)(void *context, const struct mrd_number_hole *hole),
                     void *context)
@@ -402,8 +419,8 @@ void ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_m
     const uint64_t missing =
         mrd_references_expire(store->references, epoch_min, store->log_ms, on_hole, context);
     add(&store->figures.batches_missing, missing);
-    const mrd_time_ms kept_from_ms = MRD_MAX(store->log_ms, now_ms) - store->options.retention_ms;
-    if (store->options.retention_ms > 0 && kept_from_ms > 0) {
+    const mrd_time_ms kept_from_ms = kept_from(store, now_ms);
+    if (kept_from_ms > 0) {
         ing_coverage_forget(&store->coverage, kept_from_ms + FORGET_AHEAD_MS);
         atomic_store_explicit(&store->figures.sequence_first, ing_coverage_first(&store->coverage),
                               memory_order_relaxed);
