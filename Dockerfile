@@ -1,4 +1,4 @@
-# One image with all services; what runs is chosen by the command. Debian 12, as everywhere in this project.
+# One image with all services and mrdctl; what runs is chosen by the command. Debian 12, as everywhere in this project.
 FROM debian:12-slim AS build
 WORKDIR /src
 COPY scripts/packages.txt scripts/
@@ -8,6 +8,7 @@ COPY CMakeLists.txt CMakePresets.json ./
 COPY cmake cmake
 COPY libs libs
 COPY services services
+COPY tools tools
 COPY tests tests
 RUN cmake --preset release && cmake --build build/release && \
     DESTDIR=/image cmake --install build/release --prefix /usr --strip

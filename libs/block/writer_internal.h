@@ -54,7 +54,7 @@ enum {
     SPARSE_ROLLUP_COUNT,
     SPARSE_MAX = SPARSE_ROLLUP_COUNT
 };
-_Static_assert(SPARSE_COUNT <= SPARSE_MAX, "one array has room for either");
+_Static_assert((int)SPARSE_COUNT <= (int)SPARSE_MAX, "one array has room for either");
 
 /* Where a sparse column goes. */
 struct block_sparse_place {

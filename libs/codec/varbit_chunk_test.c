@@ -13,7 +13,7 @@ static void assert_chunk(const struct mrd_histograms *histograms, size_t want_co
 {
     struct mrd_buf out = {0};
     enum mrd_varbit_encoding encoding;
-    assert_int_equal(mrd_varbit_chunk_encode(histograms, &encoding, &out), want_count);
+    assert_int_equal(mrd_varbit_chunk_encode(histograms, false, &encoding, &out), want_count);
     assert_int_equal(encoding, want_encoding);
     assert_int_equal(out.size, want.size);
     assert_memory_equal(out.data, want.data, want.size);
@@ -117,7 +117,7 @@ static size_t taken(const struct mrd_histogram *items, size_t count)
     struct mrd_buf out = {0};
     enum mrd_varbit_encoding encoding;
     const size_t got = mrd_varbit_chunk_encode(
-        &(struct mrd_histograms){times_ms, items, count, NULL}, &encoding, &out);
+        &(struct mrd_histograms){times_ms, items, count, NULL}, false, &encoding, &out);
     mrd_buf_fini(&out);
     return got;
 }
@@ -164,6 +164,16 @@ static void a_marker_ends_what_is_before_it(void **state)
     assert_int_equal(taken(items + 3, 1), 1);
 }
 
+static void a_chunk_of_doubles_may_begin_with_a_marker(void **state)
+{
+    (void)state;
+    struct mrd_histogram items[2] = {
+        {.is_float = true, .sum = mrd_stale_nan()},
+        {.is_float = true, .sum = mrd_stale_nan()}
+    };
+    assert_int_equal(taken(items, 2), 2);
+}
+
 static void a_chunk_has_its_most(void **state)
 {
     (void)state;
@@ -182,6 +192,7 @@ int main(void)
         cmocka_unit_test(gauges_of_doubles_become_the_bytes_of_prometheus),
         cmocka_unit_test(another_layout_and_a_reset_begin_another_chunk),
         cmocka_unit_test(a_marker_ends_what_is_before_it),
+        cmocka_unit_test(a_chunk_of_doubles_may_begin_with_a_marker),
         cmocka_unit_test(a_chunk_has_its_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,7 +55,7 @@ static inline void folder_fixture_remove(const char *path)
 /* Turns bits of a byte of an object, as a bad disk does. */
 static inline void folder_fixture_flip(const char *path, const char *key, size_t at, int bits)
 {
-    char name[256];
+    char name[1024];
     (void)snprintf(name, sizeof(name), "%s/%s", path, key);
     FILE *file = fopen(name, "r+b");
     mrd_assert(file != NULL && fseek(file, (long)at, SEEK_SET) == 0);
