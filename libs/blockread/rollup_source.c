@@ -6,16 +6,18 @@
 
 /* ---- which blocks ---- */
 
-static const struct mrd_block_entry *entry_at(const struct mrd_rollup_source *source, size_t i)
+/* The tenant's blocks of samples, and those of many tenants. */
+static void sample_lists(const struct mrd_rollup_source *source,
+                         struct mrd_block_list out[MRD_BLOCK_LISTS])
 {
     const struct mrd_block_source_options *blocks = &source->options.blocks->options;
-    return blocks->entry_at(blocks->entries, i);
+    mrd_block_index_lists(blocks->index, blocks->tenant, out);
 }
 
-static bool is_tenants(const struct mrd_rollup_source *source, const struct mrd_block_entry *entry)
+static struct mrd_block_list rollup_list(const struct mrd_rollup_source *source)
 {
-    return mrd_block_entry_may_match(entry, source->options.blocks->options.tenant, NULL, 0,
-                                     INT64_MIN, INT64_MAX);
+    const struct mrd_block_source_options *blocks = &source->options.blocks->options;
+    return mrd_block_index_rollups(blocks->index, blocks->tenant);
 }
 
 /* Ids, sorted. */
@@ -61,19 +63,17 @@ static bool is_whole(const struct mrd_block_entry *rollup, const struct ids *liv
 static void find_rollups(const struct mrd_rollup_source *source, mrd_time_ms resolution_ms,
                          struct mrd_rollup_list *out)
 {
-    const size_t count = source->options.blocks->options.entry_count;
+    const struct mrd_block_list rollups = rollup_list(source);
+    struct mrd_block_list lists[MRD_BLOCK_LISTS];
     struct ids live = {0};
-    for (size_t i = 0; i < count; i++) {
-        const struct mrd_block_entry *entry = entry_at(source, i);
-        if (entry->resolution_ms == 0 && entry->level > 0 && is_tenants(source, entry)) {
-            ids_add(&live, entry->id);
-        }
+    sample_lists(source, lists);
+    for (size_t i = 0; i < lists[0].count; i++) {
+        ids_add(&live, lists[0].items[i].entry->id);
     }
     ids_sort(&live);
-    for (size_t i = 0; i < count; i++) {
-        const struct mrd_block_entry *entry = entry_at(source, i);
-        if (entry->resolution_ms == resolution_ms && is_tenants(source, entry) &&
-            is_whole(entry, &live)) {
+    for (size_t i = 0; i < rollups.count; i++) {
+        const struct mrd_block_entry *entry = rollups.items[i].entry;
+        if (entry->resolution_ms == resolution_ms && is_whole(entry, &live)) {
             mrd_rollup_list_add(out, entry);
         }
     }
@@ -110,13 +110,19 @@ static void cut_blocks(const struct mrd_rollup_source *source, const struct mrd_
         }
     }
     ids_sort(&covered);
-    for (size_t i = 0; i < blocks->entry_count && spans->count > 0; i++) {
-        const struct mrd_block_entry *entry = entry_at(source, i);
-        if (entry->resolution_ms == 0 && !ids_have(&covered, entry->id) &&
-            mrd_block_entry_may_match(entry, blocks->tenant, select->matchers,
-                                      select->matcher_count, select->min_ms, select->max_ms)) {
-            const struct mrd_block_counts counts = counts_of(source, entry);
-            mrd_coarse_spans_cut(spans, counts.min_ms - 1, counts.max_ms, resolution_ms);
+    struct mrd_block_list lists[MRD_BLOCK_LISTS];
+    sample_lists(source, lists);
+    for (size_t k = 0; k < MRD_BLOCK_LISTS; k++) {
+        for (size_t i = 0;
+             i < lists[k].count && lists[k].items[i].max_ms >= select->min_ms && spans->count > 0;
+             i++) {
+            const struct mrd_block_entry *entry = lists[k].items[i].entry;
+            if (!ids_have(&covered, entry->id) &&
+                mrd_block_entry_may_match(entry, blocks->tenant, select->matchers,
+                                          select->matcher_count, select->min_ms, select->max_ms)) {
+                const struct mrd_block_counts counts = counts_of(source, entry);
+                mrd_coarse_spans_cut(spans, counts.min_ms - 1, counts.max_ms, resolution_ms);
+            }
         }
     }
     mrd_buf_fini(&covered.items);
@@ -267,16 +273,16 @@ static enum mrd_status source_open(void *context, const struct mrd_select *selec
 
 const struct mrd_coarse *mrd_rollup_source_init(struct mrd_rollup_source *source)
 {
-    const size_t count = source->options.blocks->options.entry_count;
+    const struct mrd_block_list rollups = rollup_list(source);
     size_t found = 0;
-    for (size_t i = 0; i < count; i++) {
-        const mrd_time_ms resolution_ms = entry_at(source, i)->resolution_ms;
+    for (size_t i = 0; i < rollups.count; i++) {
+        const mrd_time_ms resolution_ms = rollups.items[i].entry->resolution_ms;
         size_t at = 0;
         while (at < found && source->resolutions_ms[at] < resolution_ms) {
             at++;
         }
         const bool known = at < found && source->resolutions_ms[at] == resolution_ms;
-        if (resolution_ms == 0 || known || found == MRD_ROLLUP_SOURCE_RESOLUTIONS_MAX) {
+        if (known || found == MRD_ROLLUP_SOURCE_RESOLUTIONS_MAX) {
             continue;
         }
         memmove(&source->resolutions_ms[at + 1], &source->resolutions_ms[at],

@@ -32,7 +32,7 @@ struct mrd_rollup_source {
     struct mrd_coarse coarse;
 };
 
-/* Fills in all but the options, and returns what the engine takes: lives as long as the struct. Cost: a look at each block. */
+/* Fills in all but the options, and returns what the engine takes: lives as long as the struct. Cost: a look at each rollup of the tenant. */
 const struct mrd_coarse *mrd_rollup_source_init(struct mrd_rollup_source *source);
 
 #endif

@@ -131,6 +131,7 @@ struct region {
     struct mrd_arena *arena;
     struct mrd_block_entry entries[ENTRIES_MAX];
     size_t entry_count;
+    struct mrd_block_index *index;
     struct mrd_block_cover covers[SEGMENTS];
     struct mrd_block_source blocks;
     struct mrd_source block_source;
@@ -330,11 +331,11 @@ static void fill_memory(struct region *region)
 
 static void wire(struct region *region)
 {
+    mrd_block_index_destroy(&region->index);
+    region->index = mrd_block_index_create(entry_at, region->entries, region->entry_count);
     region->blocks.options = (struct mrd_block_source_options){.store = store,
                                                                .pool = pool,
-                                                               .entries = region->entries,
-                                                               .entry_count = region->entry_count,
-                                                               .entry_at = entry_at,
+                                                               .index = region->index,
                                                                .covers = region->covers,
                                                                .partition_count = SEGMENTS,
                                                                .tenant = tenant,
@@ -383,6 +384,7 @@ static void region_destroy(struct region **region)
 {
     mrd_memory_source_destroy(&(*region)->whole);
     mrd_memory_source_destroy(&(*region)->head);
+    mrd_block_index_destroy(&(*region)->index);
     mrd_arena_destroy(&(*region)->arena);
     free(*region);
     *region = NULL;
