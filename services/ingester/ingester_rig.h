@@ -65,8 +65,7 @@ static inline void ingester_start(struct ingester *ingester, const struct nats_f
         .partition_count = PARTITIONS,
         .replicas = replicas,
         .store = {.bucket_ms = 2 * 3600 * 1000,
-                  .exemplars_max = 1000,
-                  .families_max = 1000,
+                  .limits = {.exemplars_max = 1000, .families_max = 1000},
                   .budget = &ingester->budget},
         .clock = mrd_clock_system(),
         .metrics = ingester->metrics,
@@ -487,7 +486,7 @@ static inline enum mrd_status ask_at(struct world *world, const char *instance, 
                                      struct answer *answer)
 {
     const struct mrd_query_partition partitions[] = {
-        {partition, sequence_min}
+        {partition, sequence_min, 0}
     };
     struct mrd_query_request mine = *request;
     mine.partitions = partitions;

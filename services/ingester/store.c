@@ -10,6 +10,8 @@ enum {
     /* What is going to be forgotten is said so long before, so that queries under way do not rely on it. */
     FORGET_AHEAD_MS = 15 * 60 * 1000,
     COVERAGE_SPAN_MS = 60 * 1000,
+    /* What was said is true until forgetting comes so much closer; less than FORGET_AHEAD_MS, twice. */
+    HELD_MS = 5 * 60 * 1000,
 };
 
 _Static_assert(MRD_REFERENCE_NONE == MRD_HEAD_ORDINAL_NONE, "rows that name nothing are skipped");
@@ -30,7 +32,12 @@ struct ing_store {
     mrd_time_ms log_ms;        /* the log's time: greatest stored_ms */
     int64_t counted;           /* our share of the budget's `used` */
     struct ing_coverage coverage;
-    bool incomplete; /* of the batch at hand, something did not come into the head */
+    struct held {
+        mrd_time_ms kept_from_ms; /* forgetting was there */
+        uint64_t first;           /* and this was said */
+    } held[2];                    /* the latest, and the one before */
+    uint64_t log_first;           /* sequence that the log begins with; 0: not known */
+    bool incomplete;              /* of the batch at hand, something did not come into the head */
     struct ing_store_figures figures;
 };
 
@@ -58,8 +65,8 @@ enum mrd_status ing_store_create(const struct ing_store_options *options,
         return status;
     }
     store->references = mrd_references_create();
-    store->exemplars = ing_exemplars_create(options->exemplars_max);
-    store->families = ing_families_create(options->families_max);
+    store->exemplars = ing_exemplars_create();
+    store->families = ing_families_create();
     store->reader = mrd_batch_reader_create();
     *out_store = store;
     return MRD_OK;
@@ -229,6 +236,15 @@ static uint64_t append_histograms(struct ing_store *store, const struct mrd_batc
 }
 
 /* One row of exemplars of a series that is known. */
+static struct ing_limits limits_of(const struct ing_store *store, struct mrd_bytes tenant)
+{
+    struct ing_limits limits = store->options.limits;
+    if (store->options.settings != NULL) {
+        mrd_tenancy_settings_get(store->options.settings, tenant, &limits);
+    }
+    return limits;
+}
+
 static void add_exemplars(struct ing_store *store, struct mrd_bytes tenant, uint32_t ordinal,
                           const struct mrd_exemplar *items, size_t count)
 {
@@ -238,11 +254,12 @@ static void add_exemplars(struct ing_store *store, struct mrd_bytes tenant, uint
         [ING_EXEMPLAR_OUT_OF_ORDER] = &store->figures.exemplars_out_of_order,
         [ING_EXEMPLAR_REFUSED] = &store->figures.exemplars_refused,
     };
+    const size_t exemplars_max = limits_of(store, tenant).exemplars_max;
     mrd_buf_clear(&store->labels);
     const bool live = mrd_head_series_labels(store->head, ordinal, &store->labels);
     for (size_t i = 0; live && i < count; i++) {
-        add(figures[ing_exemplars_add(store->exemplars, tenant, mrd_buf_view(&store->labels),
-                                      &items[i])],
+        add(figures[ing_exemplars_add(store->exemplars, tenant, exemplars_max,
+                                      mrd_buf_view(&store->labels), &items[i])],
             1);
     }
 }
@@ -275,7 +292,10 @@ static void put_metadata(struct ing_store *store, const struct mrd_batch *batch)
                                           mrd_batch_origin(&batch->header)};
         const struct mrd_bytes tenant = batch->tenants[batch->metadata[i].tenant];
         add(&store->figures.families_refused,
-            ing_families_put(store->families, tenant, &family) ? 0 : 1);
+            ing_families_put(store->families, tenant, limits_of(store, tenant).families_max,
+                             &family)
+                ? 0
+                : 1);
     }
 }
 
@@ -289,10 +309,41 @@ static void count_unresolved(struct ing_store *store, uint64_t rows,
     }
 }
 
+/* What was said before is no longer true, or nothing was. */
+static void held_reset(struct ing_store *store)
+{
+    const uint64_t first = ing_coverage_first(&store->coverage);
+    store->held[0] = store->held[1] = (struct held){store->held[0].kept_from_ms, first};
+    set(&store->figures.sequence_first, first);
+    set(&store->figures.sequence_held, first);
+}
+
+void ing_store_begin(struct ing_store *store, uint64_t sequence)
+{
+    mrd_assert(!store->started);
+    ing_coverage_lost(&store->coverage, sequence);
+    held_reset(store);
+}
+
+/* Only forgetting has come further: samples go FORGET_AHEAD_MS after it is said that they will. */
+static void held_move(struct ing_store *store, mrd_time_ms kept_from_ms)
+{
+    const uint64_t first = ing_coverage_first(&store->coverage);
+    if (kept_from_ms - store->held[0].kept_from_ms >= HELD_MS) {
+        store->held[1] = kept_from_ms - store->held[0].kept_from_ms >= 2 * (mrd_time_ms)HELD_MS
+                             ? (struct held){kept_from_ms, first}
+                             : store->held[0];
+        store->held[0] = (struct held){kept_from_ms, first};
+    }
+    set(&store->figures.sequence_first, first);
+    set(&store->figures.sequence_held, store->held[1].first);
+}
+
 /* What was missing before the batch, or of it, is not in the head. */
 static void note_coverage(struct ing_store *store, const struct mrd_batch *batch,
                           const struct ing_position *position)
 {
+    const uint64_t before = ing_coverage_first(&store->coverage);
     if (position->missing_before > 0) {
         ing_coverage_lost(&store->coverage, position->sequence);
     }
@@ -300,8 +351,9 @@ static void note_coverage(struct ing_store *store, const struct mrd_batch *batch
     if (store->incomplete) {
         ing_coverage_lost(&store->coverage, position->sequence + 1);
     }
-    atomic_store_explicit(&store->figures.sequence_first, ing_coverage_first(&store->coverage),
-                          memory_order_relaxed);
+    if (ing_coverage_first(&store->coverage) != before) {
+        held_reset(store);
+    }
 }
 
 static void count_number(struct ing_store *store, struct mrd_reference_instance *instance,
@@ -376,6 +428,22 @@ static void sweep(struct ing_store *store, mrd_time_ms kept_from_ms, size_t seri
     add(&store->figures.samples_dropped, result.samples_dropped);
 }
 
+void ing_store_trimmed(struct ing_store *store, uint64_t sequence) { store->log_first = sequence; }
+
+/* Batches stamped before it may go from the head; 0 or less: none. */
+static mrd_time_ms kept_from(const struct ing_store *store, mrd_time_ms now_ms)
+{
+    const mrd_time_ms retention_ms = store->options.retention_ms;
+    const mrd_time_ms by_age_ms =
+        retention_ms > 0 ? MRD_MAX(store->log_ms, now_ms) - retention_ms : 0;
+    if (store->log_first <= 1) {
+        return by_age_ms;
+    }
+    const mrd_time_ms trimmed_ms = ing_coverage_stamp_before(&store->coverage, store->log_first);
+    return trimmed_ms < FORGET_AHEAD_MS ? by_age_ms
+                                        : MRD_MAX(by_age_ms, trimmed_ms - FORGET_AHEAD_MS);
+}
+
 void ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_max,
                     void (*on_hole)(void *context, const struct mrd_number_hole *hole),
                     void *context)
@@ -389,11 +457,10 @@ void ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_m
     const uint64_t missing =
         mrd_references_expire(store->references, epoch_min, store->log_ms, on_hole, context);
     add(&store->figures.batches_missing, missing);
-    const mrd_time_ms kept_from_ms = MRD_MAX(store->log_ms, now_ms) - store->options.retention_ms;
-    if (store->options.retention_ms > 0 && kept_from_ms > 0) {
+    const mrd_time_ms kept_from_ms = kept_from(store, now_ms);
+    if (kept_from_ms > 0) {
         ing_coverage_forget(&store->coverage, kept_from_ms + FORGET_AHEAD_MS);
-        atomic_store_explicit(&store->figures.sequence_first, ing_coverage_first(&store->coverage),
-                              memory_order_relaxed);
+        held_move(store, kept_from_ms);
         sweep(store, kept_from_ms, series_max, epoch_min);
     }
     ing_store_publish(store);

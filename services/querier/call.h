@@ -31,8 +31,9 @@ struct qry_call {
     struct qry_tiers tiers;
     struct mrd_source source; /* after qry_call_open */
     struct qry_sink *sink;
-    int64_t started_ns;   /* when a pool thread took it; mrd_http_received_ns says when it came */
-    unsigned status;      /* of a success: 200, or 204 without a body */
+    int64_t started_ns; /* when a pool thread took it; mrd_http_received_ns says when it came */
+    unsigned status;    /* of a success: 200, or 204 without a body */
+    const char *limit;  /* key of the limit that was met, where Prometheus' text does not name it */
     bool execution_error; /* the failure came after the parameters and the expression were good */
 };
 
@@ -66,7 +67,7 @@ enum mrd_status qry_limit_param(const struct qry_call *call, size_t *out_limit,
 /* `timeout`: shortens the deadline of the call. */
 enum mrd_status qry_timeout_param(struct qry_call *call, struct mrd_error *err);
 
-/* The lookback: the parameter lookback_delta or the configured one. */
+/* The lookback and the coarsest rollups: the parameters lookback_delta and max_source_resolution, or what is configured. */
 enum mrd_status qry_promql_options(const struct qry_call *call, struct mrd_promql_options *out,
                                    struct mrd_error *err);
 

@@ -32,6 +32,20 @@ static void blocks_json(const struct mrd_block_source_figures *figures, struct m
                    atomic_load_explicit(&figures->bytes, memory_order_relaxed));
 }
 
+/* Whether rollups answered, and of which resolution at most. */
+static void rollups_json(const struct mrd_promql_stats *stats, struct mrd_buf *out)
+{
+    char resolution[MRD_DURATION_TEXT_MAX];
+    mrd_buf_printf(out, ",\"rollups\":{\"selectors\":%" PRIu64 ",\"rows\":%" PRIu64,
+                   stats->coarse_selects, stats->rows_read);
+    mrd_buf_printf(out, ",\"resolution\":\"%s\"",
+                   mrd_duration_format(stats->resolution_ms, resolution));
+    if (stats->refused != NULL) {
+        mrd_buf_printf(out, ",\"refused\":\"%s\"", stats->refused);
+    }
+    mrd_buf_append_u8(out, '}');
+}
+
 /* What Prometheus' BuiltinStats have without per-step figures, which it keeps behind a flag. Sorting and
  * preparing are parts of the evaluation here and have no clock of their own. */
 static void stats_json(const struct qry_call *call, const struct mrd_promql_stats *stats,
@@ -53,6 +67,7 @@ static void stats_json(const struct qry_call *call, const struct mrd_promql_stat
                    (unsigned long long)stats->samples_peak);
     if (call->tiers.region != NULL) {
         blocks_json(&call->tiers.figures, out);
+        rollups_json(stats, out);
     }
     mrd_buf_append_u8(out, '}');
 }
@@ -155,17 +170,19 @@ enum mrd_status qry_answer_query(struct qry_call *call, struct mrd_error *err)
 }
 
 /* Prometheus answers 400 to too many steps, in these words; what else is limited is 422. */
-static enum mrd_status check_extent(const struct qry_call *call,
-                                    const struct mrd_promql_request *request, struct mrd_error *err)
+static enum mrd_status check_extent(struct qry_call *call, const struct mrd_promql_request *request,
+                                    struct mrd_error *err)
 {
     const uint64_t range_ms = (uint64_t)(request->end_ms - request->start_ms);
     const size_t steps_max = call->limits.steps_max;
     if (range_ms / (uint64_t)request->step_ms > steps_max && steps_max == STEPS_MAX_PROMETHEUS) {
+        call->limit = "querier.steps_max";
         return mrd_fail(err, MRD_E_INVALID,
                         "exceeded maximum resolution of 11,000 points per timeseries. Try "
                         "decreasing the query resolution (?step=XX)");
     }
     if (range_ms / (uint64_t)request->step_ms > steps_max) {
+        call->limit = "querier.steps_max";
         return mrd_fail(err, MRD_E_INVALID,
                         "exceeded maximum resolution of %zu points per timeseries "
                         "(querier.steps_max). Try decreasing the query resolution (?step=XX)",
@@ -181,7 +198,7 @@ static enum mrd_status check_extent(const struct qry_call *call,
     return MRD_OK;
 }
 
-static enum mrd_status range_params(const struct qry_call *call, struct mrd_promql_request *out,
+static enum mrd_status range_params(struct qry_call *call, struct mrd_promql_request *out,
                                     struct mrd_error *err)
 {
     static const char *const required[] = {"start", "end"};

@@ -1,0 +1,516 @@
+/* The role "build" against a real log and a store that fails: whatever happens, blocks have what was written, once. */
+#include "compactor/build.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "bus/log_admin.h"
+#include "bus/log_writer.h"
+#include "bus/nats_fixture.h"
+#include "compactor/builder_rig.h"
+#include "objstore/fault_store.h"
+#include "objstore/folder_fixture.h"
+
+enum { ROUNDS_MAX = 400, WAIT_MS = 60000, BATCHES = 12 };
+static const int64_t MS = 1000000;
+
+struct world {
+    struct nats_fixture nats;
+    struct mrd_bus *bus;
+    struct mrd_log_writer *writer;
+    struct mrd_members *members;
+    struct mrd_leases *leases;
+    struct rig rig;
+    size_t published;
+    _Atomic size_t acknowledged;
+};
+
+#define INSTANCE "c-1"
+
+static void must(enum mrd_status status, const struct mrd_error *err)
+{
+    if (status != MRD_OK) {
+        fail_msg("%s: %s", mrd_status_name(status), err->text);
+    }
+}
+
+/* ---- the log ---- */
+
+static void on_ack(void *context, const struct mrd_log_ack *ack)
+{
+    mrd_assert(ack->status == MRD_OK);
+    atomic_fetch_add((_Atomic size_t *)context, 1);
+}
+
+static void publish_bytes(struct world *world, struct mrd_bytes bytes)
+{
+    char id[MRD_LOG_ID_MAX];
+    (void)snprintf(id, sizeof(id), "w-%zu", ++world->published);
+    const struct mrd_log_batch batch = {
+        .partition = 0,
+        .residency_class = "eu",
+        .id = id,
+        .payload = bytes,
+        .deadline_ns = mrd_clock_monotonic_ns(mrd_clock_system()) + WAIT_MS * MS,
+        .done = on_ack,
+        .context = &world->acknowledged,
+    };
+    struct mrd_error err = {0};
+    must(mrd_log_writer_publish(world->writer, &batch, &err), &err);
+    while (atomic_load(&world->acknowledged) < world->published) {
+        usleep(200);
+    }
+}
+
+static void publish(struct world *world, size_t batches)
+{
+    for (size_t i = 0; i < batches; i++) {
+        /* Stamps are far apart, for blocks of different ranges are merged by stamps alone. */
+        rig_batch(&world->rig, 1000 * world->published + rig_random(&world->rig, 900), 40);
+        publish_bytes(world, mrd_buf_view(&world->rig.message));
+    }
+}
+
+static int world_make(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    nats_fixture_start(&world->nats);
+    world->bus = nats_fixture_connect(&world->nats);
+    const struct mrd_log_config log = {
+        .region = "r", .partition_count = 1, .replicas = 1, .bytes_max = 64 << 20};
+    struct mrd_error err = {0};
+    must(mrd_log_ensure(world->bus, &log, WAIT_MS, &err), &err);
+    const struct mrd_log_writer_options writer = {.partition_count = 1};
+    must(mrd_log_writer_create(world->bus, &writer, &world->writer, &err), &err);
+    struct mrd_member self = {.kind = MRD_MEMBER_COMPACTOR, .instance = INSTANCE};
+    const struct mrd_members_options members = {.self = &self, .beat_ms = 20};
+    must(mrd_members_create(world->bus, &members, &world->members, &err), &err);
+    const struct mrd_leases_options leases = {.holder = INSTANCE};
+    must(mrd_leases_create(world->bus, &leases, &world->leases, &err), &err);
+    rig_init(&world->rig, 11, 20);
+    world->rig.epoch = mrd_batch_epoch_of(mrd_clock_now_ms(mrd_clock_system()));
+    *state = world;
+    return 0;
+}
+
+static int world_end(void **state)
+{
+    struct world *world = *state;
+    mrd_log_writer_destroy(&world->writer);
+    mrd_leases_destroy(&world->leases);
+    mrd_members_destroy(&world->members);
+    rig_fini(&world->rig);
+    mrd_bus_close(&world->bus);
+    nats_fixture_stop(&world->nats);
+    free(world);
+    return 0;
+}
+
+/* ---- a compactor without its threads ---- */
+
+struct process {
+    struct world *world;
+    struct mrd_metrics *metrics;
+    struct mrd_catalog *catalog;
+    struct cmp_build *build;
+    struct cmp_role role;
+    struct cmp_environment environment;
+    _Atomic bool stopping;
+};
+
+struct settings {
+    uint64_t samples_max;
+    bool trim;
+};
+
+/* A new process over what there is. Opening the catalog may fail, as all with the store: then there is no role to run. */
+static bool process_start(struct process *process, struct world *world, struct mrd_objstore *store,
+                          const struct settings *settings)
+{
+    *process = (struct process){.world = world, .metrics = mrd_metrics_create()};
+    struct mrd_error err = {0};
+    const struct mrd_catalog_options catalog = {.store = store, .writer = INSTANCE};
+    if (mrd_catalog_open(&catalog, NULL, &process->catalog, &err) != MRD_OK) {
+        return false;
+    }
+    const struct cmp_build_options build = {
+        .members = world->members,
+        .instance = INSTANCE,
+        .partition_count = 1,
+        .limits = {.samples_max = settings->samples_max, .memory_bytes_max = CMP_BUILD_MEMORY_MIN},
+        .build_bytes = 1,
+        .build_age_ms = 1,
+        .trim = settings->trim,
+        .log_window_ms = 0,
+        .references_kept_ms = 155 * 60 * 1000,
+        .metrics = process->metrics,
+        .clock = mrd_clock_system(),
+    };
+    process->build = cmp_build_create(&build);
+    process->role = cmp_build_role(process->build);
+    process->environment = (struct cmp_environment){
+        .store = store,
+        .catalog = process->catalog,
+        .leases = world->leases,
+        .bus = world->bus,
+        .metrics = process->metrics,
+        .clock = mrd_clock_system(),
+        .control = {.canceled = &process->stopping},
+        .stopping = &process->stopping,
+    };
+    return true;
+}
+
+static void process_end(struct process *process)
+{
+    if (process->build != NULL) {
+        process->role.end(process->role.context, &process->environment);
+        cmp_build_destroy(&process->build);
+    }
+    mrd_catalog_close(&process->catalog);
+    mrd_metrics_destroy(&process->metrics);
+}
+
+static uint64_t built_of(struct mrd_catalog *catalog)
+{
+    struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
+    const uint64_t built = mrd_catalog_built(state, 0);
+    mrd_catalog_unpin(&state);
+    return built;
+}
+
+/* Runs rounds until all is built, or until `enough` says so. */
+static void run_until(struct process *process, bool (*enough)(void *context), void *context)
+{
+    const int64_t end_ns = mrd_clock_monotonic_ns(mrd_clock_system()) + WAIT_MS * MS;
+    for (;;) {
+        struct mrd_error err = {0};
+        (void)process->role.round(process->role.context, &process->environment, &err);
+        if (enough(context)) {
+            return;
+        }
+        if (mrd_clock_monotonic_ns(mrd_clock_system()) > end_ns) {
+            fail_msg("not built in %d ms: built %u of %zu, %s", WAIT_MS,
+                     (unsigned)built_of(process->catalog), process->world->published, err.text);
+        }
+        usleep(2000);
+    }
+}
+
+static bool is_all_built(void *context)
+{
+    struct process *process = context;
+    return built_of(process->catalog) == process->world->published;
+}
+
+/* Everything that the catalog in the store names is right, and together it is what was written. */
+static void check_content(struct world *world, struct mrd_objstore *store)
+{
+    struct mrd_catalog *catalog = NULL;
+    struct mrd_error err = {0};
+    const struct mrd_catalog_options options = {.store = store};
+    must(mrd_catalog_open(&options, NULL, &catalog, &err), &err);
+    struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
+    struct rig found = {0};
+    uint64_t covered = 0;
+    for (size_t i = 0; i < mrd_catalog_block_count(state); i++) {
+        const struct mrd_block_entry *entry = mrd_catalog_block(state, i);
+        covered += entry->origin.last_sequence - entry->origin.first_sequence + 1;
+        rig_read(&world->rig, store, entry, &found);
+    }
+    assert_int_equal(covered, world->published); /* each sequence in one block */
+    assert_true(rig_same(&world->rig, &found));
+    free(found.writes);
+    mrd_catalog_unpin(&state);
+    mrd_catalog_close(&catalog);
+}
+
+/* ---- tests ---- */
+
+static void the_log_comes_to_blocks_in_ranges_of_bounded_size(void **state)
+{
+    struct world *world = *state;
+    char folder[FOLDER_FIXTURE_PATH_MAX];
+    struct mrd_objstore *store = folder_fixture_open(folder, NULL);
+    publish(world, BATCHES);
+    struct process process;
+    assert_true(process_start(&process, world, store, &(struct settings){.samples_max = 100}));
+    run_until(&process, is_all_built, &process);
+    struct mrd_catalog_state *pinned = mrd_catalog_pin(process.catalog);
+    assert_in_range(mrd_catalog_block_count(pinned), BATCHES / 3, BATCHES);
+    mrd_catalog_unpin(&pinned);
+    check_content(world, store);
+    /* More comes, and is built by the same builder, which goes on where it was. */
+    publish(world, 3);
+    run_until(&process, is_all_built, &process);
+    check_content(world, store);
+    process_end(&process);
+    mrd_objstore_close(&store);
+    folder_fixture_remove(folder);
+}
+
+struct crash {
+    struct process *process;
+    struct mrd_objstore *faults;
+    uint64_t nth;
+};
+
+static bool has_crashed_or_is_built(void *context)
+{
+    struct crash *crash = context;
+    return mrd_fault_store_calls(crash->faults) >= crash->nth || is_all_built(crash->process);
+}
+
+/* One life that ends with the n-th call to the store, then others until all is built. True if there were n calls. */
+static bool crash_at(struct world *world, uint64_t nth, enum mrd_fault_when when)
+{
+    char folder[FOLDER_FIXTURE_PATH_MAX];
+    struct mrd_objstore *inner = folder_fixture_open(folder, NULL);
+    struct mrd_objstore *faults = mrd_fault_store_create(inner);
+    const struct settings settings = {.samples_max = 320};
+    struct process process;
+    struct crash crash = {&process, faults, nth};
+    mrd_fault_store_arm(faults, &(struct mrd_fault){.nth = nth, .when = when, .crash = true});
+    if (process_start(&process, world, faults, &settings)) {
+        run_until(&process, has_crashed_or_is_built, &crash);
+    }
+    process_end(&process);
+    const bool happened = mrd_fault_store_disarm(faults);
+    assert_true(process_start(&process, world, faults, &settings));
+    run_until(&process, is_all_built, &process);
+    process_end(&process);
+    check_content(world, inner);
+    mrd_objstore_close(&faults);
+    mrd_objstore_close(&inner);
+    folder_fixture_remove(folder);
+    return happened;
+}
+
+static void a_builder_that_dies_at_any_call_to_the_store_loses_and_doubles_nothing(void **state)
+{
+    struct world *world = *state;
+    uint64_t nth = 1;
+    while (crash_at(world, nth, MRD_FAULT_BEFORE) && crash_at(world, nth, MRD_FAULT_AFTER)) {
+        nth++;
+    }
+    assert_true(nth > 20); /* it was a walk */
+}
+
+/* The process lives, the store comes back. */
+static void a_store_that_fails_for_a_while_loses_and_doubles_nothing(void **state)
+{
+    struct world *world = *state;
+    for (uint64_t nth = 1;; nth++) {
+        char folder[FOLDER_FIXTURE_PATH_MAX];
+        struct mrd_objstore *inner = folder_fixture_open(folder, NULL);
+        struct mrd_objstore *faults = mrd_fault_store_create(inner);
+        struct process process;
+        assert_true(process_start(&process, world, faults, &(struct settings){.samples_max = 320}));
+        mrd_fault_store_arm(faults, &(struct mrd_fault){.nth = 3 * nth, .when = MRD_FAULT_AFTER});
+        run_until(&process, is_all_built, &process);
+        const bool happened = mrd_fault_store_disarm(faults);
+        process_end(&process);
+        check_content(world, inner);
+        mrd_objstore_close(&faults);
+        mrd_objstore_close(&inner);
+        folder_fixture_remove(folder);
+        if (!happened) {
+            assert_true(nth > 5);
+            return;
+        }
+    }
+}
+
+/* ---- logs that are not as they should be: each with a world of its own ---- */
+
+struct scene {
+    struct world *world;
+    char folder[FOLDER_FIXTURE_PATH_MAX];
+    struct mrd_objstore *store;
+    struct process process;
+};
+
+static void scene_init(struct scene *scene, const struct settings *settings)
+{
+    void *world;
+    (void)world_make(&world);
+    *scene = (struct scene){.world = world};
+    scene->store = folder_fixture_open(scene->folder, NULL);
+    assert_true(process_start(&scene->process, world, scene->store, settings));
+}
+
+static void scene_fini(struct scene *scene)
+{
+    process_end(&scene->process);
+    mrd_objstore_close(&scene->store);
+    folder_fixture_remove(scene->folder);
+    void *world = scene->world;
+    (void)world_end(&world);
+}
+
+static double metric(struct scene *scene, const char *name)
+{
+    struct mrd_buf text = {0};
+    mrd_metrics_write(scene->process.metrics, &text);
+    mrd_buf_append_u8(&text, 0);
+    char line[128];
+    (void)snprintf(line, sizeof(line), "\n%s ", name);
+    const char *at = strstr((const char *)text.data, line);
+    const double value = at == NULL ? -1 : strtod(at + strlen(line), NULL);
+    mrd_buf_fini(&text);
+    return value;
+}
+
+static void an_unreadable_batch_goes_to_quarantine_and_the_rest_is_built(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene, &(struct settings){.samples_max = 1000});
+    publish(scene.world, 2);
+    publish_bytes(scene.world, MRD_BYTES("this is not a batch"));
+    publish(scene.world, 2);
+    run_until(&scene.process, is_all_built, &scene.process);
+    check_content(scene.world, scene.store);
+    struct mrd_buf kept = {0};
+    assert_int_equal(mrd_objstore_get(scene.store, "quarantine/log/0/00000000000000000003.batch",
+                                      1000, NULL, &kept, NULL),
+                     MRD_OK);
+    assert_true(mrd_bytes_equal(mrd_buf_view(&kept), MRD_BYTES("this is not a batch")));
+    mrd_buf_fini(&kept);
+    assert_true(metric(&scene, "meridian_build_batches_quarantined_total") == 1);
+    scene_fini(&scene);
+}
+
+/* An age limit, or a hand, has taken what was not in blocks: counted, and the rest is built. */
+static void what_the_log_lost_before_it_was_built_is_counted(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene, &(struct settings){.samples_max = 1000});
+    struct mrd_error err = {0};
+    publish(scene.world, 2);
+    run_until(&scene.process, is_all_built, &scene.process);
+    publish_bytes(scene.world, MRD_BYTES("a"));
+    publish_bytes(scene.world, MRD_BYTES("b"));
+    must(mrd_log_trim(scene.world->bus, 0, 4, 5000, &err), &err);
+    publish(scene.world, 1);
+    run_until(&scene.process, is_all_built, &scene.process);
+    assert_true(metric(&scene, "meridian_build_sequences_missing_total") == 1);
+    check_content(scene.world, scene.store);
+    /* All of it, to the end. */
+    publish_bytes(scene.world, MRD_BYTES("c"));
+    publish_bytes(scene.world, MRD_BYTES("d"));
+    must(mrd_log_trim(scene.world->bus, 0, 8, 5000, &err), &err);
+    run_until(&scene.process, is_all_built, &scene.process);
+    assert_true(metric(&scene, "meridian_build_sequences_missing_total") == 3);
+    scene_fini(&scene);
+}
+
+static bool has_failed(void *context)
+{
+    return metric(context, "meridian_build_partition_failures_total") >= 1;
+}
+
+static void of_a_log_that_ends_before_what_is_built_nothing_is_built(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene, &(struct settings){.samples_max = 1000});
+    struct mrd_error err = {0};
+    publish(scene.world, 2);
+    const struct mrd_catalog_built_change built = {.partition = 0, .to = 50};
+    const struct mrd_catalog_change change = {.built = &built, .built_count = 1};
+    must(mrd_catalog_commit(scene.process.catalog, &change, NULL, &err), &err);
+    run_until(&scene.process, has_failed, &scene);
+    assert_int_equal(built_of(scene.process.catalog), 50);
+    scene_fini(&scene);
+}
+
+/* Each batch announces series with long label values, so that the index of all would not fit into the writer's memory. */
+static void publish_wide(struct world *world, size_t batches)
+{
+    enum { SERIES = 600, VALUE_SIZE = 3000 };
+    struct mrd_batch_builder *builder = mrd_batch_builder_create();
+    struct mrd_buf labels = {0};
+    struct mrd_buf message = {0};
+    char *value = malloc(VALUE_SIZE + 1);
+    const struct mrd_bytes tenant = MRD_BYTES("t");
+    for (size_t batch = 0; batch < batches; batch++) {
+        mrd_batch_builder_reset(builder);
+        for (uint32_t i = 0; i < SERIES; i++) {
+            const uint32_t reference = (uint32_t)batch * SERIES + i;
+            memset(value, 'x', VALUE_SIZE);
+            value[VALUE_SIZE] = '\0';
+            value[snprintf(value, 16, "%08u", reference)] = 'x';
+            const struct mrd_label label = {MRD_BYTES("__name__"), mrd_bytes_of(value)};
+            mrd_buf_clear(&labels);
+            mrd_labels_encode((struct mrd_labels){&label, 1}, &labels);
+            const uint32_t index = mrd_batch_builder_tenant(builder, tenant);
+            mrd_batch_builder_announce(
+                builder, &(struct mrd_batch_announcement){
+                             .reference = reference,
+                             .tenant = index,
+                             .id = mrd_series_id_of(mrd_tenant_seed(tenant), mrd_buf_view(&labels)),
+                             .labels = mrd_buf_view(&labels)});
+            mrd_batch_builder_row(builder, index, reference, RIG_T0, 1);
+        }
+        const struct mrd_batch_header header = rig_header(&world->rig, 0, mrd_hlc_make(RIG_T0, 0));
+        mrd_batch_builder_finish(builder, &header, MRD_BATCH_NONE, &message);
+        publish_bytes(world, mrd_buf_view(&message));
+    }
+    free(value);
+    mrd_buf_fini(&labels);
+    mrd_buf_fini(&message);
+    mrd_batch_builder_destroy(&builder);
+}
+
+static void a_range_whose_index_is_too_large_is_cut_smaller(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene, &(struct settings){.samples_max = 1000000});
+    publish_wide(scene.world, 8); /* 14 MB of labels; 12 MiB are for the index */
+    run_until(&scene.process, is_all_built, &scene.process);
+    assert_true(metric(&scene, "meridian_build_partition_failures_total") >= 1);
+    assert_true(metric(&scene, "meridian_build_samples_total") == 8 * 600);
+    assert_true(metric(&scene, "meridian_build_blocks_total") >= 2);
+    scene_fini(&scene);
+}
+
+/* The stream was deleted and made anew: its sequences begin again, and pass what is built. */
+static void of_another_log_nothing_is_built(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene, &(struct settings){.samples_max = 1000});
+    struct mrd_error err = {0};
+    publish(scene.world, 2);
+    run_until(&scene.process, is_all_built, &scene.process);
+    process_end(&scene.process);
+    must(mrd_objstore_delete(scene.store, "logs/0", NULL, &err), &err);
+    must(mrd_objstore_put(scene.store, "logs/0", MRD_BYTES("1700000000000000000\n"), NULL, &err),
+         &err);
+    assert_true(process_start(&scene.process, scene.world, scene.store,
+                              &(struct settings){.samples_max = 1000}));
+    publish(scene.world, 2);
+    run_until(&scene.process, has_failed, &scene);
+    assert_int_equal(built_of(scene.process.catalog), 2);
+    scene_fini(&scene);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_log_comes_to_blocks_in_ranges_of_bounded_size),
+        cmocka_unit_test(a_builder_that_dies_at_any_call_to_the_store_loses_and_doubles_nothing),
+        cmocka_unit_test(a_store_that_fails_for_a_while_loses_and_doubles_nothing),
+        cmocka_unit_test(an_unreadable_batch_goes_to_quarantine_and_the_rest_is_built),
+        cmocka_unit_test(what_the_log_lost_before_it_was_built_is_counted),
+        cmocka_unit_test(of_a_log_that_ends_before_what_is_built_nothing_is_built),
+        cmocka_unit_test(of_another_log_nothing_is_built),
+        cmocka_unit_test(a_range_whose_index_is_too_large_is_cut_smaller),
+    };
+    return cmocka_run_group_tests(tests, world_make, world_end);
+}
