@@ -13,8 +13,10 @@
 enum {
     QUEUE_MAX = 4096,
     TIDY_MS = 1000,
-    RETRY_MS = 1000,          /* while over the memory budget */
-    SWEEP_SERIES_MAX = 20000, /* a second: 20 ms of the shard's time */
+    RETRY_MS = 1000, /* while over the memory budget */
+    SWEEP_SERIES =
+        500, /* at once, half a millisecond at most, for nobody reads meanwhile; then a pause */
+    SWEEP_PAUSE_MS = 20,
     WAIT_LOOK_MS = 100,
     LOG_STATE_TIMEOUT_MS = 500,
 };
@@ -197,8 +199,9 @@ static void on_tidy(struct mrd_shard *shard, struct mrd_shard_timer *timer)
     const mrd_time_ms now_ms = live ? mrd_clock_now_ms(partition->options.clock) : 0;
     ing_store_trimmed(partition->store,
                       atomic_load_explicit(&partition->log_first, memory_order_relaxed));
-    ing_store_tidy(partition->store, now_ms, SWEEP_SERIES_MAX, on_hole, partition);
-    mrd_shard_timer_start(shard, timer, mrd_shard_now_ns(shard) + TIDY_MS * MS);
+    const bool more = ing_store_tidy(partition->store, now_ms, SWEEP_SERIES, on_hole, partition);
+    mrd_shard_timer_start(shard, timer,
+                          mrd_shard_now_ns(shard) + (more ? SWEEP_PAUSE_MS : TIDY_MS) * MS);
 }
 
 static void on_shard_start(struct mrd_shard *shard)
