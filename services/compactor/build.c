@@ -11,9 +11,10 @@
 enum {
     LOG_CALL_MS = 5000,
     LOG_IDLE_MS = 30000,
+    LOG_SHARE = 8, /* so much of a log is built at once, one part of */
     ROUND_MS = 1000,
     PARTITION_PAUSE_MS_MIN = 500,
-    PARTITION_PAUSE_MS_MAX = 5 * 60 * 1000,
+    PARTITION_PAUSE_MS_MAX = 60 * 1000,
     ENTRIES_BYTES = 64 << 20, /* catalog entries of one range */
 };
 static const int64_t MS = 1000000;
@@ -132,7 +133,10 @@ static bool is_due(const struct cmp_build *build, struct build_partition *partit
     }
     const uint64_t waiting = log->sequence_last - MRD_MAX(built, log->sequence_first - 1);
     const uint64_t bytes = log->messages == 0 ? 0 : log->bytes / log->messages * waiting;
-    return bytes >= build->options.build_bytes || log->bytes > (uint64_t)log->bytes_max / 2 ||
+    /* A small log must not fill up while it waits for more. */
+    const uint64_t enough =
+        MRD_MIN(build->options.build_bytes, (uint64_t)log->bytes_max / LOG_SHARE);
+    return bytes >= enough ||
            now_ns - partition->waiting_since_ns >= build->options.build_age_ms * MS ||
            atomic_load_explicit(&partition->wanted, memory_order_relaxed) > built;
 }
@@ -307,11 +311,12 @@ static enum mrd_status write_range(struct cmp_build *build,
     struct cmp_builder *builder = partition->builder;
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create("blocks of a range", ENTRIES_BYTES);
-    const struct cmp_build_target target = {.store = environment->store,
-                                            .control = &environment->control};
+
     const struct mrd_block_entry *entries = NULL;
     size_t entry_count = 0;
     const mrd_time_ms begun_ms = mrd_clock_now_ms(build->options.clock);
+    const struct cmp_build_target target = {
+        .store = environment->store, .control = &environment->control, .begun_ms = begun_ms};
     MRD_TRY(cmp_builder_write(builder, &target, arena, &entries, &entry_count, err));
     if (!mrd_lease_held(partition->lease)) {
         return mrd_fail(err, MRD_E_CONFLICT, "partition %" PRIu32 ": the lease was lost meanwhile",

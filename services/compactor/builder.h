@@ -7,7 +7,7 @@
  *
  * Batches before the range are taken too: for what they announce, and for their numbers. What a block contains is a function
  * of the batches of its range and of the announcements that they name, and so is its name: whoever builds the
- * range again writes the same objects, and whoever builds another content writes others.
+ * range again (on the same day) writes the same objects, and whoever builds another content writes others.
  *
  * Blocks have samples, start times and native histograms, with the stamps of all writes. Exemplars and metadata are not in blocks.
  *
@@ -91,6 +91,9 @@ uint64_t cmp_builder_references_first(const struct cmp_builder *builder, mrd_tim
 struct cmp_build_target {
     struct mrd_objstore *store;
     const struct mrd_objstore_control *control;
+    /* Now, by the wall clock: its UTC day stands in the keys, and in nothing else. So what a sweep finds abandoned for a day is never
+     * written again under the same key while it is being deleted. */
+    mrd_time_ms begun_ms;
 };
 
 /* Writes the blocks of the range, none if it has no sample. The entries lie in the arena. Can be called again.
