@@ -245,7 +245,11 @@ static enum mrd_status read_range(struct cmp_build *build,
         range.sequence_start = cmp_builder_taken(builder) + 1;
     }
     MRD_TRY(cmp_log_range_read(&range, err));
-    MRD_TRY(taking.status);
+    if (taking.status != MRD_OK) { /* what is not in quarantine yet must not count as built */
+        build->store_unusable = true;
+        cmp_builder_destroy(&partition->builder);
+        return taking.status;
+    }
     if (cmp_builder_taken(builder) < target && !cmp_builder_full(builder)) {
         return look_for_lost(environment, partition, target, err);
     }
@@ -344,7 +348,8 @@ static enum mrd_status build_range(struct cmp_build *build,
     if (cmp_builder_taken(builder) < target && !cmp_builder_full(builder)) {
         read = read_range(build, environment, partition, built, target, err);
     }
-    if (cmp_builder_last(builder) < cmp_builder_first(builder) || concerns_all(read)) {
+    if (partition->builder == NULL || concerns_all(read) ||
+        cmp_builder_last(builder) < cmp_builder_first(builder)) {
         return read;
     }
     struct mrd_error own = {0};
@@ -434,6 +439,11 @@ static enum mrd_status check_log(const struct cmp_environment *environment,
     return MRD_OK;
 }
 
+static uint64_t log_permille(const struct mrd_log_state *log)
+{
+    return log->bytes_max <= 0 ? 0 : log->bytes / MRD_MAX((uint64_t)log->bytes_max / 1000, 1U);
+}
+
 static enum mrd_status partition_round(struct cmp_build *build,
                                        const struct cmp_environment *environment,
                                        struct build_partition *partition, struct mrd_error *err)
@@ -443,8 +453,12 @@ static enum mrd_status partition_round(struct cmp_build *build,
     const uint64_t built = cmp_build_built(environment->catalog, partition->number);
     atomic_store_explicit(&partition->built, built, memory_order_relaxed);
     atomic_store_explicit(&partition->log_last, log.sequence_last, memory_order_relaxed);
+    atomic_store_explicit(&partition->log_permille, log_permille(&log), memory_order_relaxed);
     MRD_TRY(check_log(environment, partition, &log, built, err));
-    if (is_due(build, partition, &log, built)) {
+    const bool due = is_due(build, partition, &log, built);
+    atomic_store_explicit(&partition->waiting_ns, partition->waiting_since_ns,
+                          memory_order_relaxed);
+    if (due) {
         MRD_TRY(build_to(build, environment, partition, log.sequence_last, err));
     }
     return cmp_build_trim(build, environment, partition, &log, err);
@@ -560,6 +574,35 @@ static double read_waiting(void *context)
     return waiting;
 }
 
+static double read_oldest(void *context)
+{
+    const struct cmp_build *build = context;
+    const int64_t now_ns = mrd_clock_monotonic_ns(build->options.clock);
+    int64_t oldest_ns = 0;
+    for (uint32_t i = 0; i < build->options.partition_count; i++) {
+        const struct build_partition *partition = &build->partitions[i];
+        const int64_t since_ns = atomic_load_explicit(&partition->waiting_ns, memory_order_relaxed);
+        if (atomic_load_explicit(&partition->held, memory_order_relaxed) && since_ns != 0) {
+            oldest_ns = MRD_MAX(oldest_ns, now_ns - since_ns);
+        }
+    }
+    return (double)oldest_ns / 1e9;
+}
+
+static double read_fullest(void *context)
+{
+    const struct cmp_build *build = context;
+    uint64_t permille = 0;
+    for (uint32_t i = 0; i < build->options.partition_count; i++) {
+        const struct build_partition *partition = &build->partitions[i];
+        if (atomic_load_explicit(&partition->held, memory_order_relaxed)) {
+            permille = MRD_MAX(
+                permille, atomic_load_explicit(&partition->log_permille, memory_order_relaxed));
+        }
+    }
+    return (double)permille / 1000;
+}
+
 static double read_memory(void *context)
 {
     const struct cmp_build *build = context;
@@ -583,6 +626,12 @@ void cmp_build_metrics_init(struct cmp_build *build)
     mrd_metrics_callback(metrics, MRD_METRIC_GAUGE, "meridian_build_waiting_entries",
                          "Entries of these partitions' logs that are not in blocks yet.",
                          MRD_NO_LABELS, read_waiting, build);
+    mrd_metrics_callback(metrics, MRD_METRIC_GAUGE, "meridian_build_waiting_seconds",
+                         "How long the oldest of these entries has been waiting.", MRD_NO_LABELS,
+                         read_oldest, build);
+    mrd_metrics_callback(metrics, MRD_METRIC_GAUGE, "meridian_build_log_full_ratio",
+                         "How full the fullest of these partitions' logs is, 0 to 1.",
+                         MRD_NO_LABELS, read_fullest, build);
     mrd_metrics_callback(metrics, MRD_METRIC_GAUGE, "meridian_build_memory_bytes",
                          "Memory of references, labels and rows of these partitions.",
                          MRD_NO_LABELS, read_memory, build);
