@@ -14,6 +14,7 @@
 
 #include "head/head.h"
 #include "ingester/coverage.h"
+#include "ingester/erasures.h"
 #include "ingester/exemplars.h"
 #include "ingester/families.h"
 #include "ingester/references.h"
@@ -73,6 +74,8 @@ struct ing_store_figures {
     _Atomic uint64_t sequence_first; /* ing_coverage_first */
     _Atomic uint64_t exemplars_stored;
     _Atomic uint64_t families_stored;
+    _Atomic uint64_t erasures;       /* requests applied */
+    _Atomic uint64_t samples_erased; /* by them; exemplars included */
 };
 
 struct ing_store;

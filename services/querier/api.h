@@ -14,6 +14,7 @@
 
 #include "promql/engine.h"
 #include "querier/cluster.h"
+#include "querier/erasures.h"
 #include "querier/query_pool.h"
 #include "service/service.h"
 #include "tenancy/settings.h"
@@ -22,6 +23,7 @@ enum { QRY_READ_FRAME_BYTES = 1 << 20 }; /* of a streamed remote read, Prometheu
 
 struct qry_api_options {
     const struct qry_cluster *cluster;
+    struct qry_erasures *erasures;
     struct qry_pool *pool;
     struct mrd_metrics *metrics;
     struct mrd_tenancy_settings *limits; /* struct qry_limits */
