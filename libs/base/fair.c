@@ -70,6 +70,23 @@ void mrd_fair_wait(struct mrd_fair *fair, struct mrd_fair_waiter *waiter)
     waiting_set(fair, 1, 0);
 }
 
+void mrd_fair_withdraw(struct mrd_fair *fair, struct mrd_fair_waiter *waiter)
+{
+    struct mrd_fair_line *line = &waiter->flow->fresh;
+    struct mrd_fair_waiter **at = &line->first;
+    mrd_assert(!waiter->begun);
+    while (*at != waiter) {
+        mrd_assert(*at != NULL);
+        at = &(*at)->next;
+    }
+    *at = waiter->next;
+    if (line->last == &waiter->next) {
+        line->last = at;
+    }
+    fair->fresh--;
+    waiting_set(fair, 0, 1);
+}
+
 static struct mrd_fair_waiter *first_of(const struct mrd_fair_flow *flow, bool begun_only)
 {
     return flow->begun.first != NULL || begun_only ? flow->begun.first : flow->fresh.first;

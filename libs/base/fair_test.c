@@ -154,6 +154,28 @@ static void places_are_given_up_to_who_has_fewer(void **state)
     end(&flows, waiters, 6);
 }
 
+static void who_withdraws_is_passed_over(void **state)
+{
+    (void)state;
+    struct mrd_fair flows = {.places = 4};
+    const struct mrd_fair_share share = {4, 10};
+    struct mrd_fair_waiter waiters[4];
+    for (size_t i = 0; i < 4; i++) {
+        waiters[i] = joined(&flows, &share, A);
+        mrd_fair_wait(&flows, &waiters[i]);
+    }
+    mrd_fair_withdraw(&flows, &waiters[3]); /* the last, one in the middle, the first */
+    mrd_fair_withdraw(&flows, &waiters[1]);
+    mrd_fair_withdraw(&flows, &waiters[0]);
+    assert_int_equal(flows.fresh, 1);
+    assert_int_equal(flows.waiting, 1);
+    mrd_fair_wait(&flows, &waiters[0]); /* the line goes on behind who is left */
+    assert_ptr_equal(mrd_fair_take(&flows, false), &waiters[2]);
+    assert_ptr_equal(mrd_fair_take(&flows, false), &waiters[0]);
+    assert_int_equal(take(&flows), 0);
+    end(&flows, waiters, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +184,7 @@ int main(void)
         cmocka_unit_test(a_flow_has_its_share_of_places_and_of_calls),
         cmocka_unit_test(who_has_begun_goes_before_new_ones_of_its_flow_only),
         cmocka_unit_test(places_are_given_up_to_who_has_fewer),
+        cmocka_unit_test(who_withdraws_is_passed_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

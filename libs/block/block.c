@@ -65,7 +65,7 @@ static enum mrd_status read_range(struct mrd_block *block, uint64_t offset, size
 /* ---- the directory ---- */
 
 static enum mrd_status parse_directory(struct mrd_block *block, struct mrd_bytes stored,
-                                       const struct mbx_frame *frame,
+                                       const struct mbx_frame *frame, uint32_t version,
                                        struct mbx_directory **out_directory, struct mrd_error *err)
 {
     mrd_auto(mrd_buf_fini)
@@ -73,8 +73,10 @@ static enum mrd_status parse_directory(struct mrd_block *block, struct mrd_bytes
     MRD_TRY(mbx_frame_open(stored, frame, block->memory_max, &plain, err));
     mrd_auto(mbx_directory_destroy)
     struct mbx_directory *directory = NULL;
-    MRD_TRY(mbx_directory_parse(mrd_buf_view(&plain), frame, block->memory_max, &directory, err));
+    MRD_TRY(mbx_directory_parse(mrd_buf_view(&plain), frame, version, block->memory_max, &directory,
+                                err));
     if (!mrd_bytes_equal(directory->id, block->entry.id) ||
+        directory->resolution_ms != block->entry.resolution_ms ||
         directory->data_size != block->entry.data.size ||
         directory->data_crc32c != block->entry.data.crc32c) {
         return mrd_fail(err, MRD_E_CORRUPT,
@@ -92,11 +94,12 @@ static enum mrd_status directory_of_end(struct mrd_block *block, struct mrd_byte
     const uint64_t size = block->entry.sidecar.size;
     const struct mrd_bytes tail = {end.data + end.size - MBX_TAIL_SIZE, MBX_TAIL_SIZE};
     struct mbx_frame frame;
-    MRD_TRY(mbx_tail_read(tail, size, &frame, err));
+    uint32_t version = 0;
+    MRD_TRY(mbx_tail_read(tail, size, &frame, &version, err));
     const uint64_t needed = frame.size + MBX_TAIL_SIZE;
     if (needed <= end.size) {
         const struct mrd_bytes stored = {end.data + end.size - needed, (size_t)frame.size};
-        return parse_directory(block, stored, &frame, out_directory, err);
+        return parse_directory(block, stored, &frame, version, out_directory, err);
     }
     if (frame.size > block->memory_max) {
         return mrd_fail(err, MRD_E_LIMIT, "its directory has %llu bytes, the limit is %zu",
@@ -108,7 +111,7 @@ static enum mrd_status directory_of_end(struct mrd_block *block, struct mrd_byte
     mrd_assert(place != NULL);
     MRD_TRY(read_range(block, frame.offset, (size_t)frame.size, place, err));
     bytes.size = (size_t)frame.size;
-    return parse_directory(block, mrd_buf_view(&bytes), &frame, out_directory, err);
+    return parse_directory(block, mrd_buf_view(&bytes), &frame, version, out_directory, err);
 }
 
 static enum mrd_status read_directory(struct mrd_block *block, struct mbx_directory **out_directory,
@@ -159,7 +162,8 @@ static enum mrd_status parse_part(struct mrd_block *block, const struct mbx_part
     MRD_TRY(mbx_frame_open(index, &at->index, block->memory_max, &plain_index, err));
     MRD_TRY(mbx_frame_open(pages, &at->pages, block->memory_max, &plain_pages, err));
     MRD_TRY(mbx_part_parse(mrd_buf_view(&plain_index), mrd_buf_view(&plain_pages),
-                           block->entry.data.size, block->memory_max, out_part, err));
+                           block->entry.data.size, block->entry.resolution_ms, block->memory_max,
+                           out_part, err));
     if ((*out_part)->tenant_count != at->tenants_count) {
         mbx_part_destroy(out_part);
         return mrd_fail(err, MRD_E_CORRUPT, "a part has other tenants than the directory says");

@@ -32,9 +32,9 @@ static struct mrd_bytes text_at(const struct mbx_build *build, uint32_t at, uint
     return (struct mrd_bytes){build->text.data + at, size};
 }
 
-void mbx_build_init(struct mbx_build *build, int zstd_level)
+void mbx_build_init(struct mbx_build *build, int zstd_level, bool rollup)
 {
-    *build = (struct mbx_build){.zstd_level = zstd_level};
+    *build = (struct mbx_build){.zstd_level = zstd_level, .rollup = rollup};
     build->text.limit = UINT32_MAX / 2; /* offsets have 32 bits */
     mrd_buf_append_bytes(&build->sidecar, MRD_BYTES(MBX_MAGIC));
 }
@@ -324,11 +324,11 @@ static void write_postings(const struct mbx_build *build, const struct plan *pla
     }
 }
 
-static void write_segment(const struct mbx_segment *segment, mrd_time_ms before,
+static void write_segment(const struct mbx_segment *segment, bool rollup, mrd_time_ms before,
                           struct mrd_buf *out)
 {
     mrd_buf_append_u8(out, segment->flags);
-    if ((segment->flags & MBX_SCALED) != 0) {
+    if (!rollup && (segment->flags & MBX_SCALED) != 0) {
         mrd_buf_append_u8(out, segment->digits);
     }
     mrd_buf_append_varint(out, segment->rows);
@@ -358,7 +358,7 @@ static void write_series(const struct mbx_build *build, const struct plan *plan,
         mrd_buf_append_varint(out, series[i].segments_count);
         mrd_time_ms last_ms = build->counts.min_ms;
         for (uint32_t k = 0; k < series[i].segments_count; k++, segment++) {
-            write_segment(segment, last_ms, out);
+            write_segment(segment, build->rollup, last_ms, out);
             last_ms = segment->last_ms;
         }
     }
@@ -421,18 +421,19 @@ void mbx_build_part_end(struct mbx_build *build, struct mbx_frame *out_index,
 
 /* ---- pages ---- */
 
-void mbx_pages_write(const struct mbx_page *pages, size_t count, struct mrd_buf *out)
+void mbx_pages_write(const struct mbx_page *pages, size_t count, unsigned leaf_count,
+                     struct mrd_buf *out)
 {
-    uint64_t expected[MBX_LEAF_COUNT] = {0};
+    uint64_t expected[MBX_LEAVES_MAX] = {0};
     mrd_buf_append_varint(out, count);
     for (size_t i = 0; i < count; i++) {
         unsigned mask = 0;
-        for (unsigned leaf = 0; leaf < MBX_LEAF_COUNT; leaf++) {
+        for (unsigned leaf = 0; leaf < leaf_count; leaf++) {
             mask |= (pages[i].leaves[leaf].size > 0 ? 1U : 0U) << leaf;
         }
         mrd_buf_append_varint(out, pages[i].rows);
-        mrd_buf_append_u8(out, (uint8_t)mask);
-        for (unsigned leaf = 0; leaf < MBX_LEAF_COUNT; leaf++) {
+        mrd_buf_append_varint(out, mask);
+        for (unsigned leaf = 0; leaf < leaf_count; leaf++) {
             const struct mbx_page_at *at = &pages[i].leaves[leaf];
             if (at->size > 0) {
                 mrd_buf_append_zigzag(out, (int64_t)(at->offset - expected[leaf]));

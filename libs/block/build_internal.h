@@ -11,6 +11,7 @@
 
 struct mbx_build {
     int zstd_level;
+    bool rollup;
     struct mrd_buf sidecar; /* what is finished: magic, indexes of parts as frames */
 
     /* the open part */
@@ -37,7 +38,7 @@ struct mbx_build {
     uint64_t bloom_seed;
 };
 
-void mbx_build_init(struct mbx_build *build, int zstd_level);
+void mbx_build_init(struct mbx_build *build, int zstd_level, bool rollup);
 void mbx_build_fini(struct mbx_build *build);
 
 void mbx_build_tenant(struct mbx_build *build, struct mrd_bytes name);
@@ -56,7 +57,8 @@ void mbx_build_segment(struct mbx_build *build, const struct mbx_segment *segmen
                        uint64_t histograms);
 
 /* Appends the page table of a part. */
-void mbx_pages_write(const struct mbx_page *pages, size_t count, struct mrd_buf *out);
+void mbx_pages_write(const struct mbx_page *pages, size_t count, unsigned leaf_count,
+                     struct mrd_buf *out);
 
 size_t mbx_build_memory(const struct mbx_build *build);
 bool mbx_build_failed(const struct mbx_build *build);

@@ -57,7 +57,7 @@ static uint64_t cost_of(const struct mrd_block_cursor *cursor, const struct mbx_
 {
     const unsigned leaves = mbx_segment_leaves(cursor, segment);
     uint64_t cost = 0;
-    for (unsigned leaf = 0; leaf < MBX_LEAF_COUNT; leaf++) {
+    for (unsigned leaf = 0; leaf < MBX_LEAVES_MAX; leaf++) {
         if ((leaves >> leaf & 1) != 0) {
             cost += mbx_pages_cost(&cursor->pages, (enum mbx_leaf)leaf, segment->page);
         }
@@ -68,7 +68,7 @@ static uint64_t cost_of(const struct mrd_block_cursor *cursor, const struct mbx_
 static void want(struct mrd_block_cursor *cursor, const struct mbx_segment *segment)
 {
     const unsigned leaves = mbx_segment_leaves(cursor, segment);
-    for (unsigned leaf = 0; leaf < MBX_LEAF_COUNT; leaf++) {
+    for (unsigned leaf = 0; leaf < MBX_LEAVES_MAX; leaf++) {
         if ((leaves >> leaf & 1) != 0) {
             mbx_pages_want(&cursor->pages, (enum mbx_leaf)leaf, segment->page);
         }
@@ -131,6 +131,7 @@ void mrd_block_cursor_close(struct mrd_block_cursor **cursor_at)
     mrd_buf_fini(&cursor->labels);
     mrd_buf_fini(&cursor->canonical);
     mbx_output_fini(&cursor->out);
+    mbx_rollup_output_fini(&cursor->rollup_out);
     free(cursor);
 }
 
@@ -233,6 +234,10 @@ static void set_labels(struct mrd_block_cursor *cursor)
 
 static void set_samples(struct mrd_block_cursor *cursor)
 {
+    if (cursor->block->entry.resolution_ms != 0) {
+        cursor->series.rows = mbx_rollup_output_view(&cursor->rollup_out);
+        return;
+    }
     const struct mbx_output *out = &cursor->out;
     cursor->series.samples = (struct mrd_samples){
         .times_ms = (const mrd_time_ms *)(const void *)out->times.data,
@@ -256,12 +261,18 @@ static void set_samples(struct mrd_block_cursor *cursor)
     }
 }
 
+static bool has_rows(const struct mrd_block_cursor *cursor)
+{
+    return cursor->out.times.size + cursor->out.h_times.size + cursor->rollup_out.ends.size > 0;
+}
+
 /* Decodes runs of the series at hand: all that are left, or as pieces the next one that has a sample. */
 static enum mrd_status read_series(struct mrd_block_cursor *cursor, bool *out_any,
                                    struct mrd_error *err)
 {
     const uint32_t count = series_at(cursor, &cursor->at)->segments_count;
     mbx_output_clear(&cursor->out);
+    mbx_rollup_output_clear(&cursor->rollup_out);
     for (bool enough = false; cursor->at.segment < count && !enough; cursor->at.segment++) {
         const struct mbx_segment *segment = segment_at(cursor, &cursor->at);
         if (!mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms)) {
@@ -272,9 +283,9 @@ static enum mrd_status read_series(struct mrd_block_cursor *cursor, bool *out_an
             MRD_TRY(fetch_window(cursor, err));
         }
         MRD_TRY(mbx_segment_decode(cursor, segment, err));
-        enough = cursor->options.pieces && cursor->out.times.size + cursor->out.h_times.size > 0;
+        enough = cursor->options.pieces && has_rows(cursor);
     }
-    *out_any = cursor->out.times.size + cursor->out.h_times.size > 0;
+    *out_any = has_rows(cursor);
     return MRD_OK;
 }
 

@@ -9,6 +9,9 @@ _Static_assert(MRD_ARRAY_LEN(((struct mrd_block_cursor *)0)->ts) == MRD_BLOCK_PA
 unsigned mbx_segment_leaves(const struct mrd_block_cursor *cursor,
                             const struct mbx_segment *segment)
 {
+    if (cursor->block->entry.resolution_ms != 0) {
+        return mbx_rollup_leaves(cursor, segment);
+    }
     const bool floats = (segment->flags & MBX_FLOATS) != 0;
     unsigned leaves = 0;
     if (floats && (segment->flags & MBX_REGULAR) == 0) { /* histograms' chunks have their times */
@@ -407,6 +410,9 @@ static enum mrd_status check_output(const struct mrd_block_cursor *cursor, struc
 enum mrd_status mbx_segment_decode(struct mrd_block_cursor *cursor,
                                    const struct mbx_segment *segment, struct mrd_error *err)
 {
+    if (cursor->block->entry.resolution_ms != 0) {
+        return mbx_rollup_decode(cursor, segment, err);
+    }
     if ((segment->flags & MBX_HISTOGRAMS) != 0) {
         MRD_TRY(decode_histograms(cursor, segment, err));
     } else {

@@ -1,4 +1,4 @@
-/* cursor_internal.h: a cursor: cursor.c walks series and plans windows, cursor_decode.c makes samples of pages. */
+/* cursor_internal.h: a cursor: cursor.c walks series and plans windows, cursor_decode.c makes samples of pages, cursor_rollup.c rows. */
 #ifndef MRD_BLOCK_CURSOR_INTERNAL_H
 #define MRD_BLOCK_CURSOR_INTERNAL_H
 
@@ -20,6 +20,14 @@ struct mbx_output {
     size_t bytes_max;
 };
 
+/* Likewise of a rollup; histograms are in the arena of the other. */
+struct mbx_rollup_output {
+    struct mrd_buf ends;
+    struct mrd_buf columns[MRD_ROW_COLUMNS]; /* empty as long as no row has anything */
+    struct mrd_buf states;                   /* const struct mrd_rollup_row *; likewise */
+    struct mrd_rollup_columns view;
+};
+
 struct mrd_block_cursor {
     struct mrd_block *block;
     struct mrd_block_cursor_options options;
@@ -39,6 +47,7 @@ struct mrd_block_cursor {
     struct mrd_buf labels; /* struct mrd_label */
     struct mrd_buf canonical;
     struct mbx_output out;
+    struct mbx_rollup_output rollup_out;
     struct mrd_block_series series;
     int64_t ts[8192]; /* of the run that is decoded, ms */
 };
@@ -57,6 +66,15 @@ unsigned mbx_segment_leaves(const struct mrd_block_cursor *cursor,
 MRD_MUST_CHECK enum mrd_status mbx_segment_decode(struct mrd_block_cursor *cursor,
                                                   const struct mbx_segment *segment,
                                                   struct mrd_error *err);
+
+unsigned mbx_rollup_leaves(const struct mrd_block_cursor *cursor,
+                           const struct mbx_segment *segment);
+MRD_MUST_CHECK enum mrd_status mbx_rollup_decode(struct mrd_block_cursor *cursor,
+                                                 const struct mbx_segment *segment,
+                                                 struct mrd_error *err);
+const struct mrd_rollup_columns *mbx_rollup_output_view(struct mbx_rollup_output *out);
+void mbx_rollup_output_clear(struct mbx_rollup_output *out);
+void mbx_rollup_output_fini(struct mbx_rollup_output *out);
 
 void mbx_output_clear(struct mbx_output *out);
 void mbx_output_fini(struct mbx_output *out);

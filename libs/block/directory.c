@@ -138,6 +138,9 @@ void mbx_directory_write(const struct mbx_directory *directory, int zstd_level, 
     struct mrd_buf plain = {0};
     mrd_buf_append_varint(&plain, directory->id.size);
     mrd_buf_append_bytes(&plain, directory->id);
+    if (directory->resolution_ms != 0) {
+        mrd_buf_append_varint(&plain, (uint64_t)directory->resolution_ms);
+    }
     mrd_buf_append_varint(&plain, directory->data_size);
     mrd_buf_append_u32(&plain, directory->data_crc32c);
     mrd_buf_append_varint(&plain, directory->part_count);
@@ -157,7 +160,7 @@ void mbx_directory_write(const struct mbx_directory *directory, int zstd_level, 
     mrd_buf_append_u32(out, (uint32_t)frame.size);
     mrd_buf_append_u32(out, (uint32_t)frame.plain_size);
     mrd_buf_append_u32(out, frame.crc32c);
-    mrd_buf_append_u32(out, MBX_VERSION);
+    mrd_buf_append_u32(out, directory->resolution_ms == 0 ? MBX_VERSION : MBX_VERSION_ROLLUP);
     if (!out->failed) {
         mrd_buf_append_u32(out,
                            mrd_crc32c(0, (struct mrd_bytes){out->data + tail, out->size - tail}));
@@ -169,7 +172,7 @@ void mbx_directory_write(const struct mbx_directory *directory, int zstd_level, 
 /* ---- reading ---- */
 
 enum mrd_status mbx_tail_read(struct mrd_bytes tail, uint64_t sidecar_size, struct mbx_frame *out,
-                              struct mrd_error *err)
+                              uint32_t *out_version, struct mrd_error *err)
 {
     struct mrd_reader in = mrd_reader_of(tail);
     struct mbx_frame frame = {.offset = mrd_read_u64(&in)};
@@ -182,15 +185,17 @@ enum mrd_status mbx_tail_read(struct mrd_bytes tail, uint64_t sidecar_size, stru
         crc != mrd_crc32c(0, (struct mrd_bytes){tail.data, MBX_TAIL_SIZE - 8})) {
         return mrd_fail(err, MRD_E_CORRUPT, "the end of the sidecar is not that of one");
     }
-    if (version != MBX_VERSION) {
-        return mrd_fail(err, MRD_E_UNSUPPORTED, "a sidecar of version %u, this reads %d: upgrade",
-                        version, MBX_VERSION);
+    if (version != MBX_VERSION && version != MBX_VERSION_ROLLUP) {
+        return mrd_fail(err, MRD_E_UNSUPPORTED,
+                        "a sidecar of version %u, this reads %d and %d: upgrade", version,
+                        MBX_VERSION, MBX_VERSION_ROLLUP);
     }
     if (sidecar_size < MBX_MAGIC_SIZE + MBX_TAIL_SIZE || frame.offset < MBX_MAGIC_SIZE ||
         frame.offset > sidecar_size || frame.size != sidecar_size - MBX_TAIL_SIZE - frame.offset) {
         return mrd_fail(err, MRD_E_CORRUPT, "the sidecar's directory is not where it should be");
     }
     *out = frame;
+    *out_version = version;
     return MRD_OK;
 }
 
@@ -269,8 +274,8 @@ static enum mrd_status parse_tenants(struct mbx_directory *directory, struct mrd
 }
 
 enum mrd_status mbx_directory_parse(struct mrd_bytes plain, const struct mbx_frame *frame,
-                                    size_t memory_max, struct mbx_directory **out_directory,
-                                    struct mrd_error *err)
+                                    uint32_t version, size_t memory_max,
+                                    struct mbx_directory **out_directory, struct mrd_error *err)
 {
     mrd_auto(mbx_directory_destroy)
     struct mbx_directory *directory = calloc(1, sizeof(*directory));
@@ -282,6 +287,13 @@ enum mrd_status mbx_directory_parse(struct mrd_bytes plain, const struct mbx_fra
     }
     struct mrd_reader in = mrd_reader_of(copy);
     directory->id = mrd_read_bytes(&in, mrd_read_varint(&in));
+    if (version == MBX_VERSION_ROLLUP) {
+        const uint64_t resolution_ms = mrd_read_varint(&in);
+        if (resolution_ms == 0 || resolution_ms > MRD_BLOCK_RESOLUTION_MS_MAX) {
+            return wrong(err);
+        }
+        directory->resolution_ms = (mrd_time_ms)resolution_ms;
+    }
     directory->data_size = mrd_read_varint(&in);
     directory->data_crc32c = mrd_read_u32(&in);
     MRD_TRY(parse_parts(directory, &in, frame->offset, err));

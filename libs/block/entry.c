@@ -65,12 +65,15 @@ static void put_entry(const struct mrd_block_entry *entry, struct mrd_buf *out)
 {
     const bool listed = entry->tenants != NULL;
     mrd_buf_append_bytes(out, MRD_BYTES(ENTRY_MAGIC));
-    mrd_buf_append_varint(out, MRD_BLOCK_FORMAT_VERSION);
+    mrd_buf_append_varint(out, (uint64_t)mrd_block_entry_version(entry));
     put_text(entry->id, out);
     mrd_buf_append_varint(out, entry->level);
     mrd_buf_append_u8(out,
                       (uint8_t)((entry->compact_layout ? FLAG_COMPACT : 0) |
                                 (entry->keeps_hlc ? FLAG_HLC : 0) | (listed ? FLAG_TENANTS : 0)));
+    if (entry->resolution_ms != 0) {
+        mrd_buf_append_varint(out, (uint64_t)entry->resolution_ms);
+    }
     put_file(&entry->data, out);
     put_file(&entry->sidecar, out);
     put_origin(&entry->origin, out);
@@ -244,6 +247,18 @@ static enum mrd_status get_row_groups(struct decoder *decoder, struct mrd_block_
     return MRD_OK;
 }
 
+/* A rollup is of one tenant, and has neither stamps nor scaled values. */
+static enum mrd_status get_resolution(struct decoder *decoder, struct mrd_block_entry *entry)
+{
+    const uint64_t resolution_ms = mrd_read_varint(&decoder->in);
+    if (decoder->in.failed || resolution_ms == 0 || resolution_ms > MRD_BLOCK_RESOLUTION_MS_MAX ||
+        entry->level == 0 || entry->compact_layout || entry->keeps_hlc) {
+        return wrong(decoder, "its resolution");
+    }
+    entry->resolution_ms = (mrd_time_ms)resolution_ms;
+    return MRD_OK;
+}
+
 static enum mrd_status get_head(struct decoder *decoder, struct mrd_block_entry *entry,
                                 bool *out_listed)
 {
@@ -252,10 +267,12 @@ static enum mrd_status get_head(struct decoder *decoder, struct mrd_block_entry 
         return wrong(decoder, "its beginning");
     }
     const uint64_t version = mrd_read_varint(in);
-    if (!in->failed && version != MRD_BLOCK_FORMAT_VERSION) {
+    if (!in->failed && version != MRD_BLOCK_FORMAT_VERSION &&
+        version != MRD_BLOCK_FORMAT_VERSION_ROLLUP) {
         return mrd_fail(decoder->err, MRD_E_UNSUPPORTED,
-                        "a block of format version %llu, this reads %d: upgrade",
-                        (unsigned long long)version, MRD_BLOCK_FORMAT_VERSION);
+                        "a block of format version %llu, this reads %d and %d: upgrade",
+                        (unsigned long long)version, MRD_BLOCK_FORMAT_VERSION,
+                        MRD_BLOCK_FORMAT_VERSION_ROLLUP);
     }
     entry->id = get_text(decoder, MRD_BLOCK_ID_SIZE_MAX);
     const uint64_t level = mrd_read_varint(in);
@@ -267,7 +284,7 @@ static enum mrd_status get_head(struct decoder *decoder, struct mrd_block_entry 
     entry->compact_layout = (flags & FLAG_COMPACT) != 0;
     entry->keeps_hlc = (flags & FLAG_HLC) != 0;
     *out_listed = (flags & FLAG_TENANTS) != 0;
-    return MRD_OK;
+    return version == MRD_BLOCK_FORMAT_VERSION ? MRD_OK : get_resolution(decoder, entry);
 }
 
 static enum mrd_status get_bloom(struct decoder *decoder, struct mrd_block_bloom *out)

@@ -15,7 +15,8 @@
 #include "model/matcher.h"
 
 enum {
-    MRD_BLOCK_FORMAT_VERSION = 1,
+    MRD_BLOCK_FORMAT_VERSION = 1,        /* of blocks of samples */
+    MRD_BLOCK_FORMAT_VERSION_ROLLUP = 2, /* of rollups: readers of the first version refuse them */
     MRD_BLOCK_LEVEL_MAX = 9,
     MRD_BLOCK_ID_SIZE_MAX = 80,
     MRD_BLOCK_KEY_SIZE_MAX = 1000,
@@ -27,12 +28,16 @@ enum {
     MRD_BLOCK_ENTRY_SIZE_MAX = 4 << 20,
 };
 
+/* Of a rollup, at most 366 days. */
+#define MRD_BLOCK_RESOLUTION_MS_MAX ((uint64_t)366 * 24 * 60 * 60 * 1000)
+
 /* What a block, or one tenant in it, has. */
 struct mrd_block_counts {
     uint64_t series;
-    uint64_t samples; /* floats, staleness markers included */
+    uint64_t samples; /* floats, staleness markers included; of a rollup, rows */
     uint64_t histograms;
-    mrd_time_ms min_ms; /* of what is in it; above max_ms if nothing is */
+    mrd_time_ms
+        min_ms; /* of what is in it; above max_ms if nothing is. Of a rollup, ends of windows */
     mrd_time_ms max_ms;
 };
 
@@ -65,7 +70,7 @@ struct mrd_block_origin {
     uint32_t partition;
     uint64_t first_sequence;
     uint64_t last_sequence;
-    /* above: the blocks that it was merged from, ids */
+    /* above: the blocks that it was merged from, ids; of a rollup, those that its rows stand for: the same samples, all of them */
     const struct mrd_bytes *parents;
     size_t parent_count;
 
@@ -77,8 +82,9 @@ struct mrd_block_origin {
 struct mrd_block_entry {
     struct mrd_bytes id;
     unsigned level;
-    bool compact_layout; /* values as scaled integers where that is exact */
-    bool keeps_hlc;      /* the column hlc is filled */
+    mrd_time_ms resolution_ms; /* 0: samples; else a rollup: rows of windows of that size */
+    bool compact_layout;       /* values as scaled integers where that is exact */
+    bool keeps_hlc;            /* the column hlc is filled */
     struct mrd_block_file data;
     struct mrd_block_file sidecar;
     struct mrd_block_origin origin;
@@ -109,7 +115,13 @@ MRD_MUST_CHECK enum mrd_status mrd_block_entry_copy(const struct mrd_block_entry
                                                     struct mrd_block_entry *out,
                                                     struct mrd_error *err);
 
-/* False if the block cannot have a sample of that tenant in [min_ms, max_ms] whose labels the matchers accept. Cost: about 100 ns
+/* The files that hold it: the format version. */
+static inline int mrd_block_entry_version(const struct mrd_block_entry *entry)
+{
+    return entry->resolution_ms == 0 ? MRD_BLOCK_FORMAT_VERSION : MRD_BLOCK_FORMAT_VERSION_ROLLUP;
+}
+
+/* False if the block cannot have a sample (or row) of that tenant in [min_ms, max_ms] whose labels the matchers accept. Cost: about 100 ns
  * a matcher. */
 bool mrd_block_entry_may_match(const struct mrd_block_entry *entry, struct mrd_bytes tenant,
                                const struct mrd_matcher *matchers, size_t matcher_count,

@@ -1,6 +1,9 @@
-/* Blocks as the first version wrote them are read by every later one: libs/block/golden holds them and docs/formats/block.md together.
+/* Blocks as the first version wrote them, and rollups as the second did, are read by every later one: libs/block/golden holds them and
+ * docs/formats/block.md together.
  * `block_golden_test FOLDER` writes them anew, for a new format version beside the old. */
 #include "block/testing_internal.h"
+#include "rollup/builder.h"
+#include "rollup/codec.h"
 
 static const char golden[] = "libs/block/golden";
 enum { SAMPLES = 6 };
@@ -79,6 +82,61 @@ static struct testing_set make_set(void)
     return set;
 }
 
+/* ---- rows of windows ---- */
+
+enum { WINDOW_MS = 4000, ROWS_MAX = 2 * SAMPLES };
+
+struct rows {
+    struct mrd_arena *arena;
+    struct mrd_rollup_row items[ROWS_MAX];
+    size_t count;
+};
+
+static enum mrd_status keep_row(void *context, size_t level, const struct mrd_rollup_row *row,
+                                struct mrd_error *err)
+{
+    struct rows *rows = context;
+    (void)level;
+    assert_true(rows->count < ROWS_MAX);
+    rows->items[rows->count] = *row;
+    return mrd_rollup_histograms_clone(&rows->items[rows->count++].histograms, rows->arena, err);
+}
+
+static struct rows rows_of(const struct testing_set *set, const struct mrd_block_series *series)
+{
+    static const mrd_time_ms window_ms = WINDOW_MS;
+    struct rows rows = {.arena = set->arena};
+    const struct mrd_rollup_builder_options options = {
+        .resolutions_ms = &window_ms, .resolution_count = 1, .emit = keep_row, .context = &rows};
+    struct mrd_rollup_builder *builder = mrd_rollup_builder_create(&options);
+    assert_int_equal(mrd_rollup_builder_add(builder, &series->samples, &series->histograms, NULL),
+                     MRD_OK);
+    assert_int_equal(mrd_rollup_builder_end(builder, NULL), MRD_OK);
+    mrd_rollup_builder_destroy(&builder);
+    return rows;
+}
+
+/* The series of one tenant: those of the second. */
+enum { ROLLUP_FIRST = 2 };
+
+static enum mrd_status write_rollup(struct testing_set *set, struct mrd_block_entry *out,
+                                    struct mrd_error *err)
+{
+    const struct mrd_block_origin origin = {.residency_class = MRD_BYTES("eu"), .hlc_fence = 77};
+    struct mrd_block_writer_options options = testing_options(testing_store, 1);
+    options.stem = "rollup";
+    options.keep_hlc = false;
+    options.resolution_ms = WINDOW_MS;
+    mrd_auto(mrd_block_writer_destroy)
+    struct mrd_block_writer *writer = NULL;
+    MRD_TRY(mrd_block_writer_create(&options, &writer, err));
+    for (size_t i = ROLLUP_FIRST; i < set->count; i++) {
+        const struct rows rows = rows_of(set, &set->items[i]);
+        MRD_TRY(mrd_block_writer_add_rows(writer, &set->items[i], rows.items, rows.count, err));
+    }
+    return mrd_block_writer_finish(writer, &origin, testing_arena, out, err);
+}
+
 /* ---- files ---- */
 
 static void copy_file(const char *from_folder, const char *to_folder, const char *name)
@@ -108,19 +166,28 @@ static int write_all(const char *folder)
         }
         mrd_buf_fini(&bytes);
     }
+    struct mrd_block_entry entry;
+    struct mrd_buf bytes = {0};
+    if (write_rollup(&set, &entry, &err) != MRD_OK ||
+        mrd_block_entry_encode(&entry, &bytes, &err) != MRD_OK ||
+        mrd_objstore_put(testing_store, "rollup.entry", mrd_buf_view(&bytes), NULL, &err) !=
+            MRD_OK) {
+        fprintf(stderr, "%s\n", err.text);
+        return 1;
+    }
+    mrd_buf_fini(&bytes);
     copy_file(testing_folder, folder, "*.*");
     testing_set_fini(&set);
     return testing_close(NULL);
 }
 
-static void expect_block(const char *name, const struct testing_set *set)
+static struct mrd_block *open_golden(const char *name, struct mrd_block_cursor **out_cursor)
 {
     char key[64];
     struct mrd_buf bytes = {0};
     struct mrd_error err = {0};
     struct mrd_block_entry entry;
     struct mrd_block *block;
-    struct mrd_block_cursor *cursor;
     (void)snprintf(key, sizeof(key), "%s.entry", name);
     assert_int_equal(mrd_objstore_get(testing_store, key, 1 << 20, NULL, &bytes, &err), MRD_OK);
     assert_int_equal(mrd_block_entry_decode(mrd_buf_view(&bytes), testing_arena, &entry, &err),
@@ -134,7 +201,16 @@ static void expect_block(const char *name, const struct testing_set *set)
     const struct mrd_block_open_options open = {0};
     const struct mrd_block_cursor_options options = {.want_hlc = true};
     assert_int_equal(mrd_block_open(testing_store, &entry, &open, &block, &err), MRD_OK);
-    assert_int_equal(mrd_block_scan(block, &options, &cursor, &err), MRD_OK);
+    assert_int_equal(mrd_block_scan(block, &options, out_cursor, &err), MRD_OK);
+    mrd_buf_fini(&bytes);
+    return block;
+}
+
+static void expect_block(const char *name, const struct testing_set *set)
+{
+    struct mrd_error err = {0};
+    struct mrd_block_cursor *cursor;
+    struct mrd_block *block = open_golden(name, &cursor);
     for (size_t i = 0; i < set->count; i++) {
         const struct mrd_block_series *got;
         size_t f = 0;
@@ -148,7 +224,17 @@ static void expect_block(const char *name, const struct testing_set *set)
     }
     mrd_block_cursor_close(&cursor);
     mrd_block_close(&block);
-    mrd_buf_fini(&bytes);
+}
+
+static void same_row(const struct mrd_rollup_row *want, const struct mrd_rollup_row *got)
+{
+    struct mrd_buf a = {0};
+    struct mrd_buf b = {0};
+    mrd_rollup_encode(want, 1, WINDOW_MS, &a);
+    mrd_rollup_encode(got, 1, WINDOW_MS, &b);
+    assert_true(mrd_bytes_equal(mrd_buf_view(&a), mrd_buf_view(&b)));
+    mrd_buf_fini(&a);
+    mrd_buf_fini(&b);
 }
 
 static void the_first_versions_blocks_are_read(void **state)
@@ -161,6 +247,32 @@ static void the_first_versions_blocks_are_read(void **state)
     testing_set_fini(&set);
 }
 
+static void the_second_versions_rollups_are_read(void **state)
+{
+    (void)state;
+    struct testing_set set = make_set();
+    struct mrd_error err = {0};
+    struct mrd_block_cursor *cursor;
+    copy_file(golden, testing_folder, "rollup.*");
+    struct mrd_block *block = open_golden("rollup", &cursor);
+    for (size_t i = ROLLUP_FIRST; i < set.count; i++) {
+        const struct rows want = rows_of(&set, &set.items[i]);
+        const struct mrd_block_series *got;
+        assert_int_equal(mrd_block_cursor_next(cursor, &got, &err), MRD_OK);
+        assert_non_null(got);
+        assert_int_equal(mrd_block_series_compare(got, &set.items[i]), 0);
+        assert_int_equal(got->rows->count, want.count);
+        for (size_t k = 0; k < want.count; k++) {
+            struct mrd_rollup_row row;
+            mrd_rollup_columns_row(got->rows, k, &row);
+            same_row(&want.items[k], &row);
+        }
+    }
+    mrd_block_cursor_close(&cursor);
+    mrd_block_close(&block);
+    testing_set_fini(&set);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2) {
@@ -168,6 +280,7 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_versions_blocks_are_read),
+        cmocka_unit_test(the_second_versions_rollups_are_read),
     };
     return cmocka_run_group_tests(tests, testing_open, testing_close);
 }

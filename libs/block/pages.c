@@ -13,6 +13,22 @@ static const struct mrd_pq_page_format formats[MBX_LEAF_COUNT] = {
     [MBX_HLC] = { .type = MRD_PQ_INT64,        .def_max = 1, .codec = MRD_PQ_ZSTD},
 };
 
+static struct mrd_pq_page_format format_of(const struct mrd_block *block, enum mbx_leaf leaf)
+{
+    if (block->entry.resolution_ms == 0 || leaf == MBX_TS) {
+        return formats[leaf];
+    }
+    if ((int)leaf == MBX_STATE) {
+        return formats[MBX_HISTOGRAM];
+    }
+    const enum mrd_rollup_column column = (enum mrd_rollup_column)(leaf - MBX_ROW);
+    return (struct mrd_pq_page_format){
+        .type = mrd_rollup_column_is_real(column) ? MRD_PQ_DOUBLE : MRD_PQ_INT64,
+        .def_max = column != MRD_ROW_COUNT,
+        .codec = MRD_PQ_ZSTD,
+    };
+}
+
 /* What decoding one page may take: 8,192 rows, or a chunk of the largest histograms. */
 enum { DECODE_BYTES_MAX = 256 << 20 };
 
@@ -24,7 +40,7 @@ void mbx_pages_init(struct mbx_pages *pages, const struct mrd_block *block)
 
 void mbx_pages_fini(struct mbx_pages *pages)
 {
-    for (unsigned i = 0; i < MBX_LEAF_COUNT; i++) {
+    for (unsigned i = 0; i < MBX_LEAVES_MAX; i++) {
         mrd_pq_decoder_destroy(&pages->columns[i].decoder);
     }
     mrd_buf_fini(&pages->wanted);
@@ -34,7 +50,7 @@ void mbx_pages_fini(struct mbx_pages *pages)
 void mbx_pages_part(struct mbx_pages *pages, const struct mbx_part *part)
 {
     pages->part = part;
-    for (unsigned i = 0; i < MBX_LEAF_COUNT; i++) {
+    for (unsigned i = 0; i < MBX_LEAVES_MAX; i++) {
         pages->columns[i].page = -1;
     }
     mbx_pages_clear(pages);
@@ -44,7 +60,7 @@ void mbx_pages_clear(struct mbx_pages *pages)
 {
     mrd_buf_clear(&pages->wanted);
     pages->wanted_bytes = 0;
-    for (unsigned i = 0; i < MBX_LEAF_COUNT; i++) {
+    for (unsigned i = 0; i < MBX_LEAVES_MAX; i++) {
         pages->columns[i].wanted = -1;
     }
 }
@@ -162,7 +178,8 @@ static enum mrd_status decode(struct mbx_pages *pages, enum mbx_leaf leaf, uint3
     }
     if (column->decoder == NULL) {
         column->decoder = mrd_pq_decoder_create(DECODE_BYTES_MAX);
-        MRD_TRY(mrd_pq_decoder_begin(column->decoder, &formats[leaf], err));
+        const struct mrd_pq_page_format format = format_of(pages->block, leaf);
+        MRD_TRY(mrd_pq_decoder_begin(column->decoder, &format, err));
     }
     MRD_TRY(mrd_pq_decoder_page(column->decoder, bytes, &column->batch, err));
     if (column->batch.entries != of->rows) {

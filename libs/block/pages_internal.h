@@ -31,7 +31,7 @@ struct mbx_column {
 struct mbx_pages {
     const struct mrd_block *block;
     const struct mbx_part *part;
-    struct mbx_column columns[MBX_LEAF_COUNT];
+    struct mbx_column columns[MBX_LEAVES_MAX];
     struct mrd_buf wanted; /* struct mbx_wanted, by offset once fetched */
     uint64_t wanted_bytes;
     uint8_t *bytes;

@@ -36,18 +36,17 @@ static enum mrd_status take(struct parser *parser, uint64_t count, size_t item_b
 
 /* ---- pages ---- */
 
-static bool parse_page(struct mrd_reader *in, uint64_t data_size, uint64_t *expected,
-                       struct mbx_page *out)
+static bool parse_page(struct mrd_reader *in, uint64_t data_size, unsigned leaf_count,
+                       uint64_t *expected, struct mbx_page *out)
 {
-    *out = (struct mbx_page){0};
     const uint64_t rows = mrd_read_varint(in);
-    const unsigned mask = mrd_read_u8(in);
-    if (rows == 0 || rows > MRD_BLOCK_PAGE_ROWS || mask >= 1U << MBX_LEAF_COUNT ||
+    const uint64_t mask = mrd_read_varint(in);
+    if (rows == 0 || rows > MRD_BLOCK_PAGE_ROWS || mask >= 1U << leaf_count ||
         (mask & 1U << MBX_TS) == 0) {
         return false;
     }
     out->rows = (uint32_t)rows;
-    for (unsigned leaf = 0; leaf < MBX_LEAF_COUNT; leaf++) {
+    for (unsigned leaf = 0; leaf < leaf_count; leaf++) {
         if ((mask >> leaf & 1) == 0) {
             continue;
         }
@@ -72,9 +71,14 @@ static enum mrd_status parse_pages(struct parser *parser, struct mrd_bytes bytes
     parser->in = mrd_reader_of(bytes);
     const uint64_t count = mrd_read_varint(&parser->in);
     MRD_TRY(take(parser, count, 8, sizeof(part->pages[0]), &part->pages));
-    uint64_t expected[MBX_LEAF_COUNT] = {0};
+    const size_t leaves_size = part->leaf_count * sizeof(struct mbx_page_at);
+    struct mbx_page_at *leaves = NULL;
+    MRD_TRY(take(parser, count, 8, leaves_size, &leaves));
+    memset(leaves, 0, (size_t)count * leaves_size);
+    uint64_t expected[MBX_LEAVES_MAX] = {0};
     for (uint64_t i = 0; i < count; i++) {
-        if (!parse_page(&parser->in, data_size, expected, &part->pages[i])) {
+        part->pages[i].leaves = leaves + i * part->leaf_count;
+        if (!parse_page(&parser->in, data_size, part->leaf_count, expected, &part->pages[i])) {
             return wrong(parser, "a page");
         }
     }
@@ -242,12 +246,23 @@ static bool parse_times(struct mrd_reader *in, mrd_time_ms before, struct mbx_se
     return mrd_block_time_fits(segment->first_ms) && mrd_block_time_fits(segment->last_ms);
 }
 
+/* Rows of a rollup stand where windows end. */
+static bool are_windows(const struct mbx_part *part, const struct mbx_segment *segment)
+{
+    const mrd_time_ms resolution_ms = part->resolution_ms;
+    return resolution_ms == 0 ||
+           (segment->first_ms % resolution_ms == 0 && segment->last_ms % resolution_ms == 0 &&
+            segment->step_ms % resolution_ms == 0);
+}
+
 static enum mrd_status parse_segment(struct parser *parser, mrd_time_ms before,
                                      struct mbx_segment *segment)
 {
     const struct mbx_part *part = parser->part;
     segment->flags = mrd_read_u8(&parser->in);
-    segment->digits = (segment->flags & MBX_SCALED) != 0 ? mrd_read_u8(&parser->in) : 0;
+    segment->digits = part->resolution_ms == 0 && (segment->flags & MBX_SCALED) != 0
+                          ? mrd_read_u8(&parser->in)
+                          : 0;
     const uint64_t rows = mrd_read_varint(&parser->in);
     if (parser->in.failed || segment->flags > MBX_FLAGS_ALL ||
         (segment->flags & (MBX_FLOATS | MBX_HISTOGRAMS)) == 0 ||
@@ -269,7 +284,9 @@ static enum mrd_status parse_segment(struct parser *parser, mrd_time_ms before,
     segment->page = (uint32_t)parser->page;
     segment->row = parser->row;
     parser->row += (uint32_t)rows;
-    return parse_times(&parser->in, before, segment) ? MRD_OK : wrong(parser, "times of a run");
+    return parse_times(&parser->in, before, segment) && are_windows(part, segment)
+               ? MRD_OK
+               : wrong(parser, "times of a run");
 }
 
 static enum mrd_status parse_series(struct parser *parser, struct mbx_tenant *tenant,
@@ -407,12 +424,15 @@ static enum mrd_status parse_index(struct parser *parser, struct mrd_bytes bytes
 }
 
 enum mrd_status mbx_part_parse(struct mrd_bytes index, struct mrd_bytes pages, uint64_t data_size,
-                               size_t memory_max, struct mbx_part **out_part, struct mrd_error *err)
+                               mrd_time_ms resolution_ms, size_t memory_max,
+                               struct mbx_part **out_part, struct mrd_error *err)
 {
     mrd_auto(mbx_part_destroy)
     struct mbx_part *part = calloc(1, sizeof(*part));
     mrd_assert(part != NULL);
     part->arena = mrd_arena_create("part of a sidecar", memory_max);
+    part->resolution_ms = resolution_ms;
+    part->leaf_count = mbx_leaf_count(resolution_ms);
     struct parser parser = {.part = part, .err = err};
     MRD_TRY(parse_pages(&parser, pages, data_size));
     MRD_TRY(parse_index(&parser, index));

@@ -4,6 +4,9 @@
  * The sidecar says which pages of the data file have the samples of a series; only these are read, many at a time. It is
  * divided into parts of whole tenants: opening reads the directory, a part is read when one of its tenants is asked for.
  *
+ * A rollup is read in the same way: its series have rows of windows instead of samples, of which only the columns that are wanted
+ * are read; the range of a select is that of the windows' ends.
+ *
  * Owner:   whoever opened a block closes it, after its cursors. Store, control and cache are lent until then; the entry for the
  *          call only.
  * Threads: an open block and its cursors belong to one thread at a time. Blocks opened apart, of one entry too, are
@@ -20,6 +23,7 @@
 #include "block/entry.h"
 #include "block/series.h"
 #include "objstore/store.h"
+#include "rollup/columns.h"
 
 struct mrd_block;
 
@@ -57,6 +61,7 @@ struct mrd_block_cursor_options {
     size_t series_bytes_max; /* decoded samples of one series; 0: 256 MiB */
     uint64_t series_max;     /* MRD_E_LIMIT if more match; 0: any number */
     bool want_hlc;           /* where the block keeps them */
+    unsigned columns;        /* of a rollup: those wanted, bits of enum mrd_rollup_column; 0: all */
     /* No samples: nothing of the data file is read. Then a series may be yielded that has none in the range, although
      * its runs reach into it. */
     bool labels_only;

@@ -39,6 +39,38 @@ static void add_values(struct mrd_block_schema *schema, bool compact)
     add(schema, "hlc", MRD_BLOCK_FIELD_HLC, MRD_BLOCK_LONG, false);
 }
 
+/* What only the files of rollups have. */
+static const struct mrd_block_column rollup_columns[] = {
+    {"count",      MRD_BLOCK_FIELD_COUNT,      MRD_BLOCK_LONG,        true,  0, 0, false},
+    {"sum",        MRD_BLOCK_FIELD_SUM,        MRD_BLOCK_DOUBLE,      false, 0, 0, false},
+    {"min",        MRD_BLOCK_FIELD_MIN,        MRD_BLOCK_DOUBLE,      false, 0, 0, false},
+    {"max",        MRD_BLOCK_FIELD_MAX,        MRD_BLOCK_DOUBLE,      false, 0, 0, false},
+    {"first",      MRD_BLOCK_FIELD_FIRST,      MRD_BLOCK_DOUBLE,      false, 0, 0, false},
+    {"last",       MRD_BLOCK_FIELD_LAST,       MRD_BLOCK_DOUBLE,      false, 0, 0, false},
+    {"first_ts",   MRD_BLOCK_FIELD_FIRST_TS,   MRD_BLOCK_TIMESTAMPTZ, false, 0, 0, false},
+    {"last_ts",    MRD_BLOCK_FIELD_LAST_TS,    MRD_BLOCK_TIMESTAMPTZ, false, 0, 0, false},
+    {"increase",   MRD_BLOCK_FIELD_INCREASE,   MRD_BLOCK_DOUBLE,      false, 0, 0, false},
+    {"resets",     MRD_BLOCK_FIELD_RESETS,     MRD_BLOCK_LONG,        false, 0, 0, false},
+    {"changes",    MRD_BLOCK_FIELD_CHANGES,    MRD_BLOCK_LONG,        false, 0, 0, false},
+    {"sum_error",  MRD_BLOCK_FIELD_SUM_ERROR,  MRD_BLOCK_DOUBLE,      false, 0, 0, false},
+    {"lost",       MRD_BLOCK_FIELD_LOST,       MRD_BLOCK_DOUBLE,      false, 0, 0, false},
+    {"first_st",   MRD_BLOCK_FIELD_FIRST_ST,   MRD_BLOCK_TIMESTAMPTZ, false, 0, 0, false},
+    {"last_st",    MRD_BLOCK_FIELD_LAST_ST,    MRD_BLOCK_TIMESTAMPTZ, false, 0, 0, false},
+    {"stale_ts",   MRD_BLOCK_FIELD_STALE_TS,   MRD_BLOCK_TIMESTAMPTZ, false, 0, 0, false},
+    {"histograms", MRD_BLOCK_FIELD_HISTOGRAMS, MRD_BLOCK_LONG,        false, 0, 0, false},
+    {"state",      MRD_BLOCK_FIELD_STATE,      MRD_BLOCK_BINARY,      false, 0, 0, false},
+};
+
+static void add_rows(struct mrd_block_schema *schema)
+{
+    add(schema, "series_id", MRD_BLOCK_FIELD_SERIES_ID, MRD_BLOCK_LONG, true);
+    add(schema, "ts", MRD_BLOCK_FIELD_TS, MRD_BLOCK_TIMESTAMPTZ, true);
+    for (size_t i = 0; i < MRD_ARRAY_LEN(rollup_columns); i++) {
+        const struct mrd_block_column *column = &rollup_columns[i];
+        add(schema, column->name, column->field_id, column->type, column->required);
+    }
+}
+
 static bool is_column_name(const char *name)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
@@ -47,7 +79,7 @@ static bool is_column_name(const char *name)
            name[strspn(name, all)] == '\0';
 }
 
-/* Also against the columns that this level does not have, so that every level can have the label. */
+/* Also against the columns that this file does not have, so that every table of the tenant can have the label. */
 static enum mrd_status check_promoted(const struct mrd_block_schema *schema,
                                       const struct mrd_block_column *column, struct mrd_error *err)
 {
@@ -58,11 +90,14 @@ static enum mrd_status check_promoted(const struct mrd_block_schema *schema,
     }
     bool taken = column->field_id < MRD_BLOCK_FIELD_PROMOTED ||
                  (column->field_id >= MRD_BLOCK_FIELD_LABELS &&
-                  column->field_id <= MRD_BLOCK_FIELD_LABELS_VALUE);
+                  column->field_id <= MRD_BLOCK_FIELD_OWN_LAST);
     static const char *const others[] = {"labels", "tenant", "value_i", "value_e"};
     bool same_name = false;
     for (size_t i = 0; i < MRD_ARRAY_LEN(others); i++) {
         same_name |= strcasecmp(column->name, others[i]) == 0;
+    }
+    for (size_t i = 0; i < MRD_ARRAY_LEN(rollup_columns); i++) {
+        same_name |= strcasecmp(column->name, rollup_columns[i].name) == 0;
     }
     for (size_t i = 0; i < schema->column_count; i++) {
         const struct mrd_block_column *other = &schema->columns[i];
@@ -95,7 +130,13 @@ enum mrd_status mrd_block_schema_init(const struct mrd_block_schema_options *opt
         schema.columns[schema.column_count - 1].key_id = MRD_BLOCK_FIELD_LABELS_KEY;
         schema.columns[schema.column_count - 1].value_id = MRD_BLOCK_FIELD_LABELS_VALUE;
     }
-    add_values(&schema, options->compact);
+    if (options->rollup) {
+        mrd_assert(options->level > 0);
+        mrd_assert(!options->compact);
+        add_rows(&schema);
+    } else {
+        add_values(&schema, options->compact);
+    }
     for (size_t i = 0; i < schema.column_count; i++) {
         if (schema.columns[i].promoted) {
             MRD_TRY(check_promoted(&schema, &schema.columns[i], err));

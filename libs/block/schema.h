@@ -24,6 +24,21 @@
  *   hlc               40      long                     not kept (the column is there always)
  *   * any id that the table has given the label; 2 + its index by default, MRD_BLOCK_FIELD_EVOLVED on for more
  *
+ * A rollup's file (level 1 and above) has metric, promoted labels, labels and series_id as above, then
+ *
+ *   ts                22      timestamptz (us)         the end of the window, which belongs to it; its beginning does not
+ *   count             70      long                     required: samples without staleness markers and histograms
+ *   sum, min, max, first, last  71 to 75  double       count is 0
+ *   first_ts, last_ts 76, 77  timestamptz              count is 0
+ *   increase          78      double                   count is 0; a counter's from first to last, resets made good
+ *   resets, changes   79, 80  long                     count is 0
+ *   sum_error         81      double                   nothing was lost in rounding; else sum + sum_error is nearer
+ *   lost              82      double                   no resets; else the values before them, added up
+ *   first_st, last_st 83, 84  timestamptz              start times of first and last are not known
+ *   stale_ts          85      timestamptz              no staleness marker; else the last one's time
+ *   histograms        86      long                     no native histograms; else how many
+ *   state             87      binary                   the columns say it all; else the row (docs/formats/rollup.md)
+ *
  * Rows are sorted by (tenant,) metric; within a metric all rows of a series follow each other by ts.
  *
  * Owner:   plain values; names point into the options.
@@ -56,12 +71,31 @@ enum mrd_block_field_id {
     MRD_BLOCK_FIELD_TENANT = 41,
     MRD_BLOCK_FIELD_LABELS_KEY = 50,
     MRD_BLOCK_FIELD_LABELS_VALUE = 51,
+    MRD_BLOCK_FIELD_COUNT = 70, /* of rollups, from here on */
+    MRD_BLOCK_FIELD_SUM = 71,
+    MRD_BLOCK_FIELD_MIN = 72,
+    MRD_BLOCK_FIELD_MAX = 73,
+    MRD_BLOCK_FIELD_FIRST = 74,
+    MRD_BLOCK_FIELD_LAST = 75,
+    MRD_BLOCK_FIELD_FIRST_TS = 76,
+    MRD_BLOCK_FIELD_LAST_TS = 77,
+    MRD_BLOCK_FIELD_INCREASE = 78,
+    MRD_BLOCK_FIELD_RESETS = 79,
+    MRD_BLOCK_FIELD_CHANGES = 80,
+    MRD_BLOCK_FIELD_SUM_ERROR = 81,
+    MRD_BLOCK_FIELD_LOST = 82,
+    MRD_BLOCK_FIELD_FIRST_ST = 83,
+    MRD_BLOCK_FIELD_LAST_ST = 84,
+    MRD_BLOCK_FIELD_STALE_TS = 85,
+    MRD_BLOCK_FIELD_HISTOGRAMS = 86,
+    MRD_BLOCK_FIELD_STATE = 87,
+    MRD_BLOCK_FIELD_OWN_LAST = 99,  /* no promoted label has an id up to here, but for 2 to 19 */
     MRD_BLOCK_FIELD_EVOLVED = 1000, /* promoted labels that a table gets later */
 };
 
 enum {
     MRD_BLOCK_PROMOTED_MAX = 18,
-    MRD_BLOCK_COLUMNS_MAX = 16 + MRD_BLOCK_PROMOTED_MAX,
+    MRD_BLOCK_COLUMNS_MAX = 24 + MRD_BLOCK_PROMOTED_MAX,
 };
 
 enum mrd_block_column_type { /* in Iceberg's words */
@@ -95,6 +129,7 @@ struct mrd_block_schema_options {
     const struct mrd_block_promoted *promoted; /* the columns stand in this order */
     size_t promoted_count;
     bool compact; /* with value_i and value_e */
+    bool rollup;  /* rows of windows, not samples */
 };
 
 struct mrd_block_schema {

@@ -11,6 +11,8 @@
 #include "model/labels.h"
 #include "model/sample.h"
 
+struct mrd_rollup_columns; /* rollup/columns.h */
+
 /* A series, or a piece of one: some consecutive samples of it. Borrowed views throughout. */
 struct mrd_block_series {
     struct mrd_bytes tenant;
@@ -20,6 +22,7 @@ struct mrd_block_series {
     struct mrd_histograms histograms; /* no time is in both */
     const mrd_hlc *sample_hlcs;       /* stamp of the write of each; NULL: not kept */
     const mrd_hlc *histogram_hlcs;
+    const struct mrd_rollup_columns *rows; /* of a rollup: instead of samples; else NULL */
 };
 
 /* Times that a block can hold: the heads' bound, and well within 64 bits of microseconds. */

@@ -42,7 +42,7 @@ static void expect_tenant(const struct mbx_part *part, const struct mbx_tenant *
 static void expect_part(const struct mbx_part *part)
 {
     for (uint32_t i = 0; i < part->page_count; i++) {
-        for (unsigned leaf = 0; leaf < MBX_LEAF_COUNT; leaf++) {
+        for (unsigned leaf = 0; leaf < part->leaf_count; leaf++) {
             const struct mbx_page_at *at = &part->pages[i].leaves[leaf];
             mrd_assert(at->offset <= DATA_SIZE && at->size <= DATA_SIZE - at->offset);
         }
@@ -62,7 +62,7 @@ static void expect_part(const struct mbx_part *part)
 }
 
 /* The first two bytes say where the input is divided into index and pages. */
-static void fuzz_part(const uint8_t *data, size_t size)
+static void fuzz_part(const uint8_t *data, size_t size, mrd_time_ms resolution_ms)
 {
     if (size < 2) {
         return;
@@ -74,7 +74,7 @@ static void fuzz_part(const uint8_t *data, size_t size)
     const enum mrd_status status =
         mbx_part_parse((struct mrd_bytes){rest.data, middle},
                        (struct mrd_bytes){rest.data + middle, rest.size - middle}, DATA_SIZE,
-                       MEMORY_MAX, &part, &err);
+                       resolution_ms, MEMORY_MAX, &part, &err);
     if (status == MRD_OK) {
         expect_part(part);
         mbx_part_destroy(&part);
@@ -83,7 +83,7 @@ static void fuzz_part(const uint8_t *data, size_t size)
     }
 }
 
-static void fuzz_directory(const uint8_t *data, size_t size)
+static void fuzz_directory(const uint8_t *data, size_t size, uint32_t version)
 {
     if (size < MBX_TAIL_SIZE) {
         return;
@@ -91,7 +91,8 @@ static void fuzz_directory(const uint8_t *data, size_t size)
     struct mbx_frame frame;
     struct mrd_error err = {0};
     const struct mrd_bytes tail = {data + size - MBX_TAIL_SIZE, MBX_TAIL_SIZE};
-    if (mbx_tail_read(tail, size, &frame, &err) == MRD_OK) {
+    uint32_t found = 0;
+    if (mbx_tail_read(tail, size, &frame, &found, &err) == MRD_OK) {
         mrd_assert(frame.offset + frame.size + MBX_TAIL_SIZE == size);
         mrd_auto(mrd_buf_fini)
         struct mrd_buf plain = {0};
@@ -100,8 +101,8 @@ static void fuzz_directory(const uint8_t *data, size_t size)
     }
     struct mbx_directory *directory = NULL;
     frame = (struct mbx_frame){.offset = data[0] | (uint64_t)data[1] << 8};
-    if (mbx_directory_parse((struct mrd_bytes){data + 2, size - 2}, &frame, MEMORY_MAX, &directory,
-                            &err) == MRD_OK) {
+    if (mbx_directory_parse((struct mrd_bytes){data + 2, size - 2}, &frame, version, MEMORY_MAX,
+                            &directory, &err) == MRD_OK) {
         for (size_t i = 0; i < directory->tenant_count; i++) {
             mrd_assert(mbx_directory_find(directory, directory->tenants[i].name) >= 0);
         }
@@ -111,7 +112,9 @@ static void fuzz_directory(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    fuzz_part(data, size);
-    fuzz_directory(data, size);
+    fuzz_part(data, size, 0);
+    fuzz_part(data, size, 1000);
+    fuzz_directory(data, size, MBX_VERSION);
+    fuzz_directory(data, size, MBX_VERSION_ROLLUP);
     return 0;
 }

@@ -14,9 +14,11 @@
 #include "base/arena.h"
 #include "block/entry.h"
 #include "block/series.h"
+#include "rollup/columns.h"
 
 enum {
-    MBX_VERSION = 1,
+    MBX_VERSION = 1,        /* of samples */
+    MBX_VERSION_ROLLUP = 2, /* of rollup rows */
     MBX_MAGIC_SIZE = 8,
     MBX_TAIL_SIZE = 32,
     MBX_PART_BYTES = 256 << 10, /* plain; a part ends with the tenant that passes this */
@@ -26,7 +28,20 @@ enum {
 #define MBX_TAIL_MAGIC "XBM1"
 
 /* Columns whose pages are listed. */
-enum mbx_leaf { MBX_TS, MBX_VALUE, MBX_ST, MBX_HISTOGRAM, MBX_HLC, MBX_VALUE_I, MBX_LEAF_COUNT };
+enum mbx_leaf {
+    MBX_TS,
+    MBX_VALUE,
+    MBX_ST,
+    MBX_HISTOGRAM,
+    MBX_HLC,
+    MBX_VALUE_I,
+    MBX_LEAF_COUNT,
+    /* of a rollup, beside MBX_TS: from here on as enum mrd_rollup_column, then the states */
+    MBX_ROW = 1,
+    MBX_STATE = MBX_ROW + MRD_ROW_COLUMNS,
+    MBX_ROLLUP_LEAF_COUNT,
+    MBX_LEAVES_MAX = MBX_ROLLUP_LEAF_COUNT,
+};
 
 struct mbx_page_at {
     uint64_t offset; /* in the data file, of the page's header */
@@ -36,7 +51,7 @@ struct mbx_page_at {
 
 struct mbx_page {
     uint32_t rows;
-    struct mbx_page_at leaves[MBX_LEAF_COUNT];
+    struct mbx_page_at *leaves; /* as many as the kind of block has */
 };
 
 enum mbx_segment_flags {
@@ -47,12 +62,13 @@ enum mbx_segment_flags {
     MBX_STARTS = 16,  /* some have a start time */
     MBX_REGULAR = 32, /* times are first + i * step */
     MBX_SCALED = 64,  /* values are in value_i, to be divided by 10^digits */
+    MBX_RESETS = 64,  /* of a rollup: some rows have resets */
     MBX_FLAGS_ALL = 127,
 };
 
 /* Consecutive rows of a series in one page. */
 struct mbx_segment {
-    mrd_time_ms first_ms;
+    mrd_time_ms first_ms; /* of rollup rows: ends of windows */
     mrd_time_ms last_ms;
     int64_t step_ms; /* MBX_REGULAR only */
     uint32_t rows;
@@ -102,6 +118,8 @@ struct mbx_tenant {
 
 struct mbx_part {
     struct mrd_arena *arena;    /* everything here */
+    mrd_time_ms resolution_ms;  /* 0: samples */
+    unsigned leaf_count;        /* of each page */
     struct mbx_tenant *tenants; /* sorted */
     uint32_t tenant_count;
     struct mbx_page *pages;
@@ -111,8 +129,9 @@ struct mbx_part {
 /* Parses an index and a page table (plain bytes, which are not kept). All numbers are checked against each other: whoever walks
  * the result needs no checks. MRD_E_CORRUPT, MRD_E_LIMIT (memory_max). */
 MRD_MUST_CHECK enum mrd_status mbx_part_parse(struct mrd_bytes index, struct mrd_bytes pages,
-                                              uint64_t data_size, size_t memory_max,
-                                              struct mbx_part **out_part, struct mrd_error *err);
+                                              uint64_t data_size, mrd_time_ms resolution_ms,
+                                              size_t memory_max, struct mbx_part **out_part,
+                                              struct mrd_error *err);
 void mbx_part_destroy(struct mbx_part **part);
 
 /* The tenant, or NULL. */
@@ -150,6 +169,12 @@ struct mrd_labels mbx_labels(const struct mbx_tenant *tenant, const struct mbx_s
 
 /* ---- the directory ---- */
 
+/* The columns whose pages are listed. */
+static inline unsigned mbx_leaf_count(mrd_time_ms resolution_ms)
+{
+    return resolution_ms == 0 ? MBX_LEAF_COUNT : MBX_ROLLUP_LEAF_COUNT;
+}
+
 /* Where a zstd frame lies in the sidecar. */
 struct mbx_frame {
     uint64_t offset;
@@ -167,7 +192,8 @@ struct mbx_part_at {
 
 struct mbx_directory {
     struct mrd_arena *arena;
-    struct mrd_bytes id; /* of the block */
+    struct mrd_bytes id;       /* of the block */
+    mrd_time_ms resolution_ms; /* 0: samples */
     uint64_t data_size;
     uint32_t data_crc32c;
     struct mbx_part_at *parts;
@@ -180,13 +206,13 @@ struct mbx_directory {
 void mbx_directory_write(const struct mbx_directory *directory, int zstd_level,
                          struct mrd_buf *out);
 
-/* Where the directory lies, from the last MBX_TAIL_SIZE bytes of a sidecar of that size. */
+/* Where the directory lies, from the last MBX_TAIL_SIZE bytes of a sidecar of that size, and what its version is. */
 MRD_MUST_CHECK enum mrd_status mbx_tail_read(struct mrd_bytes tail, uint64_t sidecar_size,
-                                             struct mbx_frame *out, struct mrd_error *err);
-MRD_MUST_CHECK enum mrd_status mbx_directory_parse(struct mrd_bytes plain,
-                                                   const struct mbx_frame *frame, size_t memory_max,
-                                                   struct mbx_directory **out_directory,
-                                                   struct mrd_error *err);
+                                             struct mbx_frame *out, uint32_t *out_version,
+                                             struct mrd_error *err);
+MRD_MUST_CHECK enum mrd_status
+mbx_directory_parse(struct mrd_bytes plain, const struct mbx_frame *frame, uint32_t version,
+                    size_t memory_max, struct mbx_directory **out_directory, struct mrd_error *err);
 void mbx_directory_destroy(struct mbx_directory **directory);
 
 /* The part with this tenant, or -1. */

@@ -119,6 +119,11 @@ static void count_piece(const struct mrd_block_series *piece, struct mrd_block_c
 {
     const struct mrd_samples *samples = &piece->samples;
     const struct mrd_histograms *histograms = &piece->histograms;
+    if (piece->rows != NULL) {
+        counts->samples += piece->rows->count;
+        counts->min_ms = MRD_MIN(counts->min_ms, piece->rows->ends_ms[0]);
+        counts->max_ms = MRD_MAX(counts->max_ms, piece->rows->ends_ms[piece->rows->count - 1]);
+    }
     counts->samples += samples->count;
     counts->histograms += histograms->count;
     if (samples->count > 0) {
@@ -192,7 +197,8 @@ static enum mrd_status take_piece(struct verifier *verifier, struct walk *walk,
         }
     }
     count_piece(piece, &walk->counts);
-    const uint64_t rows = piece->samples.count + piece->histograms.count;
+    const uint64_t rows = piece->samples.count + piece->histograms.count +
+                          (piece->rows == NULL ? 0 : piece->rows->count);
     if (order != 0) {
         mrd_buf_append_u64(&verifier->rows, rows);
     } else {

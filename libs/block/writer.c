@@ -32,6 +32,14 @@ static enum mrd_status check_options(const struct mrd_block_writer_options *opti
             err, MRD_E_INVALID, "block %.*s: level %u (0 to %d), zstd level %d (1 to 19)",
             MRD_FMT(options->id), options->level, MRD_BLOCK_LEVEL_MAX, options->zstd_level);
     }
+    if (options->resolution_ms != 0 &&
+        (options->resolution_ms < 0 ||
+         (uint64_t)options->resolution_ms > MRD_BLOCK_RESOLUTION_MS_MAX || options->level == 0 ||
+         options->compact || options->keep_hlc)) {
+        return mrd_fail(err, MRD_E_INVALID,
+                        "block %.*s: a rollup of %lld ms, of level %u, compact or with stamps",
+                        MRD_FMT(options->id), (long long)options->resolution_ms, options->level);
+    }
     if (options->memory_bytes_max < MRD_BLOCK_WRITER_MEMORY_MIN) {
         return mrd_fail(err, MRD_E_INVALID, "block %.*s: a memory bound of %zu bytes, at least %d",
                         MRD_FMT(options->id), options->memory_bytes_max,
@@ -53,7 +61,8 @@ static enum mrd_status copy_schema(struct mrd_block_writer *writer,
                                    struct mrd_error *err)
 {
     const struct mrd_block_schema_options of = {options->level, options->promoted,
-                                                options->promoted_count, options->compact};
+                                                options->promoted_count, options->compact,
+                                                options->resolution_ms != 0};
     MRD_TRY(mrd_block_schema_init(&of, &writer->schema, err));
     size_t size = 1;
     for (size_t i = 0; i < writer->schema.column_count; i++) {
@@ -80,17 +89,23 @@ static enum mrd_status create(struct mrd_block_writer *writer,
     writer->level = options->level;
     writer->compact = options->compact;
     writer->keep_hlc = options->keep_hlc;
+    writer->resolution_ms = options->resolution_ms;
+    writer->leaf_count = mbx_leaf_count(options->resolution_ms);
     writer->zstd_level = options->zstd_level == 0 ? 3 : options->zstd_level;
     writer->bloom_bytes_max =
         options->bloom_bytes_max == 0 ? (size_t)64 << 10 : options->bloom_bytes_max;
     writer->memory_max = options->memory_bytes_max;
     writer->page_begins = true;
-    mbx_build_init(&writer->build, writer->zstd_level);
+    mbx_build_init(&writer->build, writer->zstd_level, options->resolution_ms != 0);
     writer->data_key = key_of(options->stem, ".parquet");
     writer->sidecar_key = key_of(options->stem, ".mbx");
     writer->id = strndup((const char *)options->id.data, options->id.size);
-    writer->run = calloc(1, sizeof(*writer->run));
-    mrd_assert(writer->run != NULL && writer->id != NULL);
+    if (options->resolution_ms == 0) {
+        writer->run = calloc(1, sizeof(*writer->run));
+    } else {
+        writer->rollup_run = calloc(1, sizeof(*writer->rollup_run));
+    }
+    mrd_assert((writer->run != NULL || writer->rollup_run != NULL) && writer->id != NULL);
     MRD_TRY(copy_schema(writer, options, err));
     MRD_TRY(mrd_objstore_upload_begin(writer->store, writer->data_key, writer->control,
                                       &writer->upload, err));
@@ -120,14 +135,19 @@ void mrd_block_writer_destroy(struct mrd_block_writer **writer_at)
     mbx_build_fini(&writer->build);
     struct mrd_buf *bufs[] = {&writer->labels_text, &writer->labels_items, &writer->canonical,
                               &writer->rep,         &writer->keys,         &writer->label_values,
-                              &writer->pages,       &writer->page_rows_at, &writer->parts};
+                              &writer->pages,       &writer->page_rows_at, &writer->parts,
+                              &writer->page_leaves};
     for (size_t i = 0; i < MRD_ARRAY_LEN(bufs); i++) {
         mrd_buf_fini(bufs[i]);
     }
     if (writer->run != NULL) {
         block_run_fini(writer->run);
     }
+    if (writer->rollup_run != NULL) {
+        block_rollup_run_fini(writer->rollup_run);
+    }
     free(writer->run);
+    free(writer->rollup_run);
     free(writer->promoted_names);
     free(writer->data_key);
     free(writer->sidecar_key);
@@ -139,8 +159,11 @@ void mrd_block_writer_destroy(struct mrd_block_writer **writer_at)
 
 static size_t index_memory(const struct mrd_block_writer *writer)
 {
-    return mbx_build_memory(&writer->build) + writer->pages.size + writer->page_rows_at.size +
-           writer->parts.size + sizeof(*writer->run) + writer->run->chunk_bytes.capacity;
+    const size_t run = writer->run != NULL
+                           ? sizeof(*writer->run) + writer->run->chunk_bytes.capacity
+                           : sizeof(*writer->rollup_run) + writer->rollup_run->states.capacity;
+    return mbx_build_memory(&writer->build) + writer->pages.size + writer->page_leaves.size +
+           writer->page_rows_at.size + writer->parts.size + run;
 }
 
 enum mrd_status block_check_memory(struct mrd_block_writer *writer, struct mrd_error *err)
@@ -159,7 +182,7 @@ struct mrd_block_writer_size mrd_block_writer_size(const struct mrd_block_writer
     const size_t open = mrd_pq_writer_memory(writer->parquet);
     return (struct mrd_block_writer_size){
         .series = writer->series_count,
-        .rows = writer->rows + writer->run->rows,
+        .rows = writer->rows + block_open_rows(writer),
         .data_size = writer->data_size + open / 2, /* open pages are not compressed yet */
         .memory_size = open + index_memory(writer),
     };
@@ -383,6 +406,21 @@ static enum mrd_status next_series(struct mrd_block_writer *writer,
     return MRD_OK;
 }
 
+/* The series at hand has rows: the sidecar gets to know it. */
+static void begin_rows(struct mrd_block_writer *writer)
+{
+    if (!writer->tenant_begun) {
+        mbx_build_tenant(&writer->build, writer->series.tenant);
+        writer->tenant_begun = true;
+    }
+    if (!writer->begun) {
+        mbx_build_series(&writer->build, writer->series.labels);
+        writer->begun = true;
+        writer->last_ms = INT64_MIN;
+        writer->series_count++;
+    }
+}
+
 static enum mrd_status apply(struct mrd_block_writer *writer, const struct mrd_block_series *series,
                              bool same, struct mrd_error *err)
 {
@@ -394,16 +432,7 @@ static enum mrd_status apply(struct mrd_block_writer *writer, const struct mrd_b
     if (samples->count + histograms->count == 0) {
         return MRD_OK;
     }
-    if (!writer->tenant_begun) {
-        mbx_build_tenant(&writer->build, writer->series.tenant);
-        writer->tenant_begun = true;
-    }
-    if (!writer->begun) {
-        mbx_build_series(&writer->build, writer->series.labels);
-        writer->begun = true;
-        writer->last_ms = INT64_MIN;
-        writer->series_count++;
-    }
+    begin_rows(writer);
     MRD_TRY(block_run_add(writer, series, err));
     if (samples->count > 0) {
         writer->last_ms = MRD_MAX(writer->last_ms, samples->times_ms[samples->count - 1]);
@@ -414,13 +443,62 @@ static enum mrd_status apply(struct mrd_block_writer *writer, const struct mrd_b
     return MRD_OK;
 }
 
+static enum mrd_status check_open(const struct mrd_block_writer *writer, bool rows,
+                                  struct mrd_error *err)
+{
+    if (writer->broken) {
+        return mrd_fail(err, MRD_E_INVALID, "block %s is finished, or failed before", writer->id);
+    }
+    return rows == (writer->resolution_ms != 0)
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_INVALID, "block %s takes %s", writer->id,
+                          rows ? "samples, no rows of windows" : "rows of windows, no samples");
+}
+
+static enum mrd_status apply_rows(struct mrd_block_writer *writer,
+                                  const struct mrd_block_series *series, bool same,
+                                  const struct mrd_rollup_row *rows, size_t count,
+                                  struct mrd_error *err)
+{
+    if (!same) {
+        MRD_TRY(next_series(writer, series, err));
+    }
+    if (count == 0) {
+        return MRD_OK;
+    }
+    begin_rows(writer);
+    writer->last_ms = rows[count - 1].end_ms;
+    return block_rows_add(writer, rows, count, err);
+}
+
+enum mrd_status mrd_block_writer_add_rows(struct mrd_block_writer *writer,
+                                          const struct mrd_block_series *series,
+                                          const struct mrd_rollup_row *rows, size_t count,
+                                          struct mrd_error *err)
+{
+    bool same;
+    const char *wrong;
+    MRD_TRY(check_open(writer, true, err));
+    MRD_TRY(check_order(writer, series, &same, err));
+    if (!same) {
+        MRD_TRY(check_labels(writer, series, err));
+    }
+    if (block_rows_check(writer, rows, count, &wrong) != MRD_OK) {
+        return refuse(writer, series, err, wrong);
+    }
+    if (same && writer->begun && count > 0 && rows[0].end_ms <= writer->last_ms) {
+        return refuse(writer, series, err, "rows that do not begin after those before");
+    }
+    const enum mrd_status status = apply_rows(writer, series, same, rows, count, err);
+    writer->broken = status != MRD_OK;
+    return status;
+}
+
 enum mrd_status mrd_block_writer_add(struct mrd_block_writer *writer,
                                      const struct mrd_block_series *series, struct mrd_error *err)
 {
     bool same;
-    if (writer->broken) {
-        return mrd_fail(err, MRD_E_INVALID, "block %s is finished, or failed before", writer->id);
-    }
+    MRD_TRY(check_open(writer, false, err));
     MRD_TRY(check_order(writer, series, &same, err));
     if (!same) {
         MRD_TRY(check_labels(writer, series, err));

@@ -21,6 +21,7 @@
 #include "block/schema.h"
 #include "block/series.h"
 #include "objstore/store.h"
+#include "rollup/row.h"
 
 enum {
     MRD_BLOCK_PAGE_ROWS = 8192,         /* of a data page, at most; whole runs of series */
@@ -40,7 +41,9 @@ struct mrd_block_writer_options {
     /* Values as scaled integers where that is exact: a third less, and faster to read. SQL reads
      * coalesce(value, value_i / power(10, value_e)) then. */
     bool compact;
-    bool keep_hlc;  /* fill the column hlc; every piece must bring stamps then */
+    bool keep_hlc; /* fill the column hlc; every piece must bring stamps then */
+    /* Not 0: a rollup, rows of windows of that size (mrd_block_writer_add_rows), level 1 or above, neither compact nor keep_hlc. */
+    mrd_time_ms resolution_ms;
     int zstd_level; /* 1 to 19; 0: 3 */
     /* Values as BYTE_STREAM_SPLIT where that is smaller: some 5% less, half as fast; old versions of Spark cannot read it. */
     bool split_values;
@@ -62,6 +65,13 @@ void mrd_block_writer_destroy(struct mrd_block_writer **writer);
 MRD_MUST_CHECK enum mrd_status mrd_block_writer_add(struct mrd_block_writer *writer,
                                                     const struct mrd_block_series *series,
                                                     struct mrd_error *err);
+
+/* The same for a rollup: `series` says which series, the rows are the next of it, one a window. MRD_E_INVALID also for rows that are
+ * empty, are not of the resolution's windows, or have times outside of theirs. */
+MRD_MUST_CHECK enum mrd_status mrd_block_writer_add_rows(struct mrd_block_writer *writer,
+                                                         const struct mrd_block_series *series,
+                                                         const struct mrd_rollup_row *rows,
+                                                         size_t count, struct mrd_error *err);
 
 /* What the block has so far, and about how many bytes its data file takes. */
 struct mrd_block_writer_size {

@@ -26,7 +26,13 @@ static enum mrd_status set_metadata(struct mrd_block_writer *writer,
                                     const struct mrd_block_origin *origin, struct mrd_error *err)
 {
     MRD_TRY(set_text(writer, "meridian.block", writer->id, err));
-    MRD_TRY(set_number(writer, "meridian.format", MRD_BLOCK_FORMAT_VERSION, err));
+    MRD_TRY(set_number(writer, "meridian.format",
+                       writer->resolution_ms == 0 ? MRD_BLOCK_FORMAT_VERSION
+                                                  : MRD_BLOCK_FORMAT_VERSION_ROLLUP,
+                       err));
+    if (writer->resolution_ms != 0) {
+        MRD_TRY(set_number(writer, "meridian.resolution_ms", (uint64_t)writer->resolution_ms, err));
+    }
     MRD_TRY(set_number(writer, "meridian.level", writer->level, err));
     MRD_TRY(set_number(writer, "meridian.hlc_min", origin->hlc_min, err));
     MRD_TRY(set_number(writer, "meridian.hlc_fence", origin->hlc_fence, err));
@@ -55,18 +61,23 @@ static void write_sidecar(struct mrd_block_writer *writer, const struct mrd_pq_w
     struct mbx_part_at *at = calloc(count, sizeof(*at));
     mrd_assert(at != NULL);
     size_t page_count;
-    const struct mbx_page *pages = block_pages(writer, &page_count);
+    struct mbx_page *pages = block_pages(writer, &page_count);
+    for (size_t i = 0; i < page_count; i++) {
+        pages[i].leaves = block_page_leaves(writer, i);
+    }
     mrd_auto(mrd_buf_fini)
     struct mrd_buf plain = {0};
     for (size_t i = 0; i < count; i++) {
         mrd_buf_clear(&plain);
-        mbx_pages_write(pages + parts[i].pages_first, parts[i].pages_count, &plain);
+        mbx_pages_write(pages + parts[i].pages_first, parts[i].pages_count, writer->leaf_count,
+                        &plain);
         at[i] =
             (struct mbx_part_at){.index = parts[i].index, .tenants_count = parts[i].tenants_count};
         mbx_frame_write(mrd_buf_view(&plain), writer->zstd_level, out, &at[i].pages);
     }
     const struct mbx_directory directory = {
         .id = mrd_bytes_of(writer->id),
+        .resolution_ms = writer->resolution_ms,
         .data_size = data->size,
         .data_crc32c = data->crc32c,
         .parts = at,
@@ -220,6 +231,7 @@ static enum mrd_status make_entry(struct mrd_block_writer *writer,
     struct mrd_block_entry entry = {
         .id = copy_text(arena, mrd_bytes_of(writer->id), &failed),
         .level = writer->level,
+        .resolution_ms = writer->resolution_ms,
         .compact_layout = writer->compact,
         .keeps_hlc = writer->keep_hlc,
         .data = {copy_text(arena,                    mrd_bytes_of(writer->data_key), &failed),     data->size,

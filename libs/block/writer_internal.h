@@ -1,5 +1,6 @@
 /* writer_internal.h: the parts of a writer. writer.c has its life and takes series, writer_run.c collects the rows of the
- * series at hand, writer_page.c puts them into the columns, writer_finish.c ends the files.
+ * series at hand, writer_page.c puts them into the columns, writer_rollup.c does both for rows of rollups, writer_finish.c ends the
+ * files.
  */
 #ifndef MRD_BLOCK_WRITER_INTERNAL_H
 #define MRD_BLOCK_WRITER_INTERNAL_H
@@ -25,6 +26,7 @@ enum {
 struct block_leaves {
     int tenant, metric, promoted, labels_key, labels_value, series_id;
     int ts, value, value_i, value_e, st, h_number, h_chunk, hlc; /* h_number: the first of five */
+    int count; /* of rollups: the last that is never null */
 };
 
 /* A column whose nulls are not written page by page but in one page up to the next value: most have none. */
@@ -42,6 +44,22 @@ enum {
     SPARSE_H_CHUNK = SPARSE_H_NUMBER + BLOCK_HISTOGRAM_COLUMNS,
     SPARSE_HLC,
     SPARSE_COUNT
+};
+
+/* Of a rollup: the columns of enum mrd_rollup_column, then these. Its count is not sparse: it is never null. */
+enum {
+    SPARSE_STATE = MRD_ROW_COLUMNS,
+    SPARSE_INCREASE,
+    SPARSE_HISTOGRAMS,
+    SPARSE_ROLLUP_COUNT,
+    SPARSE_MAX = SPARSE_ROLLUP_COUNT
+};
+_Static_assert((int)SPARSE_COUNT <= (int)SPARSE_MAX, "one array has room for either");
+
+/* Where a sparse column goes. */
+struct block_sparse_place {
+    int leaf;     /* of the Parquet file; -1: not in this one */
+    int mbx_leaf; /* of the sidecar; -1: its pages are not listed */
 };
 
 /* The open run: rows of one series that will be in one page. Values are packed, `def` says which rows have one. */
@@ -78,6 +96,25 @@ struct block_run {
     struct mrd_buf entry;
 };
 
+/* The open run of a rollup: values packed as of struct block_run. */
+struct block_rollup_run {
+    uint32_t rows;
+    uint32_t flags; /* of the segment: MBX_STALE, ... */
+    int64_t ends_us[MRD_BLOCK_PAGE_ROWS];
+    int64_t counts[MRD_BLOCK_PAGE_ROWS];
+    struct {
+        uint32_t count;
+        uint8_t def[MRD_BLOCK_PAGE_ROWS];
+        union {
+            int64_t integers[MRD_BLOCK_PAGE_ROWS];
+            double reals[MRD_BLOCK_PAGE_ROWS];
+        };
+    } columns
+        [SPARSE_ROLLUP_COUNT]; /* that of MRD_ROW_COUNT and the values of the state are not used */
+    struct mrd_buf states;     /* end to end */
+    struct mrd_buf state_ends; /* size_t */
+};
+
 /* The part of the sidecar that a page belongs to has pages_first .. pages_first + pages_count. */
 struct block_part {
     struct mbx_frame index;
@@ -97,6 +134,8 @@ struct mrd_block_writer {
     char *promoted_names; /* what the schema's promoted columns are called */
     bool compact;
     bool keep_hlc;
+    mrd_time_ms resolution_ms; /* 0: samples */
+    unsigned leaf_count;       /* columns whose pages the sidecar lists */
     int zstd_level;
     size_t bloom_bytes_max;
     size_t memory_max;
@@ -123,21 +162,26 @@ struct mrd_block_writer {
     struct mrd_buf rep;  /* repetition levels of the labels: 0, 1, 1, ... */
     struct mrd_buf keys; /* struct mrd_bytes: of the labels but the metric name */
     struct mrd_buf label_values;
-    struct block_run *run;
+    struct block_run *run; /* one of the two */
+    struct block_rollup_run *rollup_run;
 
     /* the open page and row group */
     uint32_t page_rows;
     size_t page_chunk_bytes;
     bool page_begins; /* the next run begins a page */
-    struct block_sparse sparse[SPARSE_COUNT];
+    struct block_sparse sparse[SPARSE_MAX];
+    struct block_sparse_place places[SPARSE_MAX];
+    unsigned sparse_count;
     uint64_t label_rows; /* of the open pages of labels */
     size_t label_bytes;  /* what they may take at most */
     uint64_t group_rows;
-    struct mrd_buf pages; /* struct mbx_page: of the block */
+    struct mrd_buf
+        pages; /* struct mbx_page: of the block; their leaves are found by block_page_leaves */
+    struct mrd_buf page_leaves; /* struct mbx_page_at, leaf_count for each page */
     struct mrd_buf
         page_rows_at; /* uint64_t: first row in the row group; of the open row group's pages */
     size_t group_pages_first; /* in pages */
-    size_t report_at[MBX_LEAF_COUNT];
+    size_t report_at[MBX_LEAVES_MAX];
     struct mrd_buf parts; /* struct block_part */
     size_t part_pages_first;
 
@@ -149,6 +193,18 @@ static inline struct mbx_page *block_pages(const struct mrd_block_writer *writer
 {
     *out_count = writer->pages.size / sizeof(struct mbx_page);
     return (struct mbx_page *)(void *)writer->pages.data;
+}
+
+static inline struct mbx_page_at *block_page_leaves(const struct mrd_block_writer *writer,
+                                                    size_t page)
+{
+    return (struct mbx_page_at *)(void *)writer->page_leaves.data + page * writer->leaf_count;
+}
+
+/* Rows of the series at hand that are in no page yet. */
+static inline uint32_t block_open_rows(const struct mrd_block_writer *writer)
+{
+    return writer->resolution_ms == 0 ? writer->run->rows : writer->rollup_run->rows;
 }
 
 /* ---- writer_run.c ---- */
@@ -169,6 +225,28 @@ enum mrd_status block_columns_open(struct mrd_block_writer *writer, bool split_v
 
 /* Moves the run to the pages; nothing if it is empty. */
 enum mrd_status block_run_flush(struct mrd_block_writer *writer, struct mrd_error *err);
+
+/* What runs of both kinds do: a page has room for `rows`, then the columns that say which series it is. */
+enum mrd_status block_page_room(struct mrd_block_writer *writer, uint32_t rows,
+                                struct mrd_error *err);
+enum mrd_status block_append_series(struct mrd_block_writer *writer, uint32_t rows,
+                                    struct mrd_error *err);
+enum mrd_status block_append_sparse(struct mrd_block_writer *writer, unsigned which,
+                                    const struct mrd_pq_batch *batch, struct mrd_error *err);
+/* The run is in the page. */
+enum mrd_status block_page_add(struct mrd_block_writer *writer, uint32_t rows, size_t chunk_bytes,
+                               struct mrd_error *err);
+
+/* ---- writer_rollup.c ---- */
+
+/* MRD_E_INVALID says what is wrong with a row, if something is. */
+enum mrd_status block_rows_check(const struct mrd_block_writer *writer,
+                                 const struct mrd_rollup_row *rows, size_t count,
+                                 const char **out_wrong);
+enum mrd_status block_rows_add(struct mrd_block_writer *writer, const struct mrd_rollup_row *rows,
+                               size_t count, struct mrd_error *err);
+enum mrd_status block_rows_flush(struct mrd_block_writer *writer, struct mrd_error *err);
+void block_rollup_run_fini(struct block_rollup_run *run);
 
 enum mrd_status block_page_cut(struct mrd_block_writer *writer, struct mrd_error *err);
 enum mrd_status block_group_end(struct mrd_block_writer *writer, struct mrd_error *err);

@@ -74,6 +74,9 @@ static void note_leaf(struct block_leaves *leaves, int32_t field_id, int leaf)
     case MRD_BLOCK_FIELD_TS:
         leaves->ts = leaf;
         break;
+    case MRD_BLOCK_FIELD_COUNT:
+        leaves->count = leaf;
+        break;
     case MRD_BLOCK_FIELD_VALUE:
         leaves->value = leaf;
         break;
@@ -114,13 +117,76 @@ static enum mrd_status sink_write(void *context, struct mrd_bytes bytes, struct 
     return mrd_objstore_upload_write(writer->upload, bytes, err);
 }
 
+/* Which leaf each sparse column is, in the file and in the sidecar. */
+static void set_places(struct mrd_block_writer *writer)
+{
+    const struct block_leaves *leaves = &writer->leaves;
+    for (unsigned i = 0; i < SPARSE_MAX; i++) {
+        writer->places[i] = (struct block_sparse_place){-1, -1};
+    }
+    writer->places[SPARSE_VALUE] = (struct block_sparse_place){leaves->value, MBX_VALUE};
+    writer->places[SPARSE_VALUE_I] = (struct block_sparse_place){leaves->value_i, MBX_VALUE_I};
+    writer->places[SPARSE_VALUE_E] = (struct block_sparse_place){leaves->value_e, -1};
+    writer->places[SPARSE_ST] = (struct block_sparse_place){leaves->st, MBX_ST};
+    for (int i = 0; i < BLOCK_HISTOGRAM_COLUMNS; i++) {
+        writer->places[SPARSE_H_NUMBER + i] = (struct block_sparse_place){leaves->h_number + i, -1};
+    }
+    writer->places[SPARSE_H_CHUNK] = (struct block_sparse_place){leaves->h_chunk, MBX_HISTOGRAM};
+    writer->places[SPARSE_HLC] = (struct block_sparse_place){leaves->hlc, MBX_HLC};
+    writer->sparse_count = SPARSE_COUNT;
+}
+
+static int32_t rollup_field(unsigned which)
+{
+    static const int32_t fields[SPARSE_ROLLUP_COUNT] = {
+        [MRD_ROW_COUNT] = MRD_BLOCK_FIELD_COUNT,
+        [MRD_ROW_SUM] = MRD_BLOCK_FIELD_SUM,
+        [MRD_ROW_COMPENSATION] = MRD_BLOCK_FIELD_SUM_ERROR,
+        [MRD_ROW_MIN] = MRD_BLOCK_FIELD_MIN,
+        [MRD_ROW_MAX] = MRD_BLOCK_FIELD_MAX,
+        [MRD_ROW_FIRST] = MRD_BLOCK_FIELD_FIRST,
+        [MRD_ROW_LAST] = MRD_BLOCK_FIELD_LAST,
+        [MRD_ROW_FIRST_TS] = MRD_BLOCK_FIELD_FIRST_TS,
+        [MRD_ROW_LAST_TS] = MRD_BLOCK_FIELD_LAST_TS,
+        [MRD_ROW_CHANGES] = MRD_BLOCK_FIELD_CHANGES,
+        [MRD_ROW_RESETS] = MRD_BLOCK_FIELD_RESETS,
+        [MRD_ROW_LOST] = MRD_BLOCK_FIELD_LOST,
+        [MRD_ROW_FIRST_ST] = MRD_BLOCK_FIELD_FIRST_ST,
+        [MRD_ROW_LAST_ST] = MRD_BLOCK_FIELD_LAST_ST,
+        [MRD_ROW_STALE_TS] = MRD_BLOCK_FIELD_STALE_TS,
+        [SPARSE_STATE] = MRD_BLOCK_FIELD_STATE,
+        [SPARSE_INCREASE] = MRD_BLOCK_FIELD_INCREASE,
+        [SPARSE_HISTOGRAMS] = MRD_BLOCK_FIELD_HISTOGRAMS,
+    };
+    return fields[which];
+}
+
+/* From ts on the file has one leaf a column, in the order of the schema. */
+static void set_rollup_places(struct mrd_block_writer *writer)
+{
+    const int ts_at = mrd_block_schema_find(&writer->schema, MRD_BLOCK_FIELD_TS);
+    for (unsigned i = 0; i < SPARSE_ROLLUP_COUNT; i++) {
+        const int at = mrd_block_schema_find(&writer->schema, rollup_field(i));
+        writer->places[i] = (struct block_sparse_place){writer->leaves.ts + at - ts_at,
+                                                        i < MRD_ROW_COLUMNS ? MBX_ROW + (int)i
+                                                        : i == SPARSE_STATE ? MBX_STATE
+                                                                            : -1};
+    }
+    writer->places[MRD_ROW_COUNT].leaf = -1; /* never null: not sparse */
+    writer->sparse_count = SPARSE_ROLLUP_COUNT;
+}
+
 enum mrd_status block_columns_open(struct mrd_block_writer *writer, bool split_values,
                                    struct mrd_error *err)
 {
     const struct mrd_block_schema *schema = &writer->schema;
     struct mrd_pq_column columns[MRD_BLOCK_COLUMNS_MAX] = {0};
-    struct block_leaves leaves = {
-        .tenant = -1, .labels_key = -1, .labels_value = -1, .value_i = -1, .value_e = -1};
+    struct block_leaves leaves = {.tenant = -1,
+                                  .labels_key = -1,
+                                  .labels_value = -1,
+                                  .value_i = -1,
+                                  .value_e = -1,
+                                  .count = -1};
     int leaf = 0;
     for (size_t i = 0; i < schema->column_count; i++) {
         const struct mrd_block_column *column = &schema->columns[i];
@@ -137,6 +203,11 @@ enum mrd_status block_columns_open(struct mrd_block_writer *writer, bool split_v
         leaf += map ? 2 : 1;
     }
     writer->leaves = leaves;
+    if (writer->resolution_ms == 0) {
+        set_places(writer);
+    } else {
+        set_rollup_places(writer);
+    }
     struct mrd_pq_sorting sorting[2] = {{.leaf = 0}, {.leaf = 1}};
     const struct mrd_pq_writer_options options = {
         .columns = columns,
@@ -163,10 +234,11 @@ static enum mrd_status append_nulls(struct mrd_block_writer *writer, int leaf, u
 }
 
 /* Appends rows of a column that may be null. */
-static enum mrd_status append_sparse(struct mrd_block_writer *writer, unsigned which, int leaf,
-                                     const struct mrd_pq_batch *batch, struct mrd_error *err)
+enum mrd_status block_append_sparse(struct mrd_block_writer *writer, unsigned which,
+                                    const struct mrd_pq_batch *batch, struct mrd_error *err)
 {
     struct block_sparse *sparse = &writer->sparse[which];
+    const int leaf = writer->places[which].leaf;
     if (!sparse->filled) {
         if (batch->values == 0) {
             sparse->here += batch->entries;
@@ -185,26 +257,6 @@ static enum mrd_status append_sparse(struct mrd_block_writer *writer, unsigned w
         dense.def = NULL;
     }
     return mrd_pq_writer_append(writer->parquet, (size_t)leaf, &dense, 1, err);
-}
-
-static int sparse_leaf(const struct mrd_block_writer *writer, unsigned which)
-{
-    switch (which) {
-    case SPARSE_VALUE:
-        return writer->leaves.value;
-    case SPARSE_VALUE_I:
-        return writer->leaves.value_i;
-    case SPARSE_VALUE_E:
-        return writer->leaves.value_e;
-    case SPARSE_ST:
-        return writer->leaves.st;
-    case SPARSE_H_CHUNK:
-        return writer->leaves.h_chunk;
-    case SPARSE_HLC:
-        return writer->leaves.hlc;
-    default:
-        return writer->leaves.h_number + (int)(which - SPARSE_H_NUMBER);
-    }
 }
 
 /* ---- rows ---- */
@@ -288,8 +340,8 @@ static enum mrd_status append_names(struct mrd_block_writer *writer, uint32_t ro
 
 /* Texts that no longer fit a dictionary are held once a row until their page ends, so pages end by bytes as
  * well, within a run if it must be. */
-static enum mrd_status append_series(struct mrd_block_writer *writer, uint32_t rows,
-                                     struct mrd_error *err)
+enum mrd_status block_append_series(struct mrd_block_writer *writer, uint32_t rows,
+                                    struct mrd_error *err)
 {
     const size_t bytes_max = MRD_MIN((size_t)BLOCK_LABEL_PAGE_BYTES, writer->memory_max / 8);
     const size_t each = writer->labels_text.size * 2 + 16 * writer->series.labels.count + 64;
@@ -325,7 +377,7 @@ static enum mrd_status append_chunks(struct mrd_block_writer *writer, const stru
         .def = run->chunk_def,
         .bytes = (const struct mrd_bytes *)(const void *)views.data,
     };
-    return append_sparse(writer, SPARSE_H_CHUNK, writer->leaves.h_chunk, &batch, err);
+    return block_append_sparse(writer, SPARSE_H_CHUNK, &batch, err);
 }
 
 static enum mrd_status append_numbers(struct mrd_block_writer *writer, const struct block_run *run,
@@ -338,8 +390,7 @@ static enum mrd_status append_numbers(struct mrd_block_writer *writer, const str
                                            .values = run->h_count_count,
                                            .def = run->h_def,
                                            .any = columns[i]};
-        MRD_TRY(append_sparse(writer, SPARSE_H_NUMBER + i, writer->leaves.h_number + (int)i, &batch,
-                              err));
+        MRD_TRY(block_append_sparse(writer, SPARSE_H_NUMBER + i, &batch, err));
     }
     return MRD_OK;
 }
@@ -351,15 +402,15 @@ static enum mrd_status append_values(struct mrd_block_writer *writer, const stru
     struct mrd_pq_batch batch = {.entries = run->rows, .def = run->value_def};
     batch.values = run->is_scaled ? 0 : run->value_count;
     batch.any = run->values;
-    MRD_TRY(append_sparse(writer, SPARSE_VALUE, writer->leaves.value, &batch, err));
+    MRD_TRY(block_append_sparse(writer, SPARSE_VALUE, &batch, err));
     if (!writer->compact) {
         return MRD_OK;
     }
     batch.values = run->is_scaled ? run->value_count : 0;
     batch.any = run->scaled;
-    MRD_TRY(append_sparse(writer, SPARSE_VALUE_I, writer->leaves.value_i, &batch, err));
+    MRD_TRY(block_append_sparse(writer, SPARSE_VALUE_I, &batch, err));
     batch.any = run->digits;
-    return append_sparse(writer, SPARSE_VALUE_E, writer->leaves.value_e, &batch, err);
+    return block_append_sparse(writer, SPARSE_VALUE_E, &batch, err);
 }
 
 static enum mrd_status append_rows(struct mrd_block_writer *writer, const struct block_run *run,
@@ -368,15 +419,15 @@ static enum mrd_status append_rows(struct mrd_block_writer *writer, const struct
     const struct mrd_pq_batch ts = {.entries = run->rows, .values = run->rows, .i64 = run->ts};
     const struct mrd_pq_batch st = {
         .entries = run->rows, .values = run->st_count, .def = run->st_def, .i64 = run->st};
-    MRD_TRY(append_series(writer, run->rows, err));
+    MRD_TRY(block_append_series(writer, run->rows, err));
     MRD_TRY(mrd_pq_writer_append(writer->parquet, (size_t)writer->leaves.ts, &ts, 1, err));
     MRD_TRY(append_values(writer, run, err));
-    MRD_TRY(append_sparse(writer, SPARSE_ST, writer->leaves.st, &st, err));
+    MRD_TRY(block_append_sparse(writer, SPARSE_ST, &st, err));
     MRD_TRY(append_numbers(writer, run, err));
     MRD_TRY(append_chunks(writer, run, err));
     const struct mrd_pq_batch hlc = {
         .entries = run->rows, .values = writer->keep_hlc ? run->rows : 0, .i64 = run->hlc};
-    return append_sparse(writer, SPARSE_HLC, writer->leaves.hlc, &hlc, err);
+    return block_append_sparse(writer, SPARSE_HLC, &hlc, err);
 }
 
 /* ---- runs ---- */
@@ -430,51 +481,63 @@ static struct mbx_segment segment_of(const struct block_run *run, bool begins_pa
     };
 }
 
+enum mrd_status block_page_room(struct mrd_block_writer *writer, uint32_t rows,
+                                struct mrd_error *err)
+{
+    return writer->page_rows + rows > MRD_BLOCK_PAGE_ROWS ||
+                   writer->page_chunk_bytes >= BLOCK_RUN_CHUNK_BYTES
+               ? block_page_cut(writer, err)
+               : MRD_OK;
+}
+
+enum mrd_status block_page_add(struct mrd_block_writer *writer, uint32_t rows, size_t chunk_bytes,
+                               struct mrd_error *err)
+{
+    writer->page_begins = false;
+    writer->page_rows += rows;
+    writer->page_chunk_bytes += chunk_bytes;
+    writer->rows += rows;
+    return block_check_memory(writer, err);
+}
+
 enum mrd_status block_run_flush(struct mrd_block_writer *writer, struct mrd_error *err)
 {
+    if (writer->resolution_ms != 0) {
+        return block_rows_flush(writer, err);
+    }
     struct block_run *run = writer->run;
     if (run->rows == 0) {
         return MRD_OK;
     }
     block_run_close_chunk(run);
-    if (writer->page_rows + run->rows > MRD_BLOCK_PAGE_ROWS ||
-        writer->page_chunk_bytes >= BLOCK_RUN_CHUNK_BYTES) {
-        MRD_TRY(block_page_cut(writer, err));
-    }
+    MRD_TRY(block_page_room(writer, run->rows, err));
     run->is_scaled = writer->compact && scale_run(run);
     const struct mbx_segment segment = segment_of(run, writer->page_begins);
     mbx_build_segment(&writer->build, &segment, run->floats, run->histograms);
     MRD_TRY(append_rows(writer, run, err));
-    writer->page_begins = false;
-    writer->page_rows += run->rows;
-    writer->page_chunk_bytes += run->chunk_bytes.size;
-    writer->rows += run->rows;
+    MRD_TRY(block_page_add(writer, run->rows, run->chunk_bytes.size, err));
     block_run_clear(run);
-    return block_check_memory(writer, err);
+    return MRD_OK;
 }
 
 /* ---- pages ---- */
 
-static const enum mbx_leaf mbx_leaf_of[SPARSE_COUNT] = {
-    [SPARSE_VALUE] = MBX_VALUE,       [SPARSE_VALUE_I] = MBX_VALUE_I, [SPARSE_ST] = MBX_ST,
-    [SPARSE_H_CHUNK] = MBX_HISTOGRAM, [SPARSE_HLC] = MBX_HLC,
-};
-
-static enum mrd_status cut_sparse(struct mrd_block_writer *writer, struct mbx_page *page,
+/* `leaves` are the page's. */
+static enum mrd_status cut_sparse(struct mrd_block_writer *writer, struct mbx_page_at *leaves,
                                   struct mrd_error *err)
 {
-    for (unsigned i = 0; i < SPARSE_COUNT; i++) {
+    for (unsigned i = 0; i < writer->sparse_count; i++) {
         struct block_sparse *sparse = &writer->sparse[i];
         if (!sparse->filled) {
             sparse->pending += sparse->here;
             sparse->here = 0;
             continue;
         }
-        const size_t leaf = (size_t)sparse_leaf(writer, i);
-        MRD_TRY(mrd_pq_writer_cut_page(writer->parquet, leaf, err));
+        const struct block_sparse_place *place = &writer->places[i];
+        MRD_TRY(mrd_pq_writer_cut_page(writer->parquet, (size_t)place->leaf, err));
         *sparse = (struct block_sparse){0};
-        if (mbx_leaf_of[i] != MBX_TS) {
-            page->leaves[mbx_leaf_of[i]].size = 1; /* to be filled in by the report */
+        if (place->mbx_leaf >= 0) {
+            leaves[place->mbx_leaf].size = 1; /* to be filled in by the report */
         }
     }
     return MRD_OK;
@@ -485,11 +548,17 @@ enum mrd_status block_page_cut(struct mrd_block_writer *writer, struct mrd_error
     if (writer->page_rows == 0) {
         return MRD_OK;
     }
-    struct mbx_page page = {.rows = writer->page_rows};
-    page.leaves[MBX_TS].size = 1;
+    const struct mbx_page page = {.rows = writer->page_rows};
+    struct mbx_page_at leaves[MBX_LEAVES_MAX] = {0};
+    leaves[MBX_TS].size = 1;
     MRD_TRY(mrd_pq_writer_cut_page(writer->parquet, (size_t)writer->leaves.ts, err));
-    MRD_TRY(cut_sparse(writer, &page, err));
+    if (writer->leaves.count >= 0) {
+        leaves[MBX_ROW + MRD_ROW_COUNT].size = 1;
+        MRD_TRY(mrd_pq_writer_cut_page(writer->parquet, (size_t)writer->leaves.count, err));
+    }
+    MRD_TRY(cut_sparse(writer, leaves, err));
     mrd_buf_append(&writer->pages, &page, sizeof(page));
+    mrd_buf_append(&writer->page_leaves, leaves, writer->leaf_count * sizeof(leaves[0]));
     mrd_buf_append_u64(&writer->page_rows_at, writer->group_rows);
     writer->group_rows += page.rows;
     writer->page_rows = 0;
@@ -505,9 +574,9 @@ enum mrd_status block_page_cut(struct mrd_block_writer *writer, struct mrd_error
 enum mrd_status block_group_end(struct mrd_block_writer *writer, struct mrd_error *err)
 {
     mrd_assert(writer->page_rows == 0);
-    for (unsigned i = 0; i < SPARSE_COUNT; i++) {
-        if (sparse_leaf(writer, i) >= 0) {
-            MRD_TRY(append_nulls(writer, sparse_leaf(writer, i), writer->sparse[i].pending, err));
+    for (unsigned i = 0; i < writer->sparse_count; i++) {
+        if (writer->places[i].leaf >= 0) {
+            MRD_TRY(append_nulls(writer, writer->places[i].leaf, writer->sparse[i].pending, err));
         }
         writer->sparse[i] = (struct block_sparse){0};
     }
@@ -525,15 +594,15 @@ enum mrd_status block_group_end(struct mrd_block_writer *writer, struct mrd_erro
 
 static int reported_leaf(const struct mrd_block_writer *writer, uint32_t leaf)
 {
-    const int of[MBX_LEAF_COUNT] = {[MBX_TS] = writer->leaves.ts,
-                                    [MBX_VALUE] = writer->leaves.value,
-                                    [MBX_VALUE_I] = writer->leaves.value_i,
-                                    [MBX_ST] = writer->leaves.st,
-                                    [MBX_HISTOGRAM] = writer->leaves.h_chunk,
-                                    [MBX_HLC] = writer->leaves.hlc};
-    for (int i = 0; i < MBX_LEAF_COUNT; i++) {
-        if (of[i] == (int)leaf) {
-            return i;
+    if ((int)leaf == writer->leaves.ts) {
+        return MBX_TS;
+    }
+    if ((int)leaf == writer->leaves.count) {
+        return MBX_ROW + MRD_ROW_COUNT;
+    }
+    for (unsigned i = 0; i < writer->sparse_count; i++) {
+        if (writer->places[i].leaf == (int)leaf) {
+            return writer->places[i].mbx_leaf;
         }
     }
     return -1;
@@ -555,8 +624,12 @@ void block_page_reported(void *context, const struct mrd_pq_page_info *info)
     while (*at < count && rows_at[*at] < info->first_row) {
         (*at)++;
     }
-    if (*at < count && rows_at[*at] == info->first_row && pages[*at].leaves[leaf].size > 0) {
+    if (*at == count || rows_at[*at] != info->first_row) {
+        return;
+    }
+    struct mbx_page_at *place = &block_page_leaves(writer, writer->group_pages_first + *at)[leaf];
+    if (place->size > 0) {
         mrd_assert(pages[*at].rows == info->rows);
-        pages[*at].leaves[leaf] = (struct mbx_page_at){info->offset, info->size, info->crc32c};
+        *place = (struct mbx_page_at){info->offset, info->size, info->crc32c};
     }
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "blockread/block_picks.h"
 #include "blockread/series_copy.h"
 #include "codec/resets.h"
 #include "promql/series_merge.h"
@@ -17,6 +18,7 @@ enum {
     AHEAD_MAX = 64,              /* readers of later partitions that work already */
     WAIT_MS = 20,                /* then a waiting query looks whether it is over */
     PARTS_PER_READER = 3,
+    SELECTS_SHARE = 8, /* one in so many bytes of what is left, for a select */
 };
 
 /* What a reader has made ready: series in memory of their own, or texts (size-prefixed) for lists. */
@@ -51,7 +53,7 @@ struct reader {
 };
 
 struct mrd_source_set {
-    const struct mrd_block_source *source;
+    struct mrd_block_source *source;
     struct mrd_query_scope scope;
     struct mrd_block_select select;
     struct mrd_bytes texts_of; /* label values: of which label */
@@ -59,6 +61,8 @@ struct mrd_source_set {
     struct mrd_objstore_control control;
     _Atomic bool canceled; /* relaxed: tells the readers to stop */
     size_t window;
+    size_t ahead;           /* readers that may work beyond the present partition */
+    size_t memory;          /* that it has of the source's */
     struct reader *readers; /* by partition, the oldest block first */
     size_t reader_count;
     size_t partition_first;         /* the first reader of the present partition */
@@ -73,101 +77,26 @@ struct mrd_source_set {
     size_t working; /* readers that are posted or run */
 };
 
-static void tell(struct mrd_counter *counter, uint64_t by)
-{
-    if (counter != NULL) {
-        mrd_counter_add(counter, by);
-    }
-}
-
-/* ---- which blocks ---- */
-
-static bool is_covered(const struct mrd_block_source *source, const struct mrd_block_entry *entry)
-{
-    if (entry->level > 0 || entry->origin.partition >= source->options.partition_count) {
-        return false;
-    }
-    const struct mrd_block_cover *cover = &source->options.covers[entry->origin.partition];
-    return entry->origin.first_sequence >= cover->sequence_first &&
-           entry->origin.last_sequence <= cover->sequence_last;
-}
-
-enum mrd_status mrd_block_source_needed(void *context, mrd_time_ms min_ms, mrd_time_ms max_ms,
-                                        bool *out_needed, struct mrd_error *err)
-{
-    const struct mrd_block_source *source = context;
-    (void)err;
-    *out_needed = false;
-    min_ms = MRD_MAX(min_ms, source->options.floor_ms);
-    for (size_t i = 0; i < source->options.entry_count && !*out_needed; i++) {
-        const struct mrd_block_entry *entry = &source->options.entries[i];
-        *out_needed =
-            !is_covered(source, entry) &&
-            mrd_block_entry_may_match(entry, source->options.tenant, NULL, 0, min_ms, max_ms);
-    }
-    return MRD_OK;
-}
-
-/* The oldest first: what was merged was written before what was not. */
-static int compare_readers(const void *a, const void *b)
-{
-    const struct reader *x = a;
-    const struct reader *y = b;
-    if (x->partition != y->partition) {
-        return x->partition < y->partition ? -1 : 1;
-    }
-    if (x->entry->level != y->entry->level) {
-        return x->entry->level > y->entry->level ? -1 : 1;
-    }
-    const struct mrd_block_origin *p = &x->entry->origin;
-    const struct mrd_block_origin *q = &y->entry->origin;
-    if (x->entry->level == 0 && p->last_sequence != q->last_sequence) {
-        return p->last_sequence < q->last_sequence ? -1 : 1;
-    }
-    if (p->hlc_fence != q->hlc_fence) {
-        return p->hlc_fence < q->hlc_fence ? -1 : 1;
-    }
-    return mrd_bytes_compare(x->entry->id, y->entry->id);
-}
+/* ---- which blocks, and how much of each at a time ---- */
 
 static void reader_run(struct mrd_read_job *job);
 
-static void add_reader(struct mrd_source_set *set, const struct mrd_block_entry *entry,
-                       uint32_t partition, size_t *capacity)
+static enum mrd_status choose_blocks(struct mrd_source_set *set, struct mrd_error *err)
 {
-    if (set->reader_count == *capacity) {
-        *capacity = *capacity == 0 ? 16 : *capacity * 2;
-        set->readers = reallocarray(set->readers, *capacity, sizeof(*set->readers));
-        mrd_assert(set->readers != NULL);
+    struct mrd_block_picks picks;
+    const bool by_partition = set->what == SERIES_SAMPLES;
+    MRD_TRY(mrd_block_picks_make(&set->source->options, &set->select, by_partition,
+                                 set->scope.arena, &picks, err));
+    set->readers = calloc(MRD_MAX(picks.count, (size_t)1), sizeof(*set->readers));
+    mrd_assert(set->readers != NULL);
+    for (size_t i = 0; i < picks.count; i++) {
+        set->readers[i] = (struct reader){.job.run = reader_run,
+                                          .set = set,
+                                          .entry = picks.items[i].entry,
+                                          .partition = picks.items[i].partition};
     }
-    set->readers[set->reader_count++] =
-        (struct reader){.job.run = reader_run, .set = set, .entry = entry, .partition = partition};
-}
-
-static void choose_blocks(struct mrd_source_set *set)
-{
-    const struct mrd_block_source_options *options = &set->source->options;
-    const struct mrd_block_select *select = &set->select;
-    size_t capacity = 0;
-    for (size_t i = 0; i < options->entry_count; i++) {
-        const struct mrd_block_entry *entry = &options->entries[i];
-        if (is_covered(set->source, entry)) {
-            tell(options->metrics.covered, 1);
-        } else if (!mrd_block_entry_may_match(entry, select->tenant, select->matchers,
-                                              select->matcher_count, select->min_ms,
-                                              select->max_ms)) {
-            tell(options->metrics.skipped, 1);
-        } else if (entry->level == 0 || set->what != SERIES_SAMPLES) {
-            add_reader(set, entry, entry->level == 0 ? entry->origin.partition : 0, &capacity);
-        } else {
-            for (uint32_t p = 0; p < options->partition_count; p++) {
-                add_reader(set, entry, p, &capacity);
-            }
-        }
-    }
-    if (set->reader_count > 0) {
-        qsort(set->readers, set->reader_count, sizeof(*set->readers), compare_readers);
-    }
+    set->reader_count = picks.count;
+    return MRD_OK;
 }
 
 static size_t partition_end(const struct mrd_source_set *set, size_t at)
@@ -179,28 +108,48 @@ static size_t partition_end(const struct mrd_source_set *set, size_t at)
     return at;
 }
 
-/* Divides the memory among the readers that work at the same time. */
-static enum mrd_status choose_window(struct mrd_source_set *set, struct mrd_error *err)
+/* How many must work at the same time: the readers of a partition are merged, those of lists are read one after the other. */
+static size_t most_together(const struct mrd_source_set *set)
 {
-    const size_t given = set->source->options.memory_max;
-    const size_t memory = given == 0 ? MEMORY_DEFAULT : given;
-    size_t most = 1;
+    size_t most = 0;
+    if (set->what != SERIES_SAMPLES) {
+        return MRD_MIN(set->reader_count, (size_t)1);
+    }
     for (size_t at = 0; at < set->reader_count;) {
         const size_t end = partition_end(set, at);
         most = MRD_MAX(most, end - at);
         at = end;
     }
-    const size_t others = set->reader_count > most ? set->reader_count - most : 0;
-    const size_t together = most + MRD_MIN(others, (size_t)AHEAD_MAX);
-    const size_t window = memory / (together * PARTS_PER_READER);
-    if (window < WINDOW_MIN && set->reader_count > 0) {
+    return most;
+}
+
+static size_t memory_max(const struct mrd_block_source_options *options)
+{
+    return options->memory_max == 0 ? MEMORY_DEFAULT : options->memory_max;
+}
+
+/* Divides the memory among the readers that work at the same time: those of a partition, and as many ahead as it does for. */
+static enum mrd_status choose_window(struct mrd_source_set *set, struct mrd_error *err)
+{
+    struct mrd_block_source *source = set->source;
+    const size_t most = most_together(set);
+    if (most == 0) {
+        return MRD_OK;
+    }
+    const size_t share = (memory_max(&source->options) - source->memory_used) / SELECTS_SHARE;
+    const size_t places = share / ((size_t)WINDOW_MIN * PARTS_PER_READER);
+    if (places < most) {
         return mrd_fail(
             err, MRD_E_LIMIT,
             "the range needs %zu blocks of one partition, too many for the memory of one "
-            "query (querier.memory_max): ask for a shorter range",
+            "query (querier.memory_bytes_max): ask for a shorter range, or raise it",
             most);
     }
-    set->window = MRD_MIN(window, (size_t)WINDOW_MAX);
+    const size_t others = MRD_MIN(set->reader_count - most, (size_t)AHEAD_MAX);
+    set->ahead = MRD_MIN(others, places - most);
+    set->window = MRD_MIN(share / ((most + set->ahead) * PARTS_PER_READER), (size_t)WINDOW_MAX);
+    set->memory = set->window * (most + set->ahead) * PARTS_PER_READER;
+    source->memory_used += set->memory;
     return MRD_OK;
 }
 
@@ -211,8 +160,9 @@ static enum mrd_status block_open(struct reader *reader, struct mrd_error *err)
     const struct mrd_source_set *set = reader->set;
     const struct mrd_block_source_options *options = &set->source->options;
     const struct mrd_block_open_options opening = {.control = &set->control,
-                                                   .cache = options->cache};
-    tell(options->metrics.read, 1);
+                                                   .cache = options->cache,
+                                                   .sidecar_bytes_max = memory_max(options)};
+    MRD_BLOCK_FIGURE_ADD(options->figures, read, 1);
     MRD_TRY(mrd_block_open(options->store, reader->entry, &opening, &reader->block, err));
     if (set->what == LABEL_NAMES || set->what == LABEL_VALUES) {
         return MRD_OK;
@@ -323,7 +273,8 @@ static void count_bytes(struct reader *reader)
 {
     if (reader->cursor != NULL) {
         const uint64_t bytes = mrd_block_cursor_stats(reader->cursor).bytes;
-        tell(reader->set->source->options.metrics.bytes, bytes - reader->bytes_counted);
+        MRD_BLOCK_FIGURE_ADD(reader->set->source->options.figures, bytes,
+                             bytes - reader->bytes_counted);
         reader->bytes_counted = bytes;
     }
 }
@@ -356,11 +307,18 @@ static void reader_start(struct reader *reader)
     mrd_read_pool_post(set->source->options.pool, &reader->job);
 }
 
+static struct mrd_query_progress *progress_of(const struct mrd_source_set *set)
+{
+    return set->scope.control == NULL ? NULL : set->scope.control->progress;
+}
+
 /* Waits until the reader has made a batch. */
 static enum mrd_status reader_wait(struct reader *reader, struct mrd_error *err)
 {
     struct mrd_source_set *set = reader->set;
     enum mrd_status status = MRD_OK;
+    const struct mrd_query_wait wait =
+        mrd_query_wait_begin(progress_of(set), MRD_QUERY_WAITS_BLOCKS);
     pthread_mutex_lock(&set->lock);
     while (!reader->ready && status == MRD_OK) {
         struct timespec until;
@@ -373,6 +331,7 @@ static enum mrd_status reader_wait(struct reader *reader, struct mrd_error *err)
     }
     reader->ready = false;
     pthread_mutex_unlock(&set->lock);
+    mrd_query_wait_end(progress_of(set), wait);
     return status;
 }
 
@@ -397,7 +356,7 @@ static enum mrd_status reader_failed(struct reader *reader, struct mrd_error *er
     mrd_annotations_add(set->scope.annotations, MRD_ANNOTATION_WARNING,
                         (struct mrd_bytes){(const uint8_t *)warning,
                                            (size_t)MRD_MIN(size, (int)sizeof(warning) - 1)});
-    tell(set->source->options.metrics.missing, 1);
+    MRD_BLOCK_FIGURE_ADD(set->source->options.figures, missing, 1);
     return MRD_OK;
 }
 
@@ -465,7 +424,7 @@ static void reader_fini(struct reader *reader)
 
 static void start_ahead(struct mrd_source_set *set, size_t end)
 {
-    const size_t until = MRD_MIN(set->reader_count, end + AHEAD_MAX);
+    const size_t until = MRD_MIN(set->reader_count, end + set->ahead);
     for (; set->reader_started < until; set->reader_started++) {
         reader_start(&set->readers[set->reader_started]);
     }
@@ -550,6 +509,7 @@ static void set_close(struct mrd_source_set *set)
     for (size_t i = 0; i < set->reader_count; i++) {
         reader_fini(&set->readers[i]);
     }
+    set->source->memory_used -= set->memory;
     pthread_cond_destroy(&set->changed);
     pthread_mutex_destroy(&set->lock);
     free(set->readers);
@@ -557,7 +517,7 @@ static void set_close(struct mrd_source_set *set)
 }
 
 /* A set over the blocks that the select needs; their reading begins when it is asked for, or at once with `begin`. */
-static enum mrd_status set_create(const struct mrd_block_source *source,
+static enum mrd_status set_create(struct mrd_block_source *source,
                                   const struct mrd_block_select *select, enum what what,
                                   const struct mrd_query_scope *scope,
                                   struct mrd_source_set **out_set, struct mrd_error *err)
@@ -577,11 +537,16 @@ static enum mrd_status set_create(const struct mrd_block_source *source,
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&set->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    choose_blocks(set);
-    const enum mrd_status status = choose_window(set, err);
+    enum mrd_status status = choose_blocks(set, err);
+    if (status == MRD_OK) {
+        status = choose_window(set, err);
+    }
     if (status != MRD_OK) {
         set_close(set);
         return status;
+    }
+    if (progress_of(set) != NULL) {
+        mrd_progress_add(&progress_of(set)->blocks, set->reader_count);
     }
     *out_set = set;
     return MRD_OK;
@@ -591,7 +556,7 @@ static enum mrd_status source_open(void *context, const struct mrd_select *selec
                                    const struct mrd_query_scope *scope,
                                    struct mrd_source_set **out_set, struct mrd_error *err)
 {
-    const struct mrd_block_source *source = context;
+    struct mrd_block_source *source = context;
     const struct mrd_block_select blocks = {.tenant = source->options.tenant,
                                             .matchers = select->matchers,
                                             .matcher_count = select->matcher_count,
@@ -664,8 +629,8 @@ static void gather_tidy(struct gather *gather, size_t size,
 static enum mrd_status gather_set(struct gather *gather, struct mrd_source_set *set, size_t size,
                                   int (*compare)(const void *, const void *), struct mrd_error *err)
 {
-    start_ahead(set, 0);
     for (size_t i = 0; i < set->reader_count; i++) {
+        start_ahead(set, i + 1);
         for (;;) {
             const struct mrd_block_series *series;
             MRD_TRY(reader_next(&set->readers[i], &series, err));
@@ -680,13 +645,12 @@ static enum mrd_status gather_set(struct gather *gather, struct mrd_source_set *
         }
         gather_tidy(gather, size, compare);
         reader_fini(&set->readers[i]);
-        start_ahead(set, i + 1);
     }
     return MRD_OK;
 }
 
 /* Asks once per matcher set (or once for all series): the answers are a union. */
-static enum mrd_status gather_all(const struct mrd_block_source *source, struct gather *gather,
+static enum mrd_status gather_all(struct mrd_block_source *source, struct gather *gather,
                                   const struct mrd_label_query *query, enum what what,
                                   struct mrd_bytes texts_of, const struct mrd_query_scope *scope,
                                   struct mrd_error *err)
@@ -726,7 +690,7 @@ static enum mrd_status finish(struct gather *gather, size_t size, size_t limit, 
     return copy.data == NULL ? mrd_arena_fail(gather->arena, err) : MRD_OK;
 }
 
-static enum mrd_status list_texts(const struct mrd_block_source *source,
+static enum mrd_status list_texts(struct mrd_block_source *source,
                                   const struct mrd_label_query *query, enum what what,
                                   struct mrd_bytes texts_of, const struct mrd_query_scope *scope,
                                   struct mrd_texts *out, struct mrd_error *err)

@@ -18,8 +18,9 @@
  * Owner:   the query; the struct and what the options point to live as long as the source and its sets.
  * Threads: the query's thread; the pool's threads work for it.
  * Memory:  for each block that is read at the same time three times the window (pages read ahead, the batch made and the batch read), each
- *          of which one series and one page a column may pass; the window is what makes this memory_max for all, or MRD_E_LIMIT
- *          says that there are too many blocks. Sidecars are the cache's.
+ *          of which one series and one page a column may pass. The window is such that a select takes an eighth of what is left of
+ *          memory_max at its opening, and gives it back when it is closed; where that does not do for the blocks of one partition,
+ *          MRD_E_LIMIT says that there are too many. Sidecars are the cache's; the part of one that a select needs may take memory_max.
  * Errors:  MRD_E_UNAVAILABLE, naming the block, where object storage fails or an object is gone; with `partial` a warning, and the block's
  *          samples are missing. MRD_E_CORRUPT, MRD_E_LIMIT, MRD_E_TIMEOUT, MRD_E_CANCELED. Cancelling ends reads within 100 ms.
  */
@@ -36,41 +37,49 @@ struct mrd_block_cover {
     uint64_t sequence_last;  /* applied */
 };
 
-/* All may be NULL. */
-struct mrd_block_source_metrics {
-    struct mrd_counter *covered; /* blocks left alone since heads hold what they have */
-    struct mrd_counter *skipped; /* blocks ruled out by time, tenant or Bloom filter */
-    struct mrd_counter *read;    /* blocks opened */
-    struct mrd_counter *bytes;   /* of pages */
-    struct mrd_counter *missing; /* blocks left out of partial answers */
+/* What a query's selects have come to; counted by the pool's threads, too (relaxed). A block counts once for each select that
+ * looks at it. */
+struct mrd_block_source_figures {
+    _Atomic uint64_t considered;
+    _Atomic uint64_t skipped_time;   /* left alone: they have nothing in the range */
+    _Atomic uint64_t covered;        /* heads hold what they have */
+    _Atomic uint64_t skipped_tenant; /* nothing of the tenant in the range */
+    _Atomic uint64_t skipped_labels; /* nothing that the matchers accept, says the Bloom filter */
+    _Atomic uint64_t read;           /* blocks opened, of higher levels once for each partition */
+    _Atomic uint64_t bytes;          /* of pages */
+    _Atomic uint64_t missing;        /* left out of partial answers */
 };
 
 struct mrd_block_source_options {
     struct mrd_objstore *store;
     struct mrd_block_cache *cache; /* may be NULL */
     struct mrd_read_pool *pool;
-    const struct mrd_block_entry *entries; /* of one state of the catalog */
+    /* The blocks of one state of the catalog; what entry_at returns lives as long as the source. */
+    const void *entries;
     size_t entry_count;
+    const struct mrd_block_entry *(*entry_at)(const void *entries, size_t index);
     const struct mrd_block_cover *covers; /* one for each partition */
     uint32_t partition_count;
     struct mrd_bytes tenant;
     mrd_time_ms floor_ms; /* nothing before it is read; INT64_MIN: no floor */
-    size_t memory_max;    /* of one select; 0: 256 MiB */
+    size_t memory_max;    /* of all selects that are open at the same time; 0: 256 MiB */
     size_t series_max;    /* of one select, 0: none */
     size_t samples_max;   /* of one select, 0: none */
     bool partial;         /* leave out blocks that cannot be read, with a warning */
-    struct mrd_block_source_metrics metrics;
+    struct mrd_block_source_figures *figures; /* may be NULL */
 };
 
 struct mrd_block_source {
     struct mrd_block_source_options options;
+    size_t memory_used; /* of the selects that are open */
 };
 
 struct mrd_source mrd_block_source_get(struct mrd_block_source *source);
 
-/* For mrd_tiers.needs_blocks (context: the struct mrd_block_source): whether some block has something of the tenant in the
- * range that heads have not. No access to storage. */
-enum mrd_status mrd_block_source_needed(void *context, mrd_time_ms min_ms, mrd_time_ms max_ms,
-                                        bool *out_needed, struct mrd_error *err);
+/* Whether some block has something of the tenant in the range that heads have not, and that the matchers may accept. No access to
+ * storage, nothing is counted. Cost: a look at each block, some ns; 100 ns a matcher for those of the range. */
+bool mrd_block_source_needed(const struct mrd_block_source *source,
+                             const struct mrd_matcher *matchers, size_t matcher_count,
+                             mrd_time_ms min_ms, mrd_time_ms max_ms);
 
 #endif

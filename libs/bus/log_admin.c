@@ -302,6 +302,27 @@ enum mrd_status mrd_log_state_read(struct mrd_bus *bus, uint32_t partition, int6
     return MRD_OK;
 }
 
+static void msg_close(natsMsg **msg) { natsMsg_Destroy(*msg); }
+
+enum mrd_status mrd_log_stored_read(struct mrd_bus *bus, uint32_t partition, uint64_t sequence,
+                                    int64_t timeout_ms, mrd_time_ms *out_ms, struct mrd_error *err)
+{
+    mrd_auto(js_close)
+    jsCtx *js = NULL;
+    MRD_TRY(js_open(bus, timeout_ms, &js, err));
+    char name[MRD_LOG_NAME_MAX];
+    mrd_auto(msg_close)
+    natsMsg *msg = NULL;
+    jsErrCode code = 0;
+    const natsStatus status =
+        js_GetMsg(&msg, js, mrd_log_stream_name(partition, name), sequence, NULL, &code);
+    if (status != NATS_OK) {
+        return mrd_bus_fail(err, status, (int)code, "stream %s: entry %" PRIu64, name, sequence);
+    }
+    *out_ms = natsMsg_GetTime(msg) / MS;
+    return MRD_OK;
+}
+
 enum mrd_status mrd_log_class_last(struct mrd_bus *bus, uint32_t partition,
                                    const char *residency_class, int64_t timeout_ms,
                                    uint64_t *out_sequence, struct mrd_error *err)

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "codec/bit_writer_internal.h"
+#include "codec/start_bits_internal.h"
 
 enum {
     HEADER_SIZE = 3, /* count and flags */
@@ -86,56 +86,6 @@ static bool joins(const struct mrd_histogram *now, const struct mrd_histogram *b
            (gauge || !was_reset(now, before));
 }
 
-/* ---- numbers ---- */
-
-static const struct {
-    uint8_t width;
-    uint8_t mark;
-    uint8_t mark_width;
-} classes[] = {
-    {3,  0x02, 2},
-    {6,  0x06, 3},
-    {9,  0x0e, 4},
-    {12, 0x1e, 5},
-    {18, 0x3e, 6},
-    {25, 0x7e, 7},
-    {56, 0xfe, 8},
-};
-
-/* With the first class for which `fits` is true. */
-static void put_class(struct mrd_bit_writer *writer, uint64_t value, size_t class)
-{
-    const bool plain = class == MRD_ARRAY_LEN(classes);
-    mrd_bits_put(writer, plain ? 0xff : classes[class].mark, plain ? 8 : classes[class].mark_width);
-    mrd_bits_put(writer, value, plain ? 64 : classes[class].width);
-}
-
-static void put_signed(struct mrd_bit_writer *writer, uint64_t value)
-{
-    size_t class = 0;
-    if (value == 0) {
-        mrd_bits_put(writer, 0, 1);
-        return;
-    }
-    while (class < MRD_ARRAY_LEN(classes) && !mrd_bits_fit((int64_t)value, classes[class].width)) {
-        class ++;
-    }
-    put_class(writer, value, class);
-}
-
-static void put_unsigned(struct mrd_bit_writer *writer, uint64_t value)
-{
-    size_t class = 0;
-    if (value == 0) {
-        mrd_bits_put(writer, 0, 1);
-        return;
-    }
-    while (class < MRD_ARRAY_LEN(classes) && value >> classes[class].width != 0) {
-        class ++;
-    }
-    put_class(writer, value, class);
-}
-
 /* ---- the layout ---- */
 
 static void put_threshold(struct mrd_bit_writer *writer, double threshold)
@@ -156,10 +106,10 @@ static void put_threshold(struct mrd_bit_writer *writer, double threshold)
 
 static void put_spans(struct mrd_bit_writer *writer, const struct mrd_histogram_side *side)
 {
-    put_unsigned(writer, side->span_count);
+    mrd_varbit_put_unsigned(writer, side->span_count);
     for (size_t i = 0; i < side->span_count; i++) {
-        put_unsigned(writer, side->spans[i].length);
-        put_signed(writer, (uint64_t)(int64_t)side->spans[i].offset);
+        mrd_varbit_put_unsigned(writer, side->spans[i].length);
+        mrd_varbit_put_signed(writer, (uint64_t)(int64_t)side->spans[i].offset);
     }
 }
 
@@ -173,17 +123,17 @@ static void put_bound(struct mrd_bit_writer *writer, double bound)
         mrd_bits_put(writer, mrd_double_bits(bound), 64);
         return;
     }
-    put_unsigned(writer, (uint64_t)whole + 1);
+    mrd_varbit_put_unsigned(writer, (uint64_t)whole + 1);
 }
 
 static void put_layout(struct mrd_bit_writer *writer, const struct mrd_histogram *histogram)
 {
     put_threshold(writer, histogram->zero_threshold);
-    put_signed(writer, (uint64_t)(int64_t)histogram->schema);
+    mrd_varbit_put_signed(writer, (uint64_t)(int64_t)histogram->schema);
     put_spans(writer, &histogram->positive);
     put_spans(writer, &histogram->negative);
     if (histogram->schema == MRD_HISTOGRAM_SCHEMA_CUSTOM) {
-        put_unsigned(writer, histogram->custom_value_count);
+        mrd_varbit_put_unsigned(writer, histogram->custom_value_count);
         for (size_t i = 0; i < histogram->custom_value_count; i++) {
             put_bound(writer, histogram->custom_values[i]);
         }
@@ -202,6 +152,8 @@ struct chunk {
     struct mrd_xor_window count; /* of doubles, as the next ones */
     struct mrd_xor_window zero_count;
     struct mrd_xor_window *buckets; /* positive, then negative */
+    bool with_starts;
+    struct mrd_start_state starts;
 };
 
 static const struct mrd_histogram *plain_at(const struct chunk *chunk, size_t at)
@@ -222,7 +174,7 @@ static void put_time(struct chunk *chunk, size_t at)
     const uint64_t now = (uint64_t)times_ms[at];
     const uint64_t before = at == 0 ? 0 : (uint64_t)times_ms[at - 1];
     const uint64_t earlier = at < 2 ? before : (uint64_t)times_ms[at - 2];
-    put_signed(&chunk->writer, at == 0 ? now : change_of_change(now, before, earlier));
+    mrd_varbit_put_signed(&chunk->writer, at == 0 ? now : change_of_change(now, before, earlier));
 }
 
 static void put_sum(struct chunk *chunk, size_t at)
@@ -248,9 +200,10 @@ static void put_integer_side(struct chunk *chunk, const struct mrd_histogram_sid
 {
     for (size_t i = 0; i < now->bucket_count; i++) {
         const uint64_t step = step_of(now, i);
-        put_signed(&chunk->writer, before == NULL ? step
-                                                  : change_of_change(step, step_of(before, i),
-                                                                     step_of(earlier, i)));
+        mrd_varbit_put_signed(
+            &chunk->writer, before == NULL
+                                ? step
+                                : change_of_change(step, step_of(before, i), step_of(earlier, i)));
     }
 }
 
@@ -262,15 +215,16 @@ static void put_integers(struct chunk *chunk, size_t at)
     struct mrd_bit_writer *writer = &chunk->writer;
     put_time(chunk, at);
     if (before == NULL) {
-        put_unsigned(writer, now->count.integer);
-        put_unsigned(writer, now->zero_count.integer);
+        mrd_varbit_put_unsigned(writer, now->count.integer);
+        mrd_varbit_put_unsigned(writer, now->zero_count.integer);
     } else if (now == &nothing) {
         mrd_bits_put(writer, 0, 2);
     } else {
-        put_signed(writer, change_of_change(now->count.integer, before->count.integer,
-                                            earlier->count.integer));
-        put_signed(writer, change_of_change(now->zero_count.integer, before->zero_count.integer,
-                                            earlier->zero_count.integer));
+        mrd_varbit_put_signed(writer, change_of_change(now->count.integer, before->count.integer,
+                                                       earlier->count.integer));
+        mrd_varbit_put_signed(writer,
+                              change_of_change(now->zero_count.integer, before->zero_count.integer,
+                                               earlier->zero_count.integer));
     }
     put_sum(chunk, at);
     put_integer_side(chunk, &now->positive, before == NULL ? NULL : &before->positive,
@@ -316,6 +270,14 @@ static void put_doubles(struct chunk *chunk, size_t at)
 
 /* ---- the chunk ---- */
 
+static void put_start(struct chunk *chunk, size_t at)
+{
+    const mrd_time_ms *starts_ms = chunk->histograms->start_times_ms;
+    const mrd_time_ms *times_ms = chunk->histograms->times_ms;
+    const struct mrd_start_at place = {at, times_ms[at], at == 0 ? 0 : times_ms[at - 1]};
+    mrd_start_put(&chunk->writer, &chunk->starts, place, starts_ms == NULL ? 0 : starts_ms[at]);
+}
+
 /* As many of the first as one chunk can have; returns how many were put. */
 static size_t put_all(struct chunk *chunk, size_t begin, bool doubles)
 {
@@ -328,6 +290,9 @@ static size_t put_all(struct chunk *chunk, size_t begin, bool doubles)
         } else {
             put_integers(chunk, at);
         }
+        if (chunk->with_starts) {
+            put_start(chunk, at);
+        }
         at++;
     } while (at < limit && chunk->writer.out->size - begin < MRD_VARBIT_CHUNK_BYTES &&
              joins(&histograms->items[at], &histograms->items[at - 1]));
@@ -335,12 +300,27 @@ static size_t put_all(struct chunk *chunk, size_t begin, bool doubles)
     return at;
 }
 
-size_t mrd_varbit_chunk_encode(const struct mrd_histograms *histograms,
+/* The three bytes before the layout. */
+static void set_head(const struct chunk *chunk, size_t begin, size_t count)
+{
+    struct mrd_buf *out = chunk->writer.out;
+    const uint8_t flags =
+        chunk->histograms->items[0].reset == MRD_HISTOGRAM_GAUGE ? FLAG_GAUGES : 0;
+    if (out->failed) {
+        return;
+    }
+    mrd_assert(out->size - begin > HEADER_SIZE);
+    out->data[begin] = (uint8_t)(count >> 8) | (chunk->with_starts ? flags : 0);
+    out->data[begin + 1] = (uint8_t)count;
+    out->data[begin + 2] = chunk->with_starts ? chunk->starts.header : flags;
+}
+
+size_t mrd_varbit_chunk_encode(const struct mrd_histograms *histograms, bool starts,
                                enum mrd_varbit_encoding *out_encoding, struct mrd_buf *out)
 {
     mrd_assert(histograms->count > 0);
     const size_t begin = out->size;
-    struct chunk chunk = {.writer = {.out = out}, .histograms = histograms};
+    struct chunk chunk = {.writer = {.out = out}, .histograms = histograms, .with_starts = starts};
     const struct mrd_histogram *first = plain_at(&chunk, 0);
     const bool doubles = histograms->items[0].is_float;
     mrd_auto(mrd_buf_fini)
@@ -351,16 +331,14 @@ size_t mrd_varbit_chunk_encode(const struct mrd_histograms *histograms,
         mrd_buf_append(&windows, &none, sizeof(none));
     }
     chunk.buckets = (struct mrd_xor_window *)(void *)windows.data;
-    mrd_buf_append_u8(out, 0);
-    mrd_buf_append_u8(out, 0);
-    mrd_buf_append_u8(out, histograms->items[0].reset == MRD_HISTOGRAM_GAUGE ? FLAG_GAUGES : 0);
+    mrd_bits_put(&chunk.writer, 0, 8 * HEADER_SIZE);
     put_layout(&chunk.writer, first);
     const size_t count = put_all(&chunk, begin, doubles);
-    if (!out->failed) {
-        mrd_assert(out->size - begin > HEADER_SIZE);
-        out->data[begin] = (uint8_t)(count >> 8);
-        out->data[begin + 1] = (uint8_t)count;
+    set_head(&chunk, begin, count);
+    if (starts) {
+        *out_encoding = doubles ? MRD_VARBIT_DOUBLES_ST : MRD_VARBIT_INTEGERS_ST;
+    } else {
+        *out_encoding = doubles ? MRD_VARBIT_DOUBLES : MRD_VARBIT_INTEGERS;
     }
-    *out_encoding = doubles ? MRD_VARBIT_DOUBLES : MRD_VARBIT_INTEGERS;
     return count;
 }

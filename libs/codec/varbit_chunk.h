@@ -15,6 +15,9 @@
  * staleness marker has its time and its sum; behind one come only others. Within a chunk no bucket ever falls, for
  * its readers take that as said.
  *
+ * With start times (encodings 5 and 6) the flags are the count's top 2 bits, their byte is the header of start times, and
+ * each histogram's start time stands behind it (start_bits_internal.h).
+ *
  * Threads: pure functions.
  */
 #ifndef MRD_CODEC_VARBIT_CHUNK_H
@@ -26,6 +29,8 @@
 enum mrd_varbit_encoding {
     MRD_VARBIT_INTEGERS = 2, /* chunkenc.EncHistogram */
     MRD_VARBIT_DOUBLES = 3,  /* chunkenc.EncFloatHistogram */
+    MRD_VARBIT_INTEGERS_ST = 5,
+    MRD_VARBIT_DOUBLES_ST = 6,
 };
 
 enum {
@@ -34,8 +39,8 @@ enum {
 };
 
 /* Appends one chunk with as many of the first of `histograms` (one at least) as fit together: of one kind and
- * layout, without a reset in between. Returns how many. Cost: about 20 ns a bucket. */
-size_t mrd_varbit_chunk_encode(const struct mrd_histograms *histograms,
+ * layout, without a reset in between. `starts`: with their start times. Returns how many. Cost: about 20 ns a bucket. */
+size_t mrd_varbit_chunk_encode(const struct mrd_histograms *histograms, bool starts,
                                enum mrd_varbit_encoding *out_encoding, struct mrd_buf *out);
 
 #endif

@@ -13,7 +13,7 @@ static void assert_chunk(const struct mrd_histograms *histograms, size_t want_co
 {
     struct mrd_buf out = {0};
     enum mrd_varbit_encoding encoding;
-    assert_int_equal(mrd_varbit_chunk_encode(histograms, &encoding, &out), want_count);
+    assert_int_equal(mrd_varbit_chunk_encode(histograms, false, &encoding, &out), want_count);
     assert_int_equal(encoding, want_encoding);
     assert_int_equal(out.size, want.size);
     assert_memory_equal(out.data, want.data, want.size);
@@ -117,7 +117,7 @@ static size_t taken(const struct mrd_histogram *items, size_t count)
     struct mrd_buf out = {0};
     enum mrd_varbit_encoding encoding;
     const size_t got = mrd_varbit_chunk_encode(
-        &(struct mrd_histograms){times_ms, items, count, NULL}, &encoding, &out);
+        &(struct mrd_histograms){times_ms, items, count, NULL}, false, &encoding, &out);
     mrd_buf_fini(&out);
     return got;
 }

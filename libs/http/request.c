@@ -99,6 +99,11 @@ bool mrd_http_canceled(const struct mrd_http_request *request)
     return atomic_load_explicit(&request->gone, memory_order_relaxed);
 }
 
+void mrd_http_cut(struct mrd_http_request *request)
+{
+    atomic_store_explicit(&request->cut, true, memory_order_relaxed);
+}
+
 static bool is_form(const struct mrd_http_request *request)
 {
     static const char type[] = "application/x-www-form-urlencoded";

@@ -138,6 +138,10 @@ int64_t mrd_http_deadline_ns(const struct mrd_http_request *request);
  * replying meanwhile. */
 bool mrd_http_canceled(const struct mrd_http_request *request);
 
+/* Breaks a reply off that is being written, within 100 ms: whoever writes it finds that nobody reads any more. Replies of one
+ * piece are not touched. From any thread that keeps the owner from replying meanwhile. */
+void mrd_http_cut(struct mrd_http_request *request);
+
 struct mrd_http_params {
     const struct mrd_http_param *items;
     size_t count;

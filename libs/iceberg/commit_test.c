@@ -524,7 +524,11 @@ static void all_tables_have_good_definitions(void **state)
     static struct mrd_iceberg_table_definition made;
     mrd_iceberg_samples_table(&two, &made);
     assert_int_equal(mrd_iceberg_definition_check(&made.definition, NULL), MRD_OK);
-    mrd_iceberg_rollup_table(&two, &made);
+    struct mrd_block_schema rows;
+    const struct mrd_block_schema_options of_rows = {
+        .level = 1, .promoted = promoted, .promoted_count = 2, .rollup = true};
+    assert_int_equal(mrd_block_schema_init(&of_rows, &rows, NULL), MRD_OK);
+    mrd_iceberg_rollup_table(&rows, &made);
     assert_int_equal(mrd_iceberg_definition_check(&made.definition, NULL), MRD_OK);
     mrd_iceberg_series_table(&two, &made);
     assert_int_equal(mrd_iceberg_definition_check(&made.definition, NULL), MRD_OK);

@@ -13,6 +13,12 @@ static const struct {
     {MRD_BLOCK_FIELD_H_SUM,     "native histogram: sum of observations"                       },
     {MRD_BLOCK_FIELD_H_CHUNK,   "native histograms, encoded; on the first row of each chunk"  },
     {MRD_BLOCK_FIELD_HLC,       "stamp of the write, where blocks are not yet merged"         },
+    {MRD_BLOCK_FIELD_COUNT,     "samples of the window, without staleness markers"            },
+    {MRD_BLOCK_FIELD_INCREASE,  "of a counter from first to last, resets made good"           },
+    {MRD_BLOCK_FIELD_SUM_ERROR, "what was lost of the sum in rounding; NULL: nothing"         },
+    {MRD_BLOCK_FIELD_LOST,      "values before resets, added up; NULL: no resets"             },
+    {MRD_BLOCK_FIELD_STALE_TS,  "time of the last staleness marker"                           },
+    {MRD_BLOCK_FIELD_STATE,     "the row, encoded, where its columns do not say it all"       },
 };
 
 static enum mrd_iceberg_type type_of(enum mrd_block_column_type type)
@@ -118,24 +124,15 @@ void mrd_iceberg_samples_table(const struct mrd_block_schema *schema,
 void mrd_iceberg_rollup_table(const struct mrd_block_schema *schema,
                               struct mrd_iceberg_table_definition *out)
 {
+    mrd_assert(mrd_block_schema_find(schema, MRD_BLOCK_FIELD_COUNT) >= 0);
     begin(out);
-    add_identity(schema, out);
-    add_field(out, MRD_BLOCK_FIELD_TS, "ts", MRD_ICEBERG_TIMESTAMPTZ, true,
-              "end of the window, which belongs to it; its beginning does not");
-    add_field(out, MRD_ICEBERG_FIELD_COUNT, "count", MRD_ICEBERG_LONG, true,
-              "samples, without staleness markers");
-    add_field(out, MRD_ICEBERG_FIELD_SUM, "sum", MRD_ICEBERG_DOUBLE, false, NULL);
-    add_field(out, MRD_ICEBERG_FIELD_MIN, "min", MRD_ICEBERG_DOUBLE, false, NULL);
-    add_field(out, MRD_ICEBERG_FIELD_MAX, "max", MRD_ICEBERG_DOUBLE, false, NULL);
-    add_field(out, MRD_ICEBERG_FIELD_FIRST, "first", MRD_ICEBERG_DOUBLE, false, NULL);
-    add_field(out, MRD_ICEBERG_FIELD_LAST, "last", MRD_ICEBERG_DOUBLE, false, NULL);
-    add_field(out, MRD_ICEBERG_FIELD_FIRST_TS, "first_ts", MRD_ICEBERG_TIMESTAMPTZ, false, NULL);
-    add_field(out, MRD_ICEBERG_FIELD_LAST_TS, "last_ts", MRD_ICEBERG_TIMESTAMPTZ, false, NULL);
-    add_field(out, MRD_ICEBERG_FIELD_INCREASE, "increase", MRD_ICEBERG_DOUBLE, false,
-              "of a counter from its first to its last sample, resets made good");
-    add_field(out, MRD_ICEBERG_FIELD_RESETS, "resets", MRD_ICEBERG_LONG, false, NULL);
-    add_field(out, MRD_ICEBERG_FIELD_CHANGES, "changes", MRD_ICEBERG_LONG, false, NULL);
-    add_specs(out);
+    for (size_t i = 0; i < schema->column_count; i++) {
+        add_column(out, &schema->columns[i]);
+        if (schema->columns[i].field_id == MRD_BLOCK_FIELD_TS) {
+            out->fields[i].doc = "end of the window, which belongs to it; its beginning does not";
+        }
+    }
+    out->definition.spec_count = 1; /* not partitioned */
 }
 
 void mrd_iceberg_series_table(const struct mrd_block_schema *schema,
@@ -186,12 +183,13 @@ enum mrd_status mrd_iceberg_file_of_block(const struct mrd_block_entry *entry, u
                                           struct mrd_arena *arena, struct mrd_iceberg_file *out,
                                           struct mrd_error *err)
 {
-    mrd_assert(spec_id <= MRD_ICEBERG_BY_MONTH);
+    const bool rollup = entry->resolution_ms != 0;
+    mrd_assert(spec_id <= (rollup ? MRD_ICEBERG_ROLLUP_WHOLE : MRD_ICEBERG_BY_MONTH));
     const enum mrd_iceberg_transform transform =
         spec_id == MRD_ICEBERG_BY_DAY ? MRD_ICEBERG_DAY : MRD_ICEBERG_MONTH;
     const int32_t first = mrd_iceberg_partition_of_ms(transform, entry->counts.min_ms);
     const int32_t last = mrd_iceberg_partition_of_ms(transform, entry->counts.max_ms);
-    if (entry->level == 0 || first != last) {
+    if (entry->level == 0 || (!rollup && first != last)) {
         return mrd_fail(err, MRD_E_INVALID,
                         "block %.*s cannot be in a table: it is of level %u and goes over %d %ss",
                         MRD_FMT(entry->id), entry->level, last - first + 1,
@@ -202,7 +200,7 @@ enum mrd_status mrd_iceberg_file_of_block(const struct mrd_block_entry *entry, u
         .size = entry->data.size,
         .row_count = entry->counts.samples + entry->counts.histograms,
         .spec_id = spec_id,
-        .partition = {first},
+        .partition = {rollup ? 0 : first},
         .sorted = true,
         .split_offsets = entry->row_group_offsets,
         .split_count = entry->row_group_count,

@@ -1,11 +1,12 @@
 /* tables.h: the tables of a tenant, and blocks as their files.
  *
  *   samples                    rows as block/schema.h says, level 1 and above
- *   samples_5m, _1h, _1d       a row per series and window (left-open, right-closed) that has float samples
+ *   samples_5m, _1h, _1d       a row per series and window (left-open, right-closed) in which it has anything
  *   series                     a row per series and month in which it has samples
  *
  * A file lies in one UTC day (spec MRD_ICEBERG_BY_DAY: level 1) or one month (MRD_ICEBERG_BY_MONTH: level 2) of `ts`, or for
- * series of `first_day`. Field ids of what all tables have are those of samples; docs/formats/iceberg.md lists all.
+ * series of `first_day`. Rollups are not partitioned: the last window of a day ends where the next day begins, and belongs to both;
+ * bounds of `ts` let engines pass files over. Field ids of what all tables have are those of samples; docs/formats/iceberg.md lists all.
  *
  * Owner:   plain values; names point into the schema's and static storage.
  * Threads: pure functions.
@@ -18,25 +19,15 @@
 #include "iceberg/manifest.h"
 
 enum {
-    MRD_ICEBERG_BY_DAY = 0, /* index of the spec in samples and rollups */
+    MRD_ICEBERG_BY_DAY = 0, /* index of the spec in samples */
     MRD_ICEBERG_BY_MONTH = 1,
+    MRD_ICEBERG_ROLLUP_WHOLE = 0,    /* in rollups */
     MRD_ICEBERG_SERIES_BY_MONTH = 0, /* in series */
 };
 
 enum mrd_iceberg_table_field_id {
     MRD_ICEBERG_FIELD_FIRST_DAY = 60,
     MRD_ICEBERG_FIELD_LAST_DAY = 61,
-    MRD_ICEBERG_FIELD_COUNT = 70,
-    MRD_ICEBERG_FIELD_SUM = 71,
-    MRD_ICEBERG_FIELD_MIN = 72,
-    MRD_ICEBERG_FIELD_MAX = 73,
-    MRD_ICEBERG_FIELD_FIRST = 74,
-    MRD_ICEBERG_FIELD_LAST = 75,
-    MRD_ICEBERG_FIELD_FIRST_TS = 76,
-    MRD_ICEBERG_FIELD_LAST_TS = 77,
-    MRD_ICEBERG_FIELD_INCREASE = 78,
-    MRD_ICEBERG_FIELD_RESETS = 79,
-    MRD_ICEBERG_FIELD_CHANGES = 80,
 };
 
 /* A definition and what it points to: must not be copied or moved. */
@@ -48,8 +39,8 @@ struct mrd_iceberg_table_definition {
     struct mrd_iceberg_property properties[4];
 };
 
-/* `schema` is that of level 1; of the other two tables it gives the metric, the promoted columns and the labels. It is lent as
- * long as *out is used. */
+/* `schema` is that of level 1, for rollups with its option `rollup`; of the table of series it gives the metric, the promoted columns and
+ * the labels. It is lent as long as *out is used. */
 void mrd_iceberg_samples_table(const struct mrd_block_schema *schema,
                                struct mrd_iceberg_table_definition *out);
 void mrd_iceberg_rollup_table(const struct mrd_block_schema *schema,
@@ -57,8 +48,8 @@ void mrd_iceberg_rollup_table(const struct mrd_block_schema *schema,
 void mrd_iceberg_series_table(const struct mrd_block_schema *schema,
                               struct mrd_iceberg_table_definition *out);
 
-/* A block as a file of the samples table: views of the entry, the path and the columns in the arena. MRD_E_INVALID if its
- * samples are not all in one partition of the spec. */
+/* A block as a file of the samples table, or of its rollups': views of the entry, the path and the columns in the arena. MRD_E_INVALID if its
+ * samples are not all in one partition of the spec (that of a rollup is MRD_ICEBERG_ROLLUP_WHOLE). */
 MRD_MUST_CHECK enum mrd_status mrd_iceberg_file_of_block(const struct mrd_block_entry *entry,
                                                          uint32_t spec_id, struct mrd_arena *arena,
                                                          struct mrd_iceberg_file *out,

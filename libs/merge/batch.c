@@ -71,6 +71,7 @@ struct batch {
     struct list inputs;      /* of the merge at hand: first members, then found */
     struct list places;      /* of the former */
     struct list outputs;
+    struct list rollups;
     struct list replaced;
     struct mrd_buf bad; /* struct mrd_merge_bad */
     struct mrd_merge_batch_result sums;
@@ -125,7 +126,33 @@ static enum mrd_status open_members(struct batch *batch, struct mrd_error *err)
 
 /* ---- one merge ---- */
 
-/* Whether a member has a sample of the tenant in the range; one that cannot say is bad. Reads up to the first that is found: what has
+/* What the directory of a block says of a tenant; NULL: it has nothing. */
+static const struct mrd_block_tenant *find_tenant(const struct mrd_block *block,
+                                                  struct mrd_bytes name)
+{
+    size_t count;
+    const struct mrd_block_tenant *tenants = mrd_block_tenants(block, &count);
+    size_t low = 0;
+    size_t high = count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const int order = mrd_bytes_compare(tenants[middle].name, name);
+        if (order == 0) {
+            return &tenants[middle];
+        }
+        low = order < 0 ? middle + 1 : low;
+        high = order < 0 ? high : middle;
+    }
+    return NULL;
+}
+
+static bool is_in(mrd_time_ms time_ms, struct mrd_merge_range range)
+{
+    return time_ms >= range.first_ms && time_ms <= range.last_ms;
+}
+
+/* Whether a member has a sample of the tenant in the range; one that cannot say is bad. The directory knows where the
+ * tenant's first and last sample are, which mostly is enough. Else reads up to the first that is found: what has
  * nothing in a long range is found to have nothing at once, whatever lies before and after. */
 static enum mrd_status has_any(struct batch *batch, size_t place, struct mrd_merge_range range,
                                bool *out, struct mrd_error *err)
@@ -139,7 +166,14 @@ static enum mrd_status has_any(struct batch *batch, size_t place, struct mrd_mer
     const struct mrd_block_series *piece = NULL;
     struct mrd_error why = {0};
     *out = false;
-    if (member->block == NULL) {
+    const struct mrd_block_tenant *tenant =
+        member->block == NULL ? NULL : find_tenant(member->block, batch->tenant);
+    if (tenant == NULL || tenant->counts.max_ms < range.first_ms ||
+        tenant->counts.min_ms > range.last_ms) {
+        return MRD_OK;
+    }
+    if (is_in(tenant->counts.min_ms, range) || is_in(tenant->counts.max_ms, range)) {
+        *out = true;
         return MRD_OK;
     }
     enum mrd_status status = mrd_block_select(member->block, &select, &options, &cursor, &why);
@@ -194,6 +228,9 @@ static enum mrd_status take_result(struct batch *batch, const struct mrd_merge_r
     for (size_t i = 0; i < result->output_count; i++) {
         list_add(&batch->outputs, &result->outputs[i]);
     }
+    for (size_t i = 0; i < result->rollup_count; i++) {
+        list_add(&batch->rollups, &result->rollups[i]);
+    }
     batch->sums.merges++;
     batch->sums.samples_in += result->samples_in;
     batch->sums.samples_out += result->samples_out;
@@ -202,6 +239,28 @@ static enum mrd_status take_result(struct batch *batch, const struct mrd_merge_r
     batch->sums.unordered += result->unordered;
     for (size_t i = 0; i < result->bad_count; i++) {
         MRD_TRY(note_bad(batch, &result->bad[i]));
+    }
+    return MRD_OK;
+}
+
+/* All prefixes as texts, one after the other in `texts`: first that of the outputs. */
+static enum mrd_status find_prefixes(struct batch *batch, struct mrd_merge_range range,
+                                     struct mrd_buf *texts, const char **out_rollups,
+                                     struct mrd_error *err)
+{
+    const struct mrd_merge_batch_options *options = batch->options;
+    const size_t count = MRD_MIN(options->merge.resolution_count, (size_t)MRD_ROLLUP_LEVELS_MAX);
+    size_t at[MRD_ROLLUP_LEVELS_MAX];
+    MRD_TRY(options->prefix(options->context, batch->tenant, range, texts, err));
+    mrd_buf_append_u8(texts, 0);
+    for (size_t i = 0; i < count; i++) {
+        at[i] = texts->size;
+        MRD_TRY(options->rollup_prefix(options->context, batch->tenant, range,
+                                       options->merge.resolutions_ms[i], texts, err));
+        mrd_buf_append_u8(texts, 0);
+    }
+    for (size_t i = 0; i < count; i++) {
+        out_rollups[i] = (const char *)texts->data + at[i];
     }
     return MRD_OK;
 }
@@ -216,6 +275,7 @@ static enum mrd_status merge_period(struct batch *batch, struct mrd_merge_range 
     struct mrd_merge_result result;
     mrd_auto(mrd_buf_fini)
     struct mrd_buf prefix = {0};
+    const char *prefixes[MRD_ROLLUP_LEVELS_MAX] = {NULL};
     MRD_TRY(options->find(options->context, batch->tenant, range, &found, &found_count, err));
     for (size_t i = 0; i < found_count; i++) {
         if (found[i]->counts.min_ms < range.first_ms || found[i]->counts.max_ms > range.last_ms) {
@@ -229,14 +289,17 @@ static enum mrd_status merge_period(struct batch *batch, struct mrd_merge_range 
         MRD_TRY(mrd_block_entry_copy(found[i], batch->arena, kept, err));
         list_add(&batch->inputs, kept);
     }
-    MRD_TRY(options->prefix(options->context, batch->tenant, range, &prefix, err));
-    mrd_buf_append_u8(&prefix, 0);
+    MRD_TRY(find_prefixes(batch, range, &prefix, prefixes, err));
     merge.inputs = (const struct mrd_block_entry *const *)(const void *)batch->inputs.items.data;
     merge.input_count = list_count(&batch->inputs);
     merge.tenant = batch->tenant;
     merge.min_ms = range.first_ms;
     merge.max_ms = range.last_ms;
     merge.prefix = (const char *)prefix.data;
+    merge.rollup_prefixes = prefixes;
+    if (options->adjust != NULL) {
+        MRD_TRY(options->adjust(options->context, batch->tenant, range, &merge, err));
+    }
     MRD_TRY(mrd_merge_run(&merge, batch->arena, &result, err));
     return take_result(batch, &result);
 }
@@ -380,6 +443,7 @@ static enum mrd_status run(struct batch *batch, struct mrd_merge_batch_result *o
     result.bad = (const struct mrd_merge_bad *)(const void *)bad.data;
     result.bad_count = batch->bad.size / sizeof(*result.bad);
     MRD_TRY(copy_list(batch, &batch->outputs, &result.outputs, &result.output_count, err));
+    MRD_TRY(copy_list(batch, &batch->rollups, &result.rollups, &result.rollup_count, err));
     MRD_TRY(copy_list(batch, &batch->replaced, &result.replaced, &result.replaced_count, err));
     *out = result;
     return MRD_OK;
@@ -404,6 +468,7 @@ enum mrd_status mrd_merge_batch(const struct mrd_merge_batch_options *options,
     mrd_buf_fini(&batch->inputs.items);
     mrd_buf_fini(&batch->places.items);
     mrd_buf_fini(&batch->outputs.items);
+    mrd_buf_fini(&batch->rollups.items);
     mrd_buf_fini(&batch->replaced.items);
     mrd_buf_fini(&batch->bad);
     free(batch);

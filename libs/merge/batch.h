@@ -30,7 +30,7 @@ struct mrd_merge_range mrd_merge_period_of(enum mrd_merge_period period, mrd_tim
 
 struct mrd_merge_batch_options {
     struct mrd_merge_options
-        merge; /* inputs, tenant, times and prefix are set for each merge; the rest counts */
+        merge; /* inputs, tenant, times and prefixes are set for each merge; the rest counts */
     const struct mrd_block_entry *const *blocks; /* 1 to MRD_MERGE_BATCH_MAX */
     size_t block_count;
     enum mrd_merge_period period;
@@ -42,12 +42,21 @@ struct mrd_merge_batch_options {
     /* Appends the prefix of the outputs' keys. */
     enum mrd_status (*prefix)(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
                               struct mrd_buf *out, struct mrd_error *err);
+    /* Likewise of the keys of rollups; needed if merge.resolution_count is not 0. */
+    enum mrd_status (*rollup_prefix)(void *context, struct mrd_bytes tenant,
+                                     struct mrd_merge_range range, mrd_time_ms resolution_ms,
+                                     struct mrd_buf *out, struct mrd_error *err);
+    /* Last changes to the options of a merge: the tenant's layout, a tap. May be NULL. */
+    enum mrd_status (*adjust)(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
+                              struct mrd_merge_options *merge, struct mrd_error *err);
     void *context;
 };
 
 struct mrd_merge_batch_result {
     const struct mrd_block_entry *const *outputs;
     size_t output_count;
+    const struct mrd_block_entry *const *rollups; /* of the outputs; those of the replaced go */
+    size_t rollup_count;
     const struct mrd_block_entry *const *replaced; /* of the batch, and what was found */
     size_t replaced_count;
     const struct mrd_merge_bad *bad; /* each once */

@@ -46,6 +46,8 @@ struct catalog {
     size_t count;
     unsigned level; /* that is asked for */
     const struct mrd_block_entry *found[256];
+    const struct mrd_block_entry *rollups[512];
+    size_t rollup_count;
 };
 
 /* The tenant of a block above level 0. */
@@ -85,6 +87,57 @@ static enum mrd_status prefix(void *context, struct mrd_bytes tenant, struct mrd
     return MRD_OK;
 }
 
+static enum mrd_status rollup_prefix(void *context, struct mrd_bytes tenant,
+                                     struct mrd_merge_range range, mrd_time_ms resolution_ms,
+                                     struct mrd_buf *out, struct mrd_error *err)
+{
+    MRD_TRY(prefix(context, tenant, range, out, err));
+    mrd_buf_append_bytes(out, resolution_ms == MRD_ROLLUP_1H_MS ? MRD_BYTES("hours/")
+                                                                : MRD_BYTES("days/"));
+    return MRD_OK;
+}
+
+/* Rollups go with the blocks that they stand for. */
+static void commit_rollups(struct catalog *catalog, const struct mrd_merge_batch_result *result)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < catalog->rollup_count; i++) {
+        bool goes = false;
+        for (size_t k = 0; k < result->replaced_count; k++) {
+            goes |= mrd_merge_stands_for(catalog->rollups[i], &result->replaced[k]->id, 1);
+        }
+        if (!goes) {
+            catalog->rollups[kept++] = catalog->rollups[i];
+        }
+    }
+    catalog->rollup_count = kept;
+    for (size_t i = 0; i < result->rollup_count; i++) {
+        catalog->rollups[catalog->rollup_count++] = result->rollups[i];
+    }
+}
+
+/* Every block above level 0 has one of each resolution, and none stands for what is gone. */
+static void expect_rollups(const struct catalog *catalog)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < catalog->count; i++) {
+        size_t hours = 0;
+        size_t days = 0;
+        for (size_t k = 0; k < catalog->rollup_count; k++) {
+            const struct mrd_block_entry *rollup = catalog->rollups[k];
+            if (mrd_merge_stands_for(rollup, &catalog->blocks[i]->id, 1)) {
+                assert_int_equal(rollup->level, catalog->blocks[i]->level);
+                hours += rollup->resolution_ms == MRD_ROLLUP_1H_MS;
+                days += rollup->resolution_ms == MRD_ROLLUP_1D_MS;
+                found++;
+            }
+        }
+        assert_int_equal(hours, catalog->blocks[i]->level > 0);
+        assert_int_equal(days, catalog->blocks[i]->level > 0);
+    }
+    assert_int_equal(found, catalog->rollup_count); /* each output is one block here */
+}
+
 /* Replaced blocks go, outputs come: outputs with the same ids as something that is there would be lost otherwise. */
 static void commit(struct catalog *catalog, const struct mrd_merge_batch_result *result)
 {
@@ -103,6 +156,8 @@ static void commit(struct catalog *catalog, const struct mrd_merge_batch_result 
     for (size_t i = 0; i < result->output_count; i++) {
         catalog->blocks[catalog->count++] = result->outputs[i];
     }
+    commit_rollups(catalog, result);
+    expect_rollups(catalog);
 }
 
 /* ---- blocks of level 0 ---- */
@@ -249,14 +304,20 @@ static struct mrd_merge_batch_options options_of(struct catalog *catalog, unsign
                                                  const struct mrd_block_entry *const *blocks,
                                                  size_t count)
 {
+    static const mrd_time_ms resolutions_ms[] = {MRD_ROLLUP_1H_MS, MRD_ROLLUP_1D_MS};
     catalog->level = level;
     return (struct mrd_merge_batch_options){
-        .merge = {.store = testing_store, .level = level, .memory_bytes_max = MRD_MERGE_MEMORY_MIN},
+        .merge = {.store = testing_store,
+                  .level = level,
+                  .memory_bytes_max = MRD_MERGE_MEMORY_MIN + 2 * MRD_MERGE_ROLLUP_MEMORY_MIN,
+                  .resolutions_ms = resolutions_ms,
+                  .resolution_count = 2},
         .blocks = blocks,
         .block_count = count,
         .period = level == 1 ? MRD_MERGE_DAY : MRD_MERGE_MONTH,
         .find = find,
         .prefix = prefix,
+        .rollup_prefix = rollup_prefix,
         .context = catalog,
     };
 }

@@ -38,7 +38,11 @@ struct merge {
     ptrdiff_t failed;   /* the input that ended the attempt, or -1 */
     bool source_failed; /* an input or a temporary block did */
     struct mrd_merge_output *output;
-    struct mrd_block_entry *entries; /* MRD_MERGE_OUTPUTS_MAX, of the output */
+    struct mrd_block_entry *entries;               /* MRD_MERGE_OUTPUTS_MAX, of the output */
+    struct mrd_merge_rollup_output *rollup_output; /* of one attempt; or NULL */
+    const struct mrd_block_entry *rollups;
+    size_t rollup_count;
+    size_t rollup_writer_bytes;
     struct mrd_block_origin origin;
 };
 
@@ -56,9 +60,31 @@ static enum mrd_status check_options(const struct mrd_merge_options *options, st
                         "merge: outputs are of level 1 to %d, of a tenant and a range of time",
                         MRD_BLOCK_LEVEL_MAX);
     }
-    if (options->memory_bytes_max != 0 && options->memory_bytes_max < MRD_MERGE_MEMORY_MIN) {
+    if (options->resolution_count > MRD_ROLLUP_LEVELS_MAX) {
+        return mrd_fail(err, MRD_E_INVALID, "merge: rollups of %zu resolutions, at most %d",
+                        options->resolution_count, MRD_ROLLUP_LEVELS_MAX);
+    }
+    const size_t memory_min =
+        MRD_MERGE_MEMORY_MIN + options->resolution_count * MRD_MERGE_ROLLUP_MEMORY_MIN;
+    if (options->memory_bytes_max != 0 && options->memory_bytes_max < memory_min) {
         return mrd_fail(err, MRD_E_INVALID, "merge: memory_bytes_max %zu: give %zu at least",
-                        options->memory_bytes_max, MRD_MERGE_MEMORY_MIN);
+                        options->memory_bytes_max, memory_min);
+    }
+    for (size_t i = 0; i < options->resolution_count; i++) {
+        const mrd_time_ms before_ms = i == 0 ? 1 : options->resolutions_ms[i - 1];
+        if (options->resolutions_ms[i] <= (i == 0 ? 0 : before_ms) ||
+            options->resolutions_ms[i] % before_ms != 0) {
+            return mrd_fail(err, MRD_E_INVALID,
+                            "merge: resolutions must rise, each a multiple of the one before");
+        }
+    }
+    for (size_t i = 0; i < options->input_count; i++) {
+        if (options->inputs[i]->resolution_ms != 0) {
+            return mrd_fail(err, MRD_E_INVALID,
+                            "merge: block %.*s has rows of windows: they are made anew from the "
+                            "samples, never merged",
+                            MRD_FMT(options->inputs[i]->id));
+        }
     }
     for (size_t i = 1; i < options->input_count; i++) {
         const struct mrd_bytes class = options->inputs[i]->origin.residency_class;
@@ -113,7 +139,10 @@ static uint64_t count_unordered(const struct merge *merge)
                                 b->origin.hlc_min <= a->origin.hlc_fence;
             const bool times =
                 a->counts.min_ms <= b->counts.max_ms && b->counts.min_ms <= a->counts.max_ms;
-            found += !merge->inputs[k].bad && stamps && times && !(a->keeps_hlc && b->keeps_hlc);
+            const bool apart =
+                a->level == 0 && b->level == 0 && a->origin.partition != b->origin.partition;
+            found += !merge->inputs[k].bad && stamps && times && !apart &&
+                     !(a->keeps_hlc && b->keeps_hlc);
         }
     }
     return found;
@@ -140,7 +169,7 @@ static void set_name(struct merge *merge)
     mrd_buf_append_u64(&bytes, merge->memory_bytes);
     mrd_buf_append_u32(&bytes, options->level);
     mrd_buf_append_u32(&bytes, (uint32_t)options->zstd_level);
-    mrd_buf_append_u32(&bytes, options->keep_hlc);
+    mrd_buf_append_u32(&bytes, (uint32_t)options->keep_hlc | (uint32_t)options->compact << 1);
     for (size_t i = 0; i < options->promoted_count; i++) {
         append_text(&bytes, mrd_bytes_of(options->promoted[i].label));
         mrd_buf_append_u32(&bytes, (uint32_t)options->promoted[i].field_id);
@@ -225,9 +254,11 @@ static void set_output(struct merge *merge, const char *name, bool last)
         .origin = &merge->origin,
         .arena = merge->arena,
         .name = name,
+        .compact = merge->options->compact && last,
         .keep_hlc = merge->options->keep_hlc || !last,
         .zstd_level = last ? merge->options->zstd_level : 1, /* it is read once */
         .tap = last ? merge->options->tap : NULL,
+        .rollups = last ? merge->rollup_output : NULL,
         .writer_bytes = merge->memory_bytes / 2,
         .entries = merge->entries,
         .series_arena = merge->series_arena,
@@ -351,6 +382,30 @@ static uint64_t samples_of(const struct mrd_merge_chain *chain)
     return samples;
 }
 
+/* Every rollup stands for all outputs. */
+static enum mrd_status conclude_rollups(struct merge *merge, struct mrd_merge_result *result,
+                                        struct mrd_error *err)
+{
+    struct mrd_block_entry *rollups =
+        mrd_arena_alloc_array(merge->result, merge->rollup_count + 1, sizeof(*rollups));
+    struct mrd_bytes *ids =
+        mrd_arena_alloc_array(merge->result, result->output_count + 1, sizeof(*ids));
+    if (rollups == NULL || ids == NULL) {
+        return mrd_arena_fail(merge->result, err);
+    }
+    for (size_t i = 0; i < result->output_count; i++) {
+        ids[i] = result->outputs[i].id;
+    }
+    for (size_t i = 0; i < merge->rollup_count; i++) {
+        MRD_TRY(mrd_block_entry_copy(&merge->rollups[i], merge->result, &rollups[i], err));
+        rollups[i].origin.parents = ids;
+        rollups[i].origin.parent_count = result->output_count;
+    }
+    result->rollups = rollups;
+    result->rollup_count = merge->rollup_count;
+    return MRD_OK;
+}
+
 /* Adds everything up, and gives the caller its own copy of what there is. */
 static enum mrd_status conclude(struct merge *merge, const struct mrd_merge_chain *made,
                                 struct mrd_merge_result *out, struct mrd_error *err)
@@ -385,8 +440,23 @@ static enum mrd_status conclude(struct merge *merge, const struct mrd_merge_chai
     }
     result.outputs = outputs;
     result.output_count = made->count;
+    MRD_TRY(conclude_rollups(merge, &result, err));
     *out = result;
     return MRD_OK;
+}
+
+static enum mrd_status last_pass(struct merge *merge, struct mrd_merge_chain *out,
+                                 struct mrd_error *err)
+{
+    if (merge->options->resolution_count > 0) {
+        merge->rollup_output = mrd_merge_rollup_output_create(
+            merge->options, &merge->origin, merge->name, merge->rollup_writer_bytes, merge->arena);
+    }
+    MRD_TRY(merge_group(merge, 0, merge->chain_count, merge->name, true, out, err));
+    return merge->rollup_output == NULL
+               ? MRD_OK
+               : mrd_merge_rollup_output_end(merge->rollup_output, &merge->rollups,
+                                             &merge->rollup_count, err);
 }
 
 static enum mrd_status attempt(struct merge *merge, struct mrd_merge_result *out,
@@ -400,7 +470,7 @@ static enum mrd_status attempt(struct merge *merge, struct mrd_merge_result *out
         MRD_TRY(pass(merge, err));
     }
     if (merge->chain_count > 0) {
-        MRD_TRY(merge_group(merge, 0, merge->chain_count, merge->name, true, &made, err));
+        MRD_TRY(last_pass(merge, &made, err));
     }
     return conclude(merge, &made, out, err);
 }
@@ -435,11 +505,39 @@ static enum mrd_status run_once(struct merge *merge, struct mrd_merge_result *ou
     merge->temporary_count = 0;
     merge->failed = -1;
     merge->source_failed = false;
+    merge->rollup_output = NULL;
+    merge->rollups = NULL;
+    merge->rollup_count = 0;
     const enum mrd_status status = attempt(merge, out, err);
     drop_temporary(merge);
+    mrd_merge_rollup_output_destroy(&merge->rollup_output);
     mrd_arena_destroy(&merge->series_arena);
     mrd_arena_destroy(&merge->arena);
     return status;
+}
+
+/* A quarter is for rollups, or as little as their writers need. */
+static void share_memory(struct merge *merge)
+{
+    const size_t count = merge->options->resolution_count;
+    if (count > 0) {
+        merge->rollup_writer_bytes =
+            MRD_MAX(merge->memory_bytes / 4 / count, MRD_MERGE_ROLLUP_MEMORY_MIN);
+        merge->memory_bytes = merge->memory_bytes - merge->rollup_writer_bytes * count;
+    }
+}
+
+bool mrd_merge_stands_for(const struct mrd_block_entry *rollup, const struct mrd_bytes *ids,
+                          size_t count)
+{
+    for (size_t i = 0; rollup->resolution_ms != 0 && i < rollup->origin.parent_count; i++) {
+        for (size_t k = 0; k < count; k++) {
+            if (mrd_bytes_equal(rollup->origin.parents[i], ids[k])) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 enum mrd_status mrd_merge_run(const struct mrd_merge_options *options, struct mrd_arena *arena,
@@ -456,6 +554,7 @@ enum mrd_status mrd_merge_run(const struct mrd_merge_options *options, struct mr
             options->memory_bytes_max == 0 ? MEMORY_BYTES_MAX : options->memory_bytes_max,
     };
     merge.fan_in = MRD_MIN(MRD_MAX(merge.fan_in, (size_t)2), (size_t)MRD_MERGE_FAN_IN_MAX);
+    share_memory(&merge);
     MRD_TRY(take_inputs(&merge, err));
     merge.output = calloc(1, sizeof(*merge.output));
     merge.entries = calloc(MRD_MERGE_OUTPUTS_MAX, sizeof(*merge.entries));

@@ -4,7 +4,8 @@
  * Of what several blocks say about one time of a series the greatest (stamp, value bits, start time) wins, so the outcome does not depend on
  * the order of the blocks, nor on whether they are merged at once or some first (given that what is merged first keeps its stamps). The stamp of a sample
  * is its own where its block keeps them, else the block's fence: a block without stamps may only meet blocks that are
- * wholly before or after it (their stamps' ranges are disjoint); `unordered` counts the pairs for which that does not hold.
+ * wholly before or after it (their stamps' ranges are disjoint); `unordered` counts the pairs for which that does not hold. Blocks of
+ * level 0 of two partitions are no such pair: a series is in one partition.
  *
  * Deterministic: the names and bytes of the outputs follow from the inputs (whatever their order) and the options. Who does it again, after a
  * crash or because a lease was lost, writes the same objects.
@@ -15,6 +16,10 @@
  * Accounting: every sample that was read from a block is in an output, or a duplicate (the same value and start time won), or
  * overridden; and an input that lies wholly in the range has given just what its entry says. If this does not add up, nothing is
  * returned: MRD_E_CORRUPT.
+ *
+ * Rollups (docs/formats/rollup.md) of what is merged are made in the same pass, if asked for: blocks of their own, whose `parents` are the
+ * outputs that their rows stand for, all of them. Rows are always made anew from the samples: whoever replaces
+ * a block of samples takes the rollups that stand for it away in the same commit (mrd_merge_stands_for).
  *
  * Owner:   results lie in the caller's arena. Outputs count once the caller's catalog names them; until then they are unreferenced objects.
  * Threads: a merge runs on the calling thread; merges share nothing.
@@ -28,7 +33,9 @@
 #include "block/entry.h"
 #include "block/schema.h"
 #include "block/series.h"
+#include "block/writer.h"
 #include "objstore/store.h"
+#include "rollup/builder.h"
 
 enum {
     MRD_MERGE_FAN_IN_MAX = 32, /* blocks read side by side */
@@ -56,6 +63,7 @@ struct mrd_merge_options {
     unsigned level;     /* of the outputs, at least 1 */
     const struct mrd_block_promoted *promoted;
     size_t promoted_count;
+    bool compact;   /* values as scaled integers where that is exact (block/writer.h) */
     bool keep_hlc;  /* outputs keep the stamps: where others may still overlap with them */
     int zstd_level; /* 0: 3 */
     uint64_t shard_bytes_max; /* an output ends with the series that passes this; 0: 512 MiB */
@@ -65,9 +73,16 @@ struct mrd_merge_options {
         *cache; /* of sidecars: for blocks of many tenants, which are merged one after the other. It
                                     * counts for itself; may be NULL */
     const struct mrd_merge_tap *tap; /* may be NULL */
+    /* Rollups: ascending, each a multiple of the one before; at most MRD_ROLLUP_LEVELS_MAX, none: 0. Their keys are
+     * "<prefix of the resolution><name>-r<resolution>-<shard>.parquet". */
+    const mrd_time_ms *resolutions_ms;
+    const char *const *rollup_prefixes;
+    size_t resolution_count;
 };
 
 #define MRD_MERGE_MEMORY_MIN ((size_t)48 << 20)
+/* More, for each resolution. */
+#define MRD_MERGE_ROLLUP_MEMORY_MIN ((size_t)MRD_BLOCK_WRITER_MEMORY_MIN)
 
 struct mrd_merge_bad {
     const struct mrd_block_entry *input;
@@ -78,6 +93,8 @@ struct mrd_merge_bad {
 struct mrd_merge_result {
     const struct mrd_block_entry *outputs; /* none if there is no sample in the range */
     size_t output_count;
+    const struct mrd_block_entry *rollups; /* of the outputs */
+    size_t rollup_count;
     const struct mrd_merge_bad *bad; /* inputs that were left out */
     size_t bad_count;
     uint64_t samples_in; /* floats and histograms, of the inputs that are not bad */
@@ -94,5 +111,9 @@ struct mrd_merge_result {
 MRD_MUST_CHECK enum mrd_status mrd_merge_run(const struct mrd_merge_options *options,
                                              struct mrd_arena *arena, struct mrd_merge_result *out,
                                              struct mrd_error *err);
+
+/* Whether a rollup stands for one of these blocks: it goes when they go, unless they have merely expired. */
+bool mrd_merge_stands_for(const struct mrd_block_entry *rollup, const struct mrd_bytes *ids,
+                          size_t count);
 
 #endif

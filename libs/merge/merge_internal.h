@@ -69,6 +69,23 @@ struct mrd_merge_row mrd_merge_source_row(const struct mrd_merge_source *source)
 /* Moves behind it. */
 void mrd_merge_source_skip(struct mrd_merge_source *source);
 
+/* ---- rollup_output.c: rollups of what is written ---- */
+
+/* Everything is lent until destroy; entries lie in the arena. */
+struct mrd_merge_rollup_output *
+mrd_merge_rollup_output_create(const struct mrd_merge_options *options,
+                               const struct mrd_block_origin *origin, const char *name,
+                               size_t writer_bytes, struct mrd_arena *arena);
+void mrd_merge_rollup_output_destroy(struct mrd_merge_rollup_output **output);
+MRD_MUST_CHECK enum mrd_status mrd_merge_rollup_output_take(struct mrd_merge_rollup_output *output,
+                                                            const struct mrd_block_series *piece,
+                                                            struct mrd_error *err);
+/* Finishes all blocks. The list is the output's; the entries do not say yet what they stand for. */
+MRD_MUST_CHECK enum mrd_status
+mrd_merge_rollup_output_end(struct mrd_merge_rollup_output *output,
+                            const struct mrd_block_entry **out_entries, size_t *out_count,
+                            struct mrd_error *err);
+
 /* ---- output.c: blocks that are written ---- */
 
 enum { MRD_MERGE_PIECE_ROWS = 8192, MRD_MERGE_PIECE_HISTOGRAMS = 1024 };
@@ -78,9 +95,11 @@ struct mrd_merge_output {
     const struct mrd_block_origin *origin;
     struct mrd_arena *arena; /* of the entries */
     const char *name;        /* of the blocks, without their numbers */
+    bool compact;
     bool keep_hlc;
     int zstd_level;
     const struct mrd_merge_tap *tap;
+    struct mrd_merge_rollup_output *rollups; /* or NULL */
     size_t writer_bytes;
     struct mrd_block_writer *writer; /* NULL between blocks */
     struct mrd_block_entry *entries;

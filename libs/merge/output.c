@@ -25,6 +25,7 @@ static enum mrd_status open_writer(struct mrd_merge_output *output, struct mrd_e
         .level = options->level,
         .promoted = options->promoted,
         .promoted_count = options->promoted_count,
+        .compact = output->compact,
         .keep_hlc = output->keep_hlc,
         .zstd_level = output->zstd_level,
         .memory_bytes_max = output->writer_bytes,
@@ -93,6 +94,9 @@ enum mrd_status mrd_merge_output_flush(struct mrd_merge_output *output, struct m
     output->h = 0;
     output->any_start = false;
     MRD_TRY(mrd_block_writer_add(output->writer, &piece, err));
+    if (output->rollups != NULL) {
+        MRD_TRY(mrd_merge_rollup_output_take(output->rollups, &piece, err));
+    }
     return output->tap == NULL ? MRD_OK : output->tap->take(output->tap->context, &piece, err);
 }
 

@@ -37,7 +37,8 @@ static const char *const encryptions[] = {"none", "AES256", "aws:kms", NULL};
 const struct mrd_config_key mrd_objstore_settings_keys[MRD_OBJSTORE_SETTINGS_KEYS] = {
     CHOICE("objstore.kind", kinds, "file", "Where blocks are kept: in a folder, or in S3."),
     TEXT("objstore.file.folder", "",
-         "Folder of the objects, on one file system with hard links. Required for kind file."),
+         "Folder of the objects, on one file system with hard links. Empty: there is no object "
+         "storage, unless kind is s3."),
     TEXT("objstore.s3.endpoint", "",
          "URL of the service, as https://s3.eu-central-1.amazonaws.com. Required for kind s3."),
     TEXT("objstore.s3.region", "", "Region of the bucket, part of every signature. Required."),
@@ -135,6 +136,12 @@ static enum mrd_status open_s3(const struct mrd_config *config, struct mrd_metri
         .metrics = metrics,
     };
     return mrd_s3_store_open(&options, out_store, err);
+}
+
+bool mrd_objstore_settings_given(const struct mrd_config *config)
+{
+    return mrd_config_enum(config, "objstore.kind") == KIND_S3 ||
+           mrd_config_string(config, "objstore.file.folder")[0] != '\0';
 }
 
 enum mrd_status mrd_objstore_settings_open(const struct mrd_config *config,

@@ -14,6 +14,9 @@
 enum { MRD_OBJSTORE_SETTINGS_KEYS = 25 };
 extern const struct mrd_config_key mrd_objstore_settings_keys[MRD_OBJSTORE_SETTINGS_KEYS];
 
+/* Whether object storage is configured at all: kind s3, or a folder. */
+bool mrd_objstore_settings_given(const struct mrd_config *config);
+
 /* Opens the store that objstore.* names. Environment variables of S3 credentials are those of the
  * process. The caller owns the store, tries it with mrd_objstore_probe and closes it; `metrics` may be
  * NULL, else outlives it. MRD_E_INVALID names the setting that is wrong or missing. */

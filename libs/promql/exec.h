@@ -74,6 +74,9 @@ MRD_MUST_CHECK enum mrd_status pql_histograms_load(const struct mrd_histograms *
                                                    struct mrd_error *err);
 
 /* The next series of an open selector, counted. */
+/* Counts what storage handed over, for the statistics and for who looks at the query. */
+void pql_count_read(struct pql_exec *exec, uint64_t series, uint64_t samples);
+
 MRD_MUST_CHECK enum mrd_status pql_source_next(struct pql_exec *exec, struct pql_selector *selector,
                                                struct mrd_source_series *out, bool *out_more,
                                                struct mrd_error *err);

@@ -360,8 +360,7 @@ static enum mrd_status read_infos(struct info_op *op, struct mrd_error *err)
         if (!more) {
             return MRD_OK;
         }
-        exec->stats->series_read++;
-        exec->stats->samples_read += series.samples.count;
+        pql_count_read(exec, 1, series.samples.count);
         if (!is_wanted(op, series.labels)) {
             continue;
         }

@@ -135,6 +135,18 @@ enum mrd_status pql_hold(struct pql_exec *exec, size_t points, struct mrd_error 
     return MRD_OK;
 }
 
+void pql_count_read(struct pql_exec *exec, uint64_t series, uint64_t samples)
+{
+    struct mrd_query_progress *progress = exec->control == NULL ? NULL : exec->control->progress;
+    exec->stats->series_read += series;
+    exec->stats->samples_read += samples;
+    if (progress != NULL) {
+        mrd_progress_add(&progress->series, series);
+        mrd_progress_add(&progress->samples, samples);
+        mrd_progress_raise(&progress->memory_bytes, mrd_arena_used(exec->arena));
+    }
+}
+
 enum mrd_status pql_source_next(struct pql_exec *exec, struct pql_selector *selector,
                                 struct mrd_source_series *out, bool *out_more,
                                 struct mrd_error *err)
@@ -143,8 +155,7 @@ enum mrd_status pql_source_next(struct pql_exec *exec, struct pql_selector *sele
     MRD_TRY(mrd_query_check(exec->control, err));
     MRD_TRY(exec->source->next(selector->set, out, out_more, err));
     if (*out_more) {
-        exec->stats->series_read++;
-        exec->stats->samples_read += out->samples.count + out->histograms.count;
+        pql_count_read(exec, 1, out->samples.count + out->histograms.count);
         selector->segment = out->segment;
     }
     return MRD_OK;

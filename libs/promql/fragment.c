@@ -244,8 +244,8 @@ enum mrd_status pql_states_read(struct pql_fold_op *op, struct mrd_bytes states,
     if (in.failed || aggregation != (uint64_t)op->node->aggregation || steps != op->list.op.steps) {
         return pql_states_corrupt(err, "they are of another aggregation");
     }
-    exec->stats->series_read += mrd_read_varint(&in);
-    exec->stats->samples_read += mrd_read_varint(&in);
+    const uint64_t series = mrd_read_varint(&in);
+    pql_count_read(exec, series, mrd_read_varint(&in));
     MRD_TRY(read_annotations(exec->annotations, &in, err));
     MRD_TRY(op->kind->read(op, &in, err));
     return in.failed || mrd_reader_left(&in) > 0

@@ -219,6 +219,16 @@ static void print_matcher(const struct mrd_matcher *matcher, struct mrd_buf *out
     mrd_quote_append(matcher->value, out);
 }
 
+void mrd_matchers_print(const struct mrd_matcher *matchers, size_t count, struct mrd_buf *out)
+{
+    mrd_buf_append_u8(out, '{');
+    for (size_t i = 0; i < count; i++) {
+        mrd_buf_append_text(out, i > 0 ? "," : "");
+        print_matcher(&matchers[i], out);
+    }
+    mrd_buf_append_u8(out, '}');
+}
+
 static int compare_matchers(const void *a, const void *b)
 {
     struct mrd_buf left = {0};

@@ -10,4 +10,7 @@ void mrd_expr_print_pretty(const struct mrd_expr *expr, struct mrd_buf *out);
 /* On one line. Parsing it again gives the same tree (positions aside). */
 void mrd_expr_print(const struct mrd_expr *expr, struct mrd_buf *out);
 
+/* {name="value",...}, in their order. */
+void mrd_matchers_print(const struct mrd_matcher *matchers, size_t count, struct mrd_buf *out);
+
 #endif

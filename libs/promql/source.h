@@ -26,6 +26,7 @@
 #include "model/matcher.h"
 #include "model/sample.h"
 #include "promql/annotations.h"
+#include "promql/progress.h"
 
 /* What ends a query early. The engine checks it between series and every few thousand samples, a
  * source whenever it waits. */
@@ -35,6 +36,7 @@ struct mrd_query_control {
     int64_t deadline_ns;           /* on the monotonic clock */
     void (*checkpoint)(
         void); /* called at every check, for whom the thread belongs to; NULL: none */
+    struct mrd_query_progress *progress; /* kept up to date; NULL: nobody looks */
 };
 
 /* MRD_E_CANCELED or MRD_E_TIMEOUT with Prometheus' text, else MRD_OK. control may be NULL. */

@@ -8,13 +8,23 @@ struct mrd_source_set {
     struct mrd_series_merge *merge;
 };
 
-static enum mrd_status needs_blocks(const struct mrd_tiers *tiers, mrd_time_ms min_ms,
-                                    mrd_time_ms max_ms, bool *out_needed, struct mrd_error *err)
+static enum mrd_status needs_blocks(const struct mrd_tiers *tiers, const struct mrd_select *select,
+                                    const struct mrd_query_scope *scope, bool *out_needed,
+                                    struct mrd_error *err)
 {
     *out_needed = tiers->blocks != NULL;
     return *out_needed && tiers->needs_blocks != NULL
-               ? tiers->needs_blocks(tiers->context, min_ms, max_ms, out_needed, err)
+               ? tiers->needs_blocks(tiers->context, select, scope, out_needed, err)
                : MRD_OK;
+}
+
+static enum mrd_status list_needs_blocks(const struct mrd_tiers *tiers,
+                                         const struct mrd_label_query *query,
+                                         const struct mrd_query_scope *scope, bool *out_needed,
+                                         struct mrd_error *err)
+{
+    const struct mrd_select range = {.min_ms = query->min_ms, .max_ms = query->max_ms};
+    return needs_blocks(tiers, &range, scope, out_needed, err);
 }
 
 /* ---- selects ---- */
@@ -63,7 +73,7 @@ static enum mrd_status tiers_open(void *context, const struct mrd_select *select
 {
     const struct mrd_tiers *tiers = context;
     bool needed = false;
-    MRD_TRY(needs_blocks(tiers, select->min_ms, select->max_ms, &needed, err));
+    MRD_TRY(needs_blocks(tiers, select, scope, &needed, err));
     struct mrd_source_set *set = set_create(tiers);
     const enum mrd_status status =
         needed ? open_merged(set, select, scope, err)
@@ -94,7 +104,7 @@ static enum mrd_status tiers_open_fragment(void *context, const struct mrd_selec
     if (tiers->head->open_fragment == NULL) {
         return MRD_OK;
     }
-    MRD_TRY(needs_blocks(tiers, select->min_ms, select->max_ms, &needed, err));
+    MRD_TRY(needs_blocks(tiers, select, scope, &needed, err));
     if (needed) {
         return MRD_OK;
     }
@@ -176,7 +186,7 @@ static enum mrd_status tiers_label_names(void *context, const struct mrd_label_q
     const struct mrd_tiers *tiers = context;
     struct mrd_texts lists[2] = {{0}};
     bool needed = false;
-    MRD_TRY(needs_blocks(tiers, query->min_ms, query->max_ms, &needed, err));
+    MRD_TRY(list_needs_blocks(tiers, query, scope, &needed, err));
     MRD_TRY(tiers->head->label_names(tiers->head->context, query, scope, &lists[0], err));
     if (!needed) {
         *out = lists[0];
@@ -194,7 +204,7 @@ static enum mrd_status tiers_label_values(void *context, struct mrd_bytes name,
     const struct mrd_tiers *tiers = context;
     struct mrd_texts lists[2] = {{0}};
     bool needed = false;
-    MRD_TRY(needs_blocks(tiers, query->min_ms, query->max_ms, &needed, err));
+    MRD_TRY(list_needs_blocks(tiers, query, scope, &needed, err));
     MRD_TRY(tiers->head->label_values(tiers->head->context, name, query, scope, &lists[0], err));
     if (!needed) {
         *out = lists[0];
@@ -212,7 +222,7 @@ static enum mrd_status tiers_series(void *context, const struct mrd_label_query 
     const struct mrd_tiers *tiers = context;
     struct mrd_label_sets lists[2] = {{0}};
     bool needed = false;
-    MRD_TRY(needs_blocks(tiers, query->min_ms, query->max_ms, &needed, err));
+    MRD_TRY(list_needs_blocks(tiers, query, scope, &needed, err));
     MRD_TRY(tiers->head->series(tiers->head->context, query, scope, &lists[0], err));
     if (!needed) {
         *out = lists[0];

@@ -23,10 +23,11 @@
 struct mrd_tiers {
     const struct mrd_source *head;
     const struct mrd_source *blocks; /* NULL: there are none */
-    /* Whether blocks may have samples in the range that the head has not. May not wait. MRD_E_UNAVAILABLE: that cannot be
-     * known. NULL: always. */
-    enum mrd_status (*needs_blocks)(void *context, mrd_time_ms min_ms, mrd_time_ms max_ms,
-                                    bool *out_needed, struct mrd_error *err);
+    /* Whether blocks may have samples that the select finds and the head has not; of lists of labels, which have no matchers
+     * here, only the range is known. May not wait; may add annotations. MRD_E_UNAVAILABLE: that cannot be known. NULL: always. */
+    enum mrd_status (*needs_blocks)(void *context, const struct mrd_select *select,
+                                    const struct mrd_query_scope *scope, bool *out_needed,
+                                    struct mrd_error *err);
     void *context;
     struct mrd_series_merge_options merge;
 };

@@ -127,6 +127,11 @@ static void write_blocks(struct written *written, struct mrd_memory_source *from
     source->close(set);
 }
 
+static const struct mrd_block_entry *entry_at(const void *entries, size_t index)
+{
+    return &((const struct mrd_block_entry *)entries)[index];
+}
+
 static struct written *written_create(void)
 {
     struct written *written = calloc(1, sizeof(*written));
@@ -138,6 +143,7 @@ static struct written *written_create(void)
     written->blocks.options = (struct mrd_block_source_options){.store = store,
                                                                 .pool = pool,
                                                                 .entries = written->entries,
+                                                                .entry_at = entry_at,
                                                                 .covers = written->covers,
                                                                 .partition_count = SEGMENTS_MAX,
                                                                 .tenant = MRD_BYTES("t")};
@@ -330,7 +336,6 @@ static void blocks_that_are_not_needed_are_left_alone(void **state)
         mrd_auto(mrd_arena_destroy)
         struct mrd_arena *arena = mrd_arena_create("query", SIZE_MAX);
         struct mrd_answer answer;
-        bool needed = false;
         static const struct {
             struct mrd_block_cover cover;
             const char *tenant;
@@ -347,9 +352,8 @@ static void blocks_that_are_not_needed_are_left_alone(void **state)
         written->covers[0] = cases[i].cover;
         written->blocks.options.tenant = mrd_bytes_of(cases[i].tenant);
         assert_int_equal(
-            mrd_block_source_needed(&written->blocks, cases[i].min_ms, INT64_MAX, &needed, NULL),
-            MRD_OK);
-        assert_int_equal(needed, cases[i].needed);
+            mrd_block_source_needed(&written->blocks, NULL, 0, cases[i].min_ms, INT64_MAX),
+            cases[i].needed);
         if (cases[i].min_ms == 0) {
             const size_t calls = count_of(&written->source, text, &answer, arena);
             assert_int_equal(answer.status, MRD_OK);
@@ -367,16 +371,13 @@ static void nothing_before_the_floor_is_read(void **state)
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create("query", SIZE_MAX);
     struct mrd_answer answer;
-    bool needed = true;
     write_day(written, 1, 1);
     written->blocks.options.floor_ms = 86400000 - 10 * 60000;
     (void)count_of(&written->source, "count_over_time(temperature[1d])", &answer, arena);
     assert_int_equal(answer.status, MRD_OK);
     assert_true(answer.result.series[0].values[0] == 10);
     written->blocks.options.floor_ms = 86400000;
-    assert_int_equal(mrd_block_source_needed(&written->blocks, 0, INT64_MAX, &needed, NULL),
-                     MRD_OK);
-    assert_false(needed);
+    assert_false(mrd_block_source_needed(&written->blocks, NULL, 0, 0, INT64_MAX));
     written_destroy(&written);
 }
 
@@ -447,6 +448,58 @@ static void too_many_blocks_for_the_memory_are_refused(void **state)
     (void)count_of(&written->source, "temperature", &answer, arena);
     assert_int_equal(answer.status, MRD_E_LIMIT);
     assert_non_null(strstr(answer.err.text, "2 blocks of one partition"));
+    written_destroy(&written);
+}
+
+/* Each takes an eighth of what the ones before it have left, and gives it back. */
+static void selects_share_the_memory_of_a_query(void **state)
+{
+    (void)state;
+    struct written *written = written_create();
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("query", SIZE_MAX);
+    struct mrd_answer answer;
+    char text[2048] = "count(temperature)";
+    write_day(written, 3, 1);
+    written->blocks.options.memory_max = 3 << 20; /* 192 KiB in eight: two selects have them */
+    for (size_t selects = 1; selects <= 9; selects++) {
+        (void)count_of(&written->source, text, &answer, arena);
+        assert_int_equal(answer.status, selects <= 6 ? MRD_OK : MRD_E_LIMIT);
+        assert_int_equal(written->blocks.memory_used, 0);
+        (void)snprintf(text + strlen(text), sizeof(text) - strlen(text),
+                       " + count(temperature offset %zum)", selects);
+    }
+    assert_non_null(strstr(answer.err.text, "querier.memory_bytes_max"));
+    written_destroy(&written);
+}
+
+static void what_is_left_alone_is_counted_by_its_reason(void **state)
+{
+    (void)state;
+    struct written *written = written_create();
+    struct mrd_block_source_figures figures = {0};
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("query", SIZE_MAX);
+    struct mrd_answer answer;
+    write_day(written, 3, 1);
+    write_day(written, 3, 101);
+    written->covers[0] = (struct mrd_block_cover){101, 200};
+    written->blocks.options.figures = &figures;
+    (void)count_of(&written->source, "count(temperature)", &answer, arena);
+    assert_int_equal(answer.status, MRD_OK);
+    assert_int_equal(figures.considered, 2);
+    assert_int_equal(figures.covered, 1);
+    assert_int_equal(figures.read, 1);
+    assert_true(figures.bytes > 0);
+    (void)count_of(&written->source, "elsewhere", &answer, arena);
+    assert_int_equal(figures.skipped_labels, 1);
+    (void)count_of(&written->source, "temperature offset -2d", &answer, arena);
+    assert_int_equal(figures.skipped_time, 2);
+    written->blocks.options.tenant = MRD_BYTES("u");
+    (void)count_of(&written->source, "temperature", &answer, arena);
+    assert_int_equal(figures.skipped_tenant, 1);
+    assert_int_equal(figures.considered, 8);
+    assert_int_equal(figures.read, 1);
     written_destroy(&written);
 }
 
@@ -574,6 +627,8 @@ int main(void)
         cmocka_unit_test(storage_that_fails_is_named),
         cmocka_unit_test(an_object_that_is_gone_is_no_empty_answer),
         cmocka_unit_test(too_many_blocks_for_the_memory_are_refused),
+        cmocka_unit_test(selects_share_the_memory_of_a_query),
+        cmocka_unit_test(what_is_left_alone_is_counted_by_its_reason),
         cmocka_unit_test(limits_count_what_blocks_have),
         cmocka_unit_test(lists_of_blocks_are_those_of_all_in_one),
         cmocka_unit_test(head_and_blocks_answer_as_all_in_one),

@@ -31,13 +31,14 @@ struct parts {
     size_t asked_blocks;
 };
 
-static inline enum mrd_status needs_blocks(void *context, mrd_time_ms min_ms, mrd_time_ms max_ms,
-                                           bool *out_needed, struct mrd_error *err)
+static inline enum mrd_status needs_blocks(void *context, const struct mrd_select *select,
+                                           const struct mrd_query_scope *scope, bool *out_needed,
+                                           struct mrd_error *err)
 {
     struct parts *parts = context;
-    (void)max_ms;
+    (void)scope;
     (void)err;
-    *out_needed = min_ms < parts->head_from_ms;
+    *out_needed = select->min_ms < parts->head_from_ms;
     parts->asked_blocks += *out_needed ? 1 : 0;
     return MRD_OK;
 }

@@ -189,12 +189,13 @@ static void a_failure_of_either_tier_fails_the_query(void **state)
     parts_destroy(&parts);
 }
 
-static enum mrd_status cannot_know(void *context, mrd_time_ms min_ms, mrd_time_ms max_ms,
-                                   bool *out_needed, struct mrd_error *err)
+static enum mrd_status cannot_know(void *context, const struct mrd_select *select,
+                                   const struct mrd_query_scope *scope, bool *out_needed,
+                                   struct mrd_error *err)
 {
     (void)context;
-    (void)min_ms;
-    (void)max_ms;
+    (void)select;
+    (void)scope;
     *out_needed = false;
     return mrd_fail(err, MRD_E_UNAVAILABLE, "the catalog of blocks was not read yet");
 }

@@ -81,6 +81,13 @@ static const struct mrd_config_key query_keys[] = {
         "Size of one answer at most, as far as it is known before the first byte is sent."),
     KEY("querier.read_samples_max", MRD_CONFIG_INT, "50000000", 0, 1e15,
         "Samples of one remote read that is not streamed. 0: no limit."),
+    KEY("querier.slow_query_log", MRD_CONFIG_DURATION, "0s", 0, 86400000,
+        "Queries that take at least this long, from request to answer, are logged with where their "
+        "time went. 0: none."),
+    KEY("querier.slow_query_log_values", MRD_CONFIG_BOOL, "false", 0, 0,
+        "Whether the slow-query log has the strings of queries (label values, regular "
+        "expressions); "
+        "else they are masked."),
     {.path = "querier.promql_features",
        .type = MRD_CONFIG_LIST,
        .initial = "",

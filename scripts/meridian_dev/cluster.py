@@ -16,6 +16,7 @@ from meridian_dev import control
 from meridian_dev.build import REPOSITORY
 from meridian_dev.layout import Layout
 from meridian_dev.programs import answers
+from meridian_dev.topology import SERVICES
 
 READY_SECONDS = 60
 UP_SECONDS = 180
@@ -137,7 +138,7 @@ class Cluster:
         before = self.service(instance)["pid"]
         self.kill(instance)
         wait_until(lambda: self.service(instance)["pid"] not in (None, before), READY_SECONDS, f"{instance} to start again")
-        if instance.startswith(("distributor", "ingester", "querier")):
+        if instance.startswith(SERVICES):
             self.wait_ready(instance)
 
     # ---- what it said ----

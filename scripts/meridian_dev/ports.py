@@ -10,6 +10,7 @@ from meridian_dev.errors import UserError
 DEFAULTS = {
     "distributor": 7201,
     "ingester": 7202,
+    "compactor": 7203,
     "querier": 7204,
     "nats-server": 4222,
     "nats-monitor": 8222,

@@ -186,6 +186,9 @@ class Service(Program):
             "ingester.replicas": self.region.replicas,
             "log.replicas": self.region.log_replicas,
             "log.max_bytes": self.log_bytes(),
+            "objstore.kind": "file",
+            "objstore.file.folder": str(self.layout.objects),
+            **({"log.max_age": 0} if self.region.trims else {}),
         }
         settings = {key: value for key, value in offered.items() if key in known}
         for key, value in self.region.settings.get("all", {}).items():

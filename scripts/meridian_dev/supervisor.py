@@ -135,7 +135,7 @@ class Supervisor:
         self.await_ready([*nats, redis])
         # Ingesters first: a distributor needs only the log, but queries need owners of partitions.
         services = []
-        for kind in ("ingester", "distributor", "querier"):
+        for kind in ("ingester", "distributor", "compactor", "querier"):
             for _ in range(self.region.services.get(kind, 0)):
                 services.append(self.new_service(kind))
                 self.add_slot(services[-1])
@@ -148,7 +148,7 @@ class Supervisor:
 
     def stop_all(self) -> None:
         self.phase = "stopping"
-        order = ["prometheus", "querier", "distributor", "ingester", "redis-server", "nats-server"]
+        order = ["prometheus", "querier", "distributor", "compactor", "ingester", "redis-server", "nats-server"]
         for kind in order:
             self.end([slot for slot in self.slots.values() if slot.program.kind == kind])
 

@@ -11,7 +11,7 @@ import yaml
 
 from meridian_dev.errors import UserError
 
-SERVICES = ("distributor", "ingester", "querier")
+SERVICES = ("distributor", "ingester", "compactor", "querier")
 """Meridian's services in the order they start; they stop in reverse."""
 
 SETTABLE = SERVICES + ("all", "nats-server", "prometheus")
@@ -43,6 +43,13 @@ class Region:
     def log_replicas(self) -> int:
         """Of each partition of the log: as many as servers, but an odd number, and no more than five."""
         return min(self.nats_servers - 1 + self.nats_servers % 2, 5)
+
+    @property
+    def trims(self) -> bool:
+        """Whether a compactor drops from the log what is in blocks: then no age limit may do so before it."""
+        names = ["all", "compactor", *(f"compactor-{number + 1}" for number in range(self.services["compactor"]))]
+        settings = [self.settings_of(name) for name in names]
+        return any(own.get("compactor.trim", own.get("trim")) is True for own in settings)
 
     def settings_of(self, name: str) -> dict[str, Any]:
         return dict(self.settings.get(name, {}))

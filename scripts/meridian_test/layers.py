@@ -1,4 +1,4 @@
-"""Which library may include which: the table is the mrd_library and mrd_service calls of CMakeLists.txt, low to high."""
+"""Which library may include which: the table is the mrd_library, mrd_service and mrd_tool calls of CMakeLists.txt, low to high."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-CALL = re.compile(r"^(mrd_library|mrd_service)\(([^)]*)\)", re.MULTILINE)
+CALL = re.compile(r"^(mrd_library|mrd_service|mrd_tool)\(([^)]*)\)", re.MULTILINE)
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"/]+)/[^"]+"', re.MULTILINE)
 
 
@@ -15,18 +15,20 @@ class Layers:
     libraries: dict[str, set[str]]
     """Each with all that it may include."""
     services: dict[str, set[str]]
+    tools: dict[str, set[str]]
     problems: list[str]
 
 
 def read(cmake_lists: Path) -> Layers:
-    layers = Layers({}, {}, [])
+    layers = Layers({}, {}, {}, [])
+    tables = {"mrd_library": layers.libraries, "mrd_service": layers.services, "mrd_tool": layers.tools}
     for kind, words in CALL.findall(cmake_lists.read_text()):
         name, lower = parse_call(words.split())
         for other in lower:
             if other not in layers.libraries:
                 layers.problems.append(f"CMakeLists.txt: {name} depends on {other}, which is no library declared before it")
         allowed = set(lower).union(*(layers.libraries.get(other, set()) for other in lower))
-        (layers.libraries if kind == "mrd_library" else layers.services)[name] = allowed
+        tables[kind][name] = allowed
     return layers
 
 
@@ -47,7 +49,7 @@ def check(repository: Path) -> list[str]:
     """What breaks the layering, one line each."""
     layers = read(repository / "CMakeLists.txt")
     problems = list(layers.problems)
-    for root, table in (("libs", layers.libraries), ("services", layers.services)):
+    for root, table in (("libs", layers.libraries), ("services", layers.services), ("tools", layers.tools)):
         for folder in sorted(path for path in (repository / root).iterdir() if path.is_dir()):
             if folder.name not in table:
                 problems.append(f"{root}/{folder.name} is not declared in CMakeLists.txt")
@@ -58,7 +60,7 @@ def check(repository: Path) -> list[str]:
 
 def check_folder(repository: Path, folder: Path, layers: Layers, allowed: set[str]) -> list[str]:
     problems = []
-    known = set(layers.libraries) | set(layers.services)
+    known = set(layers.libraries) | set(layers.services) | set(layers.tools)
     for file in sorted(folder.rglob("*")):
         if file.suffix not in (".c", ".h", ".cc"):
             continue

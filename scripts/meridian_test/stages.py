@@ -22,10 +22,12 @@ UNIT_SECONDS = 900
 E2E_SECONDS = 1500
 RESULTS = REPOSITORY / "build" / "results"
 
-E2E_PROGRAMS = ("meridian-promql-scripts",)
+E2E_PROGRAMS = ("meridian-promql-scripts", "block_dump", "mrdctl")
 """What end-to-end tests run beside the services."""
 
-THREADED = ("base", "http", "bus", "objstore", "block", "catalog", "service", *SERVICES)
+SOURCES = ("libs", "services", "tools")
+
+THREADED = ("base", "http", "bus", "objstore", "block", "catalog", "upkeep", "service", "mrdctl", *SERVICES)
 """Folders whose unit tests start threads: those which ThreadSanitizer can say something about."""
 
 CONFIGURATION = REPOSITORY / "docs" / "configuration.md"
@@ -58,7 +60,7 @@ def build(report: Report, preset: str, targets: list[str] | None = None) -> bool
 
 def programs_of(suffix: str, folders: tuple[str, ...] | None = None) -> list[str]:
     """Names of the programs that CMake makes of <folder>/*<suffix>.c: all, or those of some folders."""
-    found = [path for root in ("libs", "services") for path in (REPOSITORY / root).glob(f"*/*{suffix}.c")]
+    found = [path for root in SOURCES for path in (REPOSITORY / root).glob(f"*/*{suffix}.c")]
     return sorted(f"{path.parent.name}_{path.stem}" for path in found if folders is None or path.parent.name in folders)
 
 
@@ -102,7 +104,7 @@ def run_fuzz(report: Report, seconds: int = FUZZ_SECONDS, seed: int = FUZZ_SEED)
 def corpora(target: str) -> list[str]:
     """libs/wire/remote_write_fuzz.c is the target wire_remote_write_fuzz; its inputs lie in libs/wire/remote_write_corpus."""
     concept = target.removesuffix("_fuzz")
-    return [str(folder) for root in ("libs", "services") for folder in (REPOSITORY / root).glob("*/*_corpus")
+    return [str(folder) for root in SOURCES for folder in (REPOSITORY / root).glob("*/*_corpus")
             if f"{folder.parent.name}_{folder.name.removesuffix('_corpus')}" == concept]
 
 

@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "bus/log_reader.h"
-#include "ingester/references.h"
+#include "wire/references.h"
 
 enum { LOOK_MS = 50 };
 
@@ -17,7 +17,7 @@ struct scan {
     size_t count;
 
     /* of the reader's thread */
-    struct ing_references *references; /* what they name is the series' first place in `scanned` */
+    struct mrd_references *references; /* what they name is the series' first place in `scanned` */
     struct mrd_batch_reader *reader;
     uint64_t epoch;
 
@@ -63,13 +63,14 @@ static bool is_series(const struct scan *scan, size_t place, mrd_series_id id)
 
 /* ---- batches (the reader's thread) ---- */
 
-static void learn(struct scan *scan, const struct mrd_batch *batch, struct ing_table *table)
+static void learn(struct scan *scan, const struct mrd_batch *batch,
+                  struct mrd_reference_table *table)
 {
     for (size_t i = 0; i < batch->announcement_count; i++) {
         const struct mrd_batch_announcement *from = &batch->announcements[i];
         const size_t place = place_of(scan, from->id, INT64_MIN);
         if (is_series(scan, place, from->id)) {
-            ing_table_set(scan->references, table, from->reference, (uint32_t)place);
+            mrd_reference_table_set(scan->references, table, from->reference, (uint32_t)place);
         }
     }
 }
@@ -101,7 +102,7 @@ static void look_at_row(struct scan *scan, const struct mrd_batch *batch, size_t
     }
 }
 
-static void ignore_hole(void *context, const struct ing_hole *hole)
+static void ignore_hole(void *context, const struct mrd_number_hole *hole)
 {
     (void)context;
     (void)hole; /* the partition itself has reported it */
@@ -118,18 +119,20 @@ static void look_at(struct scan *scan, const struct mrd_log_entry *entry)
     const uint64_t epoch = mrd_batch_epoch_of(entry->stored_ms);
     if (epoch != scan->epoch) {
         scan->epoch = epoch;
-        (void)ing_references_expire(scan->references,
-                                    epoch < ING_EPOCHS_KEPT ? 0 : epoch - ING_EPOCHS_KEPT,
-                                    entry->stored_ms, ignore_hole, NULL);
+        (void)mrd_references_expire(
+            scan->references,
+            epoch < MRD_REFERENCES_EPOCHS_KEPT ? 0 : epoch - MRD_REFERENCES_EPOCHS_KEPT,
+            entry->stored_ms, ignore_hole, NULL);
     }
-    struct ing_instance *instance =
-        ing_references_instance(scan->references, batch.header.instance);
-    struct ing_table *table = ing_instance_table(scan->references, instance, batch.header.epoch);
+    struct mrd_reference_instance *instance =
+        mrd_references_instance(scan->references, batch.header.instance);
+    struct mrd_reference_table *table =
+        mrd_reference_instance_table(scan->references, instance, batch.header.epoch);
     learn(scan, &batch, table);
     size_t at = 0;
     for (size_t row = 0; row < batch.row_count; row++) {
         const size_t count = batch.sample_counts == NULL ? 1 : batch.sample_counts[row];
-        const uint32_t series = ing_table_get(table, batch.references[row]);
+        const uint32_t series = mrd_reference_table_get(table, batch.references[row]);
         if (series != MRD_HEAD_ORDINAL_NONE) {
             look_at_row(scan, &batch, at, count, series);
         }
@@ -216,7 +219,7 @@ enum mrd_status ing_log_scan(const struct ing_log_scan_options *options,
 {
     struct scan scan = {.options = options, .scanned = scanned, .count = count};
     qsort(scanned, count, sizeof(*scanned), compare);
-    scan.references = ing_references_create();
+    scan.references = mrd_references_create();
     scan.reader = mrd_batch_reader_create();
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -228,6 +231,6 @@ enum mrd_status ing_log_scan(const struct ing_log_scan_options *options,
     pthread_cond_destroy(&scan.changed);
     pthread_mutex_destroy(&scan.lock);
     mrd_batch_reader_destroy(&scan.reader);
-    ing_references_destroy(&scan.references);
+    mrd_references_destroy(&scan.references);
     return status;
 }

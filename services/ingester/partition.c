@@ -177,7 +177,7 @@ static void on_retry(struct mrd_shard *shard, struct mrd_shard_timer *timer)
                  mrd_log_uint("partition", partition->options.store.partition));
 }
 
-static void on_hole(void *context, const struct ing_hole *hole)
+static void on_hole(void *context, const struct mrd_number_hole *hole)
 {
     const struct ing_partition *partition = context;
     MRD_LOG_ERROR("batches are missing in the log",

@@ -12,10 +12,12 @@ enum {
     COVERAGE_SPAN_MS = 60 * 1000,
 };
 
+_Static_assert(MRD_REFERENCE_NONE == MRD_HEAD_ORDINAL_NONE, "rows that name nothing are skipped");
+
 struct ing_store {
     struct ing_store_options options;
     struct mrd_head *head;
-    struct ing_references *references;
+    struct mrd_references *references;
     struct ing_exemplars *exemplars;
     struct ing_families *families;
     struct ing_erasures *erasures;
@@ -56,7 +58,7 @@ enum mrd_status ing_store_create(const struct ing_store_options *options,
         free(store);
         return status;
     }
-    store->references = ing_references_create();
+    store->references = mrd_references_create();
     store->exemplars = ing_exemplars_create(options->exemplars_max);
     store->families = ing_families_create(options->families_max);
     store->erasures = ing_erasures_create();
@@ -73,7 +75,7 @@ void ing_store_destroy(struct ing_store **store)
     struct ing_store *self = MRD_MOVE(*store);
     atomic_fetch_sub_explicit(&self->options.budget->used, self->counted, memory_order_relaxed);
     mrd_batch_reader_destroy(&self->reader);
-    ing_references_destroy(&self->references);
+    mrd_references_destroy(&self->references);
     ing_exemplars_destroy(&self->exemplars);
     ing_families_destroy(&self->families);
     ing_erasures_destroy(&self->erasures);
@@ -132,11 +134,11 @@ static void note_position(struct ing_store *store, const struct ing_position *po
 
 /* An announcement that repeats is already in the table. */
 static enum mrd_status announce(struct ing_store *store, const struct mrd_batch *batch,
-                                struct ing_table *table, struct mrd_error *err)
+                                struct mrd_reference_table *table, struct mrd_error *err)
 {
     for (size_t i = 0; i < batch->announcement_count; i++) {
         const struct mrd_batch_announcement *from = &batch->announcements[i];
-        if (ing_table_get(table, from->reference) != MRD_HEAD_ORDINAL_NONE) {
+        if (mrd_reference_table_get(table, from->reference) != MRD_HEAD_ORDINAL_NONE) {
             continue;
         }
         const struct mrd_head_series_key key = {
@@ -151,13 +153,13 @@ static enum mrd_status announce(struct ing_store *store, const struct mrd_batch 
             add(&store->figures.announcements_refused, 1);
             continue;
         }
-        ing_table_set(store->references, table, from->reference, ordinal);
+        mrd_reference_table_set(store->references, table, from->reference, ordinal);
     }
     return MRD_OK;
 }
 
 /* Fills ordinals and returns how many rows name nothing. */
-static uint64_t resolve(struct ing_store *store, const struct ing_table *table,
+static uint64_t resolve(struct ing_store *store, const struct mrd_reference_table *table,
                         const uint32_t *references, size_t row_count)
 {
     if (row_count > store->ordinal_capacity) {
@@ -167,7 +169,7 @@ static uint64_t resolve(struct ing_store *store, const struct ing_table *table,
     }
     uint64_t unresolved = 0;
     for (size_t i = 0; i < row_count; i++) {
-        const uint32_t ordinal = ing_table_get(table, references[i]);
+        const uint32_t ordinal = mrd_reference_table_get(table, references[i]);
         store->ordinals[i] = ordinal;
         unresolved += ordinal == MRD_HEAD_ORDINAL_NONE ? 1 : 0;
     }
@@ -184,7 +186,7 @@ static void count_result(struct ing_store *store, const struct mrd_head_append_r
 }
 
 static enum mrd_status append(struct ing_store *store, const struct mrd_batch *batch,
-                              const struct ing_table *table, uint64_t *unresolved,
+                              const struct mrd_reference_table *table, uint64_t *unresolved,
                               struct mrd_error *err)
 {
     *unresolved = resolve(store, table, batch->references, batch->row_count);
@@ -209,7 +211,7 @@ static enum mrd_status append(struct ing_store *store, const struct mrd_batch *b
 
 /* After append, which looks at the budget. */
 static uint64_t append_histograms(struct ing_store *store, const struct mrd_batch *batch,
-                                  const struct ing_table *table)
+                                  const struct mrd_reference_table *table)
 {
     const struct mrd_batch_rows *from = &batch->histograms.rows;
     const uint64_t unresolved = resolve(store, table, from->references, from->row_count);
@@ -260,7 +262,7 @@ static void add_exemplars(struct ing_store *store, const struct mrd_batch_header
 }
 
 static uint64_t append_exemplars(struct ing_store *store, const struct mrd_batch *batch,
-                                 const struct ing_table *table)
+                                 const struct mrd_reference_table *table)
 {
     const struct mrd_batch_rows *rows = &batch->exemplars.rows;
     const uint64_t unresolved = resolve(store, table, rows->references, rows->row_count);
@@ -357,11 +359,11 @@ static void note_coverage(struct ing_store *store, const struct mrd_batch *batch
                           memory_order_relaxed);
 }
 
-static void count_number(struct ing_store *store, struct ing_instance *instance, uint64_t number,
-                         const struct ing_position *position)
+static void count_number(struct ing_store *store, struct mrd_reference_instance *instance,
+                         uint64_t number, const struct ing_position *position)
 {
-    const struct ing_number_result result =
-        ing_instance_number(instance, number, position->stored_ms, store->from_start);
+    const struct mrd_number_result result =
+        mrd_reference_instance_number(instance, number, position->stored_ms, store->from_start);
     add(&store->figures.batches_duplicate, result.duplicate ? 1 : 0);
     add(&store->figures.batches_late, result.late ? 1 : 0);
 }
@@ -391,9 +393,10 @@ enum mrd_status ing_store_apply(struct ing_store *store, struct mrd_bytes messag
     MRD_TRY(batch_read(store, message, &batch, err));
     store->incomplete = false;
     note_position(store, position);
-    struct ing_instance *instance =
-        ing_references_instance(store->references, batch.header.instance);
-    struct ing_table *table = ing_instance_table(store->references, instance, batch.header.epoch);
+    struct mrd_reference_instance *instance =
+        mrd_references_instance(store->references, batch.header.instance);
+    struct mrd_reference_table *table =
+        mrd_reference_instance_table(store->references, instance, batch.header.epoch);
     MRD_TRY(announce(store, &batch, table, err));
     uint64_t unresolved;
     MRD_TRY(append(store, &batch, table, &unresolved, err));
@@ -429,15 +432,17 @@ static void sweep(struct ing_store *store, mrd_time_ms kept_from_ms, size_t seri
 }
 
 void ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_max,
-                    void (*on_hole)(void *context, const struct ing_hole *hole), void *context)
+                    void (*on_hole)(void *context, const struct mrd_number_hole *hole),
+                    void *context)
 {
     if (!store->started) {
         return;
     }
     const uint64_t epoch = mrd_batch_epoch_of(store->log_ms);
-    const uint64_t epoch_min = epoch < ING_EPOCHS_KEPT ? 0 : epoch - ING_EPOCHS_KEPT;
+    const uint64_t epoch_min =
+        epoch < MRD_REFERENCES_EPOCHS_KEPT ? 0 : epoch - MRD_REFERENCES_EPOCHS_KEPT;
     const uint64_t missing =
-        ing_references_expire(store->references, epoch_min, store->log_ms, on_hole, context);
+        mrd_references_expire(store->references, epoch_min, store->log_ms, on_hole, context);
     add(&store->figures.batches_missing, missing);
     ing_erasures_expire(store->erasures, (mrd_time_ms)epoch_min * MRD_BATCH_EPOCH_MS);
     const mrd_time_ms kept_from_ms = MRD_MAX(store->log_ms, now_ms) - store->options.retention_ms;
@@ -457,7 +462,7 @@ void ing_store_publish(struct ing_store *store)
     for (size_t i = 0; i < MRD_HEAD_MEMORY_COUNT; i++) {
         set(&store->figures.memory[i], stats.memory_bytes[i]);
     }
-    const size_t references = ing_references_memory(store->references);
+    const size_t references = mrd_references_memory(store->references);
     const size_t exemplars = ing_exemplars_memory(store->exemplars);
     const size_t families = ing_families_memory(store->families);
     const size_t total = stats.memory_bytes_total + references + exemplars + families +

@@ -17,7 +17,7 @@
 #include "ingester/erasures.h"
 #include "ingester/exemplars.h"
 #include "ingester/families.h"
-#include "ingester/references.h"
+#include "wire/references.h"
 
 /* The process' memory for heads, shared by its stores. */
 struct ing_budget {
@@ -107,7 +107,8 @@ MRD_MUST_CHECK enum mrd_status ing_store_apply(struct ing_store *store, struct m
  * reached, else 0: then only the log's own time counts. Looks at series_max series at most. Calls
  * on_hole for each hole found. Call it about once a second. */
 void ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_max,
-                    void (*on_hole)(void *context, const struct ing_hole *hole), void *context);
+                    void (*on_hole)(void *context, const struct mrd_number_hole *hole),
+                    void *context);
 
 /* Publishes the head's figures. Cheap; after each batch of work. */
 void ing_store_publish(struct ing_store *store);

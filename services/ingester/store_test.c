@@ -79,7 +79,7 @@ static enum mrd_status apply(struct rig *rig, mrd_time_ms stored_ms)
 
 static uint64_t figure(const _Atomic uint64_t *value) { return atomic_load(value); }
 
-static void on_hole(void *context, const struct ing_hole *hole)
+static void on_hole(void *context, const struct mrd_number_hole *hole)
 {
     (void)hole;
     *(size_t *)context += 1;
@@ -217,8 +217,8 @@ static void a_missing_number_is_reported_as_a_hole(void **state)
     rig.number += 3;
     build(&rig, T0 + 1, 0, 1, true);
     assert_int_equal(apply(&rig, T0 + 1), MRD_OK);
-    build(&rig, T0 + 2 * ING_HOLE_MS, 0, 1, true);
-    assert_int_equal(apply(&rig, T0 + 2 * ING_HOLE_MS), MRD_OK);
+    build(&rig, T0 + 2 * MRD_REFERENCES_HOLE_MS, 0, 1, true);
+    assert_int_equal(apply(&rig, T0 + 2 * MRD_REFERENCES_HOLE_MS), MRD_OK);
     size_t holes = 0;
     ing_store_tidy(rig.store, 0, 1000, on_hole, &holes);
     assert_int_equal(holes, 1);

@@ -6,20 +6,26 @@
 
 #include "base/duration.h"
 #include "model/tenant.h"
+#include "querier/active_views.h"
+#include "querier/cors.h"
 #include "querier/endpoints.h"
 #include "querier/federate.h"
 #include "querier/json.h"
 #include "querier/remote_read.h"
+#include "querier/slow_log.h"
 
 #define GIVE_BACK_BYTES ((size_t)64 << 20)
+#define CANCELED_TEXT "the query was ended by a request to cancel it (status/active_queries)"
 
 struct qry_api {
     struct qry_api_options options;
     struct mrd_counter_vec *answers; /* by outcome */
     struct mrd_metrics_histogram *seconds;
+    struct mrd_counter *slow;
     _Atomic uint64_t salt;
     _Atomic bool push_down; /* relaxed: a query takes what it finds */
     struct endpoint_binding *bindings;
+    struct qry_active_views *views;
 };
 
 struct endpoint {
@@ -33,6 +39,12 @@ struct endpoint {
 struct endpoint_binding {
     struct qry_api *api;
     const struct endpoint *endpoint;
+};
+
+/* A request on its way through the pool. */
+struct api_job {
+    struct qry_active_query query;
+    const struct endpoint_binding *binding;
 };
 
 /* ---- errors ---- */
@@ -116,13 +128,14 @@ static enum mrd_status remote_of(struct qry_api *api, struct qry_call *call, str
     }
     MRD_TRY(qry_erasures_floor(api->options.erasures, call->arena,
                                &call->remote.options.sequences_min, err));
-    call->source = qry_remote_source(&call->remote);
     return MRD_OK;
 }
 
 static enum mrd_status prepare_call(struct qry_api *api, struct qry_call *call,
                                     const _Atomic bool *canceled, struct mrd_error *err)
 {
+    call->params = call->query->params;
+    call->form_error = call->query->params_error;
     mrd_annotations_init(&call->annotations, call->arena, MRD_BYTES_NONE);
     call->scope = (struct mrd_query_scope){call->arena, &call->annotations, &call->control};
     call->control.clock = mrd_clock_system();
@@ -130,7 +143,8 @@ static enum mrd_status prepare_call(struct qry_api *api, struct qry_call *call,
     call->control.checkpoint = qry_pool_checkpoint;
     call->control.deadline_ns =
         mrd_http_received_ns(call->request) + call->limits.query_timeout_ms * 1000000;
-    if (mrd_http_params_parse(call->request, &call->params, &call->form_error) == MRD_E_LIMIT) {
+    call->control.progress = &call->query->progress;
+    if (call->form_error.status == MRD_E_LIMIT) {
         *err = call->form_error;
         return MRD_E_INVALID;
     }
@@ -198,65 +212,98 @@ static void timeout_explain(const struct qry_call *call, struct mrd_error *err)
                    mrd_duration_format(limit_ms, text));
 }
 
+/* The client that asked for it is told so; the one that has gone is not there to read it. */
+static bool was_canceled(const struct qry_call *call)
+{
+    return atomic_load_explicit(&call->query->canceled, memory_order_relaxed);
+}
+
+static enum mrd_status answer_call(const struct endpoint_binding *binding, struct qry_call *call,
+                                   const _Atomic bool *canceled, struct mrd_error *err)
+{
+    enum mrd_status status =
+        was_canceled(call) ? MRD_E_CANCELED : prepare_call(binding->api, call, canceled, err);
+    if (status == MRD_OK) {
+        status = answer_whole(binding->endpoint, call, err);
+    }
+    if (status == MRD_E_TIMEOUT) {
+        timeout_explain(call, err);
+    }
+    if (status == MRD_E_CANCELED && was_canceled(call)) {
+        (void)mrd_fail(err, status, CANCELED_TEXT);
+    }
+    return status;
+}
+
+static void end_call(const struct endpoint_binding *binding, struct qry_call *call,
+                     enum mrd_status status, const struct mrd_error *err, struct qry_answer *out)
+{
+    struct qry_api *api = binding->api;
+    const char *type = "success";
+    if (status == MRD_OK) {
+        qry_sink_end(call->sink, call->status, out);
+    } else {
+        const unsigned code = error_type_of(call, status, &type);
+        if (!qry_sink_begun(call->sink)) {
+            append_error(binding->endpoint, call->sink, type, err->text);
+        }
+        qry_sink_fail(call->sink, code, out);
+    }
+    mrd_progress_raise(&call->query->progress.memory_bytes, mrd_arena_used(call->arena));
+    if (qry_slow_log(call, type)) {
+        mrd_counter_add(api->slow, 1);
+    }
+    count_answer(api, call->request, type);
+}
+
 static void run_job(void *context, struct mrd_http_request *request, const _Atomic bool *canceled,
                     struct qry_answer *out)
 {
-    const struct endpoint_binding *binding = context;
-    struct qry_api *api = binding->api;
+    struct api_job *job = context;
+    struct qry_api *api = job->binding->api;
+    qry_active_begin(api->options.active, &job->query);
     const struct qry_limits limits = limits_of(api, request);
     mrd_auto(call_memory_destroy)
     struct mrd_arena *arena =
         mrd_arena_create("query (querier.memory_bytes_max)", limits.memory_bytes_max);
     struct qry_sink sink;
     qry_sink_init(&sink, request, limits.response_bytes_max);
+    sink.progress = &job->query.progress;
     struct qry_call call = {
         .options = &api->options,
         .limits = limits,
         .request = request,
+        .query = &job->query,
         .arena = arena,
         .sink = &sink,
         .started_ns = mrd_clock_monotonic_ns(mrd_clock_system()),
         .status = 200,
     };
     struct mrd_error err = {0};
-    enum mrd_status status = prepare_call(api, &call, canceled, &err);
-    if (status == MRD_OK) {
-        status = answer_whole(binding->endpoint, &call, &err);
-    }
-    if (status == MRD_E_TIMEOUT) {
-        timeout_explain(&call, &err);
-    }
-    const char *type = "success";
-    if (status == MRD_OK) {
-        qry_sink_end(&sink, call.status, out);
-    } else {
-        const unsigned code = error_type_of(&call, status, &type);
-        if (!qry_sink_begun(&sink)) {
-            append_error(binding->endpoint, &sink, type, err.text);
-        }
-        qry_sink_fail(&sink, code, out);
-    }
-    count_answer(api, request, type);
+    const enum mrd_status status = answer_call(job->binding, &call, canceled, &err);
+    end_call(job->binding, &call, status, &err, out);
+    qry_tiers_close(&call.tiers);
+    qry_active_remove(api->options.active, &job->query);
+    free(job);
+}
+
+/* It was cancelled while it waited for its turn. */
+static void answer_withdrawn(struct qry_active_query *query)
+{
+    struct api_job *job = MRD_CONTAINER_OF(query, struct api_job, query);
+    const struct endpoint_binding *binding = job->binding;
+    struct mrd_http_request *request = query->request;
+    struct qry_sink sink;
+    struct qry_answer answer;
+    qry_sink_init(&sink, request, 0);
+    append_error(binding->endpoint, &sink, "canceled", CANCELED_TEXT);
+    qry_sink_fail(&sink, 499, &answer);
+    count_answer(binding->api, request, "canceled");
+    mrd_http_reply(request, answer.status, &answer.body);
+    free(job);
 }
 
 /* ---- from HTTP to a job ---- */
-
-/* As Prometheus sets them with its default of any origin, which it names back. */
-static void cors_headers(struct mrd_http_request *request)
-{
-    enum { ORIGIN_SIZE_MAX = 1024 };
-    const struct mrd_bytes origin = mrd_http_header(request, "Origin");
-    mrd_http_header_set(request, "Vary", "Origin");
-    if (origin.size == 0) {
-        return;
-    }
-    mrd_http_header_set(request, "Access-Control-Allow-Headers",
-                        "Accept, Authorization, Content-Type, Origin");
-    mrd_http_header_set(request, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
-    mrd_http_header_set(request, "Access-Control-Allow-Origin",
-                        origin.size <= ORIGIN_SIZE_MAX ? (const char *)origin.data : "*");
-    mrd_http_header_set(request, "Access-Control-Expose-Headers", "Date");
-}
 
 static void refusal_text(enum qry_pool_verdict verdict, const struct qry_limits *limits,
                          char out[160])
@@ -293,21 +340,49 @@ static void refuse(struct mrd_http_request *request, enum qry_pool_verdict verdi
     mrd_http_reply(request, stopping ? 503 : 429, &body);
 }
 
+/* "query_range" of /prometheus/api/v1/query_range. */
+static const char *kind_of(const char *path)
+{
+    static const char *const prefixes[] = {"/prometheus", "/api/v1", "/"};
+    for (size_t i = 0; i < MRD_ARRAY_LEN(prefixes); i++) {
+        const size_t size = strlen(prefixes[i]);
+        path += strncmp(path, prefixes[i], size) == 0 ? size : 0;
+    }
+    return path;
+}
+
+static struct api_job *job_create(const struct endpoint_binding *binding,
+                                  struct mrd_http_request *request)
+{
+    struct api_job *job = calloc(1, sizeof(*job));
+    mrd_assert(job != NULL);
+    job->binding = binding;
+    job->query.request = request;
+    job->query.kind = kind_of(binding->endpoint->path);
+    job->query.tenant = tenant_of(request);
+    return job;
+}
+
 static void handle(void *context, struct mrd_http_request *request)
 {
     struct endpoint_binding *binding = context;
-    cors_headers(request);
+    qry_cors_headers(request);
     mrd_http_header_set(request, "Vary", "Accept-Encoding");
     if (mrd_http_method_of(request) == MRD_HTTP_OPTIONS) {
         mrd_http_reply(request, 204, NULL);
         return;
     }
-    const struct qry_limits limits = limits_of(binding->api, request);
-    const struct qry_share share = {mrd_tenant_seed(tenant_of(request)), limits.concurrency,
+    struct qry_api *api = binding->api;
+    const struct qry_limits limits = limits_of(api, request);
+    struct api_job *job = job_create(binding, request);
+    const struct qry_share share = {mrd_tenant_seed(job->query.tenant), limits.concurrency,
                                     limits.queries_max};
+    qry_active_add(api->options.active, &job->query);
     const enum qry_pool_verdict verdict =
-        qry_pool_submit(binding->api->options.pool, request, &share, run_job, binding);
+        qry_pool_submit(api->options.pool, request, &share, run_job, job);
     if (verdict != QRY_POOL_TAKEN) {
+        qry_active_remove(api->options.active, &job->query);
+        free(job);
         refuse(request, verdict, &limits);
     }
 }
@@ -317,7 +392,7 @@ static void handle_unknown(void *context, struct mrd_http_request *request)
 {
     (void)context;
     if (mrd_http_method_of(request) == MRD_HTTP_OPTIONS) {
-        cors_headers(request);
+        qry_cors_headers(request);
         mrd_http_reply(request, 204, NULL);
         return;
     }
@@ -378,6 +453,11 @@ struct qry_api *qry_api_create(const struct qry_api_options *options)
     mrd_assert(api != NULL);
     api->options = *options;
     api->push_down = options->push_down;
+    api->options.active = qry_active_create(options->pool, answer_withdrawn);
+    api->views = qry_active_views_create(api->options.active, options->instance, options->metrics);
+    api->slow =
+        mrd_metrics_counter(options->metrics, "meridian_querier_slow_queries_total",
+                            "Queries that took querier.slow_query_log or longer.", MRD_NO_LABELS);
     api->answers = mrd_metrics_counter_vec(options->metrics, "meridian_querier_answers_total",
                                            "Answers of the query API, by outcome.", "outcome",
                                            MRD_NO_LABELS, 16);
@@ -396,6 +476,7 @@ struct qry_api *qry_api_create(const struct qry_api_options *options)
 void qry_api_mount(struct qry_api *api, struct mrd_http_server *server)
 {
     static const char *const unknown[] = {"/api/v1/*", "/prometheus/api/v1/*"};
+    qry_active_views_mount(api->views, server);
     for (size_t i = 0; i < MRD_ARRAY_LEN(endpoints); i++) {
         mrd_http_route_add(server, &(struct mrd_http_route){
                                        .methods = endpoints[i].methods,
@@ -417,6 +498,8 @@ void qry_api_mount(struct qry_api *api, struct mrd_http_server *server)
 void qry_api_destroy(struct qry_api **api)
 {
     if (*api != NULL) {
+        qry_active_views_destroy(&(*api)->views);
+        qry_active_destroy(&(*api)->options.active);
         free((*api)->bindings);
         free(*api);
         *api = NULL;

@@ -4,7 +4,8 @@
  * its codes: 400 bad_data, 422 execution, 429 too many at once, 499 canceled, 503 timeout or
  * unavailable, 500 internal. docs/api.md lists all endpoints and where they differ from Prometheus'.
  * The tenant is X-Scope-OrgID, `anonymous` without it. X-Read-Consistency: strong answers only when
- * everything acknowledged before the query is in the answer.
+ * everything acknowledged before the query is in the answer. What is under way can be looked at and ended (active_views.h), and
+ * what took long is logged (slow_log.h).
  *
  * Owner:   main; outlives the HTTP server's requests.
  * Threads: created and destroyed by main; handlers run on HTTP and pool threads.
@@ -13,6 +14,7 @@
 #define QRY_API_H
 
 #include "promql/engine.h"
+#include "querier/blocks.h"
 #include "querier/cluster.h"
 #include "querier/erasures.h"
 #include "querier/query_pool.h"
@@ -24,17 +26,21 @@ enum { QRY_READ_FRAME_BYTES = 1 << 20 }; /* of a streamed remote read, Prometheu
 struct qry_api_options {
     const struct qry_cluster *cluster;
     struct qry_erasures *erasures;
+    struct qry_blocks *blocks; /* NULL: there is no object storage, heads have all */
     struct qry_pool *pool;
     struct mrd_metrics *metrics;
     struct mrd_tenancy_settings *limits; /* struct qry_limits */
     bool push_down;                      /* at first */
     const char *version;
+    const char *instance;
 
     /* For status: */
     struct mrd_service *service; /* whose configuration is shown */
     mrd_time_ms started_ms;
     mrd_time_ms retention_ms;
     unsigned concurrency;
+
+    struct qry_active *active; /* the API's own */
 };
 
 struct qry_api;

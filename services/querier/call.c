@@ -3,6 +3,23 @@
 #include "promql/parse.h"
 #include "querier/params.h"
 
+enum mrd_status qry_call_open(struct qry_call *call, enum qry_call_warnings warnings,
+                              struct mrd_error *err)
+{
+    if (call->options->blocks == NULL) {
+        call->source = qry_remote_source(&call->remote);
+        return MRD_OK;
+    }
+    call->tiers.remote = &call->remote;
+    MRD_TRY(qry_tiers_open(&call->tiers, call->options->blocks, &call->scope, &call->source, err));
+    return warnings == QRY_CALL_CANNOT_WARN && call->tiers.gap && !call->remote.options.partial
+               ? mrd_fail(err, MRD_E_UNAVAILABLE,
+                          "%s; this answer cannot say so: ask with partial_response=true for what "
+                          "there is",
+                          call->tiers.warning)
+               : MRD_OK;
+}
+
 struct mrd_bytes qry_param(const struct qry_call *call, const char *name)
 {
     struct mrd_bytes value = MRD_BYTES_NONE;

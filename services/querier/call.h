@@ -7,10 +7,12 @@
 #ifndef QRY_CALL_H
 #define QRY_CALL_H
 
+#include "querier/active.h"
 #include "querier/api.h"
 #include "querier/limits.h"
 #include "querier/remote_source.h"
 #include "querier/sink.h"
+#include "querier/tiers.h"
 
 enum { QRY_MATCHER_SETS_MAX = 64 };
 
@@ -18,6 +20,7 @@ struct qry_call {
     const struct qry_api_options *options;
     struct qry_limits limits; /* the tenant's, when the query began */
     struct mrd_http_request *request;
+    struct qry_active_query *query; /* as it is listed */
     struct mrd_http_params params;
     struct mrd_error form_error; /* the first malformed parameter; status OK: there was none */
     struct mrd_arena *arena;
@@ -25,7 +28,8 @@ struct qry_call {
     struct mrd_query_control control;
     struct mrd_query_scope scope;
     struct qry_remote remote;
-    struct mrd_source source;
+    struct qry_tiers tiers;
+    struct mrd_source source; /* after qry_call_open */
     struct qry_sink *sink;
     int64_t started_ns;   /* when a pool thread took it; mrd_http_received_ns says when it came */
     unsigned status;      /* of a success: 200, or 204 without a body */
@@ -34,6 +38,12 @@ struct qry_call {
 
 /* Evaluates and appends the answer to call->sink. */
 typedef enum mrd_status qry_endpoint(struct qry_call *call, struct mrd_error *err);
+
+/* Makes the call's source: heads, and blocks where there are any. What the answer cannot tell of is an error: a possible gap, for an
+ * answer that has no place for warnings, unless a partial one was asked for. May wait. */
+enum qry_call_warnings { QRY_CALL_WARNS, QRY_CALL_CANNOT_WARN };
+MRD_MUST_CHECK enum mrd_status qry_call_open(struct qry_call *call, enum qry_call_warnings warnings,
+                                             struct mrd_error *err);
 
 /* The parameter's first value, empty if there is none: Go's FormValue does not tell them apart. */
 struct mrd_bytes qry_param(const struct qry_call *call, const char *name);

@@ -43,6 +43,7 @@ enum mrd_status qry_answer_series(struct qry_call *call, struct mrd_error *err)
     use_matchers(&sets, &query);
     struct mrd_label_sets found;
     call->execution_error = true;
+    MRD_TRY(qry_call_open(call, QRY_CALL_WARNS, err));
     MRD_TRY(call->source.series(call->source.context, &query, &call->scope, &found, err));
     const struct qry_json_extra extra = draining(call);
     qry_json_label_sets(&found, &call->annotations, &extra, &call->sink->body);
@@ -65,6 +66,7 @@ enum mrd_status qry_answer_labels(struct qry_call *call, struct mrd_error *err)
     use_matchers(&sets, &query);
     struct mrd_texts found;
     call->execution_error = true;
+    MRD_TRY(qry_call_open(call, QRY_CALL_WARNS, err));
     MRD_TRY(call->source.label_names(call->source.context, &query, &call->scope, &found, err));
     append_texts(call, &found);
     return MRD_OK;
@@ -99,6 +101,7 @@ enum mrd_status qry_answer_label_values(struct qry_call *call, struct mrd_error 
     use_matchers(&sets, &query);
     struct mrd_texts found;
     call->execution_error = true;
+    MRD_TRY(qry_call_open(call, QRY_CALL_WARNS, err));
     MRD_TRY(
         call->source.label_values(call->source.context, name, &query, &call->scope, &found, err));
     append_texts(call, &found);

@@ -1,4 +1,5 @@
 /* query and query_range. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/duration.h"
@@ -19,6 +20,18 @@ static void append_seconds(const char *name, int64_t ns, struct mrd_buf *out)
     mrd_buf_printf(out, "\"%s\":%s", name, text);
 }
 
+/* Which blocks answered beside heads; Prometheus has no such thing. */
+static void blocks_json(const struct mrd_block_source_figures *figures, struct mrd_buf *out)
+{
+    mrd_buf_printf(out,
+                   ",\"blocks\":{\"considered\":%" PRIu64 ",\"inHeads\":%" PRIu64
+                   ",\"read\":%" PRIu64 ",\"bytesRead\":%" PRIu64 "}",
+                   atomic_load_explicit(&figures->considered, memory_order_relaxed),
+                   atomic_load_explicit(&figures->covered, memory_order_relaxed),
+                   atomic_load_explicit(&figures->read, memory_order_relaxed),
+                   atomic_load_explicit(&figures->bytes, memory_order_relaxed));
+}
+
 /* What Prometheus' BuiltinStats have without per-step figures, which it keeps behind a flag. Sorting and
  * preparing are parts of the evaluation here and have no clock of their own. */
 static void stats_json(const struct qry_call *call, const struct mrd_promql_stats *stats,
@@ -35,9 +48,13 @@ static void stats_json(const struct qry_call *call, const struct mrd_promql_stat
     append_seconds("execTotalTime", ended_ns - mrd_http_received_ns(call->request), out);
     mrd_buf_printf(out,
                    "},\"samples\":{\"totalQueryableSamples\":%llu,\"samplesRead\":%llu,"
-                   "\"peakSamples\":%llu}}",
+                   "\"peakSamples\":%llu}",
                    (unsigned long long)stats->samples_read, (unsigned long long)stats->samples_read,
                    (unsigned long long)stats->samples_peak);
+    if (call->tiers.region != NULL) {
+        blocks_json(&call->tiers.figures, out);
+    }
+    mrd_buf_append_u8(out, '}');
 }
 
 /* The warning about a value of `stats` that Prometheus deprecates; empty if it is none. */
@@ -112,6 +129,7 @@ static enum mrd_status evaluate(struct qry_call *call, struct mrd_promql_request
     MRD_TRY(qry_timeout_param(call, err));
     MRD_TRY(qry_promql_options(call, &options, err));
     request->text = qry_param(call, "query");
+    MRD_TRY(qry_call_open(call, QRY_CALL_WARNS, err));
     struct mrd_promql_result result;
     const int64_t started_ns = mrd_clock_monotonic_ns(mrd_clock_system());
     const enum mrd_status status = mrd_promql_query(&options, request, &call->source,

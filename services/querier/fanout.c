@@ -59,6 +59,11 @@ struct qry_fanout {
     uint32_t current; /* the partition whose answer is read */
 };
 
+static struct mrd_query_progress *progress_of(const struct qry_fanout *fanout)
+{
+    return fanout->scope.control->progress;
+}
+
 static int64_t now_ns(void) { return mrd_clock_monotonic_ns(mrd_clock_system()); }
 
 static uint32_t partition_count(const struct qry_fanout *fanout)
@@ -101,6 +106,9 @@ static enum mrd_status ask_start(struct qry_fanout *fanout, const char *instance
     mrd_buf_clear(&fanout->encoded);
     mrd_query_request_encode(&request, &fanout->encoded);
     fanout->alone_running += count == 1 ? 1 : 0;
+    if (progress_of(fanout) != NULL) {
+        mrd_progress_add(&progress_of(fanout)->questions, 1);
+    }
     char subject[MRD_QUERY_SUBJECT_MAX];
     return mrd_rpc_fan_start_at(fanout->fan, mrd_query_subject(instance, subject), &ask->link,
                                 mrd_buf_view(&fanout->encoded), &ask->call, err);
@@ -260,6 +268,9 @@ static void part_failed(struct qry_fanout *fanout, struct part *part, struct mrd
 {
     part_leave(fanout, part, PART_WAITING);
     mrd_counter_add(fanout->options.cluster->retries, 1);
+    if (progress_of(fanout) != NULL) {
+        mrd_progress_add(&progress_of(fanout)->retries, 1);
+    }
     free(part->last_text);
     part->last_text = strndup((const char *)text.data, text.size);
     mrd_assert(part->last_text != NULL);
@@ -330,7 +341,10 @@ static enum mrd_status part_wait(struct qry_fanout *fanout, struct mrd_error *er
     MRD_TRY(ask_waiting(fanout, err));
     if (part->state == PART_WAITING) {
         const struct timespec pause = {.tv_nsec = RETRY_PAUSE_MS * MS};
+        const struct mrd_query_wait wait =
+            mrd_query_wait_begin(progress_of(fanout), MRD_QUERY_WAITS_INGESTERS);
         (void)nanosleep(&pause, NULL);
+        mrd_query_wait_end(progress_of(fanout), wait);
     }
     return MRD_OK;
 }
@@ -405,7 +419,11 @@ static enum mrd_status chunk_read(struct qry_fanout *fanout, size_t index, struc
         return ask_broken(fanout, index, "ends before all partitions have", err);
     }
     struct mrd_rpc_event event;
-    MRD_TRY(mrd_rpc_fan_next_of(fanout->fan, ask->call, &event, err));
+    const struct mrd_query_wait wait =
+        mrd_query_wait_begin(progress_of(fanout), MRD_QUERY_WAITS_INGESTERS);
+    const enum mrd_status status = mrd_rpc_fan_next_of(fanout->fan, ask->call, &event, err);
+    mrd_query_wait_end(progress_of(fanout), wait);
+    MRD_TRY(status);
     if (event.kind == MRD_RPC_FAILED) {
         return ask_failed(fanout, index, &event.error, err);
     }

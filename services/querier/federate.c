@@ -201,6 +201,7 @@ enum mrd_status qry_answer_federate(struct qry_call *call, struct mrd_error *err
     MRD_TRY(qry_form_check(call, err));
     MRD_TRY(qry_match_params(call, true, &sets, err));
     call->execution_error = true;
+    MRD_TRY(qry_call_open(call, QRY_CALL_CANNOT_WARN, err));
     MRD_TRY(gather_all(call, &gather, &sets, err));
     const struct qry_exposed *items = (const struct qry_exposed *)(const void *)gather.items.data;
     const size_t count = gather.items.size / sizeof(*items);

@@ -17,6 +17,8 @@ void qry_limits_read(const struct mrd_config *config, void *out_limits)
         .lookback_ms_max = mrd_config_duration(config, "querier.lookback_max"),
         .concurrency = (unsigned)mrd_config_int(config, "querier.tenant_concurrency"),
         .queries_max = (size_t)mrd_config_int(config, "querier.tenant_queries_max"),
+        .slow_log_ms = mrd_config_duration(config, "querier.slow_query_log"),
+        .slow_log_values = mrd_config_bool(config, "querier.slow_query_log_values"),
     };
     for (size_t i = 0; i < mrd_config_list_size(config, "querier.promql_features"); i++) {
         const char *name = mrd_config_list_at(config, "querier.promql_features", i);

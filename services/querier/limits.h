@@ -19,6 +19,8 @@ struct qry_limits {
     mrd_time_ms lookback_ms_max;  /* how far back from now; 0: none */
     unsigned concurrency;         /* queries that run at once; 0: the pool's */
     size_t queries_max;           /* that run or wait; 0: none */
+    mrd_time_ms slow_log_ms;      /* queries that take as long are logged; 0: none */
+    bool slow_log_values;         /* with their strings */
 };
 
 /* For mrd_tenancy_settings_create: fills a struct qry_limits. */

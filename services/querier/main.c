@@ -1,10 +1,11 @@
-/* meridian-querier: PromQL and the Prometheus HTTP API over the region's ingesters. */
+/* meridian-querier: PromQL and the Prometheus HTTP API over the region's ingesters and blocks. */
 #include "base/log.h"
 #include "node/node.h"
 #include "querier/api.h"
 #include "querier/erasures.h"
 #include "querier/iceberg.h"
 #include "querier/limits.h"
+#include "querier/storage.h"
 #include "tenancy/keys.h"
 
 #define KEY(path_, type_, initial_, min_, max_, doc_)                                              \
@@ -48,6 +49,7 @@ static const struct mrd_config_key querier_keys[] = {
 struct querier {
     struct qry_cluster cluster;
     struct qry_erasures *erasures;
+    struct qry_storage storage;
     struct qry_pool *pool;
     struct mrd_tenancy_settings *limits;
     struct qry_api *api;
@@ -61,6 +63,13 @@ static void stop_cluster(void *context, mrd_time_ms grace_ms)
     mrd_rpc_client_destroy(&querier->cluster.rpc);
     mrd_members_destroy(&querier->cluster.members);
     qry_erasures_destroy(&querier->erasures);
+}
+
+static void stop_storage(void *context, mrd_time_ms grace_ms)
+{
+    (void)grace_ms;
+    struct querier *querier = context;
+    qry_storage_close(&querier->storage);
 }
 
 static void stop_pool(void *context, mrd_time_ms grace_ms)
@@ -176,11 +185,13 @@ static struct qry_api_options api_options(const struct querier *querier,
     return (struct qry_api_options){
         .cluster = &querier->cluster,
         .erasures = querier->erasures,
+        .blocks = querier->storage.blocks,
         .pool = querier->pool,
         .metrics = node->metrics,
         .limits = querier->limits,
         .push_down = mrd_config_bool(config, "querier.push_down"),
         .version = MRD_VERSION,
+        .instance = node->self.instance,
         .service = node->service,
         .started_ms = mrd_clock_now_ms(mrd_clock_system()),
         .retention_ms = mrd_config_duration(config, "log.max_age"),
@@ -199,6 +210,8 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
 {
     struct querier *querier = context;
     MRD_TRY(start_cluster(querier, node, err));
+    mrd_service_on_stop(node->service, "storage", stop_storage, querier);
+    MRD_TRY(qry_storage_open(node, &querier->storage, err));
     const struct qry_pool_options pool = {
         .threads = (unsigned)mrd_config_int(node->config, "querier.concurrency"),
         .queue_max = (size_t)mrd_config_int(node->config, "querier.queue_max"),
@@ -213,7 +226,7 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
         .pool = querier->pool,
         .limits = querier->limits,
         .region = mrd_config_string(node->config, "region.id"),
-        .source = NULL, /* no catalog of blocks can be configured yet: every answer says so */
+        .source = querier->storage.tables.source,
         .metrics = node->metrics,
     };
     querier->iceberg = qry_iceberg_create(&iceberg);
@@ -229,7 +242,8 @@ int main(int argc, char **argv)
     struct querier querier = {0};
     struct mrd_node_definition definition = {
         .name = "querier",
-        .summary = "Answers PromQL and the Prometheus HTTP API over the region's ingesters.",
+        .summary =
+            "Answers PromQL and the Prometheus HTTP API over the region's ingesters and blocks.",
         .listen_default = "0.0.0.0:7204",
         .kind = MRD_MEMBER_QUERIER,
         .tables = {{querier_keys, MRD_ARRAY_LEN(querier_keys)}},
@@ -237,5 +251,8 @@ int main(int argc, char **argv)
         .context = &querier,
     };
     definition.tables[1] = mrd_tenancy_query_keys;
+    definition.tables[2] = qry_storage_keys;
+    definition.tables[3] =
+        (struct mrd_config_table){mrd_objstore_settings_keys, MRD_OBJSTORE_SETTINGS_KEYS};
     return mrd_node_main(&definition, argc, argv);
 }

@@ -413,6 +413,54 @@ enum qry_pool_verdict qry_pool_submit(struct qry_pool *pool, struct mrd_http_req
     return verdict;
 }
 
+/* ---- ending a job early ---- */
+
+/* The job that waits for its first place, if it does. The lock is held. */
+static struct job *waiting_find(const struct qry_pool *pool, const struct mrd_http_request *request)
+{
+    for (const struct mrd_fair_flow *flow = pool->fair.first; flow != NULL; flow = flow->next) {
+        for (struct mrd_fair_waiter *at = flow->fresh.first; at != NULL; at = at->next) {
+            struct job *job = MRD_CONTAINER_OF(at, struct job, waiter);
+            if (job->request == request) {
+                return job;
+            }
+        }
+    }
+    return NULL;
+}
+
+static bool worker_tell(struct qry_pool *pool, const struct mrd_http_request *request)
+{
+    for (size_t i = 0; i < pool->worker_count; i++) {
+        struct worker *worker = &pool->workers[i];
+        if (worker->job != NULL && worker->job->request == request) {
+            atomic_store_explicit(&worker->canceled, true, memory_order_relaxed);
+            return true;
+        }
+    }
+    return false;
+}
+
+enum qry_pool_ending qry_pool_cancel(struct qry_pool *pool, const struct mrd_http_request *request)
+{
+    enum qry_pool_ending ending = QRY_POOL_TOLD;
+    pthread_mutex_lock(&pool->lock);
+    struct job *job = waiting_find(pool, request);
+    if (job != NULL) {
+        mrd_fair_withdraw(&pool->fair, &job->waiter);
+        mrd_fair_leave(&pool->fair, job->waiter.flow);
+        mrd_gauge_set(pool->waiting, (int64_t)--pool->queued);
+        ending = QRY_POOL_WITHDRAWN;
+    } else if (!worker_tell(pool, request)) {
+        ending = QRY_POOL_BEGINS;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (job != NULL) {
+        job_free(job);
+    }
+    return ending;
+}
+
 static void threads_join(struct qry_pool *pool)
 {
     for (size_t i = 0; i < pool->worker_count; i++) {

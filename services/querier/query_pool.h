@@ -61,6 +61,13 @@ MRD_MUST_CHECK enum qry_pool_verdict qry_pool_submit(struct qry_pool *pool,
                                                      const struct qry_share *share, qry_job_fn *run,
                                                      void *context);
 
+/* Ends the job of a request, which has not been answered. QRY_POOL_WITHDRAWN: it had not begun, and the request is the
+ * caller's again. QRY_POOL_TOLD: its `canceled` is set. QRY_POOL_BEGINS: a thread is about to begin it, and the caller has
+ * told it in a way of its own. Any thread. Cost: a look at all jobs. */
+enum qry_pool_ending { QRY_POOL_WITHDRAWN, QRY_POOL_TOLD, QRY_POOL_BEGINS };
+MRD_MUST_CHECK enum qry_pool_ending qry_pool_cancel(struct qry_pool *pool,
+                                                    const struct mrd_http_request *request);
+
 /* To be called by a job on its thread, every few hundred microseconds of work: others may go first. Does nothing on other
  * threads. */
 void qry_pool_checkpoint(void);

@@ -114,6 +114,8 @@ static void written(void *context, struct mrd_http_request *request)
     submit(context, request, TENANT_A, writing_job);
 }
 
+static mrd_http_handler remember_a;
+
 static void start(struct fixture *fixture, unsigned threads)
 {
     struct mrd_error err;
@@ -126,11 +128,12 @@ static void start(struct fixture *fixture, unsigned threads)
     const struct mrd_http_config http = {.listen = "127.0.0.1:0", .metrics = fixture->metrics};
     assert_int_equal(mrd_http_server_create(&http, &fixture->server, &err), MRD_OK);
     const struct mrd_http_route routes[] = {
-        {MRD_HTTP_GET, "/a",       0, hold_a,  fixture},
-        {MRD_HTTP_GET, "/b",       0, hold_b,  fixture},
-        {MRD_HTTP_GET, "/written", 0, written, fixture},
-        {MRD_HTTP_GET, "/work-a",  0, work_a,  fixture},
-        {MRD_HTTP_GET, "/write-b", 0, write_b, fixture},
+        {MRD_HTTP_GET, "/a",        0, hold_a,     fixture},
+        {MRD_HTTP_GET, "/b",        0, hold_b,     fixture},
+        {MRD_HTTP_GET, "/written",  0, written,    fixture},
+        {MRD_HTTP_GET, "/work-a",   0, work_a,     fixture},
+        {MRD_HTTP_GET, "/write-b",  0, write_b,    fixture},
+        {MRD_HTTP_GET, "/remember", 0, remember_a, fixture},
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(routes); i++) {
         mrd_http_route_add(fixture->server, &routes[i]);
@@ -277,6 +280,48 @@ static void a_job_learns_that_its_client_has_gone(void **state)
     finish(&fixture);
 }
 
+/* The request of the job that was submitted last, which is not answered yet. */
+static struct mrd_http_request *_Atomic last_request;
+
+static void remember_a(void *context, struct mrd_http_request *request)
+{
+    submit(context, request, TENANT_A, held_job);
+    last_request = request;
+}
+
+static struct mrd_http_request *remembered(void)
+{
+    while (last_request == NULL) {
+        usleep(1000);
+    }
+    return atomic_exchange(&last_request, NULL);
+}
+
+static void a_job_is_ended_by_its_request(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    start(&fixture, 1);
+    struct raw_client running = ask(&fixture, "/remember");
+    struct mrd_http_request *first = remembered();
+    wait_for(&fixture, &fixture.running, 1);
+    struct raw_client waiting = ask(&fixture, "/remember");
+    struct mrd_http_request *second = remembered();
+    /* The one that waits is the caller's again, and its place in the tenant's share is free. */
+    assert_int_equal(qry_pool_cancel(fixture.pool, second), QRY_POOL_WITHDRAWN);
+    assert_int_equal(queued(&fixture), 0);
+    mrd_http_reply_text(second, 200, "withdrawn");
+    expect(&waiting, 200, "withdrawn");
+    struct raw_client after = ask(&fixture, "/a");
+    wait_queued(&fixture, 1);
+    assert_int_equal(qry_pool_cancel(fixture.pool, first), QRY_POOL_TOLD);
+    wait_for(&fixture, &fixture.canceled, 1);
+    expect(&running, 200, "done");
+    open_gate(&fixture);
+    expect(&after, 200, "done");
+    finish(&fixture);
+}
+
 static void a_job_may_write_its_answer(void **state)
 {
     (void)state;
@@ -300,6 +345,7 @@ int main(void)
         cmocka_unit_test(a_tenant_leaves_a_thread_to_the_others),
         cmocka_unit_test(a_long_job_lets_those_of_others_go_first),
         cmocka_unit_test(a_job_learns_that_its_client_has_gone),
+        cmocka_unit_test(a_job_is_ended_by_its_request),
         cmocka_unit_test(a_job_may_write_its_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,6 +78,9 @@ enum mrd_status qry_fragment_open(void *context, const struct mrd_select *select
     mrd_fragment_encode(fragment, &made->bytes);
     mrd_buf_init(&made->states, memory_left(made));
     mrd_counter_add(remote->options.cluster->selects_pushed, 1);
+    if (scope->control->progress != NULL) {
+        mrd_progress_add(&scope->control->progress->fragments, 1);
+    }
     const enum mrd_status status = ask(made, err);
     if (status != MRD_OK) {
         qry_set_close(set);

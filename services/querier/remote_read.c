@@ -5,6 +5,7 @@
 #include "codec/snappy_block.h"
 #include "codec/varbit_chunk.h"
 #include "codec/xor_chunk.h"
+#include "promql/print.h"
 #include "wire/remote_read.h"
 
 /* ---- one query's series ---- */
@@ -80,7 +81,7 @@ static size_t append_varbit_chunk(struct read_result *result,
         .count = count_before(histograms->times_ms + at, most, end_ms),
     };
     enum mrd_varbit_encoding encoding;
-    const size_t count = mrd_varbit_chunk_encode(&part, &encoding, &result->chunk);
+    const size_t count = mrd_varbit_chunk_encode(&part, false, &encoding, &result->chunk);
     append_chunk(result, encoding, part.times_ms, count);
     return count;
 }
@@ -156,6 +157,10 @@ static enum mrd_status keep_series(struct read_result *result,
 {
     struct read_series kept;
     const size_t count = series->samples.count + series->histograms.count;
+    struct mrd_query_progress *progress = result->call->control.progress;
+    mrd_progress_add(&progress->series, 1);
+    mrd_progress_add(&progress->samples, count);
+    mrd_progress_raise(&progress->memory_bytes, mrd_arena_used(result->call->arena));
     if (count == 0) {
         return MRD_OK;
     }
@@ -327,6 +332,24 @@ static enum mrd_status decode(const struct qry_call *call, struct mrd_buf *plain
     return mrd_read_request_decode(mrd_buf_view(plain), call->arena, out, err);
 }
 
+/* For who looks at the query, and for the log: its selectors, as the query language writes them. */
+static enum mrd_status tell_text(const struct qry_call *call,
+                                 const struct mrd_read_request *request, struct mrd_error *err)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf text = {0};
+    for (size_t i = 0; i < request->query_count; i++) {
+        mrd_buf_append_text(&text, i > 0 ? ", " : "");
+        mrd_matchers_print(request->queries[i].matchers, request->queries[i].matcher_count, &text);
+    }
+    const struct mrd_bytes kept = mrd_arena_copy(call->arena, mrd_buf_view(&text));
+    if (kept.data == NULL) {
+        return mrd_arena_fail(call->arena, err);
+    }
+    qry_active_text_set(call->options->active, call->query, kept);
+    return MRD_OK;
+}
+
 enum mrd_status qry_answer_read(struct qry_call *call, struct mrd_error *err)
 {
     mrd_auto(mrd_buf_fini)
@@ -334,6 +357,8 @@ enum mrd_status qry_answer_read(struct qry_call *call, struct mrd_error *err)
     mrd_auto(mrd_read_request_fini)
     struct mrd_read_request request = {0};
     MRD_TRY(decode(call, &plain, &request, err));
+    MRD_TRY(tell_text(call, &request, err));
+    MRD_TRY(qry_call_open(call, QRY_CALL_CANNOT_WARN, err));
     mrd_auto(read_result_fini)
     struct read_result result = {.call = call, .kind = request.kind};
     mrd_buf_init(&result.series, mrd_arena_limit(call->arena));

@@ -25,14 +25,27 @@ static void begin(struct qry_sink *sink)
         sink->encoder = mrd_http_encoder_create(sink->encoding);
     }
     set_headers(sink);
+    sink->began_ns = mrd_clock_monotonic_ns(mrd_clock_system());
+    if (sink->progress != NULL) {
+        atomic_store_explicit(&sink->progress->doing, MRD_QUERY_WRITES, memory_order_relaxed);
+    }
     sink->writer = mrd_http_reply_begin(sink->request, 200, QRY_SINK_QUEUE_BYTES);
+}
+
+static enum mrd_status write_waiting(struct qry_sink *sink, struct mrd_bytes bytes,
+                                     struct mrd_error *err)
+{
+    const struct mrd_query_wait wait = mrd_query_wait_begin(sink->progress, MRD_QUERY_WRITES);
+    const enum mrd_status status = mrd_http_writer_write(sink->writer, bytes, err);
+    mrd_query_wait_end(sink->progress, wait);
+    return status;
 }
 
 /* Encodes and writes the body, and the encoding's end after the last one. */
 static enum mrd_status hand_on(struct qry_sink *sink, bool last, struct mrd_error *err)
 {
     if (sink->encoder == NULL) {
-        MRD_TRY(mrd_http_writer_write(sink->writer, mrd_buf_view(&sink->body), err));
+        MRD_TRY(write_waiting(sink, mrd_buf_view(&sink->body), err));
         mrd_buf_clear(&sink->body);
         return MRD_OK;
     }
@@ -42,7 +55,7 @@ static enum mrd_status hand_on(struct qry_sink *sink, bool last, struct mrd_erro
         MRD_TRY(mrd_http_encoder_finish(sink->encoder, &sink->encoded, err));
     }
     mrd_buf_clear(&sink->body);
-    return mrd_http_writer_write(sink->writer, mrd_buf_view(&sink->encoded), err);
+    return write_waiting(sink, mrd_buf_view(&sink->encoded), err);
 }
 
 bool qry_sink_drain(void *context)

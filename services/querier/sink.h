@@ -14,6 +14,7 @@
 
 #include "http/encoding.h"
 #include "http/server.h"
+#include "promql/progress.h"
 #include "querier/query_pool.h"
 
 enum { QRY_SINK_BYTES = 64 << 10, QRY_SINK_QUEUE_BYTES = 256 << 10 };
@@ -27,7 +28,10 @@ struct qry_sink {
     struct mrd_http_encoder *encoder;
     struct mrd_buf encoded;
     struct mrd_http_writer *writer; /* NULL: nothing was sent yet */
-    struct mrd_error broken;        /* its status is not OK once nobody reads any more */
+    int64_t began_ns;               /* when something was sent first; 0: not yet */
+    struct mrd_query_progress
+        *progress;           /* told of writing and of waiting for the client; NULL: nobody looks */
+    struct mrd_error broken; /* its status is not OK once nobody reads any more */
 };
 
 /* body_bytes_max bounds what is appended without draining. The encoding is the client's wish. */

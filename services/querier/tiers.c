@@ -1,35 +1,57 @@
 #include "querier/tiers.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
+#include "base/duration.h"
 #include "codec/resets.h"
 
-/* What heads hold, and whom to ask so that this holds. A head that does not say where it begins, or a partition without a head, needs
- * all blocks and excludes nobody. */
-static enum mrd_status look_at_heads(const struct mrd_members_snapshot *members,
-                                     const struct qry_block_view *view, bool gaps_known,
-                                     uint32_t partition_count, struct mrd_block_cover *covers,
-                                     uint64_t *firsts, struct mrd_error *err)
+enum { BLOCKS_SHARE = 2 }; /* one in so many bytes of a query's memory, for reading blocks */
+
+/* ---- what heads hold ---- */
+
+/* The first sequence that no block of the state has. */
+static uint64_t next_of(const struct mrd_catalog_state *state, uint32_t partition)
 {
-    for (uint32_t p = 0; p < partition_count; p++) {
-        struct mrd_block_cover *cover = &covers[p];
-        qry_cluster_held(members, p, &cover->sequence_first, &cover->sequence_last);
-        firsts[p] = cover->sequence_first;
-        const uint64_t next = MRD_MAX(view->sequences_next[p], (uint64_t)1);
-        if (!gaps_known && cover->sequence_first != UINT64_MAX && cover->sequence_first > next) {
-            return mrd_fail(err, MRD_E_CONFLICT,
-                            "the head of partition %" PRIu32 " begins at sequence %" PRIu64
-                            " of the log, the blocks of the catalog end before %" PRIu64,
-                            p, cover->sequence_first, next);
-        }
+    return state == NULL ? 1 : mrd_catalog_built(state, partition) + 1;
+}
+
+/* Whether the head of a partition, which begins at `first`, begins behind the blocks. One that does not say is asked nothing. */
+static bool is_behind(const struct mrd_catalog_state *state, uint32_t partition, uint64_t first)
+{
+    return first != UINT64_MAX && first > next_of(state, partition);
+}
+
+static enum mrd_status gap_found(struct qry_tiers *tiers, const struct mrd_catalog_state *state,
+                                 uint32_t partition, uint64_t first, bool known,
+                                 struct mrd_error *err)
+{
+    if (!known) {
+        return mrd_fail(err, MRD_E_CONFLICT,
+                        "the head of partition %" PRIu32 " begins at sequence %" PRIu64
+                        " of the log, the blocks of the catalog end before %" PRIu64,
+                        partition, first, next_of(state, partition));
+    }
+    if (tiers->gap) {
+        return MRD_OK; /* one is enough to say */
+    }
+    tiers->gap = true;
+    if (tiers->warning[0] == '\0') {
+        (void)snprintf(tiers->warning, sizeof(tiers->warning),
+                       "possible gap: the log of partition %" PRIu32
+                       " was trimmed before blocks had it: heads begin at sequence %" PRIu64
+                       ", blocks end before %" PRIu64,
+                       partition, first, next_of(state, partition));
     }
     return MRD_OK;
 }
 
-enum mrd_status qry_tiers_init(struct qry_tiers *tiers, const struct mrd_members_snapshot *members,
-                               const struct qry_block_view *view, bool gaps_known,
-                               struct mrd_arena *arena, struct mrd_source *out,
-                               struct mrd_error *err)
+/* What heads hold, and whom to ask so that this holds. A head that does not say where it begins, or a partition without a head, needs
+ * all blocks and excludes nobody. */
+static enum mrd_status look_at_heads(struct qry_tiers *tiers,
+                                     const struct mrd_members_snapshot *members,
+                                     const struct mrd_catalog_state *state, bool gaps_known,
+                                     struct mrd_arena *arena, struct mrd_error *err)
 {
     struct qry_remote_options *remote = &tiers->remote->options;
     const uint32_t count = remote->cluster->partition_count;
@@ -38,28 +60,200 @@ enum mrd_status qry_tiers_init(struct qry_tiers *tiers, const struct mrd_members
     if (covers == NULL || firsts == NULL) {
         return mrd_arena_fail(arena, err);
     }
-    MRD_TRY(look_at_heads(members, view, gaps_known, count, covers, firsts, err));
-    remote->in_order = true;
+    for (uint32_t p = 0; p < count; p++) {
+        qry_cluster_held(members, p, &covers[p].sequence_first, &covers[p].sequence_last);
+        firsts[p] = covers[p].sequence_first;
+        if (is_behind(state, p, firsts[p])) {
+            MRD_TRY(gap_found(tiers, state, p, firsts[p], gaps_known, err));
+        }
+    }
     remote->sequences_first_max = firsts;
+    tiers->blocks.options.covers = covers;
+    tiers->blocks.options.partition_count = count;
+    return MRD_OK;
+}
+
+/* ---- the source ---- */
+
+static void warn(const struct mrd_query_scope *scope, const char *text)
+{
+    if (scope->annotations != NULL) {
+        mrd_annotations_add(scope->annotations, MRD_ANNOTATION_WARNING, mrd_bytes_of(text));
+    }
+}
+
+static enum mrd_status is_stale(const struct qry_tiers *tiers, const struct mrd_query_scope *scope,
+                                struct mrd_error *err)
+{
+    struct mrd_error why;
+    char age[MRD_DURATION_TEXT_MAX];
+    (void)mrd_fail(&why, MRD_E_UNAVAILABLE,
+                   "the query needs blocks, and the catalog of blocks was last read %s ago "
+                   "(querier.block_stale_max): object storage does not answer",
+                   mrd_duration_format(tiers->pin.age_ms, age));
+    if (!tiers->remote->options.partial) {
+        *err = why;
+        return MRD_E_UNAVAILABLE;
+    }
+    char warning[QRY_TIERS_WARNING_MAX];
+    (void)snprintf(warning, sizeof(warning), "partial answer: %.*s", QRY_TIERS_WARNING_MAX - 20,
+                   why.text);
+    warn(scope, warning);
+    return MRD_OK;
+}
+
+static enum mrd_status needs_blocks(void *context, const struct mrd_select *select,
+                                    const struct mrd_query_scope *scope, bool *out_needed,
+                                    struct mrd_error *err)
+{
+    const struct qry_tiers *tiers = context;
+    if (tiers->unknown.status != MRD_OK) {
+        *err = tiers->unknown;
+        return err->status;
+    }
+    *out_needed = mrd_block_source_needed(&tiers->blocks, select->matchers, select->matcher_count,
+                                          select->min_ms, select->max_ms);
+    if (tiers->warning[0] != '\0') {
+        warn(scope, tiers->warning);
+    }
+    return *out_needed && tiers->pin.stale ? is_stale(tiers, scope, err) : MRD_OK;
+}
+
+static const struct mrd_block_entry *entry_at(const void *state, size_t index)
+{
+    return mrd_catalog_block(state, index);
+}
+
+static void complete_blocks(struct qry_tiers *tiers, const struct mrd_catalog_state *state)
+{
+    const struct qry_remote_options *remote = &tiers->remote->options;
     struct mrd_block_source_options *blocks = &tiers->blocks.options;
-    blocks->entries = view->entries;
-    blocks->entry_count = view->entry_count;
-    blocks->covers = covers;
-    blocks->partition_count = count;
+    blocks->entries = state;
+    blocks->entry_at = entry_at;
+    blocks->entry_count = state == NULL ? 0 : mrd_catalog_block_count(state);
     blocks->tenant = remote->tenant;
     blocks->series_max = remote->series_max;
     blocks->samples_max = remote->samples_max;
     blocks->partial = remote->partial;
     blocks->floor_ms = remote->floor_ms;
+}
+
+enum mrd_status qry_tiers_init(struct qry_tiers *tiers, const struct mrd_members_snapshot *members,
+                               const struct mrd_catalog_state *state, bool gaps_known,
+                               struct mrd_arena *arena, struct mrd_source *out,
+                               struct mrd_error *err)
+{
+    struct qry_remote_options *remote = &tiers->remote->options;
+    MRD_TRY(look_at_heads(tiers, members, state, gaps_known, arena, err));
+    complete_blocks(tiers, state);
+    remote->in_order = true;
     tiers->head_source = qry_remote_source(tiers->remote);
     tiers->block_source = mrd_block_source_get(&tiers->blocks);
     tiers->tiers = (struct mrd_tiers){
         .head = &tiers->head_source,
         .blocks = &tiers->block_source,
-        .needs_blocks = mrd_block_source_needed,
-        .context = &tiers->blocks,
+        .needs_blocks = needs_blocks,
+        .context = tiers,
         .merge = {.samples_max = remote->samples_max, .find_resets = mrd_histograms_find_resets}
     };
     *out = mrd_tiers_source(&tiers->tiers);
     return MRD_OK;
+}
+
+/* ---- the state and the members of now ---- */
+
+/* Whether all heads that begin behind the blocks have been looked into before. */
+static bool are_gaps_known(const struct qry_tiers *tiers,
+                           const struct mrd_members_snapshot *members)
+{
+    const uint32_t count = tiers->remote->options.cluster->partition_count;
+    for (uint32_t p = 0; p < count; p++) {
+        uint64_t first;
+        uint64_t last;
+        qry_cluster_held(members, p, &first, &last);
+        if (is_behind(tiers->pin.state, p, first) &&
+            !qry_blocks_gap_known(tiers->region, p, first)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void confirm_gaps(const struct qry_tiers *tiers, const struct mrd_members_snapshot *members)
+{
+    const uint32_t count = tiers->remote->options.cluster->partition_count;
+    for (uint32_t p = 0; p < count; p++) {
+        uint64_t first;
+        uint64_t last;
+        qry_cluster_held(members, p, &first, &last);
+        if (is_behind(tiers->pin.state, p, first)) {
+            qry_blocks_gap_confirm(tiers->region, p, first);
+        }
+    }
+}
+
+/* The members are those of before the refresh: what they say of the log's beginning was true when it began. */
+static enum mrd_status refresh(struct qry_tiers *tiers, const struct mrd_members_snapshot *members,
+                               const struct mrd_query_scope *scope, struct mrd_error *err)
+{
+    MRD_TRY(qry_blocks_refresh(tiers->region, scope->control, err));
+    mrd_catalog_unpin(&tiers->pin.state);
+    MRD_TRY(qry_blocks_pin(tiers->region, &tiers->pin, err));
+    confirm_gaps(tiers, members);
+    return MRD_OK;
+}
+
+/* What cannot be known of blocks is an error of the selects, so not of queries that have none. Asked for a partial answer it is a
+ * warning, and what there is answers. */
+static enum mrd_status unavailable(struct qry_tiers *tiers, struct mrd_error *err)
+{
+    if (err->status != MRD_E_UNAVAILABLE) {
+        return err->status;
+    }
+    if (!tiers->remote->options.partial) {
+        tiers->unknown = *err;
+        return MRD_OK;
+    }
+    (void)snprintf(tiers->warning, sizeof(tiers->warning), "partial answer: %.*s",
+                   QRY_TIERS_WARNING_MAX - 20, err->text);
+    return MRD_OK;
+}
+
+static enum mrd_status open_with(struct qry_tiers *tiers,
+                                 const struct mrd_members_snapshot *members,
+                                 const struct mrd_query_scope *scope, struct mrd_source *out,
+                                 struct mrd_error *err)
+{
+    if (qry_blocks_pin(tiers->region, &tiers->pin, err) != MRD_OK) {
+        MRD_TRY(unavailable(tiers, err));
+    } else if (!are_gaps_known(tiers, members) && refresh(tiers, members, scope, err) != MRD_OK) {
+        MRD_TRY(unavailable(tiers, err));
+    }
+    return qry_tiers_init(tiers, members, tiers->pin.state, true, scope->arena, out, err);
+}
+
+enum mrd_status qry_tiers_open(struct qry_tiers *tiers, struct qry_blocks *region,
+                               const struct mrd_query_scope *scope, struct mrd_source *out,
+                               struct mrd_error *err)
+{
+    tiers->region = region;
+    tiers->blocks.options = (struct mrd_block_source_options){
+        .memory_max = mrd_arena_limit(scope->arena) / BLOCKS_SHARE,
+        .figures = &tiers->figures,
+    };
+    qry_blocks_source(region, &tiers->blocks.options);
+    const struct mrd_members_snapshot *members =
+        mrd_members_acquire(tiers->remote->options.cluster->members);
+    const enum mrd_status status = open_with(tiers, members, scope, out, err);
+    mrd_members_release(&members);
+    return status;
+}
+
+void qry_tiers_close(struct qry_tiers *tiers)
+{
+    if (tiers->region != NULL) {
+        qry_blocks_count(tiers->region, &tiers->figures, tiers->gap);
+        mrd_catalog_unpin(&tiers->pin.state);
+        tiers->region = NULL;
+    }
 }

@@ -3,41 +3,57 @@
  * A query pins a state of the catalog and looks at the members once, when it begins. From both it follows which blocks it can do
  * without, and which ingesters hold enough to be asked.
  *
+ * Where the log was trimmed and no block has what it had, even in a state read after that was seen, every answer has a
+ * warning. A state that is too old (blocks.h) is an error where blocks are needed, and a warning where a partial answer was asked for.
+ *
  * Owner:   the query; the struct, the arena and what the options point to live as long as the source.
  * Threads: the query's thread.
  */
 #ifndef QRY_TIERS_H
 #define QRY_TIERS_H
 
-#include "blockread/block_source.h"
 #include "promql/tiers.h"
+#include "querier/blocks.h"
 #include "querier/remote_source.h"
 
-/* A pinned state of the catalog. */
-struct qry_block_view {
-    const struct mrd_block_entry *entries;
-    size_t entry_count;
-    /* Per partition: the first sequence of the log that no block of this state has; 0: none has been built. */
-    const uint64_t *sequences_next;
-};
+enum { QRY_TIERS_WARNING_MAX = 400 };
 
 struct qry_tiers {
     struct qry_remote *remote;      /* its options are completed by qry_tiers_init */
-    struct mrd_block_source blocks; /* fill in store, cache, pool, memory and metrics before */
+    struct mrd_block_source blocks; /* fill in store, cache, pool, memory and figures before */
 
     /* qry_tiers_init's */
     struct mrd_source head_source;
     struct mrd_source block_source;
     struct mrd_tiers tiers;
+    char warning[QRY_TIERS_WARNING_MAX]; /* of every select; empty: none */
+    bool gap;                            /* that is what it warns of */
+
+    /* qry_tiers_open's */
+    struct qry_blocks *region;
+    struct qry_blocks_pin pin;
+    struct mrd_error unknown; /* of every select: no state can be had */
+    struct mrd_block_source_figures figures;
 };
 
-/* Completes the struct and gives the source. MRD_E_CONFLICT: some head begins behind the last block of this state, so the state is older
- * than the trimming of the log: pin a newer one and try again; if the newest one will not do either, batches were lost, which
- * whoever trims must have counted, and `gaps_known` goes on without them. MRD_E_LIMIT from the arena. No access to storage. */
+/* Completes the struct and gives the source over a state, which must stay pinned; NULL: there are no blocks. MRD_E_CONFLICT: some head
+ * begins behind the last block of this state, so the state is older than the trimming of the log: pin a newer one and try
+ * again; if the newest one will not do either, batches were lost, and `gaps_known` goes on without them, with a warning.
+ * MRD_E_LIMIT from the arena. No access to storage. */
 MRD_MUST_CHECK enum mrd_status qry_tiers_init(struct qry_tiers *tiers,
                                               const struct mrd_members_snapshot *members,
-                                              const struct qry_block_view *view, bool gaps_known,
-                                              struct mrd_arena *arena, struct mrd_source *out,
-                                              struct mrd_error *err);
+                                              const struct mrd_catalog_state *state,
+                                              bool gaps_known, struct mrd_arena *arena,
+                                              struct mrd_source *out, struct mrd_error *err);
+
+/* The same with the state and the members of now, refreshed where they do not go together. `remote` is filled in before; the rest is
+ * made here. Waits for a refresh only, which MRD_E_CANCELED and MRD_E_TIMEOUT end. That no state can be had is MRD_E_UNAVAILABLE from
+ * the source's selects. */
+MRD_MUST_CHECK enum mrd_status qry_tiers_open(struct qry_tiers *tiers, struct qry_blocks *region,
+                                              const struct mrd_query_scope *scope,
+                                              struct mrd_source *out, struct mrd_error *err);
+
+/* After the source's sets are closed; a struct that was never opened too, if it is zero. */
+void qry_tiers_close(struct qry_tiers *tiers);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "objstore/folder_fixture.h"
 #include "querier/tiers.h"
 
 enum { PARTITIONS = 2 };
@@ -22,15 +23,93 @@ static struct mrd_member ingester(const struct mrd_member_partition partitions[P
         .kind = MRD_MEMBER_INGESTER, .partitions = partitions, .partition_count = PARTITIONS};
 }
 
-static struct mrd_block_entry block(uint32_t partition, uint64_t first, uint64_t last)
+/* ---- states of a catalog ---- */
+
+static char folder[FOLDER_FIXTURE_PATH_MAX];
+static struct mrd_objstore *store;
+static struct mrd_catalog *catalog;
+static struct mrd_catalog_state *state_now;
+
+static int begin(void **state)
 {
-    return (struct mrd_block_entry){
-        .id = MRD_BYTES("b"),
-        .origin = {.partition = partition, .first_sequence = first, .last_sequence = last},
-        .counts = { .series = 1,          .samples = 1,          .min_ms = 1000,        .max_ms = 2000},
-        .tenant_count = 1,
-    };
+    (void)state;
+    store = folder_fixture_open(folder, NULL);
+    assert_int_equal(
+        mrd_catalog_open(&(struct mrd_catalog_options){.store = store}, NULL, &catalog, NULL),
+        MRD_OK);
+    return 0;
 }
+
+static int end(void **state)
+{
+    (void)state;
+    mrd_catalog_unpin(&state_now);
+    mrd_catalog_close(&catalog);
+    mrd_objstore_close(&store);
+    folder_fixture_remove(folder);
+    return 0;
+}
+
+/* Commits, and pins what comes of it. */
+static const struct mrd_catalog_state *commit(const struct mrd_catalog_change *change)
+{
+    struct mrd_error err = {0};
+    if (mrd_catalog_commit(catalog, change, NULL, &err) != MRD_OK) {
+        fail_msg("%s", err.text);
+    }
+    mrd_catalog_unpin(&state_now);
+    state_now = mrd_catalog_pin(catalog);
+    return state_now;
+}
+
+static const struct mrd_catalog_state *build(uint32_t partition, uint64_t to)
+{
+    struct mrd_catalog_state *before = mrd_catalog_pin(catalog);
+    const struct mrd_catalog_built_change built = {partition, mrd_catalog_built(before, partition),
+                                                   to};
+    mrd_catalog_unpin(&before);
+    if (built.from == to) {
+        return state_now;
+    }
+    return commit(&(struct mrd_catalog_change){.built = &built, .built_count = 1});
+}
+
+/* A block in the place of the last one; its files are of no interest. */
+static const struct mrd_catalog_state *block(uint32_t partition, uint64_t first, uint64_t last)
+{
+    static unsigned number;
+    static char id[32];
+    static struct mrd_bytes last_id;
+    static char last_text[32];
+    const bool any =
+        last_id.size > 0 && state_now != NULL && mrd_catalog_find(state_now, last_id) != NULL;
+    (void)snprintf(id, sizeof(id), "b%u", number++);
+    const struct mrd_block_counts counts = {
+        .series = 1, .samples = 1, .min_ms = 1000, .max_ms = 2000};
+    const struct mrd_block_tenant tenant = {.name = MRD_BYTES("t"), .counts = counts};
+    const struct mrd_block_origin origin = {.partition = partition,
+                                            .first_sequence = first,
+                                            .last_sequence = last,
+                                            .residency_class = MRD_BYTES("eu")};
+    const struct mrd_block_file data = {.key = mrd_bytes_of(id), .size = 100};
+    const struct mrd_block_file sidecar = {.key = MRD_BYTES("sidecar"), .size = 100};
+    const struct mrd_block_entry entry = {
+        .id = mrd_bytes_of(id),
+        .data = data,
+        .sidecar = sidecar,
+        .origin = origin,
+        .counts = counts,
+        .tenant_count = 1,
+        .tenants = &tenant,
+    };
+    const struct mrd_catalog_state *after = commit(&(struct mrd_catalog_change){
+        .add = &entry, .add_count = 1, .remove = &last_id, .remove_count = any ? 1 : 0});
+    (void)snprintf(last_text, sizeof(last_text), "%s", id);
+    last_id = mrd_bytes_of(last_text);
+    return after;
+}
+
+/* ---- a query ---- */
 
 struct world {
     struct qry_cluster cluster;
@@ -41,7 +120,7 @@ struct world {
 };
 
 static enum mrd_status init(struct world *world, const struct mrd_members_snapshot *members,
-                            const struct qry_block_view *view, bool gaps_known,
+                            const struct mrd_catalog_state *blocks, bool gaps_known,
                             struct mrd_error *err)
 {
     *world = (struct world){.cluster = {.partition_count = PARTITIONS}};
@@ -49,14 +128,22 @@ static enum mrd_status init(struct world *world, const struct mrd_members_snapsh
         (struct qry_remote_options){.cluster = &world->cluster, .tenant = MRD_BYTES("t")};
     world->tiers.remote = &world->remote;
     world->arena = mrd_arena_create("query", 1 << 20);
-    return qry_tiers_init(&world->tiers, members, view, gaps_known, world->arena, &world->source,
+    return qry_tiers_init(&world->tiers, members, blocks, gaps_known, world->arena, &world->source,
                           err);
 }
 
-static bool needs_blocks(struct world *world)
+/* What the source makes of it, and what it warns of. */
+static bool needs_blocks(struct world *world, size_t *out_warnings)
 {
+    struct mrd_annotations annotations;
+    mrd_annotations_init(&annotations, world->arena, MRD_BYTES_NONE);
+    const struct mrd_query_scope scope = {.arena = world->arena, .annotations = &annotations};
+    const struct mrd_select select = {.min_ms = 0, .max_ms = 5000};
     bool needed = false;
-    assert_int_equal(mrd_block_source_needed(&world->tiers.blocks, 0, 5000, &needed, NULL), MRD_OK);
+    assert_int_equal(
+        world->tiers.tiers.needs_blocks(world->tiers.tiers.context, &select, &scope, &needed, NULL),
+        MRD_OK);
+    *out_warnings = annotations.count[MRD_ANNOTATION_WARNING];
     return needed;
 }
 
@@ -70,7 +157,8 @@ static void what_every_head_holds_needs_no_block(void **state)
     };
     const struct mrd_member members[] = {ingester(one), ingester(two)};
     const struct mrd_members_snapshot snapshot = {.members = members, .count = 2};
-    const uint64_t next[PARTITIONS] = {451, 10};
+    (void)build(0, 450);
+    (void)build(1, 9);
     static const struct {
         uint32_t partition;
         uint64_t first;
@@ -83,12 +171,14 @@ static void what_every_head_holds_needs_no_block(void **state)
         {1, 5,   9,   true },
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
-        const struct mrd_block_entry entry =
-            block(cases[i].partition, cases[i].first, cases[i].last);
-        const struct qry_block_view view = {&entry, 1, next};
         struct world world;
-        assert_int_equal(init(&world, &snapshot, &view, false, NULL), MRD_OK);
-        assert_int_equal(needs_blocks(&world), cases[i].needed);
+        size_t warnings;
+        assert_int_equal(init(&world, &snapshot,
+                              block(cases[i].partition, cases[i].first, cases[i].last), false,
+                              NULL),
+                         MRD_OK);
+        assert_int_equal(needs_blocks(&world, &warnings), cases[i].needed);
+        assert_int_equal(warnings, 0);
         assert_int_equal(world.remote.options.sequences_first_max[0], 200);
         assert_true(world.remote.options.sequences_first_max[1] == UINT64_MAX);
         assert_true(world.remote.options.in_order);
@@ -104,24 +194,29 @@ static void a_state_older_than_the_trimming_is_refused(void **state)
     const struct mrd_member members[] = {ingester(one)};
     const struct mrd_members_snapshot snapshot = {.members = members, .count = 1};
     static const struct {
-        uint64_t next;
+        uint64_t built;
         bool gaps_known;
         enum mrd_status want;
     } cases[] = {
-        {300, false, MRD_OK        },
-        {299, false, MRD_E_CONFLICT},
         {0,   false, MRD_E_CONFLICT},
-        {299, true,  MRD_OK        },
+        {298, false, MRD_E_CONFLICT},
+        {298, true,  MRD_OK        },
+        {299, false, MRD_OK        },
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
-        const uint64_t next[PARTITIONS] = {cases[i].next, 0};
-        const struct qry_block_view view = {NULL, 0, next};
         struct world world;
         struct mrd_error err = {0};
-        assert_int_equal(init(&world, &snapshot, &view, cases[i].gaps_known, &err), cases[i].want);
+        size_t warnings = 0;
+        const struct mrd_catalog_state *blocks =
+            cases[i].built == 0 ? NULL : build(0, cases[i].built);
+        assert_int_equal(init(&world, &snapshot, blocks, cases[i].gaps_known, &err), cases[i].want);
         if (cases[i].want != MRD_OK) {
             assert_non_null(strstr(err.text, "partition 0 begins at sequence 300"));
+        } else {
+            assert_false(needs_blocks(&world, &warnings));
         }
+        assert_int_equal(warnings, cases[i].gaps_known ? 1 : 0);
+        assert_int_equal(world.tiers.gap, cases[i].gaps_known);
         mrd_arena_destroy(&world.arena);
     }
 }
@@ -131,21 +226,20 @@ static void without_heads_all_blocks_are_needed(void **state)
 {
     (void)state;
     const struct mrd_members_snapshot snapshot = {.members = NULL, .count = 0};
-    const uint64_t next[PARTITIONS] = {0};
-    const struct mrd_block_entry entry = block(0, 1, 5);
-    const struct qry_block_view view = {&entry, 1, next};
     struct world world;
-    assert_int_equal(init(&world, &snapshot, &view, false, NULL), MRD_OK);
-    assert_true(needs_blocks(&world));
+    size_t warnings;
+    assert_int_equal(init(&world, &snapshot, block(0, 1, 5), false, NULL), MRD_OK);
+    assert_true(needs_blocks(&world, &warnings));
+    assert_int_equal(warnings, 0);
     mrd_arena_destroy(&world.arena);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_every_head_holds_needs_no_block),
-        cmocka_unit_test(a_state_older_than_the_trimming_is_refused),
-        cmocka_unit_test(without_heads_all_blocks_are_needed),
+        cmocka_unit_test_setup_teardown(what_every_head_holds_needs_no_block, begin, end),
+        cmocka_unit_test_setup_teardown(a_state_older_than_the_trimming_is_refused, begin, end),
+        cmocka_unit_test_setup_teardown(without_heads_all_blocks_are_needed, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

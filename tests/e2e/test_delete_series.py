@@ -19,7 +19,9 @@ from test_remote_read import EQ, query, read_request, unsnappy
 
 DELETE = "/api/v1/admin/tsdb/delete_series"
 CLEAN = "/api/v1/admin/tsdb/clean_tombstones"
-ALL_TWICE = {"partitions": 4, "replicas": 2, "services": {"ingester": 2, "querier": 2, "distributor": 2}}
+NO_BLOCKS = ["all.objstore.file.folder="]
+SETTINGS = ["querier.querier.admin_api=true", *NO_BLOCKS]
+ALL_TWICE = {"partitions": 4, "replicas": 2, "services": {"ingester": 2, "querier": 2, "distributor": 2, "compactor": 0}}
 ROUNDS = 15
 
 
@@ -30,7 +32,7 @@ def now_ms() -> int:
 @pytest.fixture(scope="module")
 def twice(binaries, tmp_path_factory):
     from conftest import ended, started
-    cluster = started(tmp_path_factory.mktemp("region"), binaries, ALL_TWICE, settings=["querier.querier.admin_api=true"])
+    cluster = started(tmp_path_factory.mktemp("region"), binaries, ALL_TWICE, settings=SETTINGS)
     yield cluster
     ended(cluster)
 
@@ -163,7 +165,7 @@ def test_writers_go_on_while_series_are_deleted(twice, tenant):
 
 
 def test_a_restart_of_anything_brings_nothing_back(start):
-    region = start({"partitions": 2, "services": {"ingester": 1, "querier": 1}}, settings=["querier.querier.admin_api=true"])
+    region = start({"partitions": 2, "services": {"compactor": 0}}, settings=SETTINGS)
     at = now_ms()
     push(region, "t", series_of_all_kinds("alice", at))
     push(region, "t", series_of_all_kinds("bob", at))
@@ -178,8 +180,7 @@ def test_a_restart_of_anything_brings_nothing_back(start):
 
 
 def test_who_cannot_be_told_makes_the_request_fail_and_not_lie(start):
-    region = start({"partitions": 2, "services": {"ingester": 1, "querier": 2}},
-                   settings=["querier.querier.admin_api=true", "querier.querier.erasure_wait=2s"])
+    region = start({"partitions": 2, "services": {"querier": 2, "compactor": 0}}, settings=[*SETTINGS, "querier.querier.erasure_wait=2s"])
     at = now_ms()
     push(region, "t", series_of_all_kinds("alice", at))
     urls = region.query_urls()
@@ -241,6 +242,12 @@ def test_everything_is_not_deleted_by_a_slip(twice, tenant, match):
     """Prometheus would: whoever means it says so."""
     answer = delete(twice.query_urls()[0], tenant, match)
     assert answer.status == 400 and "match[] must contain at least one non-empty matcher" in answer.json["error"]
+
+
+def test_where_blocks_are_kept_it_is_refused(start):
+    region = start(settings=["querier.querier.admin_api=true"])
+    answer = delete(region.query_urls()[0], "t", "a")
+    assert answer.status == 422 and "blocks" in answer.json["error"]
 
 
 def test_clean_tombstones_says_what_it_cannot_do(twice, tenant):

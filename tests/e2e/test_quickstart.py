@@ -81,7 +81,7 @@ def test_a_paused_process_can_be_stopped(tmp_path, binaries):
     ({"regions": [{"partitions": 0}]}, "partitions must be"),
     ({"regions": [{"partitions": True}]}, "partitions must be"),
     ({"regions": [{"id": "Bad Name"}]}, "id must be"),
-    ({"regions": [{"services": {"compactor": 1}}]}, "unknown compactor"),
+    ({"regions": [{"services": {"compacter": 1}}]}, "unknown compacter"),
     ({"regions": [{"zones": []}]}, "at least one zone"),
     ({"regions": [{"id": "a"}, {"id": "a"}]}, "repeat"),
 ])

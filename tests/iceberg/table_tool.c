@@ -7,7 +7,7 @@
  *   promote LABEL...                     columns of their own from now on, besides those before
  *   file STEM SPEC                       begins a block, whose data file is STEM.parquet; SPEC is 0 (day) or 1 (month)
  *   series METRIC NAME=VALUE,...|-       a series of it, in the order of blocks
- *   sample TS_MS VALUE_BITS|-            a row of the series
+ *   sample TS_MS VALUE_BITS|-            a row of the series; of a rollup, a sample of the hours that are its rows
  *   end                                  ends the file
  *   table samples|rollup|series          whose definition commits have from now on; samples at first
  *   register KEY SPEC PARTITION ROWS     a data file that somebody else has put there
@@ -28,6 +28,7 @@
 #include "iceberg/commit.h"
 #include "iceberg/tables.h"
 #include "model/sample.h"
+#include "rollup/builder.h"
 #include "tool_store.h"
 
 enum {
@@ -85,12 +86,19 @@ static char *keep(struct maker *maker, const char *text)
     return copy;
 }
 
+static bool is_rollup(const struct maker *maker)
+{
+    return maker->kind != NULL && strcmp(maker->kind, "rollup") == 0;
+}
+
 static void make_schema(struct maker *maker)
 {
     struct mrd_error err;
     must(mrd_block_schema_init(
-             &(struct mrd_block_schema_options){
-                 .level = 1, .promoted = maker->promoted, .promoted_count = maker->promoted_count},
+             &(struct mrd_block_schema_options){.level = 1,
+                                                .promoted = maker->promoted,
+                                                .promoted_count = maker->promoted_count,
+                                                .rollup = is_rollup(maker)},
              &maker->schema, &err),
          &err);
 }
@@ -112,8 +120,36 @@ static void begin_file(struct maker *maker, const char *stem, unsigned spec)
         .promoted = maker->promoted,
         .promoted_count = maker->promoted_count,
         .memory_bytes_max = LIMIT,
+        .resolution_ms = is_rollup(maker) ? MRD_ROLLUP_1H_MS : 0,
     };
     must(mrd_block_writer_create(&options, &maker->writer, &err), &err);
+}
+
+/* What rows of a rollup go to. */
+struct row_sink {
+    struct mrd_block_writer *writer;
+    const struct mrd_block_series *series;
+};
+
+static enum mrd_status add_row(void *context, size_t level, const struct mrd_rollup_row *row,
+                               struct mrd_error *err)
+{
+    const struct row_sink *sink = context;
+    (void)level;
+    return mrd_block_writer_add_rows(sink->writer, sink->series, row, 1, err);
+}
+
+static void add_hours(struct maker *maker, const struct mrd_block_series *series)
+{
+    static const mrd_time_ms hour_ms = MRD_ROLLUP_1H_MS;
+    struct mrd_error err;
+    struct row_sink sink = {maker->writer, series};
+    const struct mrd_rollup_builder_options options = {
+        .resolutions_ms = &hour_ms, .resolution_count = 1, .emit = add_row, .context = &sink};
+    struct mrd_rollup_builder *builder = mrd_rollup_builder_create(&options);
+    must(mrd_rollup_builder_add(builder, &series->samples, &series->histograms, &err), &err);
+    must(mrd_rollup_builder_end(builder, &err), &err);
+    mrd_rollup_builder_destroy(&builder);
 }
 
 static void end_series(struct maker *maker)
@@ -132,7 +168,11 @@ static void end_series(struct maker *maker)
         .id = mrd_series_id_of(mrd_tenant_seed(maker->tenant), mrd_buf_view(&canonical)),
         .samples = {.times_ms = maker->times, .values = maker->values, .count = maker->rows},
     };
-    must(mrd_block_writer_add(maker->writer, &series, &err), &err);
+    if (is_rollup(maker)) {
+        add_hours(maker, &series);
+    } else {
+        must(mrd_block_writer_add(maker->writer, &series, &err), &err);
+    }
     maker->rows = 0;
 }
 
@@ -230,7 +270,7 @@ static void define(const struct maker *maker, struct mrd_iceberg_table_definitio
 {
     if (maker->kind == NULL || strcmp(maker->kind, "samples") == 0) {
         mrd_iceberg_samples_table(&maker->schema, out);
-    } else if (strcmp(maker->kind, "rollup") == 0) {
+    } else if (is_rollup(maker)) {
         mrd_iceberg_rollup_table(&maker->schema, out);
     } else {
         mrd_iceberg_series_table(&maker->schema, out);
@@ -348,6 +388,7 @@ static void obey(struct maker *maker, char **words, size_t count)
         end_file(maker);
     } else if (strcmp(words[0], "table") == 0 && count == 2) {
         maker->kind = keep(maker, words[1]);
+        make_schema(maker);
     } else if (strcmp(words[0], "register") == 0 && count == 5) {
         register_file(maker, words + 1);
     } else if (strcmp(words[0], "commit") == 0 && count >= 6) {

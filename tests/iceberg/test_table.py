@@ -200,19 +200,26 @@ def write_file(table, name: str, schema, rows: list[dict]) -> None:
 def test_rollups_are_a_table(table):
     table.promote("job")
     table.commands.append("table rollup")
-    empty = static(table.metadata(table.commit("nothing")))
-    assert by_columns(empty, "ts", "count") == []
-    assert duck().execute(f"SELECT count(*) FROM iceberg_scan('{empty.metadata_location}')").fetchall() == [(0,)]
-    rows = [{"metric": "m", "job": "j", "labels": [("job", "j")], "series_id": -5, "ts": at(NOON + hour * 3_600_000), "count": 240, "sum": hour * 1.5,
-             "min": 0.0, "max": 9.0, "first": 1.0, "last": 2.0, "first_ts": at(NOON + hour), "last_ts": at(NOON + hour + 1), "increase": 7.0,
-             "resets": 1, "changes": hour} for hour in range(24)]
-    write_file(table, "r", empty.schema(), rows)
-    table.commands.append(f"register {table.key('r')} 0 {NOON // DAY_MS} {len(rows)}")
+    labels = (("job", "j"),)
+    hour = 3_600_000
+    first, last = NOON + 1, NOON + 24 * hour  # the last window ends at the next noon and belongs to these
+    samples = [("m", labels, 0, time_ms, float(time_ms // 1000 % 7)) for time_ms in range(first, last + 1, 15_000)]
+    samples[-1] = (*samples[-1][:4], None)
+    table.file("r", samples)
     found = static(table.metadata(table.commit("append", add=["r"])))
-    assert by_columns(found, "ts", "count", "sum", "changes") == [(row["ts"], row["count"], row["sum"], row["changes"]) for row in rows]
-    assert len(list(found.scan(row_filter=f"ts < '{rows[0]['ts'].isoformat()}'").plan_files())) == 0  # by its partition
-    total = duck().execute(f"SELECT sum(increase), sum(changes) FROM iceberg_scan('{found.metadata_location}') WHERE job = 'j'").fetchall()
-    assert total == [(7.0 * 24, sum(range(24)))]
+    wanted = []
+    for end in range(NOON + hour, last + 1, hour):
+        values = [value for *_, time_ms, value in samples if end - hour < time_ms <= end and value is not None]
+        wanted.append((at(end), len(values), sum(values), min(values), max(values), values[0], values[-1]))
+    names = ["ts", "count", "sum", "min", "max", "first", "last"]
+    assert by_columns(found, *names) == wanted
+    assert len(list(found.scan(row_filter=f"ts < '{at(NOON + hour).isoformat()}'").plan_files())) == 0  # by its bounds
+    assert len(list(found.scan(row_filter=f"ts = '{at(last).isoformat()}'").plan_files())) == 1
+    quoted = ", ".join(f'epoch_ms("{name}")' if name == "ts" else f'"{name}"' for name in names)
+    rows = duck().execute(f"SELECT {quoted} FROM iceberg_scan('{found.metadata_location}') WHERE job = 'j' ORDER BY ts").fetchall()
+    assert [(at(row[0]), *row[1:]) for row in rows] == wanted
+    stale = duck().execute(f"SELECT epoch_ms(stale_ts) FROM iceberg_scan('{found.metadata_location}') WHERE stale_ts IS NOT NULL").fetchall()
+    assert stale == [(samples[-1][3],)]
 
 
 def test_series_are_a_table(table):

@@ -19,13 +19,14 @@ mrd_library(codec
     DEPENDS model
     LINK zstd)
 mrd_service(writer DEPENDS codec)
+mrd_tool(asker DEPENDS model)
 """
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     (tmp_path / "CMakeLists.txt").write_text(CMAKE)
-    for folder in ("libs/base", "libs/model", "libs/codec", "services/writer"):
+    for folder in ("libs/base", "libs/model", "libs/codec", "services/writer", "tools/asker"):
         (tmp_path / folder).mkdir(parents=True)
     return tmp_path
 
@@ -35,6 +36,9 @@ def tree(tmp_path: Path) -> Path:
     ("libs/model/a.c", "model/x.h", True),
     ("libs/codec/a.h", "base/x.h", True),  # by way of model
     ("services/writer/a.c", "base/x.h", True),
+    ("tools/asker/a.c", "model/x.h", True),
+    ("tools/asker/a.c", "codec/x.h", False),
+    ("tools/asker/a.c", "writer/x.h", False),
     ("libs/base/a.c", "model/x.h", False),
     ("libs/model/a.cc", "codec/x.h", False),
     ("libs/codec/a_test.c", "writer/x.h", False),
@@ -48,7 +52,7 @@ def test_only_lower_libraries_may_be_included(tree, file, include, fine):
 
 
 def test_a_library_may_not_depend_on_a_later_one(tree):
-    (tree / "CMakeLists.txt").write_text("mrd_library(model DEPENDS base)\nmrd_library(base)\nmrd_library(codec)\nmrd_service(writer)\n")
+    (tree / "CMakeLists.txt").write_text("mrd_library(model DEPENDS base)\nmrd_library(base)\nmrd_library(codec)\nmrd_service(writer)\nmrd_tool(asker)\n")
     assert "base" in layers.check(tree)[0]
 
 

@@ -167,7 +167,7 @@ static void print_histogram_chunks(size_t number)
                                             NULL};
         struct mrd_buf bytes = {0};
         enum mrd_varbit_encoding encoding;
-        const size_t taken = mrd_varbit_chunk_encode(&rest, &encoding, &bytes);
+        const size_t taken = mrd_varbit_chunk_encode(&rest, false, &encoding, &bytes);
         printf("%d %zu ", encoding, taken);
         print_hex(mrd_buf_view(&bytes));
         for (size_t i = 0; i < taken; i++) {

@@ -28,11 +28,12 @@ class Prometheus:
         directory.mkdir(parents=True, exist_ok=True)
         self.config = directory / "prometheus.yml"
         self.config.write_text(config)
+        self.data = directory / "data"
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.log = directory / "log"
         self.process = subprocess.Popen(
-            [str(program), f"--config.file={self.config}", f"--storage.tsdb.path={directory / 'data'}",
+            [str(program), f"--config.file={self.config}", f"--storage.tsdb.path={self.data}",
              f"--web.listen-address=127.0.0.1:{port}", "--web.enable-remote-write-receiver", *flags],
             stdout=self.log.open("w"), stderr=subprocess.STDOUT)
         self.wait_ready()

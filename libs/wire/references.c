@@ -1,4 +1,4 @@
-#include "ingester/references.h"
+#include "wire/references.h"
 
 #include <stdlib.h>
 
@@ -8,34 +8,35 @@ struct gap {
     mrd_time_ms noticed_ms;
 };
 
-struct ing_instance {
-    struct ing_instance *next;
+struct mrd_reference_instance {
+    struct mrd_reference_instance *next;
     uint64_t hash;
     uint64_t number_next; /* one past the greatest that has come; 0: none yet */
     mrd_time_ms heard_ms;
     struct gap *gaps; /* ascending */
     size_t gap_count;
-    struct ing_table *tables; /* newest first; a handful */
+    struct mrd_reference_table *tables; /* newest first; a handful */
     size_t table_count;
     size_t name_size;
     uint8_t name[];
 };
 
-struct ing_references {
-    struct ing_instance *instances; /* most recently used first: nearly always a hit */
+struct mrd_references {
+    struct mrd_reference_instance *instances; /* most recently used first: nearly always a hit */
     size_t memory;
 };
 
 enum { INSTANCE_IDLE_MS = 2 * 60 * 60 * 1000, TABLE_CAPACITY_MIN = 1024 };
 
-struct ing_references *ing_references_create(void)
+struct mrd_references *mrd_references_create(void)
 {
-    struct ing_references *references = calloc(1, sizeof(*references));
+    struct mrd_references *references = calloc(1, sizeof(*references));
     mrd_assert(references != NULL);
     return references;
 }
 
-static void instance_free(struct ing_references *references, struct ing_instance *instance)
+static void instance_free(struct mrd_references *references,
+                          struct mrd_reference_instance *instance)
 {
     for (size_t i = 0; i < instance->table_count; i++) {
         references->memory -= instance->tables[i].capacity * sizeof(uint32_t);
@@ -46,29 +47,29 @@ static void instance_free(struct ing_references *references, struct ing_instance
     free(instance);
 }
 
-void ing_references_destroy(struct ing_references **references)
+void mrd_references_destroy(struct mrd_references **references)
 {
     if (*references == NULL) {
         return;
     }
-    struct ing_references *self = MRD_MOVE(*references);
+    struct mrd_references *self = MRD_MOVE(*references);
     while (self->instances != NULL) {
-        struct ing_instance *instance = self->instances;
+        struct mrd_reference_instance *instance = self->instances;
         self->instances = instance->next;
         instance_free(self, instance);
     }
     free(self);
 }
 
-size_t ing_references_memory(const struct ing_references *references) { return references->memory; }
+size_t mrd_references_memory(const struct mrd_references *references) { return references->memory; }
 
-struct ing_instance *ing_references_instance(struct ing_references *references,
-                                             struct mrd_bytes name)
+struct mrd_reference_instance *mrd_references_instance(struct mrd_references *references,
+                                                       struct mrd_bytes name)
 {
     const uint64_t hash = mrd_hash64(name, 0);
-    struct ing_instance **at = &references->instances;
+    struct mrd_reference_instance **at = &references->instances;
     while (*at != NULL) {
-        struct ing_instance *instance = *at;
+        struct mrd_reference_instance *instance = *at;
         if (instance->hash == hash && instance->name_size == name.size &&
             memcmp(instance->name, name.data, name.size) == 0) {
             *at = instance->next; /* to the front */
@@ -78,7 +79,7 @@ struct ing_instance *ing_references_instance(struct ing_references *references,
         }
         at = &instance->next;
     }
-    struct ing_instance *instance = calloc(1, sizeof(*instance) + name.size);
+    struct mrd_reference_instance *instance = calloc(1, sizeof(*instance) + name.size);
     mrd_assert(instance != NULL);
     instance->hash = hash;
     instance->name_size = name.size;
@@ -90,8 +91,9 @@ struct ing_instance *ing_references_instance(struct ing_references *references,
 
 /* ---- tables ---- */
 
-struct ing_table *ing_instance_table(struct ing_references *references,
-                                     struct ing_instance *instance, uint64_t epoch)
+struct mrd_reference_table *mrd_reference_instance_table(struct mrd_references *references,
+                                                         struct mrd_reference_instance *instance,
+                                                         uint64_t epoch)
 {
     (void)references;
     size_t at = 0;
@@ -107,12 +109,12 @@ struct ing_table *ing_instance_table(struct ing_references *references,
     memmove(&instance->tables[at + 1], &instance->tables[at],
             (instance->table_count - at) * sizeof(*instance->tables));
     instance->table_count++;
-    instance->tables[at] = (struct ing_table){.epoch = epoch};
+    instance->tables[at] = (struct mrd_reference_table){.epoch = epoch};
     return &instance->tables[at];
 }
 
-void ing_table_set(struct ing_references *references, struct ing_table *table, uint32_t reference,
-                   uint32_t ordinal)
+void mrd_reference_table_set(struct mrd_references *references, struct mrd_reference_table *table,
+                             uint32_t reference, uint32_t ordinal)
 {
     mrd_assert(reference < MRD_BATCH_REFERENCE_COUNT_MAX);
     if (reference >= table->capacity) {
@@ -126,28 +128,69 @@ void ing_table_set(struct ing_references *references, struct ing_table *table, u
         table->capacity = capacity;
     }
     for (; table->count <= reference; table->count++) {
-        table->ordinals[table->count] = MRD_HEAD_ORDINAL_NONE;
+        table->ordinals[table->count] = MRD_REFERENCE_NONE;
     }
     table->ordinals[reference] = ordinal;
 }
 
+void mrd_reference_table_heard(struct mrd_reference_table *table, uint64_t sequence,
+                               mrd_time_ms log_ms)
+{
+    if (table->sequence_first == 0) {
+        table->sequence_first = sequence;
+    }
+    table->heard_ms = MRD_MAX(table->heard_ms, log_ms);
+}
+
+uint64_t mrd_references_sequence_first(const struct mrd_references *references,
+                                       mrd_time_ms since_ms)
+{
+    uint64_t first = UINT64_MAX;
+    for (const struct mrd_reference_instance *at = references->instances; at != NULL;
+         at = at->next) {
+        for (size_t i = 0; i < at->table_count; i++) {
+            const struct mrd_reference_table *table = &at->tables[i];
+            if (table->sequence_first > 0 && table->heard_ms >= since_ms) {
+                first = MRD_MIN(first, table->sequence_first);
+            }
+        }
+    }
+    return first;
+}
+
+void mrd_references_renumber(struct mrd_references *references,
+                             uint32_t (*exchange)(void *context, uint32_t ordinal), void *context)
+{
+    for (struct mrd_reference_instance *at = references->instances; at != NULL; at = at->next) {
+        for (size_t i = 0; i < at->table_count; i++) {
+            struct mrd_reference_table *table = &at->tables[i];
+            for (size_t k = 0; k < table->count; k++) {
+                if (table->ordinals[k] != MRD_REFERENCE_NONE) {
+                    table->ordinals[k] = exchange(context, table->ordinals[k]);
+                }
+            }
+        }
+    }
+}
+
 /* ---- numbers ---- */
 
-static void gap_add(struct ing_instance *instance, uint64_t first, uint64_t last,
+static void gap_add(struct mrd_reference_instance *instance, uint64_t first, uint64_t last,
                     mrd_time_ms log_ms)
 {
-    if (instance->gap_count == ING_GAPS_MAX) { /* the newest takes it in: still counted, coarser */
-        instance->gaps[ING_GAPS_MAX - 1].last = last;
+    if (instance->gap_count ==
+        MRD_REFERENCES_GAPS_MAX) { /* the newest takes it in: still counted, coarser */
+        instance->gaps[MRD_REFERENCES_GAPS_MAX - 1].last = last;
         return;
     }
     if (instance->gaps == NULL) {
-        instance->gaps = calloc(ING_GAPS_MAX, sizeof(*instance->gaps));
+        instance->gaps = calloc(MRD_REFERENCES_GAPS_MAX, sizeof(*instance->gaps));
         mrd_assert(instance->gaps != NULL);
     }
     instance->gaps[instance->gap_count++] = (struct gap){first, last, log_ms};
 }
 
-static void gap_remove(struct ing_instance *instance, size_t index)
+static void gap_remove(struct mrd_reference_instance *instance, size_t index)
 {
     instance->gap_count--;
     memmove(&instance->gaps[index], &instance->gaps[index + 1],
@@ -155,7 +198,7 @@ static void gap_remove(struct ing_instance *instance, size_t index)
 }
 
 /* Takes number out of the gap that holds it; false if none does. */
-static bool gap_fill(struct ing_instance *instance, uint64_t number)
+static bool gap_fill(struct mrd_reference_instance *instance, uint64_t number)
 {
     for (size_t i = 0; i < instance->gap_count; i++) {
         struct gap *gap = &instance->gaps[i];
@@ -167,7 +210,7 @@ static bool gap_fill(struct ing_instance *instance, uint64_t number)
             gap->first++;
         } else {
             gap->last = number - 1;
-            if (rest.first <= rest.last && instance->gap_count < ING_GAPS_MAX) {
+            if (rest.first <= rest.last && instance->gap_count < MRD_REFERENCES_GAPS_MAX) {
                 memmove(&instance->gaps[i + 2], &instance->gaps[i + 1],
                         (instance->gap_count - i - 1) * sizeof(*instance->gaps));
                 instance->gaps[i + 1] = rest;
@@ -182,10 +225,11 @@ static bool gap_fill(struct ing_instance *instance, uint64_t number)
     return false;
 }
 
-struct ing_number_result ing_instance_number(struct ing_instance *instance, uint64_t number,
-                                             mrd_time_ms log_ms, bool from_start)
+struct mrd_number_result mrd_reference_instance_number(struct mrd_reference_instance *instance,
+                                                       uint64_t number, mrd_time_ms log_ms,
+                                                       bool from_start)
 {
-    struct ing_number_result result = {0};
+    struct mrd_number_result result = {0};
     instance->heard_ms = MRD_MAX(instance->heard_ms, log_ms);
     if (instance->number_next == 0) {
         instance->number_next = from_start ? 1 : number;
@@ -205,31 +249,31 @@ struct ing_number_result ing_instance_number(struct ing_instance *instance, uint
 
 /* ---- time passes ---- */
 
-static void tables_expire(struct ing_references *references, struct ing_instance *instance,
-                          uint64_t epoch_min)
+static void tables_expire(struct mrd_references *references,
+                          struct mrd_reference_instance *instance, uint64_t epoch_min)
 {
     while (instance->table_count > 0 &&
            instance->tables[instance->table_count - 1].epoch < epoch_min) {
-        struct ing_table *table = &instance->tables[--instance->table_count];
+        struct mrd_reference_table *table = &instance->tables[--instance->table_count];
         references->memory -= table->capacity * sizeof(*table->ordinals);
         free(table->ordinals);
     }
 }
 
-uint64_t ing_references_expire(struct ing_references *references, uint64_t epoch_min,
+uint64_t mrd_references_expire(struct mrd_references *references, uint64_t epoch_min,
                                mrd_time_ms log_ms,
-                               void (*on_hole)(void *context, const struct ing_hole *hole),
+                               void (*on_hole)(void *context, const struct mrd_number_hole *hole),
                                void *context)
 {
     uint64_t missing = 0;
-    struct ing_instance **at = &references->instances;
+    struct mrd_reference_instance **at = &references->instances;
     while (*at != NULL) {
-        struct ing_instance *instance = *at;
+        struct mrd_reference_instance *instance = *at;
         tables_expire(references, instance, epoch_min);
         for (size_t i = instance->gap_count; i-- > 0;) {
             const struct gap gap = instance->gaps[i];
-            if (log_ms - gap.noticed_ms > ING_HOLE_MS) {
-                const struct ing_hole hole = {
+            if (log_ms - gap.noticed_ms > MRD_REFERENCES_HOLE_MS) {
+                const struct mrd_number_hole hole = {
                     {instance->name, instance->name_size},
                     gap.first, gap.last
                 };

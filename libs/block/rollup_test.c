@@ -1,0 +1,363 @@
+/* Blocks of rollup rows written and read back, against the rows that went in. */
+#include "block/testing_internal.h"
+#include "objstore/fault_store.h"
+#include "rollup/builder.h"
+#include "rollup/codec.h"
+
+enum { HOUR_MS = MRD_ROLLUP_1H_MS, ROWS_MAX = 4096 };
+
+static void must(enum mrd_status status, const struct mrd_error *err)
+{
+    if (status != MRD_OK) {
+        fail_msg("status %s: %s", mrd_status_name(status), err->text);
+    }
+}
+
+/* ---- rows of series ---- */
+
+struct rows {
+    struct mrd_arena *arena;
+    struct mrd_rollup_row *items;
+    size_t count;
+};
+
+static enum mrd_status keep(void *context, size_t level, const struct mrd_rollup_row *row,
+                            struct mrd_error *err)
+{
+    struct rows *rows = context;
+    (void)level;
+    assert_true(rows->count < ROWS_MAX);
+    struct mrd_rollup_row *copy = &rows->items[rows->count++];
+    *copy = *row;
+    return mrd_rollup_histograms_clone(&copy->histograms, rows->arena, err);
+}
+
+static struct rows rows_of(struct testing_set *set, const struct mrd_block_series *series,
+                           mrd_time_ms resolution_ms)
+{
+    struct rows rows = {.arena = set->arena,
+                        .items = testing_take(set, ROWS_MAX, sizeof(*rows.items))};
+    const struct mrd_rollup_builder_options options = {
+        .resolutions_ms = &resolution_ms, .resolution_count = 1, .emit = keep, .context = &rows};
+    struct mrd_error err = {0};
+    struct mrd_rollup_builder *builder = mrd_rollup_builder_create(&options);
+    must(mrd_rollup_builder_add(builder, &series->samples, &series->histograms, &err), &err);
+    must(mrd_rollup_builder_end(builder, &err), &err);
+    mrd_rollup_builder_destroy(&builder);
+    return rows;
+}
+
+struct rollup {
+    struct testing_set set;
+    struct rows *rows; /* of each series */
+    mrd_time_ms resolution_ms;
+};
+
+static struct rollup rollup_create(const struct testing_shape *shape, mrd_time_ms resolution_ms)
+{
+    struct rollup rollup = {.set = testing_set_create(shape), .resolution_ms = resolution_ms};
+    rollup.rows = testing_take(&rollup.set, rollup.set.count, sizeof(*rollup.rows));
+    for (size_t i = 0; i < rollup.set.count; i++) {
+        rollup.rows[i] = rows_of(&rollup.set, &rollup.set.items[i], resolution_ms);
+    }
+    return rollup;
+}
+
+static struct mrd_block_writer_options options_of(const struct rollup *rollup)
+{
+    struct mrd_block_writer_options options = testing_options(testing_store, 1);
+    options.keep_hlc = false;
+    options.resolution_ms = rollup->resolution_ms;
+    return options;
+}
+
+static enum mrd_status write_rollup(const struct rollup *rollup, bool pieces,
+                                    struct mrd_block_entry *out, struct mrd_error *err)
+{
+    const struct mrd_block_writer_options options = options_of(rollup);
+    static const struct mrd_bytes parent = {(const uint8_t *)"raw", 3};
+    const struct mrd_block_origin origin = {.parents = &parent, .parent_count = 1};
+    mrd_auto(mrd_block_writer_destroy)
+    struct mrd_block_writer *writer = NULL;
+    MRD_TRY(mrd_block_writer_create(&options, &writer, err));
+    for (size_t i = 0; i < rollup->set.count; i++) {
+        const struct rows *rows = &rollup->rows[i];
+        const size_t first = pieces ? rows->count / 2 : rows->count;
+        MRD_TRY(mrd_block_writer_add_rows(writer, &rollup->set.items[i], rows->items, first, err));
+        MRD_TRY(mrd_block_writer_add_rows(writer, &rollup->set.items[i], rows->items + first,
+                                          rows->count - first, err));
+    }
+    return mrd_block_writer_finish(writer, &origin, testing_arena, out, err);
+}
+
+/* ---- comparing ---- */
+
+static void same_row(const struct mrd_rollup_row *want, const struct mrd_rollup_row *got,
+                     mrd_time_ms resolution_ms)
+{
+    struct mrd_buf a = {0};
+    struct mrd_buf b = {0};
+    assert_int_equal(want->end_ms, got->end_ms);
+    mrd_rollup_encode(want, 1, resolution_ms, &a);
+    mrd_rollup_encode(got, 1, resolution_ms, &b);
+    assert_true(mrd_bytes_equal(mrd_buf_view(&a), mrd_buf_view(&b)));
+    mrd_buf_fini(&a);
+    mrd_buf_fini(&b);
+}
+
+/* The columns that were asked for have what those of the row have. */
+static void same_columns(const struct mrd_rollup_row *want, const struct mrd_rollup_columns *got,
+                         size_t i, unsigned columns)
+{
+    for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
+        const enum mrd_rollup_column column = (enum mrd_rollup_column)which;
+        double real;
+        int64_t integer;
+        mrd_rollup_row_column(want, column, &real, &integer);
+        if ((columns >> which & 1) == 0) {
+            assert_null(got->items[which]);
+        } else if (want->floats.count == 0 && column != MRD_ROW_STALE_TS) {
+            assert_int_equal(mrd_rollup_integer(got, column, i), 0);
+        } else if (mrd_rollup_column_is_real(column)) {
+            assert_int_equal(mrd_double_bits(mrd_rollup_real(got, column, i)),
+                             mrd_double_bits(real));
+        } else {
+            assert_int_equal(mrd_rollup_integer(got, column, i), integer);
+        }
+    }
+    if (mrd_rollup_row_needs_state(want)) {
+        assert_non_null(got->states[i]);
+    } else {
+        assert_true(got->states == NULL || got->states[i] == NULL);
+    }
+}
+
+static size_t first_from(const struct rows *rows, mrd_time_ms min_ms)
+{
+    size_t at = 0;
+    while (at < rows->count && rows->items[at].end_ms < min_ms) {
+        at++;
+    }
+    return at;
+}
+
+static bool has_rows(const struct rows *rows, mrd_time_ms min_ms, mrd_time_ms max_ms)
+{
+    const size_t at = first_from(rows, min_ms);
+    return at < rows->count && rows->items[at].end_ms <= max_ms;
+}
+
+static void expect_range(const struct rollup *rollup, struct mrd_block *block, mrd_time_ms min_ms,
+                         mrd_time_ms max_ms, const struct mrd_block_cursor_options *options)
+{
+    struct mrd_error err = {0};
+    struct mrd_block_cursor *cursor;
+    const struct mrd_block_select select = {
+        .tenant = rollup->set.items[0].tenant, .min_ms = min_ms, .max_ms = max_ms};
+    const unsigned columns = options->columns == 0 ? MRD_ROW_ALL : options->columns;
+    const struct mrd_block_series *got = NULL;
+    must(mrd_block_select(block, &select, options, &cursor, &err), &err);
+    must(mrd_block_cursor_next(cursor, &got, &err), &err);
+    for (size_t i = 0; i < rollup->set.count; i++) {
+        const struct rows *rows = &rollup->rows[i];
+        if (!has_rows(rows, min_ms, max_ms)) {
+            continue;
+        }
+        size_t at = first_from(rows, min_ms);
+        while (got != NULL && mrd_block_series_compare(got, &rollup->set.items[i]) == 0) {
+            assert_int_equal(got->samples.count + got->histograms.count, 0);
+            for (size_t k = 0; k < got->rows->count; k++, at++) {
+                struct mrd_rollup_row row;
+                assert_true(at < rows->count);
+                assert_int_equal(got->rows->ends_ms[k], rows->items[at].end_ms);
+                same_columns(&rows->items[at], got->rows, k, columns);
+                if (columns == MRD_ROW_ALL) {
+                    mrd_rollup_columns_row(got->rows, k, &row);
+                    same_row(&rows->items[at], &row, rollup->resolution_ms);
+                }
+            }
+            must(mrd_block_cursor_next(cursor, &got, &err), &err);
+        }
+        assert_true(at == rows->count || rows->items[at].end_ms > max_ms);
+    }
+    assert_null(got);
+    mrd_block_cursor_close(&cursor);
+}
+
+static void expect_rollup(const struct rollup *rollup, const struct mrd_block_entry *entry)
+{
+    struct mrd_error err = {0};
+    struct mrd_block *block;
+    const struct mrd_block_open_options open = {.whole_bytes_max = testing_below(2) == 0 ? 1 : 0};
+    must(mrd_block_open(testing_store, entry, &open, &block, &err), &err);
+    for (unsigned round = 0; round < 12; round++) {
+        const struct mrd_block_cursor_options options = {
+            .window_bytes = testing_below(2) == 0 ? 1 : 0,
+            .columns = round == 0 ? 0 : (unsigned)testing_below(MRD_ROW_ALL) + 1,
+            .pieces = testing_below(2) == 0};
+        const struct mrd_block_counts *counts = &entry->counts;
+        const uint64_t span = (uint64_t)(counts->max_ms - counts->min_ms) + 1;
+        const mrd_time_ms min_ms = counts->min_ms + (mrd_time_ms)testing_below(span);
+        const mrd_time_ms max_ms = min_ms + (mrd_time_ms)testing_below(span);
+        expect_range(rollup, block, round == 0 ? INT64_MIN : min_ms,
+                     round == 0 ? INT64_MAX : max_ms, &options);
+    }
+    mrd_block_close(&block);
+}
+
+/* ---- tests ---- */
+
+static const struct testing_shape shapes[] = {
+    {1, 20, 2000, false, false, false},
+    {1, 60, 400,  true,  true,  false},
+    {1, 40, 300,  true,  true,  true },
+    {1, 9,  8,    false, true,  false},
+};
+static const mrd_time_ms resolutions_ms[] = {MRD_ROLLUP_5M_MS, MRD_ROLLUP_1H_MS, MRD_ROLLUP_1D_MS,
+                                             7000};
+
+static void rows_come_back_bit_for_bit(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 24; seed++) {
+        testing_state = seed * 0x9e3779b97f4a7c15ULL;
+        struct rollup rollup =
+            rollup_create(&shapes[seed % MRD_ARRAY_LEN(shapes)], resolutions_ms[testing_below(4)]);
+        struct mrd_error err = {0};
+        struct mrd_block_entry entry;
+        struct mrd_block_entry again;
+        struct mrd_buf bytes = {0};
+        must(write_rollup(&rollup, testing_below(2) == 0, &entry, &err), &err);
+        assert_int_equal(entry.resolution_ms, rollup.resolution_ms);
+        must(mrd_block_entry_encode(&entry, &bytes, &err), &err);
+        must(mrd_block_entry_decode(mrd_buf_view(&bytes), testing_arena, &again, &err), &err);
+        assert_int_equal(again.resolution_ms, rollup.resolution_ms);
+        const struct mrd_block_verify_options verify = {0};
+        must(mrd_block_verify(testing_store, &again, &verify, &err), &err);
+        expect_rollup(&rollup, &again);
+        mrd_buf_fini(&bytes);
+        testing_set_fini(&rollup.set);
+    }
+}
+
+static void pieces_make_the_same_bytes(void **state)
+{
+    (void)state;
+    testing_state = 77;
+    struct rollup rollup = rollup_create(&shapes[1], HOUR_MS);
+    struct mrd_error err = {0};
+    struct mrd_block_entry whole;
+    struct mrd_block_entry pieces;
+    must(write_rollup(&rollup, false, &whole, &err), &err);
+    must(write_rollup(&rollup, true, &pieces, &err), &err);
+    assert_int_equal(whole.data.crc32c, pieces.data.crc32c);
+    assert_int_equal(whole.sidecar.crc32c, pieces.sidecar.crc32c);
+    testing_set_fini(&rollup.set);
+}
+
+/* Whatever byte of the data file is wrong, reading fails or gives what was written: nothing else. */
+static void a_changed_byte_is_found(void **state)
+{
+    (void)state;
+    testing_state = 5;
+    struct rollup rollup = rollup_create(&shapes[3], HOUR_MS);
+    struct mrd_error err = {0};
+    struct mrd_block_entry entry;
+    struct mrd_buf bytes = {0};
+    must(write_rollup(&rollup, false, &entry, &err), &err);
+    for (unsigned file = 0; file < 2; file++) {
+        const struct mrd_block_file *of = file == 0 ? &entry.data : &entry.sidecar;
+        char key[256];
+        (void)snprintf(key, sizeof(key), "%.*s", MRD_FMT(of->key));
+        mrd_buf_clear(&bytes);
+        must(mrd_objstore_get(testing_store, key, (size_t)of->size, NULL, &bytes, &err), &err);
+        for (unsigned round = 0; round < 200; round++) {
+            const size_t at = testing_below(bytes.size);
+            const uint8_t flip = (uint8_t)(1 + testing_below(255));
+            bytes.data[at] ^= flip;
+            must(mrd_objstore_put(testing_store, key, mrd_buf_view(&bytes), NULL, &err), &err);
+            const struct mrd_block_verify_options verify = {0};
+            assert_int_equal(mrd_block_verify(testing_store, &entry, &verify, &err), MRD_E_CORRUPT);
+            bytes.data[at] ^= flip;
+        }
+        must(mrd_objstore_put(testing_store, key, mrd_buf_view(&bytes), NULL, &err), &err);
+    }
+    mrd_buf_fini(&bytes);
+    testing_set_fini(&rollup.set);
+}
+
+static struct mrd_rollup_row good_row(void)
+{
+    struct mrd_rollup_row row = mrd_rollup_row_empty(2 * HOUR_MS);
+    mrd_rollup_add_float(&row.floats, 1, (struct mrd_span){HOUR_MS + 1, 0});
+    mrd_rollup_add_float(&row.floats, 2, (struct mrd_span){2 * HOUR_MS, 0});
+    return row;
+}
+
+static void rows_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    testing_state = 9;
+    struct rollup rollup = rollup_create(&shapes[3], HOUR_MS);
+    const struct mrd_block_writer_options options = options_of(&rollup);
+    struct mrd_error err = {0};
+    struct mrd_block_writer *writer;
+    must(mrd_block_writer_create(&options, &writer, &err), &err);
+    struct mrd_rollup_row rows[10];
+    for (size_t i = 0; i < MRD_ARRAY_LEN(rows); i++) {
+        rows[i] = good_row();
+    }
+    rows[1].end_ms++;
+    rows[2].floats.first_at.time_ms--;
+    rows[3].floats.last_at.time_ms++;
+    rows[4].floats.resets[MRD_ROLLUP_BY_VALUE] = 2;
+    rows[5].floats.changes = 2;
+    rows[6].floats.count = 1 << 30;
+    rows[7].stale_ms = HOUR_MS;
+    rows[8] = mrd_rollup_row_empty(HOUR_MS);
+    rows[9].floats.first_at.start_ms = INT64_MIN;
+    const struct mrd_block_series *series = &rollup.set.items[0];
+    for (size_t i = 1; i < MRD_ARRAY_LEN(rows); i++) {
+        assert_int_equal(mrd_block_writer_add_rows(writer, series, &rows[i], 1, &err),
+                         MRD_E_INVALID);
+    }
+    must(mrd_block_writer_add_rows(writer, series, &rows[0], 1, &err), &err);
+    assert_int_equal(mrd_block_writer_add_rows(writer, series, &rows[0], 1, &err), MRD_E_INVALID);
+    assert_int_equal(mrd_block_writer_add(writer, series, &err), MRD_E_INVALID);
+    struct mrd_block_entry entry;
+    must(
+        mrd_block_writer_finish(writer, &(struct mrd_block_origin){0}, testing_arena, &entry, &err),
+        &err);
+    assert_int_equal(entry.counts.samples, 1);
+    mrd_block_writer_destroy(&writer);
+    testing_set_fini(&rollup.set);
+}
+
+static void a_rollup_is_of_one_tenant_and_has_no_stamps(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    struct mrd_block_writer *writer;
+    struct rollup rollup = {.resolution_ms = HOUR_MS};
+    struct mrd_block_writer_options options = options_of(&rollup);
+    options.level = 0;
+    assert_int_equal(mrd_block_writer_create(&options, &writer, &err), MRD_E_INVALID);
+    options = options_of(&rollup);
+    options.keep_hlc = true;
+    assert_int_equal(mrd_block_writer_create(&options, &writer, &err), MRD_E_INVALID);
+    options = options_of(&rollup);
+    options.resolution_ms = -1;
+    assert_int_equal(mrd_block_writer_create(&options, &writer, &err), MRD_E_INVALID);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_come_back_bit_for_bit),
+        cmocka_unit_test(pieces_make_the_same_bytes),
+        cmocka_unit_test(a_changed_byte_is_found),
+        cmocka_unit_test(rows_that_cannot_be_are_refused),
+        cmocka_unit_test(a_rollup_is_of_one_tenant_and_has_no_stamps),
+    };
+    return cmocka_run_group_tests(tests, testing_open, testing_close);
+}

@@ -1,0 +1,129 @@
+#include "rollup/columns.h"
+
+enum {
+    EDGES = 1U << MRD_ROW_COUNT | 1U << MRD_ROW_FIRST | 1U << MRD_ROW_LAST |
+            1U << MRD_ROW_FIRST_TS | 1U << MRD_ROW_LAST_TS,
+    /* Sums are refused if they may have overflowed, which the extremes tell. */
+    EXTREMES = 1U << MRD_ROW_MIN | 1U << MRD_ROW_MAX,
+    LOSSES = 1U << MRD_ROW_RESETS | 1U << MRD_ROW_LOST,
+    NEWEST =
+        1U << MRD_ROW_COUNT | 1U << MRD_ROW_LAST | 1U << MRD_ROW_LAST_TS | 1U << MRD_ROW_STALE_TS,
+};
+
+static unsigned without_starts(enum mrd_rollup_function function)
+{
+    const unsigned count = 1U << MRD_ROW_COUNT;
+    switch (function) {
+    case MRD_ROLLUP_INSTANT:
+    case MRD_ROLLUP_TIMESTAMP:
+        return NEWEST;
+    case MRD_ROLLUP_RATE:
+    case MRD_ROLLUP_INCREASE:
+        return EDGES | LOSSES;
+    case MRD_ROLLUP_DELTA:
+        return EDGES;
+    case MRD_ROLLUP_CHANGES:
+        return count | 1U << MRD_ROW_CHANGES | 1U << MRD_ROW_FIRST | 1U << MRD_ROW_LAST;
+    case MRD_ROLLUP_RESETS:
+        return count | 1U << MRD_ROW_RESETS | 1U << MRD_ROW_FIRST | 1U << MRD_ROW_LAST;
+    case MRD_ROLLUP_SUM:
+    case MRD_ROLLUP_AVG:
+        return count | EXTREMES | 1U << MRD_ROW_SUM | 1U << MRD_ROW_COMPENSATION;
+    case MRD_ROLLUP_MIN:
+        return count | 1U << MRD_ROW_MIN;
+    case MRD_ROLLUP_MAX:
+        return count | 1U << MRD_ROW_MAX;
+    case MRD_ROLLUP_COUNT:
+    case MRD_ROLLUP_PRESENT:
+        return count;
+    case MRD_ROLLUP_FIRST:
+        return count | 1U << MRD_ROW_FIRST;
+    case MRD_ROLLUP_LAST:
+        return count | 1U << MRD_ROW_LAST;
+    case MRD_ROLLUP_TS_OF_FIRST:
+        return count | 1U << MRD_ROW_FIRST_TS;
+    case MRD_ROLLUP_TS_OF_LAST:
+        return count | 1U << MRD_ROW_LAST_TS;
+    case MRD_ROLLUP_NO_FUNCTION:
+        break;
+    }
+    mrd_assert(false);
+    return 0;
+}
+
+unsigned mrd_rollup_columns_of(enum mrd_rollup_function function, bool use_start_timestamps)
+{
+    const unsigned columns = without_starts(function);
+    const bool counter = function == MRD_ROLLUP_RATE || function == MRD_ROLLUP_INCREASE ||
+                         function == MRD_ROLLUP_RESETS;
+    return !counter || !use_start_timestamps
+               ? columns
+               : columns | EDGES | 1U << MRD_ROW_FIRST_ST | 1U << MRD_ROW_LAST_ST;
+}
+
+void mrd_rollup_columns_row(const struct mrd_rollup_columns *columns, size_t i,
+                            struct mrd_rollup_row *out)
+{
+    if (columns->states != NULL && columns->states[i] != NULL) {
+        *out = *columns->states[i];
+        return;
+    }
+    *out = mrd_rollup_row_empty(columns->ends_ms[i]);
+    out->stale_ms = mrd_rollup_integer(columns, MRD_ROW_STALE_TS, i);
+    const int64_t resets = mrd_rollup_integer(columns, MRD_ROW_RESETS, i);
+    const double lost = mrd_rollup_real(columns, MRD_ROW_LOST, i);
+    out->floats = (struct mrd_rollup_floats){
+        .count = (uint64_t)mrd_rollup_integer(columns, MRD_ROW_COUNT, i),
+        .sum = {mrd_rollup_real(columns, MRD_ROW_SUM,          i),
+                mrd_rollup_real(columns, MRD_ROW_COMPENSATION, i)},
+        .min = mrd_rollup_real(columns, MRD_ROW_MIN, i),
+        .max = mrd_rollup_real(columns, MRD_ROW_MAX, i),
+        .first = mrd_rollup_real(columns, MRD_ROW_FIRST, i),
+        .last = mrd_rollup_real(columns, MRD_ROW_LAST, i),
+        .first_at = {mrd_rollup_integer(columns, MRD_ROW_FIRST_TS, i),
+                mrd_rollup_integer(columns, MRD_ROW_FIRST_ST, i)},
+        .last_at = {mrd_rollup_integer(columns,                       MRD_ROW_LAST_TS,                  i),
+                mrd_rollup_integer(columns, MRD_ROW_LAST_ST, i)},
+        .changes = (uint64_t)mrd_rollup_integer(columns, MRD_ROW_CHANGES, i),
+        .resets = {(uint64_t)resets,                     (uint64_t)resets                   },
+        .lost = {lost,                     lost                                        },
+    };
+}
+
+bool mrd_rollup_row_needs_state(const struct mrd_rollup_row *row)
+{
+    const struct mrd_rollup_floats *floats = &row->floats;
+    return row->histograms.count > 0 ||
+           (floats->count > 0 &&
+            (floats->overlaps ||
+             floats->resets[MRD_ROLLUP_BY_VALUE] != floats->resets[MRD_ROLLUP_BY_START] ||
+             mrd_double_bits(floats->lost[MRD_ROLLUP_BY_VALUE]) !=
+                 mrd_double_bits(floats->lost[MRD_ROLLUP_BY_START])));
+}
+
+void mrd_rollup_row_column(const struct mrd_rollup_row *row, enum mrd_rollup_column column,
+                           double *out_real, int64_t *out_integer)
+{
+    const struct mrd_rollup_floats *floats = &row->floats;
+    const double reals[MRD_ROW_COLUMNS] = {
+        [MRD_ROW_SUM] = floats->sum.sum,
+        [MRD_ROW_COMPENSATION] = floats->sum.compensation,
+        [MRD_ROW_MIN] = floats->min,
+        [MRD_ROW_MAX] = floats->max,
+        [MRD_ROW_FIRST] = floats->first,
+        [MRD_ROW_LAST] = floats->last,
+        [MRD_ROW_LOST] = floats->lost[MRD_ROLLUP_BY_VALUE],
+    };
+    const int64_t integers[MRD_ROW_COLUMNS] = {
+        [MRD_ROW_COUNT] = (int64_t)floats->count,
+        [MRD_ROW_FIRST_TS] = floats->first_at.time_ms,
+        [MRD_ROW_LAST_TS] = floats->last_at.time_ms,
+        [MRD_ROW_CHANGES] = (int64_t)floats->changes,
+        [MRD_ROW_RESETS] = (int64_t)floats->resets[MRD_ROLLUP_BY_VALUE],
+        [MRD_ROW_FIRST_ST] = floats->first_at.start_ms,
+        [MRD_ROW_LAST_ST] = floats->last_at.start_ms,
+        [MRD_ROW_STALE_TS] = row->stale_ms,
+    };
+    *out_real = reals[column];
+    *out_integer = integers[column];
+}

@@ -1,0 +1,85 @@
+/* columns.h: the rows of a series as columns, as files hold them: a reader who needs the greatest values reads these alone.
+ *
+ * A column that was not asked for, or in which no row has anything, is NULL: every row has its default then (0; of stale markers
+ * MRD_ROLLUP_NEVER). What the columns cannot say (histograms, what start times tell apart from values) is in `states`.
+ *
+ * Owner:   views; whoever hands them out says how long they live.
+ * Threads: pure functions.
+ */
+#ifndef MRD_ROLLUP_COLUMNS_H
+#define MRD_ROLLUP_COLUMNS_H
+
+#include "rollup/evaluate.h"
+
+enum mrd_rollup_column {
+    MRD_ROW_COUNT, /* of floats; 0: the other columns of the row are defaults, but for the marker */
+    MRD_ROW_SUM,
+    MRD_ROW_COMPENSATION, /* of the sum */
+    MRD_ROW_MIN,
+    MRD_ROW_MAX,
+    MRD_ROW_FIRST,
+    MRD_ROW_LAST,
+    MRD_ROW_FIRST_TS, /* ms */
+    MRD_ROW_LAST_TS,
+    MRD_ROW_CHANGES,
+    MRD_ROW_RESETS, /* by value */
+    MRD_ROW_LOST,
+    MRD_ROW_FIRST_ST, /* ms, 0: unknown */
+    MRD_ROW_LAST_ST,
+    MRD_ROW_STALE_TS, /* ms */
+    MRD_ROW_COLUMNS,
+};
+
+/* Sets of columns: bits 1 << enum mrd_rollup_column. */
+#define MRD_ROW_ALL ((1U << MRD_ROW_COLUMNS) - 1)
+
+static inline bool mrd_rollup_column_is_real(enum mrd_rollup_column column)
+{
+    return (1U << column & (1U << MRD_ROW_SUM | 1U << MRD_ROW_COMPENSATION | 1U << MRD_ROW_MIN |
+                            1U << MRD_ROW_MAX | 1U << MRD_ROW_FIRST | 1U << MRD_ROW_LAST |
+                            1U << MRD_ROW_LOST)) != 0;
+}
+static inline bool mrd_rollup_column_is_time(enum mrd_rollup_column column)
+{
+    return (1U << column &
+            (1U << MRD_ROW_FIRST_TS | 1U << MRD_ROW_LAST_TS | 1U << MRD_ROW_FIRST_ST |
+             1U << MRD_ROW_LAST_ST | 1U << MRD_ROW_STALE_TS)) != 0;
+}
+
+/* Rows in the order of time. */
+struct mrd_rollup_columns {
+    size_t count;
+    const mrd_time_ms *ends_ms;
+    const void *items[MRD_ROW_COLUMNS]; /* double or int64_t of each row, or NULL */
+    /* NULL, or for each row NULL or all of it: what its columns say is then in it too. */
+    const struct mrd_rollup_row *const *states;
+};
+
+static inline double mrd_rollup_real(const struct mrd_rollup_columns *columns,
+                                     enum mrd_rollup_column column, size_t i)
+{
+    const double *items = columns->items[column];
+    return items == NULL ? 0 : items[i];
+}
+static inline int64_t mrd_rollup_integer(const struct mrd_rollup_columns *columns,
+                                         enum mrd_rollup_column column, size_t i)
+{
+    const int64_t *items = columns->items[column];
+    return items != NULL ? items[i] : column == MRD_ROW_STALE_TS ? MRD_ROLLUP_NEVER : 0;
+}
+
+/* The columns that an answer looks at. */
+unsigned mrd_rollup_columns_of(enum mrd_rollup_function function, bool use_start_timestamps);
+
+/* A row, as far as its columns are there. Histograms are those of the state. */
+void mrd_rollup_columns_row(const struct mrd_rollup_columns *columns, size_t i,
+                            struct mrd_rollup_row *out);
+
+/* Whether columns alone cannot say what is in the row. */
+bool mrd_rollup_row_needs_state(const struct mrd_rollup_row *row);
+
+/* What a column has of a row; the other of the two is 0. */
+void mrd_rollup_row_column(const struct mrd_rollup_row *row, enum mrd_rollup_column column,
+                           double *out_real, int64_t *out_integer);
+
+#endif

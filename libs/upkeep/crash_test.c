@@ -1,0 +1,96 @@
+/* A merger that dies, or whose store fails, at any of its calls: whoever comes next finds everything, once. */
+#include "upkeep/testing_internal.h"
+
+static struct region region;
+
+/* One tenant and day, two blocks that overlap. `month`: they are merged already, and the month is due. */
+static void begin(bool month)
+{
+    struct mrd_error err = {0};
+    size_t done = 0;
+    region_open(&region, 3);
+    region.tenants = 1;
+    region.times = 12;
+    (void)region_write(&region, 60, region.now_ms - 2 * 3600 * 1000);
+    (void)region_write(&region, 60, region.now_ms - 2 * 3600 * 1000);
+    if (month) {
+        region_must(region_round(&region, region.catalog, region.store, &done, NULL, &err), &err);
+        assert_int_equal(done, 1);
+        region.now_ms += 2 * REGION_DAY_MS;
+    }
+}
+
+/* A dead process has nothing left in memory. */
+static void restart(void)
+{
+    mrd_catalog_close(&region.catalog);
+    region.catalog = region_open_catalog(&region, region.store);
+}
+
+static void expect_all(void)
+{
+    struct region_found found;
+    region_expect_model(&region, true);
+    region_find_tables(&region, &found);
+    region_same(&region, &found);
+}
+
+/* Returns false once the n-th call never came. */
+static bool fail_at(uint64_t nth, bool month, bool crash)
+{
+    struct mrd_error err = {0};
+    size_t done = 0;
+    begin(month);
+    const struct mrd_fault fault = {.nth = nth, .when = MRD_FAULT_AFTER, .crash = crash};
+    mrd_fault_store_arm(region.store, &fault);
+    const enum mrd_status status =
+        region_round(&region, region.catalog, region.store, &done, NULL, &err);
+    const bool came = mrd_fault_store_disarm(region.store);
+    if (!came) {
+        region_must(status, &err);
+    }
+    region_expect_model(&region, false); /* at no time is anything lost */
+    if (crash) {
+        restart();
+    }
+    region_settle(&region);
+    expect_all();
+    region_close(&region);
+    return came;
+}
+
+static void walk(bool month, bool crash)
+{
+    uint64_t nth = 1;
+    while (fail_at(nth, month, crash)) {
+        nth++;
+        assert_true(nth < 1000);
+    }
+    assert_true(nth > 20); /* it was a walk */
+}
+
+static void a_merge_into_days_may_die_anywhere(void **state)
+{
+    (void)state;
+    walk(false, true);
+}
+static void a_merge_into_days_may_lose_any_call(void **state)
+{
+    (void)state;
+    walk(false, false);
+}
+static void a_merge_into_a_month_may_die_anywhere(void **state)
+{
+    (void)state;
+    walk(true, true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_merge_into_days_may_die_anywhere),
+        cmocka_unit_test(a_merge_into_days_may_lose_any_call),
+        cmocka_unit_test(a_merge_into_a_month_may_die_anywhere),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

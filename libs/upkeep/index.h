@@ -1,0 +1,44 @@
+/* index.h: the blocks of level 1 and above of a state, by tenant. A state has them by id.
+ *
+ * Owner:   whoever made it; the state is lent until fini.
+ * Threads: reads from any.
+ * Memory:  a pointer a block. Cost: sorting them, once.
+ */
+#ifndef MRD_UPKEEP_INDEX_H
+#define MRD_UPKEEP_INDEX_H
+
+#include "catalog/state.h"
+#include "merge/batch.h"
+
+struct mrd_upkeep_index {
+    const struct mrd_block_entry **blocks; /* by class, tenant, level and first time */
+    size_t count;
+};
+
+void mrd_upkeep_index_init(struct mrd_upkeep_index *index, const struct mrd_catalog_state *state);
+void mrd_upkeep_index_fini(struct mrd_upkeep_index *index);
+
+/* The tenant of a block above level 0; empty if its entry does not say. */
+struct mrd_bytes mrd_upkeep_tenant_of(const struct mrd_block_entry *block);
+
+/* Those of a class, tenant and level, in the order of their first times. */
+struct mrd_upkeep_span {
+    const struct mrd_block_entry *const *blocks;
+    size_t count;
+};
+struct mrd_upkeep_span mrd_upkeep_index_find(const struct mrd_upkeep_index *index,
+                                             struct mrd_bytes residency_class,
+                                             struct mrd_bytes tenant, unsigned level);
+
+/* Where the blocks of the classes behind this one begin. */
+size_t mrd_upkeep_index_next_class(const struct mrd_upkeep_index *index,
+                                   struct mrd_bytes residency_class);
+
+/* Whether all samples of a block lie in the range. */
+static inline bool mrd_upkeep_is_within(const struct mrd_block_entry *block,
+                                        struct mrd_merge_range range)
+{
+    return block->counts.min_ms >= range.first_ms && block->counts.max_ms <= range.last_ms;
+}
+
+#endif

@@ -1,0 +1,331 @@
+#include "upkeep/merge.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "block/reader.h"
+
+enum { ATTEMPT_SIZE = 32, ZSTD_LEVEL_MONTH = 9, CACHE_BYTES = 64 << 20 };
+
+struct job {
+    const struct mrd_upkeep_merge_options *options;
+    struct mrd_catalog_state *state; /* that it was planned of */
+    const struct mrd_upkeep_index *index;
+    const struct mrd_upkeep_unit *unit;
+    struct mrd_arena *arena;
+    struct mrd_upkeep_merged *result;
+    mrd_time_ms begun_ms;
+    char attempt[ATTEMPT_SIZE]; /* in the keys of what is written: no two attempts share one */
+    unsigned level;             /* of the outputs */
+    enum mrd_merge_period period;
+    struct mrd_buf found; /* const struct mrd_block_entry * */
+    struct mrd_merge_batch_result merged;
+    struct mrd_block_entry *added;
+    struct mrd_bytes *removed;
+};
+
+/* ---- what the batch asks ---- */
+
+/* What the outputs' level has of a tenant in a period, but what is in quarantine. */
+static enum mrd_status find(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
+                            const struct mrd_block_entry *const **out, size_t *out_count,
+                            struct mrd_error *err)
+{
+    struct job *job = context;
+    const struct mrd_upkeep_span span =
+        mrd_upkeep_index_find(job->index, job->unit->residency_class, tenant, job->level);
+    (void)err;
+    mrd_buf_clear(&job->found);
+    for (size_t i = 0; i < span.count; i++) {
+        if (mrd_upkeep_is_within(span.blocks[i], range) &&
+            !mrd_upkeep_quarantine_has(job->options->quarantine, span.blocks[i]->id)) {
+            mrd_buf_append(&job->found, (const void *)&span.blocks[i], sizeof(span.blocks[i]));
+        }
+    }
+    *out = (const struct mrd_block_entry *const *)(const void *)job->found.data;
+    *out_count = job->found.size / sizeof(span.blocks[0]);
+    return MRD_OK;
+}
+
+/* "<region>/<tenant>/samples/data/20240229/<attempt>-"; months without the day. */
+static enum mrd_status prefix(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
+                              struct mrd_buf *out, struct mrd_error *err)
+{
+    const struct job *job = context;
+    const time_t at = (time_t)(range.first_ms / 1000); /* the beginning of a day: exact */
+    struct tm date;
+    if (gmtime_r(&at, &date) == NULL) {
+        return mrd_fail(err, MRD_E_INVALID, "merge: no day for the time %" PRId64 " ms",
+                        range.first_ms);
+    }
+    mrd_upkeep_table_path(job->options->region, tenant, MRD_UPKEEP_SAMPLES, out);
+    mrd_buf_printf(out, "/data/%04d%02d", date.tm_year + 1900, date.tm_mon + 1);
+    if (job->period == MRD_MERGE_DAY) {
+        mrd_buf_printf(out, "%02d", date.tm_mday);
+    }
+    mrd_buf_printf(out, "/%s-", job->attempt);
+    return MRD_OK;
+}
+
+static enum mrd_status adjust(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
+                              struct mrd_merge_options *merge, struct mrd_error *err)
+{
+    const struct mrd_upkeep_merge_options *options = ((const struct job *)context)->options;
+    (void)range;
+    (void)err;
+    merge->compact = options->is_compact != NULL && options->is_compact(options->context, tenant);
+    return MRD_OK;
+}
+
+static void begin(struct job *job)
+{
+    uint32_t chance;
+    /* Never fails: a few bytes from an initialised pool (getrandom(2)). */
+    mrd_assert(getrandom(&chance, sizeof(chance), 0) == (ssize_t)sizeof(chance));
+    job->begun_ms = mrd_clock_now_ms(job->options->clock);
+    (void)snprintf(job->attempt, sizeof(job->attempt), "%012" PRIx64 "%08" PRIx32,
+                   (uint64_t)job->begun_ms, chance);
+    job->level = job->unit->kind == MRD_UPKEEP_DAYS ? 1 : 2;
+    job->period = job->unit->kind == MRD_UPKEEP_DAYS ? MRD_MERGE_DAY : MRD_MERGE_MONTH;
+}
+
+/* Young files keep the stamps: what comes later may be older than some of theirs. Files of months do not; they are large, and
+ * what comes after them is later in all but rare cases, which are counted (`unordered`). */
+static enum mrd_status run_batch(struct job *job, struct mrd_error *err)
+{
+    const struct mrd_upkeep_merge_options *options = job->options;
+    const struct mrd_block_cache_options caching = {.memory_bytes_max = CACHE_BYTES};
+    const int zstd_month =
+        options->zstd_level_month == 0 ? ZSTD_LEVEL_MONTH : options->zstd_level_month;
+    mrd_auto(mrd_block_cache_destroy)
+    struct mrd_block_cache *cache = NULL;
+    MRD_TRY(mrd_block_cache_create(&caching, &cache, err));
+    const struct mrd_merge_batch_options batch = {
+        .merge = {.store = options->store,
+                  .control = options->control,
+                  .level = job->level,
+                  .promoted = mrd_upkeep_promoted,
+                  .promoted_count = mrd_upkeep_promoted_count,
+                  .keep_hlc = job->period == MRD_MERGE_DAY,
+                  .zstd_level = job->period == MRD_MERGE_DAY ? 0 : zstd_month,
+                  .shard_bytes_max = options->shard_bytes_max,
+                  .memory_bytes_max = options->memory_bytes_max,
+                  .cache = cache},
+        .blocks = job->unit->blocks,
+        .block_count = job->unit->block_count,
+        .period = job->period,
+        .find = find,
+        .prefix = prefix,
+        .adjust = adjust,
+        .context = job,
+    };
+    return mrd_merge_batch(&batch, job->arena, &job->merged, err);
+}
+
+/* ---- bad blocks ---- */
+
+/* Whether the catalog still has the block; of one that has left, the files may be gone by right. */
+static enum mrd_status is_listed(struct job *job, struct mrd_bytes id, bool *out,
+                                 struct mrd_error *err)
+{
+    MRD_TRY(mrd_catalog_refresh(job->options->catalog, job->options->control, err));
+    struct mrd_catalog_state *state = mrd_catalog_pin(job->options->catalog);
+    *out = mrd_catalog_find(state, id) != NULL;
+    mrd_catalog_unpin(&state);
+    return MRD_OK;
+}
+
+/* Reads all of a block; into quarantine with it if that fails. */
+static enum mrd_status examine(struct job *job, const struct mrd_block_entry *block,
+                               struct mrd_error *err)
+{
+    const struct mrd_upkeep_merge_options *options = job->options;
+    const struct mrd_block_verify_options verify = {.control = options->control};
+    struct mrd_error why = {0};
+    bool listed = false;
+    const enum mrd_status status = mrd_block_verify(options->store, block, &verify, &why);
+    if (status != MRD_OK && status != MRD_E_CORRUPT && status != MRD_E_NOT_FOUND) {
+        return mrd_fail(err, status, "%s", why.text);
+    }
+    MRD_TRY(is_listed(job, block->id, &listed, err));
+    if (status == MRD_OK || !listed) {
+        return MRD_OK; /* the bytes are good; what came over the wire was not */
+    }
+    const struct mrd_upkeep_finding finding = {.block = block,
+                                               .status = status,
+                                               .reason = why.text,
+                                               .found_by = options->holder,
+                                               .now_ms = mrd_clock_now_ms(options->clock)};
+    MRD_TRY(mrd_upkeep_quarantine_add(options->store, options->control, &finding, err));
+    job->result->quarantined++;
+    return MRD_OK;
+}
+
+static enum mrd_status examine_bad(struct job *job, struct mrd_error *err)
+{
+    for (size_t i = 0; i < job->merged.bad_count; i++) {
+        MRD_TRY(examine(job, job->merged.bad[i].input, err));
+    }
+    return MRD_OK;
+}
+
+/* The figures do not add up: one of the blocks is not what it says. */
+static enum mrd_status examine_all(struct job *job, const struct mrd_error *why,
+                                   struct mrd_error *err)
+{
+    for (size_t i = 0; i < job->unit->block_count; i++) {
+        MRD_TRY(examine(job, job->unit->blocks[i], err));
+    }
+    return job->result->quarantined > 0 ? MRD_OK : mrd_fail(err, MRD_E_CORRUPT, "%s", why->text);
+}
+
+/* ---- the commit ---- */
+
+static enum mrd_status list_changes(struct job *job, struct mrd_error *err)
+{
+    const struct mrd_merge_batch_result *merged = &job->merged;
+    job->added = mrd_arena_alloc(job->arena, (merged->output_count + 1) * sizeof(*job->added));
+    job->removed =
+        mrd_arena_alloc(job->arena, (merged->replaced_count + 1) * sizeof(*job->removed));
+    if (job->added == NULL || job->removed == NULL) {
+        return mrd_arena_fail(job->arena, err);
+    }
+    for (size_t i = 0; i < merged->output_count; i++) {
+        job->added[i] = *merged->outputs[i];
+        job->result->bytes_out += merged->outputs[i]->data.size + merged->outputs[i]->sidecar.size;
+    }
+    for (size_t i = 0; i < merged->replaced_count; i++) {
+        job->removed[i] = merged->replaced[i]->id;
+        job->result->bytes_in += merged->replaced[i]->data.size + merged->replaced[i]->sidecar.size;
+    }
+    job->result->blocks_in = merged->replaced_count;
+    job->result->blocks_out = merged->output_count;
+    job->result->merges = merged->merges;
+    job->result->samples_in = merged->samples_in;
+    job->result->samples_out = merged->samples_out;
+    job->result->duplicates = merged->duplicates;
+    job->result->overridden = merged->overridden;
+    job->result->unordered = merged->unordered;
+    return MRD_OK;
+}
+
+/* Whether a state has what the merge began with, and nothing that it should have read too: files of the same tenant, level and
+ * period that came meanwhile may have the same samples. */
+static bool still_fits(const struct job *job, const struct mrd_catalog_state *state,
+                       const struct mrd_upkeep_index *index)
+{
+    for (size_t i = 0; i < job->merged.replaced_count; i++) {
+        if (mrd_catalog_find(state, job->removed[i]) == NULL) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < job->merged.output_count; i++) {
+        const struct mrd_block_entry *output = &job->added[i];
+        const struct mrd_upkeep_span span = mrd_upkeep_index_find(
+            index, output->origin.residency_class, mrd_upkeep_tenant_of(output), output->level);
+        const struct mrd_merge_range range =
+            mrd_merge_period_of(job->period, output->counts.min_ms);
+        for (size_t k = 0; k < span.count; k++) {
+            if (mrd_upkeep_is_within(span.blocks[k], range) &&
+                mrd_catalog_find(job->state, span.blocks[k]->id) == NULL) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* One attempt on the state as it is. MRD_E_CONFLICT: it is no more. */
+static enum mrd_status commit_on(struct job *job, struct mrd_catalog_state *state,
+                                 const struct mrd_upkeep_index *index, struct mrd_error *err)
+{
+    const struct mrd_upkeep_merge_options *options = job->options;
+    const struct mrd_upkeep_blocks_change blocks = {job->added, job->merged.output_count,
+                                                    job->removed, job->merged.replaced_count};
+    const struct mrd_catalog_table_change *tables = NULL;
+    size_t table_count = 0;
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create_within(job->arena);
+    if (options->tables != NULL) {
+        MRD_TRY(mrd_upkeep_tables_change(options->tables, state, index, &blocks, arena, &tables,
+                                         &table_count, err));
+    }
+    const struct mrd_catalog_change change = {.add = blocks.add,
+                                              .add_count = blocks.add_count,
+                                              .remove = blocks.remove,
+                                              .remove_count = blocks.remove_count,
+                                              .tables = tables,
+                                              .table_count = table_count,
+                                              .begun_ms = job->begun_ms};
+    enum mrd_status status = MRD_E_UNAVAILABLE;
+    for (size_t i = 0; i < MRD_UPKEEP_ATTEMPTS && status == MRD_E_UNAVAILABLE; i++) {
+        status = mrd_catalog_commit(options->catalog, &change, options->control, err);
+    }
+    MRD_TRY(status);
+    job->result->committed = true;
+    job->result->tables = table_count;
+    if (options->tables != NULL) {
+        (void)!mrd_upkeep_tables_publish(options->tables, tables, table_count,
+                                         &job->result->publish_error);
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status commit(struct job *job, struct mrd_error *err)
+{
+    enum mrd_status status = MRD_E_CONFLICT;
+    for (size_t i = 0; i < MRD_UPKEEP_ATTEMPTS && status == MRD_E_CONFLICT; i++) {
+        struct mrd_upkeep_index index;
+        MRD_TRY(mrd_catalog_refresh(job->options->catalog, job->options->control, err));
+        struct mrd_catalog_state *state = mrd_catalog_pin(job->options->catalog);
+        mrd_upkeep_index_init(&index, state);
+        job->result->lost = !still_fits(job, state, &index);
+        status = job->result->lost ? MRD_OK : commit_on(job, state, &index, err);
+        mrd_upkeep_index_fini(&index);
+        mrd_catalog_unpin(&state);
+    }
+    return status;
+}
+
+static enum mrd_status run(struct job *job, struct mrd_error *err)
+{
+    struct mrd_error why = {0};
+    begin(job);
+    const enum mrd_status status = run_batch(job, &why);
+    if (status == MRD_E_CORRUPT) {
+        return examine_all(job, &why, err);
+    }
+    if (status != MRD_OK) {
+        return mrd_fail(err, status, "%s", why.text);
+    }
+    MRD_TRY(list_changes(job, err));
+    if (job->merged.output_count + job->merged.replaced_count > 0) {
+        MRD_TRY(commit(job, err));
+    }
+    return examine_bad(job, err);
+}
+
+enum mrd_status mrd_upkeep_merge(const struct mrd_upkeep_merge_options *options,
+                                 struct mrd_catalog_state *state,
+                                 const struct mrd_upkeep_index *index,
+                                 const struct mrd_upkeep_unit *unit, struct mrd_upkeep_merged *out,
+                                 struct mrd_error *err)
+{
+    struct mrd_upkeep_merged result = {0};
+    struct job job = {.options = options,
+                      .state = state,
+                      .index = index,
+                      .unit = unit,
+                      .result = &result,
+                      .arena = mrd_arena_create("results of a merge", MRD_UPKEEP_RESULT_BYTES_MAX)};
+    const enum mrd_status status = run(&job, err);
+    mrd_buf_fini(&job.found);
+    mrd_arena_destroy(&job.arena);
+    if (status == MRD_OK || result.committed) {
+        *out = result;
+    }
+    return status;
+}

@@ -1,0 +1,68 @@
+/* merge.h: one unit of merging, from the catalog to the catalog: reads the blocks of a unit (plan.h), writes their successors, and
+ * commits those, the going of the inputs and the tables that fit them at once.
+ *
+ * Until the commit nothing has changed; what was written lies under keys that nobody else has used or will use, and is swept if it is
+ * never committed. So a merge may be killed anywhere, be done twice, or run beside others: of several that have
+ * read the same block one commits, the others lose (`lost`) and have wasted work.
+ *
+ * A block that turns out bad is read once more as a whole; if it is bad indeed, it goes into quarantine (quarantine.h) and stays in the
+ * catalog. The rest of the unit is merged without it.
+ *
+ * Owner:   plain values.
+ * Threads: a merge runs on the calling thread; merges share the catalog and the store.
+ * Memory:  memory_bytes_max for merging, and MRD_UPKEEP_RESULT_BYTES_MAX for what the catalog is to say of it.
+ */
+#ifndef MRD_UPKEEP_MERGE_H
+#define MRD_UPKEEP_MERGE_H
+
+#include "upkeep/plan.h"
+#include "upkeep/tables.h"
+
+enum { MRD_UPKEEP_ATTEMPTS = 8 /* to commit */ };
+#define MRD_UPKEEP_RESULT_BYTES_MAX ((size_t)1 << 30)
+
+struct mrd_upkeep_merge_options {
+    struct mrd_objstore *store;
+    struct mrd_catalog *catalog;
+    const struct mrd_objstore_control *control; /* may be NULL */
+    const struct mrd_clock *clock;
+    const char *region;
+    const char *holder;                             /* who does it, for records of bad blocks */
+    const struct mrd_upkeep_tables *tables;         /* NULL: no tables are kept */
+    const struct mrd_upkeep_quarantine *quarantine; /* may be NULL */
+    size_t memory_bytes_max;                        /* 0: 512 MiB */
+    uint64_t shard_bytes_max;                       /* 0: 512 MiB */
+    int zstd_level_month;                           /* 0: 9 */
+    /* Whether a tenant's values are stored as scaled integers; NULL: no tenant's. */
+    bool (*is_compact)(void *context, struct mrd_bytes tenant);
+    void *context;
+};
+
+struct mrd_upkeep_merged {
+    bool committed; /* something has changed */
+    bool lost;      /* others were faster: look at the catalog again */
+    size_t blocks_in;
+    size_t blocks_out;
+    size_t quarantined;
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    uint64_t merges; /* of a tenant and a period */
+    uint64_t samples_in;
+    uint64_t samples_out;
+    uint64_t duplicates;
+    uint64_t overridden;
+    uint64_t unordered;
+    size_t tables; /* that have a new version */
+    struct mrd_error
+        publish_error; /* copies for readers without a catalog are behind; MRD_OK: they are not */
+};
+
+/* `state` is what the unit was planned of, `index` its index. *out is written on success, and on failure too if anything is committed
+ * (then `committed`). MRD_E_UNAVAILABLE and the like: try again later. MRD_E_CORRUPT: the figures do not add up and no block is found
+ * bad by itself: nothing is changed, a human must look. */
+MRD_MUST_CHECK enum mrd_status
+mrd_upkeep_merge(const struct mrd_upkeep_merge_options *options, struct mrd_catalog_state *state,
+                 const struct mrd_upkeep_index *index, const struct mrd_upkeep_unit *unit,
+                 struct mrd_upkeep_merged *out, struct mrd_error *err);
+
+#endif

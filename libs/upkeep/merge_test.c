@@ -1,0 +1,331 @@
+/* Merging from the catalog to the catalog: what was written is there in the end, each sample once, whatever comes between. */
+#include "upkeep/testing_internal.h"
+
+#include <pthread.h>
+
+#include "base/hash.h"
+
+static struct region region;
+
+/* Levels of the catalog's blocks: counts[level]. */
+static void count_levels(size_t counts[3])
+{
+    struct mrd_catalog *catalog = region_open_catalog(&region, region.files);
+    struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
+    memset(counts, 0, 3 * sizeof(counts[0]));
+    for (size_t i = 0; i < mrd_catalog_block_count(state); i++) {
+        counts[mrd_catalog_block(state, i)->level]++;
+    }
+    mrd_catalog_unpin(&state);
+    mrd_catalog_close(&catalog);
+}
+
+static void expect_levels(size_t days, size_t months)
+{
+    size_t counts[3];
+    count_levels(counts);
+    assert_int_equal(counts[0], 0);
+    assert_int_equal(counts[1], days);
+    assert_int_equal(counts[2], months);
+}
+
+/* Blocks that overlap, out of order, with the same values twice: days, then, when the month is over, the month; late samples
+ * open it again. */
+static void what_was_written_is_there_once(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct region_found found;
+        region_open(&region, seed);
+        const mrd_time_ms first_ms = region.now_ms - 2 * 3600 * 1000;
+        for (size_t i = 0; i < 3; i++) {
+            (void)region_write(&region, 40, first_ms + (mrd_time_ms)testing_below(3));
+        }
+        region_settle(&region); /* January's days are over, but for the delay: so they wait */
+        expect_levels(4 * REGION_TENANTS, 0);
+        region_expect_model(&region, true);
+        region_find_tables(&region, &found);
+        region_same(&region, &found);
+
+        region.now_ms += 2 * REGION_DAY_MS;
+        region_settle(&region);
+        expect_levels(2 * REGION_TENANTS, REGION_TENANTS);
+        region_expect_model(&region, true);
+
+        const struct region_found before = found;
+        (void)region_write(&region, 30, region.now_ms - 2 * 3600 * 1000); /* late */
+        region_settle(&region);
+        expect_levels(4 * REGION_TENANTS, REGION_TENANTS);
+        region_expect_model(&region, false);
+        region_find_tables(&region, &found); /* the late ones of January are not there yet */
+        assert_true(found.rows >= before.rows);
+
+        region.now_ms += 2 * REGION_DAY_MS;
+        region_settle(&region);
+        expect_levels(2 * REGION_TENANTS, REGION_TENANTS);
+        region_expect_model(&region, true);
+        region_find_tables(&region, &found);
+        region_same(&region, &found);
+        region_close(&region);
+    }
+}
+
+static void without_tables_blocks_are_merged_all_the_same(void **state)
+{
+    (void)state;
+    region_open(&region, 77);
+    region.tables.root = NULL;
+    (void)region_write(&region, 40, region.now_ms - 2 * 3600 * 1000);
+    (void)region_write(&region, 40, region.now_ms - 2 * 3600 * 1000);
+    region_settle(&region);
+    expect_levels(4 * REGION_TENANTS, 0);
+    region_expect_model(&region, true);
+    region_close(&region);
+}
+
+/* ---- several at once ---- */
+
+/* Two have planned the same; the second finds that it has lost, and has changed nothing. */
+static void the_second_of_two_loses(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    region_open(&region, 5);
+    (void)region_write(&region, 40, region.now_ms - 2 * 3600 * 1000);
+    (void)region_write(&region, 40, region.now_ms - 2 * 3600 * 1000);
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("plan", REGION_CHECK_BYTES);
+    struct mrd_catalog_state *planned = mrd_catalog_pin(region.catalog);
+    struct mrd_upkeep_index index;
+    const struct mrd_upkeep_plan_options plan = region_plan(&region);
+    const struct mrd_upkeep_unit *units;
+    size_t count;
+    mrd_upkeep_index_init(&index, planned);
+    region_must(mrd_upkeep_plan(planned, &index, &plan, arena, &units, &count, &err), &err);
+    assert_int_equal(count, 1);
+    region_settle(&region); /* the first */
+    const struct mrd_upkeep_merge_options options = {.store = region.store,
+                                                     .catalog = region.catalog,
+                                                     .clock = &region.clock,
+                                                     .region = "eu",
+                                                     .holder = "second",
+                                                     .tables = &region.tables,
+                                                     .memory_bytes_max = MRD_MERGE_MEMORY_MIN};
+    struct mrd_upkeep_merged merged;
+    region_must(mrd_upkeep_merge(&options, planned, &index, &units[0], &merged, &err), &err);
+    assert_true(merged.lost && !merged.committed);
+    assert_int_equal(merged.quarantined, 0);
+    region_expect_model(&region, true);
+    mrd_upkeep_index_fini(&index);
+    mrd_catalog_unpin(&planned);
+    region_close(&region);
+}
+
+/* A merge of other blocks into the same days, planned before the first was committed: nothing that it removes has gone, but
+ * what it writes may have samples that the first has written too. */
+static void a_merge_of_other_blocks_into_the_same_days_loses_too(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    region_open(&region, 6);
+    const struct mrd_block_entry *other =
+        region_write(&region, 40, region.now_ms - 2 * 3600 * 1000);
+    struct mrd_catalog_state *planned = mrd_catalog_pin(region.catalog);
+    struct mrd_upkeep_index index;
+    mrd_upkeep_index_init(&index, planned);
+    const struct mrd_upkeep_unit unit = {.kind = MRD_UPKEEP_DAYS,
+                                         .residency_class = MRD_BYTES("eu"),
+                                         .blocks = &other,
+                                         .block_count = 1};
+    const struct mrd_block_entry *first =
+        region_write(&region, 40, region.now_ms - 2 * 3600 * 1000);
+    const struct mrd_upkeep_unit first_unit = {.kind = MRD_UPKEEP_DAYS,
+                                               .residency_class = MRD_BYTES("eu"),
+                                               .blocks = &first,
+                                               .block_count = 1};
+    const struct mrd_upkeep_merge_options options = {.store = region.store,
+                                                     .catalog = region.catalog,
+                                                     .clock = &region.clock,
+                                                     .region = "eu",
+                                                     .holder = "test",
+                                                     .tables = &region.tables,
+                                                     .memory_bytes_max = MRD_MERGE_MEMORY_MIN};
+    struct mrd_upkeep_merged merged;
+    region_must(mrd_upkeep_merge(&options, planned, &index, &first_unit, &merged, &err), &err);
+    assert_true(merged.committed);
+    region_must(mrd_upkeep_merge(&options, planned, &index, &unit, &merged, &err), &err);
+    assert_true(merged.lost && !merged.committed);
+    mrd_upkeep_index_fini(&index);
+    mrd_catalog_unpin(&planned);
+    region_settle(&region);
+    expect_levels(4 * REGION_TENANTS, 0);
+    region_expect_model(&region, true);
+    region_close(&region);
+}
+
+struct racer {
+    pthread_t thread;
+    enum mrd_status status;
+    struct mrd_error err;
+};
+
+static void *race(void *context)
+{
+    struct racer *racer = context;
+    struct mrd_catalog *catalog = region_open_catalog(&region, region.files);
+    size_t done = 1;
+    for (size_t i = 0; i < 50 && done > 0; i++) {
+        racer->status = region_round(&region, catalog, region.files, &done, NULL, &racer->err);
+        if (racer->status != MRD_OK) {
+            break;
+        }
+    }
+    mrd_catalog_close(&catalog);
+    return NULL;
+}
+
+static void mergers_at_once_lose_nothing(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 20; seed < 23; seed++) {
+        struct racer racers[3] = {0};
+        struct region_found found;
+        region_open(&region, seed);
+        region.now_ms += 3 * REGION_DAY_MS; /* months are due at once */
+        for (size_t i = 0; i < 3; i++) {
+            (void)region_write(&region, 40, region.now_ms - 2 * REGION_DAY_MS);
+        }
+        for (size_t i = 0; i < MRD_ARRAY_LEN(racers); i++) {
+            assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
+        }
+        for (size_t i = 0; i < MRD_ARRAY_LEN(racers); i++) {
+            assert_int_equal(pthread_join(racers[i].thread, NULL), 0);
+            region_must(racers[i].status, &racers[i].err);
+        }
+        region_settle(&region);
+        expect_levels(2 * REGION_TENANTS, REGION_TENANTS);
+        region_expect_model(&region, true);
+        region_find_tables(&region, &found);
+        region_same(&region, &found);
+        region_close(&region);
+    }
+}
+
+/* ---- bad blocks ---- */
+
+static void load_quarantine(struct mrd_arena *arena, struct mrd_upkeep_quarantine *out)
+{
+    struct mrd_error err = {0};
+    region_must(mrd_upkeep_quarantine_load(region.files, NULL, arena, out, &err), &err);
+}
+
+/* Turns a bit here and there in a data file, or back: merges do not read all of it. */
+static void flip_all(struct mrd_bytes key, uint64_t size)
+{
+    char text[256];
+    (void)snprintf(text, sizeof(text), "%.*s", MRD_FMT(key));
+    for (uint64_t at = 5; at < size; at += 37) {
+        folder_fixture_flip(region.folder, text, (size_t)at, 4);
+    }
+}
+
+static void a_bad_block_goes_into_quarantine_and_holds_up_nothing(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    for (size_t kind = 0; kind < 3; kind++) {
+        mrd_auto(mrd_arena_destroy)
+        struct mrd_arena *arena = mrd_arena_create("records", REGION_CHECK_BYTES);
+        struct mrd_upkeep_quarantine quarantine;
+        size_t counts[3];
+        region_open(&region, 40 + kind);
+        const struct mrd_block_entry *bad =
+            region_write(&region, 40, region.now_ms - 2 * 3600 * 1000);
+        memset(region.model, 0, sizeof(region.model)); /* of the others alone */
+        (void)region_write(&region, 40, region.now_ms - 2 * 3600 * 1000);
+        (void)region_write(&region, 40, region.now_ms - 2 * 3600 * 1000);
+        if (kind == 0) {
+            region_must(mrd_objstore_delete(region.files, "blocks/l0-1.mbx", NULL, &err), &err);
+        } else if (kind == 1) {
+            folder_fixture_flip(region.folder, "blocks/l0-1.mbx", (size_t)bad->sidecar.size / 2, 4);
+        } else {
+            flip_all(bad->data.key, bad->data.size);
+        }
+        region_settle(&region);
+        count_levels(counts);
+        assert_int_equal(counts[0], 1);
+        load_quarantine(arena, &quarantine);
+        assert_int_equal(quarantine.count, 1);
+        assert_true(mrd_upkeep_quarantine_has(&quarantine, bad->id));
+        assert_string_equal(quarantine.records[0].data_key, "blocks/l0-1.parquet");
+        assert_string_equal(quarantine.records[0].status, kind == 0 ? "not_found" : "corrupt");
+        assert_true(strlen(quarantine.records[0].reason) > 0);
+        assert_int_equal(quarantine.records[0].since_ms, region.now_ms);
+
+        /* Let back in, it is found bad again. */
+        region_must(mrd_upkeep_quarantine_release(region.files, NULL, bad->id, &err), &err);
+        assert_int_equal(mrd_upkeep_quarantine_release(region.files, NULL, bad->id, &err),
+                         MRD_E_NOT_FOUND);
+        region_settle(&region);
+        load_quarantine(arena, &quarantine);
+        assert_int_equal(quarantine.count, 1);
+        region_close(&region);
+    }
+}
+
+/* Once the bytes are right again, its samples come in. */
+static void a_repaired_block_is_merged(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    region_open(&region, 50);
+    const struct mrd_block_entry *bad = region_write(&region, 40, region.now_ms - 2 * 3600 * 1000);
+    (void)region_write(&region, 40, region.now_ms - 2 * 3600 * 1000);
+    flip_all(bad->data.key, bad->data.size);
+    region_settle(&region);
+    flip_all(bad->data.key, bad->data.size);
+    region_settle(&region); /* it stays out until somebody says so */
+    size_t counts[3];
+    count_levels(counts);
+    assert_int_equal(counts[0], 1);
+    region_must(mrd_upkeep_quarantine_release(region.files, NULL, bad->id, &err), &err);
+    region_settle(&region);
+    expect_levels(4 * REGION_TENANTS, 0);
+    region_expect_model(&region, true);
+    region_close(&region);
+}
+
+/* A file of a day that has gone bad: what comes for that day is merged beside it. */
+static void a_bad_file_of_a_day_is_gone_around(void **state)
+{
+    (void)state;
+    size_t counts[3];
+    region_open(&region, 60);
+    (void)region_write(&region, 40, region.now_ms - 2 * 3600 * 1000);
+    region_settle(&region);
+    struct mrd_catalog_state *pinned = mrd_catalog_pin(region.catalog);
+    const struct mrd_block_entry *bad = mrd_catalog_block(pinned, 0);
+    flip_all(bad->data.key, bad->data.size);
+    mrd_catalog_unpin(&pinned);
+    (void)region_write(&region, 90, region.now_ms - 2 * 3600 * 1000);
+    region_settle(&region);
+    count_levels(counts);
+    assert_int_equal(counts[0], 0);
+    assert_int_equal(counts[1], 4 * REGION_TENANTS + 1);
+    region_close(&region);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_written_is_there_once),
+        cmocka_unit_test(without_tables_blocks_are_merged_all_the_same),
+        cmocka_unit_test(the_second_of_two_loses),
+        cmocka_unit_test(a_merge_of_other_blocks_into_the_same_days_loses_too),
+        cmocka_unit_test(mergers_at_once_lose_nothing),
+        cmocka_unit_test(a_bad_block_goes_into_quarantine_and_holds_up_nothing),
+        cmocka_unit_test(a_repaired_block_is_merged),
+        cmocka_unit_test(a_bad_file_of_a_day_is_gone_around),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,291 @@
+#include "upkeep/plan.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+
+static uint64_t samples_of(const struct mrd_block_entry *block)
+{
+    return block->counts.samples + block->counts.histograms;
+}
+
+/* When the first of its samples was received. */
+static mrd_time_ms received_ms(const struct mrd_block_entry *block)
+{
+    return mrd_hlc_time_ms(block->origin.hlc_min);
+}
+
+static bool is_usable(const struct mrd_block_entry *block,
+                      const struct mrd_upkeep_plan_options *options)
+{
+    return !mrd_upkeep_quarantine_has(options->quarantine, block->id);
+}
+
+/* ---- units ---- */
+
+struct plan {
+    const struct mrd_upkeep_plan_options *options;
+    const struct mrd_upkeep_index *index;
+    struct mrd_arena *arena;
+    struct mrd_buf units; /* struct mrd_upkeep_unit */
+};
+
+/* Classes and tenants may be long, and have characters that keys of leases do not have. */
+static void set_lease(struct mrd_upkeep_unit *unit)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf bytes = {0};
+    mrd_buf_append_u32(&bytes, (uint32_t)unit->residency_class.size);
+    mrd_buf_append_bytes(&bytes, unit->residency_class);
+    mrd_buf_append_bytes(&bytes, unit->tenant);
+    mrd_buf_append_u64(&bytes, (uint64_t)unit->range.first_ms);
+    const struct mrd_id128 hash = mrd_hash128(mrd_buf_view(&bytes), 0);
+    (void)snprintf(unit->lease, sizeof(unit->lease), "merge/%s/%016" PRIx64 "%016" PRIx64,
+                   unit->kind == MRD_UPKEEP_DAYS ? "days" : "month", hash.high, hash.low);
+}
+
+static enum mrd_status add_unit(struct plan *plan, const struct mrd_upkeep_unit *like,
+                                const struct mrd_block_entry *const *blocks, size_t count,
+                                struct mrd_error *err)
+{
+    struct mrd_upkeep_unit unit = *like;
+    const size_t kept = MRD_MIN(count, (size_t)MRD_MERGE_BATCH_MAX);
+    const struct mrd_bytes copy = mrd_arena_copy(
+        plan->arena, (struct mrd_bytes){(const uint8_t *)(const void *)blocks,
+                                        kept * sizeof(const struct mrd_block_entry *)});
+    if (copy.data == NULL) {
+        return mrd_arena_fail(plan->arena, err);
+    }
+    unit.blocks = (const struct mrd_block_entry *const *)(const void *)copy.data;
+    unit.block_count = kept;
+    for (size_t i = 0; i < kept; i++) {
+        unit.samples += samples_of(unit.blocks[i]);
+    }
+    set_lease(&unit);
+    mrd_buf_append(&plan->units, &unit, sizeof(unit));
+    return MRD_OK;
+}
+
+/* ---- level 0 to days ---- */
+
+/* By class; within one in the order of receipt. */
+static int compare_level0(const void *a, const void *b)
+{
+    const struct mrd_block_entry *x = *(const struct mrd_block_entry *const *)a;
+    const struct mrd_block_entry *y = *(const struct mrd_block_entry *const *)b;
+    const int order = mrd_bytes_compare(x->origin.residency_class, y->origin.residency_class);
+    if (order != 0) {
+        return order;
+    }
+    if (x->origin.hlc_min != y->origin.hlc_min) {
+        return x->origin.hlc_min < y->origin.hlc_min ? -1 : 1;
+    }
+    return mrd_bytes_compare(x->id, y->id);
+}
+
+struct weight {
+    uint64_t samples;
+    uint64_t tenants;
+    mrd_time_ms first_ms;
+    mrd_time_ms last_ms;
+};
+
+static struct weight weight_of(const struct mrd_block_entry *const *blocks, size_t count)
+{
+    struct weight weight = {.first_ms = INT64_MAX, .last_ms = INT64_MIN};
+    for (size_t i = 0; i < count; i++) {
+        weight.samples += samples_of(blocks[i]);
+        weight.tenants = MRD_MAX(weight.tenants, blocks[i]->tenant_count);
+        weight.first_ms = MRD_MIN(weight.first_ms, blocks[i]->counts.min_ms);
+        weight.last_ms = MRD_MAX(weight.last_ms, blocks[i]->counts.max_ms);
+    }
+    return weight;
+}
+
+/* What the merge would write anew: files of the days that the blocks may have samples in. An estimate from above. */
+static uint64_t rewritten(const struct plan *plan, struct mrd_bytes residency_class,
+                          const struct weight *weight)
+{
+    const mrd_time_ms from_ms = mrd_merge_period_of(MRD_MERGE_DAY, weight->first_ms).first_ms;
+    const mrd_time_ms to_ms = mrd_merge_period_of(MRD_MERGE_DAY, weight->last_ms).last_ms;
+    uint64_t samples = 0;
+    for (size_t i = 0; i < plan->index->count; i++) {
+        const struct mrd_block_entry *block = plan->index->blocks[i];
+        const bool touched = block->counts.max_ms >= from_ms && block->counts.min_ms <= to_ms;
+        samples += block->level == 1 && touched &&
+                           mrd_bytes_equal(block->origin.residency_class, residency_class)
+                       ? samples_of(block)
+                       : 0;
+    }
+    return samples;
+}
+
+static bool is_due(const struct plan *plan, const struct mrd_block_entry *const *blocks,
+                   size_t count)
+{
+    const struct mrd_upkeep_plan_options *options = plan->options;
+    if (count >= MRD_MERGE_BATCH_MAX ||
+        received_ms(blocks[0]) <= options->now_ms - options->age_ms_max) {
+        return true;
+    }
+    const struct weight weight = weight_of(blocks, count);
+    return weight.samples / MRD_MAX(weight.tenants, (uint64_t)1) >= options->tenant_rows_min &&
+           weight.samples * MRD_UPKEEP_REWRITE >=
+               rewritten(plan, blocks[0]->origin.residency_class, &weight);
+}
+
+static enum mrd_status plan_days(struct plan *plan, const struct mrd_block_entry *const *blocks,
+                                 size_t count, struct mrd_error *err)
+{
+    for (size_t i = 0; i < count;) {
+        const struct mrd_bytes class = blocks[i]->origin.residency_class;
+        size_t end = i + 1;
+        while (end < count && mrd_bytes_equal(blocks[end]->origin.residency_class, class)) {
+            end++;
+        }
+        if (is_due(plan, blocks + i, end - i)) {
+            const struct mrd_upkeep_unit unit = {.kind = MRD_UPKEEP_DAYS, .residency_class = class};
+            MRD_TRY(add_unit(plan, &unit, blocks + i, end - i, err));
+        }
+        i = end;
+    }
+    return MRD_OK;
+}
+
+static const struct mrd_block_entry **level0(const struct mrd_catalog_state *state,
+                                             const struct mrd_upkeep_plan_options *options,
+                                             size_t *out_count)
+{
+    const size_t all = mrd_catalog_block_count(state);
+    const struct mrd_block_entry **blocks = calloc(all + 1, sizeof(*blocks));
+    mrd_assert(blocks != NULL);
+    *out_count = 0;
+    for (size_t i = 0; i < all; i++) {
+        const struct mrd_block_entry *block = mrd_catalog_block(state, i);
+        if (block->level == 0 && is_usable(block, options)) {
+            blocks[(*out_count)++] = block;
+        }
+    }
+    qsort(blocks, *out_count, sizeof(*blocks), compare_level0);
+    return blocks;
+}
+
+/* ---- days to months ---- */
+
+/* One run of the index: the files of days that a tenant has in a month, without those in quarantine. */
+static enum mrd_status plan_month(struct plan *plan, const struct mrd_block_entry *const *blocks,
+                                  size_t count, struct mrd_merge_range month, struct mrd_error *err)
+{
+    const struct mrd_upkeep_plan_options *options = plan->options;
+    const mrd_time_ms before_ms = options->now_ms - options->month_delay_ms;
+    const struct mrd_block_entry **usable = calloc(count, sizeof(*usable));
+    size_t usable_count = 0;
+    mrd_time_ms received = INT64_MAX;
+    mrd_assert(usable != NULL);
+    for (size_t i = 0; i < count; i++) {
+        if (is_usable(blocks[i], options)) {
+            usable[usable_count++] = blocks[i];
+            received = MRD_MIN(received, received_ms(blocks[i]));
+        }
+    }
+    enum mrd_status status = MRD_OK;
+    if (usable_count > 0 && month.last_ms < before_ms && received <= before_ms) {
+        const struct mrd_upkeep_unit unit = {.kind = MRD_UPKEEP_MONTH,
+                                             .residency_class = blocks[0]->origin.residency_class,
+                                             .tenant = mrd_upkeep_tenant_of(blocks[0]),
+                                             .range = month};
+        status = add_unit(plan, &unit, usable, usable_count, err);
+    }
+    free(usable);
+    return status;
+}
+
+static bool is_same_tenant(const struct mrd_block_entry *a, const struct mrd_block_entry *b)
+{
+    return mrd_bytes_equal(a->origin.residency_class, b->origin.residency_class) &&
+           mrd_bytes_equal(mrd_upkeep_tenant_of(a), mrd_upkeep_tenant_of(b));
+}
+
+static enum mrd_status plan_months(struct plan *plan, struct mrd_error *err)
+{
+    const struct mrd_block_entry *const *blocks = plan->index->blocks;
+    for (size_t i = 0; i < plan->index->count;) {
+        const struct mrd_merge_range month =
+            mrd_merge_period_of(MRD_MERGE_MONTH, blocks[i]->counts.min_ms);
+        size_t end = i + 1;
+        while (end < plan->index->count && blocks[end]->level == blocks[i]->level &&
+               is_same_tenant(blocks[i], blocks[end]) &&
+               blocks[end]->counts.min_ms <= month.last_ms) {
+            end++;
+        }
+        if (blocks[i]->level == 1 && mrd_upkeep_tenant_of(blocks[i]).size > 0) {
+            MRD_TRY(plan_month(plan, blocks + i, end - i, month, err));
+        }
+        i = end;
+    }
+    return MRD_OK;
+}
+
+/* Days before months; then what was received first. */
+static int compare_units(const void *a, const void *b)
+{
+    const struct mrd_upkeep_unit *x = a;
+    const struct mrd_upkeep_unit *y = b;
+    if (x->kind != y->kind) {
+        return x->kind == MRD_UPKEEP_DAYS ? -1 : 1;
+    }
+    const mrd_time_ms x_ms = received_ms(x->blocks[0]);
+    const mrd_time_ms y_ms = received_ms(y->blocks[0]);
+    return x_ms == y_ms ? strcmp(x->lease, y->lease) : (x_ms < y_ms ? -1 : 1);
+}
+
+static enum mrd_status finish(struct plan *plan, const struct mrd_upkeep_unit **out_units,
+                              size_t *out_count, struct mrd_error *err)
+{
+    struct mrd_upkeep_unit *units = (void *)plan->units.data;
+    const size_t count = plan->units.size / sizeof(*units);
+    if (count > 0) {
+        qsort(units, count, sizeof(*units), compare_units);
+    }
+    const struct mrd_bytes copy = mrd_arena_copy(plan->arena, mrd_buf_view(&plan->units));
+    if (copy.data == NULL) {
+        return mrd_arena_fail(plan->arena, err);
+    }
+    *out_units = (const struct mrd_upkeep_unit *)(const void *)copy.data;
+    *out_count = count;
+    return MRD_OK;
+}
+
+enum mrd_status mrd_upkeep_plan(const struct mrd_catalog_state *state,
+                                const struct mrd_upkeep_index *index,
+                                const struct mrd_upkeep_plan_options *options,
+                                struct mrd_arena *arena, const struct mrd_upkeep_unit **out_units,
+                                size_t *out_count, struct mrd_error *err)
+{
+    struct plan plan = {.options = options, .index = index, .arena = arena};
+    size_t count = 0;
+    const struct mrd_block_entry **blocks = level0(state, options, &count);
+    enum mrd_status status = plan_days(&plan, blocks, count, err);
+    free(blocks);
+    status = status == MRD_OK ? plan_months(&plan, err) : status;
+    status = status == MRD_OK ? finish(&plan, out_units, out_count, err) : status;
+    mrd_buf_fini(&plan.units);
+    return status;
+}
+
+struct mrd_upkeep_backlog mrd_upkeep_backlog(const struct mrd_catalog_state *state,
+                                             const struct mrd_upkeep_plan_options *options)
+{
+    struct mrd_upkeep_backlog backlog = {.oldest_ms = options->now_ms};
+    for (size_t i = 0; i < mrd_catalog_block_count(state); i++) {
+        const struct mrd_block_entry *block = mrd_catalog_block(state, i);
+        if (block->level == 0 && is_usable(block, options)) {
+            backlog.blocks++;
+            backlog.samples += samples_of(block);
+            backlog.oldest_ms = MRD_MIN(backlog.oldest_ms, received_ms(block));
+        }
+    }
+    return backlog;
+}

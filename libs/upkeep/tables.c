@@ -1,0 +1,541 @@
+#include "upkeep/tables.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "iceberg/tables.h"
+
+const struct mrd_block_promoted mrd_upkeep_promoted[] = {
+    {"job",      MRD_BLOCK_FIELD_PROMOTED    },
+    {"instance", MRD_BLOCK_FIELD_PROMOTED + 1},
+};
+const size_t mrd_upkeep_promoted_count = MRD_ARRAY_LEN(mrd_upkeep_promoted);
+
+/* ---- places ---- */
+
+/* A segment of a key does not begin with a dot, a tenant's name may. No two names have one path. */
+static void append_tenant(struct mrd_bytes tenant, struct mrd_buf *out)
+{
+    const uint8_t first = tenant.size == 0 ? 0 : tenant.data[0];
+    if (first == '.' || first == '(') {
+        mrd_buf_append_text(out, first == '.' ? "(dot)" : "(par)");
+        tenant = (struct mrd_bytes){tenant.data + 1, tenant.size - 1};
+    }
+    mrd_buf_append_bytes(out, tenant);
+}
+
+void mrd_upkeep_table_path(const char *region, struct mrd_bytes tenant, const char *table,
+                           struct mrd_buf *out)
+{
+    mrd_buf_printf(out, "%s/", region);
+    append_tenant(tenant, out);
+    mrd_buf_printf(out, "/%s", table);
+}
+
+/* ---- one table ---- */
+
+/* A version being made. */
+struct version {
+    const struct mrd_upkeep_tables *tables;
+    struct mrd_iceberg_table table;
+    const char *current_key; /* NULL: there is none */
+    struct mrd_arena *arena;
+    struct mrd_error *err;
+    const struct mrd_iceberg_metadata *metadata; /* of the current version, or NULL */
+    struct mrd_block_schema schema;
+    struct mrd_iceberg_table_definition definition;
+
+    struct mrd_iceberg_file *added;
+    size_t added_count;
+    const char **removed;
+    size_t removed_count;
+    uint64_t added_rows;
+    uint64_t removed_rows;
+};
+
+static enum mrd_status text_of(struct mrd_bytes bytes, struct mrd_arena *arena, const char **out,
+                               struct mrd_error *err)
+{
+    *out = (const char *)mrd_arena_copy(arena, bytes).data;
+    return *out == NULL ? mrd_arena_fail(arena, err) : MRD_OK;
+}
+
+static enum mrd_status begin(struct version *version, const struct mrd_upkeep_tables *tables,
+                             struct mrd_bytes tenant, const char *name,
+                             struct mrd_bytes current_key)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf path = {0};
+    version->tables = tables;
+    version->table = (struct mrd_iceberg_table){
+        .store = tables->store, .control = tables->control, .root = tables->root};
+    mrd_upkeep_table_path(tables->region, tenant, name, &path);
+    MRD_TRY(text_of(mrd_buf_view(&path), version->arena, &version->table.path, version->err));
+    if (current_key.size == 0) {
+        return MRD_OK;
+    }
+    struct mrd_iceberg_metadata *metadata;
+    MRD_TRY(text_of(current_key, version->arena, &version->current_key, version->err));
+    MRD_TRY(mrd_iceberg_load(&version->table, version->current_key, version->arena, &metadata,
+                             version->err));
+    version->metadata = metadata;
+    return MRD_OK;
+}
+
+/* Columns that a table has had stay: old files have values there. */
+static bool is_compact(const struct version *version, const struct mrd_block_entry *const *blocks,
+                       size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (blocks[i]->compact_layout) {
+            return true;
+        }
+    }
+    for (size_t s = 0; version->metadata != NULL && s < version->metadata->schema_count; s++) {
+        const struct mrd_iceberg_schema *schema = &version->metadata->schemas[s];
+        enum mrd_iceberg_type type;
+        if (mrd_iceberg_field_find(schema->fields, schema->field_count, MRD_BLOCK_FIELD_VALUE_I,
+                                   &type) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum mrd_status define(struct version *version, bool compact)
+{
+    const struct mrd_block_schema_options options = {.level = 1,
+                                                     .promoted = mrd_upkeep_promoted,
+                                                     .promoted_count = mrd_upkeep_promoted_count,
+                                                     .compact = compact};
+    MRD_TRY(mrd_block_schema_init(&options, &version->schema, version->err));
+    mrd_iceberg_samples_table(&version->schema, &version->definition);
+    return MRD_OK;
+}
+
+static int compare_files(const void *a, const void *b)
+{
+    return strcmp(((const struct mrd_iceberg_file *)a)->path,
+                  ((const struct mrd_iceberg_file *)b)->path);
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    return mrd_bytes_compare((*(const struct mrd_block_entry *const *)a)->data.key,
+                             (*(const struct mrd_block_entry *const *)b)->data.key);
+}
+
+static enum mrd_status add(struct version *version, const struct mrd_block_entry *block)
+{
+    struct mrd_iceberg_file *file = &version->added[version->added_count++];
+    const uint32_t spec = block->level == 1 ? MRD_ICEBERG_BY_DAY : MRD_ICEBERG_BY_MONTH;
+    MRD_TRY(mrd_iceberg_file_of_block(block, spec, version->arena, file, version->err));
+    version->added_rows += file->row_count;
+    return MRD_OK;
+}
+
+static void remove_file(struct version *version, const struct mrd_iceberg_file *file)
+{
+    version->removed[version->removed_count++] = file->path;
+    version->removed_rows += file->row_count;
+}
+
+/* Walks what the table has and what it is to have side by side, both by key. */
+static enum mrd_status compare(struct version *version, const struct mrd_iceberg_file *have,
+                               size_t have_count, const struct mrd_block_entry *const *want,
+                               size_t want_count)
+{
+    for (size_t h = 0, w = 0; h < have_count || w < want_count;) {
+        int order = h == have_count ? 1 : -1;
+        if (h < have_count && w < want_count) {
+            order = mrd_bytes_compare(mrd_bytes_of(have[h].path), want[w]->data.key);
+        }
+        if (order < 0) {
+            remove_file(version, &have[h]);
+        } else if (order > 0) {
+            MRD_TRY(add(version, want[w]));
+        }
+        h += order <= 0;
+        w += order >= 0;
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status find_difference(struct version *version,
+                                       const struct mrd_block_entry *const *blocks, size_t count)
+{
+    struct mrd_iceberg_file *have = NULL;
+    size_t have_count = 0;
+    if (version->metadata != NULL && version->metadata->snapshot_id != 0) {
+        MRD_TRY(mrd_iceberg_files(&version->table, version->metadata,
+                                  version->metadata->snapshot_id, version->arena, &have,
+                                  &have_count, version->err));
+        qsort(have, have_count, sizeof(*have), compare_files);
+    }
+    const struct mrd_block_entry **want =
+        mrd_arena_alloc(version->arena, (count + 1) * sizeof(*want));
+    version->added = mrd_arena_alloc(version->arena, (count + 1) * sizeof(*version->added));
+    version->removed =
+        mrd_arena_alloc(version->arena, (have_count + 1) * sizeof(*version->removed));
+    if (want == NULL || version->added == NULL || version->removed == NULL) {
+        return mrd_arena_fail(version->arena, version->err);
+    }
+    for (size_t i = 0; i < count; i++) {
+        want[i] = blocks[i];
+    }
+    qsort(want, count, sizeof(*want), compare_keys);
+    return compare(version, have, have_count, want, count);
+}
+
+static enum mrd_iceberg_operation operation_of(const struct version *version)
+{
+    if (version->removed_count == 0) {
+        return version->added_count == 0 ? MRD_ICEBERG_NOTHING : MRD_ICEBERG_APPEND;
+    }
+    if (version->added_count == 0) {
+        return MRD_ICEBERG_DELETE;
+    }
+    return version->added_rows == version->removed_rows ? MRD_ICEBERG_REPLACE
+                                                        : MRD_ICEBERG_OVERWRITE;
+}
+
+static enum mrd_status make(struct version *version, struct mrd_arena *result,
+                            const struct mrd_iceberg_definition *definition, const char **out_key)
+{
+    const mrd_time_ms now_ms = mrd_clock_now_ms(version->tables->clock);
+    struct mrd_iceberg_change change = {
+        .time_ms = now_ms,
+        .definition = definition,
+        .operation = operation_of(version),
+        .added = version->added,
+        .added_count = version->added_count,
+        .removed = version->removed,
+        .removed_count = version->removed_count,
+        .expire_before_ms = MRD_MAX(now_ms - version->tables->keep_ms, (mrd_time_ms)1),
+    };
+    struct mrd_iceberg_version made;
+    *out_key = NULL;
+    /* Never fails: a few bytes from an initialised pool (getrandom(2)). */
+    mrd_assert(getrandom(change.uuid, sizeof(change.uuid), 0) == (ssize_t)sizeof(change.uuid));
+    MRD_TRY(mrd_iceberg_commit(&version->table, version->current_key, &change, version->arena,
+                               &made, version->err));
+    if (version->current_key != NULL && strcmp(made.key, version->current_key) == 0) {
+        return MRD_OK;
+    }
+    return text_of(mrd_bytes_of(made.key), result, out_key, version->err);
+}
+
+enum mrd_status mrd_upkeep_table_version(const struct mrd_upkeep_tables *tables,
+                                         struct mrd_bytes tenant, struct mrd_bytes current_key,
+                                         const struct mrd_block_entry *const *blocks,
+                                         size_t block_count, struct mrd_arena *arena,
+                                         const char **out_key, struct mrd_error *err)
+{
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *own = mrd_arena_create("table", MRD_UPKEEP_TABLE_BYTES_MAX);
+    struct version *version = mrd_arena_alloc(own, sizeof(*version));
+    if (version == NULL) {
+        return mrd_arena_fail(own, err);
+    }
+    version->arena = own;
+    version->err = err;
+    MRD_TRY(begin(version, tables, tenant, MRD_UPKEEP_SAMPLES, current_key));
+    MRD_TRY(define(version, is_compact(version, blocks, block_count)));
+    MRD_TRY(find_difference(version, blocks, block_count));
+    return make(version, arena, &version->definition.definition, out_key);
+}
+
+/* What the current version is, as a definition: nothing of it is to change. */
+static struct mrd_iceberg_definition same(const struct mrd_iceberg_metadata *metadata)
+{
+    const struct mrd_iceberg_schema *schema =
+        mrd_iceberg_schema_find(metadata, metadata->schema_id);
+    return (struct mrd_iceberg_definition){
+        .fields = schema->fields,
+        .field_count = schema->field_count,
+        .specs = metadata->specs,
+        .spec_count = metadata->spec_count,
+        .sort = metadata->sort,
+        .sort_count = metadata->sort_count,
+        .properties = metadata->properties,
+        .property_count = metadata->property_count,
+    };
+}
+
+enum mrd_status mrd_upkeep_table_expire(const struct mrd_upkeep_tables *tables,
+                                        const struct mrd_catalog_table *table,
+                                        struct mrd_arena *arena, const char **out_key,
+                                        struct mrd_error *err)
+{
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *own = mrd_arena_create("table", MRD_UPKEEP_TABLE_BYTES_MAX);
+    struct version *version = mrd_arena_alloc(own, sizeof(*version));
+    const char *name;
+    if (version == NULL) {
+        return mrd_arena_fail(own, err);
+    }
+    version->arena = own;
+    version->err = err;
+    MRD_TRY(text_of(table->name, own, &name, err));
+    MRD_TRY(begin(version, tables, table->tenant, name, table->metadata_key));
+    const struct mrd_iceberg_definition definition = same(version->metadata);
+    return make(version, arena, &definition, out_key);
+}
+
+/* ---- the tables of a change ---- */
+
+/* A change in an order in which it can be looked up, and the blocks that the tenant at hand is to have, over all classes. */
+struct wanted {
+    struct mrd_bytes *removed; /* ids, sorted */
+    size_t removed_count;
+    const struct mrd_block_entry **added; /* by tenant */
+    size_t added_count;
+    struct mrd_bytes tenant;
+    struct mrd_buf blocks; /* const struct mrd_block_entry *, of levels 1 and up */
+};
+
+static int compare_names(const void *a, const void *b)
+{
+    return mrd_bytes_compare(*(const struct mrd_bytes *)a, *(const struct mrd_bytes *)b);
+}
+
+static int compare_tenants(const void *a, const void *b)
+{
+    const struct mrd_bytes x = mrd_upkeep_tenant_of(*(const struct mrd_block_entry *const *)a);
+    const struct mrd_bytes y = mrd_upkeep_tenant_of(*(const struct mrd_block_entry *const *)b);
+    return mrd_bytes_compare(x, y);
+}
+
+static void wanted_init(struct wanted *wanted, const struct mrd_upkeep_blocks_change *change)
+{
+    *wanted = (struct wanted){
+        .removed = calloc(change->remove_count + 1, sizeof(*wanted->removed)),
+        .added = calloc(change->add_count + 1, sizeof(*wanted->added)),
+        .removed_count = change->remove_count,
+    };
+    mrd_assert(wanted->removed != NULL && wanted->added != NULL);
+    for (size_t i = 0; i < change->remove_count; i++) {
+        wanted->removed[i] = change->remove[i];
+    }
+    for (size_t i = 0; i < change->add_count; i++) {
+        if (change->add[i].level > 0) {
+            wanted->added[wanted->added_count++] = &change->add[i];
+        }
+    }
+    qsort(wanted->removed, wanted->removed_count, sizeof(*wanted->removed), compare_names);
+    qsort(wanted->added, wanted->added_count, sizeof(*wanted->added), compare_tenants);
+}
+
+static void wanted_fini(struct wanted *wanted)
+{
+    free(wanted->removed);
+    free(wanted->added);
+    mrd_buf_fini(&wanted->blocks);
+}
+
+static bool is_removed(const struct wanted *wanted, struct mrd_bytes id)
+{
+    return bsearch(&id, wanted->removed, wanted->removed_count, sizeof(id), compare_names) != NULL;
+}
+
+/* Where the added blocks of the tenant begin. */
+static size_t first_added(const struct wanted *wanted)
+{
+    size_t low = 0;
+    size_t high = wanted->added_count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (mrd_bytes_compare(mrd_upkeep_tenant_of(wanted->added[middle]), wanted->tenant) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static void want(struct wanted *wanted, const struct mrd_block_entry *block)
+{
+    mrd_buf_append(&wanted->blocks, (const void *)&block, sizeof(block));
+}
+
+static const struct mrd_block_entry **blocks_of(const struct wanted *wanted)
+{
+    return (const struct mrd_block_entry **)(void *)wanted->blocks.data;
+}
+
+static size_t count_of(const struct wanted *wanted)
+{
+    return wanted->blocks.size / sizeof(const struct mrd_block_entry *);
+}
+
+/* By class and month, files of months first. */
+static int compare_months(const void *a, const void *b)
+{
+    const struct mrd_block_entry *x = *(const struct mrd_block_entry *const *)a;
+    const struct mrd_block_entry *y = *(const struct mrd_block_entry *const *)b;
+    const mrd_time_ms x_ms = mrd_merge_period_of(MRD_MERGE_MONTH, x->counts.min_ms).first_ms;
+    const mrd_time_ms y_ms = mrd_merge_period_of(MRD_MERGE_MONTH, y->counts.min_ms).first_ms;
+    const int order = mrd_bytes_compare(x->origin.residency_class, y->origin.residency_class);
+    if (order != 0) {
+        return order;
+    }
+    if (x_ms != y_ms) {
+        return x_ms < y_ms ? -1 : 1;
+    }
+    return (x->level < y->level) - (x->level > y->level);
+}
+
+/* Leaves out files of days in months that have files of their own. */
+static void drop_late(struct wanted *wanted)
+{
+    const struct mrd_block_entry **blocks = blocks_of(wanted);
+    const size_t count = count_of(wanted);
+    const struct mrd_block_entry *month = NULL; /* a file of the latest month that has one */
+    size_t kept = 0;
+    if (count > 0) {
+        qsort(blocks, count, sizeof(*blocks), compare_months);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (blocks[i]->level > 1) {
+            month = blocks[i];
+        }
+        const bool is_late =
+            blocks[i]->level == 1 && month != NULL &&
+            mrd_bytes_equal(month->origin.residency_class, blocks[i]->origin.residency_class) &&
+            mrd_merge_period_of(MRD_MERGE_MONTH, month->counts.min_ms).first_ms ==
+                mrd_merge_period_of(MRD_MERGE_MONTH, blocks[i]->counts.min_ms).first_ms;
+        if (!is_late) {
+            blocks[kept++] = blocks[i];
+        }
+    }
+    wanted->blocks.size = kept * sizeof(*blocks);
+}
+
+/* Of all classes that the region has: each class' blocks of a tenant are one run of the index. */
+static void collect(struct wanted *wanted, const struct mrd_upkeep_index *index)
+{
+    for (size_t at = 0; at < index->count;) {
+        const struct mrd_bytes class = index->blocks[at]->origin.residency_class;
+        for (unsigned level = 1; level <= MRD_BLOCK_LEVEL_MAX; level++) {
+            const struct mrd_upkeep_span span =
+                mrd_upkeep_index_find(index, class, wanted->tenant, level);
+            for (size_t i = 0; i < span.count; i++) {
+                if (!is_removed(wanted, span.blocks[i]->id)) {
+                    want(wanted, span.blocks[i]);
+                }
+            }
+        }
+        at = mrd_upkeep_index_next_class(index, class);
+    }
+    for (size_t i = first_added(wanted); i < wanted->added_count; i++) {
+        if (!mrd_bytes_equal(mrd_upkeep_tenant_of(wanted->added[i]), wanted->tenant)) {
+            break;
+        }
+        want(wanted, wanted->added[i]);
+    }
+    drop_late(wanted);
+}
+
+/* The tenants of what comes and goes, each once. */
+static void list_tenants(struct mrd_catalog_state *state,
+                         const struct mrd_upkeep_blocks_change *change, struct mrd_buf *out)
+{
+    for (size_t i = 0; i < change->add_count + change->remove_count; i++) {
+        const struct mrd_block_entry *block =
+            i < change->add_count ? &change->add[i]
+                                  : mrd_catalog_find(state, change->remove[i - change->add_count]);
+        const struct mrd_bytes tenant =
+            block == NULL || block->level == 0 ? MRD_BYTES_NONE : mrd_upkeep_tenant_of(block);
+        if (tenant.size > 0) {
+            mrd_buf_append(out, &tenant, sizeof(tenant));
+        }
+    }
+    struct mrd_bytes *names = (void *)out->data;
+    const size_t count = out->size / sizeof(*names);
+    size_t kept = 0;
+    if (count > 0) {
+        qsort(names, count, sizeof(*names), compare_names);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (kept == 0 || !mrd_bytes_equal(names[kept - 1], names[i])) {
+            names[kept++] = names[i];
+        }
+    }
+    out->size = kept * sizeof(*names);
+}
+
+static enum mrd_status change_table(const struct mrd_upkeep_tables *tables,
+                                    struct mrd_catalog_state *state,
+                                    const struct mrd_upkeep_index *index, struct wanted *wanted,
+                                    struct mrd_arena *arena, struct mrd_catalog_table_change *out,
+                                    struct mrd_error *err)
+{
+    const char *key;
+    const struct mrd_bytes name = MRD_BYTES(MRD_UPKEEP_SAMPLES);
+    const struct mrd_bytes current = mrd_catalog_table(state, wanted->tenant, name);
+    MRD_TRY(mrd_objstore_check(tables->control, err));
+    mrd_buf_clear(&wanted->blocks);
+    collect(wanted, index);
+    MRD_TRY(mrd_upkeep_table_version(tables, wanted->tenant, current, blocks_of(wanted),
+                                     count_of(wanted), arena, &key, err));
+    *out = (struct mrd_catalog_table_change){.tenant = mrd_arena_copy(arena, wanted->tenant),
+                                             .name = name,
+                                             .from_key = mrd_arena_copy(arena, current),
+                                             .to_key =
+                                                 key == NULL ? MRD_BYTES_NONE : mrd_bytes_of(key)};
+    return out->tenant.data == NULL || out->from_key.data == NULL ? mrd_arena_fail(arena, err)
+                                                                  : MRD_OK;
+}
+
+enum mrd_status mrd_upkeep_tables_change(const struct mrd_upkeep_tables *tables,
+                                         struct mrd_catalog_state *state,
+                                         const struct mrd_upkeep_index *index,
+                                         const struct mrd_upkeep_blocks_change *change,
+                                         struct mrd_arena *arena,
+                                         const struct mrd_catalog_table_change **out,
+                                         size_t *out_count, struct mrd_error *err)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf tenants = {0};
+    mrd_auto(wanted_fini)
+    struct wanted wanted;
+    size_t made = 0;
+    wanted_init(&wanted, change);
+    list_tenants(state, change, &tenants);
+    const struct mrd_bytes *names = (const void *)tenants.data;
+    const size_t count = tenants.size / sizeof(*names);
+    struct mrd_catalog_table_change *changes =
+        mrd_arena_alloc(arena, (count + 1) * sizeof(*changes));
+    enum mrd_status status = changes == NULL ? mrd_arena_fail(arena, err) : MRD_OK;
+    for (size_t i = 0; i < count && status == MRD_OK; i++) {
+        wanted.tenant = names[i];
+        status = change_table(tables, state, index, &wanted, arena, &changes[made], err);
+        made += status == MRD_OK && changes[made].to_key.size > 0;
+    }
+    MRD_TRY(status);
+    *out = changes;
+    *out_count = made;
+    return MRD_OK;
+}
+
+enum mrd_status mrd_upkeep_tables_publish(const struct mrd_upkeep_tables *tables,
+                                          const struct mrd_catalog_table_change *changes,
+                                          size_t count, struct mrd_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        mrd_auto(mrd_buf_fini)
+        struct mrd_buf path = {0};
+        mrd_upkeep_table_path(tables->region, changes[i].tenant, MRD_UPKEEP_SAMPLES, &path);
+        mrd_buf_append_u8(&path, 0);
+        const struct mrd_iceberg_table table = {.store = tables->store,
+                                                .control = tables->control,
+                                                .root = tables->root,
+                                                .path = (const char *)path.data};
+        char key[MRD_OBJSTORE_KEY_SIZE_MAX + 1];
+        (void)snprintf(key, sizeof(key), "%.*s", MRD_FMT(changes[i].to_key));
+        MRD_TRY(mrd_iceberg_publish(&table, key, err));
+    }
+    return MRD_OK;
+}

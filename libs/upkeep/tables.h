@@ -1,0 +1,77 @@
+/* tables.h: the Iceberg tables of a region's tenants, kept in step with its blocks.
+ *
+ * Which files a table is to have follows from the catalog alone: the tenant's blocks of level 1 and above, but for files of days in a
+ * month that has files of its own already (late samples; they might be in both, and engines would count them twice: they come
+ * into the table when they are merged into the month). So nobody needs to remember what a table lacks: whoever changes
+ * blocks makes the version that fits the blocks after the change, names it in the same commit, and what was left behind by
+ * anyone is put right.
+ *
+ * Owner:   plain values; what is made lies in the arena.
+ * Threads: pure functions but for the store.
+ * Memory:  MRD_UPKEEP_TABLE_BYTES_MAX for the table at hand.
+ * Errors:  those of iceberg/commit.h.
+ */
+#ifndef MRD_UPKEEP_TABLES_H
+#define MRD_UPKEEP_TABLES_H
+
+#include "catalog/catalog.h"
+#include "iceberg/commit.h"
+#include "upkeep/index.h"
+
+#define MRD_UPKEEP_TABLE_BYTES_MAX ((size_t)256 << 20)
+#define MRD_UPKEEP_SAMPLES "samples"
+
+struct mrd_upkeep_tables {
+    struct mrd_objstore *store;
+    const struct mrd_objstore_control *control; /* may be NULL */
+    const struct mrd_clock *clock;
+    const char *root;    /* URI of the store's root (iceberg/place.h) */
+    const char *region;  /* tables lie at <region>/<tenant>/<table> */
+    mrd_time_ms keep_ms; /* snapshots stay readable for so long after they were succeeded */
+};
+
+/* Appends "<region>/<tenant>/<table>". Tenants whose names are no segments of keys come under others (docs/formats/iceberg.md). */
+void mrd_upkeep_table_path(const char *region, struct mrd_bytes tenant, const char *table,
+                           struct mrd_buf *out);
+
+/* Labels that have columns of their own in all files of level 1 and above. */
+extern const struct mrd_block_promoted mrd_upkeep_promoted[];
+extern const size_t mrd_upkeep_promoted_count;
+
+/* Makes the version of the tenant's table of samples that has the files of `blocks` (all of level 1 and above that the tenant is to
+ * have, in any order), and of no others, and forgets old snapshots. *out_key is where it lies, in the arena; NULL: the table is what
+ * it should be. `current_key` is what the catalog says; empty: there is none. */
+MRD_MUST_CHECK enum mrd_status
+mrd_upkeep_table_version(const struct mrd_upkeep_tables *tables, struct mrd_bytes tenant,
+                         struct mrd_bytes current_key, const struct mrd_block_entry *const *blocks,
+                         size_t block_count, struct mrd_arena *arena, const char **out_key,
+                         struct mrd_error *err);
+
+/* Forgets old snapshots of a table. *out_key as above. */
+MRD_MUST_CHECK enum mrd_status mrd_upkeep_table_expire(const struct mrd_upkeep_tables *tables,
+                                                       const struct mrd_catalog_table *table,
+                                                       struct mrd_arena *arena,
+                                                       const char **out_key, struct mrd_error *err);
+
+/* The tables that fit the state with blocks added and removed: of each tenant that one of these is of. Changes for the catalog, in
+ * the arena. */
+struct mrd_upkeep_blocks_change {
+    const struct mrd_block_entry *add;
+    size_t add_count;
+    const struct mrd_bytes *remove;
+    size_t remove_count;
+};
+MRD_MUST_CHECK enum mrd_status
+mrd_upkeep_tables_change(const struct mrd_upkeep_tables *tables, struct mrd_catalog_state *state,
+                         const struct mrd_upkeep_index *index,
+                         const struct mrd_upkeep_blocks_change *change, struct mrd_arena *arena,
+                         const struct mrd_catalog_table_change **out, size_t *out_count,
+                         struct mrd_error *err);
+
+/* Copies for readers without a catalog, once the catalog names the versions. */
+MRD_MUST_CHECK enum mrd_status
+mrd_upkeep_tables_publish(const struct mrd_upkeep_tables *tables,
+                          const struct mrd_catalog_table_change *changes, size_t count,
+                          struct mrd_error *err);
+
+#endif

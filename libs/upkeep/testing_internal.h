@@ -1,0 +1,381 @@
+/* testing_internal.h: what the tests of upkeep share: a region in a folder (store, clock, catalog), random blocks of level 0, and a model
+ * of what must be there: for each series and time the write with the greatest stamp, then bits. */
+#ifndef MRD_UPKEEP_TESTING_INTERNAL_H
+#define MRD_UPKEEP_TESTING_INTERNAL_H
+
+#include "block/testing_internal.h"
+#include "objstore/fault_store.h"
+#include "upkeep/merge.h"
+
+enum {
+    REGION_TENANTS = 3,
+    REGION_SERIES = 3,
+    REGION_TIMES = 64, /* of a series: four days, over the end of a month */
+    REGION_STEP_MS = 90 * 60 * 1000,
+    REGION_CHECK_BYTES = 256 << 20,
+};
+#define REGION_BASE_MS INT64_C(1706572800000) /* 2024-01-30 */
+#define REGION_DAY_MS ((mrd_time_ms)86400000)
+
+struct region_write {
+    bool there;
+    mrd_hlc hlc;
+    double value;
+};
+
+struct region {
+    char folder[FOLDER_FIXTURE_PATH_MAX];
+    struct mrd_objstore *files;
+    struct mrd_objstore *store; /* over files, fails on demand */
+    struct mrd_catalog *catalog;
+    struct mrd_arena *arena;
+    mrd_time_ms now_ms;
+    struct mrd_clock clock;
+    struct mrd_upkeep_tables tables;
+    unsigned blocks; /* of level 0, so far */
+    size_t tenants;  /* at most REGION_TENANTS */
+    size_t times;    /* at most REGION_TIMES */
+    struct region_write model[REGION_TENANTS][REGION_SERIES][REGION_TIMES];
+};
+
+static inline void region_must(enum mrd_status status, const struct mrd_error *err)
+{
+    if (status != MRD_OK) {
+        fail_msg("status %s: %s", mrd_status_name(status), err->text);
+    }
+}
+
+static inline mrd_time_ms region_now(void *context)
+{
+    return ((const struct region *)context)->now_ms;
+}
+static inline int64_t region_monotonic(void *context)
+{
+    (void)context;
+    return mrd_clock_monotonic_ns(mrd_clock_system());
+}
+
+static inline struct mrd_catalog *region_open_catalog(struct region *region,
+                                                      struct mrd_objstore *store)
+{
+    struct mrd_error err = {0};
+    struct mrd_catalog *catalog = NULL;
+    const struct mrd_catalog_options options = {
+        .store = store, .clock = &region->clock, .writer = "test", .checkpoint_every = 4};
+    region_must(mrd_catalog_open(&options, NULL, &catalog, &err), &err);
+    return catalog;
+}
+
+static inline void region_open(struct region *region, uint64_t seed)
+{
+    *region = (struct region){.now_ms = REGION_BASE_MS + 5 * REGION_DAY_MS,
+                              .tenants = REGION_TENANTS,
+                              .times = REGION_TIMES};
+    testing_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    region->files = folder_fixture_open_small(region->folder);
+    region->store = mrd_fault_store_create(region->files);
+    region->clock = (struct mrd_clock){region_now, region_monotonic, region};
+    region->arena = mrd_arena_create("region", REGION_CHECK_BYTES);
+    region->catalog = region_open_catalog(region, region->store);
+    region->tables = (struct mrd_upkeep_tables){.store = region->store,
+                                                .clock = &region->clock,
+                                                .root = "file:///blocks",
+                                                .region = "eu",
+                                                .keep_ms = REGION_DAY_MS};
+}
+
+static inline void region_close(struct region *region)
+{
+    mrd_catalog_close(&region->catalog);
+    mrd_objstore_close(&region->store);
+    mrd_objstore_close(&region->files);
+    mrd_arena_destroy(&region->arena);
+    folder_fixture_remove(region->folder);
+}
+
+static inline mrd_time_ms region_time(size_t at)
+{
+    return REGION_BASE_MS + (mrd_time_ms)at * REGION_STEP_MS;
+}
+
+/* ---- blocks of level 0 ---- */
+
+static inline void region_note(struct region_write *known, mrd_hlc hlc, double value)
+{
+    const bool wins = !known->there || hlc > known->hlc ||
+                      (hlc == known->hlc && mrd_double_bits(value) > mrd_double_bits(known->value));
+    if (wins) {
+        *known = (struct region_write){true, hlc, value};
+    }
+}
+
+static inline void region_fill(struct region *region, struct mrd_block_writer *writer,
+                               size_t tenant, size_t index, unsigned dense, mrd_hlc base)
+{
+    struct mrd_error err = {0};
+    char name[24];
+    char instance[24];
+    mrd_time_ms times[REGION_TIMES];
+    double values[REGION_TIMES];
+    mrd_hlc hlcs[REGION_TIMES];
+    size_t count = 0;
+    (void)snprintf(name, sizeof(name), tenant == 0 ? ".tenant-%zu" : "tenant-%zu", tenant);
+    (void)snprintf(instance, sizeof(instance), "host-%zu", index);
+    const struct mrd_label items[] = {
+        {MRD_BYTES("__name__"), MRD_BYTES("m")        },
+        {MRD_BYTES("instance"), mrd_bytes_of(instance)}
+    };
+    struct mrd_block_series series = {
+        .tenant = mrd_bytes_of(name), .labels = {items, 2}
+    };
+    series.id = testing_id(&series);
+    for (size_t i = 0; i < region->times; i++) {
+        if (testing_below(100) < dense) {
+            times[count] = region_time(i);
+            values[count] = (double)testing_below(4); /* the same value often */
+            hlcs[count] = base + testing_below(3);
+            region_note(&region->model[tenant][index][i], hlcs[count], values[count]);
+            count++;
+        }
+    }
+    series.samples = (struct mrd_samples){times, values, count, NULL};
+    series.sample_hlcs = hlcs;
+    region_must(mrd_block_writer_add(writer, &series, &err), &err);
+}
+
+/* Writes a block that has about `dense` percent of the times of each series, received at received_ms, and commits it. */
+static inline const struct mrd_block_entry *region_write(struct region *region, unsigned dense,
+                                                         mrd_time_ms received_ms)
+{
+    struct mrd_error err = {0};
+    struct mrd_block_writer_options options = testing_options(region->files, 0);
+    struct mrd_block_entry *entry = mrd_arena_alloc(region->arena, sizeof(*entry));
+    mrd_auto(mrd_block_writer_destroy)
+    struct mrd_block_writer *writer = NULL;
+    const unsigned number = ++region->blocks;
+    const char *id = mrd_arena_printf(region->arena, "l0-%u", number);
+    options.stem = mrd_arena_printf(region->arena, "blocks/l0-%u", number);
+    options.id = mrd_bytes_of(id);
+    region_must(mrd_block_writer_create(&options, &writer, &err), &err);
+    const mrd_hlc base = mrd_hlc_make(received_ms, 0);
+    for (size_t t = 0; t < region->tenants; t++) {
+        for (size_t s = 0; s < REGION_SERIES; s++) {
+            region_fill(region, writer, t, s, dense, base);
+        }
+    }
+    const struct mrd_block_origin origin = {.residency_class = MRD_BYTES("eu"),
+                                            .first_sequence = number,
+                                            .last_sequence = number,
+                                            .hlc_min = base,
+                                            .hlc_fence = base + 2};
+    region_must(mrd_block_writer_finish(writer, &origin, region->arena, entry, &err), &err);
+    const struct mrd_catalog_change change = {.add = entry, .add_count = 1};
+    region_must(mrd_catalog_commit(region->catalog, &change, NULL, &err), &err);
+    return entry;
+}
+
+/* ---- merging ---- */
+
+static inline struct mrd_upkeep_plan_options region_plan(const struct region *region)
+{
+    return (struct mrd_upkeep_plan_options){.now_ms = region->now_ms,
+                                            .age_ms_max = 3600 * 1000,
+                                            .tenant_rows_min = UINT64_MAX,
+                                            .month_delay_ms = REGION_DAY_MS};
+}
+
+/* Plans on the catalog and merges all that is due, once. *out_done counts units that were committed or brought something into
+ * quarantine. */
+static inline enum mrd_status region_round(struct region *region, struct mrd_catalog *catalog,
+                                           struct mrd_objstore *store, size_t *out_done,
+                                           struct mrd_upkeep_merged *out_last,
+                                           struct mrd_error *err)
+{
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("round", REGION_CHECK_BYTES);
+    struct mrd_upkeep_quarantine quarantine;
+    struct mrd_upkeep_plan_options plan = region_plan(region);
+    struct mrd_upkeep_tables tables = region->tables;
+    struct mrd_upkeep_index index;
+    const struct mrd_upkeep_unit *units = NULL;
+    size_t count = 0;
+    *out_done = 0;
+    tables.store = store;
+    MRD_TRY(mrd_upkeep_quarantine_load(store, NULL, arena, &quarantine, err));
+    MRD_TRY(mrd_catalog_refresh(catalog, NULL, err));
+    plan.quarantine = &quarantine;
+    struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
+    mrd_upkeep_index_init(&index, state);
+    enum mrd_status status = mrd_upkeep_plan(state, &index, &plan, arena, &units, &count, err);
+    const struct mrd_upkeep_merge_options options = {
+        .store = store,
+        .catalog = catalog,
+        .clock = &region->clock,
+        .region = "eu",
+        .holder = "test",
+        .tables = region->tables.root == NULL ? NULL : &tables,
+        .quarantine = &quarantine,
+        .memory_bytes_max = MRD_MERGE_MEMORY_MIN,
+    };
+    for (size_t i = 0; i < count && status == MRD_OK; i++) {
+        struct mrd_upkeep_merged merged = {0};
+        status = mrd_upkeep_merge(&options, state, &index, &units[i], &merged, err);
+        *out_done += merged.committed || merged.quarantined > 0 || merged.lost;
+        if (out_last != NULL) {
+            *out_last = merged;
+        }
+    }
+    mrd_upkeep_index_fini(&index);
+    mrd_catalog_unpin(&state);
+    return status;
+}
+
+/* Rounds until nothing is due. */
+static inline void region_settle(struct region *region)
+{
+    struct mrd_error err = {0};
+    size_t done = 1;
+    for (size_t i = 0; done > 0; i++) {
+        assert_true(i < 20);
+        region_must(region_round(region, region->catalog, region->store, &done, NULL, &err), &err);
+    }
+}
+
+/* ---- what is there ---- */
+
+struct region_found {
+    struct region_write writes[REGION_TENANTS][REGION_SERIES][REGION_TIMES];
+    uint64_t rows;
+    uint64_t twice; /* rows that were there already */
+};
+
+static inline void region_find_series(struct region_found *found,
+                                      const struct mrd_block_entry *entry,
+                                      const struct mrd_block_series *series)
+{
+    const size_t tenant = (size_t)(series->tenant.data[series->tenant.size - 1] - '0');
+    const struct mrd_bytes host = series->labels.items[1].value;
+    const size_t index = (size_t)(host.data[host.size - 1] - '0');
+    assert_true(tenant < REGION_TENANTS && index < REGION_SERIES);
+    for (size_t i = 0; i < series->samples.count; i++) {
+        const mrd_time_ms offset = series->samples.times_ms[i] - REGION_BASE_MS;
+        assert_true(offset % REGION_STEP_MS == 0 && offset / REGION_STEP_MS < REGION_TIMES);
+        struct region_write *known = &found->writes[tenant][index][offset / REGION_STEP_MS];
+        const mrd_hlc hlc =
+            series->sample_hlcs == NULL ? entry->origin.hlc_fence : series->sample_hlcs[i];
+        found->rows++;
+        found->twice += known->there;
+        region_note(known, hlc, series->samples.values[i]);
+    }
+}
+
+static inline void region_find_block(struct region *region, struct region_found *found,
+                                     const struct mrd_block_entry *entry)
+{
+    struct mrd_error err = {0};
+    struct mrd_block *block = NULL;
+    struct mrd_block_cursor *cursor = NULL;
+    const struct mrd_block_series *series = NULL;
+    const struct mrd_block_cursor_options options = {.want_hlc = true};
+    region_must(
+        mrd_block_open(region->files, entry, &(struct mrd_block_open_options){0}, &block, &err),
+        &err);
+    region_must(mrd_block_scan(block, &options, &cursor, &err), &err);
+    region_must(mrd_block_cursor_next(cursor, &series, &err), &err);
+    while (series != NULL) {
+        region_find_series(found, entry, series);
+        region_must(mrd_block_cursor_next(cursor, &series, &err), &err);
+    }
+    mrd_block_cursor_close(&cursor);
+    mrd_block_close(&block);
+}
+
+/* What the blocks of a fresh look at the catalog say, of levels [from, to]. */
+static inline void region_find(struct region *region, unsigned from, unsigned to,
+                               struct region_found *out)
+{
+    struct mrd_catalog *catalog = region_open_catalog(region, region->files);
+    struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
+    memset(out, 0, sizeof(*out));
+    for (size_t i = 0; i < mrd_catalog_block_count(state); i++) {
+        const struct mrd_block_entry *entry = mrd_catalog_block(state, i);
+        if (entry->level >= from && entry->level <= to) {
+            region_find_block(region, out, entry);
+        }
+    }
+    mrd_catalog_unpin(&state);
+    mrd_catalog_close(&catalog);
+}
+
+static inline void region_same(const struct region *region, const struct region_found *found)
+{
+    for (size_t t = 0; t < REGION_TENANTS; t++) {
+        for (size_t s = 0; s < REGION_SERIES; s++) {
+            for (size_t i = 0; i < REGION_TIMES; i++) {
+                const struct region_write *want = &region->model[t][s][i];
+                const struct region_write *got = &found->writes[t][s][i];
+                if (want->there != got->there ||
+                    (want->there && mrd_double_bits(want->value) != mrd_double_bits(got->value))) {
+                    fail_msg("tenant %zu, series %zu, time %zu: want %d %g, got %d %g", t, s, i,
+                             want->there, want->value, got->there, got->value);
+                }
+            }
+        }
+    }
+}
+
+/* Nothing is lost: all levels together are the model. With `once`, level 1 and above alone are, and have nothing twice. */
+static inline void region_expect_model(struct region *region, bool once)
+{
+    struct region_found found;
+    region_find(region, once ? 1 : 0, MRD_BLOCK_LEVEL_MAX, &found);
+    region_same(region, &found);
+    assert_true(!once || found.twice == 0);
+}
+
+/* ---- tables ---- */
+
+/* What the files of all tenants' tables say. No row may be there twice, every file must be a block that the catalog has. */
+static inline void region_find_tables(struct region *region, struct region_found *out)
+{
+    struct mrd_error err = {0};
+    struct mrd_catalog *catalog = region_open_catalog(region, region->files);
+    struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
+    memset(out, 0, sizeof(*out));
+    for (size_t i = 0; i < mrd_catalog_table_count(state); i++) {
+        const struct mrd_catalog_table *at = mrd_catalog_table_at(state, i);
+        mrd_auto(mrd_arena_destroy)
+        struct mrd_arena *arena = mrd_arena_create("table", REGION_CHECK_BYTES);
+        mrd_auto(mrd_buf_fini)
+        struct mrd_buf path = {0};
+        struct mrd_iceberg_metadata *metadata;
+        struct mrd_iceberg_file *files;
+        size_t count;
+        mrd_upkeep_table_path("eu", at->tenant, "samples", &path);
+        mrd_buf_append_u8(&path, 0);
+        const struct mrd_iceberg_table table = {
+            .store = region->files, .root = region->tables.root, .path = (const char *)path.data};
+        const char *key = (const char *)mrd_arena_copy(arena, at->metadata_key).data;
+        region_must(mrd_iceberg_load(&table, key, arena, &metadata, &err), &err);
+        region_must(
+            mrd_iceberg_files(&table, metadata, metadata->snapshot_id, arena, &files, &count, &err),
+            &err);
+        for (size_t f = 0; f < count; f++) {
+            bool known = false;
+            for (size_t b = 0; b < mrd_catalog_block_count(state); b++) {
+                const struct mrd_block_entry *entry = mrd_catalog_block(state, b);
+                if (mrd_bytes_equal(entry->data.key, mrd_bytes_of(files[f].path))) {
+                    assert_true(entry->level > 0 && entry->data.size == files[f].size);
+                    region_find_block(region, out, entry);
+                    known = true;
+                }
+            }
+            assert_true(known);
+        }
+    }
+    assert_int_equal(out->twice, 0);
+    mrd_catalog_unpin(&state);
+    mrd_catalog_close(&catalog);
+}
+
+#endif

@@ -1,0 +1,54 @@
+/* build.h: the role "build": the partitions' logs into blocks of level 0.
+ *
+ * Each partition is built by one compactor at a time: rendezvous hashing over the live compactors says which one is to try for its
+ * lease. The lease saves double work only; that nothing is built twice or left out is the catalog's doing: a commit names from where
+ * to where it has built, and whoever finds that the log is built further than where he began drops his range.
+ *
+ * A round looks at each of its partitions and builds it when what waits has grown to build_bytes or is older than build_age, when the log is
+ * half full, or when somebody waits for it (cmp_build_want). All that the log held at that moment is built then, in as many
+ * ranges as memory asks for.
+ *
+ * After a commit the log is trimmed, if that is on: what blocks have, was received before the head window, and is not needed
+ * to resolve references that may still come.
+ *
+ * Owner:   whoever created it; destroyed after the jobs (jobs.h).
+ * Threads: the round: one. cmp_build_want and cmp_build_owner: any.
+ */
+#ifndef CMP_BUILD_H
+#define CMP_BUILD_H
+
+#include "bus/members.h"
+#include "compactor/builder.h"
+#include "compactor/jobs.h"
+
+struct cmp_build;
+
+struct cmp_build_options {
+    struct mrd_members *members;
+    const char *instance; /* ours among the members */
+    uint32_t partition_count;
+    struct cmp_build_limits limits;
+    uint64_t build_bytes; /* of the log, about */
+    mrd_time_ms build_age_ms;
+    bool trim;
+    mrd_time_ms log_window_ms;
+    mrd_time_ms references_kept_ms;
+    struct mrd_metrics *metrics;
+    const struct mrd_clock *clock;
+};
+
+#define CMP_BUILD_ROLE "build"
+
+struct cmp_build *cmp_build_create(const struct cmp_build_options *options);
+void cmp_build_destroy(struct cmp_build **build);
+
+/* The role, to be added to the jobs. */
+struct cmp_role cmp_build_role(struct cmp_build *build);
+
+/* Somebody waits until the partition is built up to `sequence`. It is done with the next round in which the partition is ours. */
+void cmp_build_want(struct cmp_build *build, uint32_t partition, uint64_t sequence);
+
+/* The instance of the compactor that is to build the partition; NULL: there is none. A view of the snapshot. */
+const char *cmp_build_owner(const struct mrd_members_snapshot *snapshot, uint32_t partition);
+
+#endif

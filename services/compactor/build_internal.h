@@ -1,0 +1,63 @@
+/* build_internal.h: what the files of the role "build" share. */
+#ifndef CMP_BUILD_INTERNAL_H
+#define CMP_BUILD_INTERNAL_H
+
+#include "bus/log_admin.h"
+#include "compactor/build.h"
+
+enum { BUILD_MARKS_MAX = 256 };
+
+/* When an entry of the log was stored. */
+struct build_mark {
+    uint64_t sequence;
+    mrd_time_ms stored_ms;
+};
+
+/* Of the role's thread, but for what is atomic (relaxed: figures and wishes). */
+struct build_partition {
+    uint32_t number;
+    struct mrd_lease *lease;     /* NULL: another builds it, or nobody */
+    struct cmp_builder *builder; /* NULL: nothing was read yet */
+    int64_t waiting_since_ns;    /* entries have been waiting to be built; 0: none */
+    int64_t retry_ns;
+    mrd_time_ms pause_ms;
+    uint64_t samples_max; /* of a range, after one that was too large; 0: the limit's */
+    int64_t trim_ns;      /* when to look next */
+    struct build_mark marks[BUILD_MARKS_MAX]; /* ascending, some of the entries that were read */
+    size_t mark_count;
+
+    _Atomic uint64_t wanted;
+    _Atomic bool held;
+    _Atomic uint64_t built;
+    _Atomic uint64_t log_last;
+    _Atomic uint64_t memory;
+};
+
+struct cmp_build {
+    struct cmp_build_options options;
+    struct cmp_build_figures figures;
+    struct mrd_counter *partition_failures;
+    struct mrd_counter *trimmed;
+    struct build_partition *partitions;
+    uint32_t next;       /* partition that the next round begins with */
+    bool store_unusable; /* of this round: what is built cannot be stored */
+};
+
+void cmp_build_metrics_init(struct cmp_build *build);
+
+uint64_t cmp_build_built(struct mrd_catalog *catalog, uint32_t partition);
+
+/* ---- trimming (build_trim.c) ---- */
+
+/* An entry was read. */
+void cmp_build_mark(const struct cmp_build *build, struct build_partition *partition,
+                    uint64_t sequence, mrd_time_ms stored_ms);
+
+/* Drops from the log what nobody needs there any more, if that is on and due. */
+MRD_MUST_CHECK enum mrd_status cmp_build_trim(struct cmp_build *build,
+                                              const struct cmp_environment *environment,
+                                              struct build_partition *partition,
+                                              const struct mrd_log_state *log,
+                                              struct mrd_error *err);
+
+#endif

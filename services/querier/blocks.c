@@ -1,0 +1,381 @@
+#include "querier/blocks.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/duration.h"
+#include "base/log.h"
+#include "base/threads.h"
+#include "block/cache.h"
+
+enum {
+    OPEN_TIMEOUT_MS = 600000, /* a checkpoint may have a gigabyte */
+    REFRESH_TIMEOUT_MS = 120000,
+    WAIT_MS = 20, /* then a waiting query looks whether it is over */
+};
+static const int64_t MS = 1000000;
+
+enum skipped { BY_TIME, BY_HEADS, BY_TENANT, BY_LABELS, SKIPPED_COUNT };
+
+struct metrics {
+    struct mrd_counter *considered;
+    struct mrd_counter *skipped[SKIPPED_COUNT];
+    struct mrd_counter *read;
+    struct mrd_counter *bytes;
+    struct mrd_counter *missing;
+    struct mrd_counter *gaps;
+    struct mrd_counter *refreshes;
+    struct mrd_counter *refreshes_failed;
+};
+
+struct gap {
+    _Atomic uint64_t first; /* relaxed: the greatest confirmed beginning of a head */
+};
+
+struct qry_blocks {
+    struct qry_blocks_options options;
+    struct mrd_block_cache *cache;
+    struct mrd_read_pool *pool;
+    struct metrics metrics;
+    struct gap *gaps;      /* per partition */
+    _Atomic bool stopping; /* relaxed: ends calls to the store */
+    pthread_t thread;
+    bool threaded;
+
+    pthread_mutex_t lock; /* guards what follows; held for moments */
+    pthread_cond_t changed;
+    struct mrd_catalog *catalog; /* NULL: never read */
+    uint64_t asked;              /* refreshes that were asked for */
+    uint64_t served;             /* of those, the ones that a refresh has begun after and ended */
+    int64_t fresh_ns; /* beginning of the last refresh that worked; of the first try at first */
+    enum mrd_status status; /* of the last one; told: on_change knows */
+    struct mrd_error why;
+    bool told;
+};
+
+static int64_t now_ns(const struct qry_blocks *blocks)
+{
+    return mrd_clock_monotonic_ns(blocks->options.clock);
+}
+
+/* ---- the thread ---- */
+
+static enum mrd_status read_catalog(struct qry_blocks *blocks, struct mrd_catalog **catalog,
+                                    struct mrd_error *err)
+{
+    const struct mrd_objstore_control control = {
+        .canceled = &blocks->stopping,
+        .clock = mrd_clock_system(),
+        .deadline_ns = mrd_clock_monotonic_ns(mrd_clock_system()) +
+                       (*catalog == NULL ? OPEN_TIMEOUT_MS : REFRESH_TIMEOUT_MS) * MS,
+    };
+    const struct mrd_catalog_options options = {.store = blocks->options.store};
+    return *catalog == NULL ? mrd_catalog_open(&options, &control, catalog, err)
+                            : mrd_catalog_refresh(*catalog, &control, err);
+}
+
+/* One refresh with all that belongs to it; lock held, but not while storage is waited for. */
+static void refresh(struct qry_blocks *blocks)
+{
+    const uint64_t asked = blocks->asked;
+    struct mrd_catalog *catalog = blocks->catalog;
+    struct mrd_error err = {0};
+    pthread_mutex_unlock(&blocks->lock);
+    const int64_t begun_ns = now_ns(blocks);
+    const enum mrd_status status = read_catalog(blocks, &catalog, &err);
+    mrd_counter_add(status == MRD_OK ? blocks->metrics.refreshes : blocks->metrics.refreshes_failed,
+                    1);
+    pthread_mutex_lock(&blocks->lock);
+    const bool tell = !blocks->told || (status == MRD_OK) != (blocks->status == MRD_OK);
+    blocks->catalog = catalog;
+    blocks->served = asked;
+    blocks->status = status;
+    blocks->why = err;
+    blocks->told = true;
+    if (status == MRD_OK) {
+        blocks->fresh_ns = begun_ns;
+    }
+    pthread_cond_broadcast(&blocks->changed);
+    if (tell && !atomic_load_explicit(&blocks->stopping, memory_order_relaxed)) {
+        pthread_mutex_unlock(&blocks->lock);
+        blocks->options.on_change(blocks->options.context, catalog != NULL,
+                                  status == MRD_OK ? NULL : &err);
+        pthread_mutex_lock(&blocks->lock);
+    }
+}
+
+/* Lock held. False: it was woken. */
+static bool wait_ms(struct qry_blocks *blocks, mrd_time_ms ms)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += ms % 1000 * MS;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    return pthread_cond_timedwait(&blocks->changed, &blocks->lock, &until) != 0;
+}
+
+static void *run(void *context)
+{
+    struct qry_blocks *blocks = context;
+    mrd_thread_name_set("catalog");
+    pthread_mutex_lock(&blocks->lock);
+    while (!atomic_load_explicit(&blocks->stopping, memory_order_relaxed)) {
+        refresh(blocks);
+        const int64_t next_ns =
+            mrd_clock_monotonic_ns(mrd_clock_system()) + blocks->options.refresh_ms * MS;
+        int64_t left_ms = blocks->options.refresh_ms;
+        while (left_ms > 0 && blocks->asked == blocks->served &&
+               !atomic_load_explicit(&blocks->stopping, memory_order_relaxed)) {
+            (void)wait_ms(blocks, left_ms);
+            left_ms = (next_ns - mrd_clock_monotonic_ns(mrd_clock_system()) + MS - 1) / MS;
+        }
+    }
+    pthread_mutex_unlock(&blocks->lock);
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static double read_age(void *context)
+{
+    struct qry_blocks *blocks = context;
+    pthread_mutex_lock(&blocks->lock);
+    const int64_t fresh_ns = blocks->fresh_ns;
+    pthread_mutex_unlock(&blocks->lock);
+    return (double)(now_ns(blocks) - fresh_ns) / 1e9;
+}
+
+static struct mrd_catalog_state *state_of(struct qry_blocks *blocks)
+{
+    pthread_mutex_lock(&blocks->lock);
+    struct mrd_catalog *catalog = blocks->catalog;
+    pthread_mutex_unlock(&blocks->lock);
+    return catalog == NULL ? NULL : mrd_catalog_pin(catalog);
+}
+
+static double read_count(void *context)
+{
+    struct mrd_catalog_state *state = state_of(context);
+    const double count = state == NULL ? 0 : (double)mrd_catalog_block_count(state);
+    mrd_catalog_unpin(&state);
+    return count;
+}
+
+static double read_memory(void *context)
+{
+    struct mrd_catalog_state *state = state_of(context);
+    const double bytes = state == NULL ? 0 : (double)mrd_catalog_memory(state);
+    mrd_catalog_unpin(&state);
+    return bytes;
+}
+
+static void register_callbacks(struct qry_blocks *blocks)
+{
+    struct mrd_metrics *metrics = blocks->options.metrics;
+    mrd_metrics_callback(metrics, MRD_METRIC_GAUGE, "meridian_querier_blocks_catalog_age_seconds",
+                         "Time since the catalog of blocks was read, or tried at first.",
+                         MRD_NO_LABELS, read_age, blocks);
+    mrd_metrics_callback(metrics, MRD_METRIC_GAUGE, "meridian_querier_blocks_known",
+                         "Blocks of the catalog's state in force.", MRD_NO_LABELS, read_count,
+                         blocks);
+    mrd_metrics_callback(metrics, MRD_METRIC_GAUGE, "meridian_querier_blocks_catalog_bytes",
+                         "Memory of the catalog's state in force.", MRD_NO_LABELS, read_memory,
+                         blocks);
+}
+
+static struct mrd_counter *counter(struct mrd_metrics *metrics, const char *name, const char *help)
+{
+    return mrd_metrics_counter(metrics, name, help, MRD_NO_LABELS);
+}
+
+static void register_metrics(struct qry_blocks *blocks)
+{
+    static const char *const reasons[SKIPPED_COUNT] = {
+        [BY_TIME] = "time", [BY_HEADS] = "heads", [BY_TENANT] = "tenant", [BY_LABELS] = "labels"};
+    struct mrd_metrics *metrics = blocks->options.metrics;
+    struct metrics *out = &blocks->metrics;
+    for (size_t i = 0; i < SKIPPED_COUNT; i++) {
+        out->skipped[i] = mrd_metrics_counter(metrics, "meridian_querier_blocks_skipped_total",
+                                              "Blocks that selects left alone: nothing in their "
+                                              "time range, all of it in heads, nothing "
+                                              "of the tenant, or no such labels.",
+                                              MRD_LABELS({"by", reasons[i]}));
+    }
+    out->considered = counter(metrics, "meridian_querier_blocks_considered_total",
+                              "Blocks that selects have looked at in the catalog.");
+    out->read = counter(metrics, "meridian_querier_blocks_read_total",
+                        "Blocks opened for selects, those of many partitions once for each.");
+    out->bytes = counter(metrics, "meridian_querier_blocks_read_bytes_total",
+                         "Bytes of samples' pages read from blocks, as they are stored.");
+    out->missing = counter(metrics, "meridian_querier_blocks_left_out_total",
+                           "Blocks left out of answers asked to be partial.");
+    out->gaps = counter(metrics, "meridian_querier_blocks_gaps_total",
+                        "Queries over a log that was trimmed before blocks had it.");
+    static const char help[] = "Times that the catalog of blocks was read, by outcome.";
+    static const char name[] = "meridian_querier_blocks_catalog_reads_total";
+    out->refreshes = mrd_metrics_counter(metrics, name, help, MRD_LABELS({"outcome", "ok"}));
+    out->refreshes_failed =
+        mrd_metrics_counter(metrics, name, help, MRD_LABELS({"outcome", "failed"}));
+}
+
+static void init(struct qry_blocks *blocks, const struct qry_blocks_options *options)
+{
+    pthread_condattr_t monotonic;
+    blocks->options = *options;
+    blocks->options.clock = options->clock == NULL ? mrd_clock_system() : options->clock;
+    blocks->fresh_ns = now_ns(blocks);
+    blocks->gaps = calloc(options->partition_count, sizeof(*blocks->gaps));
+    mrd_assert(blocks->gaps != NULL);
+    pthread_mutex_init(&blocks->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&blocks->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    register_metrics(blocks);
+    register_callbacks(blocks);
+}
+
+enum mrd_status qry_blocks_create(const struct qry_blocks_options *options, struct qry_blocks **out,
+                                  struct mrd_error *err)
+{
+    mrd_auto(qry_blocks_destroy)
+    struct qry_blocks *blocks = calloc(1, sizeof(*blocks));
+    mrd_assert(blocks != NULL);
+    init(blocks, options);
+    const struct mrd_block_cache_options cache = {
+        .memory_bytes_max = options->cache_memory_bytes_max,
+        .folder = options->cache_folder,
+        .folder_bytes_max = options->cache_folder_bytes_max,
+        .metrics = options->metrics,
+    };
+    MRD_TRY(mrd_block_cache_create(&cache, &blocks->cache, err));
+    MRD_TRY(mrd_read_pool_create(options->reads, &blocks->pool, err));
+    const int error = pthread_create(&blocks->thread, NULL, run, blocks);
+    if (error != 0) {
+        return mrd_fail(err, MRD_E_UNAVAILABLE, "cannot start a thread: %s", strerror(error));
+    }
+    blocks->threaded = true;
+    *out = MRD_MOVE(blocks);
+    return MRD_OK;
+}
+
+void qry_blocks_destroy(struct qry_blocks **blocks_pointer)
+{
+    struct qry_blocks *blocks = *blocks_pointer;
+    if (blocks == NULL) {
+        return;
+    }
+    *blocks_pointer = NULL;
+    mrd_metrics_forget(blocks->options.metrics, blocks);
+    pthread_mutex_lock(&blocks->lock);
+    atomic_store_explicit(&blocks->stopping, true, memory_order_relaxed);
+    pthread_cond_broadcast(&blocks->changed);
+    pthread_mutex_unlock(&blocks->lock);
+    if (blocks->threaded) {
+        (void)pthread_join(blocks->thread, NULL);
+    }
+    mrd_read_pool_destroy(&blocks->pool);
+    mrd_block_cache_destroy(&blocks->cache);
+    mrd_catalog_close(&blocks->catalog);
+    pthread_cond_destroy(&blocks->changed);
+    pthread_mutex_destroy(&blocks->lock);
+    free(blocks->gaps);
+    free(blocks);
+}
+
+/* ---- states ---- */
+
+enum mrd_status qry_blocks_pin(struct qry_blocks *blocks, struct qry_blocks_pin *out,
+                               struct mrd_error *err)
+{
+    pthread_mutex_lock(&blocks->lock);
+    struct mrd_catalog *catalog = blocks->catalog;
+    const int64_t fresh_ns = blocks->fresh_ns;
+    const struct mrd_error why = blocks->why;
+    pthread_mutex_unlock(&blocks->lock);
+    if (catalog == NULL) {
+        return mrd_fail(err, MRD_E_UNAVAILABLE,
+                        "the catalog of blocks in object storage was not read yet%s%s",
+                        why.text[0] == '\0' ? "" : ": ", why.text);
+    }
+    out->state = mrd_catalog_pin(catalog);
+    out->age_ms = (now_ns(blocks) - fresh_ns) / MS;
+    out->stale = out->age_ms > blocks->options.stale_ms_max;
+    return MRD_OK;
+}
+
+enum mrd_status qry_blocks_refresh(struct qry_blocks *blocks,
+                                   const struct mrd_query_control *control, struct mrd_error *err)
+{
+    enum mrd_status status = MRD_OK;
+    pthread_mutex_lock(&blocks->lock);
+    const uint64_t number = ++blocks->asked;
+    pthread_cond_broadcast(&blocks->changed);
+    while (blocks->served < number && status == MRD_OK) {
+        (void)wait_ms(blocks, WAIT_MS);
+        status = mrd_query_check(control, err);
+    }
+    if (status == MRD_OK && blocks->status != MRD_OK) {
+        status = mrd_fail(err, MRD_E_UNAVAILABLE,
+                          "the catalog of blocks in object storage cannot be read: %s",
+                          blocks->why.text);
+    }
+    pthread_mutex_unlock(&blocks->lock);
+    return status;
+}
+
+/* ---- gaps ---- */
+
+void qry_blocks_gap_confirm(struct qry_blocks *blocks, uint32_t partition, uint64_t first)
+{
+    uint64_t known = atomic_load_explicit(&blocks->gaps[partition].first, memory_order_relaxed);
+    while (known < first) {
+        if (atomic_compare_exchange_weak_explicit(&blocks->gaps[partition].first, &known, first,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+            MRD_LOG_WARN("the log was trimmed before blocks had it: answers say that data may be "
+                         "missing",
+                         mrd_log_int("partition", partition),
+                         mrd_log_uint("head_begins_at", first));
+            return;
+        }
+    }
+}
+
+bool qry_blocks_gap_known(const struct qry_blocks *blocks, uint32_t partition, uint64_t first)
+{
+    return atomic_load_explicit(&blocks->gaps[partition].first, memory_order_relaxed) >= first;
+}
+
+/* ---- for a query ---- */
+
+void qry_blocks_source(const struct qry_blocks *blocks, struct mrd_block_source_options *out)
+{
+    out->store = blocks->options.store;
+    out->cache = blocks->cache;
+    out->pool = blocks->pool;
+}
+
+static void add(struct mrd_counter *counter, const _Atomic uint64_t *figure)
+{
+    mrd_counter_add(counter, atomic_load_explicit(figure, memory_order_relaxed));
+}
+
+void qry_blocks_count(const struct qry_blocks *blocks,
+                      const struct mrd_block_source_figures *figures, bool gap)
+{
+    const struct metrics *metrics = &blocks->metrics;
+    add(metrics->considered, &figures->considered);
+    add(metrics->skipped[BY_TIME], &figures->skipped_time);
+    add(metrics->skipped[BY_HEADS], &figures->covered);
+    add(metrics->skipped[BY_TENANT], &figures->skipped_tenant);
+    add(metrics->skipped[BY_LABELS], &figures->skipped_labels);
+    add(metrics->read, &figures->read);
+    add(metrics->bytes, &figures->bytes);
+    add(metrics->missing, &figures->missing);
+    mrd_counter_add(metrics->gaps, gap ? 1 : 0);
+}

@@ -1,0 +1,103 @@
+#include "querier/storage.h"
+
+#include "base/log.h"
+#include "iceberg/place.h"
+
+enum { PLACE_BYTES_MAX = 64 * 1024 };
+
+#define KEY(path_, type_, initial_, min_, max_, doc_)                                              \
+    {                                                                                              \
+        .path = (path_), .type = (type_), .initial = (initial_), .doc = (doc_), .min = (min_),     \
+        .max = (max_)                                                                              \
+    }
+
+/* An old state may name blocks that have left the catalog: their files stay for MRD_CATALOG_GRACE_MS. */
+#define STALE_MS_MAX (MRD_CATALOG_GRACE_MS - (mrd_time_ms)3600 * 1000)
+
+static const struct mrd_config_key keys[] = {
+    KEY("querier.block_cache_bytes_max", MRD_CONFIG_SIZE, "256MiB", 0, 1e15,
+        "Memory for the indexes of blocks that no query is using."),
+    KEY("querier.block_cache_folder", MRD_CONFIG_STRING, "", 0, 0,
+        "Folder that keeps indexes of blocks on disk, this process' alone; it may be emptied at "
+        "any "
+        "time. Empty: none."),
+    KEY("querier.block_cache_folder_bytes_max", MRD_CONFIG_SIZE, "10GiB", 0, 1e15,
+        "Bytes of files in querier.block_cache_folder."),
+    KEY("querier.block_reads", MRD_CONFIG_INT, "16", 1, 256,
+        "Blocks that are read at once, by all queries together; each takes a thread."),
+    KEY("querier.block_refresh", MRD_CONFIG_DURATION, "15s", 100, 3600000,
+        "How often the catalog of blocks is read. A query that finds the log trimmed further reads "
+        "it at once."),
+    KEY("querier.block_stale_max", MRD_CONFIG_DURATION, "1h", 1000, STALE_MS_MAX,
+        "Where the catalog could not be read for longer, queries that need blocks fail with 503, "
+        "or "
+        "warn where partial answers are asked for. Others go on."),
+};
+const struct mrd_config_table qry_storage_keys = {keys, MRD_ARRAY_LEN(keys)};
+
+static void on_change(void *context, bool known, const struct mrd_error *why)
+{
+    struct qry_storage *storage = context;
+    if (why == NULL) {
+        mrd_service_condition_set(storage->known, true, NULL);
+        MRD_LOG_INFO("the catalog of blocks is read",
+                     mrd_log_str("store", mrd_objstore_name(storage->store)));
+    } else {
+        if (!known) {
+            mrd_service_condition_set(storage->known, false, why->text);
+        }
+        MRD_LOG_WARN(known ? "the catalog of blocks cannot be read: queries go by its last state"
+                           : "the catalog of blocks cannot be read: queries fail until it is",
+                     mrd_log_str("store", mrd_objstore_name(storage->store)), mrd_log_error(why));
+    }
+}
+
+static enum mrd_status open_blocks(struct mrd_node *node, struct qry_storage *storage,
+                                   struct mrd_error *err)
+{
+    const struct mrd_config *config = node->config;
+    const char *folder = mrd_config_string(config, "querier.block_cache_folder");
+    const struct qry_blocks_options options = {
+        .store = storage->store,
+        .cache_folder = folder[0] == '\0' ? NULL : folder,
+        .cache_memory_bytes_max = mrd_config_size(config, "querier.block_cache_bytes_max"),
+        .cache_folder_bytes_max = mrd_config_size(config, "querier.block_cache_folder_bytes_max"),
+        .reads = (unsigned)mrd_config_int(config, "querier.block_reads"),
+        .refresh_ms = mrd_config_duration(config, "querier.block_refresh"),
+        .stale_ms_max = mrd_config_duration(config, "querier.block_stale_max"),
+        .partition_count = (uint32_t)mrd_config_int(config, "region.partitions"),
+        .metrics = node->metrics,
+        .on_change = on_change,
+        .context = storage,
+    };
+    return qry_blocks_create(&options, &storage->blocks, err);
+}
+
+/* A folder that other readers of tables could not name is refused (iceberg/place.h). */
+static enum mrd_status open_tables(struct mrd_node *node, struct qry_storage *storage,
+                                   struct mrd_error *err)
+{
+    storage->arena = mrd_arena_create("object storage for tables", PLACE_BYTES_MAX);
+    MRD_TRY(mrd_iceberg_store_of(node->config, storage->arena, &storage->tables.place, err));
+    qry_tables_init(&storage->tables, storage->blocks, storage->store);
+    return MRD_OK;
+}
+
+enum mrd_status qry_storage_open(struct mrd_node *node, struct qry_storage *out,
+                                 struct mrd_error *err)
+{
+    if (!mrd_objstore_settings_given(node->config)) {
+        return MRD_OK;
+    }
+    MRD_TRY(mrd_objstore_settings_open(node->config, node->metrics, &out->store, err));
+    out->known = mrd_service_condition_add(node->service, "blocks");
+    MRD_TRY(open_blocks(node, out, err));
+    return open_tables(node, out, err);
+}
+
+void qry_storage_close(struct qry_storage *storage)
+{
+    qry_blocks_destroy(&storage->blocks);
+    mrd_objstore_close(&storage->store);
+    mrd_arena_destroy(&storage->arena);
+}

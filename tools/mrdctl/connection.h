@@ -1,0 +1,80 @@
+/* connection.h: a service that a command talks to: its address, the tenant, credentials.
+ *
+ * A bearer token comes from --token-file or the environment (MRDCTL_TOKEN), a password for --user from --password-file or
+ * MRDCTL_PASSWORD. Neither is printed anywhere.
+ *
+ * Owner: ctl_connection_close. Threads: one at a time.
+ */
+#ifndef CTL_CONNECTION_H
+#define CTL_CONNECTION_H
+
+#include "http/client.h"
+#include "mrdctl/options.h"
+
+struct ctl_connection_options {
+    const char *url; /* http://host:7201, without the path of a call */
+    const char *tenant;
+    const char *token_file;
+    const char *user;
+    const char *password_file;
+    const char *ca_file;
+};
+
+/* The rows of a table of options, for a command that has them all. */
+#define CTL_CONNECTION_ROWS(options_, url_help_)                                                   \
+    {.name = "url",                                                                                \
+     .kind = CTL_TEXT,                                                                             \
+     .value = "URL",                                                                               \
+     .help = (url_help_),                                                                          \
+     .out = &(options_)->url,                                                                      \
+     .required = true},                                                                            \
+        {.name = "user",                                                                           \
+         .kind = CTL_TEXT,                                                                         \
+         .value = "NAME",                                                                          \
+         .help = "basic authentication; the password: --password-file or MRDCTL_PASSWORD",         \
+         .out = &(options_)->user},                                                                \
+        {.name = "password-file",                                                                  \
+         .kind = CTL_TEXT,                                                                         \
+         .value = "FILE",                                                                          \
+         .help = "file with the password",                                                         \
+         .out = &(options_)->password_file},                                                       \
+        {.name = "token-file",                                                                     \
+         .kind = CTL_TEXT,                                                                         \
+         .value = "FILE",                                                                          \
+         .help = "file with a bearer token (or the environment: MRDCTL_TOKEN)",                    \
+         .out = &(options_)->token_file},                                                          \
+    {                                                                                              \
+        .name = "ca-file", .kind = CTL_TEXT, .value = "FILE",                                      \
+        .help = "certificates to trust instead of the system's (PEM)", .out = &(options_)->ca_file \
+    }
+
+#define CTL_TENANT_ROW(options_)                                                                   \
+    {                                                                                              \
+        .name = "tenant", .kind = CTL_TEXT, .value = "NAME",                                       \
+        .help = "the tenant (X-Scope-OrgID); without it: anonymous", .out = &(options_)->tenant    \
+    }
+
+enum { CTL_URL_SIZE = 2048, CTL_SECRET_SIZE = 8192 };
+
+struct ctl_connection {
+    struct mrd_http_client *client;
+    char base[CTL_URL_SIZE];
+    char tenant_header[256];
+    char authorization[CTL_SECRET_SIZE + 32];
+};
+
+/* MRD_E_INVALID: options that do not go together, a URL that is none, no such tenant; MRD_E_NOT_FOUND,
+ * MRD_E_UNAVAILABLE: a file cannot be read. */
+MRD_MUST_CHECK enum mrd_status ctl_connection_open(struct ctl_connection *connection,
+                                                   const struct ctl_connection_options *options,
+                                                   struct mrd_error *err);
+void ctl_connection_close(struct ctl_connection *connection);
+
+/* Sends a call whose `url` is a path, with the headers that every call has added to its own (at most
+ * MRD_HTTP_CALL_HEADERS_MAX - 2). As mrd_http_client_send. */
+MRD_MUST_CHECK enum mrd_status ctl_connection_send(struct ctl_connection *connection,
+                                                   const struct mrd_http_call *call,
+                                                   struct mrd_http_answer *out,
+                                                   struct mrd_error *err);
+
+#endif

@@ -1,0 +1,44 @@
+/* options.h: a command's options as a table: parsed, described, bounded.
+ *
+ * `--name value` and `--name=value`, in any place; `--` ends them. Secrets are no options: they would stand in the list of
+ * processes and in the shell's history. They come from files or the environment (connection.h).
+ */
+#ifndef CTL_OPTIONS_H
+#define CTL_OPTIONS_H
+
+#include "base/bytes.h"
+#include "base/clock.h"
+
+enum { CTL_LIST_MAX = 4096 };
+
+struct ctl_list {
+    const char *items[CTL_LIST_MAX];
+    size_t count;
+};
+
+enum ctl_option_kind {
+    CTL_FLAG,     /* bool; takes no value */
+    CTL_TEXT,     /* const char * */
+    CTL_COUNT,    /* uint64_t, min to max */
+    CTL_DURATION, /* mrd_time_ms, "2h", min to max */
+    CTL_REPEATED, /* struct ctl_list */
+};
+
+struct ctl_option {
+    const char *name; /* without the dashes */
+    enum ctl_option_kind kind;
+    const char *value; /* its word in the help text */
+    const char *help;
+    void *out; /* keeps what it has if the option is not given */
+    uint64_t min;
+    uint64_t max;
+    bool required;
+};
+
+/* MRD_E_INVALID says what is wrong. Texts are views of the arguments. What is no option goes to `rest`, if that
+ * is not NULL. */
+MRD_MUST_CHECK enum mrd_status ctl_options_parse(const struct ctl_option *options,
+                                                 size_t option_count, int count, char **arguments,
+                                                 struct ctl_list *rest, struct mrd_error *err);
+
+#endif
