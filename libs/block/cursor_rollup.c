@@ -9,6 +9,9 @@
 unsigned mbx_rollup_leaves(const struct mrd_block_cursor *cursor, const struct mbx_segment *segment)
 {
     unsigned columns = cursor->options.columns == 0 ? MRD_ROW_ALL : cursor->options.columns;
+    if ((columns & MRD_ROW_EXTREMES_OF_RESETS) != 0 && (segment->flags & MBX_RESETS) != 0) {
+        columns |= 1U << MRD_ROW_MIN | 1U << MRD_ROW_MAX;
+    }
     if ((segment->flags & MBX_RESETS) == 0) {
         columns &= ~(1U << MRD_ROW_RESETS | 1U << MRD_ROW_LOST);
     }

@@ -61,7 +61,7 @@ struct mrd_block_cursor_options {
     size_t series_bytes_max; /* decoded samples of one series; 0: 256 MiB */
     uint64_t series_max;     /* MRD_E_LIMIT if more match; 0: any number */
     bool want_hlc;           /* where the block keeps them */
-    unsigned columns;        /* of a rollup: those wanted, bits of enum mrd_rollup_column; 0: all */
+    unsigned columns;        /* of a rollup: those wanted, bits of rollup/columns.h; 0: all */
     /* No samples: nothing of the data file is read. Then a series may be yielded that has none in the range, although
      * its runs reach into it. */
     bool labels_only;

@@ -4,51 +4,49 @@
 
 /* Whether the partition's head holds all that the block has. */
 static bool is_covered(const struct mrd_block_source_options *options,
-                       const struct mrd_block_entry *entry)
+                       const struct mrd_block_brief *brief)
 {
-    if (entry->level > 0 || entry->origin.partition >= options->partition_count) {
+    if (brief->level > 0 || brief->partition >= options->partition_count) {
         return false;
     }
-    const struct mrd_block_cover *cover = &options->covers[entry->origin.partition];
-    return entry->origin.first_sequence >= cover->sequence_first &&
-           entry->origin.last_sequence <= cover->sequence_last;
+    const struct mrd_block_cover *cover = &options->covers[brief->partition];
+    return brief->sequence_first >= cover->sequence_first &&
+           brief->sequence_last <= cover->sequence_last;
 }
 
-/* The cheapest question first: most blocks are of other times. Rollups have no samples. */
-static bool is_in_range(const struct mrd_block_entry *entry, mrd_time_ms min_ms, mrd_time_ms max_ms)
-{
-    return entry->resolution_ms == 0 && entry->counts.min_ms <= max_ms &&
-           entry->counts.max_ms >= min_ms;
-}
-
+/* The cheapest questions first: most blocks are of other times, and of the recent past heads have all. */
 bool mrd_block_source_needed(const struct mrd_block_source *source,
                              const struct mrd_matcher *matchers, size_t matcher_count,
                              mrd_time_ms min_ms, mrd_time_ms max_ms)
 {
     const struct mrd_block_source_options *options = &source->options;
+    struct mrd_block_list lists[MRD_BLOCK_LISTS];
     min_ms = MRD_MAX(min_ms, options->floor_ms);
-    for (size_t i = 0; i < options->entry_count; i++) {
-        const struct mrd_block_entry *entry = options->entry_at(options->entries, i);
-        if (is_in_range(entry, min_ms, max_ms) && !is_covered(options, entry) &&
-            mrd_block_entry_may_match(entry, options->tenant, matchers, matcher_count, min_ms,
-                                      max_ms)) {
-            return true;
+    mrd_block_index_lists(options->index, options->tenant, lists);
+    for (size_t k = 0; k < MRD_BLOCK_LISTS; k++) {
+        for (size_t i = 0; i < lists[k].count && lists[k].items[i].max_ms >= min_ms; i++) {
+            const struct mrd_block_brief *brief = &lists[k].items[i];
+            if (brief->min_ms <= max_ms && !is_covered(options, brief) &&
+                mrd_block_entry_may_match(brief->entry, options->tenant, matchers, matcher_count,
+                                          min_ms, max_ms)) {
+                return true;
+            }
         }
     }
     return false;
 }
 
 static bool is_read(const struct mrd_block_source_options *options,
-                    const struct mrd_block_entry *entry, const struct mrd_block_select *select)
+                    const struct mrd_block_brief *brief, const struct mrd_block_select *select)
 {
-    if (!is_in_range(entry, select->min_ms, select->max_ms)) {
+    if (brief->min_ms > select->max_ms) {
         MRD_BLOCK_FIGURE_ADD(options->figures, skipped_time, 1);
-    } else if (is_covered(options, entry)) {
+    } else if (is_covered(options, brief)) {
         MRD_BLOCK_FIGURE_ADD(options->figures, covered, 1);
-    } else if (!mrd_block_entry_may_match(entry, select->tenant, NULL, 0, select->min_ms,
+    } else if (!mrd_block_entry_may_match(brief->entry, select->tenant, NULL, 0, select->min_ms,
                                           select->max_ms)) {
         MRD_BLOCK_FIGURE_ADD(options->figures, skipped_tenant, 1);
-    } else if (!mrd_block_entry_may_match(entry, select->tenant, select->matchers,
+    } else if (!mrd_block_entry_may_match(brief->entry, select->tenant, select->matchers,
                                           select->matcher_count, select->min_ms, select->max_ms)) {
         MRD_BLOCK_FIGURE_ADD(options->figures, skipped_labels, 1);
     } else {
@@ -86,19 +84,22 @@ static void add(struct mrd_buf *picks, const struct mrd_block_entry *entry, uint
 }
 
 static void gather(const struct mrd_block_source_options *options,
-                   const struct mrd_block_select *select, bool by_partition, struct mrd_buf *picks)
+                   const struct mrd_block_select *select, bool by_partition,
+                   const struct mrd_block_list *list, struct mrd_buf *picks)
 {
-    MRD_BLOCK_FIGURE_ADD(options->figures, considered, options->entry_count);
-    for (size_t i = 0; i < options->entry_count; i++) {
-        const struct mrd_block_entry *entry = options->entry_at(options->entries, i);
-        if (!is_read(options, entry, select)) {
+    size_t at = 0;
+    for (; at < list->count && list->items[at].max_ms >= select->min_ms; at++) {
+        const struct mrd_block_brief *brief = &list->items[at];
+        if (!is_read(options, brief, select)) {
             continue;
         }
-        const bool once = entry->level == 0 || !by_partition;
+        const bool once = brief->level == 0 || !by_partition;
         for (uint32_t p = 0; p < (once ? 1U : options->partition_count); p++) {
-            add(picks, entry, entry->level == 0 ? entry->origin.partition : p);
+            add(picks, brief->entry, brief->level == 0 ? brief->partition : p);
         }
     }
+    MRD_BLOCK_FIGURE_ADD(options->figures, considered, list->count);
+    MRD_BLOCK_FIGURE_ADD(options->figures, skipped_time, list->count - at);
 }
 
 enum mrd_status mrd_block_picks_make(const struct mrd_block_source_options *options,
@@ -108,8 +109,12 @@ enum mrd_status mrd_block_picks_make(const struct mrd_block_source_options *opti
 {
     mrd_auto(mrd_buf_fini)
     struct mrd_buf picks;
+    struct mrd_block_list lists[MRD_BLOCK_LISTS];
     mrd_buf_init(&picks, mrd_arena_limit(arena));
-    gather(options, select, by_partition, &picks);
+    mrd_block_index_lists(options->index, select->tenant, lists);
+    for (size_t i = 0; i < MRD_BLOCK_LISTS; i++) {
+        gather(options, select, by_partition, &lists[i], &picks);
+    }
     const struct mrd_bytes copy = mrd_arena_copy(arena, mrd_buf_view(&picks));
     if (picks.failed || copy.data == NULL) {
         return mrd_arena_fail(arena, err);

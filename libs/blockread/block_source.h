@@ -28,6 +28,7 @@
 #define MRD_BLOCKREAD_BLOCK_SOURCE_H
 
 #include "block/reader.h"
+#include "blockread/block_index.h"
 #include "blockread/read_pool.h"
 #include "promql/source.h"
 
@@ -40,7 +41,7 @@ struct mrd_block_cover {
 /* What a query's selects have come to; counted by the pool's threads, too (relaxed). A block counts once for each select that
  * looks at it. */
 struct mrd_block_source_figures {
-    _Atomic uint64_t considered;
+    _Atomic uint64_t considered;     /* the tenant's, and those of many tenants */
     _Atomic uint64_t skipped_time;   /* left alone: they have nothing in the range */
     _Atomic uint64_t covered;        /* heads hold what they have */
     _Atomic uint64_t skipped_tenant; /* nothing of the tenant in the range */
@@ -54,10 +55,7 @@ struct mrd_block_source_options {
     struct mrd_objstore *store;
     struct mrd_block_cache *cache; /* may be NULL */
     struct mrd_read_pool *pool;
-    /* The blocks of one state of the catalog; what entry_at returns lives as long as the source. */
-    const void *entries;
-    size_t entry_count;
-    const struct mrd_block_entry *(*entry_at)(const void *entries, size_t index);
+    const struct mrd_block_index *index;  /* of one state of the catalog */
     const struct mrd_block_cover *covers; /* one for each partition */
     uint32_t partition_count;
     struct mrd_bytes tenant;
@@ -77,7 +75,8 @@ struct mrd_block_source {
 struct mrd_source mrd_block_source_get(struct mrd_block_source *source);
 
 /* Whether some block has something of the tenant in the range that heads have not, and that the matchers may accept. No access to
- * storage, nothing is counted. Cost: a look at each block, some ns; 100 ns a matcher for those of the range. */
+ * storage, nothing is counted. Cost: some ns for each block of the tenant, or of many, that is not older than the range; 100 ns a matcher for
+ * those of the range that heads do not hold. */
 bool mrd_block_source_needed(const struct mrd_block_source *source,
                              const struct mrd_matcher *matchers, size_t matcher_count,
                              mrd_time_ms min_ms, mrd_time_ms max_ms);

@@ -427,7 +427,7 @@ static enum mrd_status standstill_check(struct mrd_log_reader *reader, struct mr
                           reader->position, log.sequence_last);
 }
 
-/* Nothing came for LOOK_MS. */
+/* Nothing came for look_ms. */
 static enum mrd_status idle(struct mrd_log_reader *reader, struct mrd_error *err)
 {
     if (!mrd_bus_connected(reader->bus)) {
@@ -450,7 +450,7 @@ static enum mrd_status step(struct mrd_log_reader *reader, struct mrd_error *err
     MRD_TRY(ask(reader, err));
     mrd_auto(msg_close)
     natsMsg *msg = NULL;
-    const natsStatus status = natsSubscription_NextMsg(&msg, reader->inbox, LOOK_MS);
+    const natsStatus status = natsSubscription_NextMsg(&msg, reader->inbox, reader->options.look_ms);
     if (status == NATS_TIMEOUT) {
         return idle(reader, err);
     }
@@ -500,6 +500,9 @@ enum mrd_status mrd_log_reader_create(struct mrd_bus *bus,
     reader->options = *options;
     if (reader->options.request_messages == 0) {
         reader->options.request_messages = REQUEST_MESSAGES;
+    }
+    if (reader->options.look_ms == 0) {
+        reader->options.look_ms = LOOK_MS;
     }
     reader->request_bytes = options->request_bytes == 0 ? REQUEST_BYTES : options->request_bytes;
     reader->positioned = options->sequence_start > 0;

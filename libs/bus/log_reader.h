@@ -49,6 +49,7 @@ struct mrd_log_reader_options {
     mrd_time_ms time_start_ms; /* first entry stored at or after; <= 0: the log's first */
     uint32_t request_messages; /* per request; 0: 128 */
     int64_t request_bytes;     /* per request; 0: 4 MiB. Grows by itself for a larger message */
+    int64_t look_ms; /* how soon the thread notices a destroy while nothing comes; 0: 250 */
 
     /* The entry is the callee's: mrd_log_entry_fini when done with it, on any thread. */
     void (*on_entry)(void *context, struct mrd_log_entry *entry);

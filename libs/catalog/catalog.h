@@ -114,6 +114,19 @@ MRD_MUST_CHECK enum mrd_status mrd_catalog_sweep(struct mrd_catalog *catalog,
                                                  struct mrd_catalog_swept *out,
                                                  struct mrd_error *err);
 
+/* The same, but for files of removed blocks that somebody else needs still, such as a snapshot of a table; these blocks stay among
+ * those gone. */
+struct mrd_catalog_needed {
+    bool (*is_needed)(void *context, struct mrd_bytes data_key);
+    void *context;
+};
+MRD_MUST_CHECK enum mrd_status mrd_catalog_sweep_except(struct mrd_catalog *catalog,
+                                                        const char *blocks_prefix,
+                                                        const struct mrd_catalog_needed *needed,
+                                                        const struct mrd_objstore_control *control,
+                                                        struct mrd_catalog_swept *out,
+                                                        struct mrd_error *err);
+
 struct mrd_catalog_stats {
     uint64_t commits;             /* of ours */
     uint64_t lost;                /* races for a number that another writer won */

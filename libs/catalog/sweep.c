@@ -45,6 +45,30 @@ static void keys_fini(struct keys *keys)
     free(keys->items);
 }
 
+/* Drops those that have been written anew since they were listed: a file of which an earlier attempt was abandoned. */
+static enum mrd_status keys_keep_old(struct mrd_catalog *catalog, struct keys *keys,
+                                     mrd_time_ms before_ms,
+                                     const struct mrd_objstore_control *control,
+                                     struct mrd_error *err)
+{
+    size_t kept = 0;
+    enum mrd_status status = MRD_OK;
+    for (size_t i = 0; i < keys->count; i++) {
+        struct mrd_objstore_info info = {0};
+        if (status == MRD_OK) {
+            status = mrd_objstore_head(catalog->options.store, keys->items[i], control, &info, err);
+            status = status == MRD_E_NOT_FOUND ? MRD_OK : status;
+        }
+        if (status != MRD_OK || info.modified_ms >= before_ms) {
+            free(keys->items[i]);
+        } else {
+            keys->items[kept++] = keys->items[i];
+        }
+    }
+    keys->count = kept;
+    return status;
+}
+
 static enum mrd_status keys_delete(struct mrd_catalog *catalog, const struct keys *keys,
                                    const struct mrd_objstore_control *control,
                                    struct mrd_error *err)
@@ -147,6 +171,7 @@ static enum mrd_status purge_commit(struct mrd_catalog *catalog, const struct pu
 
 /* Files first: what is purged is never looked at again. */
 static enum mrd_status sweep_gone(struct mrd_catalog *catalog,
+                                  const struct mrd_catalog_needed *needed,
                                   const struct mrd_objstore_control *control,
                                   struct mrd_catalog_swept *out, struct mrd_error *err)
 {
@@ -157,7 +182,8 @@ static enum mrd_status sweep_gone(struct mrd_catalog *catalog,
     mrd_assert(purge.ids != NULL);
     for (size_t i = 0; i < gone_count; i++) {
         const struct mrd_catalog_gone *gone = mrd_catalog_gone_at(purge.state, i);
-        if (gone->since_ms < old_before_ms(catalog)) {
+        if (gone->since_ms < old_before_ms(catalog) &&
+            (needed == NULL || !needed->is_needed(needed->context, gone->data_key))) {
             purge.ids[purge.count++] = gone->id;
             keys_add_bytes(&keys, gone->data_key);
             keys_add_bytes(&keys, gone->sidecar_key);
@@ -229,6 +255,9 @@ static enum mrd_status sweep_abandoned(struct mrd_catalog *catalog, const char *
     enum mrd_status status =
         mrd_objstore_list(catalog->options.store, prefix, "", take_abandoned, &named, control, err);
     if (status == MRD_OK) {
+        status = keys_keep_old(catalog, &named.abandoned, named.old_before_ms, control, err);
+    }
+    if (status == MRD_OK) {
         status = keys_delete(catalog, &named.abandoned, control, err);
     }
     out->abandoned += status == MRD_OK ? named.abandoned.count : 0;
@@ -242,6 +271,14 @@ enum mrd_status mrd_catalog_sweep(struct mrd_catalog *catalog, const char *block
                                   const struct mrd_objstore_control *control,
                                   struct mrd_catalog_swept *out, struct mrd_error *err)
 {
+    return mrd_catalog_sweep_except(catalog, blocks_prefix, NULL, control, out, err);
+}
+
+enum mrd_status mrd_catalog_sweep_except(struct mrd_catalog *catalog, const char *blocks_prefix,
+                                         const struct mrd_catalog_needed *needed,
+                                         const struct mrd_objstore_control *control,
+                                         struct mrd_catalog_swept *out, struct mrd_error *err)
+{
     *out = (struct mrd_catalog_swept){0};
     const size_t common = MRD_MIN(strlen(blocks_prefix), sizeof(CAT_PREFIX) - 1);
     if (strncmp(blocks_prefix, CAT_PREFIX, common) == 0) {
@@ -252,7 +289,7 @@ enum mrd_status mrd_catalog_sweep(struct mrd_catalog *catalog, const char *block
     pthread_mutex_lock(&catalog->work);
     enum mrd_status status = sweep_commits(catalog, control, out, err);
     if (status == MRD_OK) {
-        status = sweep_gone(catalog, control, out, err);
+        status = sweep_gone(catalog, needed, control, out, err);
     }
     if (status == MRD_OK) {
         status = sweep_abandoned(catalog, blocks_prefix, control, out, err);

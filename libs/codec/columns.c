@@ -152,12 +152,13 @@ static enum mrd_status histograms_reserve(struct mrd_columns *columns, size_t ca
     return MRD_OK;
 }
 
-static enum mrd_status too_many(size_t samples_max, struct mrd_error *err)
+static enum mrd_status too_many(const struct mrd_columns *columns, size_t samples_max,
+                                struct mrd_error *err)
 {
     return mrd_fail(err, MRD_E_LIMIT,
-                    "one series has more than %zu samples, each 16 bytes of a histogram counted "
+                    "a selector finds more than %zu samples, each 16 bytes of a histogram counted "
                     "as one (querier.samples_max)",
-                    samples_max);
+                    columns->samples_limit != 0 ? columns->samples_limit : samples_max);
 }
 
 static enum mrd_status add_histograms(struct mrd_columns *columns, const struct mrd_chunk *chunk,
@@ -179,7 +180,7 @@ static enum mrd_status add_histograms(struct mrd_columns *columns, const struct 
     }
     column->count += chunk->count;
     const size_t left = samples_max - MRD_MIN(columns->count, samples_max);
-    return column->weight > left ? too_many(samples_max, err) : MRD_OK;
+    return column->weight > left ? too_many(columns, samples_max, err) : MRD_OK;
 }
 
 struct histogram_place {
@@ -262,7 +263,7 @@ enum mrd_status mrd_columns_add(struct mrd_columns *columns, struct mrd_frame *f
         }
         const size_t taken = columns->count + columns->histograms.weight;
         if (chunk.count > samples_max - MRD_MIN(taken, samples_max)) {
-            return too_many(samples_max, err);
+            return too_many(columns, samples_max, err);
         }
         MRD_TRY(columns_reserve(columns, columns->count + chunk.count, err));
         MRD_TRY(mrd_chunk_decode(chunk.encoding, chunk.bytes, chunk.count,

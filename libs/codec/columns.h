@@ -34,6 +34,8 @@ struct mrd_columns {
     size_t run_count;
     size_t run_capacity;
 
+    size_t
+        samples_limit; /* that error texts name: what all series together may have; 0: what mrd_columns_add is told */
     size_t histogram_bytes_max; /* set it before use; 0: 64 MiB */
     struct mrd_histogram_column {
         struct mrd_arena *arena; /* of what the items point to; NULL until there was a histogram */

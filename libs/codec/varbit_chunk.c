@@ -326,7 +326,7 @@ size_t mrd_varbit_chunk_encode(const struct mrd_histograms *histograms, bool sta
     mrd_auto(mrd_buf_fini)
     struct mrd_buf windows = {0};
     const size_t buckets = first->positive.bucket_count + first->negative.bucket_count;
-    for (size_t i = 0; doubles && i < buckets; i++) {
+    for (size_t i = 0; doubles && i <= buckets; i++) { /* one more: there is an array in any case */
         const struct mrd_xor_window none = {0};
         mrd_buf_append(&windows, &none, sizeof(none));
     }

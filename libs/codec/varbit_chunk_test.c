@@ -164,6 +164,16 @@ static void a_marker_ends_what_is_before_it(void **state)
     assert_int_equal(taken(items + 3, 1), 1);
 }
 
+static void a_chunk_of_doubles_may_begin_with_a_marker(void **state)
+{
+    (void)state;
+    struct mrd_histogram items[2] = {
+        {.is_float = true, .sum = mrd_stale_nan()},
+        {.is_float = true, .sum = mrd_stale_nan()}
+    };
+    assert_int_equal(taken(items, 2), 2);
+}
+
 static void a_chunk_has_its_most(void **state)
 {
     (void)state;
@@ -182,6 +192,7 @@ int main(void)
         cmocka_unit_test(gauges_of_doubles_become_the_bytes_of_prometheus),
         cmocka_unit_test(another_layout_and_a_reset_begin_another_chunk),
         cmocka_unit_test(a_marker_ends_what_is_before_it),
+        cmocka_unit_test(a_chunk_of_doubles_may_begin_with_a_marker),
         cmocka_unit_test(a_chunk_has_its_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,6 +74,7 @@ struct http_header {
 struct http_route {
     struct mrd_http_route route;
     mrd_http_body_limit *body_limit; /* NULL: the route's bound holds for all requests */
+    const char *limit_name; /* of the bound on bodies; NULL: it has none that could be set */
     struct mrd_metrics_histogram *seconds;
     _Atomic(struct mrd_counter *) codes[HTTP_CODE_MAX - HTTP_CODE_MIN + 1];
 };

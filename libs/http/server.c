@@ -146,11 +146,12 @@ enum mrd_status mrd_http_server_create(const struct mrd_http_config *config,
 
 void mrd_http_route_add(struct mrd_http_server *server, const struct mrd_http_route *route)
 {
-    mrd_http_route_add_limited(server, route, NULL);
+    mrd_http_route_add_limited(server, route, NULL,
+                               route->body_size_max == 0 ? "http.body_size_max" : NULL);
 }
 
 void mrd_http_route_add_limited(struct mrd_http_server *server, const struct mrd_http_route *route,
-                                mrd_http_body_limit *body_limit)
+                                mrd_http_body_limit *body_limit, const char *limit_name)
 {
     mrd_assert(server->daemon == NULL);
     mrd_assert(route->handler != NULL);
@@ -163,6 +164,7 @@ void mrd_http_route_add_limited(struct mrd_http_server *server, const struct mrd
     mrd_assert(kept != NULL);
     kept->route = *route;
     kept->body_limit = body_limit;
+    kept->limit_name = limit_name;
     kept->seconds = mrd_metrics_histogram(server->metrics, "meridian_http_request_seconds",
                                           "From the complete request to its answer, by route.",
                                           MRD_LABELS({"route", route->path}), mrd_bounds_seconds,

@@ -88,9 +88,10 @@ void mrd_http_route_add(struct mrd_http_server *server, const struct mrd_http_ro
  * the route's context on a server thread. */
 typedef size_t mrd_http_body_limit(void *context, struct mrd_http_request *request);
 
-/* The same for a route of which every request has a bound of its own. */
+/* The same for a route of which every request has a bound of its own; limit_name (static) is what the bound is called, for the text
+ * that refuses a body. */
 void mrd_http_route_add_limited(struct mrd_http_server *server, const struct mrd_http_route *route,
-                                mrd_http_body_limit *body_limit);
+                                mrd_http_body_limit *body_limit, const char *limit_name);
 
 /* Binds and serves. MRD_E_UNAVAILABLE: the address cannot be had. */
 MRD_MUST_CHECK enum mrd_status mrd_http_server_start(struct mrd_http_server *server,

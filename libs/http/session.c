@@ -355,9 +355,11 @@ static void param_decode(struct mrd_http_request *request)
 
 static void refuse_too_large(struct mrd_http_request *request)
 {
-    char text[96];
-    (void)snprintf(text, sizeof(text), "the request's body is over the limit of %zu bytes",
-                   request->body_size_max);
+    char text[158];
+    const char *name = request->route != NULL ? request->route->limit_name : NULL;
+    (void)snprintf(text, sizeof(text), "the request's body is over the limit of %zu bytes%s%s%s",
+                   request->body_size_max, name != NULL ? " (" : "", name != NULL ? name : "",
+                   name != NULL ? "): send smaller requests" : "");
     refuse(request, 413, "body_size", text);
 }
 

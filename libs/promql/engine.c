@@ -62,6 +62,22 @@ static enum mrd_status execute(struct pql_exec *exec, const struct mrd_expr *roo
     return pql_run(exec, &plan, out, err);
 }
 
+/* Over samples alone, as if rows had never been asked. What they took of the arena stays taken. */
+static enum mrd_status execute_again(struct pql_exec *exec, const struct mrd_expr *root,
+                                     struct mrd_promql_result *out, struct mrd_error *err)
+{
+    const struct mrd_promql_stats first = out->stats;
+    mrd_annotations_init(&out->annotations, exec->arena, exec->request->text);
+    out->stats = (struct mrd_promql_stats){.series_read = first.series_read,
+                                           .samples_read = first.samples_read,
+                                           .samples_peak = first.samples_peak,
+                                           .rows_read = first.rows_read,
+                                           .refused = exec->refused};
+    exec->points_held = 0;
+    exec->without_coarse = true;
+    return execute(exec, root, out, err);
+}
+
 enum mrd_status mrd_promql_query(const struct mrd_promql_options *options,
                                  const struct mrd_promql_request *request,
                                  const struct mrd_source *source,
@@ -83,7 +99,13 @@ enum mrd_status mrd_promql_query(const struct mrd_promql_options *options,
         .annotations = &out->annotations,
         .stats = &out->stats,
     };
-    const enum mrd_status status = execute(&exec, ast.root, out, err);
+    struct mrd_error first;
+    enum mrd_status status = execute(&exec, ast.root, out, &first);
+    if (status == MRD_E_CONFLICT && exec.refused != NULL) {
+        status = execute_again(&exec, ast.root, out, err);
+    } else if (status != MRD_OK && err != NULL) {
+        *err = first;
+    }
     mrd_annotations_sort(&out->annotations);
     out->execution_error = status != MRD_OK;
     return status;

@@ -35,6 +35,8 @@ struct mrd_promql_options {
     bool
         use_start_timestamps; /* use-start-timestamps: they tell resets and where a counter began */
     struct mrd_promql_features features;
+    mrd_time_ms
+        resolution_ms_max; /* the coarsest rows of windows that may answer (coarse.h); 0: samples alone */
 };
 
 struct mrd_promql_request {
@@ -66,6 +68,11 @@ struct mrd_promql_stats {
     uint64_t series_read;
     uint64_t samples_read; /* that the source yielded */
     uint64_t samples_peak; /* points held at once */
+    uint64_t rows_read;    /* of windows; among samples_read */
+    uint64_t coarse_selects;
+    mrd_time_ms resolution_ms; /* the coarsest that was read; 0: samples alone answered */
+    const char
+        *refused; /* why samples had to answer after rows were asked; static text, else NULL */
 };
 
 struct mrd_promql_result {

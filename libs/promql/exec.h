@@ -24,6 +24,8 @@ struct pql_exec {
     struct mrd_promql_stats *stats;
     size_t points_held;
     struct pql_cleanup *cleanups; /* for what the arena does not free */
+    bool without_coarse;          /* over samples alone */
+    const char *refused;          /* why rows cannot answer; static text */
 };
 
 /* Calls run(subject) when the query ends. */
@@ -330,6 +332,10 @@ void pql_note_histogram(struct pql_exec *exec, enum pql_histogram_note note,
 
 /* "quantile value should be between 0 and 1, got ..." where it is due. */
 void pql_check_quantile(struct pql_exec *exec, double q, struct mrd_annotation_place place);
+
+/* Says that a metric does not look like a counter, where it does not. */
+void pql_warn_if_no_counter(struct pql_exec *exec, struct mrd_annotation_place place,
+                            struct mrd_labels labels);
 
 /* The metric name of a series, empty if it has none. */
 static inline struct mrd_bytes pql_metric_name(struct mrd_labels labels)

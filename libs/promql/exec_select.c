@@ -1,5 +1,5 @@
 /* Instant selectors: for each step the newest sample within the lookback. */
-#include "promql/exec.h"
+#include "promql/exec_coarse.h"
 
 struct select_op {
     struct pql_op op;
@@ -185,6 +185,9 @@ static enum mrd_status build_select(struct pql_exec *exec, const struct pql_node
 enum mrd_status pql_build_select(struct pql_exec *exec, const struct pql_node *node,
                                  struct pql_op **out, struct mrd_error *err)
 {
+    if (node->selector->coarse != NULL) {
+        return pql_build_coarse(exec, node, node->selector, out, err);
+    }
     return node->selector->timing.edge == MRD_EDGE_SMOOTHED
                ? pql_build_smoothed(exec, node, out, err)
                : build_select(exec, node, YIELD_VALUES, out, err);
@@ -203,7 +206,11 @@ static enum mrd_status build_times(struct pql_exec *exec, const struct pql_node 
                                   .steps = node->steps,
                                   .selector = arg->selector,
                                   .position = arg->position};
-    MRD_TRY(build_select(exec, &once, what, &op, err));
+    if (arg->selector->coarse != NULL) {
+        MRD_TRY(pql_build_coarse(exec, node, arg->selector, &op, err));
+    } else {
+        MRD_TRY(build_select(exec, &once, what, &op, err));
+    }
     if (!op->one_name && !exec->options->delayed_name_removal) {
         return pql_build_merge(exec, op, false, out, err);
     }

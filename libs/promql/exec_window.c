@@ -1,5 +1,5 @@
 /* Range vectors (selectors on a range, subqueries) and the functions over their windows. */
-#include "promql/exec.h"
+#include "promql/exec_coarse.h"
 #include "promql/exec_window_histogram.h"
 #include "promql/window_edges.h"
 
@@ -253,32 +253,33 @@ static struct mrd_annotation_place range_place(const struct window_op *op)
 }
 
 /* With type labels these say what a counter is, else the name does. */
-static void warn_if_no_counter_type(const struct window_op *op, struct mrd_labels labels,
-                                    struct mrd_bytes name)
+static void warn_if_no_counter_type(struct pql_exec *exec, struct mrd_annotation_place place,
+                                    struct mrd_labels labels, struct mrd_bytes name)
 {
     const struct mrd_bytes type = mrd_labels_get(labels, MRD_BYTES("__type__"));
     if (mrd_bytes_equal(type, MRD_BYTES("counter")) ||
         mrd_bytes_equal(type, MRD_BYTES("histogram"))) {
         return;
     }
-    mrd_annotations_addf(op->op.exec->annotations, MRD_ANNOTATION_INFO, range_place(op),
+    mrd_annotations_addf(exec->annotations, MRD_ANNOTATION_INFO, place,
                          "metric might not be a counter, __type__ label is not set to \"counter\" "
                          "or \"histogram\", got \"%.*s\": \"%.*s\"",
                          MRD_FMT(type), MRD_FMT(name));
 }
 
-static void warn_if_no_counter(const struct window_op *op, struct mrd_labels labels)
+void pql_warn_if_no_counter(struct pql_exec *exec, struct mrd_annotation_place place,
+                            struct mrd_labels labels)
 {
     const struct mrd_bytes name = pql_metric_name(labels);
-    if (name.size > 0 && op->op.exec->options->type_and_unit_labels) {
-        warn_if_no_counter_type(op, labels, name);
+    if (name.size > 0 && exec->options->type_and_unit_labels) {
+        warn_if_no_counter_type(exec, place, labels, name);
         return;
     }
     if (name.size == 0 || ends_with(name, "_total") || ends_with(name, "_sum") ||
         ends_with(name, "_count") || ends_with(name, "_bucket")) {
         return;
     }
-    mrd_annotations_addf(op->op.exec->annotations, MRD_ANNOTATION_INFO, range_place(op),
+    mrd_annotations_addf(exec->annotations, MRD_ANNOTATION_INFO, place,
                          "metric might not be a counter, name does not end in "
                          "_total/_sum/_count/_bucket: \"%.*s\"",
                          MRD_FMT(name));
@@ -417,7 +418,7 @@ static enum mrd_status window_compute(struct window_op *op, const struct pql_ran
         warn_about_overlaps(op, series->labels);
     }
     if (*out_any && function->counter) {
-        warn_if_no_counter(op, series->labels);
+        pql_warn_if_no_counter(op->op.exec, range_place(op), series->labels);
     }
     if (*out_any && function->checks_quantile) {
         warn_about_quantile(op);
@@ -485,11 +486,28 @@ static enum mrd_status window_init_args(struct window_op *op, struct mrd_error *
     return node->function->checks_smoothing ? window_check_smoothing(op, err) : MRD_OK;
 }
 
+static enum mrd_status build_coarse_window(struct pql_exec *exec, const struct pql_node *node,
+                                           struct pql_selector *selector, struct pql_op **out,
+                                           struct mrd_error *err)
+{
+    struct pql_op *op = NULL;
+    MRD_TRY(pql_build_coarse(exec, node, selector, &op, err));
+    const bool safe = op->one_name || node->function->keeps_name;
+    if (!safe && !exec->options->delayed_name_removal) {
+        return pql_build_merge(exec, op, true, out, err);
+    }
+    *out = op;
+    return MRD_OK;
+}
+
 enum mrd_status pql_build_window(struct pql_exec *exec, const struct pql_node *node,
                                  struct pql_op **out, struct mrd_error *err)
 {
     struct window_op *op = NULL;
     const struct pql_node *range = node->args[node->function->range_arg];
+    if (range->kind == PQL_WINDOW && range->selector->coarse != NULL) {
+        return build_coarse_window(exec, node, range->selector, out, err);
+    }
     MRD_TRY(PQL_NEW(exec, 1, &op, err));
     *op = (struct window_op){
         .op = {.next = window_next, .exec = exec, .steps = node->steps.count},

@@ -185,7 +185,11 @@ enum mrd_status mrd_fragment_run(const struct mrd_fragment *fragment,
     mrd_annotations_init(&annotations, arena, fragment->request.text);
     mrd_auto(mrd_ast_fini)
     struct mrd_ast ast = {0};
-    MRD_TRY(pql_prepare(&filled, &fragment->request, arena, &ast, err));
+    const enum mrd_status status = pql_prepare(&filled, &fragment->request, arena, &ast, err);
+    if (status == MRD_E_INVALID) {
+        return mrd_fail_prefix(err, MRD_E_UNSUPPORTED, "no query for this process");
+    }
+    MRD_TRY(status);
     struct pql_exec exec = {
         .options = &filled,
         .request = &fragment->request,

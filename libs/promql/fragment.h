@@ -32,8 +32,9 @@ MRD_MUST_CHECK enum mrd_status mrd_fragment_decode(struct mrd_bytes bytes, struc
                                                    struct mrd_error *err);
 
 /* Runs a fragment over all that the source yields for its selector, as one segment, and appends the states
- * to *out (whose limit is MRD_E_LIMIT). Fails as the query would, and with MRD_E_UNSUPPORTED where the plan
- * has no aggregation that may be pushed down in this place. */
+ * to *out (whose limit is MRD_E_LIMIT). Fails as the query would: MRD_E_INVALID is the query's own error, in the same words.
+ * MRD_E_UNSUPPORTED where the text is no query to this process, or its plan has no aggregation that may be pushed down in this
+ * place. */
 MRD_MUST_CHECK enum mrd_status mrd_fragment_run(const struct mrd_fragment *fragment,
                                                 const struct mrd_source *source,
                                                 const struct mrd_query_control *control,

@@ -55,6 +55,7 @@ struct pql_selector {
         *fragment;    /* the aggregation that is pushed down if this selector's source takes it */
     bool pushed;      /* it did: the set yields states, not series */
     uint32_t segment; /* of the series that was read last */
+    struct pql_coarse *coarse; /* rows answer (exec_coarse.h), not samples alone */
     struct pql_selector *next;
 };
 

@@ -1,5 +1,6 @@
 #include "promql/run.h"
 
+#include "promql/exec_coarse.h"
 #include "promql/fragment.h"
 
 #include <stdlib.h>
@@ -47,7 +48,12 @@ static enum mrd_status open_selectors(struct pql_exec *exec, const struct pql_pl
                                       struct mrd_error *err)
 {
     const struct mrd_query_scope scope = {exec->arena, exec->annotations, exec->control};
+    MRD_TRY(pql_plan_coarse(exec, plan, err));
     for (struct pql_selector *at = plan->selectors; at != NULL; at = at->next) {
+        if (at->coarse != NULL) {
+            MRD_TRY(pql_coarse_open(exec, at, err));
+            continue;
+        }
         MRD_TRY(open_fragment(exec, at, &scope, err));
         if (at->set == NULL && !at->late) {
             MRD_TRY(exec->source->open(exec->source->context, &at->select, &scope, &at->set, err));
@@ -59,6 +65,9 @@ static enum mrd_status open_selectors(struct pql_exec *exec, const struct pql_pl
 static void close_selectors(struct pql_exec *exec, const struct pql_plan *plan)
 {
     for (struct pql_selector *at = plan->selectors; at != NULL; at = at->next) {
+        if (at->coarse != NULL) {
+            pql_coarse_close(exec, at);
+        }
         if (at->set != NULL) {
             exec->source->close(at->set);
             at->set = NULL;

@@ -76,6 +76,7 @@ struct mrd_source_series {
 };
 
 struct mrd_source_set; /* the source's own */
+struct mrd_coarse;     /* coarse.h */
 struct mrd_fragment;   /* fragment.h */
 
 /* For label_names, label_values and series: what the API's parameters say. Matcher sets are or-ed;
@@ -135,6 +136,9 @@ struct mrd_source {
 
     /* Stops the select if it still runs and frees the set. */
     void (*close)(struct mrd_source_set *set);
+
+    /* Optional: rows of windows that stand for samples of this source. */
+    const struct mrd_coarse *coarse;
 
     /* For the API only; the engine does not call these. May wait. */
     enum mrd_status (*label_names)(void *context, const struct mrd_label_query *query,

@@ -19,7 +19,7 @@ static unsigned without_starts(enum mrd_rollup_function function)
         return NEWEST;
     case MRD_ROLLUP_RATE:
     case MRD_ROLLUP_INCREASE:
-        return EDGES | LOSSES;
+        return EDGES | LOSSES | MRD_ROW_EXTREMES_OF_RESETS;
     case MRD_ROLLUP_DELTA:
         return EDGES;
     case MRD_ROLLUP_CHANGES:
@@ -61,6 +61,40 @@ unsigned mrd_rollup_columns_of(enum mrd_rollup_function function, bool use_start
                : columns | EDGES | 1U << MRD_ROW_FIRST_ST | 1U << MRD_ROW_LAST_ST;
 }
 
+/* No extreme is beyond what is known to be among the values. */
+static void widen(struct mrd_rollup_floats *floats, double value)
+{
+    floats->min = value < floats->min ? value : floats->min;
+    floats->max = value > floats->max ? value : floats->max;
+}
+
+static struct mrd_rollup_floats floats_of(const struct mrd_rollup_columns *columns, size_t i)
+{
+    struct mrd_rollup_floats floats = {.count =
+                                           (uint64_t)mrd_rollup_integer(columns, MRD_ROW_COUNT, i)};
+    const uint64_t resets = (uint64_t)mrd_rollup_integer(columns, MRD_ROW_RESETS, i);
+    floats.sum.sum = mrd_rollup_real(columns, MRD_ROW_SUM, i);
+    floats.sum.compensation = mrd_rollup_real(columns, MRD_ROW_COMPENSATION, i);
+    floats.min = mrd_rollup_real(columns, MRD_ROW_MIN, i);
+    floats.max = mrd_rollup_real(columns, MRD_ROW_MAX, i);
+    floats.first = mrd_rollup_real(columns, MRD_ROW_FIRST, i);
+    floats.last = mrd_rollup_real(columns, MRD_ROW_LAST, i);
+    floats.first_at.time_ms = mrd_rollup_integer(columns, MRD_ROW_FIRST_TS, i);
+    floats.first_at.start_ms = mrd_rollup_integer(columns, MRD_ROW_FIRST_ST, i);
+    floats.last_at.time_ms = mrd_rollup_integer(columns, MRD_ROW_LAST_TS, i);
+    floats.last_at.start_ms = mrd_rollup_integer(columns, MRD_ROW_LAST_ST, i);
+    floats.changes = (uint64_t)mrd_rollup_integer(columns, MRD_ROW_CHANGES, i);
+    for (size_t k = 0; k < MRD_ROLLUP_RESET_KINDS; k++) {
+        floats.resets[k] = resets;
+        floats.lost[k] = mrd_rollup_real(columns, MRD_ROW_LOST, i);
+    }
+    if (columns->items[MRD_ROW_FIRST] != NULL && columns->items[MRD_ROW_LAST] != NULL) {
+        widen(&floats, floats.first);
+        widen(&floats, floats.last);
+    }
+    return floats;
+}
+
 void mrd_rollup_columns_row(const struct mrd_rollup_columns *columns, size_t i,
                             struct mrd_rollup_row *out)
 {
@@ -70,24 +104,9 @@ void mrd_rollup_columns_row(const struct mrd_rollup_columns *columns, size_t i,
     }
     *out = mrd_rollup_row_empty(columns->ends_ms[i]);
     out->stale_ms = mrd_rollup_integer(columns, MRD_ROW_STALE_TS, i);
-    const int64_t resets = mrd_rollup_integer(columns, MRD_ROW_RESETS, i);
-    const double lost = mrd_rollup_real(columns, MRD_ROW_LOST, i);
-    out->floats = (struct mrd_rollup_floats){
-        .count = (uint64_t)mrd_rollup_integer(columns, MRD_ROW_COUNT, i),
-        .sum = {mrd_rollup_real(columns, MRD_ROW_SUM,          i),
-                mrd_rollup_real(columns, MRD_ROW_COMPENSATION, i)},
-        .min = mrd_rollup_real(columns, MRD_ROW_MIN, i),
-        .max = mrd_rollup_real(columns, MRD_ROW_MAX, i),
-        .first = mrd_rollup_real(columns, MRD_ROW_FIRST, i),
-        .last = mrd_rollup_real(columns, MRD_ROW_LAST, i),
-        .first_at = {mrd_rollup_integer(columns, MRD_ROW_FIRST_TS, i),
-                mrd_rollup_integer(columns, MRD_ROW_FIRST_ST, i)},
-        .last_at = {mrd_rollup_integer(columns,                       MRD_ROW_LAST_TS,                  i),
-                mrd_rollup_integer(columns, MRD_ROW_LAST_ST, i)},
-        .changes = (uint64_t)mrd_rollup_integer(columns, MRD_ROW_CHANGES, i),
-        .resets = {(uint64_t)resets,                     (uint64_t)resets                   },
-        .lost = {lost,                     lost                                        },
-    };
+    if (mrd_rollup_integer(columns, MRD_ROW_COUNT, i) > 0) {
+        out->floats = floats_of(columns, i);
+    }
 }
 
 bool mrd_rollup_row_needs_state(const struct mrd_rollup_row *row)

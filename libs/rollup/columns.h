@@ -32,6 +32,8 @@ enum mrd_rollup_column {
 
 /* Sets of columns: bits 1 << enum mrd_rollup_column. */
 #define MRD_ROW_ALL ((1U << MRD_ROW_COLUMNS) - 1)
+/* With them: least and greatest value of rows that have resets. */
+#define MRD_ROW_EXTREMES_OF_RESETS (1U << MRD_ROW_COLUMNS)
 
 static inline bool mrd_rollup_column_is_real(enum mrd_rollup_column column)
 {
@@ -71,7 +73,7 @@ static inline int64_t mrd_rollup_integer(const struct mrd_rollup_columns *column
 /* The columns that an answer looks at. */
 unsigned mrd_rollup_columns_of(enum mrd_rollup_function function, bool use_start_timestamps);
 
-/* A row, as far as its columns are there. Histograms are those of the state. */
+/* A row, as far as its columns are there. Histograms are those of the state. The extremes are those of first and last at least. */
 void mrd_rollup_columns_row(const struct mrd_rollup_columns *columns, size_t i,
                             struct mrd_rollup_row *out);
 

@@ -98,8 +98,29 @@ static const struct mrd_config_key query_keys[] = {
        .per_tenant = true},
 };
 
+static const char *const layout_choices[] = {"plain", "compact", NULL};
+
+static const struct mrd_config_key block_keys[] = {
+    {.path = "blocks.layout",
+     .type = MRD_CONFIG_ENUM,
+     .initial = "plain",
+     .doc = "How merged blocks hold values. compact: as scaled integers where that is exact, which "
+            "takes a third less; SQL then reads coalesce(value, value_i / power(10, value_e)).", .choices = layout_choices,
+     .reloadable = true,
+     .per_tenant = true},
+};
+
+static const struct mrd_config_key keep_keys[] = {
+    KEY("ingester.exemplars_max", MRD_CONFIG_INT, "10000", 0, 1e8,
+        "Exemplars that are kept of one tenant in one partition, the latest. 0: none."),
+    KEY("ingester.metadata_max", MRD_CONFIG_INT, "10000", 0, 1e8,
+        "Metric families whose metadata is kept, of one tenant in one partition. 0: no new ones."),
+};
+
 const struct mrd_config_table mrd_tenancy_write_keys = {write_keys, MRD_ARRAY_LEN(write_keys)};
 const struct mrd_config_table mrd_tenancy_query_keys = {query_keys, MRD_ARRAY_LEN(query_keys)};
+const struct mrd_config_table mrd_tenancy_block_keys = {block_keys, MRD_ARRAY_LEN(block_keys)};
+const struct mrd_config_table mrd_tenancy_keep_keys = {keep_keys, MRD_ARRAY_LEN(keep_keys)};
 
 static enum mrd_status check_name(struct mrd_bytes name, struct mrd_error *err)
 {
@@ -110,6 +131,8 @@ static enum mrd_status check_name(struct mrd_bytes name, struct mrd_error *err)
 static const struct mrd_config_table all_keys[] = {
     {write_keys, MRD_ARRAY_LEN(write_keys)},
     {query_keys, MRD_ARRAY_LEN(query_keys)},
+    {block_keys, MRD_ARRAY_LEN(block_keys)},
+    {keep_keys,  MRD_ARRAY_LEN(keep_keys) },
 };
 
 const struct mrd_config_overrides mrd_tenancy_overrides = {check_name, all_keys,

@@ -14,6 +14,12 @@ extern const struct mrd_config_table mrd_tenancy_write_keys;
 /* Those of querier.* that limit or change a tenant's queries. */
 extern const struct mrd_config_table mrd_tenancy_query_keys;
 
+/* blocks.*: how a tenant's samples are stored for long. */
+extern const struct mrd_config_table mrd_tenancy_block_keys;
+
+/* Those of ingester.* that bound what is kept of a tenant beside its samples. */
+extern const struct mrd_config_table mrd_tenancy_keep_keys;
+
 /* For the schemas of all services: these keys, and the rules of tenants' names. */
 extern const struct mrd_config_overrides mrd_tenancy_overrides;
 

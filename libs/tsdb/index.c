@@ -136,7 +136,7 @@ static enum mrd_status all_read(struct mrd_tsdb_index *index, uint64_t table_at,
 {
     struct mrd_bytes table;
     struct mrd_bytes list;
-    uint64_t at;
+    uint64_t at = 0;
     MRD_TRY(section_read(index, table_at, "label pairs", &table, err));
     const enum mrd_status found = all_find(table, &at, err);
     if (found != MRD_OK) {
@@ -263,7 +263,7 @@ enum mrd_status mrd_tsdb_index_series(const struct mrd_tsdb_index *index, size_t
                                       struct mrd_arena *arena, struct mrd_tsdb_series *out,
                                       struct mrd_error *err)
 {
-    struct mrd_bytes entry;
+    struct mrd_bytes entry = MRD_BYTES_NONE;
     mrd_assert(at < index->series_count);
     struct mrd_reader refs = reader_at(index->series_refs, at * sizeof(uint32_t));
     struct mrd_tsdb_series series = {.ref = mrd_tsdb_read_u32(&refs)};

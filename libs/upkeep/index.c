@@ -49,7 +49,7 @@ void mrd_upkeep_index_init(struct mrd_upkeep_index *index, const struct mrd_cata
     mrd_assert(index->blocks != NULL);
     for (size_t i = 0; i < all; i++) {
         const struct mrd_block_entry *block = mrd_catalog_block(state, i);
-        if (block->level > 0) {
+        if (block->level > 0 && block->resolution_ms == 0) {
             index->blocks[index->count++] = block;
         }
     }

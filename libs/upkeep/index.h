@@ -1,4 +1,4 @@
-/* index.h: the blocks of level 1 and above of a state, by tenant. A state has them by id.
+/* index.h: the blocks of samples of level 1 and above of a state, by tenant. A state has them by id.
  *
  * Owner:   whoever made it; the state is lent until fini.
  * Threads: reads from any.

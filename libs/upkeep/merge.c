@@ -6,7 +6,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-#include "block/reader.h"
+#include "upkeep/scrub.h"
 
 enum { ATTEMPT_SIZE = 32, ZSTD_LEVEL_MONTH = 9, CACHE_BYTES = 64 << 20 };
 
@@ -127,40 +127,18 @@ static enum mrd_status run_batch(struct job *job, struct mrd_error *err)
 
 /* ---- bad blocks ---- */
 
-/* Whether the catalog still has the block; of one that has left, the files may be gone by right. */
-static enum mrd_status is_listed(struct job *job, struct mrd_bytes id, bool *out,
-                                 struct mrd_error *err)
-{
-    MRD_TRY(mrd_catalog_refresh(job->options->catalog, job->options->control, err));
-    struct mrd_catalog_state *state = mrd_catalog_pin(job->options->catalog);
-    *out = mrd_catalog_find(state, id) != NULL;
-    mrd_catalog_unpin(&state);
-    return MRD_OK;
-}
-
-/* Reads all of a block; into quarantine with it if that fails. */
 static enum mrd_status examine(struct job *job, const struct mrd_block_entry *block,
                                struct mrd_error *err)
 {
     const struct mrd_upkeep_merge_options *options = job->options;
-    const struct mrd_block_verify_options verify = {.control = options->control};
-    struct mrd_error why = {0};
-    bool listed = false;
-    const enum mrd_status status = mrd_block_verify(options->store, block, &verify, &why);
-    if (status != MRD_OK && status != MRD_E_CORRUPT && status != MRD_E_NOT_FOUND) {
-        return mrd_fail(err, status, "%s", why.text);
-    }
-    MRD_TRY(is_listed(job, block->id, &listed, err));
-    if (status == MRD_OK || !listed) {
-        return MRD_OK; /* the bytes are good; what came over the wire was not */
-    }
-    const struct mrd_upkeep_finding finding = {.block = block,
-                                               .status = status,
-                                               .reason = why.text,
-                                               .found_by = options->holder,
-                                               .now_ms = mrd_clock_now_ms(options->clock)};
-    MRD_TRY(mrd_upkeep_quarantine_add(options->store, options->control, &finding, err));
-    job->result->quarantined++;
+    const struct mrd_upkeep_examiner examiner = {.store = options->store,
+                                                 .catalog = options->catalog,
+                                                 .control = options->control,
+                                                 .clock = options->clock,
+                                                 .holder = options->holder};
+    bool bad = false;
+    MRD_TRY(mrd_upkeep_examine(&examiner, block, &bad, err));
+    job->result->quarantined += bad;
     return MRD_OK;
 }
 

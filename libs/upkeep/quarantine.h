@@ -1,7 +1,7 @@
 /* quarantine.h: blocks that merging has found bad. They stay in the catalog, and nothing that reads blocks loses one silently;
  * but merges go around them, so one bad block holds up nothing else, until somebody has looked at it.
  *
- *     quarantine/<hash of the id>      a record (JSON): which block, why, since when, found by whom
+ *     quarantine/blocks/<hash of the id>      a record (JSON): which block, why, since when, found by whom
  *
  * A record is an object of its own, put once, seen by all compactors at their next round. Deleting it lets the block back in: it
  * is tried again, and comes back with a new record if it is still bad.
@@ -18,7 +18,7 @@
 #include "objstore/store.h"
 
 enum { MRD_UPKEEP_QUARANTINE_MAX = 10000, MRD_UPKEEP_RECORD_SIZE_MAX = 16 << 10 };
-#define MRD_UPKEEP_QUARANTINE_PREFIX "quarantine/"
+#define MRD_UPKEEP_QUARANTINE_PREFIX "quarantine/blocks/"
 
 struct mrd_upkeep_record {
     struct mrd_bytes block; /* id; empty: the record is damaged */

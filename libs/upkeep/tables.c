@@ -319,7 +319,7 @@ static void wanted_init(struct wanted *wanted, const struct mrd_upkeep_blocks_ch
         wanted->removed[i] = change->remove[i];
     }
     for (size_t i = 0; i < change->add_count; i++) {
-        if (change->add[i].level > 0) {
+        if (change->add[i].level > 0 && change->add[i].resolution_ms == 0) {
             wanted->added[wanted->added_count++] = &change->add[i];
         }
     }

@@ -10,17 +10,15 @@
 #ifndef MRD_WIRE_REMOTE_WRITE_V2_BUILD_H
 #define MRD_WIRE_REMOTE_WRITE_V2_BUILD_H
 
-#include "base/bytes.h"
+#include "base/interner.h"
 #include "model/histogram.h"
 #include "model/labels.h"
 
 struct mrd_rw2_build {
-    struct mrd_buf symbols; /* their fields */
-    struct mrd_buf places;  /* struct mrd_bytes' offset and size of each in `symbols` */
-    struct mrd_buf slots;   /* hash table: symbol number + 1 */
-    struct mrd_buf series;  /* their fields */
-    struct mrd_buf current; /* the content of the series that has begun */
-    size_t symbol_count;
+    struct mrd_interner symbols;
+    struct mrd_buf references; /* of the series that has begun */
+    struct mrd_buf series;     /* their fields */
+    struct mrd_buf current;    /* the content of the series that has begun */
     size_t series_count;
     size_t sample_count;
     size_t histogram_count;
@@ -38,10 +36,11 @@ void mrd_rw2_build_histogram(struct mrd_rw2_build *build, mrd_time_ms time_ms, m
                              const struct mrd_histogram *histogram);
 void mrd_rw2_build_end(struct mrd_rw2_build *build);
 
-/* Bytes of the request as it is; within 10 of what the series under construction adds. */
+/* Bytes of the request as it is, with the series under construction; a few more for each symbol. */
 static inline size_t mrd_rw2_build_size(const struct mrd_rw2_build *build)
 {
-    return build->symbols.size + build->series.size + build->current.size;
+    return build->symbols.bytes.size + (1 + MRD_VARINT_SIZE_MAX) * (size_t)build->symbols.count +
+           build->series.size + build->current.size;
 }
 
 /* Appends the message; no series is under construction. */

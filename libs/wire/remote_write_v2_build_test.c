@@ -34,7 +34,7 @@ static void samples_with_and_without_start_times_come_back(void **state)
     assert_int_equal(build.sample_count, 2);
     struct mrd_buf message = {0};
     mrd_rw2_build_append(&build, &message);
-    assert_int_equal(message.size, mrd_rw2_build_size(&build));
+    assert_true(message.size <= mrd_rw2_build_size(&build));
 
     struct mrd_arena *arena = mrd_arena_create("test", 1 << 20);
     struct mrd_rw2_walk walk;
@@ -82,7 +82,7 @@ static void every_text_is_a_symbol_once(void **state)
             mrd_rw2_build_sample(&build, (struct mrd_sample){i, i}, 0);
             mrd_rw2_build_end(&build);
         }
-        assert_int_equal(build.symbol_count, 4 + SERIES);
+        assert_int_equal(build.symbols.count, 4 + SERIES);
         assert_int_equal(build.series_count, 2 * SERIES);
     }
     mrd_rw2_build_fini(&build);

@@ -12,7 +12,7 @@ enum {
     LOG_CALL_MS = 5000,
     LOG_IDLE_MS = 30000,
     ROUND_MS = 1000,
-    PARTITION_PAUSE_MS_MIN = 2000,
+    PARTITION_PAUSE_MS_MIN = 500,
     PARTITION_PAUSE_MS_MAX = 5 * 60 * 1000,
     ENTRIES_BYTES = 64 << 20, /* catalog entries of one range */
 };
@@ -367,6 +367,8 @@ static enum mrd_status build_to(struct cmp_build *build, const struct cmp_enviro
         MRD_TRY(mrd_objstore_check(&environment->control, err));
     }
     partition->waiting_since_ns = 0;
+    /* Whoever wants more than the log had says so again. */
+    atomic_store_explicit(&partition->wanted, 0, memory_order_relaxed);
     return MRD_OK;
 }
 

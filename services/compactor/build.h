@@ -11,7 +11,7 @@
  * After a commit the log is trimmed, if that is on: what blocks have, was received before the head window, and is not needed
  * to resolve references that may still come.
  *
- * Owner:   whoever created it; destroyed after the jobs (jobs.h).
+ * Owner:   whoever created it; destroyed after the jobs (jobs.h). What the options point to outlives it.
  * Threads: the round: one. cmp_build_want and cmp_build_owner: any.
  */
 #ifndef CMP_BUILD_H

@@ -13,7 +13,6 @@ enum {
     SERIES_INDEX_BYTES = 400, /* of a series with a dozen labels, in the writer's memory */
     SERIES_KEPT_MIN = 1 << 16,
 };
-#define BLOCKS_PREFIX "blocks/l0"
 
 /* The writes of one residency class. */
 struct class_rows {
@@ -242,9 +241,7 @@ static uint32_t resolve(struct cmp_builder *builder, const struct mrd_reference_
 {
     const uint32_t ordinal = mrd_reference_table_get(table, reference);
     uint64_t name = 0;
-    if (ordinal == MRD_REFERENCE_NONE) {
-        mrd_counter_add(builder->figures->rows_unresolved, 1);
-    } else {
+    if (ordinal != MRD_REFERENCE_NONE) {
         note_present(builder, ordinal);
         name = cmp_series_table_at(builder->series, ordinal)->id.low;
     }
@@ -263,14 +260,17 @@ static void refuse(struct cmp_builder *builder, uint64_t samples)
     mrd_counter_add(builder->figures->refused, samples);
 }
 
-static void take_samples(struct cmp_builder *builder, const struct mrd_batch *batch,
-                         const struct mrd_reference_table *table, struct cmp_rows *rows)
+/* Returns how many rows name nothing. */
+static uint64_t take_samples(struct cmp_builder *builder, const struct mrd_batch *batch,
+                             const struct mrd_reference_table *table, struct cmp_rows *rows)
 {
     struct cmp_write write = write_of(batch);
+    uint64_t unresolved = 0;
     size_t at = 0;
     for (size_t row = 0; row < batch->row_count; row++) {
         const size_t end = at + (batch->sample_counts == NULL ? 1 : batch->sample_counts[row]);
         write.series = resolve(builder, table, batch->references[row]);
+        unresolved += write.series == MRD_REFERENCE_NONE ? 1 : 0;
         for (; at < end; at++) {
             write.time_ms = batch->times_ms[at];
             write.start_ms = batch->start_times_ms == NULL ? 0 : batch->start_times_ms[at];
@@ -285,6 +285,17 @@ static void take_samples(struct cmp_builder *builder, const struct mrd_batch *ba
         }
     }
     builder->samples += batch->sample_count;
+    return unresolved;
+}
+
+static void tell_unresolved(const struct cmp_builder *builder, const struct mrd_batch *batch,
+                            const struct cmp_position *position, uint64_t rows)
+{
+    mrd_counter_add(builder->figures->rows_unresolved, rows);
+    MRD_LOG_EVERY(
+        1000, MRD_LEVEL_ERROR, "rows of the log name series whose announcement is not there",
+        mrd_log_uint("partition", builder->partition), mrd_log_uint("sequence", position->sequence),
+        mrd_log_bytes("writer", batch->header.instance), mrd_log_uint("rows", rows));
 }
 
 static bool histogram_fits(const struct cmp_write *write, const struct mrd_histogram *histogram)
@@ -294,15 +305,17 @@ static bool histogram_fits(const struct cmp_write *write, const struct mrd_histo
            mrd_histogram_check(histogram, NULL) == MRD_OK;
 }
 
-static void take_histograms(struct cmp_builder *builder, const struct mrd_batch *batch,
-                            const struct mrd_reference_table *table, struct cmp_rows *rows)
+static uint64_t take_histograms(struct cmp_builder *builder, const struct mrd_batch *batch,
+                                const struct mrd_reference_table *table, struct cmp_rows *rows)
 {
     const struct mrd_batch_histograms *from = &batch->histograms;
     struct cmp_write write = write_of(batch);
+    uint64_t unresolved = 0;
     size_t at = 0;
     for (size_t row = 0; row < from->rows.row_count; row++) {
         const size_t end = at + (from->rows.counts == NULL ? 1 : from->rows.counts[row]);
         write.series = resolve(builder, table, from->rows.references[row]);
+        unresolved += write.series == MRD_REFERENCE_NONE ? 1 : 0;
         for (; at < end; at++) {
             write.time_ms = from->times_ms[at];
             write.start_ms = from->start_times_ms == NULL ? 0 : from->start_times_ms[at];
@@ -317,6 +330,7 @@ static void take_histograms(struct cmp_builder *builder, const struct mrd_batch 
         }
     }
     builder->samples += from->rows.item_count;
+    return unresolved;
 }
 
 static enum mrd_status check(const struct cmp_builder *builder, const struct mrd_batch *batch,
@@ -387,8 +401,11 @@ enum mrd_status cmp_builder_take(struct cmp_builder *builder, const struct cmp_p
                         CLASSES_MAX);
     }
     builder->digest = mrd_hash64(message, builder->digest ^ position->sequence);
-    take_samples(builder, &batch, table, rows);
-    take_histograms(builder, &batch, table, rows);
+    const uint64_t unresolved =
+        take_samples(builder, &batch, table, rows) + take_histograms(builder, &batch, table, rows);
+    if (unresolved > 0) {
+        tell_unresolved(builder, &batch, position, unresolved);
+    }
     return MRD_OK;
 }
 
@@ -440,7 +457,7 @@ static enum mrd_status class_write(struct cmp_builder *builder, const struct cla
     char stem[MRD_OBJSTORE_KEY_SIZE_MAX + 1];
     (void)snprintf(id, sizeof(id), "l0-%" PRIu32 "-%" PRIu64 "-%" PRIu64 "-%016" PRIx64,
                    builder->partition, builder->first, builder->last, class_digest(builder, rows));
-    (void)snprintf(stem, sizeof(stem), BLOCKS_PREFIX "/%s/%" PRIu32 "/%s", rows->name,
+    (void)snprintf(stem, sizeof(stem), CMP_BLOCKS_PREFIX "/%s/%" PRIu32 "/%s", rows->name,
                    builder->partition, id);
     const struct mrd_block_writer_options options = {
         .store = target->store,

@@ -24,6 +24,9 @@
 #include "objstore/store.h"
 #include "wire/references.h"
 
+/* Keys of the blocks of level 0 begin with it. */
+#define CMP_BLOCKS_PREFIX "blocks/l0"
+
 struct cmp_builder;
 
 /* What has happened, of all builders of the process. */

@@ -38,6 +38,7 @@ struct rig {
     uint64_t numbers[2];
     bool announced[2][RIG_SERIES_MAX]; /* per instance */
     const char *residency_class;
+    uint64_t epoch; /* of labels */
 };
 
 static inline uint64_t rig_random(struct rig *rig, uint64_t below)
@@ -57,6 +58,7 @@ static inline void rig_init(struct rig *rig, uint64_t seed, uint32_t series_coun
 {
     *rig = (struct rig){.state = seed * 2654435761U + 1, .series_count = series_count};
     rig->residency_class = "eu";
+    rig->epoch = mrd_batch_epoch_of(RIG_T0);
     rig->builder = mrd_batch_builder_create();
     for (uint32_t i = 0; i < series_count; i++) {
         char name[32];
@@ -138,7 +140,7 @@ static inline struct mrd_batch_header rig_header(struct rig *rig, unsigned write
     return (struct mrd_batch_header){.region = MRD_BYTES("r"),
                                      .residency_class = mrd_bytes_of(rig->residency_class),
                                      .instance = mrd_bytes_of(rig_instance(writer)),
-                                     .epoch = mrd_batch_epoch_of(RIG_T0),
+                                     .epoch = rig->epoch,
                                      .number = ++rig->numbers[writer],
                                      .hlc = hlc};
 }

@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <time.h>
 
-enum { LOOK_MS = 50 };
+enum { LOOK_MS = 50, READER_LOOK_MS = 10 };
 static const int64_t MS = 1000000;
 
 struct reading {
@@ -98,6 +98,7 @@ enum mrd_status cmp_log_range_read(const struct cmp_log_range *range, struct mrd
         .partition = range->partition,
         .sequence_start = range->sequence_start,
         .time_start_ms = range->time_start_ms,
+        .look_ms = READER_LOOK_MS,
         .on_entry = on_entry,
         .on_event = on_event,
         .context = &reading,

@@ -1,9 +1,13 @@
 /* meridian-compactor: the log into blocks in object storage, and what is done with them there. */
 #include "base/log.h"
+#include "compactor/admin.h"
 #include "compactor/build.h"
+#include "compactor/flush.h"
 #include "compactor/jobs.h"
+#include "iceberg/place.h"
 #include "node/node.h"
 #include "objstore/settings.h"
+#include "tenancy/keys.h"
 
 #define KEY(path_, type_, initial_, min_, max_, doc_)                                              \
     {                                                                                              \
@@ -34,6 +38,38 @@ static const struct mrd_config_key compactor_keys[] = {
         "How long after its last use a writer's announcements of a label epoch stay resolvable: "
         "what may lie between a batch's announcements and its being stored. Less than 155m loses "
         "samples of batches that are stored later than that."),
+    KEY("compactor.lease", MRD_CONFIG_DURATION, "10s", 1000, 600000,
+        "How long a compactor that stopped breathing keeps its work before another takes it. The "
+        "same "
+        "in all compactors."),
+    KEY("compactor.merge_interval", MRD_CONFIG_DURATION, "10s", 100, 1e9,
+        "How often the compactor looks for blocks to merge."),
+    KEY("compactor.merge_age", MRD_CONFIG_DURATION, "2h", 0, 1e12,
+        "Blocks of level 0 are merged into the tenants' days when the oldest was received so long "
+        "ago; earlier where compactor.merge_tenant_rows says so."),
+    KEY("compactor.merge_tenant_rows", MRD_CONFIG_INT, "1000000", 1, 1e15,
+        "Blocks of level 0 are merged before compactor.merge_age if they have so many samples for "
+        "each tenant, and at most four times as many have to be written anew with them."),
+    KEY("compactor.merge_month_delay", MRD_CONFIG_DURATION, "24h", 0, 1e12,
+        "Days are merged into their month so long after its end, and after the receipt of samples "
+        "that are late for it."),
+    KEY("compactor.merge_memory_bytes_max", MRD_CONFIG_SIZE, "512MiB", 48 << 20, 1e15,
+        "Memory for one merge. A compactor does one at a time."),
+    KEY("compactor.merge_file_bytes", MRD_CONFIG_SIZE, "512MiB", 1 << 20, 1e15,
+        "Merging ends a file of a tenant and day or month with the series that passes this size."),
+    KEY("compactor.tables", MRD_CONFIG_BOOL, "true", 0, 0,
+        "Keep Iceberg tables of what is merged, for SQL engines. The same in all compactors."),
+    KEY("compactor.snapshots_kept", MRD_CONFIG_DURATION, "24h", 0, 1e12,
+        "How long snapshots of the tables stay readable, and with them the files of merged "
+        "blocks, after the next one was made. The files stay 24h in any case."),
+    KEY("compactor.sweep_interval", MRD_CONFIG_DURATION, "1h", 0, 1e12,
+        "How often in the region what nobody needs any more is removed from object storage. 0: "
+        "never, but when asked for."),
+    KEY("compactor.scrub_interval", MRD_CONFIG_DURATION, "168h", 0, 1e12,
+        "How often in the region all blocks are read to find those that have rotted. 0: never, "
+        "but when asked for."),
+    KEY("compactor.scrub_bytes_per_second", MRD_CONFIG_SIZE, "16MiB", 0, 1e15,
+        "How fast a scrub reads at most. 0: as fast as it goes."),
     KEY("http.listen", MRD_CONFIG_STRING, "0.0.0.0:7203", 0, 0,
         "Address of the operations routes."),
 };
@@ -47,7 +83,12 @@ struct compactor {
     struct mrd_leases *leases;
     struct mrd_members *members;
     struct cmp_build *build;
+    struct cmp_merging *merging;
+    struct cmp_tidying *tidying;
     struct cmp_jobs *jobs;
+    struct cmp_flush *flush;
+    struct cmp_admin admin;
+    struct mrd_arena *place; /* of the tables' root */
 };
 
 static void on_fatal(void *context, const struct mrd_error *err)
@@ -60,12 +101,16 @@ static void stop_roles(void *context, mrd_time_ms grace_ms)
 {
     (void)grace_ms;
     struct compactor *compactor = context;
+    cmp_flush_destroy(&compactor->flush);
     cmp_jobs_destroy(&compactor->jobs);
+    cmp_tidying_destroy(&compactor->tidying);
+    cmp_merging_destroy(&compactor->merging);
     cmp_build_destroy(&compactor->build);
     mrd_members_destroy(&compactor->members);
     mrd_leases_destroy(&compactor->leases);
     mrd_catalog_close(&compactor->catalog);
     mrd_objstore_close(&compactor->store);
+    mrd_arena_destroy(&compactor->place);
 }
 
 static enum mrd_status open_storage(struct compactor *compactor, const struct mrd_node *node,
@@ -83,7 +128,10 @@ static enum mrd_status join_region(struct compactor *compactor, const struct mrd
                                    struct mrd_error *err)
 {
     const uint32_t replicas = (uint32_t)mrd_config_int(node->config, "log.replicas");
-    const struct mrd_leases_options leases = {.holder = node->self.instance, .replicas = replicas};
+    const struct mrd_leases_options leases = {
+        .holder = node->self.instance,
+        .ttl_ms = mrd_config_duration(node->config, "compactor.lease"),
+        .replicas = replicas};
     MRD_TRY(mrd_leases_create(compactor->bus, &leases, &compactor->leases, err));
     const struct mrd_members_options members = {.self = &node->self, .replicas = replicas};
     return mrd_members_create(compactor->bus, &members, &compactor->members, err);
@@ -110,9 +158,78 @@ static struct cmp_build *build_create(const struct compactor *compactor,
     return cmp_build_create(&options);
 }
 
-static enum mrd_status start_roles(struct compactor *compactor, const struct mrd_node *node,
+/* What is kept beside tables has names of its own at the top of the store. */
+static enum mrd_status check_region(const char *region, struct mrd_error *err)
+{
+    static const char *const taken[] = {"blocks", "catalog", "probe", "quarantine", "upkeep"};
+    for (size_t i = 0; i < MRD_ARRAY_LEN(taken); i++) {
+        if (strcmp(region, taken[i]) == 0) {
+            return mrd_fail(err, MRD_E_INVALID,
+                            "region.id is \"%s\", where object storage has other things: give the "
+                            "region another name",
+                            region);
+        }
+    }
+    return mrd_objstore_key_check(region, err) == MRD_OK
+               ? MRD_OK
+               : mrd_fail_prefix(err, MRD_E_INVALID, "region.id becomes a folder of tables");
+}
+
+/* *out_kept: whether tables are kept. */
+static enum mrd_status place_tables(struct compactor *compactor, const struct mrd_node *node,
+                                    struct mrd_upkeep_tables *out, bool *out_kept,
+                                    struct mrd_error *err)
+{
+    struct mrd_iceberg_store place;
+    *out_kept = mrd_config_bool(node->config, "compactor.tables");
+    if (!*out_kept) {
+        return MRD_OK;
+    }
+    compactor->place = mrd_arena_create("place of tables", 1 << 20);
+    const enum mrd_status status =
+        mrd_iceberg_store_of(node->config, compactor->place, &place, err);
+    if (status != MRD_OK) {
+        return mrd_fail_prefix(err, status,
+                               "no tables can be kept here (compactor.tables=false keeps none)");
+    }
+    const char *region = mrd_config_string(node->config, "region.id");
+    const char *kept = (const char *)mrd_arena_copy(compactor->place, mrd_bytes_of(region)).data;
+    if (kept == NULL) {
+        return mrd_arena_fail(compactor->place, err);
+    }
+    *out = (struct mrd_upkeep_tables){
+        .root = place.root,
+        .region = kept,
+        .keep_ms = mrd_config_duration(node->config, "compactor.snapshots_kept")};
+    return MRD_OK;
+}
+
+static void reload(void *context, const struct mrd_config *config)
+{
+    struct compactor *compactor = context;
+    cmp_merging_reload(compactor->merging, config);
+}
+
+static enum mrd_status create_roles(struct compactor *compactor, struct mrd_node *node,
+                                    struct mrd_error *err)
+{
+    struct mrd_upkeep_tables tables;
+    bool kept = false;
+    MRD_TRY(check_region(mrd_config_string(node->config, "region.id"), err));
+    MRD_TRY(place_tables(compactor, node, &tables, &kept, err));
+    compactor->build = build_create(compactor, node);
+    compactor->merging =
+        cmp_merging_create(node->config, node->self.instance, kept ? &tables : NULL, node->metrics);
+    compactor->tidying =
+        cmp_tidying_create(node->config, node->self.instance, kept ? &tables : NULL, node->metrics);
+    mrd_service_on_reload(node->service, reload, compactor);
+    return MRD_OK;
+}
+
+static enum mrd_status start_roles(struct compactor *compactor, struct mrd_node *node,
                                    struct mrd_error *err)
 {
+    MRD_TRY(create_roles(compactor, node, err));
     const struct cmp_jobs_options options = {
         .environment = {.store = compactor->store,
                         .catalog = compactor->catalog,
@@ -123,10 +240,42 @@ static enum mrd_status start_roles(struct compactor *compactor, const struct mrd
         .on_fatal = on_fatal,
         .context = compactor,
     };
+    const struct cmp_role roles[] = {
+        cmp_build_role(compactor->build),
+        cmp_merging_role(compactor->merging),
+        cmp_tidying_sweep_role(compactor->tidying),
+        cmp_tidying_scrub_role(compactor->tidying),
+    };
     compactor->jobs = cmp_jobs_create(&options);
-    compactor->build = build_create(compactor, node);
-    const struct cmp_role build = cmp_build_role(compactor->build);
-    return cmp_jobs_add(compactor->jobs, &build, err);
+    for (size_t i = 0; i < MRD_ARRAY_LEN(roles); i++) {
+        MRD_TRY(cmp_jobs_add(compactor->jobs, &roles[i], err));
+    }
+    compactor->admin = (struct cmp_admin){compactor->jobs, compactor->merging, compactor->tidying};
+    cmp_admin_mount(&compactor->admin, mrd_service_http(node->service));
+    return MRD_OK;
+}
+
+/* Before the listener, which would wait for those who wait here. */
+static void stop_flush(void *context, mrd_time_ms grace_ms)
+{
+    (void)grace_ms;
+    struct compactor *compactor = context;
+    cmp_flush_stop(compactor->flush);
+}
+
+static enum mrd_status start_flush(struct compactor *compactor, const struct mrd_node *node,
+                                   struct mrd_error *err)
+{
+    const struct cmp_flush_options options = {
+        .bus = compactor->bus,
+        .catalog = compactor->catalog,
+        .members = compactor->members,
+        .build = compactor->build,
+        .jobs = compactor->jobs,
+        .instance = node->self.instance,
+        .partition_count = (uint32_t)mrd_config_int(node->config, "region.partitions"),
+    };
+    return cmp_flush_create(&options, mrd_service_http(node->service), &compactor->flush, err);
 }
 
 /* An age limit drops whatever is old, in blocks or not. */
@@ -156,15 +305,18 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
     MRD_TRY(open_storage(compactor, node, err));
     MRD_TRY(join_region(compactor, node, err));
     MRD_TRY(start_roles(compactor, node, err));
-    return mrd_service_listen(node->service, err);
+    MRD_TRY(start_flush(compactor, node, err));
+    MRD_TRY(mrd_service_listen(node->service, err));
+    mrd_service_on_stop(node->service, "flush", stop_flush, compactor);
+    return MRD_OK;
 }
 
 int main(int argc, char **argv)
 {
     struct compactor compactor = {0};
-    const struct mrd_node_definition definition = {
+    struct mrd_node_definition definition = {
         .name = "compactor",
-        .summary = "Brings the region's log to blocks in object storage.",
+        .summary = "Brings the region's log to blocks in object storage, and keeps these in order.",
         .listen_default = "0.0.0.0:7203",
         .kind = MRD_MEMBER_COMPACTOR,
         .tables = {{compactor_keys, MRD_ARRAY_LEN(compactor_keys)},
@@ -172,5 +324,6 @@ int main(int argc, char **argv)
         .start = start,
         .context = &compactor,
     };
+    definition.tables[2] = mrd_tenancy_block_keys;
     return mrd_node_main(&definition, argc, argv);
 }

@@ -18,12 +18,17 @@ struct dst_intake;
 
 enum { DST_KINDS_COUNTED = DST_KIND_METADATA + 1 };
 
+#define DST_REFUSED_NAME "meridian_distributor_requests_refused_total"
+#define DST_REFUSED_HELP                                                                           \
+    "Requests refused as a whole: too many at once, their headers, or their body."
+
 /* Counters that all shards share. By kind: samples, histograms, exemplars, metadata. */
 struct dst_intake_metrics {
-    struct mrd_counter *requests[2];                            /* of remote write 1.0 and 2.0 */
-    struct mrd_counter *accepted[DST_KINDS_COUNTED];            /* acknowledged to their sender */
-    struct mrd_counter *failed[DST_KINDS_COUNTED];              /* of requests answered with 503 */
-    struct mrd_counter *limited[DST_KINDS_COUNTED];             /* of requests answered with 429 */
+    struct mrd_counter *requests[2];                 /* of remote write 1.0 and 2.0 */
+    struct mrd_counter *accepted[DST_KINDS_COUNTED]; /* acknowledged to their sender */
+    struct mrd_counter *failed[DST_KINDS_COUNTED];   /* of requests answered with 503 */
+    struct mrd_counter *limited[DST_KINDS_COUNTED];  /* of requests answered with 429 */
+    struct mrd_counter *refused_body;                /* requests answered with 400 as a whole */
     struct mrd_counter *rejected[DST_KINDS][DST_REASONS];       /* NULL where that cannot be */
     struct mrd_counter_vec *tenant_accepted[DST_KINDS_COUNTED]; /* the same by tenant, bounded */
     struct mrd_counter_vec *tenant_rejected[DST_KINDS_COUNTED];

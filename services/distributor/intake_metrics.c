@@ -97,6 +97,8 @@ void dst_intake_metrics_init(struct dst_intake_metrics *metrics, struct mrd_metr
                                 "Write requests taken in, by version of the protocol.",
                                 MRD_LABELS({"version", versions[i]}));
     }
+    metrics->refused_body = mrd_metrics_counter(registry, DST_REFUSED_NAME, DST_REFUSED_HELP,
+                                                MRD_LABELS({"reason", "body"}));
     for (int kind = 0; kind < DST_KINDS_COUNTED; kind++) {
         init_kind(metrics, registry, kind);
     }
@@ -110,13 +112,16 @@ void dst_intake_metrics_init(struct dst_intake_metrics *metrics, struct mrd_metr
 static void count_kind(struct dst_intake_metrics *metrics, const struct dst_write *write, int kind)
 {
     const bool limited = write->status == MRD_E_LIMIT;
+    const bool invalid = write->status == MRD_E_INVALID; /* as a whole */
     const bool stored = write->status == MRD_OK;
     const uint64_t count = stored ? write->written[kind] : write->asked[kind];
-    mrd_counter_add(stored    ? metrics->accepted[kind]
-                    : limited ? metrics->limited[kind]
-                              : metrics->failed[kind],
-                    count);
-    const uint64_t rejected = write->refused[kind] + (limited ? write->asked[kind] : 0);
+    if (!invalid) {
+        mrd_counter_add(stored    ? metrics->accepted[kind]
+                        : limited ? metrics->limited[kind]
+                                  : metrics->failed[kind],
+                        count);
+    }
+    const uint64_t rejected = write->refused[kind] + (limited || invalid ? write->asked[kind] : 0);
     if (rejected > 0) {
         mrd_counter_add(mrd_counter_vec_at(metrics->tenant_rejected[kind], write->tenant),
                         rejected);
@@ -128,6 +133,7 @@ static void count_kind(struct dst_intake_metrics *metrics, const struct dst_writ
 
 void dst_intake_count(struct dst_intake_metrics *metrics, const struct dst_write *write)
 {
+    mrd_counter_add(metrics->refused_body, write->status == MRD_E_INVALID ? 1 : 0);
     for (int kind = 0; kind < DST_KINDS_COUNTED; kind++) {
         if (write->asked[kind] > 0) {
             count_kind(metrics, write, kind);

@@ -178,16 +178,14 @@ static enum mrd_status start_intakes(struct distributor *distributor, struct mrd
 
 static void start_push(struct distributor *distributor, struct mrd_node *node)
 {
-    static const char help[] = "Requests refused before their body was looked at.";
-    static const char name[] = "meridian_distributor_requests_refused_total";
     struct dst_push *push = &distributor->push;
     push->bytes_in_flight_max =
         (int64_t)mrd_config_size(node->config, "distributor.inflight_bytes_max");
     push->ack_timeout_ms = mrd_config_duration(node->config, "distributor.ack_timeout");
-    push->refused_busy =
-        mrd_metrics_counter(node->metrics, name, help, MRD_LABELS({"reason", "busy"}));
-    push->refused_head =
-        mrd_metrics_counter(node->metrics, name, help, MRD_LABELS({"reason", "headers"}));
+    push->refused_busy = mrd_metrics_counter(node->metrics, DST_REFUSED_NAME, DST_REFUSED_HELP,
+                                             MRD_LABELS({"reason", "busy"}));
+    push->refused_head = mrd_metrics_counter(node->metrics, DST_REFUSED_NAME, DST_REFUSED_HELP,
+                                             MRD_LABELS({"reason", "headers"}));
     dst_push_mount(push, mrd_service_http(node->service));
 }
 

@@ -167,6 +167,6 @@ void dst_push_mount(struct dst_push *push, struct mrd_http_server *server)
             .handler = handle,
             .context = push,
         };
-        mrd_http_route_add_limited(server, &route, body_limit);
+        mrd_http_route_add_limited(server, &route, body_limit, "limits.request_body_bytes_max");
     }
 }

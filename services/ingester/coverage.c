@@ -50,6 +50,20 @@ void ing_coverage_forget(struct ing_coverage *coverage, mrd_time_ms stamp_ms)
     memmove(coverage->spans, coverage->spans + gone, coverage->count * sizeof(coverage->spans[0]));
 }
 
+mrd_time_ms ing_coverage_stamp_before(const struct ing_coverage *coverage, uint64_t sequence)
+{
+    if (coverage->rewound || coverage->count == 0) {
+        return INT64_MIN;
+    }
+    /* The last span counts in any case: more may come to it. */
+    size_t at = coverage->count - 1;
+    mrd_time_ms least_ms = coverage->spans[at].stamp_min_ms;
+    for (; at > 0 && coverage->spans[at].first > sequence; at--) {
+        least_ms = MRD_MIN(least_ms, coverage->spans[at - 1].stamp_min_ms);
+    }
+    return least_ms - 1;
+}
+
 uint64_t ing_coverage_first(const struct ing_coverage *coverage)
 {
     return coverage->rewound ? 0 : coverage->count == 0 ? coverage->next : coverage->spans[0].first;

@@ -37,6 +37,9 @@ void ing_coverage_lost(struct ing_coverage *coverage, uint64_t sequence);
 /* Of batches stamped up to `stamp_ms`, samples may go from the head. */
 void ing_coverage_forget(struct ing_coverage *coverage, mrd_time_ms stamp_ms);
 
+/* A stamp such that no batch at or behind `sequence` has it or a lesser one, of those that were applied; INT64_MIN: none is known. */
+mrd_time_ms ing_coverage_stamp_before(const struct ing_coverage *coverage, uint64_t sequence);
+
 /* The first sequence from which on all is here; 0: that cannot be said. */
 uint64_t ing_coverage_first(const struct ing_coverage *coverage);
 

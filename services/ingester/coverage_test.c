@@ -73,6 +73,25 @@ static void sequences_that_go_backwards_say_nothing(void **state)
     assert_int_equal(ing_coverage_first(&coverage), 0);
 }
 
+static void what_lies_before_a_sequence_has_stamps_below_all_behind_it(void **state)
+{
+    (void)state;
+    struct ing_coverage coverage = {.span_ms = 1000};
+    assert_true(ing_coverage_stamp_before(&coverage, 5) == INT64_MIN);
+    for (uint64_t i = 0; i < 10; i++) {
+        ing_coverage_add(&coverage, 100 + i, 10000 + (mrd_time_ms)i * 1000);
+    }
+    assert_int_equal(ing_coverage_stamp_before(&coverage, 100), 9999);
+    assert_int_equal(ing_coverage_stamp_before(&coverage, 104), 13999);
+    assert_int_equal(ing_coverage_stamp_before(&coverage, 200),
+                     18999);                 /* more may come to the last */
+    ing_coverage_add(&coverage, 110, 12500); /* an early stamp in a late place */
+    assert_int_equal(ing_coverage_stamp_before(&coverage, 104), 12499);
+    assert_int_equal(ing_coverage_stamp_before(&coverage, 200), 12499);
+    ing_coverage_add(&coverage, 3, 30000);
+    assert_true(ing_coverage_stamp_before(&coverage, 104) == INT64_MIN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -81,6 +100,7 @@ int main(void)
         cmocka_unit_test(what_is_forgotten_moves_the_beginning),
         cmocka_unit_test(a_long_log_is_remembered_more_coarsely_and_never_too_well),
         cmocka_unit_test(sequences_that_go_backwards_say_nothing),
+        cmocka_unit_test(what_lies_before_a_sequence_has_stamps_below_all_behind_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -374,7 +374,7 @@ static void compare(const struct rig *rig, struct ing_store *store)
 static struct ing_store *store_of(struct ing_budget *budget)
 {
     const struct ing_store_options options = {
-        .bucket_ms = 20000, .exemplars_max = 100, .budget = budget};
+        .bucket_ms = 20000, .limits = {.exemplars_max = 100}, .budget = budget};
     struct ing_store *store = NULL;
     assert_int_equal(ing_store_create(&options, &store, NULL), MRD_OK);
     return store;

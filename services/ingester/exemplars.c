@@ -35,7 +35,6 @@ struct tenant {
 };
 
 struct ing_exemplars {
-    size_t exemplars_max;
     struct ing_sorted tenants; /* by name */
     size_t memory;
     size_t count;
@@ -51,11 +50,10 @@ static struct mrd_bytes series_labels(const void *series)
     return ((const struct series *)series)->labels;
 }
 
-struct ing_exemplars *ing_exemplars_create(size_t exemplars_max)
+struct ing_exemplars *ing_exemplars_create(void)
 {
     struct ing_exemplars *exemplars = calloc(1, sizeof(*exemplars));
     mrd_assert(exemplars != NULL);
-    exemplars->exemplars_max = exemplars_max;
     exemplars->tenants.key = tenant_name;
     return exemplars;
 }
@@ -147,10 +145,50 @@ static void take_out_oldest(struct ing_exemplars *exemplars, struct tenant *tena
     }
 }
 
-static void ring_grow(struct ing_exemplars *exemplars, struct tenant *tenant)
+/* The new place of an entry of a ring of `size` that began at `first` and now begins at 0. */
+static int64_t place_turned(int64_t place, size_t first, size_t size)
+{
+    return place == NONE ? NONE : (int64_t)(((size_t)place + size - first) % size);
+}
+
+/* Of a ring whose bound has changed the newest stay, the oldest of them in the first place. */
+static void ring_turn(struct ing_exemplars *exemplars, struct tenant *tenant, size_t keep)
+{
+    const size_t size = tenant->count;
+    for (; tenant->count > keep; tenant->count--, exemplars->count--) {
+        take_out_oldest(exemplars, tenant);
+        tenant->first = (tenant->first + 1) % size;
+    }
+    struct entry *turned = calloc(keep + 1, sizeof(*turned));
+    mrd_assert(turned != NULL);
+    for (size_t i = 0; i < keep; i++) {
+        turned[i] = tenant->ring[(tenant->first + i) % size];
+        turned[i].next = place_turned(turned[i].next, tenant->first, size);
+    }
+    for (size_t i = 0; i < tenant->series.count; i++) {
+        struct series *series = tenant->series.items[i];
+        series->oldest = place_turned(series->oldest, tenant->first, size);
+        series->newest = place_turned(series->newest, tenant->first, size);
+    }
+    free(tenant->ring);
+    exemplars->memory -= (tenant->capacity - keep) * sizeof(*turned);
+    tenant->ring = turned;
+    tenant->capacity = keep;
+    tenant->first = 0;
+}
+
+/* Brings the ring within the tenant's bound, which may have changed since the last time. */
+static void ring_fit(struct ing_exemplars *exemplars, struct tenant *tenant, size_t exemplars_max)
+{
+    if (tenant->count > exemplars_max || (tenant->count < exemplars_max && tenant->first != 0)) {
+        ring_turn(exemplars, tenant, MRD_MIN(tenant->count, exemplars_max));
+    }
+}
+
+static void ring_grow(struct ing_exemplars *exemplars, struct tenant *tenant, size_t exemplars_max)
 {
     const size_t capacity =
-        MRD_MIN(MRD_MAX(tenant->capacity * 2, (size_t)RING_CAPACITY_MIN), exemplars->exemplars_max);
+        MRD_MIN(MRD_MAX(tenant->capacity * 2, (size_t)RING_CAPACITY_MIN), exemplars_max);
     tenant->ring = reallocarray(tenant->ring, capacity, sizeof(*tenant->ring));
     mrd_assert(tenant->ring != NULL);
     exemplars->memory += (capacity - tenant->capacity) * sizeof(*tenant->ring);
@@ -158,11 +196,12 @@ static void ring_grow(struct ing_exemplars *exemplars, struct tenant *tenant)
 }
 
 /* A place for one more; what it makes way for is gone. */
-static size_t ring_place(struct ing_exemplars *exemplars, struct tenant *tenant)
+static size_t ring_place(struct ing_exemplars *exemplars, struct tenant *tenant,
+                         size_t exemplars_max)
 {
-    if (tenant->count < exemplars->exemplars_max) {
+    if (tenant->count < exemplars_max) {
         if (tenant->count == tenant->capacity) {
-            ring_grow(exemplars, tenant);
+            ring_grow(exemplars, tenant, exemplars_max);
         }
         exemplars->count++;
         return tenant->count++;
@@ -203,16 +242,29 @@ static enum ing_exemplar_result check(const struct tenant *tenant, const struct 
     return before ? ING_EXEMPLAR_OUT_OF_ORDER : ING_EXEMPLAR_TAKEN;
 }
 
+/* None are to be kept any more of a tenant that may have had some. */
+static void forget_all(struct ing_exemplars *exemplars, struct mrd_bytes tenant)
+{
+    struct tenant *own = ing_sorted_find(&exemplars->tenants, tenant);
+    if (own != NULL) {
+        ring_fit(exemplars, own, 0);
+    }
+}
+
 enum ing_exemplar_result ing_exemplars_add(struct ing_exemplars *exemplars, struct mrd_bytes tenant,
-                                           struct mrd_bytes labels,
+                                           size_t exemplars_max, struct mrd_bytes labels,
                                            const struct mrd_exemplar *exemplar)
 {
-    if (exemplars->exemplars_max == 0 || exemplar->labels.size > LABEL_BYTES_MAX ||
-        labels.size > SERIES_BYTES_MAX) {
+    if (exemplars_max == 0) {
+        forget_all(exemplars, tenant);
+        return ING_EXEMPLAR_REFUSED;
+    }
+    if (exemplar->labels.size > LABEL_BYTES_MAX || labels.size > SERIES_BYTES_MAX) {
         return ING_EXEMPLAR_REFUSED;
     }
     struct tenant *own = tenant_acquire(exemplars, tenant);
     bool known;
+    ring_fit(exemplars, own, exemplars_max);
     size_t at = ing_sorted_place(&own->series, labels, &known);
     if (known) {
         const enum ing_exemplar_result result = check(own, own->series.items[at], exemplar);
@@ -220,7 +272,8 @@ enum ing_exemplar_result ing_exemplars_add(struct ing_exemplars *exemplars, stru
             return result;
         }
     }
-    const size_t place = ring_place(exemplars, own); /* the series may go with what made way */
+    const size_t place =
+        ring_place(exemplars, own, exemplars_max); /* the series may go with what made way */
     at = ing_sorted_place(&own->series, labels, &known);
     struct series *series =
         known ? own->series.items[at] : series_create(exemplars, own, at, labels);

@@ -5,7 +5,7 @@
  * labels; so the same log read again changes nothing.
  *
  * Owner:   the store. Threads: the partition's shard.
- * Limits:  exemplars_max per tenant. Labels of one exemplar have at most MRD_EXEMPLAR_LABEL_RUNES_MAX characters: the
+ * Limits:  exemplars_max of the tenant, which may change: at the next exemplar its oldest go that are too many. Labels of one exemplar have at most MRD_EXEMPLAR_LABEL_RUNES_MAX characters: the
  *          distributor checks that; here their bytes are bounded (2 KiB), and those of their series' labels (4 KiB), so that
  *          a tenant takes at most some 6 KiB for each.
  */
@@ -18,8 +18,7 @@
 
 struct ing_exemplars;
 
-/* exemplars_max 0: none are kept. */
-struct ing_exemplars *ing_exemplars_create(size_t exemplars_max);
+struct ing_exemplars *ing_exemplars_create(void);
 void ing_exemplars_destroy(struct ing_exemplars **exemplars);
 
 size_t ing_exemplars_memory(const struct ing_exemplars *exemplars);
@@ -33,9 +32,10 @@ enum ing_exemplar_result {
     ING_EXEMPLAR_RESULT_COUNT
 };
 
-/* labels: the series', canonical. All is copied. Cost: some binary searches. */
+/* exemplars_max: the tenant's bound now; 0: none are kept. labels: the series', canonical. All is copied. Cost: some binary
+ * searches. */
 enum ing_exemplar_result ing_exemplars_add(struct ing_exemplars *exemplars, struct mrd_bytes tenant,
-                                           struct mrd_bytes labels,
+                                           size_t exemplars_max, struct mrd_bytes labels,
                                            const struct mrd_exemplar *exemplar);
 
 /* Takes away what the erasure has, whatever its stamp; returns how many. Cost: all of the tenant's exemplars are moved. */

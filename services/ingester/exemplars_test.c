@@ -15,6 +15,14 @@ static struct mrd_bytes labels_of(const char *name, const char *value, struct mr
     return mrd_buf_view(buf);
 }
 
+static size_t exemplars_max; /* the tenants' bound at the moment */
+
+static struct ing_exemplars *create(size_t bound)
+{
+    exemplars_max = bound;
+    return ing_exemplars_create();
+}
+
 static enum ing_exemplar_result add(struct ing_exemplars *exemplars, const char *tenant,
                                     const char *series, mrd_time_ms time_ms, double value,
                                     const char *trace)
@@ -22,8 +30,9 @@ static enum ing_exemplar_result add(struct ing_exemplars *exemplars, const char 
     struct mrd_buf series_labels = {0};
     struct mrd_buf labels = {0};
     const struct mrd_exemplar exemplar = {time_ms, value, labels_of("trace", trace, &labels)};
-    const enum ing_exemplar_result result = ing_exemplars_add(
-        exemplars, mrd_bytes_of(tenant), labels_of("__name__", series, &series_labels), &exemplar);
+    const enum ing_exemplar_result result =
+        ing_exemplars_add(exemplars, mrd_bytes_of(tenant), exemplars_max,
+                          labels_of("__name__", series, &series_labels), &exemplar);
     mrd_buf_fini(&series_labels);
     mrd_buf_fini(&labels);
     return result;
@@ -59,7 +68,7 @@ static void expect(const struct ing_exemplars *exemplars, const char *tenant, co
 static void only_what_comes_after_the_series_newest_is_taken(void **state)
 {
     (void)state;
-    struct ing_exemplars *exemplars = ing_exemplars_create(100);
+    struct ing_exemplars *exemplars = create(100);
     assert_int_equal(add(exemplars, "t", "a", 10, 5, "m"), ING_EXEMPLAR_TAKEN);
     assert_int_equal(add(exemplars, "t", "a", 10, 5, "m"), ING_EXEMPLAR_DUPLICATE);
     assert_int_equal(add(exemplars, "t", "a", 9, 5, "m"), ING_EXEMPLAR_OUT_OF_ORDER);
@@ -78,7 +87,7 @@ static void only_what_comes_after_the_series_newest_is_taken(void **state)
 static void a_full_ring_forgets_its_oldest_and_series_without_any(void **state)
 {
     (void)state;
-    struct ing_exemplars *exemplars = ing_exemplars_create(3);
+    struct ing_exemplars *exemplars = create(3);
     const size_t empty = ing_exemplars_memory(exemplars);
     (void)add(exemplars, "t", "a", 1, 1, "m");
     (void)add(exemplars, "t", "b", 2, 2, "m");
@@ -99,10 +108,48 @@ static void a_full_ring_forgets_its_oldest_and_series_without_any(void **state)
     ing_exemplars_destroy(&exemplars);
 }
 
+static void a_bound_that_changes_holds_from_the_next_exemplar_on(void **state)
+{
+    (void)state;
+    struct ing_exemplars *exemplars = create(4);
+    const size_t empty = ing_exemplars_memory(exemplars);
+    for (int i = 1; i <= 6; i++) {
+        (void)add(exemplars, "t", i % 2 == 0 ? "x" : "y", i, i, "m");
+    }
+    expect(exemplars, "t", ".*", 0, 100, "x@4=4 x@6=6 y@3=3 y@5=5 ");
+    exemplars_max = 6; /* more room, in a ring that has gone round */
+    for (int i = 7; i <= 9; i++) {
+        (void)add(exemplars, "t", i % 2 == 0 ? "x" : "y", i, i, "m");
+    }
+    expect(exemplars, "t", ".*", 0, 100, "x@4=4 x@6=6 x@8=8 y@5=5 y@7=7 y@9=9 ");
+    exemplars_max = 3;
+    (void)add(exemplars, "t", "z", 10, 10, "m");
+    expect(exemplars, "t", ".*", 0, 100, "x@8=8 y@9=9 z@10=10 ");
+    (void)add(exemplars, "t", "z", 11, 11, "m");
+    exemplars_max = 2; /* again, in one that has gone round */
+    (void)add(exemplars, "t", "y", 12, 12, "m");
+    expect(exemplars, "t", ".*", 0, 100, "y@12=12 z@11=11 ");
+    assert_int_equal(ing_exemplars_count(exemplars), 2);
+    exemplars_max = 100;
+    for (int i = 20; i < 150; i++) {
+        (void)add(exemplars, "t", i % 2 == 0 ? "x" : "y", i, i, "m");
+    }
+    assert_int_equal(ing_exemplars_count(exemplars), 100);
+    expect(exemplars, "t", ".*", 0, 53, "x@50=50 x@52=52 y@51=51 y@53=53 ");
+    exemplars_max = 0;
+    assert_int_equal(add(exemplars, "t", "x", 200, 1, "m"), ING_EXEMPLAR_REFUSED);
+    assert_int_equal(ing_exemplars_count(exemplars), 0);
+    assert_true(ing_exemplars_memory(exemplars) - empty < 512);
+    exemplars_max = 1;
+    assert_int_equal(add(exemplars, "t", "x", 1, 1, "m"), ING_EXEMPLAR_TAKEN);
+    expect(exemplars, "t", ".*", 0, 300, "x@1=1 ");
+    ing_exemplars_destroy(&exemplars);
+}
+
 static void with_a_ring_of_one_the_only_series_may_be_the_one_that_goes(void **state)
 {
     (void)state;
-    struct ing_exemplars *exemplars = ing_exemplars_create(1);
+    struct ing_exemplars *exemplars = create(1);
     assert_int_equal(add(exemplars, "t", "a", 1, 1, "m"), ING_EXEMPLAR_TAKEN);
     assert_int_equal(add(exemplars, "t", "a", 2, 2, "m"), ING_EXEMPLAR_TAKEN);
     expect(exemplars, "t", ".*", 0, 100, "a@2=2 ");
@@ -114,7 +161,7 @@ static void large_labels_are_refused(void **state)
     (void)state;
     static char large[4096];
     memset(large, 'x', sizeof(large) - 1);
-    struct ing_exemplars *exemplars = ing_exemplars_create(10);
+    struct ing_exemplars *exemplars = create(10);
     assert_int_equal(add(exemplars, "t", large, 1, 1, "m"), ING_EXEMPLAR_REFUSED);
     assert_int_equal(add(exemplars, "t", "a", 1, 1, large), ING_EXEMPLAR_REFUSED);
     assert_int_equal(ing_exemplars_count(exemplars), 0);
@@ -124,7 +171,7 @@ static void large_labels_are_refused(void **state)
 static void none_are_kept_where_none_may_be(void **state)
 {
     (void)state;
-    struct ing_exemplars *exemplars = ing_exemplars_create(0);
+    struct ing_exemplars *exemplars = create(0);
     assert_int_equal(add(exemplars, "t", "a", 1, 1, "m"), ING_EXEMPLAR_REFUSED);
     ing_exemplars_destroy(&exemplars);
 }
@@ -134,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_what_comes_after_the_series_newest_is_taken),
         cmocka_unit_test(a_full_ring_forgets_its_oldest_and_series_without_any),
+        cmocka_unit_test(a_bound_that_changes_holds_from_the_next_exemplar_on),
         cmocka_unit_test(with_a_ring_of_one_the_only_series_may_be_the_one_that_goes),
         cmocka_unit_test(large_labels_are_refused),
         cmocka_unit_test(none_are_kept_where_none_may_be),

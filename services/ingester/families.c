@@ -13,7 +13,6 @@ struct tenant {
 };
 
 struct ing_families {
-    size_t families_max;
     struct ing_sorted tenants; /* by name */
     size_t memory;
     size_t count;
@@ -29,11 +28,10 @@ static struct mrd_bytes family_name(const void *family)
     return ((const struct ing_family *)family)->metadata.family;
 }
 
-struct ing_families *ing_families_create(size_t families_max)
+struct ing_families *ing_families_create(void)
 {
     struct ing_families *families = calloc(1, sizeof(*families));
     mrd_assert(families != NULL);
-    families->families_max = families_max;
     families->tenants.key = tenant_name;
     return families;
 }
@@ -120,14 +118,13 @@ static bool says_the_same(const struct mrd_metadata *a, const struct mrd_metadat
            mrd_bytes_equal(a->unit, b->unit);
 }
 
-static bool fits(const struct ing_families *families, const struct tenant *tenant, size_t more,
-                 size_t less)
+static bool fits(const struct tenant *tenant, size_t families_max, size_t more, size_t less)
 {
-    return tenant->bytes - less + more <= families->families_max * BYTES_PER_FAMILY;
+    return tenant->bytes - less + more <= families_max * BYTES_PER_FAMILY;
 }
 
-static bool replace(struct ing_families *families, struct tenant *tenant, size_t place,
-                    const struct ing_family *family)
+static bool replace(struct ing_families *families, struct tenant *tenant, size_t families_max,
+                    size_t place, const struct ing_family *family)
 {
     struct ing_family *known = tenant->families.items[place];
     if (!is_later(family, known)) {
@@ -140,7 +137,7 @@ static bool replace(struct ing_families *families, struct tenant *tenant, size_t
     }
     const size_t old_size = family_size(known);
     const size_t new_size = family_size(family);
-    if (new_size > old_size && !fits(families, tenant, new_size, old_size)) {
+    if (new_size > old_size && !fits(tenant, families_max, new_size, old_size)) {
         return false;
     }
     tenant->families.items[place] = family_copy(family);
@@ -150,11 +147,11 @@ static bool replace(struct ing_families *families, struct tenant *tenant, size_t
     return true;
 }
 
-static bool insert(struct ing_families *families, struct tenant *tenant, size_t place,
-                   const struct ing_family *family)
+static bool insert(struct ing_families *families, struct tenant *tenant, size_t families_max,
+                   size_t place, const struct ing_family *family)
 {
     const size_t size = family_size(family);
-    if (tenant->families.count >= families->families_max || !fits(families, tenant, size, 0)) {
+    if (tenant->families.count >= families_max || !fits(tenant, families_max, size, 0)) {
         return false;
     }
     families->memory += size + ing_sorted_insert(&tenant->families, place, family_copy(family));
@@ -163,16 +160,17 @@ static bool insert(struct ing_families *families, struct tenant *tenant, size_t 
     return true;
 }
 
-bool ing_families_put(struct ing_families *families, struct mrd_bytes tenant,
+bool ing_families_put(struct ing_families *families, struct mrd_bytes tenant, size_t families_max,
                       const struct ing_family *family)
 {
-    if (families->families_max == 0) {
+    if (families_max == 0) {
         return false;
     }
     struct tenant *own = tenant_acquire(families, tenant);
     bool known;
     const size_t place = ing_sorted_place(&own->families, family->metadata.family, &known);
-    return known ? replace(families, own, place, family) : insert(families, own, place, family);
+    return known ? replace(families, own, families_max, place, family)
+                 : insert(families, own, families_max, place, family);
 }
 
 void ing_families_each(const struct ing_families *families, struct mrd_bytes tenant,

@@ -3,7 +3,7 @@
  * A register per (tenant, family): the greatest (hlc, origin, type, help, unit) stays, whatever the order of writes.
  *
  * Owner:   the store. Threads: the partition's shard.
- * Limits:  families_max per tenant, and 1 KiB for each of them on average; beyond that new families are refused, and what
+ * Limits:  families_max of the tenant, which may change (what is there stays), and 1 KiB for each of them on average; beyond that new families are refused, and what
  *          would make a known one larger.
  */
 #ifndef ING_FAMILIES_H
@@ -14,8 +14,7 @@
 
 struct ing_families;
 
-/* families_max 0: none are kept. */
-struct ing_families *ing_families_create(size_t families_max);
+struct ing_families *ing_families_create(void);
 void ing_families_destroy(struct ing_families **families);
 
 size_t ing_families_memory(const struct ing_families *families);
@@ -27,8 +26,8 @@ struct ing_family {
     uint32_t origin;
 };
 
-/* False if it was refused for the limits. All is copied. */
-bool ing_families_put(struct ing_families *families, struct mrd_bytes tenant,
+/* families_max: the tenant's bound now; 0: no new ones are kept. False if it was refused for the limits. All is copied. */
+bool ing_families_put(struct ing_families *families, struct mrd_bytes tenant, size_t families_max,
                       const struct ing_family *family);
 
 /* Calls emit for each family of the tenant, by name; with a `name` that is not empty for that one only. */

@@ -38,10 +38,18 @@ static struct seen look(const struct ing_families *families, const char *tenant,
     return seen;
 }
 
+static size_t families_max; /* the tenants' bound at the moment */
+
+static struct ing_families *create(size_t bound)
+{
+    families_max = bound;
+    return ing_families_create();
+}
+
 static void the_newest_stays_whatever_the_order(void **state)
 {
     (void)state;
-    struct ing_families *families = ing_families_create(10);
+    struct ing_families *families = create(10);
     static const mrd_hlc orders[2][3] = {
         {1, 2, 3},
         {3, 1, 2}
@@ -51,7 +59,7 @@ static void the_newest_stays_whatever_the_order(void **state)
         const char *name = i == 0 ? "a" : "b";
         for (size_t k = 0; k < 3; k++) {
             const struct ing_family family = family_of(name, helps[orders[i][k]], orders[i][k]);
-            assert_true(ing_families_put(families, MRD_BYTES("t"), &family));
+            assert_true(ing_families_put(families, MRD_BYTES("t"), families_max, &family));
         }
         assert_string_equal(look(families, "t", name).help, "three");
     }
@@ -62,11 +70,11 @@ static void the_newest_stays_whatever_the_order(void **state)
 static void equal_stamps_are_decided_by_what_is_said(void **state)
 {
     (void)state;
-    struct ing_families *families = ing_families_create(10);
+    struct ing_families *families = create(10);
     static const char *const helps[] = {"x", "y", "x"};
     for (size_t i = 0; i < 3; i++) {
         const struct ing_family family = family_of("a", helps[i], 5);
-        assert_true(ing_families_put(families, MRD_BYTES("t"), &family));
+        assert_true(ing_families_put(families, MRD_BYTES("t"), families_max, &family));
     }
     assert_string_equal(look(families, "t", "a").help, "y");
     ing_families_destroy(&families);
@@ -75,14 +83,14 @@ static void equal_stamps_are_decided_by_what_is_said(void **state)
 static void tenants_are_apart_and_names_come_sorted(void **state)
 {
     (void)state;
-    struct ing_families *families = ing_families_create(10);
+    struct ing_families *families = create(10);
     static const char *const names[] = {"c", "a", "b"};
     for (size_t i = 0; i < 3; i++) {
         const struct ing_family family = family_of(names[i], "h", 5);
-        assert_true(ing_families_put(families, MRD_BYTES("t"), &family));
+        assert_true(ing_families_put(families, MRD_BYTES("t"), families_max, &family));
     }
     const struct ing_family other = family_of("z", "h", 5);
-    assert_true(ing_families_put(families, MRD_BYTES("u"), &other));
+    assert_true(ing_families_put(families, MRD_BYTES("u"), families_max, &other));
     assert_string_equal(look(families, "t", "").names, "a b c ");
     assert_string_equal(look(families, "u", "").names, "z ");
     assert_int_equal(look(families, "none", "").count, 0);
@@ -93,21 +101,31 @@ static void tenants_are_apart_and_names_come_sorted(void **state)
 static void a_tenant_is_bounded_in_count_and_bytes(void **state)
 {
     (void)state;
-    struct ing_families *families = ing_families_create(3);
+    struct ing_families *families = create(3);
     static const char *const names[] = {"a", "b", "c", "d"};
     for (size_t i = 0; i < 4; i++) {
         const struct ing_family family = family_of(names[i], "h", 5);
-        assert_int_equal(ing_families_put(families, MRD_BYTES("t"), &family), i < 3);
+        assert_int_equal(ing_families_put(families, MRD_BYTES("t"), families_max, &family), i < 3);
     }
     static char large[4096];
     memset(large, 'x', sizeof(large) - 1);
     const struct ing_family larger = family_of("a", large, 9);
-    assert_false(ing_families_put(families, MRD_BYTES("t"), &larger));
+    assert_false(ing_families_put(families, MRD_BYTES("t"), families_max, &larger));
     assert_string_equal(look(families, "t", "a").help, "h");
     const struct ing_family known = family_of("a", "new", 9);
-    assert_true(ing_families_put(families, MRD_BYTES("t"), &known));
-    assert_true(ing_families_put(families, MRD_BYTES("u"), &known)); /* another's is free */
+    assert_true(ing_families_put(families, MRD_BYTES("t"), families_max, &known));
+    assert_true(
+        ing_families_put(families, MRD_BYTES("u"), families_max, &known)); /* another's is free */
     assert_true(ing_families_memory(families) < 2048);
+    families_max = 4; /* raised, and lowered below what is there, which stays */
+    const struct ing_family fourth = family_of("d", "h", 5);
+    assert_true(ing_families_put(families, MRD_BYTES("t"), families_max, &fourth));
+    families_max = 2;
+    const struct ing_family fifth = family_of("e", "h", 5);
+    assert_false(ing_families_put(families, MRD_BYTES("t"), families_max, &fifth));
+    const struct ing_family newer = family_of("d", "i", 9);
+    assert_true(ing_families_put(families, MRD_BYTES("t"), families_max, &newer));
+    assert_int_equal(look(families, "t", "").count, 4);
     ing_families_destroy(&families);
 }
 

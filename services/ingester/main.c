@@ -7,6 +7,7 @@
 #include "ingester/questions.h"
 #include "ingester/resolver.h"
 #include "node/node.h"
+#include "tenancy/keys.h"
 
 #define KEY(path_, type_, initial_, min_, max_, doc_)                                              \
     {                                                                                              \
@@ -24,10 +25,6 @@ static const struct mrd_config_key ingester_keys[] = {
         "How far back a new owner replays a partition. 0: all that the log holds."),
     KEY("ingester.bucket", MRD_CONFIG_DURATION, "2h", 60000, 1e12,
         "Time buckets of the heads: chunks do not cross them."),
-    KEY("ingester.exemplars_max", MRD_CONFIG_INT, "10000", 0, 1e8,
-        "Exemplars that are kept of one tenant in one partition, the latest. 0: none."),
-    KEY("ingester.metadata_max", MRD_CONFIG_INT, "10000", 0, 1e8,
-        "Metric families whose metadata is kept, of one tenant in one partition. 0: none."),
     KEY("ingester.loads_max", MRD_CONFIG_INT, "8", 0, MRD_LOG_PARTITIONS_MAX,
         "Partitions that replay at the same time. 0: no limit."),
     KEY("ingester.query_workers", MRD_CONFIG_INT, "8", 1, 256,
@@ -65,6 +62,7 @@ struct ingester {
     struct mrd_bus *query_bus;
     struct mrd_service_condition *partitions;
     struct ing_budget budget;
+    struct mrd_tenancy_settings *limits;
     struct ing_owner *owner;
     struct ing_resolver *resolver;
     struct ing_questions *questions;
@@ -88,6 +86,13 @@ static void stop_partitions(void *context, mrd_time_ms grace_ms)
     mrd_link_listener_destroy(&ingester->listener);
     ing_resolver_destroy(&ingester->resolver);
     ing_owner_destroy(&ingester->owner);
+    mrd_tenancy_settings_destroy(&ingester->limits);
+}
+
+static void on_reload(void *context, const struct mrd_config *config)
+{
+    struct ingester *ingester = context;
+    mrd_tenancy_settings_set(ingester->limits, config);
 }
 
 /* Bytes that the process may use: the machine's, or less if its control group says so. */
@@ -139,6 +144,8 @@ static enum mrd_status start_partitions(struct ingester *ingester, struct mrd_no
     const struct mrd_config *config = node->config;
     ingester->partitions = mrd_service_condition_add(node->service, "partitions");
     ingester->budget.limit = memory_budget(config);
+    ingester->limits =
+        mrd_tenancy_settings_create(sizeof(struct ing_limits), ing_limits_read, config);
     const struct ing_owner_options owner = {
         .log_bus = ingester->log_bus,
         .members_bus = ingester->query_bus,
@@ -148,8 +155,7 @@ static enum mrd_status start_partitions(struct ingester *ingester, struct mrd_no
         .loads_max = (uint32_t)mrd_config_int(config, "ingester.loads_max"),
         .store = {.bucket_ms = mrd_config_duration(config, "ingester.bucket"),
                   .retention_ms = mrd_config_duration(config, "log.max_age"),
-                  .exemplars_max = (size_t)mrd_config_int(config, "ingester.exemplars_max"),
-                  .families_max = (size_t)mrd_config_int(config, "ingester.metadata_max"),
+                  .settings = ingester->limits,
                   .budget = &ingester->budget},
         .window_ms = mrd_config_duration(config, "ingester.head_window"),
         .clock = mrd_clock_system(),
@@ -158,6 +164,7 @@ static enum mrd_status start_partitions(struct ingester *ingester, struct mrd_no
         .context = ingester,
     };
     mrd_service_on_stop(node->service, "partitions", stop_partitions, ingester);
+    mrd_service_on_reload(node->service, on_reload, ingester);
     MRD_TRY(start_listener(ingester, node, err));
     MRD_TRY(ing_owner_create(&owner, &ingester->owner, err));
     const struct ing_resolver_options resolver = {
@@ -197,7 +204,7 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
 int main(int argc, char **argv)
 {
     struct ingester ingester = {0};
-    const struct mrd_node_definition definition = {
+    struct mrd_node_definition definition = {
         .name = "ingester",
         .summary = "Holds the recent past of the region's log in memory and answers queriers.",
         .listen_default = "0.0.0.0:7202",
@@ -206,5 +213,6 @@ int main(int argc, char **argv)
         .start = start,
         .context = &ingester,
     };
+    definition.tables[1] = mrd_tenancy_keep_keys;
     return mrd_node_main(&definition, argc, argv);
 }

@@ -7,12 +7,15 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "bus/log_admin.h"
 #include "ingester/figures.h"
 
 enum {
     LOOK_MS = 200,
     ANNOUNCE_MS = 1000, /* applied sequences */
     SERVE_LAG_MAX = 256,
+    LOGS_MS = 10000, /* a look at where the logs begin */
+    LOG_CALL_MS = 1000,
 };
 static const int64_t MS = 1000000;
 
@@ -41,6 +44,7 @@ struct ing_owner {
     bool stopping;
     bool handed_over; /* leaving, and nothing is left that others could take */
     int64_t announce_ns;
+    int64_t logs_ns;
 };
 
 static int64_t now_ns(const struct ing_owner *owner)
@@ -303,6 +307,27 @@ static bool nothing_to_hand_over(const struct ing_owner *owner)
     return true;
 }
 
+/* Tells the partitions where their logs begin now. Without an answer it is tried again at the next time. */
+static void look_at_logs(struct ing_owner *owner)
+{
+    if (now_ns(owner) < owner->logs_ns) {
+        return;
+    }
+    owner->logs_ns = now_ns(owner) + LOGS_MS * MS;
+    for (uint32_t i = 0; i < owner->options.partition_count; i++) {
+        struct ing_partition *partition = owner->holdings[i].partition;
+        struct mrd_log_state log;
+        struct mrd_error ignored;
+        if (partition == NULL) {
+            continue;
+        }
+        if (mrd_log_state_read(owner->options.log_bus, i, LOG_CALL_MS, &log, &ignored) != MRD_OK) {
+            return; /* NATS is away: nothing is trimmed meanwhile, and others' matters do not wait */
+        }
+        ing_partition_trimmed(partition, log.sequence_first);
+    }
+}
+
 static void look(struct ing_owner *owner, bool leaving)
 {
     const struct mrd_members_snapshot *snapshot = mrd_members_acquire(owner->members);
@@ -312,6 +337,7 @@ static void look(struct ing_owner *owner, bool leaving)
     if (changed || owner->self.leaving != leaving || now_ns(owner) >= owner->announce_ns) {
         announce(owner, leaving);
     }
+    look_at_logs(owner);
     publish_figures(owner);
     tell_ready(owner, settled);
     if (leaving) {

@@ -42,6 +42,7 @@ struct ing_partition {
     _Atomic bool over_budget;
     _Atomic bool caught_up;
     _Atomic uint64_t rewinds;
+    _Atomic uint64_t log_first; /* relaxed: a figure by itself */
 
     pthread_mutex_t gate_lock; /* guards the gate; and the sleep of those who wait for `applied` */
     pthread_cond_t gate_open;
@@ -192,6 +193,8 @@ static void on_tidy(struct mrd_shard *shard, struct mrd_shard_timer *timer)
     struct ing_partition *partition = mrd_shard_context(shard);
     const bool live = atomic_load_explicit(&partition->caught_up, memory_order_relaxed);
     const mrd_time_ms now_ms = live ? mrd_clock_now_ms(partition->options.clock) : 0;
+    ing_store_trimmed(partition->store,
+                      atomic_load_explicit(&partition->log_first, memory_order_relaxed));
     ing_store_tidy(partition->store, now_ms, SWEEP_SERIES_MAX, on_hole, partition);
     mrd_shard_timer_start(shard, timer, mrd_shard_now_ns(shard) + TIDY_MS * MS);
 }
@@ -457,6 +460,11 @@ uint32_t ing_partition_number(const struct ing_partition *partition)
 const struct ing_store_figures *ing_partition_figures(const struct ing_partition *partition)
 {
     return ing_store_figures(partition->store);
+}
+
+void ing_partition_trimmed(struct ing_partition *partition, uint64_t sequence)
+{
+    atomic_store_explicit(&partition->log_first, sequence, memory_order_relaxed);
 }
 
 void ing_partition_progress(struct ing_partition *partition, struct ing_partition_progress *out)

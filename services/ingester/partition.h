@@ -49,6 +49,8 @@ struct ing_partition_progress {
     uint64_t sequences_missing;
 };
 void ing_partition_progress(struct ing_partition *partition, struct ing_partition_progress *out);
+/* The log begins at `sequence` now (ing_store_trimmed). */
+void ing_partition_trimmed(struct ing_partition *partition, uint64_t sequence);
 const struct ing_store_figures *ing_partition_figures(const struct ing_partition *partition);
 
 /* The last sequence that is applied. */

@@ -43,6 +43,7 @@ static enum mrd_status set_open(void *context, const struct mrd_select *select,
         .time_max_ms = set->max_ms,
         .series_max = question->request.series_max,
     };
+    set->columns.samples_limit = (size_t)question->request.samples_max;
     set->columns.histogram_bytes_max = mrd_arena_limit(scope->arena) / HISTOGRAMS_SHARE;
     set->labels = mrd_arena_create("labels of one series", LABELS_BYTES_MAX);
     *out_set = set;
@@ -137,11 +138,15 @@ enum mrd_status ing_question_fragment(struct ing_question *question, struct mrd_
     };
     struct mrd_fragment fragment;
     struct mrd_buf states;
-    MRD_TRY(mrd_fragment_decode(question->request.fragment, &fragment, err));
+    enum mrd_status status = mrd_fragment_decode(question->request.fragment, &fragment, err);
+    if (status == MRD_E_INVALID) { /* which here is the query's own error only */
+        return mrd_fail_prefix(err, MRD_E_UNSUPPORTED, "not understood");
+    }
+    MRD_TRY(status);
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create("plan fragment", memory_max(question));
     mrd_buf_init(&states, memory_max(question));
-    enum mrd_status status = mrd_fragment_run(&fragment, &source, &control, arena, &states, err);
+    status = mrd_fragment_run(&fragment, &source, &control, arena, &states, err);
     if (status == MRD_OK) {
         status = states_send(question, mrd_buf_view(&states), err);
     }

@@ -31,7 +31,8 @@ struct ing_store {
     mrd_time_ms log_ms;        /* the log's time: greatest stored_ms */
     int64_t counted;           /* our share of the budget's `used` */
     struct ing_coverage coverage;
-    bool incomplete; /* of the batch at hand, something did not come into the head */
+    uint64_t log_first; /* sequence that the log begins with; 0: not known */
+    bool incomplete;    /* of the batch at hand, something did not come into the head */
     struct ing_store_figures figures;
 };
 
@@ -59,8 +60,8 @@ enum mrd_status ing_store_create(const struct ing_store_options *options,
         return status;
     }
     store->references = mrd_references_create();
-    store->exemplars = ing_exemplars_create(options->exemplars_max);
-    store->families = ing_families_create(options->families_max);
+    store->exemplars = ing_exemplars_create();
+    store->families = ing_families_create();
     store->erasures = ing_erasures_create();
     store->reader = mrd_batch_reader_create();
     *out_store = store;
@@ -236,6 +237,15 @@ static uint64_t append_histograms(struct ing_store *store, const struct mrd_batc
 }
 
 /* One row of exemplars of a series that is known. */
+static struct ing_limits limits_of(const struct ing_store *store, struct mrd_bytes tenant)
+{
+    struct ing_limits limits = store->options.limits;
+    if (store->options.settings != NULL) {
+        mrd_tenancy_settings_get(store->options.settings, tenant, &limits);
+    }
+    return limits;
+}
+
 static void add_exemplars(struct ing_store *store, const struct mrd_batch_header *header,
                           struct mrd_bytes tenant, uint32_t ordinal,
                           const struct mrd_exemplar *items, size_t count)
@@ -247,6 +257,7 @@ static void add_exemplars(struct ing_store *store, const struct mrd_batch_header
         [ING_EXEMPLAR_OUT_OF_ORDER] = &store->figures.exemplars_out_of_order,
         [ING_EXEMPLAR_REFUSED] = &store->figures.exemplars_refused,
     };
+    const size_t exemplars_max = limits_of(store, tenant).exemplars_max;
     mrd_buf_clear(&store->labels);
     const bool live = mrd_head_series_labels(store->head, ordinal, &store->labels);
     for (size_t i = 0; live && i < count; i++) {
@@ -255,8 +266,8 @@ static void add_exemplars(struct ing_store *store, const struct mrd_batch_header
             add(&store->figures.samples_erased, 1);
             continue;
         }
-        add(figures[ing_exemplars_add(store->exemplars, tenant, mrd_buf_view(&store->labels),
-                                      &items[i])],
+        add(figures[ing_exemplars_add(store->exemplars, tenant, exemplars_max,
+                                      mrd_buf_view(&store->labels), &items[i])],
             1);
     }
 }
@@ -289,7 +300,10 @@ static void put_metadata(struct ing_store *store, const struct mrd_batch *batch)
                                           mrd_batch_origin(&batch->header)};
         const struct mrd_bytes tenant = batch->tenants[batch->metadata[i].tenant];
         add(&store->figures.families_refused,
-            ing_families_put(store->families, tenant, &family) ? 0 : 1);
+            ing_families_put(store->families, tenant, limits_of(store, tenant).families_max,
+                             &family)
+                ? 0
+                : 1);
     }
 }
 
@@ -431,6 +445,22 @@ static void sweep(struct ing_store *store, mrd_time_ms kept_from_ms, size_t seri
     add(&store->figures.samples_dropped, result.samples_dropped);
 }
 
+void ing_store_trimmed(struct ing_store *store, uint64_t sequence) { store->log_first = sequence; }
+
+/* Batches stamped before it may go from the head; 0 or less: none. */
+static mrd_time_ms kept_from(const struct ing_store *store, mrd_time_ms now_ms)
+{
+    const mrd_time_ms retention_ms = store->options.retention_ms;
+    const mrd_time_ms by_age_ms =
+        retention_ms > 0 ? MRD_MAX(store->log_ms, now_ms) - retention_ms : 0;
+    if (store->log_first <= 1) {
+        return by_age_ms;
+    }
+    const mrd_time_ms trimmed_ms = ing_coverage_stamp_before(&store->coverage, store->log_first);
+    return trimmed_ms < FORGET_AHEAD_MS ? by_age_ms
+                                        : MRD_MAX(by_age_ms, trimmed_ms - FORGET_AHEAD_MS);
+}
+
 void ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_max,
                     void (*on_hole)(void *context, const struct mrd_number_hole *hole),
                     void *context)
@@ -445,8 +475,8 @@ void ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_m
         mrd_references_expire(store->references, epoch_min, store->log_ms, on_hole, context);
     add(&store->figures.batches_missing, missing);
     ing_erasures_expire(store->erasures, (mrd_time_ms)epoch_min * MRD_BATCH_EPOCH_MS);
-    const mrd_time_ms kept_from_ms = MRD_MAX(store->log_ms, now_ms) - store->options.retention_ms;
-    if (store->options.retention_ms > 0 && kept_from_ms > 0) {
+    const mrd_time_ms kept_from_ms = kept_from(store, now_ms);
+    if (kept_from_ms > 0) {
         ing_coverage_forget(&store->coverage, kept_from_ms + FORGET_AHEAD_MS);
         atomic_store_explicit(&store->figures.sequence_first, ing_coverage_first(&store->coverage),
                               memory_order_relaxed);

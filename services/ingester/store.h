@@ -17,6 +17,8 @@
 #include "ingester/erasures.h"
 #include "ingester/exemplars.h"
 #include "ingester/families.h"
+#include "ingester/limits.h"
+#include "tenancy/settings.h"
 #include "wire/references.h"
 
 /* The process' memory for heads, shared by its stores. */
@@ -29,9 +31,9 @@ struct ing_store_options {
     uint32_t partition;
     mrd_time_ms bucket_ms;
     mrd_time_ms
-        retention_ms;     /* by receipt: what the log has forgotten is forgotten here; 0: never */
-    size_t exemplars_max; /* per tenant; 0: none */
-    size_t families_max;  /* per tenant, with metadata; 0: none */
+        retention_ms; /* by receipt: what is older is forgotten; 0: what the log has forgotten */
+    struct ing_limits limits;              /* of every tenant, where there are no settings */
+    struct mrd_tenancy_settings *settings; /* struct ing_limits, the tenants' own; NULL: none */
     struct ing_budget *budget;
 };
 
@@ -102,6 +104,10 @@ struct ing_position {
 MRD_MUST_CHECK enum mrd_status ing_store_apply(struct ing_store *store, struct mrd_bytes message,
                                                const struct ing_position *position,
                                                struct mrd_error *err);
+
+/* The log begins at `sequence` now: what lay before it was trimmed (blocks have it) or has become too old. Samples of batches stamped before
+ * all that is left are forgotten by the tidying a quarter of an hour later, by stamps; before that ing_coverage_first says so. */
+void ing_store_trimmed(struct ing_store *store, uint64_t sequence);
 
 /* Forgets what is due: old tables, trimmed samples. now_ms is the wall clock once the log's end was
  * reached, else 0: then only the log's own time counts. Looks at series_max series at most. Calls

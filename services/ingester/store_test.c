@@ -283,9 +283,40 @@ static void bytes_that_are_no_batch_are_quarantined(void **state)
     rig_fini(&rig);
 }
 
+/* Without an age limit the head follows the log's beginning, a quarter of an hour behind, and says so at once. */
+static void what_the_log_was_trimmed_of_is_forgotten(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 0, 0);
+    size_t holes = 0;
+    for (uint32_t i = 0; i < 40; i++) { /* every half an hour: batches 1 to 40 */
+        const mrd_time_ms now_ms = T0 + i * HOUR / 2;
+        build(&rig, now_ms, 0, 10, true);
+        assert_int_equal(apply(&rig, now_ms), MRD_OK);
+    }
+    const struct ing_store_figures *figures = ing_store_figures(rig.store);
+    ing_store_tidy(rig.store, 0, 1000, on_hole, &holes);
+    assert_int_equal(figure(&figures->samples_dropped), 0);
+    ing_store_trimmed(rig.store, 1); /* nothing is gone */
+    ing_store_tidy(rig.store, 0, 1000, on_hole, &holes);
+    assert_int_equal(figure(&figures->samples_dropped), 0);
+    assert_int_equal(figure(&figures->sequence_first), 1);
+    ing_store_trimmed(rig.store, 21); /* ten hours */
+    ing_store_tidy(rig.store, 0, 1000, on_hole, &holes);
+    assert_int_equal(figure(&figures->sequence_first), 21);
+    /* Whole buckets of two hours that end before 9:45. */
+    assert_in_range(figure(&figures->samples_dropped), 10 * 2 * 6, 10 * 20);
+    ing_store_tidy(rig.store, 0, 1000, on_hole, &holes);
+    ing_store_publish(rig.store);
+    assert_int_equal(figure(&figures->samples_stored) + figure(&figures->samples_dropped), 400);
+    rig_fini(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_the_log_was_trimmed_of_is_forgotten),
         cmocka_unit_test(the_same_batch_again_changes_nothing),
         cmocka_unit_test(histograms_are_applied_like_samples),
         cmocka_unit_test(rows_before_the_first_readable_entry_are_no_loss),

@@ -22,6 +22,7 @@ struct qry_api {
     struct mrd_counter_vec *answers; /* by outcome */
     struct mrd_metrics_histogram *seconds;
     struct mrd_counter *slow;
+    struct mrd_counter_vec *limited; /* by key */
     _Atomic uint64_t salt;
     _Atomic bool push_down; /* relaxed: a query takes what it finds */
     struct endpoint_binding *bindings;
@@ -212,6 +213,22 @@ static void timeout_explain(const struct qry_call *call, struct mrd_error *err)
                    mrd_duration_format(limit_ms, text));
 }
 
+/* Counts the limit that was met, and says what to do where the text does not. */
+static void limit_explain(const struct qry_api *api, const struct qry_call *call,
+                          struct mrd_error *err)
+{
+    const bool may = err->status == MRD_E_LIMIT || err->status == MRD_E_TIMEOUT;
+    const char *key = call->limit == NULL && may ? qry_limit_named(err->text) : call->limit;
+    if (key == NULL) {
+        return;
+    }
+    mrd_counter_add(mrd_counter_vec_at(api->limited, mrd_bytes_of(key)), 1);
+    if (err->status == MRD_E_LIMIT && strstr(err->text, "raise") == NULL) {
+        const size_t size = strlen(err->text);
+        (void)snprintf(err->text + size, sizeof(err->text) - size, ": ask for less, or raise it");
+    }
+}
+
 /* The client that asked for it is told so; the one that has gone is not there to read it. */
 static bool was_canceled(const struct qry_call *call)
 {
@@ -228,6 +245,9 @@ static enum mrd_status answer_call(const struct endpoint_binding *binding, struc
     }
     if (status == MRD_E_TIMEOUT) {
         timeout_explain(call, err);
+    }
+    if (status != MRD_OK) {
+        limit_explain(binding->api, call, err);
     }
     if (status == MRD_E_CANCELED && was_canceled(call)) {
         (void)mrd_fail(err, status, CANCELED_TEXT);
@@ -327,13 +347,16 @@ static void refusal_text(enum qry_pool_verdict verdict, const struct qry_limits 
     }
 }
 
-static void refuse(struct mrd_http_request *request, enum qry_pool_verdict verdict,
-                   const struct qry_limits *limits)
+static void refuse(const struct qry_api *api, struct mrd_http_request *request,
+                   enum qry_pool_verdict verdict, const struct qry_limits *limits)
 {
     struct mrd_buf body = {0};
     char text[160];
     const bool stopping = verdict == QRY_POOL_STOPPING;
     refusal_text(verdict, limits, text);
+    if (!stopping) {
+        mrd_counter_add(mrd_counter_vec_at(api->limited, mrd_bytes_of(qry_limit_named(text))), 1);
+    }
     qry_json_error(stopping ? "unavailable" : "too_many_requests", text, &body);
     mrd_http_header_set(request, "Content-Type", "application/json");
     mrd_http_header_set(request, "Retry-After", "1");
@@ -383,7 +406,7 @@ static void handle(void *context, struct mrd_http_request *request)
     if (verdict != QRY_POOL_TAKEN) {
         qry_active_remove(api->options.active, &job->query);
         free(job);
-        refuse(request, verdict, &limits);
+        refuse(api, request, verdict, &limits);
     }
 }
 
@@ -461,6 +484,9 @@ struct qry_api *qry_api_create(const struct qry_api_options *options)
     api->answers = mrd_metrics_counter_vec(options->metrics, "meridian_querier_answers_total",
                                            "Answers of the query API, by outcome.", "outcome",
                                            MRD_NO_LABELS, 16);
+    api->limited = mrd_metrics_counter_vec(options->metrics, "meridian_querier_limited_total",
+                                           "Queries that met a limit, by the limit's key.", "limit",
+                                           MRD_NO_LABELS, 32);
     api->seconds =
         mrd_metrics_histogram(options->metrics, "meridian_querier_query_seconds",
                               "Time from a complete request to its answer.", MRD_NO_LABELS,

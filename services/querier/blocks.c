@@ -31,6 +31,13 @@ struct metrics {
     struct mrd_counter *refreshes_failed;
 };
 
+/* Immutable, but for the count. */
+struct qry_blocks_view {
+    _Atomic uint32_t references;
+    struct mrd_catalog_state *state;
+    struct mrd_block_index *index;
+};
+
 struct gap {
     _Atomic uint64_t first; /* relaxed: the greatest confirmed beginning of a head */
 };
@@ -47,9 +54,10 @@ struct qry_blocks {
 
     pthread_mutex_t lock; /* guards what follows; held for moments */
     pthread_cond_t changed;
-    struct mrd_catalog *catalog; /* NULL: never read */
-    uint64_t asked;              /* refreshes that were asked for */
-    uint64_t served;             /* of those, the ones that a refresh has begun after and ended */
+    struct mrd_catalog *catalog;  /* NULL: never read */
+    struct qry_blocks_view *view; /* likewise */
+    uint64_t asked;               /* refreshes that were asked for */
+    uint64_t served;              /* of those, the ones that a refresh has begun after and ended */
     int64_t fresh_ns; /* beginning of the last refresh that worked; of the first try at first */
     enum mrd_status status; /* of the last one; told: on_change knows */
     struct mrd_error why;
@@ -59,6 +67,45 @@ struct qry_blocks {
 static int64_t now_ns(const struct qry_blocks *blocks)
 {
     return mrd_clock_monotonic_ns(blocks->options.clock);
+}
+
+/* ---- views ---- */
+
+static const struct mrd_block_entry *entry_at(const void *state, size_t index)
+{
+    return mrd_catalog_block(state, index);
+}
+
+static struct qry_blocks_view *view_create(struct mrd_catalog *catalog)
+{
+    struct qry_blocks_view *view = calloc(1, sizeof(*view));
+    mrd_assert(view != NULL);
+    view->references = 1;
+    view->state = mrd_catalog_pin(catalog);
+    view->index =
+        mrd_block_index_create(entry_at, view->state, mrd_catalog_block_count(view->state));
+    return view;
+}
+
+static void view_release(struct qry_blocks_view *view)
+{
+    /* acq_rel: what others did with it comes before its end */
+    if (view != NULL &&
+        atomic_fetch_sub_explicit(&view->references, 1, memory_order_acq_rel) == 1) {
+        mrd_block_index_destroy(&view->index);
+        mrd_catalog_unpin(&view->state);
+        free(view);
+    }
+}
+
+/* A view of what was read last: the one in force, if nothing has changed. Only this thread exchanges it. */
+static struct qry_blocks_view *view_after(struct qry_blocks *blocks, struct mrd_catalog *catalog)
+{
+    struct mrd_catalog_state *now = mrd_catalog_pin(catalog);
+    const bool same =
+        blocks->view != NULL && mrd_catalog_number(blocks->view->state) == mrd_catalog_number(now);
+    mrd_catalog_unpin(&now);
+    return same ? blocks->view : view_create(catalog);
 }
 
 /* ---- the thread ---- */
@@ -88,7 +135,11 @@ static void refresh(struct qry_blocks *blocks)
     const enum mrd_status status = read_catalog(blocks, &catalog, &err);
     mrd_counter_add(status == MRD_OK ? blocks->metrics.refreshes : blocks->metrics.refreshes_failed,
                     1);
+    /* a refresh that failed may have come some commits further */
+    struct qry_blocks_view *view = catalog == NULL ? NULL : view_after(blocks, catalog);
     pthread_mutex_lock(&blocks->lock);
+    struct qry_blocks_view *old = view == blocks->view ? NULL : blocks->view;
+    blocks->view = view;
     const bool tell = !blocks->told || (status == MRD_OK) != (blocks->status == MRD_OK);
     blocks->catalog = catalog;
     blocks->served = asked;
@@ -99,12 +150,13 @@ static void refresh(struct qry_blocks *blocks)
         blocks->fresh_ns = begun_ns;
     }
     pthread_cond_broadcast(&blocks->changed);
+    pthread_mutex_unlock(&blocks->lock);
+    view_release(old);
     if (tell && !atomic_load_explicit(&blocks->stopping, memory_order_relaxed)) {
-        pthread_mutex_unlock(&blocks->lock);
         blocks->options.on_change(blocks->options.context, catalog != NULL,
                                   status == MRD_OK ? NULL : &err);
-        pthread_mutex_lock(&blocks->lock);
     }
+    pthread_mutex_lock(&blocks->lock);
 }
 
 /* Lock held. False: it was woken. */
@@ -150,27 +202,21 @@ static double read_age(void *context)
     return (double)(now_ns(blocks) - fresh_ns) / 1e9;
 }
 
-static struct mrd_catalog_state *state_of(struct qry_blocks *blocks)
-{
-    pthread_mutex_lock(&blocks->lock);
-    struct mrd_catalog *catalog = blocks->catalog;
-    pthread_mutex_unlock(&blocks->lock);
-    return catalog == NULL ? NULL : mrd_catalog_pin(catalog);
-}
-
 static double read_count(void *context)
 {
-    struct mrd_catalog_state *state = state_of(context);
-    const double count = state == NULL ? 0 : (double)mrd_catalog_block_count(state);
-    mrd_catalog_unpin(&state);
+    struct qry_blocks_pin pin = {0};
+    const bool known = qry_blocks_pin(context, &pin, NULL) == MRD_OK;
+    const double count = known ? (double)mrd_catalog_block_count(pin.state) : 0;
+    qry_blocks_unpin(&pin);
     return count;
 }
 
 static double read_memory(void *context)
 {
-    struct mrd_catalog_state *state = state_of(context);
-    const double bytes = state == NULL ? 0 : (double)mrd_catalog_memory(state);
-    mrd_catalog_unpin(&state);
+    struct qry_blocks_pin pin = {0};
+    const bool known = qry_blocks_pin(context, &pin, NULL) == MRD_OK;
+    const double bytes = known ? (double)mrd_catalog_memory(pin.state) : 0;
+    qry_blocks_unpin(&pin);
     return bytes;
 }
 
@@ -281,6 +327,7 @@ void qry_blocks_destroy(struct qry_blocks **blocks_pointer)
     }
     mrd_read_pool_destroy(&blocks->pool);
     mrd_block_cache_destroy(&blocks->cache);
+    view_release(blocks->view);
     mrd_catalog_close(&blocks->catalog);
     pthread_cond_destroy(&blocks->changed);
     pthread_mutex_destroy(&blocks->lock);
@@ -294,19 +341,30 @@ enum mrd_status qry_blocks_pin(struct qry_blocks *blocks, struct qry_blocks_pin 
                                struct mrd_error *err)
 {
     pthread_mutex_lock(&blocks->lock);
-    struct mrd_catalog *catalog = blocks->catalog;
+    struct qry_blocks_view *view = blocks->view;
     const int64_t fresh_ns = blocks->fresh_ns;
-    const struct mrd_error why = blocks->why;
-    pthread_mutex_unlock(&blocks->lock);
-    if (catalog == NULL) {
-        return mrd_fail(err, MRD_E_UNAVAILABLE,
-                        "the catalog of blocks in object storage was not read yet%s%s",
-                        why.text[0] == '\0' ? "" : ": ", why.text);
+    if (view == NULL) {
+        const char *why = blocks->why.text;
+        const enum mrd_status status = mrd_fail(
+            err, MRD_E_UNAVAILABLE, "the catalog of blocks in object storage was not read yet%s%s",
+            why[0] == '\0' ? "" : ": ", why);
+        pthread_mutex_unlock(&blocks->lock);
+        return status;
     }
-    out->state = mrd_catalog_pin(catalog);
+    atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&blocks->lock);
+    out->view = view;
+    out->state = view->state;
+    out->index = view->index;
     out->age_ms = (now_ns(blocks) - fresh_ns) / MS;
     out->stale = out->age_ms > blocks->options.stale_ms_max;
     return MRD_OK;
+}
+
+void qry_blocks_unpin(struct qry_blocks_pin *pin)
+{
+    view_release(pin->view);
+    *pin = (struct qry_blocks_pin){.view = NULL};
 }
 
 enum mrd_status qry_blocks_refresh(struct qry_blocks *blocks,

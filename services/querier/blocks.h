@@ -41,16 +41,21 @@ MRD_MUST_CHECK enum mrd_status qry_blocks_create(const struct qry_blocks_options
 /* Cancels a call to object storage that is under way. No query uses it any more. */
 void qry_blocks_destroy(struct qry_blocks **blocks);
 
-/* A pinned state, to be unpinned, and since when the last refresh is that it came from. */
+/* A pinned state, its blocks by tenant, and how long ago it was read. */
+struct qry_blocks_view;
 struct qry_blocks_pin {
-    struct mrd_catalog_state *state;
+    struct qry_blocks_view *view;
+    const struct mrd_catalog_state *state;
+    const struct mrd_block_index *index;
     mrd_time_ms age_ms;
     bool stale; /* older than stale_ms_max */
 };
 
-/* MRD_E_UNAVAILABLE: the catalog was never read, with the reason. Does not wait. */
+/* MRD_E_UNAVAILABLE: the catalog was never read, with the reason. Does not wait. *out is to be unpinned. */
 MRD_MUST_CHECK enum mrd_status qry_blocks_pin(struct qry_blocks *blocks, struct qry_blocks_pin *out,
                                               struct mrd_error *err);
+
+void qry_blocks_unpin(struct qry_blocks_pin *pin); /* which may be zero */
 
 /* Waits for a refresh that begins after this call, and says how it ended; many callers share one. */
 MRD_MUST_CHECK enum mrd_status qry_blocks_refresh(struct qry_blocks *blocks,

@@ -31,8 +31,9 @@ struct qry_call {
     struct qry_tiers tiers;
     struct mrd_source source; /* after qry_call_open */
     struct qry_sink *sink;
-    int64_t started_ns;   /* when a pool thread took it; mrd_http_received_ns says when it came */
-    unsigned status;      /* of a success: 200, or 204 without a body */
+    int64_t started_ns; /* when a pool thread took it; mrd_http_received_ns says when it came */
+    unsigned status;    /* of a success: 200, or 204 without a body */
+    const char *limit;  /* key of the limit that was met, where Prometheus' text does not name it */
     bool execution_error; /* the failure came after the parameters and the expression were good */
 };
 

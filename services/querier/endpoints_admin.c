@@ -42,9 +42,10 @@ enum mrd_status qry_answer_delete_series(struct qry_call *call, struct mrd_error
                                   .by = mrd_bytes_of(client)};
     MRD_TRY(admin_check(call, err));
     if (call->options->blocks != NULL) {
-        return mrd_fail(err, MRD_E_UNSUPPORTED,
-                        "series cannot be deleted yet where blocks are kept (objstore.*): they would "
-                        "stay in the blocks");
+        return mrd_fail(
+            err, MRD_E_UNSUPPORTED,
+            "series cannot be deleted yet where blocks are kept (objstore.*): they would "
+            "stay in the blocks");
     }
     MRD_TRY(qry_form_check(call, err));
     if (!mrd_http_param_get(&call->params, "match[]", &any)) {

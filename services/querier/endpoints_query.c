@@ -155,17 +155,19 @@ enum mrd_status qry_answer_query(struct qry_call *call, struct mrd_error *err)
 }
 
 /* Prometheus answers 400 to too many steps, in these words; what else is limited is 422. */
-static enum mrd_status check_extent(const struct qry_call *call,
-                                    const struct mrd_promql_request *request, struct mrd_error *err)
+static enum mrd_status check_extent(struct qry_call *call, const struct mrd_promql_request *request,
+                                    struct mrd_error *err)
 {
     const uint64_t range_ms = (uint64_t)(request->end_ms - request->start_ms);
     const size_t steps_max = call->limits.steps_max;
     if (range_ms / (uint64_t)request->step_ms > steps_max && steps_max == STEPS_MAX_PROMETHEUS) {
+        call->limit = "querier.steps_max";
         return mrd_fail(err, MRD_E_INVALID,
                         "exceeded maximum resolution of 11,000 points per timeseries. Try "
                         "decreasing the query resolution (?step=XX)");
     }
     if (range_ms / (uint64_t)request->step_ms > steps_max) {
+        call->limit = "querier.steps_max";
         return mrd_fail(err, MRD_E_INVALID,
                         "exceeded maximum resolution of %zu points per timeseries "
                         "(querier.steps_max). Try decreasing the query resolution (?step=XX)",
@@ -181,7 +183,7 @@ static enum mrd_status check_extent(const struct qry_call *call,
     return MRD_OK;
 }
 
-static enum mrd_status range_params(const struct qry_call *call, struct mrd_promql_request *out,
+static enum mrd_status range_params(struct qry_call *call, struct mrd_promql_request *out,
                                     struct mrd_error *err)
 {
     static const char *const required[] = {"start", "end"};

@@ -1,6 +1,9 @@
 #include "querier/limits.h"
 
+#include <string.h>
+
 #include "promql/features.h"
+#include "tenancy/keys.h"
 
 void qry_limits_read(const struct mrd_config *config, void *out_limits)
 {
@@ -27,4 +30,29 @@ void qry_limits_read(const struct mrd_config *config, void *out_limits)
         mrd_assert(mrd_promql_feature_enable(name, &limits.promql, &err) == MRD_OK);
     }
     *(struct qry_limits *)out_limits = limits;
+}
+
+static bool is_word(char c) { return c == '_' || (c >= 'a' && c <= 'z'); }
+
+static bool names(const char *text, const char *key)
+{
+    const char *at = strstr(text, key);
+    return at != NULL && !is_word(at[strlen(key)]);
+}
+
+const char *qry_limit_named(const char *text)
+{
+    static const char *const of_processes[] = {"querier.queue_max",
+                                               "ingester.request_memory_bytes_max"};
+    for (size_t i = 0; i < mrd_tenancy_query_keys.key_count; i++) {
+        if (names(text, mrd_tenancy_query_keys.keys[i].path)) {
+            return mrd_tenancy_query_keys.keys[i].path;
+        }
+    }
+    for (size_t i = 0; i < MRD_ARRAY_LEN(of_processes); i++) {
+        if (names(text, of_processes[i])) {
+            return of_processes[i];
+        }
+    }
+    return NULL;
 }

@@ -26,4 +26,7 @@ struct qry_limits {
 /* For mrd_tenancy_settings_create: fills a struct qry_limits. */
 void qry_limits_read(const struct mrd_config *config, void *out_limits);
 
+/* The key of the limit that an error's text names; NULL: it names none that can be set. */
+const char *qry_limit_named(const char *text);
+
 #endif

@@ -155,10 +155,11 @@ static enum mrd_status next_of_fanout(struct qry_fragment_set *fragment, struct 
 
 /* ---- evaluating here what an ingester does not ---- */
 
-/* Time is up or nobody is there: that would be no better with a select. */
+/* Time is up or nobody is there, or the query itself is at fault: that would be no better with a select. */
 static bool is_final(enum mrd_status status)
 {
-    return status == MRD_E_UNAVAILABLE || status == MRD_E_TIMEOUT || status == MRD_E_CANCELED;
+    return status == MRD_E_UNAVAILABLE || status == MRD_E_TIMEOUT || status == MRD_E_CANCELED ||
+           status == MRD_E_INVALID;
 }
 
 static enum mrd_status local_open(void *context, const struct mrd_select *select,

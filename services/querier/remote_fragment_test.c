@@ -342,7 +342,7 @@ static enum mrd_status ask(struct world *world, const struct asked *asked, struc
     const struct mrd_source source = qry_remote_source(&remote);
     const struct mrd_query_control control = {.clock = mrd_clock_system(),
                                               .deadline_ns = now_ns() + 10000000000};
-    const struct mrd_promql_options options = {0};
+    const struct mrd_promql_options options = {.features.experimental_functions = true};
     const struct mrd_promql_request request = {mrd_bytes_of(asked->text), 1000, 4000, 500, false};
     return mrd_promql_query(&options, &request, &source, &control, arena, out, err);
 }
@@ -466,6 +466,28 @@ static void limits_name_themselves_whichever_plan_meets_them(void **state)
     }
 }
 
+/* In the same words, and without evaluating it again. */
+static void an_error_of_the_query_itself_is_told_at_once(void **state)
+{
+    struct world *world = *state;
+    char said[2][512];
+    for (int push_down = 0; push_down < 2; push_down++) {
+        mrd_auto(mrd_arena_destroy)
+        struct mrd_arena *arena = mrd_arena_create("test", 1 << 20);
+        const struct asked asked = {.text = "sum(double_exponential_smoothing(s[10m], 2, 0.5))",
+                                    .push_down = push_down == 1};
+        struct mrd_promql_result result;
+        struct mrd_error err;
+        assert_int_equal(ask(world, &asked, arena, &result, &err), MRD_E_INVALID);
+        assert_true(result.execution_error);
+        (void)snprintf(said[push_down], sizeof(said[0]), "%s", err.text);
+    }
+    assert_string_equal(said[0], said[1]);
+    assert_non_null(strstr(said[0], "smoothing factor"));
+    assert_true(mrd_counter_value(world->cluster.selects_pushed) > 0);
+    assert_int_equal(refused(world), 0);
+}
+
 static void a_partition_without_ingester_is_an_error_or_a_warning(void **state)
 {
     struct world *world = *state;
@@ -501,6 +523,7 @@ int main(void)
         WORLD_TEST(a_replica_that_fails_is_replaced_and_its_states_are_forgotten),
         WORLD_TEST(states_that_are_none_fail_the_query),
         WORLD_TEST(limits_name_themselves_whichever_plan_meets_them),
+        WORLD_TEST(an_error_of_the_query_itself_is_told_at_once),
         WORLD_TEST(a_partition_without_ingester_is_an_error_or_a_warning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

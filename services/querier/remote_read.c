@@ -17,7 +17,7 @@ struct read_series {
 };
 
 struct read_result {
-    const struct qry_call *call;
+    struct qry_call *call;
     enum mrd_read_kind kind;
     struct mrd_buf series;  /* struct read_series */
     struct mrd_buf scratch; /* fields of one series */
@@ -121,9 +121,11 @@ static enum mrd_status count_samples(struct read_result *result, size_t count,
 {
     const size_t limit = result->call->limits.read_samples_max;
     result->sample_count += count;
-    return result->kind != MRD_READ_SAMPLES || limit == 0 || result->sample_count <= limit
-               ? MRD_OK
-               : mrd_fail(err, MRD_E_INVALID, "exceeded sample limit (%zu)", limit);
+    if (result->kind != MRD_READ_SAMPLES || limit == 0 || result->sample_count <= limit) {
+        return MRD_OK;
+    }
+    result->call->limit = "querier.read_samples_max";
+    return mrd_fail(err, MRD_E_INVALID, "exceeded sample limit (%zu)", limit);
 }
 
 /* Keeps what is in the scratch buffer. */

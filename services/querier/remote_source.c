@@ -54,6 +54,7 @@ enum mrd_status qry_set_open(const struct qry_remote *remote, const struct mrd_s
     set->max_ms = select->max_ms;
     mrd_buf_init(&set->label_bytes, LABELS_BYTES_MAX);
     set->labels = mrd_arena_create("labels of one series", 4 * LABELS_BYTES_MAX);
+    set->columns.samples_limit = remote->options.samples_max;
     set->columns.histogram_bytes_max =
         mrd_arena_limit(scope->arena) / HISTOGRAMS_SHARE; /* beside what the query keeps */
     struct qry_fanout_options options = qry_remote_fanout(remote, &request, scope);

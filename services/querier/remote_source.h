@@ -6,8 +6,9 @@
  * hash.
  *
  * A plan fragment is one fan-out likewise: each partition's states are gathered whole, and forgotten when its replica
- * changes. Where an ingester does not run it (it is older, its memory is too small, the query fails), the partitions
- * that are left are selected and the fragment is run here, so the answer, or the error, is that of the plain plan.
+ * changes. Where an ingester does not run it (it is older, its memory is too small, a limit is met), the partitions
+ * that are left are selected and the fragment is run here, so the answer, or the error, is that of the plain plan. An error of
+ * the query itself (MRD_E_INVALID) is the same either way, and final.
  *
  * Owner:   the query; the context lives as long as its source.
  * Threads: the query's thread.

@@ -56,7 +56,7 @@ static enum mrd_status list(void *context, struct mrd_bytes tenant,
     (void)control;
     MRD_TRY(qry_blocks_pin(tables->blocks, &pin, err));
     const enum mrd_status status = names_of(pin.state, tenant, arena, out_names, out_count, err);
-    mrd_catalog_unpin(&pin.state);
+    qry_blocks_unpin(&pin);
     return status;
 }
 
@@ -105,7 +105,7 @@ static enum mrd_status find(void *context, struct mrd_bytes tenant, struct mrd_b
     const enum mrd_status status =
         key.size == 0 ? mrd_fail(err, MRD_E_NOT_FOUND, "the tenant has no table of that name")
                       : place_of(tables, key, control, arena, out, err);
-    mrd_catalog_unpin(&pin.state);
+    qry_blocks_unpin(&pin);
     return status;
 }
 

@@ -22,10 +22,10 @@ static bool is_behind(const struct mrd_catalog_state *state, uint32_t partition,
     return first != UINT64_MAX && first > next_of(state, partition);
 }
 
-static enum mrd_status gap_found(struct qry_tiers *tiers, const struct mrd_catalog_state *state,
-                                 uint32_t partition, uint64_t first, bool known,
-                                 struct mrd_error *err)
+static enum mrd_status gap_found(struct qry_tiers *tiers, uint32_t partition, uint64_t first,
+                                 bool known, struct mrd_error *err)
 {
+    const struct mrd_catalog_state *state = tiers->pin.state;
     if (!known) {
         return mrd_fail(err, MRD_E_CONFLICT,
                         "the head of partition %" PRIu32 " begins at sequence %" PRIu64
@@ -49,8 +49,7 @@ static enum mrd_status gap_found(struct qry_tiers *tiers, const struct mrd_catal
 /* What heads hold, and whom to ask so that this holds. A head that does not say where it begins, or a partition without a head, needs
  * all blocks and excludes nobody. */
 static enum mrd_status look_at_heads(struct qry_tiers *tiers,
-                                     const struct mrd_members_snapshot *members,
-                                     const struct mrd_catalog_state *state, bool gaps_known,
+                                     const struct mrd_members_snapshot *members, bool gaps_known,
                                      struct mrd_arena *arena, struct mrd_error *err)
 {
     struct qry_remote_options *remote = &tiers->remote->options;
@@ -63,8 +62,8 @@ static enum mrd_status look_at_heads(struct qry_tiers *tiers,
     for (uint32_t p = 0; p < count; p++) {
         qry_cluster_held(members, p, &covers[p].sequence_first, &covers[p].sequence_last);
         firsts[p] = covers[p].sequence_first;
-        if (is_behind(state, p, firsts[p])) {
-            MRD_TRY(gap_found(tiers, state, p, firsts[p], gaps_known, err));
+        if (is_behind(tiers->pin.state, p, firsts[p])) {
+            MRD_TRY(gap_found(tiers, p, firsts[p], gaps_known, err));
         }
     }
     remote->sequences_first_max = firsts;
@@ -111,7 +110,8 @@ static enum mrd_status needs_blocks(void *context, const struct mrd_select *sele
         *err = tiers->unknown;
         return err->status;
     }
-    *out_needed = mrd_block_source_needed(&tiers->blocks, select->matchers, select->matcher_count,
+    *out_needed = tiers->pin.index != NULL &&
+                  mrd_block_source_needed(&tiers->blocks, select->matchers, select->matcher_count,
                                           select->min_ms, select->max_ms);
     if (tiers->warning[0] != '\0') {
         warn(scope, tiers->warning);
@@ -119,18 +119,11 @@ static enum mrd_status needs_blocks(void *context, const struct mrd_select *sele
     return *out_needed && tiers->pin.stale ? is_stale(tiers, scope, err) : MRD_OK;
 }
 
-static const struct mrd_block_entry *entry_at(const void *state, size_t index)
-{
-    return mrd_catalog_block(state, index);
-}
-
-static void complete_blocks(struct qry_tiers *tiers, const struct mrd_catalog_state *state)
+static void complete_blocks(struct qry_tiers *tiers)
 {
     const struct qry_remote_options *remote = &tiers->remote->options;
     struct mrd_block_source_options *blocks = &tiers->blocks.options;
-    blocks->entries = state;
-    blocks->entry_at = entry_at;
-    blocks->entry_count = state == NULL ? 0 : mrd_catalog_block_count(state);
+    blocks->index = tiers->pin.index;
     blocks->tenant = remote->tenant;
     blocks->series_max = remote->series_max;
     blocks->samples_max = remote->samples_max;
@@ -139,13 +132,12 @@ static void complete_blocks(struct qry_tiers *tiers, const struct mrd_catalog_st
 }
 
 enum mrd_status qry_tiers_init(struct qry_tiers *tiers, const struct mrd_members_snapshot *members,
-                               const struct mrd_catalog_state *state, bool gaps_known,
-                               struct mrd_arena *arena, struct mrd_source *out,
+                               bool gaps_known, struct mrd_arena *arena, struct mrd_source *out,
                                struct mrd_error *err)
 {
     struct qry_remote_options *remote = &tiers->remote->options;
-    MRD_TRY(look_at_heads(tiers, members, state, gaps_known, arena, err));
-    complete_blocks(tiers, state);
+    MRD_TRY(look_at_heads(tiers, members, gaps_known, arena, err));
+    complete_blocks(tiers);
     remote->in_order = true;
     tiers->head_source = qry_remote_source(tiers->remote);
     tiers->block_source = mrd_block_source_get(&tiers->blocks);
@@ -197,7 +189,7 @@ static enum mrd_status refresh(struct qry_tiers *tiers, const struct mrd_members
                                const struct mrd_query_scope *scope, struct mrd_error *err)
 {
     MRD_TRY(qry_blocks_refresh(tiers->region, scope->control, err));
-    mrd_catalog_unpin(&tiers->pin.state);
+    qry_blocks_unpin(&tiers->pin);
     MRD_TRY(qry_blocks_pin(tiers->region, &tiers->pin, err));
     confirm_gaps(tiers, members);
     return MRD_OK;
@@ -229,7 +221,7 @@ static enum mrd_status open_with(struct qry_tiers *tiers,
     } else if (!are_gaps_known(tiers, members) && refresh(tiers, members, scope, err) != MRD_OK) {
         MRD_TRY(unavailable(tiers, err));
     }
-    return qry_tiers_init(tiers, members, tiers->pin.state, true, scope->arena, out, err);
+    return qry_tiers_init(tiers, members, true, scope->arena, out, err);
 }
 
 enum mrd_status qry_tiers_open(struct qry_tiers *tiers, struct qry_blocks *region,
@@ -253,7 +245,7 @@ void qry_tiers_close(struct qry_tiers *tiers)
 {
     if (tiers->region != NULL) {
         qry_blocks_count(tiers->region, &tiers->figures, tiers->gap);
-        mrd_catalog_unpin(&tiers->pin.state);
+        qry_blocks_unpin(&tiers->pin);
         tiers->region = NULL;
     }
 }

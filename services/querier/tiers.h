@@ -21,6 +21,7 @@ enum { QRY_TIERS_WARNING_MAX = 400 };
 struct qry_tiers {
     struct qry_remote *remote;      /* its options are completed by qry_tiers_init */
     struct mrd_block_source blocks; /* fill in store, cache, pool, memory and figures before */
+    struct qry_blocks_pin pin;      /* what it goes by; a zero one: there are no blocks */
 
     /* qry_tiers_init's */
     struct mrd_source head_source;
@@ -31,18 +32,16 @@ struct qry_tiers {
 
     /* qry_tiers_open's */
     struct qry_blocks *region;
-    struct qry_blocks_pin pin;
     struct mrd_error unknown; /* of every select: no state can be had */
     struct mrd_block_source_figures figures;
 };
 
-/* Completes the struct and gives the source over a state, which must stay pinned; NULL: there are no blocks. MRD_E_CONFLICT: some head
+/* Completes the struct and gives the source over the pinned state. MRD_E_CONFLICT: some head
  * begins behind the last block of this state, so the state is older than the trimming of the log: pin a newer one and try
  * again; if the newest one will not do either, batches were lost, and `gaps_known` goes on without them, with a warning.
  * MRD_E_LIMIT from the arena. No access to storage. */
 MRD_MUST_CHECK enum mrd_status qry_tiers_init(struct qry_tiers *tiers,
                                               const struct mrd_members_snapshot *members,
-                                              const struct mrd_catalog_state *state,
                                               bool gaps_known, struct mrd_arena *arena,
                                               struct mrd_source *out, struct mrd_error *err);
 

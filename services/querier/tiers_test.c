@@ -116,8 +116,20 @@ struct world {
     struct qry_remote remote;
     struct qry_tiers tiers;
     struct mrd_arena *arena;
+    struct mrd_block_index *index;
     struct mrd_source source;
 };
+
+static const struct mrd_block_entry *entry_at(const void *state, size_t index)
+{
+    return mrd_catalog_block(state, index);
+}
+
+static void fini(struct world *world)
+{
+    mrd_block_index_destroy(&world->index);
+    mrd_arena_destroy(&world->arena);
+}
 
 static enum mrd_status init(struct world *world, const struct mrd_members_snapshot *members,
                             const struct mrd_catalog_state *blocks, bool gaps_known,
@@ -128,8 +140,11 @@ static enum mrd_status init(struct world *world, const struct mrd_members_snapsh
         (struct qry_remote_options){.cluster = &world->cluster, .tenant = MRD_BYTES("t")};
     world->tiers.remote = &world->remote;
     world->arena = mrd_arena_create("query", 1 << 20);
-    return qry_tiers_init(&world->tiers, members, blocks, gaps_known, world->arena, &world->source,
-                          err);
+    if (blocks != NULL) {
+        world->index = mrd_block_index_create(entry_at, blocks, mrd_catalog_block_count(blocks));
+        world->tiers.pin = (struct qry_blocks_pin){.state = blocks, .index = world->index};
+    }
+    return qry_tiers_init(&world->tiers, members, gaps_known, world->arena, &world->source, err);
 }
 
 /* What the source makes of it, and what it warns of. */
@@ -182,7 +197,7 @@ static void what_every_head_holds_needs_no_block(void **state)
         assert_int_equal(world.remote.options.sequences_first_max[0], 200);
         assert_true(world.remote.options.sequences_first_max[1] == UINT64_MAX);
         assert_true(world.remote.options.in_order);
-        mrd_arena_destroy(&world.arena);
+        fini(&world);
     }
 }
 
@@ -217,7 +232,7 @@ static void a_state_older_than_the_trimming_is_refused(void **state)
         }
         assert_int_equal(warnings, cases[i].gaps_known ? 1 : 0);
         assert_int_equal(world.tiers.gap, cases[i].gaps_known);
-        mrd_arena_destroy(&world.arena);
+        fini(&world);
     }
 }
 
@@ -231,7 +246,7 @@ static void without_heads_all_blocks_are_needed(void **state)
     assert_int_equal(init(&world, &snapshot, block(0, 1, 5), false, NULL), MRD_OK);
     assert_true(needs_blocks(&world, &warnings));
     assert_int_equal(warnings, 0);
-    mrd_arena_destroy(&world.arena);
+    fini(&world);
 }
 
 int main(void)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from meridian_dev.build import build_targets
 from meridian_dev.cluster import Cluster, wait_until
-from support.blocks import Content, read_blocks
+from support.blocks import Content, flush, read_blocks
 from support.fleet import Fleet
 
 TWO_COMPACTORS = {"partitions": 4, "services": {"compactor": 2}}
 BUILD_SECONDS = 120
+QUICK = ["compactor.compactor.build_age=300ms", "compactor.compactor.lease=2s"]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +39,7 @@ def builders(region: Cluster) -> list[str]:
 
 
 def test_what_is_acknowledged_comes_to_blocks_once_though_builders_are_killed(start, tools):
-    region = start(TWO_COMPACTORS, settings=["compactor.compactor.build_age=300ms"])
+    region = start(TWO_COMPACTORS, settings=QUICK)
     with Fleet(region.push_urls) as fleet:
         fleet.await_progress(20)
         wait_until(lambda: builders(region), 60, "somebody to build")
@@ -52,7 +55,7 @@ def test_what_is_acknowledged_comes_to_blocks_once_though_builders_are_killed(st
 
 
 def test_a_compactor_that_is_stopped_leaves_its_partitions_to_the_other(start, tools):
-    region = start(TWO_COMPACTORS, settings=["compactor.compactor.build_age=300ms"])
+    region = start(TWO_COMPACTORS, settings=QUICK)
     with Fleet(region.push_urls) as fleet:
         fleet.await_progress(10)
         first = wait_until(lambda: builders(region), 60, "somebody to build")[0]
@@ -62,3 +65,52 @@ def test_a_compactor_that_is_stopped_leaves_its_partitions_to_the_other(start, t
         fleet.finish()
         content = await_built(region, fleet, tools)
     content.check_ranges()
+
+
+def test_any_compactor_flushes_what_all_of_them_build(start, tools):
+    region = start(TWO_COMPACTORS, settings=["compactor.compactor.build_age=1h"])
+    with Fleet(region.push_urls) as fleet:
+        fleet.await_progress(20)
+        fleet.finish()
+    assert not region.layout.objects.joinpath("blocks").exists(), "nothing is due for an hour"
+    for url in region.urls("compactor"):
+        answer = flush(url)
+        content = read_blocks(region.layout.objects, tools)
+        fleet.ledger.check(content.matrix())
+        assert content.built == {entry["partition"]: entry["sequence"] for entry in answer["partitions"]}
+    content.check_ranges()
+
+
+def logs(region: Cluster) -> dict[str, dict[str, int]]:
+    """State of the partitions' streams by name."""
+    with urllib.request.urlopen(f"{region.service('nats-server-1')['ops_url']}/jsz?accounts=1&streams=1", timeout=30) as answer:
+        accounts = json.loads(answer.read())["account_details"]
+    streams = [stream for account in accounts for stream in account.get("stream_detail", [])]
+    return {stream["name"]: stream["state"] for stream in streams if stream["name"].startswith("MRD_INGEST_")}
+
+
+def test_the_log_is_trimmed_of_what_is_in_blocks_and_of_nothing_else(start, tools):
+    region = start({**TWO_COMPACTORS, "partitions": 2}, settings=[
+        *QUICK, "compactor.compactor.trim=true", "compactor.compactor.log_window=500ms",
+        "compactor.compactor.references_kept=2s"])
+    with Fleet(region.push_urls) as fleet:
+        fleet.await_progress(20)
+        # Another distributor process, whose batches do not name what the first has announced.
+        region.kill_and_wait("distributor-1")
+        fleet.await_progress(20)
+        wait_until(lambda: all(state["first_seq"] > 1 for state in logs(region).values()), BUILD_SECONDS, "the logs to be trimmed")
+        for instance in builders(region):  # whoever takes over begins in a trimmed log
+            region.kill_and_wait(instance)
+        region.add("ingester")
+        fleet.await_progress(20)
+        fleet.finish()
+        assert set(fleet.statuses()) <= {200, 204, "ConnectionRefusedError", "RemoteDisconnected", "ConnectionResetError"}, fleet.statuses()
+    flush(region.urls("compactor")[0])
+    content = read_blocks(region.layout.objects, tools)
+    fleet.ledger.check(content.matrix())
+    content.check_ranges()
+
+
+def test_trimming_with_an_age_limit_of_the_log_is_refused(start):
+    with pytest.raises(RuntimeError, match="set log.max_age to 0 in all services"):
+        start(settings=["compactor.compactor.trim=true", "all.log.max_age=1h"])

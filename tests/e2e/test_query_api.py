@@ -328,11 +328,14 @@ def test_status_tells_the_truth(sides, region):
     assert "querier:" in ask(sides.ours, "GET", "/api/v1/status/config").json["data"]["yaml"]
 
 
-def test_there_is_no_iceberg_catalog_without_block_storage(sides):
-    for method, path in (("GET", "/iceberg/v1/config"), ("GET", "/iceberg/v1/local/namespaces"), ("DELETE", "/iceberg/v1/local/namespaces/x")):
-        answer = ask(sides.ours, method, path)
-        assert (answer.status, answer.json["error"]["code"], answer.json["error"]["type"]) == (501, 501, "UnsupportedOperationException")
-        assert "block storage is not configured" in answer.json["error"]["message"]
+def test_the_iceberg_catalog_is_read_only_and_empty_before_anything_is_merged(sides):
+    tenant = {"X-Scope-OrgID": "tableless"}
+    assert ask(sides.ours, "GET", "/iceberg/v1/config", headers=tenant).json["overrides"] == {"prefix": "local"}
+    assert ask(sides.ours, "GET", "/iceberg/v1/local/namespaces", headers=tenant).json == {"namespaces": [["tableless"]]}
+    assert ask(sides.ours, "GET", "/iceberg/v1/local/namespaces/tableless/tables", headers=tenant).json["identifiers"] == []
+    refused = ask(sides.ours, "DELETE", "/iceberg/v1/local/namespaces/x", headers=tenant)
+    assert (refused.status, refused.json["error"]["type"]) == (406, "UnsupportedOperationException")
+    assert "read-only" in refused.json["error"]["message"]
 
 
 def test_cardinality_is_counted_over_all_partitions(sides, region):

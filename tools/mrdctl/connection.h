@@ -22,37 +22,21 @@ struct ctl_connection_options {
 
 /* The rows of a table of options, for a command that has them all. */
 #define CTL_CONNECTION_ROWS(options_, url_help_)                                                   \
-    {.name = "url",                                                                                \
-     .kind = CTL_TEXT,                                                                             \
-     .value = "URL",                                                                               \
-     .help = (url_help_),                                                                          \
-     .out = &(options_)->url,                                                                      \
-     .required = true},                                                                            \
-        {.name = "user",                                                                           \
-         .kind = CTL_TEXT,                                                                         \
-         .value = "NAME",                                                                          \
-         .help = "basic authentication; the password: --password-file or MRDCTL_PASSWORD",         \
-         .out = &(options_)->user},                                                                \
-        {.name = "password-file",                                                                  \
-         .kind = CTL_TEXT,                                                                         \
-         .value = "FILE",                                                                          \
-         .help = "file with the password",                                                         \
-         .out = &(options_)->password_file},                                                       \
-        {.name = "token-file",                                                                     \
-         .kind = CTL_TEXT,                                                                         \
-         .value = "FILE",                                                                          \
-         .help = "file with a bearer token (or the environment: MRDCTL_TOKEN)",                    \
-         .out = &(options_)->token_file},                                                          \
-    {                                                                                              \
-        .name = "ca-file", .kind = CTL_TEXT, .value = "FILE",                                      \
-        .help = "certificates to trust instead of the system's (PEM)", .out = &(options_)->ca_file \
-    }
+    CTL_REQUIRED_ROW("url", CTL_TEXT, "URL", url_help_, &(options_)->url),                         \
+        CTL_ROW("user", CTL_TEXT, "NAME",                                                          \
+                "basic authentication; the password: --password-file or MRDCTL_PASSWORD",          \
+                &(options_)->user),                                                                \
+        CTL_ROW("password-file", CTL_TEXT, "FILE", "file with the password",                       \
+                &(options_)->password_file),                                                       \
+        CTL_ROW("token-file", CTL_TEXT, "FILE",                                                    \
+                "file with a bearer token (or the environment: MRDCTL_TOKEN)",                     \
+                &(options_)->token_file),                                                          \
+        CTL_ROW("ca-file", CTL_TEXT, "FILE",                                                       \
+                "certificates to trust instead of the system's (PEM)", &(options_)->ca_file)
 
 #define CTL_TENANT_ROW(options_)                                                                   \
-    {                                                                                              \
-        .name = "tenant", .kind = CTL_TEXT, .value = "NAME",                                       \
-        .help = "the tenant (X-Scope-OrgID); without it: anonymous", .out = &(options_)->tenant    \
-    }
+    CTL_ROW("tenant", CTL_TEXT, "NAME", "the tenant (X-Scope-OrgID); without it: anonymous",       \
+            &(options_)->tenant)
 
 enum { CTL_URL_SIZE = 2048, CTL_SECRET_SIZE = 8192 };
 

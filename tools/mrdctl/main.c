@@ -5,6 +5,8 @@
 
 static const struct ctl_command *const commands[] = {
     &ctl_block_import,
+    &ctl_block_export,
+    &ctl_flush,
 };
 
 static void print_help(void)

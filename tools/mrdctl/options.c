@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/duration.h"
+#include "base/time_text.h"
 
 enum { OPTIONS_MAX = 64 };
 
@@ -50,6 +51,16 @@ static enum mrd_status duration_read(const struct ctl_option *option, const char
     return MRD_OK;
 }
 
+static enum mrd_status time_read(const struct ctl_option *option, const char *text,
+                                 struct mrd_error *err)
+{
+    return mrd_time_parse(mrd_bytes_of(text), option->out)
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_INVALID,
+                          "--%s %s: a time such as 2015-07-01T20:10:51Z or 1435781451 is wanted",
+                          option->name, text);
+}
+
 static enum mrd_status value_take(const struct ctl_option *option, const char *text,
                                   struct mrd_error *err)
 {
@@ -64,6 +75,8 @@ static enum mrd_status value_take(const struct ctl_option *option, const char *t
         return count_read(option, text, err);
     case CTL_DURATION:
         return duration_read(option, text, err);
+    case CTL_TIME:
+        return time_read(option, text, err);
     case CTL_REPEATED:
         return list_add(option->out, text, err);
     }

@@ -11,6 +11,8 @@
 
 enum { CTL_LIST_MAX = 4096 };
 
+#define CTL_TIME_MAX_MS (UINT64_C(365) * 86400 * 1000) /* of durations that are waited for */
+
 struct ctl_list {
     const char *items[CTL_LIST_MAX];
     size_t count;
@@ -21,6 +23,7 @@ enum ctl_option_kind {
     CTL_TEXT,     /* const char * */
     CTL_COUNT,    /* uint64_t, min to max */
     CTL_DURATION, /* mrd_time_ms, "2h", min to max */
+    CTL_TIME,     /* mrd_time_ms, "2015-07-01T20:10:51Z" or seconds */
     CTL_REPEATED, /* struct ctl_list */
 };
 
@@ -34,6 +37,22 @@ struct ctl_option {
     uint64_t max;
     bool required;
 };
+
+/* Rows of a table: as most are, one that must be given, one that has a range. */
+#define CTL_ROW(name_, kind_, value_, help_, out_)                                                 \
+    {                                                                                              \
+        .name = (name_), .kind = (kind_), .value = (value_), .help = (help_), .out = (out_)        \
+    }
+#define CTL_REQUIRED_ROW(name_, kind_, value_, help_, out_)                                        \
+    {                                                                                              \
+        .name = (name_), .kind = (kind_), .value = (value_), .help = (help_), .out = (out_),       \
+        .required = true                                                                           \
+    }
+#define CTL_RANGE_ROW(name_, kind_, value_, help_, out_, min_, max_)                               \
+    {                                                                                              \
+        .name = (name_), .kind = (kind_), .value = (value_), .help = (help_), .out = (out_),       \
+        .min = (min_), .max = (max_)                                                               \
+    }
 
 /* MRD_E_INVALID says what is wrong. Texts are views of the arguments. What is no option goes to `rest`, if that
  * is not NULL. */

@@ -1,21 +1,13 @@
 #include "mrdctl/sender.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
 
 #include "codec/histogram.h"
 #include "codec/snappy_block.h"
+#include "mrdctl/patience.h"
 
-enum {
-    WAIT_FIRST_MS = 500,
-    WAIT_MOST_MS = 30000,
-    WAIT_TOLD_MAX_MS = 300000, /* what Retry-After may ask for */
-    TOLD_MAX = 20,
-    TEXT_MAX = 300,
-};
+enum { TOLD_MAX = 20, TEXT_MAX = 300 };
 
 #define WRITE_PATH "/api/v1/push"
 
@@ -90,36 +82,15 @@ struct attempt {
     struct mrd_error err;
 };
 
-static bool header_count(struct mrd_http_client *client, const char *name, uint64_t *out)
-{
-    const char *text = mrd_http_client_header(client, name);
-    char *end;
-    if (text == NULL || text[0] < '0' || text[0] > '9') {
-        return false;
-    }
-    errno = 0;
-    *out = strtoull(text, &end, 10);
-    return errno == 0 && *end == 0;
-}
-
-static int64_t retry_after_ms(struct mrd_http_client *client)
-{
-    uint64_t seconds;
-    if (!header_count(client, "Retry-After", &seconds)) {
-        return 0;
-    }
-    return seconds > WAIT_TOLD_MAX_MS / 1000 ? WAIT_TOLD_MAX_MS : (int64_t)seconds * 1000;
-}
-
 static void judge(struct mrd_http_client *client, const struct mrd_http_answer *answer,
                   struct attempt *out)
 {
     const unsigned status = answer->status;
     const struct mrd_bytes text = {answer->body.data, MRD_MIN(answer->body.size, (size_t)TEXT_MAX)};
-    out->counted =
-        header_count(client, "X-Prometheus-Remote-Write-Samples-Written", &out->written.samples) &&
-        header_count(client, "X-Prometheus-Remote-Write-Histograms-Written",
-                     &out->written.histograms);
+    out->counted = ctl_header_count(client, "X-Prometheus-Remote-Write-Samples-Written",
+                                    &out->written.samples) &&
+                   ctl_header_count(client, "X-Prometheus-Remote-Write-Histograms-Written",
+                                    &out->written.histograms);
     (void)mrd_fail(&out->err, status == 401 || status == 403 ? MRD_E_DENIED : MRD_E_INVALID,
                    "the server answers %u: %.*s", status, MRD_FMT(text));
     if (status / 100 == 2) {
@@ -129,7 +100,7 @@ static void judge(struct mrd_http_client *client, const struct mrd_http_answer *
     } else if (status == 429 || status >= 500) {
         out->outcome = LATER;
         out->err.status = MRD_E_UNAVAILABLE;
-        out->wait_ms = retry_after_ms(client);
+        out->wait_ms = ctl_retry_after_ms(client);
     } else {
         out->outcome = ENDED;
     }
@@ -158,34 +129,22 @@ static struct attempt attempt_make(struct ctl_sender *sender)
 
 /* ---- attempts ---- */
 
-static void sleep_ms(int64_t ms)
-{
-    struct timespec left = {ms / 1000, ms % 1000 * 1000000};
-    while (nanosleep(&left, &left) != 0 && errno == EINTR) {}
-}
-
 /* Until the request is taken or refused for good, or patience ends. */
 static enum mrd_status deliver(struct ctl_sender *sender, struct attempt *out,
                                struct mrd_error *err)
 {
-    const struct mrd_clock *clock = mrd_clock_system();
-    const int64_t end_ns = mrd_clock_monotonic_ns(clock) + sender->patience_ms * 1000000;
-    int64_t wait_ms = WAIT_FIRST_MS;
+    struct ctl_patience patience;
+    ctl_patience_init(&patience, sender->patience_ms);
     for (;;) {
         *out = attempt_make(sender);
         if (out->outcome != LATER) {
             return MRD_OK;
         }
-        const int64_t pause_ms = MRD_MAX(out->wait_ms, wait_ms);
-        if (mrd_clock_monotonic_ns(clock) + pause_ms * 1000000 > end_ns) {
+        if (!ctl_patience_wait(&patience, out->wait_ms, out->err.text)) {
             return mrd_fail(err, MRD_E_UNAVAILABLE, "not taken within --give-up-after: %s",
                             out->err.text);
         }
-        if (sender->retries++ % 10 == 0) {
-            (void)fprintf(stderr, "%s; again in %" PRId64 " ms\n", out->err.text, pause_ms);
-        }
-        sleep_ms(pause_ms);
-        wait_ms = MRD_MIN(2 * wait_ms, (int64_t)WAIT_MOST_MS);
+        sender->retries++;
     }
 }
 

@@ -30,15 +30,17 @@ func open(encoding, data string) chunkenc.Chunk {
 }
 
 func checkFloats(chunk chunkenc.Chunk, fields []string) (samples int) {
-	again := chunkenc.NewXORChunk()
+	again, _ := chunkenc.NewEmptyChunk(chunk.Encoding())
 	appender, _ := again.Appender()
 	iterator := chunk.Iterator(nil)
 	for ; iterator.Next() == chunkenc.ValFloat; samples++ {
 		at, v := iterator.At()
-		wantAt, _ := strconv.ParseInt(fields[2*samples], 10, 64)
-		wantBits, _ := strconv.ParseUint(fields[2*samples+1], 16, 64)
-		must(at == wantAt && math.Float64bits(v) == wantBits, "sample %d: %d %x", samples, at, math.Float64bits(v))
-		appender.Append(0, at, v)
+		wantAt, _ := strconv.ParseInt(fields[3*samples], 10, 64)
+		wantBits, _ := strconv.ParseUint(fields[3*samples+1], 16, 64)
+		wantStart, _ := strconv.ParseInt(fields[3*samples+2], 10, 64)
+		start := iterator.AtST()
+		must(at == wantAt && math.Float64bits(v) == wantBits && start == wantStart, "sample %d: %d %x %d", samples, at, math.Float64bits(v), start)
+		appender.Append(start, at, v)
 	}
 	must(iterator.Err() == nil, "%v", iterator.Err())
 	must(string(again.Bytes()) == string(chunk.Bytes()), "Prometheus encodes it otherwise")
@@ -46,8 +48,8 @@ func checkFloats(chunk chunkenc.Chunk, fields []string) (samples int) {
 }
 
 // What dump.c prints of a histogram.
-func text(at int64, h *histogram.FloatHistogram) string {
-	fields := []string{strconv.FormatInt(at, 10), bits(h.Sum)}
+func text(at, start int64, h *histogram.FloatHistogram) string {
+	fields := []string{strconv.FormatInt(at, 10), strconv.FormatInt(start, 10), bits(h.Sum)}
 	if value.IsStaleNaN(h.Sum) {
 		return strings.Join(fields, " ")
 	}
@@ -69,25 +71,27 @@ func hint(sum float64, said histogram.CounterResetHint, gauges bool) histogram.C
 }
 
 func checkHistograms(chunk chunkenc.Chunk, want []string) (samples int) {
-	again := chunkenc.Chunk(chunkenc.NewHistogramChunk())
-	if chunk.Encoding() == chunkenc.EncFloatHistogram {
-		again = chunkenc.NewFloatHistogramChunk()
-	}
+	again, _ := chunkenc.NewEmptyChunk(chunk.Encoding())
 	appender, _ := again.Appender()
-	gauges := chunk.Bytes()[2]>>6 == 3
+	flags := chunk.Bytes()[2]
+	if chunk.Encoding() == chunkenc.EncHistogramST || chunk.Encoding() == chunkenc.EncFloatHistogramST {
+		flags = chunk.Bytes()[0]
+	}
+	gauges := flags>>6 == 3
 	iterator := chunk.Iterator(nil)
 	for kind := iterator.Next(); kind != chunkenc.ValNone; kind = iterator.Next() {
 		at, h := iterator.AtFloatHistogram(nil)
-		must(text(at, h) == want[samples], "histogram %d: %s, not %s", samples, text(at, h), want[samples])
+		start := iterator.AtST()
+		must(text(at, start, h) == want[samples], "histogram %d: %s, not %s", samples, text(at, start, h), want[samples])
 		var next chunkenc.Chunk
 		var err error
 		if kind == chunkenc.ValHistogram {
 			at, h := iterator.AtHistogram(nil)
 			h.CounterResetHint = hint(h.Sum, h.CounterResetHint, gauges)
-			next, _, _, err = appender.AppendHistogram(nil, 0, at, h, true)
+			next, _, _, err = appender.AppendHistogram(nil, start, at, h, true)
 		} else {
 			h.CounterResetHint = hint(h.Sum, h.CounterResetHint, gauges)
-			next, _, _, err = appender.AppendFloatHistogram(nil, 0, at, h, true)
+			next, _, _, err = appender.AppendFloatHistogram(nil, start, at, h, true)
 		}
 		must(err == nil && next == nil, "Prometheus would begin another chunk: %v", err)
 		samples++
@@ -102,7 +106,7 @@ func check(line string) int {
 	chunk := open(fields[0], strings.TrimSpace(fields[2]))
 	count, _ := strconv.Atoi(fields[1])
 	samples := 0
-	if chunk.Encoding() == chunkenc.EncXOR {
+	if chunk.Encoding() == chunkenc.EncXOR || chunk.Encoding() == chunkenc.EncXOR2 {
 		samples = checkFloats(chunk, strings.Fields(fields[3]))
 	} else {
 		samples = checkHistograms(chunk, strings.Split(strings.TrimPrefix(fields[3], "| "), " | "))

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "codec/varbit_chunk.h"
+#include "codec/xor2_chunk.h"
 #include "codec/xor_chunk.h"
 
 enum { CHUNKS = 20000, SAMPLES_MAX = 400 };
@@ -27,9 +28,46 @@ static double value_of(size_t chunk, size_t sample, uint64_t random)
     }
 }
 
+/* Start times that change now and then, from the first sample on or later, or not at all. */
+static mrd_time_ms start_of(size_t chunk, mrd_time_ms time_ms, mrd_time_ms before_ms)
+{
+    const uint64_t random = next_random();
+    const uint64_t rate = chunk % 5 == 0 ? 1 : chunk % 5 == 1 ? 400 : 30;
+    return random % rate != 0 ? before_ms
+           : random % 7 == 0  ? 0
+                              : time_ms - (int64_t)(random % 90000);
+}
+
+static void print_hex(struct mrd_bytes bytes)
+{
+    for (size_t i = 0; i < bytes.size; i++) {
+        printf("%02x", bytes.data[i]);
+    }
+}
+
+static void print_floats(unsigned encoding, const struct mrd_samples *samples)
+{
+    struct mrd_buf bytes = {0};
+    if (encoding == MRD_XOR_CHUNK_ENCODING) {
+        mrd_xor_chunk_encode(samples, &bytes);
+    } else {
+        mrd_xor2_chunk_encode(samples, &bytes);
+    }
+    printf("%u %zu ", encoding, samples->count);
+    print_hex(mrd_buf_view(&bytes));
+    for (size_t i = 0; i < samples->count; i++) {
+        printf(" %" PRId64 " %" PRIx64 " %" PRId64, samples->times_ms[i],
+               mrd_double_bits(samples->values[i]),
+               samples->start_times_ms == NULL ? 0 : samples->start_times_ms[i]);
+    }
+    printf("\n");
+    mrd_buf_fini(&bytes);
+}
+
 static void print_chunk(size_t chunk)
 {
     mrd_time_ms times_ms[SAMPLES_MAX];
+    mrd_time_ms starts_ms[SAMPLES_MAX];
     double values[SAMPLES_MAX];
     const size_t count = 1 + next_random() % (chunk % 7 == 0 ? SAMPLES_MAX : 120);
     const uint64_t spread = chunk % 3 == 0 ? 3 : (uint64_t)1 << (chunk % 36);
@@ -39,17 +77,12 @@ static void print_chunk(size_t chunk)
             (i == 0 ? -(int64_t)(random % 5000) : times_ms[i - 1]) + 1 + (int64_t)(random % spread);
         values[i] = value_of(chunk, i, random);
     }
-    struct mrd_buf bytes = {0};
-    mrd_xor_chunk_encode(&(struct mrd_samples){times_ms, values, count, NULL}, &bytes);
-    printf("1 %zu ", count);
-    for (size_t i = 0; i < bytes.size; i++) {
-        printf("%02x", bytes.data[i]);
-    }
     for (size_t i = 0; i < count; i++) {
-        printf(" %" PRId64 " %" PRIx64, times_ms[i], mrd_double_bits(values[i]));
+        starts_ms[i] = start_of(chunk, times_ms[i], i == 0 ? 0 : starts_ms[i - 1]);
     }
-    printf("\n");
-    mrd_buf_fini(&bytes);
+    print_floats(MRD_XOR_CHUNK_ENCODING, &(struct mrd_samples){times_ms, values, count, NULL});
+    print_floats(MRD_XOR2_CHUNK_ENCODING,
+                 &(struct mrd_samples){times_ms, values, count, chunk % 4 == 3 ? NULL : starts_ms});
 }
 
 /* ---- native histograms ---- */
@@ -59,6 +92,7 @@ enum { HISTOGRAM_CHUNKS = 5000, HISTOGRAMS_MAX = 150, BUCKETS_MAX = 12 };
 /* A series of them under construction: few layouts, counts that mostly grow. */
 struct histogram_series {
     mrd_time_ms times_ms[HISTOGRAMS_MAX];
+    mrd_time_ms starts_ms[HISTOGRAMS_MAX];
     struct mrd_histogram items[HISTOGRAMS_MAX];
     union mrd_histogram_count buckets[HISTOGRAMS_MAX][2][BUCKETS_MAX];
     struct mrd_histogram_span spans[2][2];
@@ -112,13 +146,6 @@ static void fill_histogram(struct histogram_series *series, size_t at, bool is_f
     }
 }
 
-static void print_hex(struct mrd_bytes bytes)
-{
-    for (size_t i = 0; i < bytes.size; i++) {
-        printf("%02x", bytes.data[i]);
-    }
-}
-
 static void print_side(const struct mrd_histogram *histogram, const struct mrd_histogram_side *side)
 {
     for (size_t i = 0; i < side->bucket_count; i++) {
@@ -128,10 +155,12 @@ static void print_side(const struct mrd_histogram *histogram, const struct mrd_h
     }
 }
 
-/* Time, sum, and unless it is a marker threshold, schema, counts and buckets: numbers as bits of doubles. */
-static void print_histogram(mrd_time_ms time_ms, const struct mrd_histogram *histogram)
+/* Time, start time, sum, and unless it is a marker threshold, schema, counts and buckets: numbers as bits of doubles. */
+static void print_histogram(mrd_time_ms time_ms, mrd_time_ms start_ms,
+                            const struct mrd_histogram *histogram)
 {
-    printf(" | %" PRId64 " %" PRIx64, time_ms, mrd_double_bits(histogram->sum));
+    printf(" | %" PRId64 " %" PRId64 " %" PRIx64, time_ms, start_ms,
+           mrd_double_bits(histogram->sum));
     if (mrd_histogram_is_stale(histogram)) {
         return;
     }
@@ -143,6 +172,26 @@ static void print_histogram(mrd_time_ms time_ms, const struct mrd_histogram *his
            histogram->schema, mrd_double_bits(count), mrd_double_bits(zero));
     print_side(histogram, &histogram->positive);
     print_side(histogram, &histogram->negative);
+}
+
+/* All of a series, in as many chunks as it takes. */
+static void print_series(const struct histogram_series *series, size_t count, bool starts)
+{
+    for (size_t at = 0; at < count;) {
+        const struct mrd_histograms rest = {series->times_ms + at, series->items + at, count - at,
+                                            series->starts_ms + at};
+        struct mrd_buf bytes = {0};
+        enum mrd_varbit_encoding encoding;
+        const size_t taken = mrd_varbit_chunk_encode(&rest, starts, &encoding, &bytes);
+        printf("%d %zu ", encoding, taken);
+        print_hex(mrd_buf_view(&bytes));
+        for (size_t i = 0; i < taken; i++) {
+            print_histogram(rest.times_ms[i], starts ? rest.start_times_ms[i] : 0, &rest.items[i]);
+        }
+        printf("\n");
+        mrd_buf_fini(&bytes);
+        at += taken;
+    }
 }
 
 static void print_histogram_chunks(size_t number)
@@ -160,23 +209,12 @@ static void print_histogram_chunks(size_t number)
     for (size_t i = 0; i < count; i++) {
         series.times_ms[i] = (i == 0 ? 0 : series.times_ms[i - 1]) + 1 +
                              (mrd_time_ms)(next_random() % (number % 5 == 0 ? 3 : 100000));
+        series.starts_ms[i] =
+            start_of(number, series.times_ms[i], i == 0 ? 0 : series.starts_ms[i - 1]);
         fill_histogram(&series, i, is_float, custom);
     }
-    for (size_t at = 0; at < count;) {
-        const struct mrd_histograms rest = {series.times_ms + at, series.items + at, count - at,
-                                            NULL};
-        struct mrd_buf bytes = {0};
-        enum mrd_varbit_encoding encoding;
-        const size_t taken = mrd_varbit_chunk_encode(&rest, false, &encoding, &bytes);
-        printf("%d %zu ", encoding, taken);
-        print_hex(mrd_buf_view(&bytes));
-        for (size_t i = 0; i < taken; i++) {
-            print_histogram(series.times_ms[at + i], &series.items[at + i]);
-        }
-        printf("\n");
-        mrd_buf_fini(&bytes);
-        at += taken;
-    }
+    print_series(&series, count, false);
+    print_series(&series, count, true);
 }
 
 int main(void)

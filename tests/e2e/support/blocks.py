@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import subprocess
+import urllib.request
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +34,8 @@ class Content:
     samples: dict[str, dict[Labels, dict[int, tuple[int, float]]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(dict)))
     """By tenant, series and time: the greatest stamp and its value."""
+    doubled: int = 0
+    """Samples that more than one merged block (level 1 and above) has."""
 
     def matrix(self, tenant: str = "anonymous") -> list[dict[str, Any]]:
         """As the query API shows it, for the ledger to judge."""
@@ -53,6 +57,7 @@ def read_blocks(folder: Path, binaries: Path) -> Content:
     assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-2000:])
     content = Content()
     series: dict[int, tuple[int, float]] = {}
+    merged: dict[tuple[str, Labels], set[int]] = defaultdict(set)
     for line in done.stdout.splitlines():
         kind, *words = line.split(" ")
         if kind == "built":
@@ -61,10 +66,21 @@ def read_blocks(folder: Path, binaries: Path) -> Content:
             content.blocks.append(Block(words[0], *map(int, words[1:5]), words[5]))
         elif kind == "series":
             tenant, *texts = (bytes.fromhex(word[1:]).decode() for word in words)
-            series = content.samples[tenant][frozenset(zip(texts[::2], texts[1::2]))]
+            labels = frozenset(zip(texts[::2], texts[1::2]))
+            series = content.samples[tenant][labels]
+            seen = merged[tenant, labels] if content.blocks[-1].level > 0 else set()
         elif kind == "sample":
             at, hlc = int(words[0]), int(words[2])
             value = struct.unpack(">d", bytes.fromhex(words[3]))[0]
+            content.doubled += at in seen
+            seen.add(at)
             if at not in series or series[at][0] <= hlc:
                 series[at] = (hlc, value)
     return content
+
+
+def flush(ops_url: str, seconds: float = 120) -> dict[str, Any]:
+    """Asks a compactor to bring all that the log has to blocks, and waits until it is."""
+    request = urllib.request.Request(f"{ops_url}/flush", method="POST")
+    with urllib.request.urlopen(request, timeout=seconds) as answer:
+        return json.loads(answer.read())["data"]

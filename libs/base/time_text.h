@@ -1,0 +1,12 @@
+/* time_text.h: times as Prometheus' API takes them: seconds since the epoch ("1435781451.781"), or RFC 3339 with up to
+ * nanoseconds ("2015-07-01T20:10:51.781Z"). */
+#ifndef MRD_BASE_TIME_TEXT_H
+#define MRD_BASE_TIME_TEXT_H
+
+#include "base/bytes.h"
+#include "base/clock.h"
+
+/* False for any other text; *out_ms is unchanged then. */
+MRD_MUST_CHECK bool mrd_time_parse(struct mrd_bytes text, mrd_time_ms *out_ms);
+
+#endif

@@ -1,0 +1,389 @@
+/* Ranges answered from rows of windows (exec_coarse.h). */
+#include "promql/exec_coarse.h"
+
+/* ---- sets ---- */
+
+static enum mrd_status open_part(struct pql_exec *exec, const struct pql_selector *selector,
+                                 struct pql_coarse_part *part, struct mrd_error *err)
+{
+    const struct mrd_query_scope scope = {exec->arena, exec->annotations, exec->control};
+    part->select = selector->select;
+    part->select.min_ms = part->span.begin_ms + 1;
+    part->select.max_ms = part->span.end_ms;
+    part->select.hints = (struct mrd_select_hints){0}; /* every sample matters */
+    return exec->source->open(exec->source->context, &part->select, &scope, &part->set, err);
+}
+
+enum mrd_status pql_coarse_open(struct pql_exec *exec, struct pql_selector *selector,
+                                struct mrd_error *err)
+{
+    const struct mrd_query_scope scope = {exec->arena, exec->annotations, exec->control};
+    const struct mrd_coarse *source = exec->source->coarse;
+    struct pql_coarse *coarse = selector->coarse;
+    coarse->select = selector->select;
+    coarse->select.min_ms = INT64_MAX;
+    for (size_t i = 0; i < coarse->part_count; i++) {
+        struct pql_coarse_part *part = &coarse->parts[i];
+        if (!part->coarse) {
+            MRD_TRY(open_part(exec, selector, part, err));
+            continue;
+        }
+        coarse->select.min_ms = MRD_MIN(coarse->select.min_ms, part->span.begin_ms + 1);
+        coarse->select.max_ms = part->span.end_ms;
+    }
+    const unsigned columns =
+        mrd_rollup_columns_of(coarse->function, exec->options->use_start_timestamps);
+    exec->stats->coarse_selects++;
+    exec->stats->resolution_ms = MRD_MAX(exec->stats->resolution_ms, coarse->resolution_ms);
+    return source->open(source->context, &coarse->select, coarse->resolution_ms, columns, &scope,
+                        &coarse->set, err);
+}
+
+void pql_coarse_close(const struct pql_exec *exec, struct pql_selector *selector)
+{
+    struct pql_coarse *coarse = selector->coarse;
+    for (size_t i = 0; i < coarse->part_count; i++) {
+        if (coarse->parts[i].set != NULL) {
+            exec->source->close(coarse->parts[i].set);
+            coarse->parts[i].set = NULL;
+        }
+    }
+    if (coarse->set != NULL) {
+        exec->source->coarse->close(coarse->set);
+        coarse->set = NULL;
+    }
+}
+
+/* ---- the operator ---- */
+
+struct coarse_op {
+    struct pql_op op;
+    const struct pql_node *node; /* the call, or the selector */
+    struct pql_selector *selector;
+    struct pql_range_grid grid;
+    struct mrd_rollup_question question; /* of the step at hand */
+    struct pql_edges edges;
+    bool edges_read;
+    size_t edge_at; /* of those that had no rows in windows */
+
+    /* the series at hand */
+    struct mrd_labels labels;
+    struct mrd_rollup_row *rows;
+    size_t row_count;
+    size_t row_capacity;
+    struct mrd_rollup_row *suffixes; /* of [suffix_from, suffix_to): the joined rows from each on */
+    size_t suffix_capacity;
+    size_t suffix_from;
+    size_t suffix_to;
+    struct mrd_rollup_row rest; /* the joined rows from suffix_to on */
+    size_t rest_to;
+    bool has_histograms;
+    bool counts; /* is a function of counters */
+    double *column;
+    pql_histogram *histograms;
+    bool any_histogram;
+    size_t overlaps;
+    struct mrd_arena *scratch_memory;
+    struct pql_label_scratch scratch;
+};
+
+/* Histograms of which rows answer as samples do, with the same notes. */
+static bool knows_histograms(enum mrd_rollup_function function)
+{
+    switch ((int)function) {
+    case MRD_ROLLUP_RATE:
+    case MRD_ROLLUP_INCREASE:
+    case MRD_ROLLUP_CHANGES:
+    case MRD_ROLLUP_RESETS:
+    case MRD_ROLLUP_COUNT:
+    case MRD_ROLLUP_PRESENT:
+    case MRD_ROLLUP_TS_OF_FIRST:
+    case MRD_ROLLUP_TS_OF_LAST:
+    case MRD_ROLLUP_TIMESTAMP:
+        return true;
+    default: /* what is known of resets would be missing, or there is something to say */
+        return false;
+    }
+}
+
+static enum mrd_status refuse(struct coarse_op *op, const char *why, struct mrd_error *err)
+{
+    op->op.exec->refused = why;
+    return mrd_fail(err, MRD_E_CONFLICT, "rows of windows do not know: %s", why);
+}
+
+/* ---- rows of a series ---- */
+
+static enum mrd_status add_row(struct coarse_op *op, const struct mrd_rollup_row *row,
+                               struct mrd_error *err)
+{
+    MRD_TRY(pql_grow(op->op.exec, (void **)&op->rows, op->row_count, &op->row_capacity,
+                     sizeof(*op->rows), err));
+    op->rows[op->row_count++] = *row;
+    op->has_histograms |= row->histograms.count > 0;
+    return MRD_OK;
+}
+
+/* Puts rows of windows and of samples together: no two have the same end. Windows beside the spans are left out. */
+static enum mrd_status gather_rows(struct coarse_op *op, const struct mrd_rollup_columns *columns,
+                                   const struct pql_edge_series *edges, struct mrd_error *err)
+{
+    const struct pql_coarse *coarse = op->selector->coarse;
+    size_t edge = 0;
+    size_t window = 0;
+    op->row_count = 0;
+    op->has_histograms = false;
+    for (size_t i = 0; i < coarse->part_count; i++) {
+        const struct pql_coarse_part *part = &coarse->parts[i];
+        while (columns != NULL && window < columns->count &&
+               columns->ends_ms[window] <= part->span.end_ms) {
+            if (part->coarse && columns->ends_ms[window] > part->span.begin_ms) {
+                struct mrd_rollup_row row;
+                mrd_rollup_columns_row(columns, window, &row);
+                MRD_TRY(add_row(op, &row, err));
+            }
+            window++;
+        }
+        while (edges != NULL && edge < edges->count &&
+               edges->rows[edge].end_ms <= part->span.end_ms) {
+            MRD_TRY(add_row(op, &edges->rows[edge++], err));
+        }
+    }
+    return MRD_OK;
+}
+
+/* ---- joining: each row is joined some times, however many ranges it is in ---- */
+
+static enum mrd_status make_suffixes(struct coarse_op *op, size_t from, size_t to,
+                                     struct mrd_error *err)
+{
+    if (op->suffix_capacity < op->row_capacity) {
+        MRD_TRY(PQL_NEW(op->op.exec, op->row_capacity, &op->suffixes, err));
+        op->suffix_capacity = op->row_capacity;
+    }
+    for (size_t i = to; i > from; i--) {
+        op->suffixes[i - 1] = op->rows[i - 1];
+        if (i < to) {
+            MRD_TRY(
+                mrd_rollup_join(&op->suffixes[i - 1], &op->suffixes[i], op->scratch_memory, err));
+        }
+    }
+    op->suffix_from = from;
+    op->suffix_to = to;
+    op->rest = mrd_rollup_row_empty(0);
+    op->rest_to = to;
+    return MRD_OK;
+}
+
+/* The rows [from, to) as one; neither bound ever goes back. */
+static enum mrd_status join_rows(struct coarse_op *op, size_t from, size_t to,
+                                 struct mrd_rollup_row *out, struct mrd_error *err)
+{
+    struct mrd_arena *arena = op->scratch_memory;
+    if (from >= op->suffix_to) {
+        MRD_TRY(make_suffixes(op, from, to, err));
+    }
+    for (; op->rest_to < to; op->rest_to++) {
+        MRD_TRY(mrd_rollup_join(&op->rest, &op->rows[op->rest_to], arena, err));
+    }
+    *out = op->suffixes[from];
+    return mrd_rollup_join(out, &op->rest, arena, err);
+}
+
+/* ---- answers ---- */
+
+static enum mrd_status take_answer(struct coarse_op *op, size_t step,
+                                   const struct mrd_rollup_answer *answer, struct mrd_error *err)
+{
+    op->overlaps += answer->overlaps;
+    switch (answer->outcome) {
+    case MRD_ROLLUP_NOTHING:
+        return MRD_OK;
+    case MRD_ROLLUP_FLOAT:
+        op->column[step] = answer->value;
+        return MRD_OK;
+    case MRD_ROLLUP_HISTOGRAM:
+        if (op->histograms == NULL) {
+            MRD_TRY(pql_histograms_create(op->op.exec, op->op.steps, &op->histograms, err));
+        }
+        if (!op->any_histogram) {
+            memset((void *)op->histograms, 0, op->op.steps * sizeof(pql_histogram));
+            op->any_histogram = true;
+        }
+        op->histograms[step] = answer->histogram;
+        return MRD_OK;
+    case MRD_ROLLUP_RAW:
+        return refuse(op, answer->why, err);
+    }
+    mrd_assert(false);
+    return MRD_OK;
+}
+
+static enum mrd_status answer_step(struct coarse_op *op, size_t step, size_t from, size_t to,
+                                   struct mrd_error *err)
+{
+    struct mrd_rollup_row row;
+    struct mrd_rollup_answer answer = {.outcome = MRD_ROLLUP_NOTHING};
+    if (to - from == 1) {
+        row = op->rows[from];
+    } else {
+        MRD_TRY(join_rows(op, from, to, &row, err));
+    }
+    if (row.histograms.count > 0 &&
+        (op->selector->stats_only || !knows_histograms(op->question.function))) {
+        return refuse(op, "native histograms are asked for in a way that needs each of them", err);
+    }
+    MRD_TRY(mrd_rollup_evaluate(&op->question, &row, op->scratch_memory, &answer, err));
+    return take_answer(op, step, &answer, err);
+}
+
+/* A value for each step, from the rows that lie in its range. */
+static enum mrd_status answer_all(struct coarse_op *op, struct mrd_error *err)
+{
+    size_t from = 0;
+    size_t to = 0;
+    pql_column_clear(op->column, op->op.steps);
+    op->any_histogram = false;
+    op->overlaps = 0;
+    op->suffix_to = 0;
+    for (size_t step = 0; step < op->op.steps; step++) {
+        const mrd_time_ms end_ms = op->grid.end0_ms + (mrd_time_ms)step * op->grid.end_step_ms;
+        op->question.end_ms = end_ms;
+        op->question.begin_ms = end_ms - op->grid.range_ms;
+        while (to < op->row_count && op->rows[to].end_ms <= end_ms) {
+            to++;
+        }
+        while (from < to && op->rows[from].end_ms <= op->question.begin_ms) {
+            from++;
+        }
+        if (from < to) {
+            MRD_TRY(answer_step(op, step, from, to, err));
+        }
+    }
+    return MRD_OK;
+}
+
+/* ---- series ---- */
+
+static void say_notes(struct coarse_op *op)
+{
+    struct pql_exec *exec = op->op.exec;
+    const struct pql_function *function = op->node->function;
+    if (function == NULL || op->node->kind != PQL_CALL || function->kind != PQL_CALL_WINDOW) {
+        return;
+    }
+    const struct mrd_annotation_place place =
+        pql_place(op->node, op->node->args[function->range_arg]);
+    if (function->checks_overlap && op->overlaps > 0) {
+        pql_note_overlaps(exec, op->overlaps, place, pql_metric_name(op->labels));
+    }
+    if (function->counter && !pql_column_empty(op->column, op->op.steps)) {
+        pql_warn_if_no_counter(exec, place, op->labels);
+    }
+}
+
+/* Whether the series has any value. */
+static enum mrd_status compute(struct coarse_op *op, const struct mrd_rollup_columns *columns,
+                               const struct pql_edge_series *edges, bool *out_any,
+                               struct mrd_error *err)
+{
+    MRD_TRY(pql_scratch_reset(op->op.exec, &op->scratch_memory, err));
+    MRD_TRY(gather_rows(op, columns, edges, err));
+    MRD_TRY(answer_all(op, err));
+    say_notes(op);
+    *out_any = op->any_histogram || !pql_column_empty(op->column, op->op.steps);
+    return MRD_OK;
+}
+
+/* The next series of rows, or when there is none left, one that has samples alone. */
+static enum mrd_status next_input(struct coarse_op *op, const struct mrd_rollup_columns **columns,
+                                  const struct pql_edge_series **edges, bool *out_more,
+                                  struct mrd_error *err)
+{
+    struct pql_exec *exec = op->op.exec;
+    struct mrd_coarse_series series = {0};
+    MRD_TRY(mrd_query_check(exec->control, err));
+    MRD_TRY(exec->source->coarse->next(op->selector->coarse->set, &series, out_more, err));
+    *columns = series.rows;
+    *edges = NULL;
+    op->labels = series.labels;
+    if (*out_more) {
+        pql_count_read(exec, 1, series.rows->count);
+        exec->stats->rows_read += series.rows->count;
+        const uint32_t index = op->edges.table.count == 0
+                                   ? UINT32_MAX
+                                   : pql_label_table_find(&op->edges.table, series.labels);
+        if (index != UINT32_MAX) {
+            op->edges.items[index].used = true;
+            *edges = &op->edges.items[index];
+        }
+        return MRD_OK;
+    }
+    while (op->edge_at < op->edges.table.count && op->edges.items[op->edge_at].used) {
+        op->edge_at++;
+    }
+    *out_more = op->edge_at < op->edges.table.count;
+    if (*out_more) {
+        *edges = &op->edges.items[op->edge_at++];
+        op->labels = (*edges)->labels;
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status coarse_next(struct pql_op *base, struct pql_series *out, bool *out_more,
+                                   struct mrd_error *err)
+{
+    struct coarse_op *op = (struct coarse_op *)base;
+    if (!op->edges_read) {
+        MRD_TRY(pql_edges_read(base->exec, op->selector->coarse, &op->grid, &op->edges, err));
+        op->edges_read = true;
+    }
+    for (;;) {
+        const struct mrd_rollup_columns *columns;
+        const struct pql_edge_series *edges;
+        bool any = false;
+        MRD_TRY(next_input(op, &columns, &edges, out_more, err));
+        if (!*out_more) {
+            return MRD_OK;
+        }
+        MRD_TRY(compute(op, columns, edges, &any, err));
+        if (any) {
+            break;
+        }
+    }
+    *out = (struct pql_series){.labels = op->labels, .values = op->column};
+    if (op->any_histogram) {
+        out->histograms = op->histograms;
+    }
+    const bool keeps_name = op->node->kind == PQL_SELECT || op->node->function->keeps_name;
+    return keeps_name ? MRD_OK : pql_series_drop_name(base->exec, &op->scratch, out, err);
+}
+
+enum mrd_status pql_build_coarse(struct pql_exec *exec, const struct pql_node *node,
+                                 struct pql_selector *selector, struct pql_op **out,
+                                 struct mrd_error *err)
+{
+    const struct pql_timing *timing = &selector->timing;
+    const struct pql_steps *steps = &node->steps;
+    const enum mrd_rollup_function function = selector->coarse->function;
+    const bool instant = function == MRD_ROLLUP_INSTANT || function == MRD_ROLLUP_TIMESTAMP;
+    struct coarse_op *op = NULL;
+    MRD_TRY(PQL_NEW(exec, 1, &op, err));
+    *op = (struct coarse_op){
+        .op = {.next = coarse_next,
+               .exec = exec,
+               .steps = steps->count,
+               .one_name = selector->one_name},
+        .node = node,
+        .selector = selector,
+        .grid = {.end0_ms = pql_timing_end_ms(timing, steps->start_ms),
+               .end_step_ms = timing->at_set ? 0 : steps->step_ms,
+               .range_ms = instant ? exec->options->lookback_ms : timing->range_ms,
+               .count = steps->count},
+        .question = {.function = function,
+               .use_start_timestamps = exec->options->use_start_timestamps},
+    };
+    MRD_TRY(PQL_NEW(exec, op->op.steps, &op->column, err));
+    *out = &op->op;
+    return MRD_OK;
+}

@@ -1,0 +1,416 @@
+#include "upkeep/sweep.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { BATCH_KEYS = 512, PATH_SIZE = 512 };
+
+/* ---- lists ---- */
+
+static int compare_bytes(const void *a, const void *b)
+{
+    return mrd_bytes_compare(*(const struct mrd_bytes *)a, *(const struct mrd_bytes *)b);
+}
+
+/* Sorted texts of others. */
+struct names {
+    struct mrd_bytes *items;
+    size_t count;
+};
+
+static bool names_have(const struct names *names, struct mrd_bytes name)
+{
+    return names->count > 0 &&
+           bsearch(&name, names->items, names->count, sizeof(name), compare_bytes) != NULL;
+}
+
+/* What the catalog names: files of blocks that are there, or have gone and are not swept. */
+static void names_of_state(struct names *names, const struct mrd_catalog_state *state)
+{
+    const size_t blocks = mrd_catalog_block_count(state);
+    const size_t gone = mrd_catalog_gone_count(state);
+    *names = (struct names){calloc(2 * (blocks + gone) + 1, sizeof(*names->items)), 0};
+    mrd_assert(names->items != NULL);
+    for (size_t i = 0; i < blocks; i++) {
+        names->items[names->count++] = mrd_catalog_block(state, i)->data.key;
+        names->items[names->count++] = mrd_catalog_block(state, i)->sidecar.key;
+    }
+    for (size_t i = 0; i < gone; i++) {
+        names->items[names->count++] = mrd_catalog_gone_at(state, i)->data_key;
+        names->items[names->count++] = mrd_catalog_gone_at(state, i)->sidecar_key;
+    }
+    qsort(names->items, names->count, sizeof(*names->items), compare_bytes);
+}
+
+/* Files of blocks that have gone. */
+static void names_of_gone(struct names *names, const struct mrd_catalog_state *state)
+{
+    const size_t gone = mrd_catalog_gone_count(state);
+    *names = (struct names){calloc(gone + 1, sizeof(*names->items)), gone};
+    mrd_assert(names->items != NULL);
+    for (size_t i = 0; i < gone; i++) {
+        names->items[i] = mrd_catalog_gone_at(state, i)->data_key;
+    }
+    qsort(names->items, names->count, sizeof(*names->items), compare_bytes);
+}
+
+/* Where tables lie: "<region>/<tenant>/<table>/", sorted. */
+struct place {
+    const char *path;
+    const struct mrd_catalog_table *table;
+};
+struct places {
+    struct place *items;
+    size_t count;
+};
+
+static int compare_places(const void *a, const void *b)
+{
+    return strcmp(((const struct place *)a)->path, ((const struct place *)b)->path);
+}
+
+static void places_init(struct places *places, const struct mrd_catalog_state *state,
+                        const char *region)
+{
+    const size_t count = mrd_catalog_table_count(state);
+    *places = (struct places){calloc(count + 1, sizeof(*places->items)), count};
+    mrd_assert(places->items != NULL);
+    for (size_t i = 0; i < count; i++) {
+        struct mrd_buf path = {0};
+        char name[MRD_CATALOG_NAME_SIZE_MAX + 2];
+        const struct mrd_catalog_table *table = mrd_catalog_table_at(state, i);
+        (void)snprintf(name, sizeof(name), "%.*s/", MRD_FMT(table->name));
+        mrd_upkeep_table_path(region, table->tenant, name, &path);
+        mrd_buf_append_u8(&path, 0);
+        places->items[i] = (struct place){(const char *)path.data, table}; /* takes the text */
+    }
+    qsort(places->items, places->count, sizeof(*places->items), compare_places);
+}
+
+static void places_fini(struct places *places)
+{
+    for (size_t i = 0; i < places->count; i++) {
+        struct mrd_buf path = {.data = (uint8_t *)(uintptr_t)places->items[i].path};
+        mrd_buf_fini(&path);
+    }
+    free(places->items);
+}
+
+/* ---- a sweep ---- */
+
+struct sweep {
+    const struct mrd_upkeep_sweep_options *options;
+    struct mrd_catalog *catalog;
+    struct mrd_catalog_state *state;
+    struct names named;
+    struct names gone;
+    struct places places;
+    mrd_time_ms old_before_ms;
+    struct mrd_upkeep_swept *out;
+    struct mrd_error *err;
+    enum mrd_status status; /* of the listing */
+
+    /* the table at hand: "<region>/<tenant>/<table>/", or whatever stands there */
+    char path[PATH_SIZE];
+    bool is_table;
+    bool is_safe; /* what is needed is known */
+    struct mrd_arena *arena;
+    const char *const *needed; /* sorted keys */
+    size_t needed_count;
+    const char *made; /* the version that this sweep has made; NULL: none */
+
+    struct mrd_buf old; /* char *: keys to delete */
+    struct mrd_buf
+        needed_gone; /* struct mrd_bytes: data files of blocks gone that snapshots have */
+};
+
+/* ---- one table ---- */
+
+/* The table whose files begin with the path; NULL: the catalog has none there. */
+static const struct mrd_catalog_table *find_table(const struct sweep *sweep)
+{
+    const struct place key = {.path = sweep->path};
+    const struct place *found =
+        sweep->places.count == 0
+            ? NULL
+            : bsearch(&key, sweep->places.items, sweep->places.count, sizeof(key), compare_places);
+    return found == NULL ? NULL : found->table;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool is_needed(const struct sweep *sweep, const char *key)
+{
+    return sweep->needed_count > 0 &&
+           bsearch(&key, sweep->needed, sweep->needed_count, sizeof(key), compare_texts) != NULL;
+}
+
+/* Whether the error says that the table is broken, rather than that the store is away. */
+static bool is_of_table(enum mrd_status status)
+{
+    return status == MRD_E_CORRUPT || status == MRD_E_UNSUPPORTED || status == MRD_E_LIMIT ||
+           status == MRD_E_NOT_FOUND || status == MRD_E_INVALID;
+}
+
+/* What the table's version needs. Whoever reads by the version of this moment finds all of it until the next sweep, though
+ * snapshots may be forgotten below. */
+static enum mrd_status load_needed(struct sweep *sweep, const struct mrd_catalog_table *table,
+                                   struct mrd_error *err)
+{
+    char path[PATH_SIZE];
+    char key[MRD_OBJSTORE_KEY_SIZE_MAX + 1];
+    (void)snprintf(path, sizeof(path), "%.*s", (int)strlen(sweep->path) - 1, sweep->path);
+    (void)snprintf(key, sizeof(key), "%.*s", MRD_FMT(table->metadata_key));
+    const struct mrd_iceberg_table iceberg = {.store = sweep->options->catalog.store,
+                                              .control = sweep->options->control,
+                                              .root = sweep->options->tables->root,
+                                              .path = path};
+    return mrd_iceberg_references(&iceberg, key, sweep->arena, &sweep->needed, &sweep->needed_count,
+                                  err);
+}
+
+/* Makes the version without old snapshots that of the catalog; if others change the table meanwhile, the next sweep will. */
+static enum mrd_status expire(struct sweep *sweep, const struct mrd_catalog_table *table,
+                              struct mrd_error *err)
+{
+    const char *key;
+    MRD_TRY(mrd_upkeep_table_expire(sweep->options->tables, table, sweep->arena, &key, err));
+    if (key == NULL) {
+        return MRD_OK;
+    }
+    const struct mrd_catalog_table_change change = {.tenant = table->tenant,
+                                                    .name = table->name,
+                                                    .from_key = table->metadata_key,
+                                                    .to_key = mrd_bytes_of(key)};
+    const struct mrd_catalog_change commit = {.tables = &change, .table_count = 1};
+    const enum mrd_status status =
+        mrd_catalog_commit(sweep->catalog, &commit, sweep->options->control, err);
+    sweep->made = key;
+    sweep->out->snapshots += status == MRD_OK;
+    return status == MRD_E_CONFLICT ? MRD_OK : status;
+}
+
+/* Notes which files of blocks gone a snapshot still has. */
+static void note_gone(struct sweep *sweep)
+{
+    const struct mrd_bytes path = mrd_bytes_of(sweep->path);
+    size_t low = 0;
+    size_t high = sweep->gone.count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (mrd_bytes_compare(sweep->gone.items[middle], path) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    for (size_t i = low; i < sweep->gone.count; i++) {
+        const struct mrd_bytes gone = sweep->gone.items[i];
+        char key[MRD_BLOCK_KEY_SIZE_MAX + 1];
+        (void)snprintf(key, sizeof(key), "%.*s", MRD_FMT(gone));
+        if (strncmp(key, sweep->path, path.size) != 0) {
+            break;
+        }
+        if (!sweep->is_safe || is_needed(sweep, key)) {
+            mrd_buf_append(&sweep->needed_gone, &gone, sizeof(gone));
+        }
+    }
+}
+
+static enum mrd_status begin_table(struct sweep *sweep)
+{
+    struct mrd_error why = {0};
+    const struct mrd_catalog_table *table = find_table(sweep);
+    mrd_arena_reset(sweep->arena);
+    sweep->made = NULL;
+    sweep->needed = NULL;
+    sweep->needed_count = 0;
+    sweep->is_table = table != NULL;
+    sweep->is_safe = table == NULL;
+    if (table == NULL) {
+        return MRD_OK;
+    }
+    enum mrd_status status = MRD_E_UNSUPPORTED;
+    if (sweep->options->tables == NULL) {
+        (void)mrd_fail(&why, status, "no tables are kept here");
+    } else {
+        status = load_needed(sweep, table, &why);
+        sweep->is_safe = status == MRD_OK;
+        status = status == MRD_OK ? expire(sweep, table, &why) : status;
+    }
+    if (status != MRD_OK && is_of_table(status)) {
+        sweep->out->tables_failed += sweep->options->tables != NULL;
+        sweep->out->table_error = why;
+        status = MRD_OK;
+    }
+    note_gone(sweep);
+    return status == MRD_OK ? MRD_OK : mrd_fail(sweep->err, status, "%s", why.text);
+}
+
+/* ---- deleting ---- */
+
+static void drop_old(struct sweep *sweep)
+{
+    char **keys = (void *)sweep->old.data;
+    for (size_t i = 0; i < sweep->old.size / sizeof(*keys); i++) {
+        free(keys[i]);
+    }
+    mrd_buf_clear(&sweep->old);
+}
+
+static enum mrd_status delete_old(struct sweep *sweep)
+{
+    const char *const *keys = (const void *)sweep->old.data;
+    const size_t count = sweep->old.size / sizeof(*keys);
+    const enum mrd_status status =
+        count == 0 ? MRD_OK
+                   : mrd_objstore_delete_many(sweep->options->catalog.store, keys, count,
+                                              sweep->options->control, sweep->err);
+    sweep->out->table_files += status == MRD_OK ? count : 0;
+    drop_old(sweep);
+    return status;
+}
+
+/* ---- the region's keys ---- */
+
+/* "eu/acme/samples/data/1.parquet" is at "eu/acme/samples/"; what lies less deep is at its folder. */
+static size_t path_size(const char *key)
+{
+    const char *at = key;
+    size_t size = 0;
+    for (size_t i = 0; i < 3; i++) {
+        at = strchr(at, '/');
+        if (at == NULL) {
+            break;
+        }
+        at++;
+        size = (size_t)(at - key);
+    }
+    return size;
+}
+
+/* What the table's versions do not name themselves: the newest, and where readers without a catalog begin. */
+static bool is_start(const struct sweep *sweep, const char *key)
+{
+    return sweep->is_table &&
+           ((sweep->made != NULL && strcmp(key, sweep->made) == 0) ||
+            strcmp(key + strlen(sweep->path), "metadata/version-hint.text") == 0);
+}
+
+static enum mrd_status look_at(struct sweep *sweep, const struct mrd_objstore_entry *entry)
+{
+    const size_t size = MRD_MIN(path_size(entry->key), sizeof(sweep->path) - 1);
+    if (strlen(sweep->path) != size || memcmp(sweep->path, entry->key, size) != 0) {
+        MRD_TRY(delete_old(sweep));
+        memcpy(sweep->path, entry->key, size);
+        sweep->path[size] = '\0';
+        MRD_TRY(begin_table(sweep));
+    }
+    const bool keep = !sweep->is_safe || entry->info.modified_ms >= sweep->old_before_ms ||
+                      is_needed(sweep, entry->key) || is_start(sweep, entry->key) ||
+                      names_have(&sweep->named, mrd_bytes_of(entry->key));
+    if (!keep) {
+        char *key = strdup(entry->key);
+        mrd_assert(key != NULL);
+        mrd_buf_append(&sweep->old, (const void *)&key, sizeof(key));
+    }
+    return sweep->old.size / sizeof(char *) < BATCH_KEYS ? MRD_OK : delete_old(sweep);
+}
+
+static bool visit(void *context, const struct mrd_objstore_entry *entry)
+{
+    struct sweep *sweep = context;
+    sweep->status = look_at(sweep, entry);
+    return sweep->status == MRD_OK;
+}
+
+static enum mrd_status sweep_region(struct sweep *sweep)
+{
+    char prefix[PATH_SIZE];
+    (void)snprintf(prefix, sizeof(prefix), "%s/", sweep->options->region);
+    MRD_TRY(mrd_objstore_list(sweep->options->catalog.store, prefix, "", visit, sweep,
+                              sweep->options->control, sweep->err));
+    MRD_TRY(sweep->status);
+    return delete_old(sweep);
+}
+
+/* ---- the rest ---- */
+
+static bool is_needed_gone(void *context, struct mrd_bytes data_key)
+{
+    const struct names *names = context;
+    return names_have(names, data_key);
+}
+
+static enum mrd_status sweep_catalog(struct sweep *sweep)
+{
+    struct names needed = {(void *)sweep->needed_gone.data,
+                           sweep->needed_gone.size / sizeof(struct mrd_bytes)};
+    const struct mrd_catalog_needed except = {is_needed_gone, &needed};
+    if (needed.count > 0) {
+        qsort(needed.items, needed.count, sizeof(*needed.items), compare_bytes);
+    }
+    return mrd_catalog_sweep_except(sweep->catalog, sweep->options->blocks_prefix, &except,
+                                    sweep->options->control, &sweep->out->catalog, sweep->err);
+}
+
+/* Records about blocks that are not there any more: somebody has removed them. */
+static enum mrd_status sweep_quarantine(struct sweep *sweep)
+{
+    struct mrd_objstore *store = sweep->options->catalog.store;
+    struct mrd_upkeep_quarantine quarantine;
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("quarantine", MRD_UPKEEP_TABLE_BYTES_MAX);
+    MRD_TRY(
+        mrd_upkeep_quarantine_load(store, sweep->options->control, arena, &quarantine, sweep->err));
+    for (size_t i = 0; i < quarantine.count; i++) {
+        const struct mrd_upkeep_record *record = &quarantine.records[i];
+        if (record->block.size > 0 && record->since_ms < sweep->old_before_ms &&
+            mrd_catalog_find(sweep->state, record->block) == NULL) {
+            MRD_TRY(mrd_objstore_delete(store, record->key, sweep->options->control, sweep->err));
+            sweep->out->records++;
+        }
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status run(struct sweep *sweep, mrd_time_ms grace_ms)
+{
+    MRD_TRY(sweep_region(sweep));
+    MRD_TRY(sweep_catalog(sweep));
+    MRD_TRY(sweep_quarantine(sweep));
+    return mrd_objstore_sweep(sweep->options->catalog.store, grace_ms, sweep->options->control,
+                              sweep->err);
+}
+
+enum mrd_status mrd_upkeep_sweep(const struct mrd_upkeep_sweep_options *options,
+                                 struct mrd_upkeep_swept *out, struct mrd_error *err)
+{
+    const mrd_time_ms grace_ms =
+        options->catalog.grace_ms == 0 ? MRD_CATALOG_GRACE_MS : options->catalog.grace_ms;
+    const struct mrd_clock *clock =
+        options->catalog.clock == NULL ? mrd_clock_system() : options->catalog.clock;
+    struct sweep sweep = {.options = options, .out = out, .err = err};
+    *out = (struct mrd_upkeep_swept){0};
+    MRD_TRY(mrd_catalog_open(&options->catalog, options->control, &sweep.catalog, err));
+    sweep.old_before_ms = mrd_clock_now_ms(clock) - grace_ms;
+    sweep.state = mrd_catalog_pin(sweep.catalog);
+    sweep.arena = mrd_arena_create("table", MRD_UPKEEP_TABLE_BYTES_MAX);
+    names_of_state(&sweep.named, sweep.state);
+    names_of_gone(&sweep.gone, sweep.state);
+    places_init(&sweep.places, sweep.state, options->region);
+    const enum mrd_status status = run(&sweep, grace_ms);
+    drop_old(&sweep);
+    mrd_buf_fini(&sweep.old);
+    mrd_buf_fini(&sweep.needed_gone);
+    mrd_arena_destroy(&sweep.arena);
+    places_fini(&sweep.places);
+    free(sweep.gone.items);
+    free(sweep.named.items);
+    mrd_catalog_unpin(&sweep.state);
+    mrd_catalog_close(&sweep.catalog);
+    return status;
+}

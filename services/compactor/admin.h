@@ -1,0 +1,28 @@
+/* admin.h: what the people who run the region ask of a compactor, on its operations port:
+ *
+ *     GET  /quarantine                    blocks that are bad, and why (JSON); as of the last look, seconds ago
+ *     POST /quarantine/release?block=ID   lets one back in: it is tried again, and comes back if it is still bad
+ *     POST /scrub                         reads all blocks now, whatever compactor.scrub_interval says
+ *     POST /sweep                         removes now what nobody needs
+ *
+ * The answer to a POST is 202: it will be done, and /metrics and the log say how it went.
+ *
+ * Threads: the HTTP server's; nothing waits.
+ */
+#ifndef CMP_ADMIN_H
+#define CMP_ADMIN_H
+
+#include "compactor/merging.h"
+#include "compactor/tidying.h"
+#include "http/server.h"
+
+struct cmp_admin {
+    struct cmp_jobs *jobs;
+    struct cmp_merging *merging;
+    struct cmp_tidying *tidying;
+};
+
+/* Before the server starts. *admin is kept until it stops. */
+void cmp_admin_mount(struct cmp_admin *admin, struct mrd_http_server *server);
+
+#endif
