@@ -151,6 +151,12 @@ enum mrd_status qry_tiers_init(struct qry_tiers *tiers, const struct mrd_members
         .merge = {.samples_max = remote->samples_max, .find_resets = mrd_histograms_find_resets}
     };
     *out = mrd_tiers_source(&tiers->tiers);
+    tiers->rollups.options =
+        (struct mrd_rollup_source_options){&tiers->blocks, &tiers->head_source};
+    /* Of a state that cannot be had, or is old, the selects of samples say so. */
+    if (tiers->pin.index != NULL && tiers->unknown.status == MRD_OK && !tiers->pin.stale) {
+        out->coarse = mrd_rollup_source_init(&tiers->rollups);
+    }
     return MRD_OK;
 }
 
