@@ -23,8 +23,10 @@ struct job {
     enum mrd_merge_period period;
     struct mrd_buf found; /* const struct mrd_block_entry * */
     struct mrd_merge_batch_result merged;
-    struct mrd_block_entry *added;
-    struct mrd_bytes *removed;
+    struct mrd_block_entry *added; /* the outputs, then their rollups */
+    size_t added_count;
+    struct mrd_bytes *removed; /* ids of what is replaced, sorted */
+    size_t removed_count;
 };
 
 /* ---- what the batch asks ---- */
@@ -51,8 +53,9 @@ static enum mrd_status find(void *context, struct mrd_bytes tenant, struct mrd_m
 }
 
 /* "<region>/<tenant>/samples/data/20240229/<attempt>-"; months without the day. */
-static enum mrd_status prefix(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
-                              struct mrd_buf *out, struct mrd_error *err)
+static enum mrd_status rollup_prefix(void *context, struct mrd_bytes tenant,
+                                     struct mrd_merge_range range, mrd_time_ms resolution_ms,
+                                     struct mrd_buf *out, struct mrd_error *err)
 {
     const struct job *job = context;
     const time_t at = (time_t)(range.first_ms / 1000); /* the beginning of a day: exact */
@@ -61,13 +64,19 @@ static enum mrd_status prefix(void *context, struct mrd_bytes tenant, struct mrd
         return mrd_fail(err, MRD_E_INVALID, "merge: no day for the time %" PRId64 " ms",
                         range.first_ms);
     }
-    mrd_upkeep_table_path(job->options->region, tenant, MRD_UPKEEP_SAMPLES, out);
+    mrd_upkeep_table_path(job->options->region, tenant, mrd_upkeep_table_name(resolution_ms), out);
     mrd_buf_printf(out, "/data/%04d%02d", date.tm_year + 1900, date.tm_mon + 1);
     if (job->period == MRD_MERGE_DAY) {
         mrd_buf_printf(out, "%02d", date.tm_mday);
     }
     mrd_buf_printf(out, "/%s-", job->attempt);
     return MRD_OK;
+}
+
+static enum mrd_status prefix(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
+                              struct mrd_buf *out, struct mrd_error *err)
+{
+    return rollup_prefix(context, tenant, range, 0, out, err);
 }
 
 static enum mrd_status adjust(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
@@ -113,12 +122,15 @@ static enum mrd_status run_batch(struct job *job, struct mrd_error *err)
                   .zstd_level = job->period == MRD_MERGE_DAY ? 0 : zstd_month,
                   .shard_bytes_max = options->shard_bytes_max,
                   .memory_bytes_max = options->memory_bytes_max,
-                  .cache = cache},
+                  .cache = cache,
+                  .resolutions_ms = options->resolutions_ms,
+                  .resolution_count = options->resolution_count},
         .blocks = job->unit->blocks,
         .block_count = job->unit->block_count,
         .period = job->period,
         .find = find,
         .prefix = prefix,
+        .rollup_prefix = rollup_prefix,
         .adjust = adjust,
         .context = job,
     };
@@ -162,25 +174,41 @@ static enum mrd_status examine_all(struct job *job, const struct mrd_error *why,
 
 /* ---- the commit ---- */
 
+static int compare_ids(const void *a, const void *b)
+{
+    return mrd_bytes_compare(*(const struct mrd_bytes *)a, *(const struct mrd_bytes *)b);
+}
+
+static void add(struct job *job, const struct mrd_block_entry *block)
+{
+    job->added[job->added_count++] = *block;
+    job->result->bytes_out += block->data.size + block->sidecar.size;
+}
+
 static enum mrd_status list_changes(struct job *job, struct mrd_error *err)
 {
     const struct mrd_merge_batch_result *merged = &job->merged;
-    job->added = mrd_arena_alloc(job->arena, (merged->output_count + 1) * sizeof(*job->added));
+    const size_t most = merged->output_count + merged->rollup_count;
+    job->added = mrd_arena_alloc(job->arena, (most + 1) * sizeof(*job->added));
     job->removed =
         mrd_arena_alloc(job->arena, (merged->replaced_count + 1) * sizeof(*job->removed));
     if (job->added == NULL || job->removed == NULL) {
         return mrd_arena_fail(job->arena, err);
     }
     for (size_t i = 0; i < merged->output_count; i++) {
-        job->added[i] = *merged->outputs[i];
-        job->result->bytes_out += merged->outputs[i]->data.size + merged->outputs[i]->sidecar.size;
+        add(job, merged->outputs[i]);
+    }
+    for (size_t i = 0; i < merged->rollup_count; i++) {
+        add(job, merged->rollups[i]);
     }
     for (size_t i = 0; i < merged->replaced_count; i++) {
-        job->removed[i] = merged->replaced[i]->id;
+        job->removed[job->removed_count++] = merged->replaced[i]->id;
         job->result->bytes_in += merged->replaced[i]->data.size + merged->replaced[i]->sidecar.size;
     }
+    qsort(job->removed, job->removed_count, sizeof(*job->removed), compare_ids);
     job->result->blocks_in = merged->replaced_count;
     job->result->blocks_out = merged->output_count;
+    job->result->rollups_out = merged->rollup_count;
     job->result->merges = merged->merges;
     job->result->samples_in = merged->samples_in;
     job->result->samples_out = merged->samples_out;
@@ -190,12 +218,30 @@ static enum mrd_status list_changes(struct job *job, struct mrd_error *err)
     return MRD_OK;
 }
 
+/* What leaves the state: what is replaced, and its rollups that are still there. */
+static void list_removed(const struct job *job, const struct mrd_upkeep_index *index,
+                         struct mrd_buf *out)
+{
+    mrd_buf_append(out, job->removed, job->removed_count * sizeof(*job->removed));
+    for (size_t i = 0; job->removed_count > 0 && i < index->rollup_count; i++) {
+        const struct mrd_block_entry *rollup = index->rollups[i];
+        bool goes = false;
+        for (size_t k = 0; k < rollup->origin.parent_count && !goes; k++) {
+            goes = bsearch(&rollup->origin.parents[k], job->removed, job->removed_count,
+                           sizeof(*job->removed), compare_ids) != NULL;
+        }
+        if (goes) {
+            mrd_buf_append(out, &rollup->id, sizeof(rollup->id));
+        }
+    }
+}
+
 /* Whether a state has what the merge began with, and nothing that it should have read too: files of the same tenant, level and
  * period that came meanwhile may have the same samples. */
 static bool still_fits(const struct job *job, const struct mrd_catalog_state *state,
                        const struct mrd_upkeep_index *index)
 {
-    for (size_t i = 0; i < job->merged.replaced_count; i++) {
+    for (size_t i = 0; i < job->removed_count; i++) {
         if (mrd_catalog_find(state, job->removed[i]) == NULL) {
             return false;
         }
@@ -221,8 +267,12 @@ static enum mrd_status commit_on(struct job *job, struct mrd_catalog_state *stat
                                  const struct mrd_upkeep_index *index, struct mrd_error *err)
 {
     const struct mrd_upkeep_merge_options *options = job->options;
-    const struct mrd_upkeep_blocks_change blocks = {job->added, job->merged.output_count,
-                                                    job->removed, job->merged.replaced_count};
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf removed = {0};
+    list_removed(job, index, &removed);
+    const struct mrd_upkeep_blocks_change blocks = {job->added, job->added_count,
+                                                    (const void *)removed.data,
+                                                    removed.size / sizeof(struct mrd_bytes)};
     const struct mrd_catalog_table_change *tables = NULL;
     size_t table_count = 0;
     mrd_auto(mrd_arena_destroy)

@@ -33,6 +33,9 @@ struct mrd_upkeep_merge_options {
     size_t memory_bytes_max;                        /* 0: 512 MiB */
     uint64_t shard_bytes_max;                       /* 0: 512 MiB */
     int zstd_level_month;                           /* 0: 9 */
+    /* Rollups that are made of all that is written: as of merge/merge.h, and such as have tables. */
+    const mrd_time_ms *resolutions_ms;
+    size_t resolution_count;
     /* Whether a tenant's values are stored as scaled integers; NULL: no tenant's. */
     bool (*is_compact)(void *context, struct mrd_bytes tenant);
     void *context;
@@ -43,6 +46,7 @@ struct mrd_upkeep_merged {
     bool lost;      /* others were faster: look at the catalog again */
     size_t blocks_in;
     size_t blocks_out;
+    size_t rollups_out;
     size_t quarantined;
     uint64_t bytes_in;
     uint64_t bytes_out;

@@ -14,7 +14,11 @@ static void count_levels(size_t counts[3])
     struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
     memset(counts, 0, 3 * sizeof(counts[0]));
     for (size_t i = 0; i < mrd_catalog_block_count(state); i++) {
-        counts[mrd_catalog_block(state, i)->level]++;
+        const struct mrd_block_entry *entry = mrd_catalog_block(state, i);
+        counts[entry->level] += entry->resolution_ms == 0;
+        if (entry->resolution_ms != 0) { /* none stays behind */
+            (void)region_check_rollup(state, entry);
+        }
     }
     mrd_catalog_unpin(&state);
     mrd_catalog_close(&catalog);
@@ -110,7 +114,7 @@ static void the_second_of_two_loses(void **state)
                                                      .region = "eu",
                                                      .holder = "second",
                                                      .tables = &region.tables,
-                                                     .memory_bytes_max = MRD_MERGE_MEMORY_MIN};
+                                                     .memory_bytes_max = REGION_MERGE_BYTES};
     struct mrd_upkeep_merged merged;
     region_must(mrd_upkeep_merge(&options, planned, &index, &units[0], &merged, &err), &err);
     assert_true(merged.lost && !merged.committed);
@@ -149,7 +153,7 @@ static void a_merge_of_other_blocks_into_the_same_days_loses_too(void **state)
                                                      .region = "eu",
                                                      .holder = "test",
                                                      .tables = &region.tables,
-                                                     .memory_bytes_max = MRD_MERGE_MEMORY_MIN};
+                                                     .memory_bytes_max = REGION_MERGE_BYTES};
     struct mrd_upkeep_merged merged;
     region_must(mrd_upkeep_merge(&options, planned, &index, &first_unit, &merged, &err), &err);
     assert_true(merged.committed);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "rollup/builder.h"
 #include "tenancy/keys.h"
 #include "tenancy/settings.h"
 
@@ -24,6 +25,7 @@ struct figures {
     struct mrd_counter *bytes_out;
     struct mrd_counter *blocks_in;
     struct mrd_counter *blocks_out;
+    struct mrd_counter *rollups_out;
     struct mrd_counter *tables;
     struct mrd_counter *publish_failures;
     struct mrd_counter *bad_blocks;
@@ -48,6 +50,7 @@ struct cmp_merging {
     bool keeps_tables;
     char *holder;
     char *region;
+    mrd_time_ms resolutions_ms[MRD_ROLLUP_LEVELS_MAX];
     struct mrd_tenancy_settings *layouts; /* struct layout */
     struct failure failed[FAILED_MAX];    /* the round's */
     size_t failed_at;
@@ -59,6 +62,27 @@ struct cmp_merging {
 };
 
 /* ---- settings ---- */
+
+const char *const cmp_rollup_choices[] = {"5m", "1h", "1d", NULL};
+static const mrd_time_ms rollup_windows_ms[] = {MRD_ROLLUP_5M_MS, MRD_ROLLUP_1H_MS,
+                                                MRD_ROLLUP_1D_MS};
+
+/* In rising order, each once. */
+static void read_resolutions(struct cmp_merging *merging, const struct mrd_config *config)
+{
+    const size_t count = mrd_config_list_size(config, "compactor.rollups");
+    for (size_t i = 0; i < MRD_ARRAY_LEN(rollup_windows_ms); i++) {
+        bool wanted = false;
+        for (size_t k = 0; k < count; k++) {
+            wanted |= strcmp(mrd_config_list_at(config, "compactor.rollups", k),
+                             cmp_rollup_choices[i]) == 0;
+        }
+        if (wanted) {
+            merging->resolutions_ms[merging->merge.resolution_count++] = rollup_windows_ms[i];
+        }
+    }
+    merging->merge.resolutions_ms = merging->resolutions_ms;
+}
 
 struct layout {
     bool compact;
@@ -111,6 +135,8 @@ static void figures_init(struct figures *figures, struct mrd_metrics *metrics)
          "Blocks that merges have replaced."                                                                         },
         {&figures->blocks_out,       "meridian_merge_blocks_written_total",
          "Blocks that merges have written."                                                                          },
+        {&figures->rollups_out,      "meridian_merge_rollups_written_total",
+         "Blocks of rollup rows that merges have written."                                                           },
         {&figures->tables,           "meridian_merge_table_versions_total",
          "Versions of Iceberg tables that were committed with merges."                                               },
         {&figures->publish_failures, "meridian_merge_publish_failures_total",
@@ -158,6 +184,7 @@ struct cmp_merging *cmp_merging_create(const struct mrd_config *config, const ch
         .is_compact = is_compact,
         .context = merging,
     };
+    read_resolutions(merging, config);
     merging->keeps_tables = tables != NULL;
     merging->tables = tables == NULL ? (struct mrd_upkeep_tables){0} : *tables;
     merging->layouts = mrd_tenancy_settings_create(sizeof(struct layout), read_layout, config);
@@ -327,15 +354,16 @@ static void count(struct cmp_merging *merging, const struct mrd_upkeep_unit *uni
     mrd_counter_add(figures->bytes_out, merged->bytes_out);
     mrd_counter_add(figures->blocks_in, merged->blocks_in);
     mrd_counter_add(figures->blocks_out, merged->blocks_out);
+    mrd_counter_add(figures->rollups_out, merged->rollups_out);
     mrd_counter_add(figures->tables, merged->tables);
     mrd_counter_add(figures->publish_failures, merged->publish_error.status != MRD_OK);
     mrd_metrics_histogram_observe(figures->seconds, seconds);
     MRD_LOG_INFO(
         "merged blocks", mrd_log_str("to", unit->kind == MRD_UPKEEP_DAYS ? "days" : "month"),
         mrd_log_bytes("tenant", unit->tenant), mrd_log_uint("blocks", merged->blocks_in),
-        mrd_log_uint("made", merged->blocks_out), mrd_log_uint("samples", merged->samples_in),
-        mrd_log_uint("kept", merged->samples_out), mrd_log_uint("tables", merged->tables),
-        mrd_log_float("seconds", seconds));
+        mrd_log_uint("made", merged->blocks_out), mrd_log_uint("rollups", merged->rollups_out),
+        mrd_log_uint("samples", merged->samples_in), mrd_log_uint("kept", merged->samples_out),
+        mrd_log_uint("tables", merged->tables), mrd_log_float("seconds", seconds));
     if (merged->publish_error.status != MRD_OK) {
         MRD_LOG_WARN("tables' copies for readers without a catalog are behind",
                      mrd_log_error(&merged->publish_error));

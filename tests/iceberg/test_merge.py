@@ -48,8 +48,8 @@ class Region:
         self.commands = []
         return done.stdout.splitlines()
 
-    def metadata(self, tenant: str) -> Path:
-        keys = [words[3] for words in (line.split(" ") for line in self.run("tables")) if words[:3] == ["table", tenant, "samples"]]
+    def metadata(self, tenant: str, table: str = "samples") -> Path:
+        keys = [words[3] for words in (line.split(" ") for line in self.run("tables")) if words[:3] == ["table", tenant, table]]
         assert len(keys) == 1
         return self.store / keys[0]
 
@@ -73,6 +73,19 @@ def judge(region: Region) -> None:
         assert_same(by_duckdb(connection, f"iceberg_scan('{metadata}')"), region.rows(tenant))
         folder = region.store / "eu" / FOLDERS.get(tenant, tenant) / "samples"
         assert_same(by_duckdb(connection, f"iceberg_scan('{folder}')"), region.rows(tenant))
+        judge_rollups(region, tenant)
+
+
+def judge_rollups(region: Region, tenant: str) -> None:
+    """Windows of all sizes have every sample once, staleness markers left out. A window that ends with a day may be two rows, of the files of
+    both days."""
+    connection = duck()
+    values = [value for value in region.written[tenant].values() if value is not None]
+    for table, seconds in (("samples_5m", 300), ("samples_1h", 3600), ("samples_1d", 86400)):
+        metadata = region.metadata(tenant, table)
+        found = connection.execute(f"""SELECT sum(count), min(min), max(max), max(epoch_ms(ts) % {seconds * 1000}) FROM iceberg_scan('{metadata}')""").fetchall()
+        assert found == [(len(values), min(values), max(values), 0)]
+        assert sum(static(metadata).scan().to_arrow()["count"].to_pylist()) == len(values)
 
 
 def levels(region: Region, tenant: str) -> set[int]:
