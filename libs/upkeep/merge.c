@@ -101,6 +101,14 @@ static void begin(struct job *job)
     job->period = job->unit->kind == MRD_UPKEEP_DAYS ? MRD_MERGE_DAY : MRD_MERGE_MONTH;
 }
 
+/* Rollups need some of their own. */
+static size_t memory_of(const struct mrd_upkeep_merge_options *options)
+{
+    const size_t least =
+        MRD_MERGE_MEMORY_MIN + options->resolution_count * MRD_MERGE_ROLLUP_MEMORY_MIN;
+    return options->memory_bytes_max == 0 ? 0 : MRD_MAX(options->memory_bytes_max, least);
+}
+
 /* Young files keep the stamps: what comes later may be older than some of theirs. Files of months do not; they are large, and
  * what comes after them is later in all but rare cases, which are counted (`unordered`). */
 static enum mrd_status run_batch(struct job *job, struct mrd_error *err)
@@ -121,7 +129,7 @@ static enum mrd_status run_batch(struct job *job, struct mrd_error *err)
                   .keep_hlc = job->period == MRD_MERGE_DAY,
                   .zstd_level = job->period == MRD_MERGE_DAY ? 0 : zstd_month,
                   .shard_bytes_max = options->shard_bytes_max,
-                  .memory_bytes_max = options->memory_bytes_max,
+                  .memory_bytes_max = memory_of(options),
                   .cache = cache,
                   .resolutions_ms = options->resolutions_ms,
                   .resolution_count = options->resolution_count},

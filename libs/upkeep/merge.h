@@ -5,6 +5,8 @@
  * never committed. So a merge may be killed anywhere, be done twice, or run beside others: of several that have
  * read the same block one commits, the others lose (`lost`) and have wasted work.
  *
+ * Rollups are made with the blocks that they stand for and committed with them; those of blocks that go, go with them.
+ *
  * A block that turns out bad is read once more as a whole; if it is bad indeed, it goes into quarantine (quarantine.h) and stays in the
  * catalog. The rest of the unit is merged without it.
  *
@@ -46,7 +48,7 @@ struct mrd_upkeep_merged {
     bool lost;      /* others were faster: look at the catalog again */
     size_t blocks_in;
     size_t blocks_out;
-    size_t rollups_out;
+    size_t rollups_out; /* beside these; bytes_out has them */
     size_t quarantined;
     uint64_t bytes_in;
     uint64_t bytes_out;

@@ -5,6 +5,7 @@
 
 #include "block/testing_internal.h"
 #include "objstore/fault_store.h"
+#include "rollup/row.h"
 #include "upkeep/merge.h"
 
 enum {
@@ -331,6 +332,40 @@ static inline void region_same(const struct region *region, const struct region_
     }
 }
 
+/* A rollup stands for blocks that are there, all of them. Returns how many. */
+static inline size_t region_check_rollup(const struct mrd_catalog_state *state,
+                                         const struct mrd_block_entry *rollup)
+{
+    assert_true(rollup->origin.parent_count > 0);
+    for (size_t i = 0; i < rollup->origin.parent_count; i++) {
+        assert_non_null(mrd_catalog_find(state, rollup->origin.parents[i]));
+    }
+    return rollup->origin.parent_count;
+}
+
+/* Every block above level 0 has a rollup of each resolution that stands for it, and no rollup stands for anything else. */
+static inline void region_expect_rollups(struct region *region)
+{
+    struct mrd_catalog *catalog = region_open_catalog(region, region->files);
+    struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
+    const size_t count = mrd_catalog_block_count(state);
+    for (size_t i = 0; i < count; i++) {
+        const struct mrd_block_entry *block = mrd_catalog_block(state, i);
+        size_t found = 0;
+        for (size_t k = 0; k < count && block->resolution_ms == 0; k++) {
+            const struct mrd_block_entry *rollup = mrd_catalog_block(state, k);
+            found += mrd_merge_stands_for(rollup, &block->id, 1) && rollup->level == block->level;
+        }
+        if (block->resolution_ms != 0) {
+            (void)region_check_rollup(state, block);
+        } else {
+            assert_int_equal(found, block->level > 0 ? MRD_ARRAY_LEN(region_resolutions_ms) : 0);
+        }
+    }
+    mrd_catalog_unpin(&state);
+    mrd_catalog_close(&catalog);
+}
+
 /* Nothing is lost: all levels together are the model. With `once`, level 1 and above alone are, and have nothing twice. */
 static inline void region_expect_model(struct region *region, bool once)
 {
@@ -338,6 +373,7 @@ static inline void region_expect_model(struct region *region, bool once)
     region_find(region, once ? 1 : 0, MRD_BLOCK_LEVEL_MAX, &found);
     region_same(region, &found);
     assert_true(!once || found.twice == 0);
+    region_expect_rollups(region);
 }
 
 /* ---- tables ---- */
@@ -355,17 +391,6 @@ static inline const struct mrd_block_entry *region_block_of(const struct mrd_cat
     }
     fail_msg("%s is no block", file->path);
     return NULL;
-}
-
-/* A rollup stands for blocks that are there, all of them. Returns how many. */
-static inline size_t region_check_rollup(const struct mrd_catalog_state *state,
-                                         const struct mrd_block_entry *rollup)
-{
-    assert_true(rollup->origin.parent_count > 0);
-    for (size_t i = 0; i < rollup->origin.parent_count; i++) {
-        assert_non_null(mrd_catalog_find(state, rollup->origin.parents[i]));
-    }
-    return rollup->origin.parent_count;
 }
 
 static inline void region_find_table(struct region *region, const struct mrd_catalog_state *state,

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "rollup/builder.h"
 #include "tenancy/keys.h"
 #include "tenancy/settings.h"
 
@@ -50,9 +49,9 @@ struct cmp_merging {
     bool keeps_tables;
     char *holder;
     char *region;
-    mrd_time_ms resolutions_ms[MRD_ROLLUP_LEVELS_MAX];
     struct mrd_tenancy_settings *layouts; /* struct layout */
-    struct failure failed[FAILED_MAX];    /* the round's */
+    mrd_time_ms resolutions_ms[MRD_ROLLUP_LEVELS_MAX];
+    struct failure failed[FAILED_MAX]; /* the round's */
     size_t failed_at;
 
     pthread_mutex_t lock; /* guards what follows */
@@ -62,27 +61,6 @@ struct cmp_merging {
 };
 
 /* ---- settings ---- */
-
-const char *const cmp_rollup_choices[] = {"5m", "1h", "1d", NULL};
-static const mrd_time_ms rollup_windows_ms[] = {MRD_ROLLUP_5M_MS, MRD_ROLLUP_1H_MS,
-                                                MRD_ROLLUP_1D_MS};
-
-/* In rising order, each once. */
-static void read_resolutions(struct cmp_merging *merging, const struct mrd_config *config)
-{
-    const size_t count = mrd_config_list_size(config, "compactor.rollups");
-    for (size_t i = 0; i < MRD_ARRAY_LEN(rollup_windows_ms); i++) {
-        bool wanted = false;
-        for (size_t k = 0; k < count; k++) {
-            wanted |= strcmp(mrd_config_list_at(config, "compactor.rollups", k),
-                             cmp_rollup_choices[i]) == 0;
-        }
-        if (wanted) {
-            merging->resolutions_ms[merging->merge.resolution_count++] = rollup_windows_ms[i];
-        }
-    }
-    merging->merge.resolutions_ms = merging->resolutions_ms;
-}
 
 struct layout {
     bool compact;
@@ -99,6 +77,31 @@ static bool is_compact(void *context, struct mrd_bytes tenant)
     struct layout layout;
     mrd_tenancy_settings_get(merging->layouts, tenant, &layout);
     return layout.compact;
+}
+
+/* Ascending, each once, whatever their order; the key takes no others. */
+static size_t read_rollups(const struct mrd_config *config, mrd_time_ms out[MRD_ROLLUP_LEVELS_MAX])
+{
+    static const struct {
+        const char *name;
+        mrd_time_ms resolution_ms;
+    } known[] = {
+        {"5m", MRD_ROLLUP_5M_MS},
+        {"1h", MRD_ROLLUP_1H_MS},
+        {"1d", MRD_ROLLUP_1D_MS},
+    };
+    size_t count = 0;
+    for (size_t i = 0; i < MRD_ARRAY_LEN(known); i++) {
+        bool wanted = false;
+        for (size_t k = 0; k < mrd_config_list_size(config, "compactor.rollups"); k++) {
+            wanted |=
+                strcmp(mrd_config_list_at(config, "compactor.rollups", k), known[i].name) == 0;
+        }
+        if (wanted) {
+            out[count++] = known[i].resolution_ms;
+        }
+    }
+    return count;
 }
 
 static void figures_init(struct figures *figures, struct mrd_metrics *metrics)
@@ -184,7 +187,8 @@ struct cmp_merging *cmp_merging_create(const struct mrd_config *config, const ch
         .is_compact = is_compact,
         .context = merging,
     };
-    read_resolutions(merging, config);
+    merging->merge.resolution_count = read_rollups(config, merging->resolutions_ms);
+    merging->merge.resolutions_ms = merging->resolutions_ms;
     merging->keeps_tables = tables != NULL;
     merging->tables = tables == NULL ? (struct mrd_upkeep_tables){0} : *tables;
     merging->layouts = mrd_tenancy_settings_create(sizeof(struct layout), read_layout, config);

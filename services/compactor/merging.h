@@ -18,9 +18,6 @@
 #define CMP_MERGING_ROLE "merge"
 enum { CMP_MERGING_PAUSE_MS = 10 * 60 * 1000, CMP_MERGING_RELEASES_MAX = 64 };
 
-/* What compactor.rollups takes. */
-extern const char *const cmp_rollup_choices[];
-
 struct cmp_merging;
 
 /* `config` is lent for the call. Tables are kept if `tables` is not NULL: their root and what else does not change. */
