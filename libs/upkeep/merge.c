@@ -338,6 +338,9 @@ static enum mrd_status run(struct job *job, struct mrd_error *err)
     if (status != MRD_OK) {
         return mrd_fail(err, status, "%s", why.text);
     }
+    if (job->unit->kind == MRD_UPKEEP_MONTH && job->merged.bad_count > 0) {
+        return examine_bad(job, err); /* a month is merged whole or not (plan.h) */
+    }
     MRD_TRY(list_changes(job, err));
     if (job->merged.output_count + job->merged.replaced_count > 0) {
         MRD_TRY(commit(job, err));

@@ -8,7 +8,7 @@
  * Rollups are made with the blocks that they stand for and committed with them; those of blocks that go, go with them.
  *
  * A block that turns out bad is read once more as a whole; if it is bad indeed, it goes into quarantine (quarantine.h) and stays in the
- * catalog. The rest of the unit is merged without it.
+ * catalog. The rest of the unit is merged without it, but for months, which wait.
  *
  * Owner:   plain values.
  * Threads: a merge runs on the calling thread; merges share the catalog and the store.

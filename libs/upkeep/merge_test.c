@@ -319,6 +319,39 @@ static void a_bad_file_of_a_day_is_gone_around(void **state)
     region_close(&region);
 }
 
+/* The month of a tenant that has a bad day stays days, so that nobody takes it for whole; others' are merged. */
+static void a_month_with_a_bad_day_waits(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    size_t counts[3];
+    region_open(&region, 61);
+    (void)region_write(&region, 40, region.now_ms - 2 * 3600 * 1000);
+    region_settle(&region);
+    struct mrd_catalog_state *pinned = mrd_catalog_pin(region.catalog);
+    const struct mrd_block_entry *bad = NULL;
+    for (size_t i = 0; bad == NULL; i++) { /* a day of January */
+        const struct mrd_block_entry *entry = mrd_catalog_block(pinned, i);
+        bad = entry->level == 1 && entry->resolution_ms == 0 &&
+                      entry->counts.min_ms < REGION_BASE_MS + REGION_DAY_MS
+                  ? entry
+                  : NULL;
+    }
+    flip_all(bad->data.key, bad->data.size);
+    region.now_ms += 2 * REGION_DAY_MS;
+    region_settle(&region);
+    count_levels(counts);
+    assert_int_equal(counts[1], 2 * REGION_TENANTS + 2);
+    assert_int_equal(counts[2], REGION_TENANTS - 1);
+    flip_all(bad->data.key, bad->data.size);
+    region_must(mrd_upkeep_quarantine_release(region.files, NULL, bad->id, &err), &err);
+    mrd_catalog_unpin(&pinned);
+    region_settle(&region);
+    expect_levels(2 * REGION_TENANTS, REGION_TENANTS);
+    region_expect_model(&region, true);
+    region_close(&region);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +363,7 @@ int main(void)
         cmocka_unit_test(a_bad_block_goes_into_quarantine_and_holds_up_nothing),
         cmocka_unit_test(a_repaired_block_is_merged),
         cmocka_unit_test(a_bad_file_of_a_day_is_gone_around),
+        cmocka_unit_test(a_month_with_a_bad_day_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
