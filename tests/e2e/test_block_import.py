@@ -113,6 +113,15 @@ def test_an_import_that_was_killed_goes_on(region, tenant, mrdctl, data, tmp_pat
     assert "another server or tenant" in refused.stderr
 
 
+def test_a_part_with_labels_of_its_own(region, tenant, mrdctl, data):
+    folder, first_s, last_s = data
+    mrdctl("block", "import", "--url", push_base(region), "--tenant", tenant, "--from", first_s + 600, "--to", first_s + 9000.5, "--label", "number=none",
+           "--label", "site=a", folder)
+    want = {labels | {("site", "a")}: [(at, value) for at, value in samples if (first_s + 600) * 1000 <= at < first_s * 1000 + 9_000_500]
+            for labels, samples in blocks.dump(folder).items()}
+    assert comparable(stored(region, tenant, '{__name__!=""}', first_s, last_s)) == comparable(want)
+
+
 def test_what_the_server_refuses_is_told(region, tenant, mrdctl, tmp_path):
     now_s = int(time.time())
     text = f"# TYPE a gauge\na 1 {now_s - 60}\na 2 {now_s - 30}\na 3 {now_s + 86400}\n# EOF\n"
