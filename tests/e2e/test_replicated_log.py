@@ -29,7 +29,7 @@ def streams(region, server: str) -> list[dict]:
             accounts = json.load(answer).get("account_details", [])
     except OSError:
         return []
-    return [stream for account in accounts for stream in account["stream_detail"] if stream["name"].startswith("MRD_INGEST_")]
+    return [stream for account in accounts for stream in account.get("stream_detail", []) if stream["name"].startswith("MRD_INGEST_")]
 
 
 def leader_of_most(region) -> str:
