@@ -360,6 +360,14 @@ def test_the_iceberg_catalog_is_read_only_and_empty_before_anything_is_merged(si
     assert "read-only" in refused.json["error"]["message"]
 
 
+def test_there_is_no_iceberg_catalog_without_block_storage(start):
+    url = start({"partitions": 1}, settings=["querier.objstore.file.folder="]).region["query_url"]
+    for method, path in (("GET", "/iceberg/v1/config"), ("GET", "/iceberg/v1/local/namespaces"), ("DELETE", "/iceberg/v1/local/namespaces/x")):
+        answer = ask(url, method, path)
+        assert (answer.status, answer.json["error"]["code"], answer.json["error"]["type"]) == (501, 501, "UnsupportedOperationException")
+        assert "block storage is not configured" in answer.json["error"]["message"]
+
+
 def test_cardinality_is_counted_over_all_partitions(sides, region):
     tenant = {"X-Scope-OrgID": "cardinality"}
     at = int(time.time() * 1000)
