@@ -308,9 +308,10 @@ static enum mrd_status commit_on(struct job *job, struct mrd_catalog_state *stat
     MRD_TRY(status);
     job->result->committed = true;
     job->result->tables = table_count;
-    if (options->tables != NULL) {
-        (void)!mrd_upkeep_tables_publish(options->tables, tables, table_count,
-                                         &job->result->publish_error);
+    if (options->tables != NULL &&
+        mrd_upkeep_tables_publish(options->tables, tables, table_count,
+                                  &job->result->publish_error) == MRD_OK) {
+        job->result->publish_error = (struct mrd_error){0};
     }
     return MRD_OK;
 }

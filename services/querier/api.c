@@ -74,10 +74,12 @@ static unsigned error_type_of(const struct qry_call *call, enum mrd_status statu
     case MRD_E_UNAVAILABLE:
         *out_type = "unavailable";
         return 503;
+    case MRD_E_DENIED: /* what is switched off, as Prometheus says it */
+        *out_type = "unavailable";
+        return 500;
     case MRD_OK:
     case MRD_E_CORRUPT:
     case MRD_E_CONFLICT:
-    case MRD_E_DENIED:
     case MRD_E_FATAL:
     case MRD_STATUS_COUNT:
         break;
@@ -125,6 +127,8 @@ static enum mrd_status remote_of(struct qry_api *api, struct qry_call *call, str
     } else if (consistency.size > 0 && !mrd_bytes_equal(consistency, MRD_BYTES("eventual"))) {
         return mrd_fail(err, MRD_E_INVALID, "X-Read-Consistency is \"strong\" or \"eventual\"");
     }
+    MRD_TRY(qry_erasures_floor(api->options.erasures, call->arena,
+                               &call->remote.options.sequences_min, err));
     return MRD_OK;
 }
 
@@ -446,6 +450,13 @@ static const struct endpoint endpoints[] = {
     GET("/alertmanagers", qry_answer_alertmanagers),
     GET("/alerts", qry_answer_alerts),
     GET("/rules", qry_answer_rules),
+    GET("/features", qry_answer_features),
+    GET("/notifications", qry_answer_notifications),
+    GET("/notifications/live", qry_answer_notifications_live),
+    GET_POST("/search/metric_names", qry_answer_search),
+    GET_POST("/search/label_names", qry_answer_search),
+    GET_POST("/search/label_values", qry_answer_search),
+    GET("/status/self_metrics", qry_answer_self_metrics),
     GET("/status/buildinfo", qry_answer_buildinfo),
     GET("/status/runtimeinfo", qry_answer_runtimeinfo),
     GET("/status/flags", qry_answer_flags),
@@ -453,6 +464,10 @@ static const struct endpoint endpoints[] = {
     GET("/status/walreplay", qry_answer_walreplay),
     GET("/status/tsdb", qry_answer_tsdb),
     GET("/status/tsdb/blocks", qry_answer_tsdb_blocks),
+    BOTH("/api/v1/admin/tsdb/delete_series", MRD_HTTP_POST | MRD_HTTP_PUT, qry_answer_delete_series,
+         false),
+    BOTH("/api/v1/admin/tsdb/clean_tombstones", MRD_HTTP_POST | MRD_HTTP_PUT,
+         qry_answer_clean_tombstones, false),
     BOTH("/api/v1/read", MRD_HTTP_POST, qry_answer_read, true),
     BOTH("/federate", MRD_HTTP_GET | MRD_HTTP_NO_HEAD, qry_answer_federate, true),
 };

@@ -30,6 +30,13 @@ qry_endpoint qry_answer_alertmanagers;
 qry_endpoint qry_answer_alerts;
 qry_endpoint qry_answer_rules;
 
+/* endpoints_features.c */
+qry_endpoint qry_answer_features;
+qry_endpoint qry_answer_notifications;
+qry_endpoint qry_answer_notifications_live;
+qry_endpoint qry_answer_self_metrics;
+qry_endpoint qry_answer_search;
+
 /* endpoints_status.c */
 qry_endpoint qry_answer_buildinfo;
 qry_endpoint qry_answer_runtimeinfo;
@@ -37,6 +44,10 @@ qry_endpoint qry_answer_flags;
 qry_endpoint qry_answer_config;
 qry_endpoint qry_answer_walreplay;
 qry_endpoint qry_answer_tsdb_blocks;
+
+/* endpoints_admin.c */
+qry_endpoint qry_answer_delete_series;
+qry_endpoint qry_answer_clean_tombstones;
 
 /* endpoints_tsdb.c */
 qry_endpoint qry_answer_tsdb;
