@@ -4,20 +4,29 @@
 
 #include "base/macros.h"
 
-struct mrd_block_index {
-    struct mrd_block_brief *shared; /* of many tenants, the latest first */
-    size_t shared_count;
-    struct mrd_block_brief *own; /* of one tenant each: by tenant, of one the latest first */
-    size_t own_count;
-};
+enum { SHARED, OWN, ROLLUPS, KINDS };
 
-/* Rollups repeat what other blocks have, in rows of their own: they are no samples. */
-static bool has_samples(const struct mrd_block_entry *entry) { return entry->resolution_ms == 0; }
+struct mrd_block_index {
+    struct list {
+        struct mrd_block_brief *items;
+        size_t count;
+    } lists
+        [KINDS]; /* of many tenants, the latest first; of one each: by tenant, of one the latest first; likewise rollups */
+};
 
 /* The one tenant of a block, or NULL. */
 static const struct mrd_bytes *owner_of(const struct mrd_block_entry *entry)
 {
     return entry->tenants != NULL && entry->tenant_count == 1 ? &entry->tenants[0].name : NULL;
+}
+
+/* Rollups repeat what other blocks have, in rows of their own: they are no samples. */
+static size_t kind_of(const struct mrd_block_entry *entry)
+{
+    if (owner_of(entry) == NULL) {
+        return entry->resolution_ms == 0 ? SHARED : KINDS; /* a rollup is of one tenant */
+    }
+    return entry->resolution_ms == 0 ? OWN : ROLLUPS;
 }
 
 static int compare_latest(const void *a, const void *b)
@@ -54,46 +63,49 @@ mrd_block_index_create(const struct mrd_block_entry *(*entry_at)(const void *ent
                        const void *entries, size_t count)
 {
     struct mrd_block_index *index = calloc(1, sizeof(*index));
+    size_t counts[KINDS + 1] = {0};
     mrd_assert(index != NULL);
     for (size_t i = 0; i < count; i++) {
-        const struct mrd_block_entry *entry = entry_at(entries, i);
-        size_t *list = owner_of(entry) != NULL ? &index->own_count : &index->shared_count;
-        *list += has_samples(entry) ? 1 : 0;
+        counts[kind_of(entry_at(entries, i))]++;
     }
-    index->own = calloc(MRD_MAX(index->own_count, (size_t)1), sizeof(*index->own));
-    index->shared = calloc(MRD_MAX(index->shared_count, (size_t)1), sizeof(*index->shared));
-    mrd_assert(index->own != NULL && index->shared != NULL);
-    struct mrd_block_brief *own = index->own;
-    struct mrd_block_brief *shared = index->shared;
+    for (size_t kind = 0; kind < KINDS; kind++) {
+        index->lists[kind].items =
+            calloc(MRD_MAX(counts[kind], (size_t)1), sizeof(struct mrd_block_brief));
+        mrd_assert(index->lists[kind].items != NULL);
+    }
     for (size_t i = 0; i < count; i++) {
         const struct mrd_block_entry *entry = entry_at(entries, i);
-        if (has_samples(entry)) {
-            *(owner_of(entry) != NULL ? own++ : shared++) = brief_of(entry);
+        const size_t kind = kind_of(entry);
+        if (kind < KINDS) {
+            index->lists[kind].items[index->lists[kind].count++] = brief_of(entry);
         }
     }
-    qsort(index->own, index->own_count, sizeof(*index->own), compare_owned);
-    qsort(index->shared, index->shared_count, sizeof(*index->shared), compare_latest);
+    for (size_t kind = 0; kind < KINDS; kind++) {
+        qsort(index->lists[kind].items, index->lists[kind].count, sizeof(struct mrd_block_brief),
+              kind == SHARED ? compare_latest : compare_owned);
+    }
     return index;
 }
 
 void mrd_block_index_destroy(struct mrd_block_index **index)
 {
     if (*index != NULL) {
-        free((*index)->own);
-        free((*index)->shared);
+        for (size_t kind = 0; kind < KINDS; kind++) {
+            free((*index)->lists[kind].items);
+        }
         free(*index);
         *index = NULL;
     }
 }
 
 /* The first block whose tenant comes after the one given, or is it. */
-static size_t owned_from(const struct mrd_block_index *index, struct mrd_bytes tenant, bool after)
+static size_t owned_from(const struct list *list, struct mrd_bytes tenant, bool after)
 {
     size_t low = 0;
-    size_t high = index->own_count;
+    size_t high = list->count;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        const int order = mrd_bytes_compare(*owner_of(index->own[middle].entry), tenant);
+        const int order = mrd_bytes_compare(*owner_of(list->items[middle].entry), tenant);
         if (order < 0 || (after && order == 0)) {
             low = middle + 1;
         } else {
@@ -103,11 +115,21 @@ static size_t owned_from(const struct mrd_block_index *index, struct mrd_bytes t
     return low;
 }
 
+static struct mrd_block_list owned_by(const struct list *list, struct mrd_bytes tenant)
+{
+    const size_t first = owned_from(list, tenant, false);
+    return (struct mrd_block_list){list->items + first, owned_from(list, tenant, true) - first};
+}
+
 void mrd_block_index_lists(const struct mrd_block_index *index, struct mrd_bytes tenant,
                            struct mrd_block_list out[MRD_BLOCK_LISTS])
 {
-    const size_t first = owned_from(index, tenant, false);
-    const size_t end = owned_from(index, tenant, true);
-    out[0] = (struct mrd_block_list){index->own + first, end - first};
-    out[1] = (struct mrd_block_list){index->shared, index->shared_count};
+    out[0] = owned_by(&index->lists[OWN], tenant);
+    out[1] = (struct mrd_block_list){index->lists[SHARED].items, index->lists[SHARED].count};
+}
+
+struct mrd_block_list mrd_block_index_rollups(const struct mrd_block_index *index,
+                                              struct mrd_bytes tenant)
+{
+    return owned_by(&index->lists[ROLLUPS], tenant);
 }

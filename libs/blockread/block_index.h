@@ -1,4 +1,4 @@
-/* block_index.h: the blocks of samples of one state of the catalog as queries look for them: those of a tenant, the latest first, without a look at
+/* block_index.h: the blocks of one state of the catalog as queries look for them: those of a tenant, the latest first, without a look at
  * the others. A catalog has many blocks, and most queries need none of them: that must cost them nothing worth naming.
  *
  * Owner:   whoever made it; entries are lent and outlive it.
@@ -29,7 +29,7 @@ mrd_block_index_create(const struct mrd_block_entry *(*entry_at)(const void *ent
                        const void *entries, size_t count);
 void mrd_block_index_destroy(struct mrd_block_index **index);
 
-/* Blocks that may have something of the tenant: those that are its alone, and those of many tenants. Each list is sorted by max_ms, the
+/* Blocks of samples that may have something of the tenant: those that are its alone, and those of many tenants. Each list is sorted by max_ms, the
  * latest first. */
 enum { MRD_BLOCK_LISTS = 2 };
 struct mrd_block_list {
@@ -38,5 +38,9 @@ struct mrd_block_list {
 };
 void mrd_block_index_lists(const struct mrd_block_index *index, struct mrd_bytes tenant,
                            struct mrd_block_list out[MRD_BLOCK_LISTS]);
+
+/* The tenant's rollups of all resolutions, sorted in the same way. */
+struct mrd_block_list mrd_block_index_rollups(const struct mrd_block_index *index,
+                                              struct mrd_bytes tenant);
 
 #endif

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "blockread/block_picks.h"
+#include "blockread/block_rows.h"
 #include "blockread/series_copy.h"
 #include "codec/resets.h"
 #include "promql/series_merge.h"
@@ -57,7 +58,8 @@ struct mrd_source_set {
     struct mrd_query_scope scope;
     struct mrd_block_select select;
     struct mrd_bytes texts_of; /* label values: of which label */
-    enum what { SERIES_SAMPLES, SERIES_LABELS, LABEL_NAMES, LABEL_VALUES } what;
+    enum what { SERIES_SAMPLES, SERIES_ROWS, SERIES_LABELS, LABEL_NAMES, LABEL_VALUES } what;
+    struct mrd_block_rows rows; /* of SERIES_ROWS */
     struct mrd_objstore_control control;
     _Atomic bool canceled; /* relaxed: tells the readers to stop */
     size_t window;
@@ -81,9 +83,25 @@ struct mrd_source_set {
 
 static void reader_run(struct mrd_read_job *job);
 
+/* Rollups, as they are given. */
+static enum mrd_status take_rollups(struct mrd_source_set *set)
+{
+    set->readers = calloc(MRD_MAX(set->rows.count, (size_t)1), sizeof(*set->readers));
+    mrd_assert(set->readers != NULL);
+    for (size_t i = 0; i < set->rows.count; i++) {
+        set->readers[i] =
+            (struct reader){.job.run = reader_run, .set = set, .entry = set->rows.entries[i]};
+    }
+    set->reader_count = set->rows.count;
+    return MRD_OK;
+}
+
 static enum mrd_status choose_blocks(struct mrd_source_set *set, struct mrd_error *err)
 {
     struct mrd_block_picks picks;
+    if (set->what == SERIES_ROWS) {
+        return take_rollups(set);
+    }
     const bool by_partition = set->what == SERIES_SAMPLES;
     MRD_TRY(mrd_block_picks_make(&set->source->options, &set->select, by_partition,
                                  set->scope.arena, &picks, err));
@@ -112,7 +130,7 @@ static size_t partition_end(const struct mrd_source_set *set, size_t at)
 static size_t most_together(const struct mrd_source_set *set)
 {
     size_t most = 0;
-    if (set->what != SERIES_SAMPLES) {
+    if (set->what != SERIES_SAMPLES && set->what != SERIES_ROWS) {
         return MRD_MIN(set->reader_count, (size_t)1);
     }
     for (size_t at = 0; at < set->reader_count;) {
@@ -170,6 +188,7 @@ static enum mrd_status block_open(struct reader *reader, struct mrd_error *err)
     const struct mrd_block_cursor_options reading = {.window_bytes = set->window,
                                                      .series_bytes_max = SERIES_BYTES_MAX,
                                                      .series_max = options->series_max,
+                                                     .columns = set->rows.columns,
                                                      .labels_only = set->what == SERIES_LABELS};
     return mrd_block_select(reader->block, &set->select, &reading, &reader->cursor, err);
 }
@@ -519,6 +538,7 @@ static void set_close(struct mrd_source_set *set)
 /* A set over the blocks that the select needs; their reading begins when it is asked for, or at once with `begin`. */
 static enum mrd_status set_create(struct mrd_block_source *source,
                                   const struct mrd_block_select *select, enum what what,
+                                  const struct mrd_block_rows *rows,
                                   const struct mrd_query_scope *scope,
                                   struct mrd_source_set **out_set, struct mrd_error *err)
 {
@@ -527,6 +547,9 @@ static enum mrd_status set_create(struct mrd_block_source *source,
     mrd_assert(set != NULL);
     *set =
         (struct mrd_source_set){.source = source, .scope = *scope, .select = *select, .what = what};
+    if (rows != NULL) {
+        set->rows = *rows;
+    }
     set->control.canceled = &set->canceled;
     if (scope->control != NULL) {
         set->control.clock = scope->control->clock;
@@ -563,12 +586,38 @@ static enum mrd_status source_open(void *context, const struct mrd_select *selec
                                             .min_ms =
                                                 MRD_MAX(select->min_ms, source->options.floor_ms),
                                             .max_ms = select->max_ms};
-    MRD_TRY(set_create(source, &blocks, SERIES_SAMPLES, scope, out_set, err));
+    MRD_TRY(set_create(source, &blocks, SERIES_SAMPLES, NULL, scope, out_set, err));
     if ((*out_set)->reader_count > 0) {
         start_ahead(*out_set, partition_end(*out_set, 0));
     }
     return MRD_OK;
 }
+
+/* ---- rows of rollups ---- */
+
+enum mrd_status mrd_block_rows_open(struct mrd_block_source *source,
+                                    const struct mrd_block_rows *rows,
+                                    const struct mrd_select *select,
+                                    const struct mrd_query_scope *scope,
+                                    struct mrd_source_set **out_set, struct mrd_error *err)
+{
+    const struct mrd_block_select blocks = {.tenant = source->options.tenant,
+                                            .matchers = select->matchers,
+                                            .matcher_count = select->matcher_count,
+                                            .min_ms = select->min_ms,
+                                            .max_ms = select->max_ms};
+    MRD_TRY(set_create(source, &blocks, SERIES_ROWS, rows, scope, out_set, err));
+    start_ahead(*out_set, (*out_set)->reader_count);
+    return MRD_OK;
+}
+
+enum mrd_status mrd_block_rows_next(struct mrd_source_set *set, size_t index,
+                                    const struct mrd_block_series **out, struct mrd_error *err)
+{
+    return reader_next(&set->readers[index], out, err);
+}
+
+void mrd_block_rows_close(struct mrd_source_set *set) { set_close(set); }
 
 /* ---- names, values and series for the API ---- */
 
@@ -667,7 +716,7 @@ static enum mrd_status gather_all(struct mrd_block_source *source, struct gather
             .min_ms = MRD_MAX(query->min_ms, source->options.floor_ms),
             .max_ms = query->max_ms,
         };
-        MRD_TRY(set_create(source, &select, what, scope, &set, err));
+        MRD_TRY(set_create(source, &select, what, NULL, scope, &set, err));
         set->texts_of = texts_of;
         const enum mrd_status status =
             gather_set(gather, set, labels ? sizeof(struct mrd_labels) : sizeof(struct mrd_bytes),

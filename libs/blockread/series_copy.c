@@ -1,5 +1,7 @@
 #include "blockread/series_copy.h"
 
+#include "rollup/columns.h"
+
 /* NULL stays NULL, and so does nothing at all; *ok is untouched on success. */
 static const void *copy(struct mrd_arena *arena, const void *from, size_t count, size_t item_size,
                         bool *ok)
@@ -59,6 +61,44 @@ static struct mrd_histograms copy_histograms(const struct mrd_histograms *from,
         copy(arena, from->start_times_ms, from->count, sizeof(*from->start_times_ms), ok)};
 }
 
+static struct mrd_rollup_row *copy_row(const struct mrd_rollup_row *from, struct mrd_arena *arena,
+                                       bool *ok)
+{
+    struct mrd_rollup_row *row = mrd_arena_alloc(arena, sizeof(*row));
+    if (row != NULL) {
+        *row = *from;
+        *ok &= mrd_rollup_histograms_clone(&row->histograms, arena, NULL) == MRD_OK;
+    }
+    *ok &= row != NULL;
+    return row;
+}
+
+static const struct mrd_rollup_columns *copy_rows(const struct mrd_rollup_columns *from,
+                                                  struct mrd_arena *arena, bool *ok)
+{
+    struct mrd_rollup_columns *columns = mrd_arena_alloc(arena, sizeof(*columns));
+    if (columns == NULL) {
+        *ok = false;
+        return NULL;
+    }
+    columns->count = from->count;
+    columns->ends_ms = copy(arena, from->ends_ms, from->count, sizeof(*from->ends_ms), ok);
+    for (unsigned i = 0; i < MRD_ROW_COLUMNS; i++) {
+        columns->items[i] = copy(arena, from->items[i], from->count, sizeof(int64_t), ok);
+    }
+    if (from->states == NULL) {
+        return columns;
+    }
+    const struct mrd_rollup_row **states =
+        mrd_arena_alloc_array(arena, from->count, sizeof(*states));
+    *ok &= states != NULL;
+    for (size_t i = 0; *ok && i < from->count; i++) {
+        states[i] = from->states[i] == NULL ? NULL : copy_row(from->states[i], arena, ok);
+    }
+    columns->states = states;
+    return columns;
+}
+
 enum mrd_status mrd_series_copy(const struct mrd_block_series *from, struct mrd_arena *arena,
                                 struct mrd_block_series *out, struct mrd_error *err)
 {
@@ -72,5 +112,8 @@ enum mrd_status mrd_series_copy(const struct mrd_block_series *from, struct mrd_
         copy(arena, samples->start_times_ms, samples->count, sizeof(*samples->start_times_ms),
              &ok)};
     out->histograms = copy_histograms(&from->histograms, arena, &ok);
+    if (from->rows != NULL) {
+        out->rows = copy_rows(from->rows, arena, &ok);
+    }
     return ok ? MRD_OK : mrd_arena_fail(arena, err);
 }

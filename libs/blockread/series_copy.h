@@ -8,7 +8,7 @@
 #include "base/arena.h"
 #include "block/series.h"
 
-/* Copies labels, samples, histograms and start times; not the tenant and no stamps. MRD_E_LIMIT from the arena. */
+/* Copies labels, samples, histograms, start times and rows; not the tenant and no stamps. MRD_E_LIMIT from the arena. */
 MRD_MUST_CHECK enum mrd_status mrd_series_copy(const struct mrd_block_series *from,
                                                struct mrd_arena *arena,
                                                struct mrd_block_series *out, struct mrd_error *err);

@@ -298,6 +298,7 @@ enum mrd_status mrd_log_state_read(struct mrd_bus *bus, uint32_t partition, int6
         .messages = info->State.Msgs,
         .bytes = info->State.Bytes,
         .bytes_max = info->Config->MaxBytes,
+        .created_ns = info->Created,
     };
     return MRD_OK;
 }

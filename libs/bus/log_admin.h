@@ -50,6 +50,8 @@ struct mrd_log_state {
     uint64_t messages;
     uint64_t bytes;
     int64_t bytes_max;
+    int64_t
+        created_ns; /* when the stream was made, the server's clock: another stream of the same name has another */
 };
 
 /* The log's state now, for strong reads and lag. MRD_E_NOT_FOUND if there is no such stream. */

@@ -450,7 +450,8 @@ static enum mrd_status step(struct mrd_log_reader *reader, struct mrd_error *err
     MRD_TRY(ask(reader, err));
     mrd_auto(msg_close)
     natsMsg *msg = NULL;
-    const natsStatus status = natsSubscription_NextMsg(&msg, reader->inbox, reader->options.look_ms);
+    const natsStatus status =
+        natsSubscription_NextMsg(&msg, reader->inbox, reader->options.look_ms);
     if (status == NATS_TIMEOUT) {
         return idle(reader, err);
     }

@@ -38,7 +38,7 @@
 #include "rollup/builder.h"
 
 enum {
-    MRD_MERGE_FAN_IN_MAX = 32, /* blocks read side by side */
+    MRD_MERGE_FAN_IN_MAX = 64, /* blocks read side by side */
     MRD_MERGE_OUTPUTS_MAX = 4096,
 };
 

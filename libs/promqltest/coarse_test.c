@@ -351,65 +351,6 @@ static struct mrd_promql_request make_request(const struct mrd_random_text *text
 
 /* ---- comparing ---- */
 
-static int by_labels(const void *a, const void *b)
-{
-    return mrd_labels_compare(((const struct mrd_promql_series *)a)->labels,
-                              ((const struct mrd_promql_series *)b)->labels);
-}
-
-/* Series come in another order, and sums are made in another one. */
-static double near_of(double value, double other)
-{
-    const bool near = isfinite(value) && isfinite(other) &&
-                      fabs(value - other) <= 1e-9 * fmax(fabs(value), fabs(other)) + 1e-12;
-    return near || (isnan(value) && isnan(other) && !mrd_is_stale(value)) ? other : value;
-}
-
-static void bring_side_near(const struct mrd_float_buckets *to,
-                            const struct mrd_float_buckets *from)
-{
-    for (size_t i = 0; i < MRD_MIN(to->count, from->count); i++) {
-        ((double *)(uintptr_t)to->counts)[i] = near_of(to->counts[i], from->counts[i]);
-    }
-}
-
-static void bring_histogram_near(struct mrd_float_histogram *to,
-                                 const struct mrd_float_histogram *from)
-{
-    to->sum = near_of(to->sum, from->sum);
-    to->count = near_of(to->count, from->count);
-    to->zero_count = near_of(to->zero_count, from->zero_count);
-    bring_side_near(&to->positive, &from->positive);
-    bring_side_near(&to->negative, &from->negative);
-}
-
-static void bring_near(struct mrd_answer *to, const struct mrd_answer *from)
-{
-    if (to->status != MRD_OK || from->status != MRD_OK) {
-        return;
-    }
-    struct mrd_answer *both[] = {to, (struct mrd_answer *)(uintptr_t)from};
-    for (size_t k = 0; k < 2; k++) {
-        if (both[k]->result.series_count > 1) {
-            qsort((void *)(uintptr_t)both[k]->result.series, both[k]->result.series_count,
-                  sizeof(struct mrd_promql_series), by_labels);
-        }
-    }
-    for (size_t i = 0; i < MRD_MIN(to->result.series_count, from->result.series_count); i++) {
-        const struct mrd_promql_series *a = &to->result.series[i];
-        const struct mrd_promql_series *b = &from->result.series[i];
-        for (size_t p = 0; p < MRD_MIN(a->count, b->count); p++) {
-            if (a->histograms == NULL && b->histograms == NULL) {
-                ((double *)(uintptr_t)a->values)[p] = near_of(a->values[p], b->values[p]);
-            } else if (a->histograms != NULL && b->histograms != NULL && a->histograms[p] != NULL &&
-                       b->histograms[p] != NULL) {
-                bring_histogram_near((struct mrd_float_histogram *)(uintptr_t)a->histograms[p],
-                                     b->histograms[p]);
-            }
-        }
-    }
-}
-
 static size_t with_points;
 static size_t with_rows;
 static size_t refusals;
@@ -442,7 +383,7 @@ static void compare(const struct rig *rig, const struct mrd_promql_request *requ
     with_rows += rows.result.stats.rows_read > 0 && rows.result.stats.refused == NULL;
     refusals += rows.result.stats.refused != NULL;
     with_points += samples.status == MRD_OK && samples.result.series_count > 0;
-    bring_near(&rows, &samples);
+    mrd_answers_bring_near(&rows, &samples);
     rows.result.stats = samples.result.stats;
     const char *what = mrd_answers_compare(&samples, &rows);
     if (what != NULL) {

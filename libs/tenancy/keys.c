@@ -64,6 +64,9 @@ static const struct mrd_config_key query_keys[] = {
         "http.request_timeout has no effect."),
     KEY("querier.lookback_delta", MRD_CONFIG_DURATION, "5m", 1, 1e12,
         "How far an instant selector looks back."),
+    KEY("querier.max_source_resolution", MRD_CONFIG_DURATION, "1d", 0, 1e12,
+        "The coarsest rollups that may answer a query where they say as much as the samples; the "
+        "parameter max_source_resolution says otherwise for a query. 0: samples alone."),
     KEY("querier.samples_max", MRD_CONFIG_INT, "50000000", 0, 1e15,
         "Samples that one query may hold at once. 0: no limit."),
     KEY("querier.series_max", MRD_CONFIG_INT, "0", 0, 1e15,

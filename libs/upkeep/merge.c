@@ -6,6 +6,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "base/duration.h"
 #include "upkeep/scrub.h"
 
 enum { ATTEMPT_SIZE = 32, ZSTD_LEVEL_MONTH = 9, CACHE_BYTES = 64 << 20 };
@@ -23,8 +24,8 @@ struct job {
     enum mrd_merge_period period;
     struct mrd_buf found; /* const struct mrd_block_entry * */
     struct mrd_merge_batch_result merged;
-    struct mrd_block_entry *added;
-    struct mrd_bytes *removed;
+    struct mrd_block_entry *added; /* outputs, then rollups */
+    struct mrd_bytes *removed;     /* without rollups: which go, the state at the commit says */
 };
 
 /* ---- what the batch asks ---- */
@@ -50,24 +51,42 @@ static enum mrd_status find(void *context, struct mrd_bytes tenant, struct mrd_m
     return MRD_OK;
 }
 
-/* "<region>/<tenant>/samples/data/20240229/<attempt>-"; months without the day. */
-static enum mrd_status prefix(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
-                              struct mrd_buf *out, struct mrd_error *err)
+/* "<region>/<tenant>/<table>/data/20240229/<attempt>-"; months without the day. */
+static enum mrd_status table_prefix(const struct job *job, struct mrd_bytes tenant,
+                                    struct mrd_merge_range range, const char *table,
+                                    struct mrd_buf *out, struct mrd_error *err)
 {
-    const struct job *job = context;
     const time_t at = (time_t)(range.first_ms / 1000); /* the beginning of a day: exact */
     struct tm date;
     if (gmtime_r(&at, &date) == NULL) {
         return mrd_fail(err, MRD_E_INVALID, "merge: no day for the time %" PRId64 " ms",
                         range.first_ms);
     }
-    mrd_upkeep_table_path(job->options->region, tenant, MRD_UPKEEP_SAMPLES, out);
+    mrd_upkeep_table_path(job->options->region, tenant, table, out);
     mrd_buf_printf(out, "/data/%04d%02d", date.tm_year + 1900, date.tm_mon + 1);
     if (job->period == MRD_MERGE_DAY) {
         mrd_buf_printf(out, "%02d", date.tm_mday);
     }
     mrd_buf_printf(out, "/%s-", job->attempt);
     return MRD_OK;
+}
+
+static enum mrd_status prefix(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
+                              struct mrd_buf *out, struct mrd_error *err)
+{
+    return table_prefix(context, tenant, range, MRD_UPKEEP_SAMPLES, out, err);
+}
+
+/* samples_5m, samples_1h, samples_1d. */
+static enum mrd_status rollup_prefix(void *context, struct mrd_bytes tenant,
+                                     struct mrd_merge_range range, mrd_time_ms resolution_ms,
+                                     struct mrd_buf *out, struct mrd_error *err)
+{
+    char duration[MRD_DURATION_TEXT_MAX];
+    char table[sizeof(MRD_UPKEEP_SAMPLES) + MRD_DURATION_TEXT_MAX + 1];
+    (void)snprintf(table, sizeof(table), "%s_%s", MRD_UPKEEP_SAMPLES,
+                   mrd_duration_format(resolution_ms, duration));
+    return table_prefix(context, tenant, range, table, out, err);
 }
 
 static enum mrd_status adjust(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
@@ -92,6 +111,14 @@ static void begin(struct job *job)
     job->period = job->unit->kind == MRD_UPKEEP_DAYS ? MRD_MERGE_DAY : MRD_MERGE_MONTH;
 }
 
+/* Rollups need some of their own. */
+static size_t memory_of(const struct mrd_upkeep_merge_options *options)
+{
+    const size_t least =
+        MRD_MERGE_MEMORY_MIN + options->resolution_count * MRD_MERGE_ROLLUP_MEMORY_MIN;
+    return options->memory_bytes_max == 0 ? 0 : MRD_MAX(options->memory_bytes_max, least);
+}
+
 /* Young files keep the stamps: what comes later may be older than some of theirs. Files of months do not; they are large, and
  * what comes after them is later in all but rare cases, which are counted (`unordered`). */
 static enum mrd_status run_batch(struct job *job, struct mrd_error *err)
@@ -112,13 +139,16 @@ static enum mrd_status run_batch(struct job *job, struct mrd_error *err)
                   .keep_hlc = job->period == MRD_MERGE_DAY,
                   .zstd_level = job->period == MRD_MERGE_DAY ? 0 : zstd_month,
                   .shard_bytes_max = options->shard_bytes_max,
-                  .memory_bytes_max = options->memory_bytes_max,
-                  .cache = cache},
+                  .memory_bytes_max = memory_of(options),
+                  .cache = cache,
+                  .resolutions_ms = options->resolutions_ms,
+                  .resolution_count = options->resolution_count},
         .blocks = job->unit->blocks,
         .block_count = job->unit->block_count,
         .period = job->period,
         .find = find,
         .prefix = prefix,
+        .rollup_prefix = rollup_prefix,
         .adjust = adjust,
         .context = job,
     };
@@ -165,7 +195,8 @@ static enum mrd_status examine_all(struct job *job, const struct mrd_error *why,
 static enum mrd_status list_changes(struct job *job, struct mrd_error *err)
 {
     const struct mrd_merge_batch_result *merged = &job->merged;
-    job->added = mrd_arena_alloc(job->arena, (merged->output_count + 1) * sizeof(*job->added));
+    job->added = mrd_arena_alloc(job->arena, (merged->output_count + merged->rollup_count + 1) *
+                                                 sizeof(*job->added));
     job->removed =
         mrd_arena_alloc(job->arena, (merged->replaced_count + 1) * sizeof(*job->removed));
     if (job->added == NULL || job->removed == NULL) {
@@ -175,12 +206,17 @@ static enum mrd_status list_changes(struct job *job, struct mrd_error *err)
         job->added[i] = *merged->outputs[i];
         job->result->bytes_out += merged->outputs[i]->data.size + merged->outputs[i]->sidecar.size;
     }
+    for (size_t i = 0; i < merged->rollup_count; i++) {
+        job->added[merged->output_count + i] = *merged->rollups[i];
+        job->result->bytes_out += merged->rollups[i]->data.size + merged->rollups[i]->sidecar.size;
+    }
     for (size_t i = 0; i < merged->replaced_count; i++) {
         job->removed[i] = merged->replaced[i]->id;
         job->result->bytes_in += merged->replaced[i]->data.size + merged->replaced[i]->sidecar.size;
     }
     job->result->blocks_in = merged->replaced_count;
     job->result->blocks_out = merged->output_count;
+    job->result->rollups_out = merged->rollup_count;
     job->result->merges = merged->merges;
     job->result->samples_in = merged->samples_in;
     job->result->samples_out = merged->samples_out;
@@ -216,17 +252,44 @@ static bool still_fits(const struct job *job, const struct mrd_catalog_state *st
     return true;
 }
 
+/* What goes: the blocks that were replaced, and the rollups of the state that stand for them. */
+static enum mrd_status list_removed(const struct job *job, const struct mrd_catalog_state *state,
+                                    struct mrd_arena *arena, struct mrd_upkeep_blocks_change *out,
+                                    struct mrd_error *err)
+{
+    const size_t replaced = job->merged.replaced_count;
+    const size_t all = mrd_catalog_block_count(state);
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf ids;
+    mrd_buf_init(&ids, mrd_arena_limit(arena));
+    mrd_buf_append(&ids, job->removed, replaced * sizeof(*job->removed));
+    for (size_t i = 0; i < all; i++) {
+        const struct mrd_block_entry *block = mrd_catalog_block(state, i);
+        if (mrd_merge_stands_for(block, job->removed, replaced)) {
+            mrd_buf_append(&ids, &block->id, sizeof(block->id));
+        }
+    }
+    const struct mrd_bytes copy = mrd_arena_copy(arena, mrd_buf_view(&ids));
+    if (ids.failed || copy.data == NULL) {
+        return mrd_arena_fail(arena, err);
+    }
+    out->remove = (const struct mrd_bytes *)(const void *)copy.data;
+    out->remove_count = copy.size / sizeof(struct mrd_bytes);
+    return MRD_OK;
+}
+
 /* One attempt on the state as it is. MRD_E_CONFLICT: it is no more. */
 static enum mrd_status commit_on(struct job *job, struct mrd_catalog_state *state,
                                  const struct mrd_upkeep_index *index, struct mrd_error *err)
 {
     const struct mrd_upkeep_merge_options *options = job->options;
-    const struct mrd_upkeep_blocks_change blocks = {job->added, job->merged.output_count,
-                                                    job->removed, job->merged.replaced_count};
+    struct mrd_upkeep_blocks_change blocks = {
+        .add = job->added, .add_count = job->merged.output_count + job->merged.rollup_count};
     const struct mrd_catalog_table_change *tables = NULL;
     size_t table_count = 0;
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create_within(job->arena);
+    MRD_TRY(list_removed(job, state, arena, &blocks, err));
     if (options->tables != NULL) {
         MRD_TRY(mrd_upkeep_tables_change(options->tables, state, index, &blocks, arena, &tables,
                                          &table_count, err));
@@ -245,9 +308,10 @@ static enum mrd_status commit_on(struct job *job, struct mrd_catalog_state *stat
     MRD_TRY(status);
     job->result->committed = true;
     job->result->tables = table_count;
-    if (options->tables != NULL) {
-        (void)!mrd_upkeep_tables_publish(options->tables, tables, table_count,
-                                         &job->result->publish_error);
+    if (options->tables != NULL &&
+        mrd_upkeep_tables_publish(options->tables, tables, table_count,
+                                  &job->result->publish_error) == MRD_OK) {
+        job->result->publish_error = (struct mrd_error){0};
     }
     return MRD_OK;
 }

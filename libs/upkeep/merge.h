@@ -5,6 +5,8 @@
  * never committed. So a merge may be killed anywhere, be done twice, or run beside others: of several that have
  * read the same block one commits, the others lose (`lost`) and have wasted work.
  *
+ * Rollups are made with the blocks that they stand for and committed with them; those of blocks that go, go with them.
+ *
  * A block that turns out bad is read once more as a whole; if it is bad indeed, it goes into quarantine (quarantine.h) and stays in the
  * catalog. The rest of the unit is merged without it.
  *
@@ -33,6 +35,9 @@ struct mrd_upkeep_merge_options {
     size_t memory_bytes_max;                        /* 0: 512 MiB */
     uint64_t shard_bytes_max;                       /* 0: 512 MiB */
     int zstd_level_month;                           /* 0: 9 */
+    const mrd_time_ms
+        *resolutions_ms;     /* of rollups: whole minutes, as of struct mrd_merge_options */
+    size_t resolution_count; /* 0: none */
     /* Whether a tenant's values are stored as scaled integers; NULL: no tenant's. */
     bool (*is_compact)(void *context, struct mrd_bytes tenant);
     void *context;
@@ -43,6 +48,7 @@ struct mrd_upkeep_merged {
     bool lost;      /* others were faster: look at the catalog again */
     size_t blocks_in;
     size_t blocks_out;
+    size_t rollups_out; /* beside these; bytes_out has them */
     size_t quarantined;
     uint64_t bytes_in;
     uint64_t bytes_out;

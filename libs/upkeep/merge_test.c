@@ -14,7 +14,9 @@ static void count_levels(size_t counts[3])
     struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
     memset(counts, 0, 3 * sizeof(counts[0]));
     for (size_t i = 0; i < mrd_catalog_block_count(state); i++) {
-        counts[mrd_catalog_block(state, i)->level]++;
+        if (mrd_catalog_block(state, i)->resolution_ms == 0) {
+            counts[mrd_catalog_block(state, i)->level]++;
+        }
     }
     mrd_catalog_unpin(&state);
     mrd_catalog_close(&catalog);

@@ -5,7 +5,10 @@
 
 #include "block/testing_internal.h"
 #include "objstore/fault_store.h"
+#include "rollup/row.h"
 #include "upkeep/merge.h"
+
+static const mrd_time_ms region_resolutions_ms[] = {MRD_ROLLUP_1H_MS};
 
 enum {
     REGION_TENANTS = 3,
@@ -36,6 +39,7 @@ struct region {
     size_t tenants;  /* at most REGION_TENANTS */
     size_t times;    /* at most REGION_TIMES */
     struct region_write model[REGION_TENANTS][REGION_SERIES][REGION_TIMES];
+    bool no_rollups;
 };
 
 static inline void region_must(enum mrd_status status, const struct mrd_error *err)
@@ -216,6 +220,8 @@ static inline enum mrd_status region_round(struct region *region, struct mrd_cat
         .tables = region->tables.root == NULL ? NULL : &tables,
         .quarantine = &quarantine,
         .memory_bytes_max = MRD_MERGE_MEMORY_MIN,
+        .resolutions_ms = region_resolutions_ms,
+        .resolution_count = region->no_rollups ? 0 : MRD_ARRAY_LEN(region_resolutions_ms),
     };
     for (size_t i = 0; i < count && status == MRD_OK; i++) {
         struct mrd_upkeep_merged merged = {0};
@@ -230,14 +236,16 @@ static inline enum mrd_status region_round(struct region *region, struct mrd_cat
     return status;
 }
 
-/* Rounds until nothing is due. */
+/* Rounds until nothing is due, of a store that works. */
 static inline void region_settle(struct region *region)
 {
     struct mrd_error err = {0};
     size_t done = 1;
     for (size_t i = 0; done > 0; i++) {
+        struct mrd_upkeep_merged last = {0};
         assert_true(i < 20);
-        region_must(region_round(region, region->catalog, region->store, &done, NULL, &err), &err);
+        region_must(region_round(region, region->catalog, region->store, &done, &last, &err), &err);
+        region_must(last.publish_error.status, &last.publish_error);
     }
 }
 
@@ -299,7 +307,7 @@ static inline void region_find(struct region *region, unsigned from, unsigned to
     memset(out, 0, sizeof(*out));
     for (size_t i = 0; i < mrd_catalog_block_count(state); i++) {
         const struct mrd_block_entry *entry = mrd_catalog_block(state, i);
-        if (entry->level >= from && entry->level <= to) {
+        if (entry->level >= from && entry->level <= to && entry->resolution_ms == 0) {
             region_find_block(region, out, entry);
         }
     }
@@ -324,6 +332,30 @@ static inline void region_same(const struct region *region, const struct region_
     }
 }
 
+/* Every block above level 0 has a rollup of each resolution that stands for it, and no rollup stands for anything else. */
+static inline void region_expect_rollups(struct region *region)
+{
+    struct mrd_catalog *catalog = region_open_catalog(region, region->files);
+    struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
+    const size_t count = mrd_catalog_block_count(state);
+    for (size_t i = 0; i < count; i++) {
+        const struct mrd_block_entry *block = mrd_catalog_block(state, i);
+        size_t found = 0;
+        for (size_t k = 0; k < count && block->resolution_ms == 0; k++) {
+            const struct mrd_block_entry *rollup = mrd_catalog_block(state, k);
+            found += mrd_merge_stands_for(rollup, &block->id, 1) && rollup->level == block->level;
+        }
+        for (size_t k = 0; block->resolution_ms != 0 && k < block->origin.parent_count; k++) {
+            assert_non_null(mrd_catalog_find(state, block->origin.parents[k]));
+        }
+        if (block->resolution_ms == 0) {
+            assert_int_equal(found, block->level > 0 ? MRD_ARRAY_LEN(region_resolutions_ms) : 0);
+        }
+    }
+    mrd_catalog_unpin(&state);
+    mrd_catalog_close(&catalog);
+}
+
 /* Nothing is lost: all levels together are the model. With `once`, level 1 and above alone are, and have nothing twice. */
 static inline void region_expect_model(struct region *region, bool once)
 {
@@ -331,6 +363,9 @@ static inline void region_expect_model(struct region *region, bool once)
     region_find(region, once ? 1 : 0, MRD_BLOCK_LEVEL_MAX, &found);
     region_same(region, &found);
     assert_true(!once || found.twice == 0);
+    if (!region->no_rollups) {
+        region_expect_rollups(region);
+    }
 }
 
 /* ---- tables ---- */

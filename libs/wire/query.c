@@ -37,20 +37,25 @@ static void pb_append(const ProtobufCMessage *message, struct mrd_buf *out)
     }
 }
 
-/* The caller frees both lists. Sequences are left out where there are none. */
+/* The caller frees the lists. Sequences are left out where there are none. */
 static void partitions_encode(const struct mrd_query_request *request, Mrd__Query__Request *message)
 {
     const size_t count = request->partition_count;
     mrd_assert(count <= MRD_QUERY_PARTITIONS_MAX);
     message->partitions = calloc(count + 1, sizeof(*message->partitions));
     message->sequences_min = calloc(count + 1, sizeof(*message->sequences_min));
-    mrd_assert(message->partitions != NULL && message->sequences_min != NULL);
+    message->sequences_first_max = calloc(count + 1, sizeof(*message->sequences_first_max));
+    mrd_assert(message->partitions != NULL && message->sequences_min != NULL &&
+               message->sequences_first_max != NULL);
     message->n_partitions = count;
     for (size_t i = 0; i < count; i++) {
         message->partitions[i] = request->partitions[i].number;
         message->sequences_min[i] = request->partitions[i].sequence_min;
         message->n_sequences_min =
             message->sequences_min[i] != 0 ? count : message->n_sequences_min;
+        message->sequences_first_max[i] = request->partitions[i].sequence_first_max;
+        message->n_sequences_first_max =
+            message->sequences_first_max[i] != 0 ? count : message->n_sequences_first_max;
     }
 }
 
@@ -87,6 +92,7 @@ void mrd_query_request_encode(const struct mrd_query_request *request, struct mr
     pb_append(&message.base, out);
     free(message.partitions);
     free(message.sequences_min);
+    free(message.sequences_first_max);
     free(list);
     free(matchers);
 }
@@ -105,9 +111,11 @@ static enum mrd_status partitions_check(const Mrd__Query__Request *message, stru
         return mrd_fail(err, MRD_E_INVALID, "query request for %zu partitions, not 1 to %d", count,
                         MRD_QUERY_PARTITIONS_MAX);
     }
-    if (message->n_sequences_min != 0 && message->n_sequences_min != count) {
-        return mrd_fail(err, MRD_E_INVALID, "query request for %zu partitions with %zu sequences",
-                        count, message->n_sequences_min);
+    if ((message->n_sequences_min != 0 && message->n_sequences_min != count) ||
+        (message->n_sequences_first_max != 0 && message->n_sequences_first_max != count)) {
+        return mrd_fail(err, MRD_E_INVALID,
+                        "query request for %zu partitions with %zu and %zu sequences", count,
+                        message->n_sequences_min, message->n_sequences_first_max);
     }
     for (size_t i = 1; i < count; i++) {
         if (message->partitions[i] <= message->partitions[i - 1]) {
@@ -192,6 +200,8 @@ static enum mrd_status partitions_decode(const Mrd__Query__Request *message,
     for (size_t i = 0; i < message->n_partitions; i++) {
         partitions[i].number = message->partitions[i];
         partitions[i].sequence_min = message->n_sequences_min == 0 ? 0 : message->sequences_min[i];
+        partitions[i].sequence_first_max =
+            message->n_sequences_first_max == 0 ? 0 : message->sequences_first_max[i];
     }
     out->partitions = partitions;
     out->partition_count = message->n_partitions;

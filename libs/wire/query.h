@@ -56,6 +56,9 @@ struct mrd_query_partition {
     uint32_t number;
     uint64_t
         sequence_min; /* strong read: answer only when the log is applied up to here; 0: as it is */
+    /* Answer only if the head holds the log wholly from here or before, as blocks were left out for it; 0: in any case. An
+     * ingester that started again with less would not be told apart else: it has the name that it had. */
+    uint64_t sequence_first_max;
 };
 
 struct mrd_query_request {

@@ -19,9 +19,9 @@ static void matchers_make(struct mrd_matcher matchers[2])
 }
 
 static const struct mrd_query_partition partitions[] = {
-    {3,          77        },
-    {4,          0         },
-    {UINT32_MAX, UINT64_MAX},
+    {3,          77,         5         },
+    {4,          0,          0         },
+    {UINT32_MAX, UINT64_MAX, UINT64_MAX},
 };
 
 static struct mrd_query_request request_of(const struct mrd_matcher matchers[2])
@@ -68,6 +68,7 @@ static void a_request_comes_back_as_it_was(void **state)
     for (size_t i = 0; i < MRD_ARRAY_LEN(partitions); i++) {
         assert_int_equal(got.partitions[i].number, partitions[i].number);
         assert_true(got.partitions[i].sequence_min == partitions[i].sequence_min);
+        assert_true(got.partitions[i].sequence_first_max == partitions[i].sequence_first_max);
     }
     assert_int_equal(got.series_max, 1000);
     assert_true(got.samples_max == UINT64_MAX);
@@ -160,8 +161,8 @@ static void requests_that_make_no_sense_are_refused(void **state)
     request.partition_count = 0;
     assert_int_equal(decode(&request), MRD_E_INVALID);
     static const struct mrd_query_partition falling[] = {
-        {4, 0},
-        {3, 0}
+        {4, 0, 0},
+        {3, 0, 0}
     };
     request.partitions = falling;
     request.partition_count = 2;

@@ -122,7 +122,7 @@ def run_block(report: Report) -> None:
 
 def run_iceberg(report: Report) -> None:
     """Our tables read by pyiceberg and DuckDB, our Avro files by fastavro, and its files by us."""
-    run_judged(report, "iceberg", ["avro_tool", "table_tool", "rest_tool"], REPOSITORY / "tests" / "iceberg" / "requirements.txt",
+    run_judged(report, "iceberg", ["avro_tool", "table_tool", "merge_tool", "rest_tool"], REPOSITORY / "tests" / "iceberg" / "requirements.txt",
                f"--tools={REPOSITORY / 'build' / 'asan'}")
 
 

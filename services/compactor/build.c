@@ -87,6 +87,8 @@ static void give_up(struct build_partition *partition)
     if (partition->lease != NULL) {
         mrd_lease_release(&partition->lease);
     }
+    partition->log_created_ns = 0;
+    partition->went_back = false;
     atomic_store_explicit(&partition->held, false, memory_order_relaxed);
     atomic_store_explicit(&partition->memory, 0, memory_order_relaxed);
 }
@@ -372,17 +374,59 @@ static enum mrd_status build_to(struct cmp_build *build, const struct cmp_enviro
     return MRD_OK;
 }
 
-/* Sequences name something else than what is built: somebody has to say what is to become of it. */
-static enum mrd_status log_went_back(const struct build_partition *partition,
-                                     const struct mrd_log_state *log, uint64_t built,
-                                     struct mrd_error *err)
+/* Reads which log is built, or says that it is this one if nobody has. */
+static enum mrd_status identity_read(const struct cmp_environment *environment, const char *key,
+                                     int64_t created_ns, int64_t *out_ns, struct mrd_error *err)
 {
-    return mrd_fail(err, MRD_E_CORRUPT,
-                    "partition %" PRIu32 ": the log ends at %" PRIu64
-                    ", blocks are built up to %" PRIu64
-                    ": the log was made anew or restored from a copy; nothing is built until its "
-                    "sequences are beyond that again, or the store is another",
-                    partition->number, log->sequence_last, built);
+    char text[32];
+    (void)snprintf(text, sizeof(text), "%" PRId64 "\n", created_ns);
+    const enum mrd_status status = mrd_objstore_put_if_absent(
+        environment->store, key, mrd_bytes_of(text), &environment->control, err);
+    if (status != MRD_E_CONFLICT) {
+        *out_ns = created_ns;
+        return status;
+    }
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf have = {0};
+    MRD_TRY(
+        mrd_objstore_get(environment->store, key, sizeof(text), &environment->control, &have, err));
+    mrd_buf_append_u8(&have, 0);
+    char *end;
+    *out_ns = strtoll((const char *)have.data, &end, 10);
+    return end != (char *)have.data && *end == '\n'
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_CORRUPT, "object %s is not a time in nanoseconds", key);
+}
+
+/* Whether sequences of this log mean what the catalog means. */
+static enum mrd_status check_log(const struct cmp_environment *environment,
+                                 struct build_partition *partition, const struct mrd_log_state *log,
+                                 uint64_t built, struct mrd_error *err)
+{
+    partition->went_back |= log->sequence_last < built;
+    if (partition->went_back) {
+        return mrd_fail(err, MRD_E_CORRUPT,
+                        "partition %" PRIu32 ": the log ended before %" PRIu64
+                        ", up to which blocks are built (it ends at %" PRIu64
+                        " now): it was restored from a copy; nothing is built of it",
+                        partition->number, built, log->sequence_last);
+    }
+    if (partition->log_created_ns == log->created_ns) {
+        return MRD_OK;
+    }
+    char key[64];
+    int64_t known_ns = 0;
+    (void)snprintf(key, sizeof(key), "logs/%" PRIu32, partition->number);
+    MRD_TRY(identity_read(environment, key, log->created_ns, &known_ns, err));
+    if (known_ns != log->created_ns) {
+        return mrd_fail(err, MRD_E_CORRUPT,
+                        "partition %" PRIu32 ": the log's stream was made at %" PRId64
+                        " ns, the one that is built at %" PRId64
+                        " (object %s): it was made anew, and nothing is built of it",
+                        partition->number, log->created_ns, known_ns, key);
+    }
+    partition->log_created_ns = log->created_ns;
+    return MRD_OK;
 }
 
 static enum mrd_status partition_round(struct cmp_build *build,
@@ -394,9 +438,7 @@ static enum mrd_status partition_round(struct cmp_build *build,
     const uint64_t built = cmp_build_built(environment->catalog, partition->number);
     atomic_store_explicit(&partition->built, built, memory_order_relaxed);
     atomic_store_explicit(&partition->log_last, log.sequence_last, memory_order_relaxed);
-    if (log.sequence_last < built) {
-        return log_went_back(partition, &log, built, err);
-    }
+    MRD_TRY(check_log(environment, partition, &log, built, err));
     if (is_due(build, partition, &log, built)) {
         MRD_TRY(build_to(build, environment, partition, log.sequence_last, err));
     }

@@ -8,6 +8,9 @@
  * half full, or when somebody waits for it (cmp_build_want). All that the log held at that moment is built then, in as many
  * ranges as memory asks for.
  *
+ * Sequences mean something in one log only. The object logs/<partition> says of which log the catalog speaks (when its stream was made), put by
+ * the first builder. Of another log, and of one that ends before what is built, nothing is built: somebody has to decide.
+ *
  * After a commit the log is trimmed, if that is on: what blocks have, was received before the head window, and is not needed
  * to resolve references that may still come.
  *

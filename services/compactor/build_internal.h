@@ -22,7 +22,10 @@ struct build_partition {
     int64_t retry_ns;
     mrd_time_ms pause_ms;
     uint64_t samples_max; /* of a range, after one that was too large; 0: the limit's */
-    int64_t trim_ns;      /* when to look next */
+    int64_t
+        log_created_ns; /* of the log that was found to be the one that is built; 0: not looked yet */
+    bool went_back;     /* it ended before what is built: not built before somebody has looked */
+    int64_t trim_ns;    /* when to look next */
     struct build_mark marks[BUILD_MARKS_MAX]; /* ascending, some of the entries that were read */
     size_t mark_count;
 

@@ -110,7 +110,7 @@ static void messages_take(const struct messages *messages, size_t from, size_t t
 static void a_block_has_the_last_write_of_each_time(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 20; seed++) {
+    for (uint64_t seed = 1; seed <= 8; seed++) {
         struct world world;
         world_init(&world);
         struct rig rig;

@@ -75,7 +75,7 @@ static enum mrd_status on_wanted(void *context, struct mrd_rpc_call *call, struc
     struct cmp_flush *flush = context;
     struct mrd_reader reader = mrd_reader_of(mrd_rpc_call_request(call));
     while (mrd_reader_left(&reader) > 0) {
-        struct wanted wanted;
+        struct wanted wanted = {0};
         MRD_TRY(wanted_next(&reader, flush->options.partition_count, &wanted, err));
         cmp_build_want(flush->options.build, wanted.partition, wanted.sequence);
     }

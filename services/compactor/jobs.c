@@ -24,8 +24,8 @@ struct cmp_jobs {
     _Atomic bool stopping; /* relaxed: a wish; the lock orders what depends on it */
     pthread_mutex_t lock;  /* guards `nudged`, and the sleep between rounds */
     pthread_cond_t wake;
+    size_t role_count; /* and this */
     struct job roles[CMP_ROLES_MAX];
-    size_t role_count;
 };
 
 struct cmp_jobs *cmp_jobs_create(const struct cmp_jobs_options *options)
@@ -130,7 +130,9 @@ enum mrd_status cmp_jobs_add(struct cmp_jobs *jobs, const struct cmp_role *role,
                         strerror(code));
     }
     (void)pthread_setname_np(job->thread, role->name);
+    pthread_mutex_lock(&jobs->lock);
     jobs->role_count++;
+    pthread_mutex_unlock(&jobs->lock);
     return MRD_OK;
 }
 

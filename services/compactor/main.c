@@ -15,6 +15,8 @@
         .max = (max_)                                                                              \
     }
 
+static const char *const rollup_choices[] = {"5m", "1h", "1d", NULL};
+
 static const struct mrd_config_key compactor_keys[] = {
     KEY("compactor.build_age", MRD_CONFIG_DURATION, "5m", 100, 1e12,
         "What has been in the log for so long is brought to blocks."),
@@ -55,6 +57,14 @@ static const struct mrd_config_key compactor_keys[] = {
         "that are late for it."),
     KEY("compactor.merge_memory_bytes_max", MRD_CONFIG_SIZE, "512MiB", 48 << 20, 1e15,
         "Memory for one merge. A compactor does one at a time."),
+    {.path = "compactor.rollups",
+       .type = MRD_CONFIG_LIST,
+       .initial = "1h,1d",
+       .choices = rollup_choices,
+       .doc =
+         "Rollups that merges make of what they write, for queries over long times. Each takes 16 "
+         "MiB "
+         "of compactor.merge_memory_bytes_max at least. The same in all compactors. Empty: none."},
     KEY("compactor.merge_file_bytes", MRD_CONFIG_SIZE, "512MiB", 1 << 20, 1e15,
         "Merging ends a file of a tenant and day or month with the series that passes this size."),
     KEY("compactor.tables", MRD_CONFIG_BOOL, "true", 0, 0,

@@ -49,7 +49,8 @@ struct cmp_merging {
     char *holder;
     char *region;
     struct mrd_tenancy_settings *layouts; /* struct layout */
-    struct failure failed[FAILED_MAX];    /* the round's */
+    mrd_time_ms resolutions_ms[MRD_ROLLUP_LEVELS_MAX];
+    struct failure failed[FAILED_MAX]; /* the round's */
     size_t failed_at;
 
     pthread_mutex_t lock; /* guards what follows */
@@ -75,6 +76,31 @@ static bool is_compact(void *context, struct mrd_bytes tenant)
     struct layout layout;
     mrd_tenancy_settings_get(merging->layouts, tenant, &layout);
     return layout.compact;
+}
+
+/* Ascending, each once, whatever their order; the key takes no others. */
+static size_t read_rollups(const struct mrd_config *config, mrd_time_ms out[MRD_ROLLUP_LEVELS_MAX])
+{
+    static const struct {
+        const char *name;
+        mrd_time_ms resolution_ms;
+    } known[] = {
+        {"5m", MRD_ROLLUP_5M_MS},
+        {"1h", MRD_ROLLUP_1H_MS},
+        {"1d", MRD_ROLLUP_1D_MS},
+    };
+    size_t count = 0;
+    for (size_t i = 0; i < MRD_ARRAY_LEN(known); i++) {
+        bool wanted = false;
+        for (size_t k = 0; k < mrd_config_list_size(config, "compactor.rollups"); k++) {
+            wanted |=
+                strcmp(mrd_config_list_at(config, "compactor.rollups", k), known[i].name) == 0;
+        }
+        if (wanted) {
+            out[count++] = known[i].resolution_ms;
+        }
+    }
+    return count;
 }
 
 static void figures_init(struct figures *figures, struct mrd_metrics *metrics)
@@ -158,6 +184,8 @@ struct cmp_merging *cmp_merging_create(const struct mrd_config *config, const ch
         .is_compact = is_compact,
         .context = merging,
     };
+    merging->merge.resolution_count = read_rollups(config, merging->resolutions_ms);
+    merging->merge.resolutions_ms = merging->resolutions_ms;
     merging->keeps_tables = tables != NULL;
     merging->tables = tables == NULL ? (struct mrd_upkeep_tables){0} : *tables;
     merging->layouts = mrd_tenancy_settings_create(sizeof(struct layout), read_layout, config);

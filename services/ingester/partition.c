@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/shard.h"
 #include "base/threads.h"
+#include "bus/log_admin.h"
 
 enum {
     QUEUE_MAX = 4096,
@@ -15,6 +16,7 @@ enum {
     RETRY_MS = 1000,          /* while over the memory budget */
     SWEEP_SERIES_MAX = 20000, /* a second: 20 ms of the shard's time */
     WAIT_LOOK_MS = 100,
+    LOG_STATE_TIMEOUT_MS = 500,
 };
 static const int64_t MS = 1000000;
 
@@ -352,6 +354,12 @@ uint64_t ing_partition_applied(const struct ing_partition *partition)
     return atomic_load_explicit(&partition->applied, memory_order_acquire);
 }
 
+uint64_t ing_partition_held(const struct ing_partition *partition)
+{
+    return atomic_load_explicit(&ing_partition_figures(partition)->sequence_held,
+                                memory_order_relaxed);
+}
+
 enum mrd_status ing_partition_wait(struct ing_partition *partition, uint64_t sequence,
                                    int64_t deadline_ns, bool (*ended)(const void *context),
                                    const void *context, struct mrd_error *err)
@@ -406,6 +414,17 @@ static enum mrd_status start(struct ing_partition *partition, struct mrd_error *
     return mrd_log_reader_create(partition->options.bus, &reader, &partition->reader, err);
 }
 
+/* An empty log has no entry that would say where the head begins. What cannot be read is found out with the first entry. */
+static void look_at_log(struct ing_partition *partition)
+{
+    struct mrd_log_state log;
+    if (mrd_log_state_read(partition->options.bus, partition->options.store.partition,
+                           LOG_STATE_TIMEOUT_MS, &log, NULL) == MRD_OK &&
+        log.messages == 0) {
+        ing_store_begin(partition->store, log.sequence_first);
+    }
+}
+
 enum mrd_status ing_partition_create(const struct ing_partition_options *options,
                                      struct ing_partition **out_partition, struct mrd_error *err)
 {
@@ -422,6 +441,7 @@ enum mrd_status ing_partition_create(const struct ing_partition_options *options
     pthread_condattr_destroy(&monotonic);
     enum mrd_status status = ing_store_create(&options->store, &partition->store, err);
     if (status == MRD_OK) {
+        look_at_log(partition);
         status = start(partition, err);
     }
     if (status != MRD_OK) {

@@ -56,6 +56,10 @@ const struct ing_store_figures *ing_partition_figures(const struct ing_partition
 /* The last sequence that is applied. */
 uint64_t ing_partition_applied(const struct ing_partition *partition);
 
+/* From where on the head holds all of the log, for questions: some minutes behind what progress tells, which runs ahead of
+ * forgetting, so that one that was asked by what was told before is still answered. 0: not known. */
+uint64_t ing_partition_held(const struct ing_partition *partition);
+
 /* Waits until `sequence` is applied. MRD_E_TIMEOUT names both; `ended` is asked now and then and ends
  * the wait too (MRD_E_CANCELED). */
 MRD_MUST_CHECK enum mrd_status ing_partition_wait(struct ing_partition *partition,

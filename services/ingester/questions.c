@@ -1,5 +1,6 @@
 #include "ingester/questions.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "ingester/questions_internal.h"
@@ -43,10 +44,31 @@ static enum mrd_status strong_wait(struct ing_question *question, struct mrd_err
     return status;
 }
 
+/* Whoever left blocks out relies on what some head held: this one may have begun later, under the same name. */
+static enum mrd_status check_held(const struct ing_question *question, struct mrd_error *err)
+{
+    const struct mrd_query_partition *asked = &question->request.partitions[question->at];
+    const uint64_t held = ing_partition_held(ing_question_partition(question));
+    if (asked->sequence_first_max != 0 && held == 0) {
+        return mrd_fail(err, MRD_E_UNAVAILABLE,
+                        "the head of partition %" PRIu32
+                        " does not know from where on it holds the log, which has gone backwards "
+                        "or was not read yet: if it stays so, restart the ingester",
+                        asked->number);
+    }
+    return asked->sequence_first_max == 0 || held <= asked->sequence_first_max
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_UNAVAILABLE,
+                          "the head of partition %" PRIu32 " begins at sequence %" PRIu64
+                          " of the log, what is asked for needs it from %" PRIu64,
+                          asked->number, held, asked->sequence_first_max);
+}
+
 static enum mrd_status answer_partition(struct ing_question *question, struct mrd_error *err)
 {
     question->trailer = (struct mrd_query_trailer){0};
     MRD_TRY(strong_wait(question, err));
+    MRD_TRY(check_held(question, err));
     question->trailer.sequence = ing_partition_applied(ing_question_partition(question));
     const enum mrd_query_kind kind = question->request.kind;
     MRD_TRY(kind == MRD_QUERY_SELECT || kind == MRD_QUERY_SERIES

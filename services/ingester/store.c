@@ -10,6 +10,8 @@ enum {
     /* What is going to be forgotten is said so long before, so that queries under way do not rely on it. */
     FORGET_AHEAD_MS = 15 * 60 * 1000,
     COVERAGE_SPAN_MS = 60 * 1000,
+    /* What was said is true until forgetting comes so much closer; less than FORGET_AHEAD_MS, twice. */
+    HELD_MS = 5 * 60 * 1000,
 };
 
 _Static_assert(MRD_REFERENCE_NONE == MRD_HEAD_ORDINAL_NONE, "rows that name nothing are skipped");
@@ -31,8 +33,12 @@ struct ing_store {
     mrd_time_ms log_ms;        /* the log's time: greatest stored_ms */
     int64_t counted;           /* our share of the budget's `used` */
     struct ing_coverage coverage;
-    uint64_t log_first; /* sequence that the log begins with; 0: not known */
-    bool incomplete;    /* of the batch at hand, something did not come into the head */
+    struct held {
+        mrd_time_ms kept_from_ms; /* forgetting was there */
+        uint64_t first;           /* and this was said */
+    } held[2];                    /* the latest, and the one before */
+    uint64_t log_first;           /* sequence that the log begins with; 0: not known */
+    bool incomplete;              /* of the batch at hand, something did not come into the head */
     struct ing_store_figures figures;
 };
 
@@ -357,10 +363,41 @@ static void count_unresolved(struct ing_store *store, uint64_t rows,
     }
 }
 
+/* What was said before is no longer true, or nothing was. */
+static void held_reset(struct ing_store *store)
+{
+    const uint64_t first = ing_coverage_first(&store->coverage);
+    store->held[0] = store->held[1] = (struct held){store->held[0].kept_from_ms, first};
+    set(&store->figures.sequence_first, first);
+    set(&store->figures.sequence_held, first);
+}
+
+void ing_store_begin(struct ing_store *store, uint64_t sequence)
+{
+    mrd_assert(!store->started);
+    ing_coverage_lost(&store->coverage, sequence);
+    held_reset(store);
+}
+
+/* Only forgetting has come further: samples go FORGET_AHEAD_MS after it is said that they will. */
+static void held_move(struct ing_store *store, mrd_time_ms kept_from_ms)
+{
+    const uint64_t first = ing_coverage_first(&store->coverage);
+    if (kept_from_ms - store->held[0].kept_from_ms >= HELD_MS) {
+        store->held[1] = kept_from_ms - store->held[0].kept_from_ms >= 2 * (mrd_time_ms)HELD_MS
+                             ? (struct held){kept_from_ms, first}
+                             : store->held[0];
+        store->held[0] = (struct held){kept_from_ms, first};
+    }
+    set(&store->figures.sequence_first, first);
+    set(&store->figures.sequence_held, store->held[1].first);
+}
+
 /* What was missing before the batch, or of it, is not in the head. */
 static void note_coverage(struct ing_store *store, const struct mrd_batch *batch,
                           const struct ing_position *position)
 {
+    const uint64_t before = ing_coverage_first(&store->coverage);
     if (position->missing_before > 0) {
         ing_coverage_lost(&store->coverage, position->sequence);
     }
@@ -368,8 +405,9 @@ static void note_coverage(struct ing_store *store, const struct mrd_batch *batch
     if (store->incomplete) {
         ing_coverage_lost(&store->coverage, position->sequence + 1);
     }
-    atomic_store_explicit(&store->figures.sequence_first, ing_coverage_first(&store->coverage),
-                          memory_order_relaxed);
+    if (ing_coverage_first(&store->coverage) != before) {
+        held_reset(store);
+    }
 }
 
 static void count_number(struct ing_store *store, struct mrd_reference_instance *instance,
@@ -478,8 +516,7 @@ void ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_m
     const mrd_time_ms kept_from_ms = kept_from(store, now_ms);
     if (kept_from_ms > 0) {
         ing_coverage_forget(&store->coverage, kept_from_ms + FORGET_AHEAD_MS);
-        atomic_store_explicit(&store->figures.sequence_first, ing_coverage_first(&store->coverage),
-                              memory_order_relaxed);
+        held_move(store, kept_from_ms);
         sweep(store, kept_from_ms, series_max, epoch_min);
     }
     ing_store_publish(store);

@@ -74,6 +74,8 @@ struct ing_store_figures {
     _Atomic uint64_t memory_exemplars;
     _Atomic uint64_t memory_families;
     _Atomic uint64_t sequence_first; /* ing_coverage_first */
+    _Atomic uint64_t
+        sequence_held; /* what that was when forgetting was HELD_MS less far, and is still true */
     _Atomic uint64_t exemplars_stored;
     _Atomic uint64_t families_stored;
     _Atomic uint64_t erasures;       /* requests applied */
@@ -98,6 +100,10 @@ struct ing_position {
     uint64_t missing_before; /* sequences that the log has lost or trimmed */
     mrd_time_ms stored_ms;
 };
+
+/* The log was empty when reading began, and its next entry will have this sequence: so that is where the head begins. Before the
+ * first message; not needed where there is one. */
+void ing_store_begin(struct ing_store *store, uint64_t sequence);
 
 /* Applies one message. MRD_E_LIMIT: over the budget, call again with the same. MRD_E_CORRUPT or MRD_E_UNSUPPORTED:
  * it is quarantined (counted; the caller logs err and goes on with the next). */

@@ -207,6 +207,62 @@ static void the_store_says_from_where_on_it_has_all(void **state)
     rig_fini(&rig);
 }
 
+static void of_an_empty_log_the_head_begins_with_its_next_entry(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 6 * HOUR, 0);
+    const struct ing_store_figures *figures = ing_store_figures(rig.store);
+    ing_store_begin(rig.store, 1001);
+    assert_int_equal(figure(&figures->sequence_first), 1001);
+    assert_int_equal(figure(&figures->sequence_held), 1001);
+    rig.sequence = 1000;
+    build(&rig, T0, 0, 10, true);
+    assert_int_equal(apply(&rig, T0), MRD_OK);
+    assert_int_equal(figure(&figures->sequence_first), 1001);
+    rig_fini(&rig);
+}
+
+/* That something will be forgotten is said long before; meanwhile who was told of it before still gets an answer. */
+static void what_was_said_is_true_for_some_minutes(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 6 * HOUR, 0);
+    const struct ing_store_figures *figures = ing_store_figures(rig.store);
+    const mrd_time_ms minute = HOUR / 60;
+    size_t holes = 0;
+    rig.sequence = 1000;
+    build(&rig, T0, 0, 10, true);
+    assert_int_equal(apply(&rig, T0), MRD_OK);
+    build(&rig, T0 + HOUR, 0, 10, true);
+    assert_int_equal(apply(&rig, T0 + HOUR), MRD_OK);
+    static const struct {
+        mrd_time_ms before_gone;
+        uint64_t first, held;
+    } cases[] = {
+        {20, 1001, 1001},
+        {15, 1002, 1001},
+        {11, 1002, 1001},
+        {10, 1002, 1002},
+    };
+    for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
+        ing_store_tidy(rig.store, T0 + 6 * HOUR - cases[i].before_gone * minute, 1000, on_hole,
+                       &holes);
+        assert_int_equal(figure(&figures->samples_stored), 20);
+        assert_int_equal(figure(&figures->sequence_first), cases[i].first);
+        assert_int_equal(figure(&figures->sequence_held), cases[i].held);
+    }
+    rig.sequence = 2000; /* what is lost is not there any more */
+    build(&rig, T0 + HOUR, 0, 10, true);
+    const struct ing_position position = {
+        .sequence = 2001, .missing_before = 996, .stored_ms = T0 + HOUR};
+    assert_int_equal(ing_store_apply(rig.store, mrd_buf_view(&rig.message), &position, NULL),
+                     MRD_OK);
+    assert_int_equal(figure(&figures->sequence_held), 2001);
+    rig_fini(&rig);
+}
+
 static void a_missing_number_is_reported_as_a_hole(void **state)
 {
     (void)state;
@@ -321,6 +377,8 @@ int main(void)
         cmocka_unit_test(histograms_are_applied_like_samples),
         cmocka_unit_test(rows_before_the_first_readable_entry_are_no_loss),
         cmocka_unit_test(the_store_says_from_where_on_it_has_all),
+        cmocka_unit_test(what_was_said_is_true_for_some_minutes),
+        cmocka_unit_test(of_an_empty_log_the_head_begins_with_its_next_entry),
         cmocka_unit_test(a_missing_number_is_reported_as_a_hole),
         cmocka_unit_test(what_the_log_has_forgotten_is_forgotten),
         cmocka_unit_test(a_batch_refused_for_memory_is_whole_when_tried_again),

@@ -80,10 +80,33 @@ enum mrd_status qry_timeout_param(struct qry_call *call, struct mrd_error *err)
     return MRD_OK;
 }
 
+/* "auto" is what is configured; else a duration, as Thanos has it. */
+static enum mrd_status resolution_param(const struct qry_call *call, mrd_time_ms *out,
+                                        struct mrd_error *err)
+{
+    const struct mrd_bytes text = qry_param(call, "max_source_resolution");
+    mrd_time_ms resolution_ms;
+    if (text.size == 0 || mrd_bytes_equal(text, MRD_BYTES("auto"))) {
+        return MRD_OK;
+    }
+    const enum mrd_status status = qry_duration_parse(text, &resolution_ms, err);
+    if (status != MRD_OK) {
+        return qry_bad_param(status, "max_source_resolution", err);
+    }
+    if (resolution_ms < 0) {
+        return qry_bad_param(
+            mrd_fail(err, MRD_E_INVALID, "it must be auto, or a duration that is not negative"),
+            "max_source_resolution", err);
+    }
+    *out = resolution_ms;
+    return MRD_OK;
+}
+
 enum mrd_status qry_promql_options(const struct qry_call *call, struct mrd_promql_options *out,
                                    struct mrd_error *err)
 {
     *out = call->limits.promql;
+    MRD_TRY(resolution_param(call, &out->resolution_ms_max, err));
     if (!qry_param_given(call, "lookback_delta")) {
         return MRD_OK;
     }

@@ -67,7 +67,7 @@ enum mrd_status qry_limit_param(const struct qry_call *call, size_t *out_limit,
 /* `timeout`: shortens the deadline of the call. */
 enum mrd_status qry_timeout_param(struct qry_call *call, struct mrd_error *err);
 
-/* The lookback: the parameter lookback_delta or the configured one. */
+/* The lookback and the coarsest rollups: the parameters lookback_delta and max_source_resolution, or what is configured. */
 enum mrd_status qry_promql_options(const struct qry_call *call, struct mrd_promql_options *out,
                                    struct mrd_error *err);
 

@@ -35,8 +35,8 @@ static bool is_fit(const struct mrd_member *member, const struct qry_replica_cho
     return record != NULL && first_of(record) <= choice->sequence_first_max;
 }
 
-size_t qry_cluster_replica(const struct mrd_members_snapshot *snapshot,
-                           const struct qry_replica_choice *choice, size_t *out_member)
+static size_t replica_of(const struct mrd_members_snapshot *snapshot,
+                         const struct qry_replica_choice *choice, size_t *out_member)
 {
     size_t count = 0;
     for (size_t i = 0; i < snapshot->count; i++) {
@@ -50,6 +50,15 @@ size_t qry_cluster_replica(const struct mrd_members_snapshot *snapshot,
         }
     }
     return count;
+}
+
+size_t qry_cluster_replica(const struct mrd_members_snapshot *snapshot,
+                           const struct qry_replica_choice *choice, size_t *out_member)
+{
+    struct qry_replica_choice any = *choice;
+    any.sequence_first_max = UINT64_MAX;
+    const size_t count = replica_of(snapshot, choice, out_member);
+    return count > 0 ? count : replica_of(snapshot, &any, out_member);
 }
 
 void qry_cluster_held(const struct mrd_members_snapshot *snapshot, uint32_t partition,

@@ -28,18 +28,19 @@ struct qry_cluster {
 struct qry_replica_choice {
     uint32_t partition;
     uint64_t
-        sequence_first_max; /* only whose head holds the log wholly from here or before; UINT64_MAX: anybody */
+        sequence_first_max; /* rather those whose heads hold the log wholly from here or before; UINT64_MAX: anybody */
     uint64_t salt;  /* spreads queries */
     size_t attempt; /* from 0 */
 };
 
-/* The ingesters that serve the partition so: how many, and which of them (an index into the snapshot) to ask.
- * *out_member is untouched if there is none. */
+/* The ingesters that serve the partition so, or all that serve it if none says that it does: how many, and which of them (an index
+ * into the snapshot) to ask. What a record says runs ahead of what a head forgets, so it may still do: the ingester itself decides
+ * (struct mrd_query_partition). *out_member is untouched if there is none. */
 size_t qry_cluster_replica(const struct mrd_members_snapshot *snapshot,
                            const struct qry_replica_choice *choice, size_t *out_member);
 
 /* What every ingester that serves the partition now holds of its log: all from *out_first (UINT64_MAX: that is not known, or nobody
- * serves it) to *out_last. Whoever leaves blocks out because of it gives *out_first along as sequence_first_max. */
+ * serves it) to *out_last. Whoever leaves blocks out because of it gives *out_first along as sequence_first_max, which the ingester checks. */
 void qry_cluster_held(const struct mrd_members_snapshot *snapshot, uint32_t partition,
                       uint64_t *out_first, uint64_t *out_last);
 

@@ -30,6 +30,13 @@ qry_endpoint qry_answer_alertmanagers;
 qry_endpoint qry_answer_alerts;
 qry_endpoint qry_answer_rules;
 
+/* endpoints_features.c */
+qry_endpoint qry_answer_features;
+qry_endpoint qry_answer_notifications;
+qry_endpoint qry_answer_notifications_live;
+qry_endpoint qry_answer_self_metrics;
+qry_endpoint qry_answer_search;
+
 /* endpoints_status.c */
 qry_endpoint qry_answer_buildinfo;
 qry_endpoint qry_answer_runtimeinfo;

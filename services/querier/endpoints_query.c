@@ -32,6 +32,20 @@ static void blocks_json(const struct mrd_block_source_figures *figures, struct m
                    atomic_load_explicit(&figures->bytes, memory_order_relaxed));
 }
 
+/* Whether rollups answered, and of which resolution at most. */
+static void rollups_json(const struct mrd_promql_stats *stats, struct mrd_buf *out)
+{
+    char resolution[MRD_DURATION_TEXT_MAX];
+    mrd_buf_printf(out, ",\"rollups\":{\"selectors\":%" PRIu64 ",\"rows\":%" PRIu64,
+                   stats->coarse_selects, stats->rows_read);
+    mrd_buf_printf(out, ",\"resolution\":\"%s\"",
+                   mrd_duration_format(stats->resolution_ms, resolution));
+    if (stats->refused != NULL) {
+        mrd_buf_printf(out, ",\"refused\":\"%s\"", stats->refused);
+    }
+    mrd_buf_append_u8(out, '}');
+}
+
 /* What Prometheus' BuiltinStats have without per-step figures, which it keeps behind a flag. Sorting and
  * preparing are parts of the evaluation here and have no clock of their own. */
 static void stats_json(const struct qry_call *call, const struct mrd_promql_stats *stats,
@@ -53,6 +67,7 @@ static void stats_json(const struct qry_call *call, const struct mrd_promql_stat
                    (unsigned long long)stats->samples_peak);
     if (call->tiers.region != NULL) {
         blocks_json(&call->tiers.figures, out);
+        rollups_json(stats, out);
     }
     mrd_buf_append_u8(out, '}');
 }

@@ -87,6 +87,13 @@ static struct ask *ask_add(struct qry_fanout *fanout, const char *instance,
     return ask;
 }
 
+static uint64_t sequence_first_max(const struct qry_fanout *fanout, uint32_t partition)
+{
+    return fanout->options.sequences_first_max == NULL
+               ? UINT64_MAX
+               : fanout->options.sequences_first_max[partition];
+}
+
 /* Sends one question for the `count` partitions in fanout->listed. */
 static enum mrd_status ask_start(struct qry_fanout *fanout, const char *instance,
                                  const struct mrd_link *link, size_t count, struct mrd_error *err)
@@ -98,6 +105,8 @@ static enum mrd_status ask_start(struct qry_fanout *fanout, const char *instance
         listed->sequence_min = fanout->options.sequences_min == NULL
                                    ? 0
                                    : fanout->options.sequences_min[listed->number];
+        const uint64_t first_max = sequence_first_max(fanout, listed->number);
+        listed->sequence_first_max = first_max == UINT64_MAX ? 0 : first_max;
     }
     struct ask *ask = ask_add(fanout, instance, link, count);
     struct mrd_query_request request = fanout->request;
@@ -112,13 +121,6 @@ static enum mrd_status ask_start(struct qry_fanout *fanout, const char *instance
     char subject[MRD_QUERY_SUBJECT_MAX];
     return mrd_rpc_fan_start_at(fanout->fan, mrd_query_subject(instance, subject), &ask->link,
                                 mrd_buf_view(&fanout->encoded), &ask->call, err);
-}
-
-static uint64_t sequence_first_max(const struct qry_fanout *fanout, uint32_t partition)
-{
-    return fanout->options.sequences_first_max == NULL
-               ? UINT64_MAX
-               : fanout->options.sequences_first_max[partition];
 }
 
 /* Chooses whom to ask next for each partition that waits, if anybody serves it. */

@@ -33,8 +33,8 @@ struct qry_fanout_options {
     const struct mrd_query_request *request; /* copied; what it points to is kept */
     const uint64_t *sequences_min;           /* per partition, for strong reads; NULL: none. Kept */
     const uint64_t
-        *sequences_first_max; /* per partition: only ingesters whose heads begin there or before
-                                          * (cluster.h); NULL: all. Kept */
+        *sequences_first_max; /* per partition: only ingesters whose heads begin there or before,
+                                          * which they check (wire/query.h); NULL: all. Kept */
     const struct mrd_query_scope *scope; /* copied; what it points to is kept */
     uint32_t partition_first;            /* those before it are not asked */
     uint64_t salt;                       /* spreads queries over replicas */

@@ -9,7 +9,9 @@ void qry_limits_read(const struct mrd_config *config, void *out_limits)
 {
     struct qry_limits limits = {
         .promql = {.lookback_ms = mrd_config_duration(config, "querier.lookback_delta"),
-                   .samples_max = (size_t)mrd_config_int(config, "querier.samples_max")},
+                   .samples_max = (size_t)mrd_config_int(config, "querier.samples_max"),
+                   .resolution_ms_max =
+                       mrd_config_duration(config, "querier.max_source_resolution")},
         .query_timeout_ms = mrd_config_duration(config, "querier.query_timeout"),
         .memory_bytes_max = mrd_config_size(config, "querier.memory_bytes_max"),
         .response_bytes_max = mrd_config_size(config, "querier.response_bytes_max"),

@@ -4,6 +4,7 @@
 
 #include "codec/snappy_block.h"
 #include "codec/varbit_chunk.h"
+#include "codec/xor2_chunk.h"
 #include "codec/xor_chunk.h"
 #include "promql/print.h"
 #include "wire/remote_read.h"
@@ -19,6 +20,11 @@ struct read_series {
 struct read_result {
     struct qry_call *call;
     enum mrd_read_kind kind;
+    bool starts;    /* chunks with start times, where there are any */
+    bool any_order; /* streamed as they come */
+    bool gone;      /* nobody reads any more */
+    size_t query_index;
+    struct mrd_buf labels;  /* fields of one series' labels, streamed as they come */
     struct mrd_buf series;  /* struct read_series */
     struct mrd_buf scratch; /* fields of one series */
     struct mrd_buf chunk;
@@ -29,6 +35,7 @@ static void read_result_fini(struct read_result *result)
 {
     mrd_buf_fini(&result->series);
     mrd_buf_fini(&result->scratch);
+    mrd_buf_fini(&result->labels);
     mrd_buf_fini(&result->chunk);
 }
 
@@ -55,18 +62,36 @@ static size_t count_before(const mrd_time_ms *times_ms, size_t count, mrd_time_m
     return before;
 }
 
+/* The start times from `at` on, or NULL: they are not asked for, or none of the next `count` is known. */
+static const mrd_time_ms *starts_from(const struct read_result *result,
+                                      const mrd_time_ms *starts_ms, size_t at, size_t count)
+{
+    for (size_t i = at; result->starts && starts_ms != NULL && i < at + count; i++) {
+        if (starts_ms[i] != 0) {
+            return starts_ms + at;
+        }
+    }
+    return NULL;
+}
+
 /* One chunk of the first samples, before end_ms; returns how many. */
 static size_t append_xor_chunk(struct read_result *result, const struct mrd_samples *samples,
                                size_t at, mrd_time_ms end_ms)
 {
     const size_t most = MRD_MIN(samples->count - at, (size_t)MRD_XOR_CHUNK_SAMPLES);
-    const struct mrd_samples part = {
+    struct mrd_samples part = {
         .times_ms = samples->times_ms + at,
         .values = samples->values + at,
         .count = count_before(samples->times_ms + at, most, end_ms),
     };
-    mrd_xor_chunk_encode(&part, &result->chunk);
-    append_chunk(result, MRD_XOR_CHUNK_ENCODING, part.times_ms, part.count);
+    part.start_times_ms = starts_from(result, samples->start_times_ms, at, part.count);
+    if (part.start_times_ms == NULL) {
+        mrd_xor_chunk_encode(&part, &result->chunk);
+        append_chunk(result, MRD_XOR_CHUNK_ENCODING, part.times_ms, part.count);
+    } else {
+        mrd_xor2_chunk_encode(&part, &result->chunk);
+        append_chunk(result, MRD_XOR2_CHUNK_ENCODING, part.times_ms, part.count);
+    }
     return part.count;
 }
 
@@ -75,13 +100,15 @@ static size_t append_varbit_chunk(struct read_result *result,
                                   mrd_time_ms end_ms)
 {
     const size_t most = MRD_MIN(histograms->count - at, (size_t)MRD_VARBIT_CHUNK_HISTOGRAMS);
-    const struct mrd_histograms part = {
+    struct mrd_histograms part = {
         .times_ms = histograms->times_ms + at,
         .items = histograms->items + at,
         .count = count_before(histograms->times_ms + at, most, end_ms),
     };
+    part.start_times_ms = starts_from(result, histograms->start_times_ms, at, part.count);
     enum mrd_varbit_encoding encoding;
-    const size_t count = mrd_varbit_chunk_encode(&part, false, &encoding, &result->chunk);
+    const size_t count =
+        mrd_varbit_chunk_encode(&part, part.start_times_ms != NULL, &encoding, &result->chunk);
     append_chunk(result, encoding, part.times_ms, count);
     return count;
 }
@@ -154,15 +181,20 @@ static enum mrd_status keep_labels(struct read_result *result, struct mrd_labels
     return scratch_keep(result, &out->label_fields, err);
 }
 
+static void count_progress(const struct read_result *result, size_t sample_count)
+{
+    struct mrd_query_progress *progress = result->call->control.progress;
+    mrd_progress_add(&progress->series, 1);
+    mrd_progress_add(&progress->samples, sample_count);
+    mrd_progress_raise(&progress->memory_bytes, mrd_arena_used(result->call->arena));
+}
+
 static enum mrd_status keep_series(struct read_result *result,
                                    const struct mrd_source_series *series, struct mrd_error *err)
 {
     struct read_series kept;
     const size_t count = series->samples.count + series->histograms.count;
-    struct mrd_query_progress *progress = result->call->control.progress;
-    mrd_progress_add(&progress->series, 1);
-    mrd_progress_add(&progress->samples, count);
-    mrd_progress_raise(&progress->memory_bytes, mrd_arena_used(result->call->arena));
+    count_progress(result, count);
     if (count == 0) {
         return MRD_OK;
     }
@@ -180,11 +212,61 @@ static enum mrd_status keep_series(struct read_result *result,
                : MRD_OK;
 }
 
+/* ---- frames ---- */
+
+/* The frames of one series: as many chunks in each as stay below the limit, one at least. */
+static bool append_frames(struct qry_call *call, const struct read_series *series, size_t index)
+{
+    struct mrd_bytes rest = series->data_fields;
+    while (rest.size > 0) {
+        struct mrd_bytes chunks = {rest.data, 0};
+        struct mrd_bytes piece;
+        while (chunks.size + series->label_fields.size < QRY_READ_FRAME_BYTES &&
+               mrd_read_piece_next(&rest, &piece)) {
+            chunks.size += piece.size;
+        }
+        if (chunks.size == 0 && mrd_read_piece_next(&rest, &piece)) {
+            chunks.size = piece.size; /* labels alone pass the limit */
+        }
+        mrd_read_frame_append(index, series->label_fields, chunks, &call->sink->body);
+        if (!qry_sink_drain(call->sink)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Sends a series as it comes. */
+static enum mrd_status send_series(struct read_result *result,
+                                   const struct mrd_source_series *series, struct mrd_error *err)
+{
+    const size_t count = series->samples.count + series->histograms.count;
+    count_progress(result, count);
+    if (count == 0) {
+        return MRD_OK;
+    }
+    mrd_buf_clear(&result->labels);
+    mrd_buf_clear(&result->scratch);
+    mrd_read_labels_append(series->labels, &result->labels);
+    append_chunks(result, series);
+    if (result->labels.failed || result->scratch.failed) {
+        return mrd_fail(err, MRD_E_LIMIT,
+                        "a series needs more than %zu bytes (querier.memory_bytes_max)",
+                        result->scratch.limit);
+    }
+    const struct read_series one = {.label_fields = mrd_buf_view(&result->labels),
+                                    .data_fields = mrd_buf_view(&result->scratch)};
+    result->gone = !append_frames(result->call, &one, result->query_index);
+    return MRD_OK;
+}
+
+/* ---- one query ---- */
+
 static enum mrd_status read_set(struct read_result *result, struct mrd_source_set *set,
                                 struct mrd_error *err)
 {
     const struct qry_call *call = result->call;
-    for (;;) {
+    while (!result->gone) {
         struct mrd_source_series series;
         bool more;
         MRD_TRY(mrd_query_check(&call->control, err));
@@ -192,8 +274,10 @@ static enum mrd_status read_set(struct read_result *result, struct mrd_source_se
         if (!more) {
             return MRD_OK;
         }
-        MRD_TRY(keep_series(result, &series, err));
+        MRD_TRY(result->any_order ? send_series(result, &series, err)
+                                  : keep_series(result, &series, err));
     }
+    return MRD_OK;
 }
 
 static int compare_series(const void *a, const void *b)
@@ -202,7 +286,7 @@ static int compare_series(const void *a, const void *b)
                               ((const struct read_series *)b)->labels);
 }
 
-/* Gathers the series of one query, sorted. */
+/* Gathers the series of one query, sorted; in any order it sends them. */
 static enum mrd_status read_query(struct read_result *result, const struct mrd_read_query *query,
                                   struct mrd_error *err)
 {
@@ -283,28 +367,6 @@ static enum mrd_status answer_samples(struct qry_call *call, struct read_result 
 
 /* ---- as streamed chunks ---- */
 
-/* The frames of one series: as many chunks in each as stay below the limit, one at least. */
-static bool append_frames(struct qry_call *call, const struct read_series *series, size_t index)
-{
-    struct mrd_bytes rest = series->data_fields;
-    while (rest.size > 0) {
-        struct mrd_bytes chunks = {rest.data, 0};
-        struct mrd_bytes piece;
-        while (chunks.size + series->label_fields.size < QRY_READ_FRAME_BYTES &&
-               mrd_read_piece_next(&rest, &piece)) {
-            chunks.size += piece.size;
-        }
-        if (chunks.size == 0 && mrd_read_piece_next(&rest, &piece)) {
-            chunks.size = piece.size; /* labels alone pass the limit */
-        }
-        mrd_read_frame_append(index, series->label_fields, chunks, &call->sink->body);
-        if (!qry_sink_drain(call->sink)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static enum mrd_status answer_streamed(struct qry_call *call, struct read_result *result,
                                        const struct mrd_read_request *request,
                                        struct mrd_error *err)
@@ -313,6 +375,7 @@ static enum mrd_status answer_streamed(struct qry_call *call, struct read_result
         "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
     for (size_t q = 0; q < request->query_count; q++) {
         size_t count;
+        result->query_index = q;
         MRD_TRY(read_query(result, &request->queries[q], err));
         const struct read_series *series = series_of(result, &count);
         for (size_t i = 0; i < count && append_frames(call, &series[i], q); i++) {}
@@ -352,6 +415,26 @@ static enum mrd_status tell_text(const struct qry_call *call,
     return MRD_OK;
 }
 
+/* A header that is one of two texts; the first if it is not there. */
+static enum mrd_status choice_header(const struct qry_call *call, const char *name,
+                                     const char *first, const char *second, bool *out_second,
+                                     struct mrd_error *err)
+{
+    const struct mrd_bytes header = mrd_http_header(call->request, name);
+    *out_second = mrd_bytes_equal(header, mrd_bytes_of(second));
+    return *out_second || header.size == 0 || mrd_bytes_equal(header, mrd_bytes_of(first))
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_INVALID, "%s is \"%s\" or \"%s\"", name, first, second);
+}
+
+/* What only some clients can take, they ask for: chunks of encodings 4 to 6, and series in any order. */
+static enum mrd_status wishes_read(const struct qry_call *call, struct read_result *result,
+                                   struct mrd_error *err)
+{
+    MRD_TRY(choice_header(call, "X-Read-Start-Times", "false", "true", &result->starts, err));
+    return choice_header(call, "X-Read-Order", "labels", "any", &result->any_order, err);
+}
+
 enum mrd_status qry_answer_read(struct qry_call *call, struct mrd_error *err)
 {
     mrd_auto(mrd_buf_fini)
@@ -363,8 +446,11 @@ enum mrd_status qry_answer_read(struct qry_call *call, struct mrd_error *err)
     MRD_TRY(qry_call_open(call, QRY_CALL_CANNOT_WARN, err));
     mrd_auto(read_result_fini)
     struct read_result result = {.call = call, .kind = request.kind};
+    MRD_TRY(wishes_read(call, &result, err));
+    result.any_order &= request.kind == MRD_READ_STREAMED;
     mrd_buf_init(&result.series, mrd_arena_limit(call->arena));
     mrd_buf_init(&result.scratch, mrd_arena_limit(call->arena));
+    mrd_buf_init(&result.labels, mrd_arena_limit(call->arena));
     call->sink->encoding = MRD_HTTP_IDENTITY; /* the protocol has its own */
     return request.kind == MRD_READ_SAMPLES ? answer_samples(call, &result, &request, err)
                                             : answer_streamed(call, &result, &request, err);

@@ -40,6 +40,7 @@ struct ingester {
     struct mrd_member_partition serves[PARTITIONS];
     struct mrd_member self;
     _Atomic int behaviour;
+    _Atomic uint64_t begins; /* its heads, in truth; 0: that is not known */
     _Atomic size_t calls;
     _Atomic size_t partitions_asked;
     _Atomic uint64_t sequence_min[PARTITIONS];
@@ -101,6 +102,7 @@ static void write_frame(struct mrd_buf *out, uint32_t partition, int series, mrd
 
 /* One question under way. */
 struct talk {
+    const struct ingester *ingester;
     struct mrd_rpc_call *call;
     struct mrd_query_request request;
     int behaviour;
@@ -160,8 +162,14 @@ static enum mrd_status answer_partition(struct talk *talk, size_t index, struct 
 {
     const size_t count = talk->request.partition_count;
     const uint32_t partition = talk->request.partitions[index].number;
+    const uint64_t first_max = talk->request.partitions[index].sequence_first_max;
+    const uint64_t begins = atomic_load(&talk->ingester->begins);
     if (talk->behaviour == LOST_ONE && partition == 1) {
         return MRD_OK; /* told before */
+    }
+    if (first_max != 0 && (begins == 0 || begins > first_max)) {
+        mrd_query_part_failed(&talk->out, partition, MRD_E_UNAVAILABLE, MRD_BYTES("too little"));
+        return MRD_OK;
     }
     if (talk->behaviour == LARGE && index > 0) {
         mrd_query_part_alone(&talk->out, partition);
@@ -204,7 +212,8 @@ static enum mrd_status answer_all(struct talk *talk, struct mrd_error *err)
 static enum mrd_status on_call(void *context, struct mrd_rpc_call *call, struct mrd_error *err)
 {
     struct ingester *ingester = context;
-    struct talk talk = {.call = call, .behaviour = atomic_load(&ingester->behaviour)};
+    struct talk talk = {
+        .ingester = ingester, .call = call, .behaviour = atomic_load(&ingester->behaviour)};
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create("test", 1 << 20);
     MRD_TRY(mrd_query_request_decode(mrd_rpc_call_request(call), arena, &talk.request, err));
@@ -578,6 +587,7 @@ static void ingester_begin_at(struct world *world, struct ingester *ingester, ui
     for (uint32_t p = 0; p < PARTITIONS; p++) {
         ingester->serves[p].sequence_first = sequence;
     }
+    atomic_store(&ingester->begins, sequence);
     mrd_members_update(ingester->members, &ingester->self);
     bool seen = false;
     for (int i = 0; i < 3000 && !seen; i++) {
@@ -592,8 +602,9 @@ static void ingester_begin_at(struct world *world, struct ingester *ingester, ui
     assert_true(seen);
 }
 
-/* Blocks were left out because heads begin at 100: whose head begins later, or does not say, is not asked. */
-static void only_heads_that_begin_early_enough_are_asked(void **state)
+/* Blocks were left out because heads begin at 100: whose head begins later, or does not say, does not answer, and is not asked if
+ * another one does. */
+static void only_heads_that_begin_early_enough_answer(void **state)
 {
     struct world *world = *state;
     const uint64_t firsts[PARTITIONS] = {100, 100, 100};
@@ -609,7 +620,7 @@ static void only_heads_that_begin_early_enough_are_asked(void **state)
                          MRD_E_UNAVAILABLE); /* the other one does not say */
         mrd_arena_destroy(&query.arena);
     }
-    assert_int_equal(atomic_load(&world->one.calls) + atomic_load(&world->two.calls), 0);
+    const size_t refused = atomic_load(&world->one.calls);
     ingester_begin_at(world, &world->two, 100);
     for (uint64_t salt = 0; salt < 2; salt++) {
         struct query query;
@@ -622,7 +633,29 @@ static void only_heads_that_begin_early_enough_are_asked(void **state)
         assert_each_once(seen);
         mrd_arena_destroy(&query.arena);
     }
-    assert_int_equal(atomic_load(&world->one.calls), 0);
+    assert_int_equal(atomic_load(&world->one.calls), refused);
+}
+
+/* One has started again with less than its record still says: the other one answers. */
+static void a_record_of_before_a_restart_is_not_believed(void **state)
+{
+    struct world *world = *state;
+    const uint64_t firsts[PARTITIONS] = {100, 100, 100};
+    ingester_begin_at(world, &world->one, 100);
+    ingester_begin_at(world, &world->two, 100);
+    atomic_store(&world->one.begins, 200);
+    for (uint64_t salt = 0; salt < 2; salt++) {
+        struct query query;
+        int seen[PARTITIONS][SERIES] = {0};
+        struct mrd_error err = {0};
+        query_init(&query, world, false);
+        query.remote.options.salt = salt;
+        query.remote.options.sequences_first_max = firsts;
+        assert_int_equal(read_all(&query, seen, &err), MRD_OK);
+        assert_each_once(seen);
+        mrd_arena_destroy(&query.arena);
+    }
+    assert_true(atomic_load(&world->one.calls) > 0);
 }
 
 static void without_a_replica_left_the_query_fails(void **state)
@@ -742,7 +775,8 @@ int main(void)
         TEST(an_answer_that_is_short_or_askew_is_not_taken_for_whole),
         TEST(a_replica_that_fails_midway_is_replaced_without_doubles_or_gaps),
         TEST(a_replica_that_takes_over_goes_on_in_order),
-        TEST(only_heads_that_begin_early_enough_are_asked),
+        TEST(only_heads_that_begin_early_enough_answer),
+        TEST(a_record_of_before_a_restart_is_not_believed),
         TEST(without_a_replica_left_the_query_fails),
         TEST(a_partial_answer_has_a_warning_for_each_partition_left_out),
         TEST(a_refusal_is_final_and_no_other_replica_is_asked),

@@ -46,8 +46,8 @@ static enum mrd_status gap_found(struct qry_tiers *tiers, uint32_t partition, ui
     return MRD_OK;
 }
 
-/* What heads hold, and whom to ask so that this holds. A head that does not say where it begins, or a partition without a head, needs
- * all blocks and excludes nobody. */
+/* What heads hold, and what they must hold to answer. Of a partition whose heads do not say where they begin, or that has none at the
+ * moment, all blocks are needed; whoever answers for it then must begin no later than they end. */
 static enum mrd_status look_at_heads(struct qry_tiers *tiers,
                                      const struct mrd_members_snapshot *members, bool gaps_known,
                                      struct mrd_arena *arena, struct mrd_error *err)
@@ -64,6 +64,8 @@ static enum mrd_status look_at_heads(struct qry_tiers *tiers,
         firsts[p] = covers[p].sequence_first;
         if (is_behind(tiers->pin.state, p, firsts[p])) {
             MRD_TRY(gap_found(tiers, p, firsts[p], gaps_known, err));
+        } else if (firsts[p] == UINT64_MAX && tiers->pin.state != NULL) {
+            firsts[p] = next_of(tiers->pin.state, p);
         }
     }
     remote->sequences_first_max = firsts;
@@ -149,6 +151,12 @@ enum mrd_status qry_tiers_init(struct qry_tiers *tiers, const struct mrd_members
         .merge = {.samples_max = remote->samples_max, .find_resets = mrd_histograms_find_resets}
     };
     *out = mrd_tiers_source(&tiers->tiers);
+    tiers->rollups.options =
+        (struct mrd_rollup_source_options){&tiers->blocks, &tiers->head_source};
+    /* Of a state that cannot be had, or is old, the selects of samples say so. */
+    if (tiers->pin.index != NULL && tiers->unknown.status == MRD_OK && !tiers->pin.stale) {
+        out->coarse = mrd_rollup_source_init(&tiers->rollups);
+    }
     return MRD_OK;
 }
 

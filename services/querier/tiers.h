@@ -12,6 +12,7 @@
 #ifndef QRY_TIERS_H
 #define QRY_TIERS_H
 
+#include "blockread/rollup_source.h"
 #include "promql/tiers.h"
 #include "querier/blocks.h"
 #include "querier/remote_source.h"
@@ -27,6 +28,7 @@ struct qry_tiers {
     struct mrd_source head_source;
     struct mrd_source block_source;
     struct mrd_tiers tiers;
+    struct mrd_rollup_source rollups;
     char warning[QRY_TIERS_WARNING_MAX]; /* of every select; empty: none */
     bool gap;                            /* that is what it warns of */
 

@@ -65,6 +65,44 @@ def test_prometheus_serves_an_export_of_histograms(region, tenant, mrdctl, serve
     assert sum(len(series.get("histograms", [])) for series in theirs.json["data"]["result"]) == 2 * 480 + 380
 
 
+def test_start_times_go_along_where_they_are_asked_for(region, tenant, mrdctl, tmp_path):  # noqa: F811
+    """Out of one tenant, into another, and out again: what comes out of both is the same, chunk by chunk."""
+    start_s = (int(time.time()) // (2 * HOUR_S) - 1) * 2 * HOUR_S  # of one block
+    times = [start_s * 1000 + at * 15_000 for at in range(480)]
+    starts = [at_ms - 5000 if at % 7 == 0 else times[0] - 100_000 for at, at_ms in enumerate(times)]
+    request = Request()
+    request.add({"__name__": "requests"}, samples=[(at_ms, at, begun) for at, (at_ms, begun) in enumerate(zip(times, starts))])
+    request.add({"__name__": "latency"}, histograms=[histogram(at_ms, [at, 2 * at], start_ms=begun) for at, (at_ms, begun) in enumerate(zip(times, starts))])
+    request.add({"__name__": "without"}, samples=[(at_ms, at) for at, at_ms in enumerate(times)])
+    answer = rw.push(region.region["push_url"], request.encode(), tenant, **HEADERS)
+    assert answer.status == 204, answer
+    exported = [tmp_path / "with", tmp_path / "again", tmp_path / "plain"]
+    export(mrdctl, region, tenant, start_s, start_s + 2 * HOUR_S, exported[0], "--start-times")
+    mrdctl("block", "import", "--url", push_base(region), "--tenant", f"{tenant}-2", exported[0])
+    export(mrdctl, region, f"{tenant}-2", start_s, start_s + 2 * HOUR_S, exported[1], "--start-times")
+    export(mrdctl, region, tenant, start_s, start_s + 2 * HOUR_S, exported[2])
+    chunks = [file.read_bytes() for folder in exported for file in folder.glob("*/chunks/*")]
+    assert len(chunks) == 3
+    assert chunks[0] == chunks[1] != chunks[2]
+    assert [encodings(data) for data in chunks] == [{4, 5, 1}, {4, 5, 1}, {1, 2}]
+
+
+def encodings(segment: bytes) -> set[int]:
+    """Those of all chunks in a file."""
+    found, at = set(), 8
+    while at < len(segment):
+        size = shift = 0
+        while True:
+            byte = segment[at]
+            size |= (byte & 0x7F) << shift
+            shift, at = shift + 7, at + 1
+            if byte < 0x80:
+                break
+        found.add(segment[at])
+        at += 1 + size + 4
+    return found
+
+
 def test_an_export_of_nothing_has_no_block(region, tenant, mrdctl, tmp_path):  # noqa: F811
     done = export(mrdctl, region, tenant, 1_600_000_000, 1_600_010_000, tmp_path / "out")
     assert "total: 0 blocks, 0 samples" in done.stdout

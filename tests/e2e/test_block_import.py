@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 import struct
+import subprocess
 import time
 import urllib.parse
 import urllib.request
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from meridian_dev.build import build_targets
+from meridian_dev.cluster import wait_until
 from support import prometheus_blocks as blocks
 from support import remote_write as rw
 from support.prometheus import Prometheus
@@ -90,6 +92,48 @@ def test_blocks_of_promtool_arrive_sample_by_sample(region, tenant, mrdctl, data
     again = mrdctl(*arguments)
     assert again.stdout.count(": done before") == len(list(folder.glob("*/meta.json")))
     assert " 0 samples, 0 histograms written; 0 refused; 0 deleted ones left out; 0 requests" in again.stdout
+
+
+def test_an_import_that_was_killed_goes_on(region, tenant, mrdctl, data, tmp_path):
+    folder, first_s, last_s = data
+    progress = tmp_path / "progress.json"
+    arguments = ["block", "import", "--url", push_base(region), "--tenant", tenant, "--progress", progress]
+    slow = subprocess.Popen([str(mrdctl.program), *map(str, arguments), "--samples-per-request", "1", str(folder)], stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL)
+    wait_until(progress.exists, 60, "progress to be saved")
+    slow.kill()
+    slow.wait()
+    done = mrdctl(*arguments, folder)
+    want = blocks.dump(folder)
+    count = sum(len(samples) for samples in want.values())
+    written = int(re.search(r"total: \d+ series, (\d+) samples", done.stdout).group(1))
+    assert 0 < written < count, done
+    assert comparable(stored(region, tenant, '{__name__!=""}', first_s, last_s)) == comparable(want)
+    refused = mrdctl("block", "import", "--url", push_base(region), "--tenant", "another", "--progress", progress, folder, code=1)
+    assert "another server or tenant" in refused.stderr
+
+
+def test_what_the_server_refuses_is_told(region, tenant, mrdctl, tmp_path):
+    now_s = int(time.time())
+    text = f"# TYPE a gauge\na 1 {now_s - 60}\na 2 {now_s - 30}\na 3 {now_s + 86400}\n# EOF\n"
+    folder = blocks.make(tmp_path / "made", text)
+    arguments = ["block", "import", "--url", push_base(region), "--tenant", tenant, folder]
+    whole = mrdctl(*arguments, code=1)  # the block of tomorrow is refused as a whole
+    assert "of a whole request nothing was written" in whole.stderr and "limits.creation_grace_period" in whole.stderr
+    part = mrdctl(*arguments, "--keep-going", code=1)
+    assert "2 samples, 0 histograms written; 1 refused" in part.stdout
+    assert list(stored(region, tenant, "a", now_s - 120, now_s).values()) == [[((now_s - 60) * 1000, 1), ((now_s - 30) * 1000, 2)]]
+
+
+def test_a_broken_block_is_named(region, tenant, mrdctl, data, tmp_path):
+    shutil.copytree(data[0], tmp_path / "broken")
+    chunks = sorted((tmp_path / "broken").glob("*/chunks/000001"))
+    content = bytearray(chunks[0].read_bytes())
+    content[len(content) // 2] ^= 1
+    chunks[0].write_bytes(content)
+    done = mrdctl("block", "import", "--url", push_base(region), "--tenant", tenant, tmp_path / "broken", code=1)
+    assert "checksum is wrong" in done.stderr and chunks[0].parents[1].name in done.stderr and re.search(r'series (level|visits_total)\{', done.stderr), done
+    assert mrdctl("block", "import", "--url", push_base(region), "--dry-run", tmp_path / "broken", code=1).stderr.count("checksum is wrong") == 1
 
 
 # ---- blocks of a server: deleted samples, native histograms ----

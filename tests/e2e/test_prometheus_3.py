@@ -39,6 +39,21 @@ def program() -> Path:
     return oracle.server()
 
 
+# ---- what it says of itself ----
+
+
+def test_features_are_those_of_prometheus(region, program, tmp_path):
+    prometheus = Prometheus(tmp_path, "global: {}\n", program)
+    try:
+        theirs = ask(prometheus.url, "GET", "/api/v1/features").json["data"]
+    finally:
+        prometheus.stop()
+    ours = ask(region.region["query_url"], "GET", "/api/v1/features").json["data"]
+    for category in ("promql", "promql_functions", "promql_operators"):
+        assert ours[category] == theirs[category]
+    assert set(ours["api"]) <= set(theirs["api"])
+
+
 # ---- as a reader ----
 
 

@@ -266,6 +266,28 @@ def test_empty_lists_of_scraping_are_there(sides):
         assert (answer.status, answer.json) == (200, {"status": "success", "data": data})
 
 
+def test_features_are_told_under_the_names_of_prometheus(sides):
+    features = ask(sides.ours, "GET", "/api/v1/features").json["data"]
+    assert all(value in (True, False) for category in features.values() for value in category.values())
+    assert features["api"]["label_values_match"] and not features["api"]["admin"]
+    functions = features["promql_functions"]
+    assert len(functions) == 90 and functions["rate"] and not functions["info"]  # the language without what Prometheus keeps behind flags
+    assert not features["promql"]["anchored"] and features["promql"]["subqueries"]
+    assert features["promql_operators"]["topk"] and not features["promql_operators"]["limitk"] and features["promql_operators"]["</"]
+
+
+def test_what_a_server_tells_of_itself_is_there_and_empty(sides):
+    for path, status, document in [
+            ("notifications", 200, {"status": "success", "data": []}), ("status/self_metrics", 200, {"status": "success", "data": []}),
+            ("status/self_metrics?metric_name_pattern=meridian_.*", 200, {"status": "success", "data": []}),
+            ("search/metric_names", 503, {"status": "error", "errorType": "unavailable", "error": "search API disabled"})]:
+        answer = ask(sides.ours, "GET", f"/api/v1/{path}")
+        assert (answer.status, answer.json) == (status, document)
+    assert ask(sides.ours, "GET", "/api/v1/notifications/live").status == 204
+    refused = ask(sides.ours, "GET", "/api/v1/status/self_metrics?metric_name_pattern=%28")
+    assert refused.status == 400 and refused.json["error"].startswith("invalid metric_name_pattern: "), refused
+
+
 def test_statistics_come_when_asked_for(sides):
     query = [("query", "sum(api_total)"), ("time", sides.end)]
     assert "stats" not in ask(sides.ours, "GET", "/api/v1/query", query).json["data"]
@@ -336,6 +358,14 @@ def test_the_iceberg_catalog_is_read_only_and_empty_before_anything_is_merged(si
     refused = ask(sides.ours, "DELETE", "/iceberg/v1/local/namespaces/x", headers=tenant)
     assert (refused.status, refused.json["error"]["type"]) == (406, "UnsupportedOperationException")
     assert "read-only" in refused.json["error"]["message"]
+
+
+def test_there_is_no_iceberg_catalog_without_block_storage(start):
+    url = start({"partitions": 1}, settings=["querier.objstore.file.folder="]).region["query_url"]
+    for method, path in (("GET", "/iceberg/v1/config"), ("GET", "/iceberg/v1/local/namespaces"), ("DELETE", "/iceberg/v1/local/namespaces/x")):
+        answer = ask(url, method, path)
+        assert (answer.status, answer.json["error"]["code"], answer.json["error"]["type"]) == (501, 501, "UnsupportedOperationException")
+        assert "block storage is not configured" in answer.json["error"]["message"]
 
 
 def test_cardinality_is_counted_over_all_partitions(sides, region):

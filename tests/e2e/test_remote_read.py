@@ -104,12 +104,19 @@ def samples_of(series: bytes) -> list[tuple[int, float]]:
     return [(pair[2], struct.unpack("<d", pair[1])[0]) for pair in pairs]
 
 
+def crc32c_entry(byte: int) -> int:
+    for _ in range(8):
+        byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+    return byte
+
+
+CRC32C = [crc32c_entry(byte) for byte in range(256)]
+
+
 def crc32c(data: bytes) -> int:
     crc = 0xFFFFFFFF
     for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+        crc = crc >> 8 ^ CRC32C[(crc ^ byte) & 0xFF]
     return crc ^ 0xFFFFFFFF
 
 
@@ -143,8 +150,9 @@ def pushed(region) -> tuple[str, int]:
     return region.region["query_url"], start
 
 
-def read(url: str, message: bytes, path: str = "/api/v1/read"):
+def read(url: str, message: bytes, path: str = "/api/v1/read", **headers: str):
     return ask(url, "POST", path, body=rw.snappy(message), headers={
+        **headers,
         "X-Scope-OrgID": TENANT, "Content-Encoding": "snappy", "Content-Type": "application/x-protobuf", "X-Prometheus-Remote-Read-Version": "0.1.0"})
 
 
@@ -190,6 +198,36 @@ def test_streamed_frames_are_checked_sorted_and_say_their_query(pushed):
         assert all(before[2] < after[1] for before, after in zip(chunks, chunks[1:]))
         seen.append((parts.get(2, 0), labels_of(parts[1])["number"]))
     assert seen == [(0, f"{number:03}") for number in range(1, SERIES, 2)] + [(2, "000")]
+
+
+def test_frames_in_any_order_are_the_same_frames(pushed):
+    url, start = pushed
+    message = read_request([query(start, start + POINTS * 1000, (RE, "__name__", "read_.*")), query(start, start + 5000, (EQ, "parity", "odd"))], [STREAMED])
+    sorted_answer, answer = read(url, message), read(url, message, **{"X-Read-Order": "any"})
+    assert (sorted_answer.status, answer.status) == (200, 200)
+    frames = [list(frames_of(one.body)) for one in (sorted_answer, answer)]
+    assert len(frames[0]) == SERIES + 1 + SERIES // 2
+    assert sorted(frames[0]) == sorted(frames[1])
+    for header, value in [("X-Read-Order", "none"), ("X-Read-Start-Times", "1")]:
+        refused = read(url, message, **{header: value})
+        assert refused.status == 400 and header in refused.body.decode()
+
+
+def test_in_any_order_an_answer_needs_the_memory_of_one_series(start):
+    """The series of this answer do not fit into the memory of a query together."""
+    cluster = start(settings=["querier.querier.memory_bytes_max=1MiB"])
+    at, series, points = int(time.time() * 1000) // 1000 * 1000 - 600_000, 400, 500
+    for first in range(0, series, 100):
+        parts = [rw.series_of({"__name__": "large", "number": str(number)}, [(at + point * 1000, (number * 7919 + point * point) % 10007 / 7) for point in range(points)])
+                 for number in range(first, first + 100)]
+        assert rw.push(cluster.region["push_url"], b"".join(parts), TENANT).status < 300
+    message = read_request([query(at, at + points * 1000, (EQ, "__name__", "large"))], [STREAMED])
+    refused = read(cluster.region["query_url"], message)
+    assert refused.status == 422 and "memory" in refused.body.decode(), refused
+    answer = read(cluster.region["query_url"], message, **{"X-Read-Order": "any"})
+    assert answer.status == 200
+    seen = [labels_of(dict(fields(frame))[1])["number"] for frame in frames_of(answer.body)]
+    assert sorted(seen, key=int) == [str(number) for number in range(series)]
 
 
 @pytest.mark.parametrize("message,text", [

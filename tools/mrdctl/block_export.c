@@ -13,14 +13,18 @@
 #include "mrdctl/patience.h"
 #include "mrdctl/rechunk.h"
 #include "promql/parse.h"
+#include "tsdb/series_spool.h"
 #include "wire/remote_read_client.h"
 
 enum {
     SELECTOR_BYTES_MAX = 1 << 20,
-    FRAME_BYTES_MAX = 256 << 20, /* a frame's series and one of its chunks, decoded */
+    ARENA_BYTES_MAX = 1 << 30, /* the series of a frame; one chunk, decoded */
     TEXT_MAX = 300,
 };
 
+#define VERSION_HEADER "X-Prometheus-Remote-Read-Version: 0.1.0"
+#define STRONG_HEADER "X-Read-Consistency: strong" /* all that was acknowledged before */
+#define ORDER_HEADER "X-Read-Order: any"           /* the spool sorts */
 #define READ_PATH "/api/v1/read"
 #define STREAM_TYPE "application/x-streamed-protobuf"
 
@@ -31,6 +35,7 @@ struct options {
     mrd_time_ms to_ms;
     mrd_time_ms block_ms;
     mrd_time_ms patience_ms;
+    bool starts;
     uint64_t memory;
 };
 
@@ -41,49 +46,31 @@ struct export
     struct ctl_connection connection;
     struct mrd_arena *selector_arena;
     struct mrd_ast selector;
-    struct mrd_arena *frame_arena;
+    struct mrd_arena *arena; /* of a frame, then of a chunk */
     uint64_t blocks;
     struct mrd_tsdb_stats total;
 
     /* Of the block under construction. */
     struct ctl_window window;
-    struct mrd_tsdb_writer *writer;
+    struct mrd_tsdb_spool *spool;
     struct mrd_read_frames frames;
-    struct mrd_buf labels; /* canonical, of the last series */
-    bool looked;           /* at the kind of the answer */
+    bool looked; /* at the kind of the answer */
 };
 
 /* ---- what is read ---- */
-
-/* A series may come in several frames. */
-static enum mrd_status series_begin(struct export *export, struct mrd_labels labels,
-                                    struct mrd_error *err)
-{
-    mrd_auto(mrd_buf_fini)
-    struct mrd_buf canonical = {0};
-    mrd_labels_encode(labels, &canonical);
-    if (export->labels.size > 0 &&
-        mrd_bytes_equal(mrd_buf_view(&canonical), mrd_buf_view(&export->labels))) {
-        return MRD_OK;
-    }
-    MRD_TRY(mrd_tsdb_writer_series(export->writer, labels, err));
-    mrd_buf_clear(&export->labels);
-    mrd_buf_append_bytes(&export->labels, mrd_buf_view(&canonical));
-    return MRD_OK;
-}
 
 static enum mrd_status on_frame(void *context, struct mrd_bytes message, struct mrd_error *err)
 {
     struct export *export = context;
     struct mrd_read_frame frame;
-    mrd_arena_reset(export->frame_arena);
-    MRD_TRY(mrd_read_frame_decode(message, export->frame_arena, &frame, err));
-    MRD_TRY(series_begin(export, frame.labels, err));
+    mrd_arena_reset(export->arena);
+    MRD_TRY(mrd_read_frame_decode(message, export->arena, &frame, err));
+    MRD_TRY(mrd_tsdb_spool_series(export->spool, frame.labels, err));
     for (size_t i = 0; i < frame.chunk_count; i++) {
-        mrd_auto(mrd_arena_destroy)
-        struct mrd_arena *arena = mrd_arena_create_within(export->frame_arena);
-        MRD_TRY(ctl_rechunk(export->writer, frame.chunks[i].encoding, frame.chunks[i].bytes,
-                            export->window, arena, err));
+        if (frame.chunks[i].encoding > UINT8_MAX) {
+            return mrd_fail(err, MRD_E_CORRUPT, "a chunk of encoding %u", frame.chunks[i].encoding);
+        }
+        mrd_tsdb_spool_chunk(export->spool, frame.chunks[i].encoding, frame.chunks[i].bytes);
     }
     return MRD_OK;
 }
@@ -145,7 +132,8 @@ static enum mrd_status window_read(struct export *export, struct mrd_error *err)
         .method = "POST",
         .url = READ_PATH,
         .headers = {"Content-Type: application/x-protobuf", "Content-Encoding: snappy",
-                    "X-Prometheus-Remote-Read-Version: 0.1.0"},
+                    VERSION_HEADER, STRONG_HEADER, ORDER_HEADER,
+                    export->options->starts ? "X-Read-Start-Times: true" : NULL},
         .body = mrd_buf_view(&body),
         .sink = on_bytes,
         .sink_context = export,
@@ -176,10 +164,35 @@ static void totals_add(struct export *export, const struct mrd_tsdb_stats *stats
     export->total.histograms += stats->histograms;
 }
 
-static enum mrd_status block_finish(struct export *export, struct mrd_error *err)
+static enum mrd_status series_write(struct export *export, struct mrd_tsdb_writer *writer,
+                                    struct mrd_tsdb_spooled *series, struct mrd_error *err)
+{
+    unsigned encoding;
+    struct mrd_bytes bytes;
+    MRD_TRY(mrd_tsdb_writer_series(writer, series->labels, err));
+    while (mrd_tsdb_spooled_chunk(&series->chunks, &encoding, &bytes)) {
+        mrd_arena_reset(export->arena);
+        MRD_TRY(ctl_rechunk(writer, encoding, bytes, export->window, export->arena, err));
+    }
+    return MRD_OK;
+}
+
+/* Writes what the spool has. */
+static enum mrd_status block_write(struct export *export, struct mrd_tsdb_writer *writer,
+                                   struct mrd_error *err)
 {
     struct mrd_tsdb_meta meta;
-    MRD_TRY(mrd_tsdb_writer_finish(export->writer, &meta, err));
+    MRD_TRY(mrd_tsdb_spool_turn(export->spool, err));
+    for (;;) {
+        struct mrd_tsdb_spooled series;
+        bool more;
+        MRD_TRY(mrd_tsdb_spool_next(export->spool, &series, &more, err));
+        if (!more) {
+            break;
+        }
+        MRD_TRY(series_write(export, writer, &series, err));
+    }
+    MRD_TRY(mrd_tsdb_writer_finish(writer, &meta, err));
     if (meta.stats.series > 0) {
         totals_add(export, &meta.stats);
         printf("block %s: %" PRId64 " to %" PRId64 " ms, %" PRIu64 " series, %" PRIu64
@@ -193,18 +206,22 @@ static enum mrd_status block_finish(struct export *export, struct mrd_error *err
 static enum mrd_status block_try(struct export *export, struct mrd_error *err)
 {
     char ulid[MRD_ULID_LENGTH + 1];
+    mrd_auto(mrd_tsdb_writer_destroy)
+    struct mrd_tsdb_writer *writer = NULL;
     MRD_TRY(ulid_make(ulid, err));
     const struct mrd_tsdb_writer_options options = {export->folder, ulid,
                                                     (size_t) export->options->memory};
     mrd_read_frames_fini(&export->frames);
-    mrd_buf_clear(&export->labels);
     export->looked = false;
-    MRD_TRY(mrd_tsdb_writer_create(&options, &export->writer, err));
+    MRD_TRY(mrd_tsdb_spool_create(export->folder, &export->spool, err));
     enum mrd_status status = window_read(export, err);
     if (status == MRD_OK) {
-        status = block_finish(export, err);
+        status = mrd_tsdb_writer_create(&options, &writer, err);
     }
-    mrd_tsdb_writer_destroy(&export->writer); /* a block that is not finished is gone */
+    if (status == MRD_OK) {
+        status = block_write(export, writer, err); /* a block that is not finished will be gone */
+    }
+    mrd_tsdb_spool_destroy(&export->spool);
     return status;
 }
 
@@ -293,9 +310,8 @@ static void export_fini(struct export *export)
 {
     mrd_ast_fini(&export->selector);
     mrd_arena_destroy(&export->selector_arena);
-    mrd_arena_destroy(&export->frame_arena);
+    mrd_arena_destroy(&export->arena);
     mrd_read_frames_fini(&export->frames);
-    mrd_buf_fini(&export->labels);
     ctl_connection_close(&export->connection);
 }
 
@@ -308,7 +324,7 @@ static enum ctl_exit export_run(const struct ctl_command *command, const struct 
         .options = options,
         .folder = folder,
         .selector_arena = mrd_arena_create("--match", SELECTOR_BYTES_MAX),
-        .frame_arena = mrd_arena_create("a frame", FRAME_BYTES_MAX),
+        .arena = mrd_arena_create("a frame or a chunk", ARENA_BYTES_MAX),
     };
     enum mrd_status status = export_open(&export, &err);
     if (status != MRD_OK) {
@@ -340,6 +356,8 @@ static enum ctl_exit run(const struct ctl_command *command, int count, char **ar
                          "of the first samples: 2015-07-01T20:10:51Z or seconds since 1970",
                          &given.from_ms),
         CTL_REQUIRED_ROW("to", CTL_TIME, "TIME", "before which the last are", &given.to_ms),
+        CTL_ROW("start-times", CTL_FLAG, NULL,
+                "with start times, which only Prometheus 3.14 and newer reads", &given.starts),
         CTL_RANGE_ROW("block-duration", CTL_DURATION, "TIME", "2h", &given.block_ms, 60 * 1000,
                       UINT64_C(31) * 86400 * 1000),
         CTL_RANGE_ROW("give-up-after", CTL_DURATION, "TIME",

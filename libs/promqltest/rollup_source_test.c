@@ -1,0 +1,575 @@
+/* Rollup blocks in object storage as rows of a query, beside the blocks of samples that they stand for, late blocks and a head: a query
+ * has the answer that it has over all samples. Random series, cuts and queries; a failure prints what it takes to see it again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "block/writer.h"
+#include "blockread/rollup_source.h"
+#include "codec/resets.h"
+#include "objstore/folder_fixture.h"
+#include "promql/tiers.h"
+#include "promqltest/answers.h"
+#include "promqltest/memory_source.h"
+#include "promqltest/random_queries.h"
+#include "rollup/builder.h"
+
+enum {
+    ROUNDS = 16,
+    QUERIES_PER_ROUND = 30,
+    PERIODS = 3,
+    PERIOD_MS = 3600000,
+    STEP_MS = 15000,
+    SERIES = 6,
+    ENTRIES_MAX = 64,
+    SEGMENTS = 3,
+    THREADS = 3,
+    SAMPLES_MAX = PERIODS * PERIOD_MS / STEP_MS + 1,
+};
+
+static const mrd_time_ms resolutions_ms[] = {300000, 1800000};
+static const struct mrd_bytes tenant = {(const uint8_t *)"t", 1};
+
+static size_t below(size_t limit) { return mrd_random_below(limit); }
+static bool one_in(size_t n) { return below(n) == 0; }
+#define PICK(array) ((array)[below(MRD_ARRAY_LEN(array))])
+
+static char folder[FOLDER_FIXTURE_PATH_MAX];
+static struct mrd_objstore *store;
+static struct mrd_read_pool *pool;
+
+static int set_up(void **state)
+{
+    (void)state;
+    store = folder_fixture_open(folder, NULL);
+    assert_int_equal(mrd_read_pool_create(THREADS, &pool, NULL), MRD_OK);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    mrd_read_pool_destroy(&pool);
+    mrd_objstore_close(&store);
+    folder_fixture_remove(folder);
+    return 0;
+}
+
+/* ---- series ---- */
+
+/* One series: what every sample was before and is now, and where it is. */
+enum place { NOWHERE, MERGED, LATE, HEAD };
+
+struct sample {
+    mrd_time_ms time_ms;
+    double value;
+    enum place place; /* where the value is that counts */
+    bool outdated;    /* the merged block has another value of that time */
+    bool in_head_too; /* as well as in blocks, the same */
+};
+
+struct series {
+    struct mrd_label items[2];
+    char texts[2][16];
+    struct mrd_labels labels;
+    mrd_series_id id;
+    struct sample samples[SAMPLES_MAX];
+    size_t count;
+};
+
+static void name_series(struct series *series, size_t index)
+{
+    struct mrd_buf canonical = {0};
+    (void)snprintf(series->texts[0], sizeof(series->texts[0]), index % 2 == 0 ? "m" : "m_total");
+    (void)snprintf(series->texts[1], sizeof(series->texts[1]), "%zu", index);
+    series->items[0] =
+        (struct mrd_label){MRD_BYTES(MRD_METRIC_NAME), mrd_bytes_of(series->texts[0])};
+    series->items[1] = (struct mrd_label){MRD_BYTES("i"), mrd_bytes_of(series->texts[1])};
+    series->labels = (struct mrd_labels){series->items, 2};
+    mrd_labels_encode(series->labels, &canonical);
+    series->id = mrd_series_id_of(mrd_tenant_seed(tenant), mrd_buf_view(&canonical));
+    mrd_buf_fini(&canonical);
+}
+
+static void fill_series(struct series *series, size_t late_periods)
+{
+    const size_t style = below(3);
+    double value = 0;
+    series->count = 0;
+    for (size_t i = 0; i < SAMPLES_MAX; i++) {
+        const mrd_time_ms time_ms =
+            (mrd_time_ms)i * STEP_MS + (style == 2 ? (mrd_time_ms)below(2000) : 0);
+        const size_t period = (size_t)(time_ms / PERIOD_MS);
+        if (one_in(20)) {
+            continue;
+        }
+        value = style == 1 ? (double)below(1000) / 8
+                           : (i % 101 == 100 ? (double)below(3) : value + (double)below(50));
+        struct sample *sample = &series->samples[series->count++];
+        *sample = (struct sample){
+            .time_ms = time_ms, .value = one_in(80) ? mrd_stale_nan() : value, .place = MERGED};
+        const bool late = period < PERIODS && (late_periods >> period & 1) != 0;
+        if (time_ms > PERIODS * PERIOD_MS - 1200000) {
+            sample->place = HEAD;
+        } else if (late && one_in(200)) {
+            sample->place = one_in(2) ? LATE : HEAD;
+            sample->outdated = one_in(2);
+        } else if (time_ms > PERIODS * PERIOD_MS - 1500000) {
+            sample->in_head_too = true;
+        }
+    }
+}
+
+/* ---- blocks ---- */
+
+struct region {
+    struct series series[SERIES];
+    struct mrd_arena *arena;
+    struct mrd_block_entry entries[ENTRIES_MAX];
+    size_t entry_count;
+    struct mrd_block_index *index;
+    struct mrd_block_cover covers[SEGMENTS];
+    struct mrd_block_source blocks;
+    struct mrd_source block_source;
+    struct mrd_memory_source *whole;
+    struct mrd_memory_source *head;
+    struct mrd_tiers tiers;
+    struct mrd_rollup_source rollups;
+    struct mrd_source source;
+};
+
+struct cut {
+    mrd_time_ms times_ms[SAMPLES_MAX];
+    double values[SAMPLES_MAX];
+    size_t count;
+};
+
+/* The samples of a series in a period: what the merged block has, or the late one. */
+static void cut_samples(const struct series *series, size_t period, bool late, struct cut *out)
+{
+    out->count = 0;
+    for (size_t i = 0; i < series->count; i++) {
+        const struct sample *sample = &series->samples[i];
+        const bool merged = sample->place == MERGED || sample->outdated;
+        if ((size_t)(sample->time_ms / PERIOD_MS) != period ||
+            !(late ? sample->place == LATE : merged)) {
+            continue;
+        }
+        out->times_ms[out->count] = sample->time_ms;
+        out->values[out->count++] =
+            !late && sample->outdated ? sample->value / 2 + 1 : sample->value;
+    }
+}
+
+static struct mrd_block_writer *writer_of(unsigned level, mrd_time_ms resolution_ms)
+{
+    static unsigned number;
+    char stem[64];
+    struct mrd_block_writer *writer = NULL;
+    (void)snprintf(stem, sizeof(stem), "blocks/%u", number++);
+    const struct mrd_block_writer_options options = {.store = store,
+                                                     .stem = stem,
+                                                     .id = mrd_bytes_of(stem),
+                                                     .level = level,
+                                                     .resolution_ms = resolution_ms,
+                                                     .memory_bytes_max = (size_t)64 << 20};
+    assert_int_equal(mrd_block_writer_create(&options, &writer, NULL), MRD_OK);
+    return writer;
+}
+
+static void finish(struct region *region, struct mrd_block_writer **writer,
+                   const struct mrd_block_origin *origin)
+{
+    struct mrd_error err = {0};
+    assert_true(region->entry_count < ENTRIES_MAX);
+    if (mrd_block_writer_finish(*writer, origin, region->arena,
+                                &region->entries[region->entry_count++], &err) != MRD_OK) {
+        fail_msg("%s", err.text);
+    }
+    mrd_block_writer_destroy(writer);
+}
+
+struct sink {
+    struct mrd_block_writer **writers;
+    const struct mrd_block_series *series;
+};
+
+static enum mrd_status add_row(void *context, size_t level, const struct mrd_rollup_row *row,
+                               struct mrd_error *err)
+{
+    const struct sink *sink = context;
+    return mrd_block_writer_add_rows(sink->writers[level], sink->series, row, 1, err);
+}
+
+static void add_series(struct mrd_block_writer **writers, bool rollups,
+                       const struct mrd_block_series *series)
+{
+    struct mrd_error err = {0};
+    struct sink sink = {writers + 1, series};
+    const struct mrd_rollup_builder_options options = {
+        .resolutions_ms = resolutions_ms, .resolution_count = 2, .emit = add_row, .context = &sink};
+    assert_int_equal(mrd_block_writer_add(writers[0], series, &err), MRD_OK);
+    if (rollups) {
+        struct mrd_rollup_builder *builder = mrd_rollup_builder_create(&options);
+        assert_int_equal(
+            mrd_rollup_builder_add(builder, &series->samples, &series->histograms, &err), MRD_OK);
+        assert_int_equal(mrd_rollup_builder_end(builder, &err), MRD_OK);
+        mrd_rollup_builder_destroy(&builder);
+    }
+}
+
+static int compare_series(const void *a, const void *b)
+{
+    return mrd_labels_compare(((const struct series *)a)->labels,
+                              ((const struct series *)b)->labels);
+}
+
+/* A merged block and its rollups. */
+static void write_period(struct region *region, size_t period, bool rollups)
+{
+    struct mrd_block_writer *writers[3] = {writer_of(1, 0), NULL, NULL};
+    struct cut *cut = calloc(1, sizeof(*cut));
+    size_t written = 0;
+    assert_non_null(cut);
+    for (size_t k = 0; rollups && k < 2; k++) {
+        writers[k + 1] = writer_of(1, resolutions_ms[k]);
+    }
+    for (size_t i = 0; i < SERIES; i++) {
+        const struct series *series = &region->series[i];
+        cut_samples(series, period, false, cut);
+        if (cut->count > 0) {
+            const struct mrd_block_series block = {
+                .tenant = tenant,
+                .labels = series->labels,
+                .id = series->id,
+                .samples = {cut->times_ms, cut->values, cut->count, NULL}
+            };
+            add_series(writers, rollups, &block);
+            written++;
+        }
+    }
+    const struct mrd_block_origin origin = {.first_sequence = 1 + period,
+                                            .last_sequence = 1 + period};
+    const size_t first = region->entry_count;
+    if (written > 0) {
+        finish(region, &writers[0], &origin);
+        for (size_t k = 1; rollups && k < 3; k++) {
+            const struct mrd_block_origin parents = {.parents = &region->entries[first].id,
+                                                     .parent_count = 1};
+            finish(region, &writers[k], &parents);
+        }
+    }
+    for (size_t k = 0; k < 3; k++) {
+        mrd_block_writer_destroy(&writers[k]);
+    }
+    free(cut);
+}
+
+/* Late samples: a block of level 0 of each partition. */
+static void write_late(struct region *region, size_t period)
+{
+    for (uint32_t partition = 0; partition < SEGMENTS; partition++) {
+        struct mrd_block_writer *writer = writer_of(0, 0);
+        struct cut *cut = calloc(1, sizeof(*cut));
+        size_t written = 0;
+        assert_non_null(cut);
+        for (size_t i = 0; i < SERIES; i++) {
+            const struct series *series = &region->series[i];
+            cut_samples(series, period, true, cut);
+            if (cut->count == 0 || mrd_series_partition(series->id, SEGMENTS) != partition) {
+                continue;
+            }
+            const struct mrd_block_series block = {
+                .tenant = tenant,
+                .labels = series->labels,
+                .id = series->id,
+                .samples = {cut->times_ms, cut->values, cut->count, NULL}
+            };
+            assert_int_equal(mrd_block_writer_add(writer, &block, NULL), MRD_OK);
+            written++;
+        }
+        if (written > 0) {
+            finish(region, &writer,
+                   &(struct mrd_block_origin){.partition = partition,
+                                              .first_sequence = 100 + period,
+                                              .last_sequence = 100 + period});
+        }
+        mrd_block_writer_destroy(&writer);
+        free(cut);
+    }
+}
+
+/* ---- a region ---- */
+
+static const struct mrd_block_entry *entry_at(const void *entries, size_t index)
+{
+    return &((const struct mrd_block_entry *)entries)[index];
+}
+
+static void fill_memory(struct region *region)
+{
+    const struct mrd_memory_layout layout = {
+        .segments = SEGMENTS, .salt = mrd_tenant_seed(tenant), .in_order = true};
+    for (size_t i = 0; i < SERIES; i++) {
+        const struct series *series = &region->series[i];
+        for (size_t k = 0; k < series->count; k++) {
+            const struct sample *sample = &series->samples[k];
+            const struct mrd_sample put = {sample->time_ms, sample->value};
+            mrd_memory_source_put(region->whole, series->labels, put);
+            if (sample->place == HEAD || sample->in_head_too) {
+                mrd_memory_source_put(region->head, series->labels, put);
+            }
+        }
+    }
+    mrd_memory_source_arrange(region->whole, &layout);
+    mrd_memory_source_arrange(region->head, &layout);
+}
+
+static void wire(struct region *region)
+{
+    mrd_block_index_destroy(&region->index);
+    region->index = mrd_block_index_create(entry_at, region->entries, region->entry_count);
+    region->blocks.options = (struct mrd_block_source_options){.store = store,
+                                                               .pool = pool,
+                                                               .index = region->index,
+                                                               .covers = region->covers,
+                                                               .partition_count = SEGMENTS,
+                                                               .tenant = tenant,
+                                                               .floor_ms = INT64_MIN};
+    region->block_source = mrd_block_source_get(&region->blocks);
+    region->tiers = (struct mrd_tiers){.head = mrd_memory_source_get(region->head),
+                                       .blocks = &region->block_source,
+                                       .merge = {.find_resets = mrd_histograms_find_resets}};
+    region->source = mrd_tiers_source(&region->tiers);
+    region->rollups.options =
+        (struct mrd_rollup_source_options){&region->blocks, mrd_memory_source_get(region->head)};
+    region->source.coarse = mrd_rollup_source_init(&region->rollups);
+}
+
+static struct region *region_create(size_t late_periods, size_t without_rollups)
+{
+    struct region *region = calloc(1, sizeof(*region));
+    assert_non_null(region);
+    region->arena = mrd_arena_create("entries", SIZE_MAX);
+    region->whole = mrd_memory_source_create();
+    region->head = mrd_memory_source_create();
+    for (size_t i = 0; i < SEGMENTS; i++) {
+        region->covers[i] = (struct mrd_block_cover){UINT64_MAX, 0};
+    }
+    for (size_t i = 0; i < SERIES; i++) {
+        name_series(&region->series[i], i);
+    }
+    qsort(region->series, SERIES, sizeof(region->series[0]), compare_series);
+    for (size_t i = 0; i < SERIES; i++) { /* they have moved */
+        struct series *series = &region->series[i];
+        series->items[0].value = mrd_bytes_of(series->texts[0]);
+        series->items[1].value = mrd_bytes_of(series->texts[1]);
+        series->labels.items = series->items;
+        fill_series(series, late_periods);
+    }
+    for (size_t period = 0; period < PERIODS; period++) {
+        write_period(region, period, (without_rollups >> period & 1) == 0);
+        write_late(region, period);
+    }
+    fill_memory(region);
+    wire(region);
+    return region;
+}
+
+static void region_destroy(struct region **region)
+{
+    mrd_memory_source_destroy(&(*region)->whole);
+    mrd_memory_source_destroy(&(*region)->head);
+    mrd_block_index_destroy(&(*region)->index);
+    mrd_arena_destroy(&(*region)->arena);
+    free(*region);
+    *region = NULL;
+}
+
+/* ---- queries ---- */
+
+static void make_query(struct mrd_random_text *text)
+{
+    static const struct {
+        const char *before;
+        const char *after;
+    } queries[] = {
+        {"rate(m_total",                          ")"        },
+        {"increase(m_total",                      ")"        },
+        {"delta(m",                               ")"        },
+        {"sum_over_time(m",                       ")"        },
+        {"avg_over_time(m",                       ")"        },
+        {"min_over_time(m",                       ")"        },
+        {"max_over_time(m",                       ")"        },
+        {"count_over_time(m",                     ")"        },
+        {"last_over_time(m",                      ")"        },
+        {"changes(m",                             ")"        },
+        {"resets(m_total",                        ")"        },
+        {"sum(rate(m_total",                      "))"       },
+        {"count_over_time({i=\"2\"}",             ")"        },
+        {"max(max_over_time({__name__=~\"m.*\"}", ")) by (i)"},
+    };
+    static const char *const ranges[] = {"10m", "30m", "1h", "2h", "45m", "90m1s"};
+    static const char *const offsets[] = {"", "", "", " offset 5m", " offset 30m"};
+    const size_t query = below(MRD_ARRAY_LEN(queries));
+    int size = 0;
+    if (one_in(5)) {
+        const bool times = one_in(2);
+        size = snprintf(text->bytes, sizeof(text->bytes), "%s%s%s",
+                        times ? "sum(timestamp(m_total" : "m", PICK(offsets), times ? "))" : "");
+    } else {
+        size = snprintf(text->bytes, sizeof(text->bytes), "%s[%s]%s%s", queries[query].before,
+                        PICK(ranges), PICK(offsets), queries[query].after);
+    }
+    text->size = (size_t)size;
+}
+
+static struct mrd_promql_request make_request(const struct mrd_random_text *text)
+{
+    static const mrd_time_ms grids_ms[] = {300000, 600000, 1800000, 1000};
+    const mrd_time_ms grid_ms = PICK(grids_ms);
+    struct mrd_promql_request request = {
+        .text = {(const uint8_t *)text->bytes, text->size},
+          .instant = one_in(4)
+    };
+    request.end_ms = (mrd_time_ms)below(PERIODS * PERIOD_MS / (size_t)grid_ms + 2) * grid_ms;
+    request.start_ms = request.instant ? request.end_ms : request.end_ms / 2 / grid_ms * grid_ms;
+    request.step_ms = request.instant ? 0 : MRD_MAX(grid_ms, (mrd_time_ms)300000);
+    return request;
+}
+
+static size_t by_rows;
+static size_t with_points;
+
+static void ask(const struct mrd_source *source, mrd_time_ms resolution_ms,
+                const struct mrd_promql_request *request, struct mrd_arena *arena,
+                struct mrd_answer *out)
+{
+    const struct mrd_promql_options options = {.resolution_ms_max = resolution_ms};
+    *out = (struct mrd_answer){0};
+    out->status = mrd_promql_query(&options, request, source, NULL, arena, &out->result, &out->err);
+}
+
+static void compare(struct region *region, const struct mrd_promql_request *request,
+                    mrd_time_ms resolution_ms)
+{
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("one", SIZE_MAX);
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *other = mrd_arena_create("other", SIZE_MAX);
+    struct mrd_answer want;
+    struct mrd_answer got;
+    ask(mrd_memory_source_get(region->whole), 0, request, arena, &want);
+    ask(&region->source, resolution_ms, request, other, &got);
+    assert_int_equal(mrd_memory_source_open_sets(region->head), 0);
+    assert_int_equal(region->blocks.memory_used, 0);
+    by_rows += got.result.stats.rows_read > 0;
+    with_points += want.result.series_count > 0;
+    mrd_answers_bring_near(&got, &want);
+    got.result.stats = want.result.stats;
+    const char *what = mrd_answers_compare(&want, &got);
+    if (what != NULL) {
+        fail_msg("%s differ: %.*s, %lld to %lld ms step %lld, rows up to %lld ms; \"%s\", \"%s\"",
+                 what, MRD_FMT(request->text), (long long)request->start_ms,
+                 (long long)request->end_ms, (long long)request->step_ms, (long long)resolution_ms,
+                 want.err.text, got.err.text);
+    }
+}
+
+static void rollups_answer_as_all_samples_do(void **state)
+{
+    (void)state;
+    const char *seed = getenv("MRD_TEST_SEED");
+    mrd_random_seed(seed == NULL ? 20261128 : strtoull(seed, NULL, 10) | 1);
+    for (size_t round = 0; round < ROUNDS; round++) {
+        struct region *region = region_create(one_in(2) ? 0 : below(8), one_in(2) ? 0 : below(8));
+        for (size_t q = 0; q < QUERIES_PER_ROUND; q++) {
+            struct mrd_random_text text = {0};
+            make_query(&text);
+            const struct mrd_promql_request request = make_request(&text);
+            compare(region, &request, one_in(3) ? 300000 : 86400000);
+        }
+        region_destroy(&region);
+    }
+    print_message("%d queries: %zu have points, %zu read rows\n", ROUNDS * QUERIES_PER_ROUND,
+                  with_points, by_rows);
+    assert_true(with_points > ROUNDS * QUERIES_PER_ROUND / 2);
+    assert_true(by_rows > ROUNDS * QUERIES_PER_ROUND / 4);
+}
+
+/* ---- which rollups are of use ---- */
+
+static struct mrd_coarse_spans spans_of(struct region *region, mrd_time_ms resolution_ms)
+{
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("spans", SIZE_MAX);
+    const struct mrd_query_scope scope = {.arena = arena};
+    const struct mrd_select select = {.min_ms = 1, .max_ms = PERIODS * PERIOD_MS};
+    struct mrd_coarse_spans spans;
+    struct mrd_error err = {0};
+    wire(region);
+    const struct mrd_coarse *coarse = region->source.coarse;
+    assert_int_equal(coarse->spans(coarse->context, &select, resolution_ms, &scope, &spans, &err),
+                     MRD_OK);
+    return spans;
+}
+
+static void rollups_are_used_only_with_what_they_stand_for(void **state)
+{
+    (void)state;
+    mrd_random_seed(7);
+    struct region *region = region_create(0, 0);
+    const mrd_time_ms end_ms = PERIODS * PERIOD_MS - 1500000; /* heads have what follows */
+    struct mrd_coarse_spans spans = spans_of(region, 300000);
+    assert_int_equal(spans.count, 1);
+    assert_int_equal(spans.items[0].begin_ms, 0);
+    assert_int_equal(spans.items[0].end_ms, end_ms);
+    assert_int_equal(region->rollups.coarse.resolution_count, 2);
+
+    /* Samples that have expired: their rows stay. */
+    assert_int_equal(region->entries[0].resolution_ms, 0);
+    const struct mrd_block_entry first = region->entries[0];
+    region->entries[0] = region->entries[--region->entry_count];
+    spans = spans_of(region, 300000);
+    assert_int_equal(spans.count, 1);
+    assert_int_equal(spans.items[0].begin_ms, 0);
+
+    /* One of two parents has gone: rows for both are not those of the other. */
+    const struct mrd_bytes parents[2] = {first.id, MRD_BYTES("gone")};
+    region->entries[region->entry_count++] = first;
+    for (size_t i = 0; i < region->entry_count; i++) {
+        struct mrd_block_entry *entry = &region->entries[i];
+        if (entry->resolution_ms == 300000 && entry->origin.parent_count == 1 &&
+            mrd_bytes_equal(entry->origin.parents[0], first.id)) {
+            entry->origin.parents = parents;
+            entry->origin.parent_count = 2;
+        }
+    }
+    spans = spans_of(region, 300000);
+    assert_int_equal(spans.count, 1);
+    assert_int_equal(spans.items[0].begin_ms, PERIOD_MS);
+
+    /* Before the floor nobody knows anything. */
+    wire(region);
+    region->blocks.options.floor_ms = 2 * PERIOD_MS + 1000;
+    const struct mrd_query_scope scope = {.arena = region->arena};
+    const struct mrd_select select = {.min_ms = 1, .max_ms = PERIODS * PERIOD_MS};
+    const struct mrd_coarse *coarse = region->source.coarse;
+    assert_int_equal(coarse->spans(coarse->context, &select, 300000, &scope, &spans, NULL), MRD_OK);
+    assert_int_equal(spans.count, 1);
+    assert_int_equal(spans.items[0].begin_ms, 2 * PERIOD_MS + 300000);
+    region_destroy(&region);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rollups_answer_as_all_samples_do),
+        cmocka_unit_test(rollups_are_used_only_with_what_they_stand_for),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
