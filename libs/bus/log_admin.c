@@ -324,6 +324,32 @@ enum mrd_status mrd_log_stored_read(struct mrd_bus *bus, uint32_t partition, uin
     return MRD_OK;
 }
 
+enum mrd_status mrd_log_class_last(struct mrd_bus *bus, uint32_t partition,
+                                   const char *residency_class, int64_t timeout_ms,
+                                   uint64_t *out_sequence, struct mrd_error *err)
+{
+    mrd_auto(js_close)
+    jsCtx *js = NULL;
+    MRD_TRY(js_open(bus, timeout_ms, &js, err));
+    char name[MRD_LOG_NAME_MAX];
+    char subject[MRD_LOG_NAME_MAX];
+    natsMsg *message = NULL;
+    jsErrCode code = 0;
+    const natsStatus status =
+        js_GetLastMsg(&message, js, mrd_log_stream_name(partition, name),
+                      mrd_log_subject(partition, residency_class, subject), NULL, &code);
+    if (status == NATS_NOT_FOUND && code != JSStreamNotFoundErr) {
+        *out_sequence = 0;
+        return MRD_OK;
+    }
+    if (status != NATS_OK) {
+        return mrd_bus_fail(err, status, (int)code, "stream %s: last message of %s", name, subject);
+    }
+    *out_sequence = natsMsg_GetSequence(message);
+    natsMsg_Destroy(message);
+    return MRD_OK;
+}
+
 enum mrd_status mrd_log_trim(struct mrd_bus *bus, uint32_t partition, uint64_t sequence,
                              int64_t timeout_ms, struct mrd_error *err)
 {

@@ -59,6 +59,11 @@ MRD_MUST_CHECK enum mrd_status mrd_log_state_read(struct mrd_bus *bus, uint32_t 
                                                   int64_t timeout_ms, struct mrd_log_state *out,
                                                   struct mrd_error *err);
 
+/* The sequence of the last message of a class in the partition's log; 0: there is none. */
+MRD_MUST_CHECK enum mrd_status mrd_log_class_last(struct mrd_bus *bus, uint32_t partition,
+                                                  const char *residency_class, int64_t timeout_ms,
+                                                  uint64_t *out_sequence, struct mrd_error *err);
+
 /* When the log took its entry `sequence`, the server's clock. MRD_E_NOT_FOUND: it has no such entry. Cost: the entry is read. */
 MRD_MUST_CHECK enum mrd_status mrd_log_stored_read(struct mrd_bus *bus, uint32_t partition,
                                                    uint64_t sequence, int64_t timeout_ms,

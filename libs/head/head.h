@@ -304,6 +304,18 @@ MRD_MUST_CHECK enum mrd_status mrd_head_label_values(struct mrd_head *head,
                                                      struct mrd_bytes name, mrd_head_emit emit,
                                                      void *context, struct mrd_error *err);
 
+struct mrd_head_erased { /* added to */
+    uint64_t samples;
+    uint64_t series; /* that had some of them */
+};
+
+/* Takes away the samples of the query's series in its range, as if they had never been written: what is written later is not
+ * held against them. The series stay until a sweep finds them empty, but no answer has them. Open cursors yield what is
+ * left. Does not look at the budget. Cost: resolving the query, 1 us a series, 20 us for each chunk that is only partly in the
+ * range (0.3 ms of histograms). */
+void mrd_head_erase(struct mrd_head *head, const struct mrd_head_query *query,
+                    struct mrd_head_erased *out);
+
 /* Appends the canonical labels of a series; false if it lives no more. */
 bool mrd_head_series_labels(const struct mrd_head *head, uint32_t ordinal, struct mrd_buf *out);
 

@@ -324,6 +324,8 @@ struct mrd_head {
     struct head_numbers purged; /* not yet recycled */
     struct head_numbers died;   /* in the present sweep call */
     uint32_t sweep_at;
+    uint64_t hollow;      /* 0: no series that lives was emptied by an erasure */
+    uint64_t hollow_seen; /* of those, by the present pass of the sweep or since its beginning */
     struct mrd_head_cursor *cursors; /* oldest first */
     struct mrd_head_cursor *cursor_last;
     uint32_t cursor_number;
@@ -358,6 +360,14 @@ static inline void *head_at(const struct mrd_head *head, mrd_pool_handle handle)
 static inline uint32_t *head_labels(const struct mrd_head *head, const struct head_series *series)
 {
     return series->label_count == 0 ? NULL : head_at(head, series->labels);
+}
+
+/* Nothing is stored of the series. */
+static inline bool head_is_empty(const struct mrd_head *head, uint32_t ordinal)
+{
+    const struct head_hot *hot = head_hot(head, ordinal);
+    return hot->open.count == 0 && hot->chunks == 0 && head_series(head, ordinal)->late == 0 &&
+           (hot->open.owner_flags & HOT_HISTOGRAMS) == 0;
 }
 
 /* Spreads handles over a table, one to one: equal hashes are equal handles. */
@@ -624,6 +634,9 @@ bool head_histogram_replace(struct mrd_head *head, struct head_histograms *own,
                             const struct head_histogram_write *write);
 void head_histogram_remove(struct mrd_head *head, struct head_histograms *own,
                            mrd_pool_handle *link, size_t index);
+/* Takes the histograms of a range out of a chunk that has others too. */
+void head_histogram_cut(struct mrd_head *head, struct head_histograms *own, mrd_pool_handle *link,
+                        mrd_time_ms min_ms, mrd_time_ms max_ms);
 /* Puts one where none is. False if it can not be stored. `hides`: see struct head_histogram_chunk. */
 bool head_histogram_insert(struct mrd_head *head, struct head_histograms *own,
                            const struct head_histogram_write *write, bool hides);
@@ -639,6 +652,9 @@ void head_mixed_write(struct mrd_head *head, uint32_t ordinal, const struct head
                       struct mrd_head_append_result *result);
 void head_mixed_sweep(struct mrd_head *head, uint32_t ordinal, const struct mrd_head_sweep *sweep,
                       mrd_time_ms before_ms);
+/* Takes away the floats in the place of histograms that are in the range; the greatest of their stamps. */
+mrd_hlc head_mixed_erase_floats(struct mrd_head *head, uint32_t ordinal, mrd_time_ms min_ms,
+                                mrd_time_ms max_ms);
 /* Adds the histograms and the floats in the place of some that meet the cursor's range, in the order in which later
  * chunks count; returns how many chunks. With out = NULL it only counts. */
 size_t head_mixed_append(struct mrd_head *head, uint32_t ordinal,

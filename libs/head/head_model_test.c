@@ -42,6 +42,7 @@ struct model {
     uint64_t compared; /* samples */
     uint64_t started;  /* of them, with a start time */
     uint64_t settled;
+    uint64_t erased;
     struct mrd_head_contested taken[MODEL_TAKEN_MAX];
     struct mrd_head_verdict verdicts[MODEL_TAKEN_MAX]; /* of the moment when they were taken */
     size_t taken_count;
@@ -451,6 +452,49 @@ static void remove_idle(struct model *model)
     }
 }
 
+/* Erases a range of what random matchers select. */
+static void erase_some(struct model *model)
+{
+    const size_t pick = below(model, MRD_ARRAY_LEN(model_matchers));
+    struct mrd_matcher matcher;
+    assert_int_equal(mrd_matcher_init(&matcher, model_matchers[pick].type,
+                                      mrd_bytes_of(model_matchers[pick].name),
+                                      mrd_bytes_of(model_matchers[pick].value), NULL),
+                     MRD_OK);
+    const bool all = below(model, 4) == 0;
+    const mrd_time_ms min_ms =
+        model->series[below(model, 20)].next_ms - (mrd_time_ms)below(model, 30 * MODEL_BUCKET_MS);
+    const struct mrd_head_query query = {
+        .tenant = MRD_BYTES("big"),
+        .matchers = &matcher,
+        .matcher_count = 1,
+        .time_min_ms = all ? INT64_MIN : min_ms,
+        .time_max_ms = all ? INT64_MAX : min_ms + (mrd_time_ms)below(model, 5 * MODEL_BUCKET_MS)};
+    struct mrd_head_erased erased = {0};
+    mrd_head_erase(model->head, &query, &erased);
+    uint64_t samples = 0;
+    for (size_t i = 0; i < MODEL_SERIES; i++) {
+        struct mrd_label items[16];
+        struct model_series *series = &model->series[i];
+        if (strcmp(series->tenant, "big") != 0 ||
+            !mrd_matchers_match(&matcher, 1, split(series->labels, items))) {
+            continue;
+        }
+        const size_t from = position_of(series, query.time_min_ms);
+        const size_t to =
+            all ? series->count : position_of(series, query.time_max_ms + 1); /* both included */
+        if (to > from) {
+            memmove(series->samples + from, series->samples + to,
+                    (series->count - to) * sizeof(series->samples[0]));
+        }
+        series->count -= to - from;
+        samples += to - from;
+    }
+    model->erased += samples;
+    assert_int_equal(erased.samples, samples);
+    mrd_matcher_fini(&matcher);
+}
+
 static void check_counts(struct model *model)
 {
     struct mrd_head_stats stats;
@@ -510,8 +554,10 @@ static void run_model(uint64_t seed)
             take_contested(&model);
         } else if (kind < 75) {
             settle_taken(&model);
-        } else if (kind < 95) {
+        } else if (kind < 93) {
             select_and_compare(&model);
+        } else if (kind < 95) {
+            erase_some(&model);
         } else if (kind < 98) {
             drop_old(&model);
         } else {
@@ -522,9 +568,9 @@ static void run_model(uint64_t seed)
     for (size_t i = 0; i < 10; i++) {
         select_and_compare(&model);
     }
-    print_message("%lu samples compared, %lu of them with start times, %lu verdicts\n",
+    print_message("%lu samples compared, %lu of them with start times, %lu verdicts, %lu erased\n",
                   (unsigned long)model.compared, (unsigned long)model.started,
-                  (unsigned long)model.settled);
+                  (unsigned long)model.settled, (unsigned long)model.erased);
     assert_true(model.started > 0);
     model_fini(&model);
 }

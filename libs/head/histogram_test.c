@@ -342,6 +342,23 @@ static void drop_old(struct mrd_head *head, struct map *maps)
     }
 }
 
+static void erase_some(struct mrd_head *head, struct map *map)
+{
+    const bool all = below(4) == 0;
+    const mrd_time_ms min_ms = map->next_ms - (mrd_time_ms)below(15 * SPAN_MS);
+    const struct mrd_head_query query = {
+        .tenant = mrd_bytes_of(map->tenant),
+        .time_min_ms = all ? INT64_MIN : min_ms,
+        .time_max_ms = all ? INT64_MAX : min_ms + (mrd_time_ms)below(3 * SPAN_MS)};
+    struct mrd_head_erased erased = {0};
+    mrd_head_erase(head, &query, &erased);
+    const size_t from = map_position(map, query.time_min_ms);
+    const size_t to = all ? map->count : map_position(map, query.time_max_ms + 1);
+    memmove(map->entries + from, map->entries + to, (map->count - to) * sizeof(map->entries[0]));
+    map->count -= to - from;
+    assert_true(erased.samples >= to - from); /* hidden floats */
+}
+
 static void check_counts(struct mrd_head *head, const struct map *maps)
 {
     struct mrd_head_stats stats;
@@ -379,6 +396,11 @@ static void run_map(uint64_t seed)
         }
         if (below(400) == 0) {
             drop_old(head, maps);
+        }
+        struct map *erased = &maps[below(SERIES)];
+        if (below(100) == 0 && erased->count > 0) {
+            erase_some(head, erased);
+            check_counts(head, maps);
         }
     }
     for (size_t i = 0; i < SERIES; i++) {

@@ -405,6 +405,24 @@ void head_histogram_remove(struct mrd_head *head, struct head_histograms *own,
     put_back(head, own, link, false);
 }
 
+void head_histogram_cut(struct mrd_head *head, struct head_histograms *own, mrd_pool_handle *link,
+                        mrd_time_ms min_ms, mrd_time_ms max_ms)
+{
+    struct head_histogram_scratch *scratch = scratch_of(head);
+    chunk_decode(head, head_at(head, *link));
+    size_t kept = 0;
+    for (size_t i = 0; i < scratch->count; i++) {
+        if (scratch->times_ms[i] < min_ms || scratch->times_ms[i] > max_ms) {
+            scratch->times_ms[kept] = scratch->times_ms[i];
+            scratch->start_times_ms[kept] = scratch->start_times_ms[i];
+            scratch->items[kept] = scratch->items[i];
+            scratch->stamp_items[kept++] = scratch->stamp_items[i];
+        }
+    }
+    scratch->count = kept;
+    put_back(head, own, link, false);
+}
+
 /* Makes room among the scratch's items and puts the write there. */
 static void scratch_insert(struct head_histogram_scratch *scratch,
                            const struct head_histogram_write *write)

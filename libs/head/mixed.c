@@ -389,6 +389,32 @@ static void sweep_floats(struct mrd_head *head, uint32_t ordinal,
     }
 }
 
+mrd_hlc head_mixed_erase_floats(struct mrd_head *head, uint32_t ordinal, mrd_time_ms min_ms,
+                                mrd_time_ms max_ms)
+{
+    struct head_histograms *own = head_histograms(head, ordinal);
+    if (own->floats == 0) {
+        return 0;
+    }
+    struct head_late_block *block = head_at(head, own->floats);
+    mrd_hlc greatest = 0;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < block->count; i++) {
+        const struct head_late *item = &block->items[i];
+        if (item->time_ms < min_ms || item->time_ms > max_ms) {
+            head_late_block_keep(block, kept++, i);
+            continue;
+        }
+        greatest = MRD_MAX(greatest, item->hlc);
+        head->sample_count--;
+    }
+    block->count = kept;
+    if (kept == 0) {
+        floats_free(head, own);
+    }
+    return greatest;
+}
+
 void head_mixed_sweep(struct mrd_head *head, uint32_t ordinal, const struct mrd_head_sweep *sweep,
                       mrd_time_ms before_ms)
 {

@@ -435,10 +435,27 @@ enum mrd_status mrd_head_label_values(struct mrd_head *head, const struct mrd_he
 
 /* ---- cardinality ---- */
 
+/* The series of a list, without those that an erasure has emptied: their labels must not show. */
+static uint64_t series_of(const struct mrd_head *head, struct head_list *list)
+{
+    if (head->hollow == 0) {
+        return list->count;
+    }
+    const uint32_t *ordinals = head_list_items(head, list);
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < list->count; i++) {
+        count += (head_hot(head, ordinals[i])->open.owner_flags & HOT_LIVE) != 0 &&
+                         !head_is_empty(head, ordinals[i])
+                     ? 1
+                     : 0;
+    }
+    return count;
+}
+
 uint64_t mrd_head_tenant_series(struct mrd_head *head, struct mrd_bytes tenant)
 {
     const uint32_t number = head_tenant_find(head, tenant);
-    return number == 0 ? 0 : head_tenant(head, number)->series.count;
+    return number == 0 ? 0 : series_of(head, &head_tenant(head, number)->series);
 }
 
 /* Counting is what an index is for: a small tenant that is asked about gets one. */
@@ -465,8 +482,11 @@ void mrd_head_count_by_value(struct mrd_head *head, struct mrd_bytes tenant, str
     struct head_field *field = head_at(head, handle);
     const uint32_t *values = head_list_items(head, &field->values);
     for (uint32_t i = 0; i < field->values.count; i++) {
-        const struct head_value *value = head_at(head, values[i]);
-        emit(context, head_pair_value(head, value->pair), value->series.count, 1);
+        struct head_value *value = head_at(head, values[i]);
+        const uint64_t series_count = series_of(head, &value->series);
+        if (series_count > 0) {
+            emit(context, head_pair_value(head, value->pair), series_count, 1);
+        }
     }
 }
 
@@ -482,11 +502,16 @@ void mrd_head_count_by_name(struct mrd_head *head, struct mrd_bytes tenant,
         struct head_field *field = head_at(head, at);
         const uint32_t *values = head_list_items(head, &field->values);
         uint64_t series_count = 0;
+        uint64_t value_count = 0;
         for (uint32_t i = 0; i < field->values.count; i++) {
-            const struct head_value *value = head_at(head, values[i]);
-            series_count += value->series.count;
+            struct head_value *value = head_at(head, values[i]);
+            const uint64_t series_of_value = series_of(head, &value->series);
+            series_count += series_of_value;
+            value_count += series_of_value > 0 ? 1 : 0;
         }
-        emit(context, head_name_text(head, field->name), series_count, field->values.count);
+        if (series_count > 0) {
+            emit(context, head_name_text(head, field->name), series_count, value_count);
+        }
         at = field->next;
     }
 }

@@ -97,11 +97,7 @@ static void drop_late(struct mrd_head *head, uint32_t ordinal, const struct mrd_
 static bool is_idle(const struct mrd_head *head, uint32_t ordinal,
                     const struct mrd_head_sweep *sweep)
 {
-    const struct head_hot *hot = head_hot(head, ordinal);
-    const struct head_series *series = head_series(head, ordinal);
-    return hot->open.count == 0 && hot->chunks == 0 && series->late == 0 &&
-           (hot->open.owner_flags & HOT_HISTOGRAMS) == 0 &&
-           series->touched_s < mrd_hlc_time_ms(sweep->idle_before_hlc) / 1000;
+    return head_series(head, ordinal)->touched_s < mrd_hlc_time_ms(sweep->idle_before_hlc) / 1000;
 }
 
 static void series_remove(struct mrd_head *head, uint32_t ordinal)
@@ -128,8 +124,13 @@ static void sweep_series(struct mrd_head *head, uint32_t ordinal,
     if ((head_hot(head, ordinal)->open.owner_flags & HOT_HISTOGRAMS) != 0) {
         head_mixed_sweep(head, ordinal, sweep, before_ms);
     }
+    if (!head_is_empty(head, ordinal)) {
+        return;
+    }
     if (is_idle(head, ordinal, sweep)) {
         series_remove(head, ordinal);
+    } else {
+        head->hollow_seen += head->hollow > 0 ? 1 : 0;
     }
 }
 
@@ -165,6 +166,8 @@ void mrd_head_sweep(struct mrd_head *head, const struct mrd_head_sweep *sweep,
     if (pass_done) {
         head->sweep_at = 0;
         head->passes_unpurged++;
+        head->hollow = head->hollow_seen;
+        head->hollow_seen = 0;
     }
     if (should_purge(head, pass_done)) {
         head_index_purge(head);

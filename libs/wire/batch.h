@@ -1,5 +1,5 @@
 /* batch.h: one message of the partition log: samples, native histograms, exemplars and metadata of many
- * series, of one partition and class.
+ * series, of one partition and class; or erasures of what stands before it.
  *
  * An envelope (a protobuf message, batch.proto) around a body of columns, compressed as a whole. Byte
  * layout: docs/formats/batch.md. Labels travel once: a batch *announces* a series (reference, tenant,
@@ -36,8 +36,9 @@ enum {
     MRD_BATCH_EXEMPLAR_COUNT_MAX = 1 << 16,
     MRD_BATCH_METADATA_COUNT_MAX = 1 << 16,
     MRD_BATCH_METADATA_SIZE_MAX = 64 << 10, /* one family's name, help and unit together */
-    MRD_BATCH_BODY_SIZE_MAX = 32 << 20,     /* decompressed */
-    MRD_BATCH_MESSAGE_SIZE_MAX = 64 << 20,  /* before anything is looked at */
+    MRD_BATCH_ERASURE_COUNT_MAX = 64,
+    MRD_BATCH_BODY_SIZE_MAX = 32 << 20,    /* decompressed */
+    MRD_BATCH_MESSAGE_SIZE_MAX = 64 << 20, /* before anything is looked at */
 };
 
 enum mrd_batch_codec { MRD_BATCH_NONE = 0, MRD_BATCH_SNAPPY = 1, MRD_BATCH_ZSTD = 2 };
@@ -114,7 +115,7 @@ struct mrd_batch_metadata {
 };
 
 /* Row i has sample_counts[i] >= 1 samples, which follow each other in times_ms and values. A reference
- * may stand in several rows. */
+ * may stand in several rows. Erasures (model/erasure.h, encoded) come after all else in the batch: they erase that too. */
 struct mrd_batch {
     struct mrd_batch_header header;
     const struct mrd_bytes *tenants;
@@ -134,6 +135,8 @@ struct mrd_batch {
     struct mrd_batch_exemplars exemplars;
     const struct mrd_batch_metadata *metadata;
     size_t metadata_count;
+    const struct mrd_bytes *erasures;
+    size_t erasure_count;
 };
 
 /* Memory for reading, used again for every batch. */
@@ -194,6 +197,10 @@ void mrd_batch_builder_exemplar(struct mrd_batch_builder *builder, uint32_t tena
 /* Texts (together at most MRD_BATCH_METADATA_SIZE_MAX) are copied. */
 void mrd_batch_builder_metadata(struct mrd_batch_builder *builder, uint32_t tenant,
                                 const struct mrd_metadata *metadata);
+
+/* Adds an encoded erasure (model/erasure.h), which is copied; at most MRD_BATCH_ERASURE_COUNT_MAX. Such a batch has a tenant
+ * too (mrd_batch_builder_tenant), as every batch has. */
+void mrd_batch_builder_erasure(struct mrd_batch_builder *builder, struct mrd_bytes erasure);
 
 /* Adds a row with its first sample, then further samples to that row. Inline: they are the hot path. */
 static inline void mrd_batch_builder_row(struct mrd_batch_builder *builder, uint32_t tenant,

@@ -1,4 +1,4 @@
-/* Building sections 6 to 9 of a batch: start times, histograms, exemplars, metadata. */
+/* Building sections 6 to 10 of a batch: start times, histograms, exemplars, metadata, erasures. */
 #include "wire/batch_internal.h"
 
 #include "wire/runs_internal.h"
@@ -69,6 +69,7 @@ void mrd_batch_extras_destroy(struct mrd_batch_extras **extras)
     mrd_histogram_columns_fini(&(*extras)->histograms);
     mrd_buf_fini(&(*extras)->exemplar_labels);
     mrd_buf_fini(&(*extras)->metadata_texts);
+    mrd_buf_fini(&(*extras)->erasures);
     mrd_buf_fini(&(*extras)->packed);
     free(*extras);
     *extras = NULL;
@@ -86,6 +87,8 @@ void mrd_batch_extras_clear(struct mrd_batch_extras *extras)
     mrd_histogram_columns_clear(&extras->histograms);
     mrd_buf_clear(&extras->exemplar_labels);
     mrd_buf_clear(&extras->metadata_texts);
+    mrd_buf_clear(&extras->erasures);
+    extras->erasure_count = 0;
 }
 
 /* ---- filling ---- */
@@ -187,13 +190,23 @@ void mrd_batch_builder_metadata(struct mrd_batch_builder *builder, uint32_t tena
     }
 }
 
+void mrd_batch_builder_erasure(struct mrd_batch_builder *builder, struct mrd_bytes erasure)
+{
+    struct mrd_batch_extras *extras = extras_of(builder);
+    mrd_assert(erasure.size > 0 && erasure.size <= MRD_ERASURE_SIZE_MAX);
+    mrd_assert(builder->tenant_count > 0);
+    mrd_buf_append_varint(&extras->erasures, erasure.size);
+    mrd_buf_append_bytes(&extras->erasures, erasure);
+    extras->erasure_count++;
+}
+
 /* ---- sizes ---- */
 
 bool mrd_batch_extras_empty(const struct mrd_batch_extras *extras)
 {
     return extras == NULL ||
            (extras->histogram_rows.item_count == 0 && extras->exemplar_rows.item_count == 0 &&
-            extras->metadata_types.count == 0);
+            extras->metadata_types.count == 0 && extras->erasure_count == 0);
 }
 
 static bool part_full(size_t part, size_t most) { return part + MRD_HISTOGRAM_PARTS_MAX > most; }
@@ -207,7 +220,8 @@ bool mrd_batch_builder_full(const struct mrd_batch_builder *builder)
             part_full(extras->histograms.span_count, MRD_BATCH_BUCKET_COUNT_MAX) ||
             part_full(extras->histograms.bound_count, MRD_BATCH_BUCKET_COUNT_MAX) ||
             extras->exemplar_rows.item_count >= MRD_BATCH_EXEMPLAR_COUNT_MAX ||
-            extras->metadata_types.count >= MRD_BATCH_METADATA_COUNT_MAX);
+            extras->metadata_types.count >= MRD_BATCH_METADATA_COUNT_MAX ||
+            extras->erasure_count >= MRD_BATCH_ERASURE_COUNT_MAX);
 }
 
 size_t mrd_batch_extras_size(const struct mrd_batch_extras *extras)
@@ -220,7 +234,7 @@ size_t mrd_batch_extras_size(const struct mrd_batch_extras *extras)
            extras->histogram_rows.item_count * 2 * ROW_SIZE +
            extras->exemplar_rows.item_count * (sizeof(double) + 3 * ROW_SIZE) +
            extras->exemplar_labels.size + extras->metadata_types.count * 3 * ROW_SIZE +
-           extras->metadata_texts.size;
+           extras->metadata_texts.size + extras->erasures.size;
 }
 
 static size_t rows_size_max(const struct mrd_batch_row_columns *rows)
@@ -245,7 +259,7 @@ size_t mrd_batch_extras_size_max(const struct mrd_batch_extras *extras)
     const size_t metadata =
         5 * mrd_runs_size_max(extras->metadata_types.count) + extras->metadata_texts.size;
     return 2 * mrd_runs_size_max(starts) + histograms + exemplars + metadata +
-           16 * MRD_VARINT_SIZE_MAX;
+           extras->erasures.size + 18 * MRD_VARINT_SIZE_MAX;
 }
 
 /* ---- writing ---- */
@@ -361,6 +375,16 @@ static void write_metadata(struct mrd_batch_builder *builder)
     mrd_batch_section_end(body, start, SECTION_METADATA);
 }
 
+static void write_erasures(struct mrd_batch_builder *builder)
+{
+    const struct mrd_batch_extras *extras = builder->extras;
+    mrd_assert(extras->erasure_count <= MRD_BATCH_ERASURE_COUNT_MAX);
+    const size_t start = mrd_batch_section_begin(&builder->body);
+    mrd_buf_append_varint(&builder->body, extras->erasure_count);
+    mrd_buf_append_bytes(&builder->body, mrd_buf_view(&extras->erasures));
+    mrd_batch_section_end(&builder->body, start, SECTION_ERASURES);
+}
+
 void mrd_batch_extras_write(struct mrd_batch_builder *builder)
 {
     const struct mrd_batch_extras *extras = builder->extras;
@@ -378,5 +402,8 @@ void mrd_batch_extras_write(struct mrd_batch_builder *builder)
     }
     if (extras->metadata_types.count > 0) {
         write_metadata(builder);
+    }
+    if (extras->erasure_count > 0) {
+        write_erasures(builder);
     }
 }

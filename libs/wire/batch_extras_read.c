@@ -1,4 +1,4 @@
-/* Reading sections 6 to 9 of a batch: start times, histograms, exemplars, metadata. */
+/* Reading sections 6 to 10 of a batch: start times, histograms, exemplars, metadata, erasures. */
 #include "wire/batch_internal.h"
 #include "wire/runs_internal.h"
 #include "wire/values_internal.h"
@@ -245,6 +245,30 @@ static enum mrd_status metadata_read(struct mrd_batch_reader *reader, struct mrd
     return MRD_OK;
 }
 
+/* What is in them is for who applies them to decode: that compiles their regexes. */
+static enum mrd_status erasures_read(struct mrd_batch_reader *reader, struct mrd_bytes bytes,
+                                     struct mrd_batch *out, struct mrd_error *err)
+{
+    struct mrd_reader section = mrd_reader_of(bytes);
+    const uint64_t count = mrd_read_varint(&section);
+    if (section.failed || count == 0 || count > MRD_BATCH_ERASURE_COUNT_MAX) {
+        return malformed("erasures", err);
+    }
+    struct mrd_bytes *items = array_of(reader->extras, (size_t)count, sizeof(*items));
+    for (size_t i = 0; i < count; i++) {
+        items[i] = mrd_read_bytes(&section, mrd_read_varint(&section));
+        if (items[i].size == 0 || items[i].size > MRD_ERASURE_SIZE_MAX) {
+            return malformed("erasures", err);
+        }
+    }
+    if (section.failed || mrd_reader_left(&section) > 0) {
+        return malformed("erasures", err);
+    }
+    out->erasures = items;
+    out->erasure_count = (size_t)count;
+    return MRD_OK;
+}
+
 typedef enum mrd_status (*section_fn)(struct mrd_batch_reader *reader, struct mrd_bytes bytes,
                                       struct mrd_batch *out, struct mrd_error *err);
 
@@ -253,10 +277,9 @@ enum mrd_status mrd_batch_extras_read(struct mrd_batch_reader *reader,
                                       struct mrd_batch *out, struct mrd_error *err)
 {
     static const section_fn functions[SECTION_KNOWN_END] = {
-        [SECTION_START_TIMES] = start_times_read,
-        [SECTION_HISTOGRAMS] = histograms_read,
-        [SECTION_EXEMPLARS] = exemplars_read,
-        [SECTION_METADATA] = metadata_read,
+        [SECTION_START_TIMES] = start_times_read, [SECTION_HISTOGRAMS] = histograms_read,
+        [SECTION_EXEMPLARS] = exemplars_read,     [SECTION_METADATA] = metadata_read,
+        [SECTION_ERASURES] = erasures_read,
     };
     bool begun = false;
     for (unsigned kind = SECTION_START_TIMES; kind < SECTION_KNOWN_END; kind++) {

@@ -283,6 +283,25 @@ static void a_batch_may_hold_metadata_alone(void **state)
     assert_int_equal(batch.metadata_count, 1);
 }
 
+static void a_batch_may_hold_erasures_alone(void **state)
+{
+    struct fixture *fixture = *state;
+    (void)mrd_batch_builder_tenant(fixture->builder, MRD_BYTES("farm"));
+    for (int i = 0; i < MRD_BATCH_ERASURE_COUNT_MAX; i++) {
+        assert_false(mrd_batch_builder_full(fixture->builder));
+        mrd_batch_builder_erasure(fixture->builder, i % 2 == 0 ? MRD_BYTES("one") : MRD_BYTES("x"));
+    }
+    assert_true(mrd_batch_builder_full(fixture->builder));
+    assert_false(mrd_batch_builder_empty(fixture->builder));
+    const struct mrd_batch batch = finish_and_read(fixture);
+    assert_int_equal(batch.row_count, 0);
+    assert_int_equal(batch.erasure_count, MRD_BATCH_ERASURE_COUNT_MAX);
+    assert_true(mrd_bytes_equal(batch.erasures[0], MRD_BYTES("one")));
+    assert_true(mrd_bytes_equal(batch.erasures[63], MRD_BYTES("x")));
+    mrd_batch_builder_reset(fixture->builder);
+    assert_true(mrd_batch_builder_empty(fixture->builder));
+}
+
 /* Long sections are packed: histograms of a fleet that share their layout cost little more than their counts. */
 static void many_histograms_of_one_layout_are_small(void **state)
 {
@@ -450,6 +469,7 @@ int main(void)
         EXTRAS_TEST(every_kind_reads_back_as_it_was_built),
         EXTRAS_TEST(what_is_not_there_reads_as_nothing),
         EXTRAS_TEST(a_batch_may_hold_metadata_alone),
+        EXTRAS_TEST(a_batch_may_hold_erasures_alone),
         EXTRAS_TEST(many_histograms_of_one_layout_are_small),
         EXTRAS_TEST(histograms_of_many_layouts_keep_theirs),
         EXTRAS_TEST(a_batch_is_full_before_its_counts_pass_the_bounds),

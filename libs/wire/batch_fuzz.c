@@ -92,6 +92,10 @@ static void build_extras(struct mrd_batch_builder *builder, const struct mrd_bat
         mrd_batch_builder_metadata(
             builder, mrd_batch_builder_tenant(builder, batch->tenants[of->tenant]), &of->metadata);
     }
+    for (size_t i = 0; i < batch->erasure_count; i++) {
+        (void)mrd_batch_builder_tenant(builder, batch->tenants[0]);
+        mrd_batch_builder_erasure(builder, batch->erasures[i]);
+    }
 }
 
 static void compare_sides(const struct mrd_histogram_side *a, const struct mrd_histogram_side *b)
@@ -121,6 +125,10 @@ static void compare_extras(const struct mrd_batch *a, const struct mrd_batch *b)
     mrd_assert(a->metadata_count == b->metadata_count);
     for (size_t i = 0; i < a->metadata_count; i++) {
         mrd_assert(mrd_bytes_equal(a->metadata[i].metadata.help, b->metadata[i].metadata.help));
+    }
+    mrd_assert(a->erasure_count == b->erasure_count);
+    for (size_t i = 0; i < a->erasure_count; i++) {
+        mrd_assert(mrd_bytes_equal(a->erasures[i], b->erasures[i]));
     }
     mrd_assert((a->start_times_ms == NULL) == (b->start_times_ms == NULL));
     mrd_assert(a->start_times_ms == NULL ||

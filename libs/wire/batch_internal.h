@@ -5,6 +5,7 @@
 #include <zstd.h>
 
 #include "base/arena.h"
+#include "model/erasure.h"
 #include "wire/batch.h"
 #include "wire/histograms_internal.h"
 #include "wire/protobuf_internal.h"
@@ -38,7 +39,8 @@ enum {
     SECTION_HISTOGRAMS = 7,
     SECTION_EXEMPLARS = 8,
     SECTION_METADATA = 9,
-    SECTION_KNOWN_END = 10,
+    SECTION_ERASURES = 10,
+    SECTION_KNOWN_END = 11,
     SECTION_HEAD_SIZE_MAX = 1 + MRD_VARINT_SIZE_MAX,
     SERIES_ID_SIZE = 16,
 };
@@ -60,7 +62,7 @@ struct mrd_batch_row_columns {
     size_t item_count;
 };
 
-/* What most batches do not have: sections 6 to 9. A builder gets one with the first thing that goes there. */
+/* What most batches do not have: sections 6 to 10. A builder gets one with the first thing that goes there. */
 struct mrd_batch_extras {
     struct mrd_u64_column start_samples; /* index of the sample */
     struct mrd_u64_column start_times;
@@ -78,6 +80,8 @@ struct mrd_batch_extras {
     struct mrd_u64_column metadata_types;
     struct mrd_u64_column metadata_sizes[3]; /* name, help, unit */
     struct mrd_buf metadata_texts;
+    struct mrd_buf erasures; /* varint size, bytes */
+    size_t erasure_count;
     struct mrd_buf packed; /* scratch */
 };
 
@@ -87,7 +91,7 @@ bool mrd_batch_extras_empty(const struct mrd_batch_extras *extras);
 size_t mrd_batch_extras_size(const struct mrd_batch_extras *extras);
 size_t mrd_batch_extras_size_max(const struct mrd_batch_extras *extras);
 
-/* Appends sections 6 to 9, those that have something, to the builder's body. */
+/* Appends sections 6 to 10, those that have something, to the builder's body. */
 void mrd_batch_extras_write(struct mrd_batch_builder *builder);
 
 /* An array of the builder for count numbers, used by one function at a time. */

@@ -306,7 +306,7 @@ static enum mrd_status sections_read(struct mrd_bytes body, struct mrd_batch_sec
     const bool rows = out->present[SECTION_ROWS];
     const bool anything = rows || out->present[SECTION_ANNOUNCEMENTS] ||
                           out->present[SECTION_HISTOGRAMS] || out->present[SECTION_EXEMPLARS] ||
-                          out->present[SECTION_METADATA];
+                          out->present[SECTION_METADATA] || out->present[SECTION_ERASURES];
     if (!out->present[SECTION_TENANTS] || rows != out->present[SECTION_TIMES] ||
         rows != out->present[SECTION_VALUES] || (!rows && out->present[SECTION_START_TIMES]) ||
         !anything) {

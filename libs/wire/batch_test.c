@@ -341,7 +341,7 @@ static const struct {
     {{1, 2, (uint64_t)1 << 40, "i", MRD_BYTES("x")},                                          MRD_E_CORRUPT    }, /* a bomb's promise */
     {{1, 0, 0, "i", MRD_BYTES("")},                                                           MRD_E_CORRUPT    },
     {{1, 0, sizeof(GOOD_TENANTS) - 1, "a.b", MRD_BYTES(GOOD_TENANTS)},                        MRD_E_CORRUPT    },
-    {{1, 0, BODY(GOOD_TENANTS GOOD_ROWS GOOD_TAIL "\x0a\x00")},
+    {{1, 0, BODY(GOOD_TENANTS GOOD_ROWS GOOD_TAIL "\x0b\x00")},
      MRD_E_UNSUPPORTED                                                                                         }, /* a later section */
     {{1, 0, BODY(GOOD_TENANTS)},                                                              MRD_E_CORRUPT    }, /* nothing in it */
     {{1, 0, BODY(GOOD_ROWS GOOD_TAIL)},                                                       MRD_E_CORRUPT    }, /* no tenants */

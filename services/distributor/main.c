@@ -3,9 +3,11 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "bus/notice.h"
 #include "distributor/push.h"
 #include "node/node.h"
 #include "tenancy/keys.h"
+#include "wire/erasure_notice.h"
 
 enum { SHARDS_MAX = 64 };
 
@@ -45,6 +47,8 @@ static const struct mrd_config_key distributor_keys[] = {
 
 struct distributor {
     struct mrd_bus *bus;
+    uint32_t partition_count;
+    struct mrd_notice_listener *notices;
     struct mrd_members *members;
     struct mrd_log_writer *log;
     struct mrd_hlc_clock hlc;
@@ -75,6 +79,16 @@ static void stop_intakes(void *context, mrd_time_ms grace_ms)
     dst_rates_destroy(&distributor->rates);
     mrd_tenancy_settings_destroy(&distributor->push.limits);
     mrd_members_destroy(&distributor->members);
+    mrd_notice_unlisten(&distributor->notices);
+}
+
+/* What is taken in from now on is stamped after the erasure, whatever our clock says. */
+static enum mrd_status on_erasure(void *context, struct mrd_bytes notice, struct mrd_error *err)
+{
+    struct distributor *distributor = context;
+    mrd_hlc hlc;
+    MRD_TRY(mrd_erasure_notice_decode(notice, distributor->partition_count, &hlc, NULL, err));
+    return mrd_hlc_merge(&distributor->hlc, hlc, err);
 }
 
 static void on_reload(void *context, const struct mrd_config *config)
@@ -139,13 +153,16 @@ static enum mrd_status start_intakes(struct distributor *distributor, struct mrd
                                      struct mrd_error *err)
 {
     mrd_service_on_stop(node->service, "intakes", stop_intakes, distributor);
+    distributor->partition_count = (uint32_t)mrd_config_int(node->config, "region.partitions");
+    mrd_hlc_init(&distributor->hlc, mrd_clock_system(), 60000);
+    MRD_TRY(mrd_notice_listen(distributor->bus, node->self.instance, on_erasure, distributor,
+                              &distributor->notices, err));
     MRD_TRY(mrd_members_create(distributor->bus, &(struct mrd_members_options){.self = &node->self},
                                &distributor->members, err));
     const struct mrd_log_writer_options log = {
-        .partition_count = (uint32_t)mrd_config_int(node->config, "region.partitions"),
+        .partition_count = distributor->partition_count,
     };
     MRD_TRY(mrd_log_writer_create(distributor->bus, &log, &distributor->log, err));
-    mrd_hlc_init(&distributor->hlc, mrd_clock_system(), 60000);
     distributor->rates = dst_rates_create(mrd_clock_system());
     dst_intake_metrics_init(&distributor->metrics, node->metrics);
     distributor->push.intakes = distributor->intakes;

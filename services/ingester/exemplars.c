@@ -8,6 +8,7 @@ enum {
     LABEL_BYTES_MAX = 2048, /* 128 characters of 4 bytes in names and values, with their sizes */
     SERIES_BYTES_MAX = 4096,
     RING_CAPACITY_MIN = 16,
+    LABELS_ARENA_BYTES = 1 << 20, /* of one series */
     NONE = -1,
 };
 
@@ -15,6 +16,7 @@ struct series {
     struct mrd_bytes labels; /* behind the struct */
     int64_t oldest;          /* places in the ring */
     int64_t newest;
+    bool selected; /* while erasing */
 };
 
 struct entry {
@@ -288,6 +290,72 @@ enum ing_exemplar_result ing_exemplars_add(struct ing_exemplars *exemplars, stru
     }
     series->newest = (int64_t)place;
     return ING_EXEMPLAR_TAKEN;
+}
+
+/* ---- erasing ---- */
+
+/* Finds the series that the erasure selects, and takes all series' entries from them. */
+static void select_series(struct tenant *tenant, const struct mrd_erasure *erasure)
+{
+    struct mrd_arena *arena = mrd_arena_create("labels of a series", LABELS_ARENA_BYTES);
+    for (size_t i = 0; i < tenant->series.count; i++) {
+        struct series *series = tenant->series.items[i];
+        struct mrd_labels labels;
+        mrd_arena_reset(arena);
+        const enum mrd_status status = mrd_labels_decode(series->labels, arena, &labels, NULL);
+        mrd_assert(status == MRD_OK); /* a head has had them, and they are bounded */
+        series->selected = mrd_erasure_selects(erasure, labels);
+        series->oldest = NONE;
+        series->newest = NONE;
+    }
+    mrd_arena_destroy(&arena);
+}
+
+static void ring_append(struct entry *ring, size_t place, const struct entry *entry)
+{
+    struct series *series = entry->series;
+    ring[place] = *entry;
+    ring[place].next = NONE;
+    if (series->newest != NONE) {
+        ring[series->newest].next = (int64_t)place;
+    } else {
+        series->oldest = (int64_t)place;
+    }
+    series->newest = (int64_t)place;
+}
+
+uint64_t ing_exemplars_erase(struct ing_exemplars *exemplars, const struct mrd_erasure *erasure)
+{
+    struct tenant *tenant = ing_sorted_find(&exemplars->tenants, erasure->tenant);
+    if (tenant == NULL || tenant->count == 0) {
+        return 0;
+    }
+    select_series(tenant, erasure);
+    struct entry *ring = reallocarray(NULL, tenant->capacity, sizeof(*ring));
+    mrd_assert(ring != NULL);
+    size_t kept = 0;
+    for (size_t i = 0; i < tenant->count; i++) {
+        const struct entry *entry = &tenant->ring[(tenant->first + i) % tenant->count];
+        if (entry->series->selected && mrd_erasure_has_time(erasure, entry->exemplar.time_ms)) {
+            exemplars->memory -= entry->exemplar.labels.size;
+            free_bytes(entry->exemplar.labels);
+        } else {
+            ring_append(ring, kept++, entry);
+        }
+    }
+    const size_t erased = tenant->count - kept;
+    exemplars->count -= erased;
+    free(tenant->ring);
+    tenant->ring = ring;
+    tenant->count = kept;
+    tenant->first = 0;
+    for (size_t i = tenant->series.count; i-- > 0;) {
+        struct series *series = tenant->series.items[i];
+        if (series->oldest == NONE) {
+            series_remove(exemplars, tenant, series);
+        }
+    }
+    return erased;
 }
 
 /* ---- asking ---- */

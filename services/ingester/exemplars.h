@@ -12,6 +12,7 @@
 #ifndef ING_EXEMPLARS_H
 #define ING_EXEMPLARS_H
 
+#include "model/erasure.h"
 #include "model/exemplar.h"
 #include "model/matcher.h"
 
@@ -36,6 +37,9 @@ enum ing_exemplar_result {
 enum ing_exemplar_result ing_exemplars_add(struct ing_exemplars *exemplars, struct mrd_bytes tenant,
                                            size_t exemplars_max, struct mrd_bytes labels,
                                            const struct mrd_exemplar *exemplar);
+
+/* Takes away what the erasure has, whatever its stamp; returns how many. Cost: all of the tenant's exemplars are moved. */
+uint64_t ing_exemplars_erase(struct ing_exemplars *exemplars, const struct mrd_erasure *erasure);
 
 struct ing_exemplar_query {
     struct mrd_bytes tenant;

@@ -22,6 +22,7 @@ struct ing_store {
     struct mrd_references *references;
     struct ing_exemplars *exemplars;
     struct ing_families *families;
+    struct ing_erasures *erasures;
     struct mrd_buf labels; /* scratch: of one series */
     struct mrd_batch_reader *reader;
     uint32_t *ordinals; /* scratch of one batch */
@@ -67,6 +68,7 @@ enum mrd_status ing_store_create(const struct ing_store_options *options,
     store->references = mrd_references_create();
     store->exemplars = ing_exemplars_create();
     store->families = ing_families_create();
+    store->erasures = ing_erasures_create();
     store->reader = mrd_batch_reader_create();
     *out_store = store;
     return MRD_OK;
@@ -83,6 +85,7 @@ void ing_store_destroy(struct ing_store **store)
     mrd_references_destroy(&self->references);
     ing_exemplars_destroy(&self->exemplars);
     ing_families_destroy(&self->families);
+    ing_erasures_destroy(&self->erasures);
     mrd_buf_fini(&self->labels);
     mrd_head_destroy(&self->head);
     free(self->ordinals);
@@ -194,7 +197,7 @@ static enum mrd_status append(struct ing_store *store, const struct mrd_batch *b
                               struct mrd_error *err)
 {
     *unresolved = resolve(store, table, batch->references, batch->row_count);
-    const struct mrd_head_batch rows = {
+    struct mrd_head_batch rows = {
         .ordinals = store->ordinals,
         .sample_counts = batch->sample_counts,
         .row_count = batch->row_count,
@@ -205,9 +208,11 @@ static enum mrd_status append(struct ing_store *store, const struct mrd_batch *b
         .origin = mrd_batch_origin(&batch->header),
         .start_times_ms = batch->start_times_ms,
     };
+    const size_t erased = ing_erasures_leave_out(store->erasures, store->head, batch, &rows);
     struct mrd_head_append_result result = {0};
     MRD_TRY(mrd_head_append(store->head, &rows, &result, err));
     count_result(store, &result);
+    add(&store->figures.samples_erased, erased);
     return MRD_OK;
 }
 
@@ -217,7 +222,7 @@ static uint64_t append_histograms(struct ing_store *store, const struct mrd_batc
 {
     const struct mrd_batch_rows *from = &batch->histograms.rows;
     const uint64_t unresolved = resolve(store, table, from->references, from->row_count);
-    const struct mrd_head_histogram_batch rows = {
+    struct mrd_head_histogram_batch rows = {
         .ordinals = store->ordinals,
         .counts = from->counts,
         .row_count = from->row_count,
@@ -228,6 +233,8 @@ static uint64_t append_histograms(struct ing_store *store, const struct mrd_batc
         .origin = mrd_batch_origin(&batch->header),
         .start_times_ms = batch->histograms.start_times_ms,
     };
+    add(&store->figures.samples_erased,
+        ing_erasures_leave_out_histograms(store->erasures, store->head, batch, &rows));
     struct mrd_head_append_result result = {0};
     mrd_head_append_histograms(store->head, &rows, &result);
     count_result(store, &result);
@@ -245,7 +252,8 @@ static struct ing_limits limits_of(const struct ing_store *store, struct mrd_byt
     return limits;
 }
 
-static void add_exemplars(struct ing_store *store, struct mrd_bytes tenant, uint32_t ordinal,
+static void add_exemplars(struct ing_store *store, const struct mrd_batch_header *header,
+                          struct mrd_bytes tenant, uint32_t ordinal,
                           const struct mrd_exemplar *items, size_t count)
 {
     _Atomic uint64_t *figures[ING_EXEMPLAR_RESULT_COUNT] = {
@@ -258,6 +266,11 @@ static void add_exemplars(struct ing_store *store, struct mrd_bytes tenant, uint
     mrd_buf_clear(&store->labels);
     const bool live = mrd_head_series_labels(store->head, ordinal, &store->labels);
     for (size_t i = 0; live && i < count; i++) {
+        if (ing_erasures_have(store->erasures, header->hlc, tenant, mrd_buf_view(&store->labels),
+                              items[i].time_ms)) {
+            add(&store->figures.samples_erased, 1);
+            continue;
+        }
         add(figures[ing_exemplars_add(store->exemplars, tenant, exemplars_max,
                                       mrd_buf_view(&store->labels), &items[i])],
             1);
@@ -276,8 +289,8 @@ static uint64_t append_exemplars(struct ing_store *store, const struct mrd_batch
         for (size_t end = row + rows->tenant_runs[run].row_count; row < end; row++) {
             const size_t count = rows->counts == NULL ? 1 : rows->counts[row];
             if (store->ordinals[row] != MRD_HEAD_ORDINAL_NONE) {
-                add_exemplars(store, tenant, store->ordinals[row], batch->exemplars.items + at,
-                              count);
+                add_exemplars(store, &batch->header, tenant, store->ordinals[row],
+                              batch->exemplars.items + at, count);
             }
             at += count;
         }
@@ -297,6 +310,47 @@ static void put_metadata(struct ing_store *store, const struct mrd_batch *batch)
                 ? 0
                 : 1);
     }
+}
+
+/* ---- erasing ---- */
+
+/* Of the head: a series that several selectors have is gone after the first. */
+static void erase_samples(struct ing_store *store, const struct mrd_erasure *erasure)
+{
+    struct mrd_head_erased erased = {0};
+    for (size_t i = 0; i < erasure->selector_count; i++) {
+        const struct mrd_head_query query = {
+            .tenant = erasure->tenant,
+            .matchers = erasure->selectors[i].matchers,
+            .matcher_count = erasure->selectors[i].matcher_count,
+            .time_min_ms = erasure->time_min_ms,
+            .time_max_ms = erasure->time_max_ms,
+        };
+        mrd_head_erase(store->head, &query, &erased);
+    }
+    add(&store->figures.samples_erased, erased.samples);
+}
+
+/* What stands before them in the log. One that cannot be read is loss of another kind: it is reported like a batch. */
+static enum mrd_status apply_erasures(struct ing_store *store, const struct mrd_batch *batch,
+                                      struct mrd_error *err)
+{
+    enum mrd_status worst = MRD_OK;
+    for (size_t i = 0; i < batch->erasure_count; i++) {
+        const struct mrd_erasure *erasure = NULL;
+        const enum mrd_status status =
+            mrd_erasures_add(ing_erasures_list(store->erasures), batch->erasures[i], &erasure, err);
+        worst = worst == MRD_OK ? status : worst;
+        mrd_assert(status !=
+                   MRD_E_LIMIT); /* which would be tried again; its arena has room for any */
+        if (status == MRD_OK && erasure != NULL) {
+            erase_samples(store, erasure);
+            add(&store->figures.samples_erased, ing_exemplars_erase(store->exemplars, erasure));
+            add(&store->figures.erasures, 1);
+        }
+    }
+    add(&store->figures.batches_quarantined, worst == MRD_OK ? 0 : 1);
+    return worst;
 }
 
 static void count_unresolved(struct ing_store *store, uint64_t rows,
@@ -406,7 +460,7 @@ enum mrd_status ing_store_apply(struct ing_store *store, struct mrd_bytes messag
     note_coverage(store, &batch, position);
     count_number(store, instance, batch.header.number, position);
     add(&store->figures.batches, 1);
-    return MRD_OK;
+    return apply_erasures(store, &batch, err);
 }
 
 /* ---- forgetting ---- */
@@ -459,6 +513,8 @@ bool ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_m
     const uint64_t missing =
         mrd_references_expire(store->references, epoch_min, store->log_ms, on_hole, context);
     add(&store->figures.batches_missing, missing);
+    mrd_erasures_expire(ing_erasures_list(store->erasures),
+                        (mrd_time_ms)epoch_min * MRD_BATCH_EPOCH_MS);
     const mrd_time_ms kept_from_ms = kept_from(store, now_ms);
     bool more = false;
     if (kept_from_ms > 0) {
@@ -481,6 +537,7 @@ void ing_store_publish(struct ing_store *store)
     const size_t exemplars = ing_exemplars_memory(store->exemplars);
     const size_t families = ing_families_memory(store->families);
     const size_t total = stats.memory_bytes_total + references + exemplars + families +
+                         mrd_erasures_memory(ing_erasures_list(store->erasures)) +
                          mrd_batch_reader_memory(store->reader);
     set(&store->figures.memory_references, references);
     set(&store->figures.memory_exemplars, exemplars);

@@ -14,6 +14,7 @@
 
 #include "head/head.h"
 #include "ingester/coverage.h"
+#include "ingester/erasures.h"
 #include "ingester/exemplars.h"
 #include "ingester/families.h"
 #include "ingester/limits.h"
@@ -77,6 +78,8 @@ struct ing_store_figures {
         sequence_held; /* what that was when forgetting was HELD_MS less far, and is still true */
     _Atomic uint64_t exemplars_stored;
     _Atomic uint64_t families_stored;
+    _Atomic uint64_t erasures;       /* requests applied */
+    _Atomic uint64_t samples_erased; /* by them; exemplars included */
 };
 
 struct ing_store;

@@ -74,10 +74,12 @@ static unsigned error_type_of(const struct qry_call *call, enum mrd_status statu
     case MRD_E_UNAVAILABLE:
         *out_type = "unavailable";
         return 503;
+    case MRD_E_DENIED: /* what is switched off, as Prometheus says it */
+        *out_type = "unavailable";
+        return 500;
     case MRD_OK:
     case MRD_E_CORRUPT:
     case MRD_E_CONFLICT:
-    case MRD_E_DENIED:
     case MRD_E_FATAL:
     case MRD_STATUS_COUNT:
         break;
@@ -104,6 +106,17 @@ static void append_error(const struct endpoint *endpoint, struct qry_sink *sink,
 
 /* ---- one request ---- */
 
+/* Before this nothing is read: it is past what may be looked at, or past its retention. */
+static mrd_time_ms floor_of(const struct qry_limits *limits)
+{
+    const mrd_time_ms now_ms = qry_now_ms();
+    const mrd_time_ms lookback_ms =
+        limits->lookback_ms_max == 0 ? INT64_MIN : now_ms - limits->lookback_ms_max;
+    const mrd_time_ms retention_ms =
+        limits->retention_ms == 0 ? INT64_MIN : now_ms - limits->retention_ms;
+    return MRD_MAX(lookback_ms, retention_ms);
+}
+
 static enum mrd_status remote_of(struct qry_api *api, struct qry_call *call, struct mrd_error *err)
 {
     call->remote.options = (struct qry_remote_options){
@@ -113,8 +126,7 @@ static enum mrd_status remote_of(struct qry_api *api, struct qry_call *call, str
         .push_down = atomic_load_explicit(&api->push_down, memory_order_relaxed),
         .series_max = call->limits.series_max,
         .samples_max = call->limits.promql.samples_max,
-        .floor_ms = call->limits.lookback_ms_max == 0 ? INT64_MIN
-                                                      : qry_now_ms() - call->limits.lookback_ms_max,
+        .floor_ms = floor_of(&call->limits),
     };
     MRD_TRY(mrd_tenant_of_header(mrd_http_header(call->request, MRD_TENANT_HEADER),
                                  &call->remote.options.tenant, err));
@@ -125,6 +137,8 @@ static enum mrd_status remote_of(struct qry_api *api, struct qry_call *call, str
     } else if (consistency.size > 0 && !mrd_bytes_equal(consistency, MRD_BYTES("eventual"))) {
         return mrd_fail(err, MRD_E_INVALID, "X-Read-Consistency is \"strong\" or \"eventual\"");
     }
+    MRD_TRY(qry_erasures_floor(api->options.erasures, call->arena,
+                               &call->remote.options.sequences_min, err));
     return MRD_OK;
 }
 
@@ -460,6 +474,10 @@ static const struct endpoint endpoints[] = {
     GET("/status/walreplay", qry_answer_walreplay),
     GET("/status/tsdb", qry_answer_tsdb),
     GET("/status/tsdb/blocks", qry_answer_tsdb_blocks),
+    BOTH("/api/v1/admin/tsdb/delete_series", MRD_HTTP_POST | MRD_HTTP_PUT, qry_answer_delete_series,
+         false),
+    BOTH("/api/v1/admin/tsdb/clean_tombstones", MRD_HTTP_POST | MRD_HTTP_PUT,
+         qry_answer_clean_tombstones, false),
     BOTH("/api/v1/read", MRD_HTTP_POST, qry_answer_read, true),
     BOTH("/federate", MRD_HTTP_GET | MRD_HTTP_NO_HEAD, qry_answer_federate, true),
 };

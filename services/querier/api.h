@@ -16,6 +16,7 @@
 #include "promql/engine.h"
 #include "querier/blocks.h"
 #include "querier/cluster.h"
+#include "querier/erasures.h"
 #include "querier/query_pool.h"
 #include "service/service.h"
 #include "tenancy/settings.h"
@@ -24,6 +25,7 @@ enum { QRY_READ_FRAME_BYTES = 1 << 20 }; /* of a streamed remote read, Prometheu
 
 struct qry_api_options {
     const struct qry_cluster *cluster;
+    struct qry_erasures *erasures;
     struct qry_blocks *blocks; /* NULL: there is no object storage, heads have all */
     struct qry_pool *pool;
     struct mrd_metrics *metrics;

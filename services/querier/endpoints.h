@@ -45,6 +45,10 @@ qry_endpoint qry_answer_config;
 qry_endpoint qry_answer_walreplay;
 qry_endpoint qry_answer_tsdb_blocks;
 
+/* endpoints_admin.c */
+qry_endpoint qry_answer_delete_series;
+qry_endpoint qry_answer_clean_tombstones;
+
 /* endpoints_tsdb.c */
 qry_endpoint qry_answer_tsdb;
 

@@ -147,6 +147,8 @@ enum mrd_status qry_answer_flags(struct qry_call *call, struct mrd_error *err)
     count_flag(body, "storage.remote.read-max-bytes-in-frame", QRY_READ_FRAME_BYTES);
     count_flag(body, "storage.remote.read-sample-limit", limits->read_samples_max);
     duration_flag(body, "storage.tsdb.retention.time", options->retention_ms);
+    text_field(body, "web.enable-admin-api",
+               qry_erasures_enabled(options->erasures) ? "true" : "false");
     mrd_buf_append_u8(body, '}');
     return end(call);
 }

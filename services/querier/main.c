@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "node/node.h"
 #include "querier/api.h"
+#include "querier/erasures.h"
 #include "querier/iceberg.h"
 #include "querier/limits.h"
 #include "querier/storage.h"
@@ -27,6 +28,14 @@ static const struct mrd_config_key querier_keys[] = {
        .doc =
          "Lets ingesters aggregate where an aggregation is over one selector. The answers are the "
          "same; off, all series travel."},
+    KEY("querier.admin_api", MRD_CONFIG_BOOL, "false", 0, 0,
+        "Lets whoever reaches the API delete series (/api/v1/admin/tsdb/delete_series), as "
+        "Prometheus' --web.enable-admin-api does."),
+    KEY("querier.erasure_wait", MRD_CONFIG_DURATION, "15s", 1000, 600000,
+        "How long a request to delete series waits for the log, and as long again until every "
+        "querier "
+        "and distributor has confirmed it; then it fails, though what the log has will be "
+        "applied."),
     KEY("querier.direct_links", MRD_CONFIG_BOOL, "true", 0, 0,
         "Asks ingesters over direct connections where they take them (rpc.listen of an ingester), "
         "which is "
@@ -39,6 +48,7 @@ static const struct mrd_config_key querier_keys[] = {
 /* The parts in the order in which they start. */
 struct querier {
     struct qry_cluster cluster;
+    struct qry_erasures *erasures;
     struct qry_storage storage;
     struct qry_pool *pool;
     struct mrd_tenancy_settings *limits;
@@ -52,6 +62,7 @@ static void stop_cluster(void *context, mrd_time_ms grace_ms)
     struct querier *querier = context;
     mrd_rpc_client_destroy(&querier->cluster.rpc);
     mrd_members_destroy(&querier->cluster.members);
+    qry_erasures_destroy(&querier->erasures);
 }
 
 static void stop_storage(void *context, mrd_time_ms grace_ms)
@@ -112,6 +123,21 @@ static enum mrd_status start_links(struct qry_cluster *cluster, struct mrd_node 
     return mrd_rpc_client_link(cluster->rpc, &options, err);
 }
 
+static enum mrd_status start_erasures(struct querier *querier, struct mrd_node *node,
+                                      struct mrd_error *err)
+{
+    const struct qry_erasures_options options = {
+        .bus = querier->cluster.bus,
+        .partition_count = querier->cluster.partition_count,
+        .region = mrd_config_string(node->config, "region.id"),
+        .instance = node->self.instance,
+        .enabled = mrd_config_bool(node->config, "querier.admin_api"),
+        .wait_ms = mrd_config_duration(node->config, "querier.erasure_wait"),
+        .metrics = node->metrics,
+    };
+    return qry_erasures_create(&options, &querier->erasures, err);
+}
+
 static enum mrd_status start_cluster(struct querier *querier, struct mrd_node *node,
                                      struct mrd_error *err)
 {
@@ -143,8 +169,10 @@ static enum mrd_status start_cluster(struct querier *querier, struct mrd_node *n
     MRD_TRY(mrd_node_connect(node, "query", &cluster->bus, err));
     MRD_TRY(mrd_node_log_ensure(node, cluster->bus, err));
     mrd_service_on_stop(node->service, "cluster", stop_cluster, querier);
+    MRD_TRY(start_erasures(querier, node, err)); /* listens before others can see us */
     MRD_TRY(mrd_members_create(cluster->bus, &(struct mrd_members_options){.self = &node->self},
                                &cluster->members, err));
+    MRD_TRY(qry_erasures_learn(querier->erasures, err));
     MRD_TRY(mrd_rpc_client_create(cluster->bus, &cluster->rpc, err));
     return mrd_config_bool(node->config, "querier.direct_links") ? start_links(cluster, node, err)
                                                                  : MRD_OK;
@@ -156,6 +184,7 @@ static struct qry_api_options api_options(const struct querier *querier,
     const struct mrd_config *config = node->config;
     return (struct qry_api_options){
         .cluster = &querier->cluster,
+        .erasures = querier->erasures,
         .blocks = querier->storage.blocks,
         .pool = querier->pool,
         .metrics = node->metrics,
@@ -223,6 +252,7 @@ int main(int argc, char **argv)
     };
     definition.tables[1] = mrd_tenancy_query_keys;
     definition.tables[2] = qry_storage_keys;
+    definition.tables[4] = mrd_tenancy_retention_keys;
     definition.tables[3] =
         (struct mrd_config_table){mrd_objstore_settings_keys, MRD_OBJSTORE_SETTINGS_KEYS};
     return mrd_node_main(&definition, argc, argv);
