@@ -9,6 +9,9 @@
  * of the batches of its range and of the announcements that they name, and so is its name: whoever builds the
  * range again (on the same day) writes the same objects, and whoever builds another content writes others.
  *
+ * Erasures that the log has (model/erasure.h) are applied where they stand: what of the range is before them is left out, and what comes
+ * behind them is, if it is stamped before them; for that, those of the batches before the range count too. Blocks that were built before are not touched.
+ *
  * Blocks have samples, start times and native histograms, with the stamps of all writes. Exemplars and metadata are not in blocks.
  *
  * Owner:   whoever created it.
@@ -45,6 +48,7 @@ struct cmp_build_figures {
     struct mrd_counter *batches_duplicate;
     struct mrd_counter *sequences_missing; /* the log had lost them before they were built: LOSS */
     struct mrd_counter *quarantined;
+    struct mrd_counter *erased;
 };
 void cmp_build_figures_init(struct cmp_build_figures *figures, struct mrd_metrics *metrics);
 

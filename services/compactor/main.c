@@ -55,7 +55,7 @@ static const struct mrd_config_key compactor_keys[] = {
     KEY("compactor.merge_month_delay", MRD_CONFIG_DURATION, "24h", 0, 1e12,
         "Days are merged into their month so long after its end, and after the receipt of samples "
         "that are late for it."),
-    KEY("compactor.merge_memory_bytes_max", MRD_CONFIG_SIZE, "512MiB", 48 << 20, 1e15,
+    KEY("compactor.merge_memory_bytes_max", MRD_CONFIG_SIZE, "512MiB", 96 << 20, 1e15,
         "Memory for one merge. A compactor does one at a time."),
     {.path = "compactor.rollups",
        .type = MRD_CONFIG_LIST,
