@@ -20,7 +20,7 @@
 #include "bus/settings.h"
 #include "service/service.h"
 
-enum { MRD_NODE_TABLES_MAX = 4, MRD_NODE_CONNECTIONS_MAX = 4 };
+enum { MRD_NODE_TABLES_MAX = 6, MRD_NODE_CONNECTIONS_MAX = 4 };
 
 struct mrd_node {
     struct mrd_service *service;

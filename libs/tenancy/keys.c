@@ -120,10 +120,19 @@ static const struct mrd_config_key keep_keys[] = {
         "Metric families whose metadata is kept, of one tenant in one partition. 0: no new ones."),
 };
 
+static const struct mrd_config_key retention_keys[] = {
+    KEY("retention.samples", MRD_CONFIG_DURATION, "0s", 0, 1e14,
+        "How long samples are to be read, by their own time: what is older is left out of every "
+        "answer at once. 0: for ever."),
+};
+
 const struct mrd_config_table mrd_tenancy_write_keys = {write_keys, MRD_ARRAY_LEN(write_keys)};
 const struct mrd_config_table mrd_tenancy_query_keys = {query_keys, MRD_ARRAY_LEN(query_keys)};
 const struct mrd_config_table mrd_tenancy_block_keys = {block_keys, MRD_ARRAY_LEN(block_keys)};
 const struct mrd_config_table mrd_tenancy_keep_keys = {keep_keys, MRD_ARRAY_LEN(keep_keys)};
+
+const struct mrd_config_table mrd_tenancy_retention_keys = {retention_keys,
+                                                            MRD_ARRAY_LEN(retention_keys)};
 
 static enum mrd_status check_name(struct mrd_bytes name, struct mrd_error *err)
 {
@@ -132,10 +141,11 @@ static enum mrd_status check_name(struct mrd_bytes name, struct mrd_error *err)
 }
 
 static const struct mrd_config_table all_keys[] = {
-    {write_keys, MRD_ARRAY_LEN(write_keys)},
-    {query_keys, MRD_ARRAY_LEN(query_keys)},
-    {block_keys, MRD_ARRAY_LEN(block_keys)},
-    {keep_keys,  MRD_ARRAY_LEN(keep_keys) },
+    {write_keys,     MRD_ARRAY_LEN(write_keys)    },
+    {query_keys,     MRD_ARRAY_LEN(query_keys)    },
+    {block_keys,     MRD_ARRAY_LEN(block_keys)    },
+    {keep_keys,      MRD_ARRAY_LEN(keep_keys)     },
+    {retention_keys, MRD_ARRAY_LEN(retention_keys)},
 };
 
 const struct mrd_config_overrides mrd_tenancy_overrides = {check_name, all_keys,

@@ -20,6 +20,9 @@ extern const struct mrd_config_table mrd_tenancy_block_keys;
 /* Those of ingester.* that bound what is kept of a tenant beside its samples. */
 extern const struct mrd_config_table mrd_tenancy_keep_keys;
 
+/* retention.*: how long what a tenant has is kept. */
+extern const struct mrd_config_table mrd_tenancy_retention_keys;
+
 /* For the schemas of all services: these keys, and the rules of tenants' names. */
 extern const struct mrd_config_overrides mrd_tenancy_overrides;
 

@@ -3,15 +3,18 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "compactor/rows.h"
+#include "model/erasures.h"
 #include "model/histogram_check.h"
 
 enum {
     CLASSES_MAX = 64,
     SERIES_INDEX_BYTES = 400, /* of a series with a dozen labels, in the writer's memory */
     SERIES_KEPT_MIN = 1 << 16,
+    DAY_TEXT = 16,
 };
 
 /* The writes of one residency class. */
@@ -27,6 +30,7 @@ struct cmp_builder {
     struct mrd_batch_reader *reader;
     struct mrd_references *references;
     struct cmp_series_table *series;
+    struct mrd_erasures *erasures;
     size_t series_kept; /* after the last tidying */
     uint64_t taken;
     mrd_time_ms log_ms;
@@ -83,6 +87,8 @@ void cmp_build_figures_init(struct cmp_build_figures *figures, struct mrd_metric
          "Entries that the log lost before they were built. They are lost."                                     },
         {&figures->quarantined,           "meridian_build_batches_quarantined_total",
          "Batches that could not be read and lie in quarantine."                                                },
+        {&figures->erased,                "meridian_build_samples_erased_total",
+         "Samples that requests to erase have taken out before they were built."                                },
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(all); i++) {
         *all[i].to = mrd_metrics_counter(metrics, all[i].name, all[i].help, MRD_NO_LABELS);
@@ -101,6 +107,7 @@ struct cmp_builder *cmp_builder_create(uint32_t partition, const struct cmp_buil
     builder->reader = mrd_batch_reader_create();
     builder->references = mrd_references_create();
     builder->series = cmp_series_table_create();
+    builder->erasures = mrd_erasures_create();
     builder->serial = 1;
     return builder;
 }
@@ -121,6 +128,7 @@ void cmp_builder_destroy(struct cmp_builder **builder)
     struct cmp_builder *self = MRD_MOVE(*builder);
     drop_rows(self);
     cmp_series_table_destroy(&self->series);
+    mrd_erasures_destroy(&self->erasures);
     mrd_references_destroy(&self->references);
     mrd_batch_reader_destroy(&self->reader);
     free(self->seen);
@@ -140,7 +148,7 @@ size_t cmp_builder_memory(const struct cmp_builder *builder)
 {
     return rows_memory(builder) + cmp_series_table_memory(builder->series) +
            mrd_references_memory(builder->references) + mrd_batch_reader_memory(builder->reader) +
-           builder->seen_capacity * sizeof(*builder->seen);
+           mrd_erasures_memory(builder->erasures) + builder->seen_capacity * sizeof(*builder->seen);
 }
 
 /* ---- the range ---- */
@@ -260,6 +268,23 @@ static void refuse(struct cmp_builder *builder, uint64_t samples)
     mrd_counter_add(builder->figures->refused, samples);
 }
 
+/* Whether an erasure that came before has the write; the content depends on that, so the digest takes it in. */
+static bool is_erased(struct cmp_builder *builder, const struct cmp_write *write)
+{
+    if (mrd_likely(!mrd_erasures_concern(builder->erasures, write->hlc))) {
+        return false;
+    }
+    const struct cmp_series *series = cmp_series_table_at(builder->series, write->series);
+    bool erased = false;
+    (void)mrd_erasures_mark(builder->erasures, write->hlc, series->tenant, series->labels,
+                            &write->time_ms, 1, &erased);
+    if (erased) {
+        builder->digest = ~builder->digest * UINT64_C(0x9e3779b97f4a7c15);
+        mrd_counter_add(builder->figures->erased, 1);
+    }
+    return erased;
+}
+
 /* Returns how many rows name nothing. */
 static uint64_t take_samples(struct cmp_builder *builder, const struct mrd_batch *batch,
                              const struct mrd_reference_table *table, struct cmp_rows *rows)
@@ -274,7 +299,7 @@ static uint64_t take_samples(struct cmp_builder *builder, const struct mrd_batch
         for (; at < end; at++) {
             write.time_ms = batch->times_ms[at];
             write.start_ms = batch->start_times_ms == NULL ? 0 : batch->start_times_ms[at];
-            if (write.series == MRD_REFERENCE_NONE) {
+            if (write.series == MRD_REFERENCE_NONE || is_erased(builder, &write)) {
                 continue;
             }
             if (!mrd_block_time_fits(write.time_ms) || !mrd_block_time_fits(write.start_ms)) {
@@ -319,7 +344,7 @@ static uint64_t take_histograms(struct cmp_builder *builder, const struct mrd_ba
         for (; at < end; at++) {
             write.time_ms = from->times_ms[at];
             write.start_ms = from->start_times_ms == NULL ? 0 : from->start_times_ms[at];
-            if (write.series == MRD_REFERENCE_NONE) {
+            if (write.series == MRD_REFERENCE_NONE || is_erased(builder, &write)) {
                 continue;
             }
             if (!histogram_fits(&write, &from->items[at])) {
@@ -331,6 +356,24 @@ static uint64_t take_histograms(struct cmp_builder *builder, const struct mrd_ba
     }
     builder->samples += from->rows.item_count;
     return unresolved;
+}
+
+/* Of those of a batch before the range, only what comes late counts. */
+static enum mrd_status take_erasures(struct cmp_builder *builder, const struct mrd_batch *batch,
+                                     struct mrd_error *err)
+{
+    enum mrd_status worst = MRD_OK;
+    for (size_t i = 0; i < batch->erasure_count; i++) {
+        const struct mrd_erasure *erasure = NULL;
+        const enum mrd_status status =
+            mrd_erasures_add(builder->erasures, batch->erasures[i], &erasure, err);
+        worst = worst == MRD_OK ? status : worst;
+        for (size_t k = 0; erasure != NULL && k < builder->class_count; k++) {
+            mrd_counter_add(builder->figures->erased,
+                            cmp_rows_erase(builder->classes[k].rows, builder->series, erasure));
+        }
+    }
+    return worst;
 }
 
 static enum mrd_status check(const struct cmp_builder *builder, const struct mrd_batch *batch,
@@ -391,7 +434,7 @@ enum mrd_status cmp_builder_take(struct cmp_builder *builder, const struct cmp_p
     const struct mrd_number_result number =
         mrd_reference_instance_number(instance, batch.header.number, position->stored_ms, false);
     if (!in_range) {
-        return MRD_OK;
+        return take_erasures(builder, &batch, err);
     }
     mrd_counter_add(builder->figures->batches, 1);
     mrd_counter_add(builder->figures->batches_duplicate, number.duplicate ? 1 : 0);
@@ -406,7 +449,7 @@ enum mrd_status cmp_builder_take(struct cmp_builder *builder, const struct cmp_p
     if (unresolved > 0) {
         tell_unresolved(builder, &batch, position, unresolved);
     }
-    return MRD_OK;
+    return take_erasures(builder, &batch, err);
 }
 
 /* ---- writing ---- */
@@ -447,6 +490,15 @@ void cmp_builder_committed(struct cmp_builder *builder)
     builder->written = (struct written){0};
 }
 
+/* "20261127" */
+static const char *day_of(mrd_time_ms time_ms, char out[DAY_TEXT])
+{
+    const time_t seconds = (time_t)(time_ms / 1000);
+    struct tm parts;
+    mrd_assert(gmtime_r(&seconds, &parts) != NULL && strftime(out, DAY_TEXT, "%Y%m%d", &parts) > 0);
+    return out;
+}
+
 /* Writes the block of one class; *out_any is false if nothing was to be written. */
 static enum mrd_status class_write(struct cmp_builder *builder, const struct class_rows *rows,
                                    const struct cmp_build_target *target, struct mrd_arena *arena,
@@ -455,10 +507,11 @@ static enum mrd_status class_write(struct cmp_builder *builder, const struct cla
 {
     char id[MRD_BLOCK_ID_SIZE_MAX + 1];
     char stem[MRD_OBJSTORE_KEY_SIZE_MAX + 1];
+    char day[DAY_TEXT];
     (void)snprintf(id, sizeof(id), "l0-%" PRIu32 "-%" PRIu64 "-%" PRIu64 "-%016" PRIx64,
                    builder->partition, builder->first, builder->last, class_digest(builder, rows));
-    (void)snprintf(stem, sizeof(stem), CMP_BLOCKS_PREFIX "/%s/%" PRIu32 "/%s", rows->name,
-                   builder->partition, id);
+    (void)snprintf(stem, sizeof(stem), CMP_BLOCKS_PREFIX "/%s/%" PRIu32 "/%s/%s", rows->name,
+                   builder->partition, day_of(target->begun_ms, day), id);
     const struct mrd_block_writer_options options = {
         .store = target->store,
         .control = target->control,
@@ -561,6 +614,7 @@ void cmp_builder_tidy(struct cmp_builder *builder)
     const uint64_t missing =
         mrd_references_expire(builder->references, epoch_min, builder->log_ms, on_hole, builder);
     mrd_counter_add(builder->figures->batches_missing, missing);
+    mrd_erasures_expire(builder->erasures, (mrd_time_ms)epoch_min * MRD_BATCH_EPOCH_MS);
     if (cmp_series_table_count(builder->series) > 2 * builder->series_kept + SERIES_KEPT_MIN) {
         series_collect(builder);
     }

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "compactor/builder_rig.h"
+#include "model/erasure.h"
 #include "objstore/folder_fixture.h"
 
 enum { ARENA_BYTES = 64 << 20 };
@@ -55,7 +56,7 @@ static enum mrd_status take(struct cmp_builder *builder, uint64_t sequence,
 static size_t write_blocks(struct world *world, struct cmp_builder *builder,
                            const struct mrd_block_entry **entries)
 {
-    const struct cmp_build_target target = {.store = world->store};
+    const struct cmp_build_target target = {.store = world->store, .begun_ms = RIG_T0};
     size_t count = 0;
     struct mrd_error err = {0};
     const enum mrd_status status =
@@ -235,7 +236,7 @@ static void each_residency_class_has_a_block_of_its_own(void **state)
         const char *want = i == 0 ? "eu" : i == 1 ? "us" : "br";
         assert_true(mrd_bytes_equal(entries[i].origin.residency_class, mrd_bytes_of(want)));
         char part[64];
-        (void)snprintf(part, sizeof(part), "blocks/l0/%s/0/", want);
+        (void)snprintf(part, sizeof(part), "blocks/l0/%s/0/20231114/", want);
         assert_memory_equal(entries[i].data.key.data, part, strlen(part));
     }
     assert_false(mrd_bytes_equal(entries[0].id, entries[1].id));
@@ -304,6 +305,138 @@ static void a_range_without_samples_makes_no_block(void **state)
     world_fini(&world);
 }
 
+/* ---- erasures ---- */
+
+struct test_erasure {
+    mrd_hlc hlc;
+    uint32_t device; /* of tenant beta */
+    mrd_time_ms min_ms;
+    mrd_time_ms max_ms;
+};
+
+static bool erasure_has(const struct test_erasure *erasure, const struct rig_write *write)
+{
+    return write->series == erasure->device && write->time_ms >= erasure->min_ms &&
+           write->time_ms <= erasure->max_ms;
+}
+
+/* Makes its message, and takes what it has from the model. */
+static void rig_erase(struct rig *rig, const struct test_erasure *erasure)
+{
+    char device[32];
+    (void)snprintf(device, sizeof(device), "d%u", erasure->device);
+    struct mrd_matcher matcher;
+    assert_int_equal(
+        mrd_matcher_init(&matcher, MRD_MATCH_EQ, MRD_BYTES("device"), mrd_bytes_of(device), NULL),
+        MRD_OK);
+    const struct mrd_erasure_selector selector = {&matcher, 1};
+    const struct mrd_erasure request = {
+        .id = {erasure->hlc, 1},
+        .tenant = rig_tenant(erasure->device),
+        .hlc = erasure->hlc,
+        .time_min_ms = erasure->min_ms,
+        .time_max_ms = erasure->max_ms,
+        .selectors = &selector,
+        .selector_count = 1
+    };
+    struct mrd_buf encoded = {0};
+    assert_int_equal(mrd_erasure_encode(&request, &encoded, NULL), MRD_OK);
+    mrd_batch_builder_reset(rig->builder);
+    (void)mrd_batch_builder_tenant(rig->builder, request.tenant);
+    mrd_batch_builder_erasure(rig->builder, mrd_buf_view(&encoded));
+    const struct mrd_batch_header header = {.region = MRD_BYTES("r"),
+                                            .residency_class = MRD_BYTES("eu"),
+                                            .instance = MRD_BYTES("erasure"),
+                                            .epoch = mrd_batch_epoch_of(RIG_T0),
+                                            .number = erasure->hlc,
+                                            .hlc = erasure->hlc};
+    mrd_batch_builder_finish(rig->builder, &header, MRD_BATCH_NONE, &rig->message);
+    mrd_buf_fini(&encoded);
+    mrd_matcher_fini(&matcher);
+    size_t kept = 0;
+    for (size_t i = 0; i < rig->write_count; i++) {
+        if (!erasure_has(erasure, &rig->writes[i])) {
+            rig->writes[kept++] = rig->writes[i];
+        }
+    }
+    rig->write_count = kept;
+}
+
+/* Of the writes from `from` on, those that are stamped before an erasure that has them are none. */
+static void rig_forget_late(struct rig *rig, size_t from, const struct test_erasure *erasures,
+                            size_t count)
+{
+    size_t kept = from;
+    for (size_t i = from; i < rig->write_count; i++) {
+        bool erased = false;
+        for (size_t k = 0; k < count; k++) {
+            erased |=
+                rig->writes[i].hlc < erasures[k].hlc && erasure_has(&erasures[k], &rig->writes[i]);
+        }
+        if (!erased) {
+            rig->writes[kept++] = rig->writes[i];
+        }
+    }
+    rig->write_count = kept;
+}
+
+/* The range begins at `first`: what is before it was built into other blocks. Returns how many samples were erased. */
+static uint64_t run_erasures(uint64_t seed, uint64_t first)
+{
+    enum { STEPS = 40 };
+    struct test_erasure erasures[STEPS];
+    size_t count = 0;
+    struct world world;
+    world_init(&world);
+    struct rig rig;
+    rig_init(&rig, seed, 12);
+    struct cmp_builder *builder = builder_new(&world, first);
+    for (uint64_t step = 0; step < STEPS; step++) {
+        if (step + 1 == first) {
+            rig.write_count = 0;
+        }
+        if (rig_random(&rig, 5) == 0) {
+            const bool all = rig_random(&rig, 2) == 0;
+            const mrd_time_ms min_ms = RIG_T0 + 1000 * (mrd_time_ms)rig_random(&rig, 200);
+            erasures[count] =
+                (struct test_erasure){.hlc = mrd_hlc_make(RIG_T0 + 10 * (mrd_time_ms)step, 7),
+                                      .device = (uint32_t)rig_random(&rig, 12),
+                                      .min_ms = all ? INT64_MIN : min_ms,
+                                      .max_ms = all ? INT64_MAX : min_ms + 50000};
+            rig_erase(&rig, &erasures[count++]);
+        } else {
+            const size_t before = rig.write_count;
+            rig_batch(&rig, 10 * step + rig_random(&rig, 60), 1 + rig_random(&rig, 200));
+            rig_forget_late(&rig, before, erasures, count);
+        }
+        assert_int_equal(take(builder, step + 1, "eu", mrd_buf_view(&rig.message)), MRD_OK);
+    }
+    const struct mrd_block_entry *entries = NULL;
+    assert_int_equal(write_blocks(&world, builder, &entries), 1);
+    struct rig found = {0};
+    rig_read(&rig, world.store, &entries[0], &found);
+    if (!rig_same(&rig, &found)) {
+        fail_msg("seed %lu, range from %lu", (unsigned long)seed, (unsigned long)first);
+    }
+    const uint64_t erased = mrd_counter_value(world.figures.erased);
+    free(found.writes);
+    cmp_builder_destroy(&builder);
+    rig_fini(&rig);
+    world_fini(&world);
+    return erased;
+}
+
+static void what_the_log_erases_is_in_no_block_of_the_range(void **state)
+{
+    (void)state;
+    uint64_t erased[2] = {0, 0};
+    for (uint64_t seed = 1; seed <= 15; seed++) {
+        erased[0] += run_erasures(seed, 1);
+        erased[1] += run_erasures(seed, 20);
+    }
+    assert_true(erased[0] > 0 && erased[1] > 0);
+}
+
 static void series_that_nothing_names_any_more_go(void **state)
 {
     (void)state;
@@ -365,6 +498,7 @@ int main(void)
         cmocka_unit_test(each_residency_class_has_a_block_of_its_own),
         cmocka_unit_test(what_cannot_be_read_or_kept_is_left_out_and_counted),
         cmocka_unit_test(a_range_without_samples_makes_no_block),
+        cmocka_unit_test(what_the_log_erases_is_in_no_block_of_the_range),
         cmocka_unit_test(series_that_nothing_names_any_more_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -113,6 +113,68 @@ void cmp_rows_add_histogram(struct cmp_rows *rows, const struct cmp_write *write
     row->series |= IS_HISTOGRAM;
 }
 
+/* ---- erasing ---- */
+
+enum { LABELS_ARENA_BYTES = 4 << 20 }; /* of one series */
+
+/* What an erasure says of each series of the table, found out when it is asked for. */
+struct selection {
+    const struct cmp_series_table *table;
+    const struct mrd_erasure *erasure;
+    struct mrd_arena *arena;
+    enum answer { UNKNOWN, SELECTED, OTHER } * answers;
+};
+
+static enum answer answer_of(const struct selection *selection, uint32_t ordinal)
+{
+    const struct cmp_series *series = cmp_series_table_at(selection->table, ordinal);
+    if (!mrd_bytes_equal(series->tenant, selection->erasure->tenant)) {
+        return OTHER;
+    }
+    struct mrd_labels labels;
+    mrd_arena_reset(selection->arena);
+    const enum mrd_status status =
+        mrd_labels_decode(series->labels, selection->arena, &labels, NULL);
+    mrd_assert(status == MRD_OK); /* the table has checked them, and they are bounded */
+    return mrd_erasure_selects(selection->erasure, labels) ? SELECTED : OTHER;
+}
+
+static bool is_selected(const struct selection *selection, const struct row *row)
+{
+    if (!mrd_erasure_has_time(selection->erasure, row->time_ms)) {
+        return false;
+    }
+    const uint32_t ordinal = row->series & ~IS_HISTOGRAM;
+    if (selection->answers[ordinal] == UNKNOWN) {
+        selection->answers[ordinal] = answer_of(selection, ordinal);
+    }
+    return selection->answers[ordinal] == SELECTED;
+}
+
+uint64_t cmp_rows_erase(struct cmp_rows *rows, const struct cmp_series_table *table,
+                        const struct mrd_erasure *erasure)
+{
+    struct selection selection = {.table = table, .erasure = erasure};
+    selection.arena = mrd_arena_create("labels of a series", LABELS_ARENA_BYTES);
+    selection.answers = calloc(cmp_series_table_count(table) + 1, sizeof(*selection.answers));
+    mrd_assert(selection.answers != NULL);
+    const size_t before = rows->count;
+    rows->count = 0;
+    rows->hlc_min = UINT64_MAX;
+    rows->hlc_max = 0;
+    for (size_t i = 0; i < before; i++) {
+        const struct row row = rows->items[i];
+        if (!is_selected(&selection, &row)) {
+            rows->items[rows->count++] = row;
+            rows->hlc_min = MRD_MIN(rows->hlc_min, row.hlc);
+            rows->hlc_max = MRD_MAX(rows->hlc_max, row.hlc);
+        }
+    }
+    free(selection.answers);
+    mrd_arena_destroy(&selection.arena);
+    return before - rows->count;
+}
+
 size_t cmp_rows_count(const struct cmp_rows *rows) { return rows->count; }
 
 size_t cmp_rows_memory(const struct cmp_rows *rows)

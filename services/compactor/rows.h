@@ -13,6 +13,7 @@
 
 #include "block/writer.h"
 #include "compactor/series_table.h"
+#include "model/erasure.h"
 
 struct cmp_rows;
 
@@ -34,6 +35,10 @@ struct cmp_write {
 void cmp_rows_add(struct cmp_rows *rows, const struct cmp_write *write, double value);
 void cmp_rows_add_histogram(struct cmp_rows *rows, const struct cmp_write *write,
                             const struct mrd_histogram *histogram);
+
+/* Takes out what the erasure has of what was added so far, whatever its stamp; returns how many writes. */
+uint64_t cmp_rows_erase(struct cmp_rows *rows, const struct cmp_series_table *table,
+                        const struct mrd_erasure *erasure);
 
 size_t cmp_rows_count(const struct cmp_rows *rows);
 size_t cmp_rows_memory(const struct cmp_rows *rows);

@@ -2,11 +2,6 @@
 
 #include <stdlib.h>
 
-enum {
-    ERASURE_ARENA_BYTES = 4 << 20,
-    LABELS_ARENA_BYTES = 4 << 20, /* of one series */
-};
-
 /* Rows of a batch in columns (wire/batch.h). */
 struct rows {
     const struct mrd_batch_tenant_run *tenant_runs;
@@ -26,16 +21,8 @@ struct kept {
     size_t item_count;
 };
 
-struct item {
-    struct mrd_erasure erasure;
-    struct mrd_arena *arena; /* of the bytes and of what was decoded of them */
-};
-
 struct ing_erasures {
-    struct item items[ING_ERASURES_MAX]; /* oldest first */
-    size_t count;
-    mrd_hlc hlc_max;
-    struct mrd_arena *arena; /* labels of one series */
+    struct mrd_erasures *list;
     struct mrd_buf labels;
     struct mrd_buf ordinals; /* of the rows kept, uint32_t; and so on */
     struct mrd_buf counts;
@@ -47,14 +34,8 @@ struct ing_erasures *ing_erasures_create(void)
 {
     struct ing_erasures *erasures = calloc(1, sizeof(*erasures));
     mrd_assert(erasures != NULL);
-    erasures->arena = mrd_arena_create("labels of a series", LABELS_ARENA_BYTES);
+    erasures->list = mrd_erasures_create();
     return erasures;
-}
-
-static void item_fini(struct item *item)
-{
-    mrd_erasure_fini(&item->erasure);
-    mrd_arena_destroy(&item->arena);
 }
 
 void ing_erasures_destroy(struct ing_erasures **erasures)
@@ -63,10 +44,7 @@ void ing_erasures_destroy(struct ing_erasures **erasures)
         return;
     }
     struct ing_erasures *self = MRD_MOVE(*erasures);
-    for (size_t i = 0; i < self->count; i++) {
-        item_fini(&self->items[i]);
-    }
-    mrd_arena_destroy(&self->arena);
+    mrd_erasures_destroy(&self->list);
     mrd_buf_fini(&self->labels);
     mrd_buf_fini(&self->ordinals);
     mrd_buf_fini(&self->counts);
@@ -77,128 +55,14 @@ void ing_erasures_destroy(struct ing_erasures **erasures)
     free(self);
 }
 
-size_t ing_erasures_memory(const struct ing_erasures *erasures)
-{
-    size_t bytes = sizeof(*erasures);
-    for (size_t i = 0; i < erasures->count; i++) {
-        bytes += mrd_arena_used(erasures->items[i].arena);
-    }
-    return bytes;
-}
-
-/* ---- which there are ---- */
-
-static void drop_first(struct ing_erasures *erasures, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        item_fini(&erasures->items[i]);
-    }
-    erasures->count -= count;
-    memmove(erasures->items, erasures->items + count, erasures->count * sizeof(erasures->items[0]));
-    erasures->hlc_max = 0;
-    for (size_t i = 0; i < erasures->count; i++) {
-        erasures->hlc_max = MRD_MAX(erasures->hlc_max, erasures->items[i].erasure.hlc);
-    }
-}
-
-static bool knows(const struct ing_erasures *erasures, struct mrd_id128 id)
-{
-    for (size_t i = 0; i < erasures->count; i++) {
-        if (mrd_id128_equal(erasures->items[i].erasure.id, id)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static enum mrd_status item_init(struct item *item, struct mrd_bytes encoded, struct mrd_error *err)
-{
-    *item = (struct item){.arena = mrd_arena_create("an erasure", ERASURE_ARENA_BYTES)};
-    uint8_t *bytes = mrd_arena_alloc(item->arena, encoded.size);
-    enum mrd_status status = MRD_OK;
-    if (bytes == NULL) {
-        status = mrd_arena_fail(item->arena, err);
-    } else {
-        memcpy(bytes, encoded.data, encoded.size);
-        status = mrd_erasure_decode((struct mrd_bytes){bytes, encoded.size}, item->arena,
-                                    &item->erasure, err);
-    }
-    if (status != MRD_OK) {
-        mrd_arena_destroy(&item->arena);
-    }
-    return status;
-}
-
-enum mrd_status ing_erasures_add(struct ing_erasures *erasures, struct mrd_bytes encoded,
-                                 const struct mrd_erasure **out, struct mrd_error *err)
-{
-    struct item item;
-    MRD_TRY(item_init(&item, encoded, err));
-    if (knows(erasures, item.erasure.id)) {
-        item_fini(&item);
-        *out = NULL;
-        return MRD_OK;
-    }
-    if (erasures->count == ING_ERASURES_MAX) {
-        drop_first(erasures, 1);
-    }
-    erasures->items[erasures->count++] = item;
-    erasures->hlc_max = MRD_MAX(erasures->hlc_max, item.erasure.hlc);
-    *out = &erasures->items[erasures->count - 1].erasure;
-    return MRD_OK;
-}
-
-void ing_erasures_expire(struct ing_erasures *erasures, mrd_time_ms before_ms)
-{
-    size_t count = 0;
-    while (count < erasures->count &&
-           mrd_hlc_time_ms(erasures->items[count].erasure.hlc) < before_ms) {
-        count++;
-    }
-    if (count > 0) {
-        drop_first(erasures, count);
-    }
-}
-
-/* ---- what they have ---- */
-
-bool ing_erasures_concern(const struct ing_erasures *erasures, mrd_hlc hlc)
-{
-    return hlc < erasures->hlc_max;
-}
-
-/* Sets erased[i] for those of the times of one series that are; returns how many are set then. */
-static size_t mark(struct ing_erasures *erasures, mrd_hlc hlc, struct mrd_bytes tenant,
-                   struct mrd_bytes canonical, const mrd_time_ms *times_ms, size_t count,
-                   bool *erased)
-{
-    struct mrd_labels labels;
-    mrd_arena_reset(erasures->arena);
-    if (mrd_labels_decode(canonical, erasures->arena, &labels, NULL) != MRD_OK) {
-        mrd_assert(false); /* a head has only canonical ones, and they are bounded */
-    }
-    for (size_t e = 0; e < erasures->count; e++) {
-        const struct mrd_erasure *erasure = &erasures->items[e].erasure;
-        if (erasure->hlc <= hlc || !mrd_bytes_equal(erasure->tenant, tenant) ||
-            !mrd_erasure_selects(erasure, labels)) {
-            continue;
-        }
-        for (size_t i = 0; i < count; i++) {
-            erased[i] |= mrd_erasure_has_time(erasure, times_ms[i]);
-        }
-    }
-    size_t set = 0;
-    for (size_t i = 0; i < count; i++) {
-        set += erased[i] ? 1 : 0;
-    }
-    return set;
-}
+struct mrd_erasures *ing_erasures_list(struct ing_erasures *erasures) { return erasures->list; }
 
 bool ing_erasures_have(struct ing_erasures *erasures, mrd_hlc hlc, struct mrd_bytes tenant,
                        struct mrd_bytes labels, mrd_time_ms time_ms)
 {
     bool erased = false;
-    return mark(erasures, hlc, tenant, labels, &time_ms, 1, &erased) > 0;
+    return mrd_erasures_concern(erasures->list, hlc) &&
+           mrd_erasures_mark(erasures->list, hlc, tenant, labels, &time_ms, 1, &erased) > 0;
 }
 
 static void keep_row(struct ing_erasures *erasures, uint32_t ordinal, size_t first,
@@ -235,8 +99,9 @@ static size_t mark_rows(struct ing_erasures *erasures, const struct mrd_head *he
         mrd_buf_clear(&erasures->labels);
         if (rows->ordinals[row] != MRD_HEAD_ORDINAL_NONE &&
             mrd_head_series_labels(head, rows->ordinals[row], &erasures->labels)) {
-            set += mark(erasures, hlc, tenants[rows->tenant_runs[run].tenant],
-                        mrd_buf_view(&erasures->labels), rows->times_ms + at, count, erased + at);
+            set += mrd_erasures_mark(erasures->list, hlc, tenants[rows->tenant_runs[run].tenant],
+                                     mrd_buf_view(&erasures->labels), rows->times_ms + at, count,
+                                     erased + at);
         }
         keep_row(erasures, rows->ordinals[row], at, erased + at, count);
         at += count;
@@ -248,7 +113,7 @@ static size_t mark_rows(struct ing_erasures *erasures, const struct mrd_head *he
 static size_t filter(struct ing_erasures *erasures, const struct mrd_head *head, mrd_hlc hlc,
                      const struct mrd_bytes *tenants, const struct rows *rows, struct kept *out)
 {
-    if (!ing_erasures_concern(erasures, hlc)) {
+    if (!mrd_erasures_concern(erasures->list, hlc)) {
         return 0;
     }
     bool *erased = calloc(rows->item_count + 1, sizeof(*erased));

@@ -256,7 +256,6 @@ static void add_exemplars(struct ing_store *store, const struct mrd_batch_header
                           struct mrd_bytes tenant, uint32_t ordinal,
                           const struct mrd_exemplar *items, size_t count)
 {
-    const bool late = ing_erasures_concern(store->erasures, header->hlc);
     _Atomic uint64_t *figures[ING_EXEMPLAR_RESULT_COUNT] = {
         [ING_EXEMPLAR_TAKEN] = &store->figures.exemplars,
         [ING_EXEMPLAR_DUPLICATE] = &store->figures.exemplars_duplicate,
@@ -267,8 +266,8 @@ static void add_exemplars(struct ing_store *store, const struct mrd_batch_header
     mrd_buf_clear(&store->labels);
     const bool live = mrd_head_series_labels(store->head, ordinal, &store->labels);
     for (size_t i = 0; live && i < count; i++) {
-        if (late && ing_erasures_have(store->erasures, header->hlc, tenant,
-                                      mrd_buf_view(&store->labels), items[i].time_ms)) {
+        if (ing_erasures_have(store->erasures, header->hlc, tenant, mrd_buf_view(&store->labels),
+                              items[i].time_ms)) {
             add(&store->figures.samples_erased, 1);
             continue;
         }
@@ -340,7 +339,7 @@ static enum mrd_status apply_erasures(struct ing_store *store, const struct mrd_
     for (size_t i = 0; i < batch->erasure_count; i++) {
         const struct mrd_erasure *erasure = NULL;
         const enum mrd_status status =
-            ing_erasures_add(store->erasures, batch->erasures[i], &erasure, err);
+            mrd_erasures_add(ing_erasures_list(store->erasures), batch->erasures[i], &erasure, err);
         worst = worst == MRD_OK ? status : worst;
         mrd_assert(status !=
                    MRD_E_LIMIT); /* which would be tried again; its arena has room for any */
@@ -512,7 +511,8 @@ void ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_m
     const uint64_t missing =
         mrd_references_expire(store->references, epoch_min, store->log_ms, on_hole, context);
     add(&store->figures.batches_missing, missing);
-    ing_erasures_expire(store->erasures, (mrd_time_ms)epoch_min * MRD_BATCH_EPOCH_MS);
+    mrd_erasures_expire(ing_erasures_list(store->erasures),
+                        (mrd_time_ms)epoch_min * MRD_BATCH_EPOCH_MS);
     const mrd_time_ms kept_from_ms = kept_from(store, now_ms);
     if (kept_from_ms > 0) {
         ing_coverage_forget(&store->coverage, kept_from_ms + FORGET_AHEAD_MS);
@@ -533,7 +533,7 @@ void ing_store_publish(struct ing_store *store)
     const size_t exemplars = ing_exemplars_memory(store->exemplars);
     const size_t families = ing_families_memory(store->families);
     const size_t total = stats.memory_bytes_total + references + exemplars + families +
-                         ing_erasures_memory(store->erasures) +
+                         mrd_erasures_memory(ing_erasures_list(store->erasures)) +
                          mrd_batch_reader_memory(store->reader);
     set(&store->figures.memory_references, references);
     set(&store->figures.memory_exemplars, exemplars);

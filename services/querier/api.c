@@ -106,6 +106,17 @@ static void append_error(const struct endpoint *endpoint, struct qry_sink *sink,
 
 /* ---- one request ---- */
 
+/* Before this nothing is read: it is past what may be looked at, or past its retention. */
+static mrd_time_ms floor_of(const struct qry_limits *limits)
+{
+    const mrd_time_ms now_ms = qry_now_ms();
+    const mrd_time_ms lookback_ms =
+        limits->lookback_ms_max == 0 ? INT64_MIN : now_ms - limits->lookback_ms_max;
+    const mrd_time_ms retention_ms =
+        limits->retention_ms == 0 ? INT64_MIN : now_ms - limits->retention_ms;
+    return MRD_MAX(lookback_ms, retention_ms);
+}
+
 static enum mrd_status remote_of(struct qry_api *api, struct qry_call *call, struct mrd_error *err)
 {
     call->remote.options = (struct qry_remote_options){
@@ -115,8 +126,7 @@ static enum mrd_status remote_of(struct qry_api *api, struct qry_call *call, str
         .push_down = atomic_load_explicit(&api->push_down, memory_order_relaxed),
         .series_max = call->limits.series_max,
         .samples_max = call->limits.promql.samples_max,
-        .floor_ms = call->limits.lookback_ms_max == 0 ? INT64_MIN
-                                                      : qry_now_ms() - call->limits.lookback_ms_max,
+        .floor_ms = floor_of(&call->limits),
     };
     MRD_TRY(mrd_tenant_of_header(mrd_http_header(call->request, MRD_TENANT_HEADER),
                                  &call->remote.options.tenant, err));

@@ -17,6 +17,7 @@ struct qry_limits {
     size_t steps_max;             /* of a range query */
     mrd_time_ms range_ms_max;     /* of a range query; 0: none */
     mrd_time_ms lookback_ms_max;  /* how far back from now; 0: none */
+    mrd_time_ms retention_ms;     /* what is older is not read; 0: for ever */
     unsigned concurrency;         /* queries that run at once; 0: the pool's */
     size_t queries_max;           /* that run or wait; 0: none */
     mrd_time_ms slow_log_ms;      /* queries that take as long are logged; 0: none */

@@ -252,6 +252,7 @@ int main(int argc, char **argv)
     };
     definition.tables[1] = mrd_tenancy_query_keys;
     definition.tables[2] = qry_storage_keys;
+    definition.tables[4] = mrd_tenancy_retention_keys;
     definition.tables[3] =
         (struct mrd_config_table){mrd_objstore_settings_keys, MRD_OBJSTORE_SETTINGS_KEYS};
     return mrd_node_main(&definition, argc, argv);

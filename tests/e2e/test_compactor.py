@@ -40,7 +40,7 @@ def builders(region: Cluster) -> list[str]:
     return [name for name in region.instances("compactor") if "builds a partition" in region.log_text(name)]
 
 
-def test_what_is_acknowledged_comes_to_blocks_once_though_builders_are_killed(start, tools):
+def test_what_is_acknowledged_comes_to_blocks_once_though_builders_and_nats_are_killed(start, tools):
     region = start(TWO_COMPACTORS, settings=QUICK)
     with Fleet(region.push_urls) as fleet:
         fleet.await_progress(20)
@@ -52,6 +52,7 @@ def test_what_is_acknowledged_comes_to_blocks_once_though_builders_are_killed(st
                 region.kill(instance)
             for instance, pid in killed.items():
                 wait_until(lambda: region.service(instance)["pid"] not in (None, pid), 60, f"{instance} to start again")
+        region.kill_and_wait("nats-server-1")
         fleet.await_progress(10)
         fleet.finish()
         content = await_built(region, fleet, tools)

@@ -10,6 +10,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from meridian_dev.cluster import wait_until
 from support import remote_write as rw
 
@@ -101,10 +103,11 @@ def test_tenants_have_limits_of_their_own_which_change_live(start, tmp_path):
     assert rw.push(push, body_of(5), "few").status == 204
 
 
-def test_a_tenant_may_be_kept_from_looking_far_back(start, tmp_path):
-    """What is older is left out, not refused: of range and instant queries, pushed down or not, of series and of label values."""
+@pytest.mark.parametrize("key", ["querier.lookback_max", "retention.samples"])
+def test_a_tenant_may_be_kept_from_looking_far_back(start, tmp_path, key):
+    """What is older, or past its retention, is left out, not refused: of range and instant queries, pushed down or not, of series and of label values."""
     path = tmp_path / "overrides.yaml"
-    path.write_text("overrides:\n  near: {querier.lookback_max: 30m}\n")
+    path.write_text(f"overrides:\n  near: {{{key}: 30m}}\n")
     region = start({"partitions": 1}, settings=[f"all.overrides_file={path}"])
     now = int(time.time())
     times = [now - 7200 + 60 * n for n in range(120)]
