@@ -199,9 +199,9 @@ static enum mrd_status begin_at(const struct cmp_build *build,
     if (status != MRD_OK && status != MRD_E_NOT_FOUND) {
         return status;
     }
-    *out_ms = status == MRD_OK
-                  ? MRD_MAX(stored_ms - build->options.references_kept_ms, (mrd_time_ms)0)
-                  : 0;
+    /* A table is used for one label epoch, and for as long as a batch may be late. */
+    const mrd_time_ms reach_ms = MRD_BATCH_EPOCH_MS + build->options.references_kept_ms;
+    *out_ms = status == MRD_OK ? MRD_MAX(stored_ms - reach_ms, (mrd_time_ms)0) : 0;
     return MRD_OK;
 }
 

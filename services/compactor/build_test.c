@@ -131,6 +131,7 @@ struct process {
 struct settings {
     uint64_t samples_max;
     bool trim;
+    mrd_time_ms references_kept_ms;
 };
 
 /* A new process over what there is. Opening the catalog may fail, as all with the store: then there is no role to run. */
@@ -152,7 +153,7 @@ static bool process_start(struct process *process, struct world *world, struct m
         .build_age_ms = 1,
         .trim = settings->trim,
         .log_window_ms = 0,
-        .references_kept_ms = 155 * 60 * 1000,
+        .references_kept_ms = settings->references_kept_ms,
         .metrics = process->metrics,
         .clock = mrd_clock_system(),
     };
@@ -491,6 +492,24 @@ static void a_range_whose_index_is_too_large_is_cut_smaller(void **state)
     scene_fini(&scene);
 }
 
+/* What is announced in a label epoch is named all through it, however early it was. */
+static void who_takes_over_resolves_what_was_announced_before(void **state)
+{
+    (void)state;
+    const struct settings settings = {.samples_max = 1000, .references_kept_ms = 1};
+    struct scene scene;
+    scene_init(&scene, &settings);
+    publish(scene.world, 4); /* announces */
+    run_until(&scene.process, is_all_built, &scene.process);
+    process_end(&scene.process);
+    usleep(50000);
+    publish(scene.world, 4); /* names what was announced */
+    assert_true(process_start(&scene.process, scene.world, scene.store, &settings));
+    run_until(&scene.process, is_all_built, &scene.process);
+    check_content(scene.world, scene.store);
+    scene_fini(&scene);
+}
+
 /* The stream was deleted and made anew: its sequences begin again, and pass what is built. */
 static void of_another_log_nothing_is_built(void **state)
 {
@@ -521,6 +540,7 @@ int main(void)
         cmocka_unit_test(an_unreadable_batch_goes_to_quarantine_and_the_rest_is_built),
         cmocka_unit_test(what_the_log_lost_before_it_was_built_is_counted),
         cmocka_unit_test(of_a_log_that_ends_before_what_is_built_nothing_is_built),
+        cmocka_unit_test(who_takes_over_resolves_what_was_announced_before),
         cmocka_unit_test(of_another_log_nothing_is_built),
         cmocka_unit_test(a_range_whose_index_is_too_large_is_cut_smaller),
     };
