@@ -198,4 +198,4 @@ def test_slow_queries_are_logged_without_what_they_say_of_anyone(cluster):
     parts = ["queue", "ingesters", "blocks", "evaluate", "write"]
     total = float(field(ranged, "seconds"))
     assert total >= 0.001 and abs(total - sum(float(field(ranged, f"{part}_seconds")) for part in parts)) < 0.01 * total + 0.001
-    assert metric(cluster, "querier", "meridian_querier_slow_queries_total") >= 3
+    wait_until(lambda: metric(cluster, "querier", "meridian_querier_slow_queries_total") >= 3, 60, "the metric")

@@ -228,7 +228,7 @@ def test_exemplars_and_metadata_are_bounded_by_tenant_and_live(start, tmp_path):
     for tenant in ("few", "many"):
         write(tenant, 0)
     assert (kept("few"), kept("many")) == ((2, 2), (3, 3))
-    assert metric(cluster, "ingester", r"meridian_ingester_metadata_refused_total.*") == 1
+    wait_until(lambda: metric(cluster, "ingester", r"meridian_ingester_metadata_refused_total.*") == 1, 60, "the metric")
     before = metric(cluster, "ingester", r'meridian_config_reloads_total\{result="ok"\}')
     override("overrides: {many: {ingester.exemplars_max: 1, ingester.metadata_max: 0}}\n")
     wait_until(lambda: metric(cluster, "ingester", r'meridian_config_reloads_total\{result="ok"\}') > before, 60, "the reload")
