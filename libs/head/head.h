@@ -301,7 +301,8 @@ void mrd_head_erase(struct mrd_head *head, const struct mrd_head_query *query,
 bool mrd_head_series_labels(const struct mrd_head *head, uint32_t ordinal, struct mrd_buf *out);
 
 /* Series counts of a tenant by value of label `name` (for example the metric name), and by label
- * name with how many values it has. Series that are empty but not yet removed count. No order. */
+ * name with how many values it has. Series that are empty but not yet removed count,
+ * but for those that an erasure has emptied. No order. */
 typedef void (*mrd_head_emit_count)(void *context, struct mrd_bytes text, uint64_t series_count,
                                     uint64_t value_count);
 void mrd_head_count_by_value(struct mrd_head *head, struct mrd_bytes tenant, struct mrd_bytes name,
