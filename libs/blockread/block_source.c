@@ -105,10 +105,12 @@ static enum mrd_status choose_blocks(struct mrd_source_set *set, struct mrd_erro
     const bool by_partition = set->what == SERIES_SAMPLES;
     MRD_TRY(mrd_block_picks_make(&set->source->options, &set->select, by_partition,
                                  set->scope.arena, &picks, err));
+    const uint64_t tenant = mrd_tenant_seed(set->select.tenant);
     set->readers = calloc(MRD_MAX(picks.count, (size_t)1), sizeof(*set->readers));
     mrd_assert(set->readers != NULL);
     for (size_t i = 0; i < picks.count; i++) {
         set->readers[i] = (struct reader){.job.run = reader_run,
+                                          .job.tenant = tenant,
                                           .set = set,
                                           .entry = picks.items[i].entry,
                                           .partition = picks.items[i].partition};

@@ -163,8 +163,11 @@ static void append_column(struct mrd_buf *out, const void *items, size_t before,
     for (size_t i = have; i < before; i++) {
         *place++ = missing;
     }
-    for (size_t i = 0; i < count; i++) {
-        place[i] = items == NULL ? missing : ((const int64_t *)items)[from + i];
+    if (items != NULL) {
+        memcpy(place, (const int64_t *)items + from, count * size);
+    }
+    for (size_t i = 0; items == NULL && i < count; i++) {
+        place[i] = missing;
     }
     out->size += (before - have + count) * size;
 }

@@ -136,6 +136,19 @@ static void set_method(struct mrd_http_client *client, const struct mrd_http_cal
     SET(CURLOPT_CUSTOMREQUEST, call->method);
 }
 
+/* Whether trying again may help: not with a wrong URL, nor with a certificate that is not trusted. */
+static enum mrd_status status_of(CURLcode result)
+{
+    if (result == CURLE_URL_MALFORMAT || result == CURLE_UNSUPPORTED_PROTOCOL) {
+        return MRD_E_INVALID;
+    }
+    if (result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE ||
+        result == CURLE_SSL_CERTPROBLEM) {
+        return MRD_E_DENIED;
+    }
+    return MRD_E_UNAVAILABLE;
+}
+
 static enum mrd_status judge(struct mrd_http_client *client, const struct mrd_http_call *call,
                              CURLcode result, struct mrd_error *err)
 {
@@ -145,8 +158,7 @@ static enum mrd_status judge(struct mrd_http_client *client, const struct mrd_ht
     if (result == CURLE_OK) {
         return MRD_OK;
     }
-    const bool url = result == CURLE_URL_MALFORMAT || result == CURLE_UNSUPPORTED_PROTOCOL;
-    return mrd_fail(err, url ? MRD_E_INVALID : MRD_E_UNAVAILABLE, "%s: %s", call->url,
+    return mrd_fail(err, status_of(result), "%s: %s", call->url,
                     client->curl_error[0] != 0 ? client->curl_error : curl_easy_strerror(result));
 }
 

@@ -50,7 +50,7 @@ struct mrd_http_answer {
 };
 
 /* MRD_OK: there is an answer, of whatever status. MRD_E_UNAVAILABLE: there is none, or it broke off; MRD_E_INVALID:
- * the URL cannot be one; MRD_E_LIMIT: the reply is too large; else the sink's. */
+ * the URL cannot be one; MRD_E_DENIED: the certificate is not trusted; MRD_E_LIMIT: the reply is too large; else the sink's. */
 MRD_MUST_CHECK enum mrd_status mrd_http_client_send(struct mrd_http_client *client,
                                                     const struct mrd_http_call *call,
                                                     struct mrd_http_answer *out,

@@ -246,6 +246,28 @@ static void what_is_no_url_is_invalid_and_nobody_there_is_unavailable(void **sta
     mrd_http_client_destroy(&client);
 }
 
+static void without_its_certificates_nothing_is_sent(void **state)
+{
+    (void)state;
+    char url[64];
+    struct mrd_http_client *client = NULL;
+    struct mrd_http_answer answer;
+    struct mrd_error err;
+    const struct mrd_http_client_options options = {
+        .user_agent = "test",
+        .ca_file = "/nowhere/ca.pem",
+        .connect_timeout_ms = 60000,
+        .stall_timeout_ms = 60000,
+        .reply_bytes_max = 1000,
+    };
+    (void)snprintf(url, sizeof(url), "https://127.0.0.1:%u/echo", mrd_http_server_port(server));
+    const struct mrd_http_call call = {.method = "GET", .url = url};
+    assert_int_equal(mrd_http_client_create(&options, &client, NULL), MRD_OK);
+    assert_int_equal(mrd_http_client_send(client, &call, &answer, &err), MRD_E_DENIED);
+    assert_non_null(strstr(err.text, "/nowhere/ca.pem"));
+    mrd_http_client_destroy(&client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +278,7 @@ int main(void)
         cmocka_unit_test(a_sink_gets_the_body_of_a_success_only),
         cmocka_unit_test(an_answer_that_breaks_off_is_none),
         cmocka_unit_test(what_is_no_url_is_invalid_and_nobody_there_is_unavailable),
+        cmocka_unit_test(without_its_certificates_nothing_is_sent),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

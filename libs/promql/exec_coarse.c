@@ -1,6 +1,8 @@
 /* Ranges answered from rows of windows (exec_coarse.h). */
 #include "promql/exec_coarse.h"
 
+#include "rollup/windows.h"
+
 /* ---- sets ---- */
 
 static enum mrd_status open_part(struct pql_exec *exec, const struct pql_selector *selector,
@@ -77,8 +79,6 @@ struct coarse_op {
     size_t suffix_to;
     struct mrd_rollup_row rest; /* the joined rows from suffix_to on */
     size_t rest_to;
-    bool has_histograms;
-    bool counts; /* is a function of counters */
     double *column;
     pql_histogram *histograms;
     bool any_histogram;
@@ -114,13 +114,13 @@ static enum mrd_status refuse(struct coarse_op *op, const char *why, struct mrd_
 
 /* ---- rows of a series ---- */
 
-static enum mrd_status add_row(struct coarse_op *op, const struct mrd_rollup_row *row,
+/* Room for one more row, which is counted. */
+static enum mrd_status add_row(struct coarse_op *op, struct mrd_rollup_row **out,
                                struct mrd_error *err)
 {
     MRD_TRY(pql_grow(op->op.exec, (void **)&op->rows, op->row_count, &op->row_capacity,
                      sizeof(*op->rows), err));
-    op->rows[op->row_count++] = *row;
-    op->has_histograms |= row->histograms.count > 0;
+    *out = &op->rows[op->row_count++];
     return MRD_OK;
 }
 
@@ -131,22 +131,22 @@ static enum mrd_status gather_rows(struct coarse_op *op, const struct mrd_rollup
     const struct pql_coarse *coarse = op->selector->coarse;
     size_t edge = 0;
     size_t window = 0;
+    struct mrd_rollup_row *row = NULL;
     op->row_count = 0;
-    op->has_histograms = false;
     for (size_t i = 0; i < coarse->part_count; i++) {
         const struct pql_coarse_part *part = &coarse->parts[i];
         while (columns != NULL && window < columns->count &&
                columns->ends_ms[window] <= part->span.end_ms) {
             if (part->coarse && columns->ends_ms[window] > part->span.begin_ms) {
-                struct mrd_rollup_row row;
-                mrd_rollup_columns_row(columns, window, &row);
                 MRD_TRY(add_row(op, &row, err));
+                mrd_rollup_columns_row(columns, window, row);
             }
             window++;
         }
         while (edges != NULL && edge < edges->count &&
                edges->rows[edge].end_ms <= part->span.end_ms) {
-            MRD_TRY(add_row(op, &edges->rows[edge++], err));
+            MRD_TRY(add_row(op, &row, err));
+            *row = edges->rows[edge++];
         }
     }
     return MRD_OK;
@@ -219,22 +219,33 @@ static enum mrd_status take_answer(struct coarse_op *op, size_t step,
     return MRD_OK;
 }
 
+static enum mrd_status answer_row(struct coarse_op *op, size_t step,
+                                  const struct mrd_rollup_row *row, struct mrd_error *err)
+{
+    struct mrd_rollup_answer answer = {.outcome = MRD_ROLLUP_NOTHING};
+    if (row->histograms.count > 0 &&
+        (op->selector->stats_only || !knows_histograms(op->question.function))) {
+        return refuse(op, "native histograms are asked for in a way that needs each of them", err);
+    }
+    MRD_TRY(mrd_rollup_evaluate(&op->question, row, op->scratch_memory, &answer, err));
+    return take_answer(op, step, &answer, err);
+}
+
 static enum mrd_status answer_step(struct coarse_op *op, size_t step, size_t from, size_t to,
                                    struct mrd_error *err)
 {
     struct mrd_rollup_row row;
-    struct mrd_rollup_answer answer = {.outcome = MRD_ROLLUP_NOTHING};
     if (to - from == 1) {
-        row = op->rows[from];
-    } else {
-        MRD_TRY(join_rows(op, from, to, &row, err));
+        return answer_row(op, step, &op->rows[from], err);
     }
-    if (row.histograms.count > 0 &&
-        (op->selector->stats_only || !knows_histograms(op->question.function))) {
-        return refuse(op, "native histograms are asked for in a way that needs each of them", err);
-    }
-    MRD_TRY(mrd_rollup_evaluate(&op->question, &row, op->scratch_memory, &answer, err));
-    return take_answer(op, step, &answer, err);
+    MRD_TRY(join_rows(op, from, to, &row, err));
+    return answer_row(op, step, &row, err);
+}
+
+static void set_question(struct coarse_op *op, size_t step)
+{
+    op->question.end_ms = op->grid.end0_ms + (mrd_time_ms)step * op->grid.end_step_ms;
+    op->question.begin_ms = op->question.end_ms - op->grid.range_ms;
 }
 
 /* A value for each step, from the rows that lie in its range. */
@@ -242,15 +253,10 @@ static enum mrd_status answer_all(struct coarse_op *op, struct mrd_error *err)
 {
     size_t from = 0;
     size_t to = 0;
-    pql_column_clear(op->column, op->op.steps);
-    op->any_histogram = false;
-    op->overlaps = 0;
     op->suffix_to = 0;
     for (size_t step = 0; step < op->op.steps; step++) {
-        const mrd_time_ms end_ms = op->grid.end0_ms + (mrd_time_ms)step * op->grid.end_step_ms;
-        op->question.end_ms = end_ms;
-        op->question.begin_ms = end_ms - op->grid.range_ms;
-        while (to < op->row_count && op->rows[to].end_ms <= end_ms) {
+        set_question(op, step);
+        while (to < op->row_count && op->rows[to].end_ms <= op->question.end_ms) {
             to++;
         }
         while (from < to && op->rows[from].end_ms <= op->question.begin_ms) {
@@ -258,6 +264,98 @@ static enum mrd_status answer_all(struct coarse_op *op, struct mrd_error *err)
         }
         if (from < to) {
             MRD_TRY(answer_step(op, step, from, to, err));
+        }
+    }
+    return MRD_OK;
+}
+
+/* ---- a window a step: most of what is asked over long times ---- */
+
+/* Whether rows are those of the only part, without anything beside their columns, and no range has more than one. */
+static bool is_plain(const struct coarse_op *op, const struct mrd_rollup_columns *columns,
+                     const struct pql_edge_series *edges)
+{
+    const struct pql_coarse *coarse = op->selector->coarse;
+    const bool one_each = coarse->function == MRD_ROLLUP_INSTANT ||
+                          coarse->function == MRD_ROLLUP_TIMESTAMP ||
+                          op->grid.range_ms == coarse->resolution_ms;
+    return one_each && columns != NULL && columns->states == NULL && edges == NULL &&
+           coarse->part_count == 1 && op->grid.range_ms <= coarse->resolution_ms;
+}
+
+/* The column that is the answer as it is, or MRD_ROW_COLUMNS. */
+static enum mrd_rollup_column answer_column(enum mrd_rollup_function function)
+{
+    switch ((int)function) {
+    case MRD_ROLLUP_MIN:
+        return MRD_ROW_MIN;
+    case MRD_ROLLUP_MAX:
+        return MRD_ROW_MAX;
+    case MRD_ROLLUP_FIRST:
+        return MRD_ROW_FIRST;
+    case MRD_ROLLUP_LAST:
+        return MRD_ROW_LAST;
+    default:
+        return MRD_ROW_COLUMNS;
+    }
+}
+
+static enum mrd_status answer_window(struct coarse_op *op, const struct mrd_rollup_columns *columns,
+                                     size_t step, size_t at, struct mrd_error *err)
+{
+    set_question(op, step);
+    const struct mrd_rollup_answer answer = mrd_rollup_columns_answer(&op->question, columns, at);
+    if (answer.outcome == MRD_ROLLUP_FLOAT && !answer.overlaps) {
+        op->column[step] = answer.value;
+        return MRD_OK;
+    }
+    return take_answer(op, step, &answer, err);
+}
+
+/* Steps whose windows are rows one after the other: how many from this row on. */
+static size_t run_of(const struct coarse_op *op, const struct mrd_rollup_columns *columns,
+                     size_t step, size_t at)
+{
+    const size_t most = MRD_MIN(columns->count - at, op->op.steps - step);
+    const mrd_time_ms step_ms = op->grid.end_step_ms;
+    size_t count = 1;
+    while (count < most &&
+           columns->ends_ms[at + count] - columns->ends_ms[at + count - 1] == step_ms) {
+        count++;
+    }
+    return count;
+}
+
+static enum mrd_status answer_plain(struct coarse_op *op, const struct mrd_rollup_columns *columns,
+                                    struct mrd_error *err)
+{
+    const mrd_time_ms resolution_ms = op->selector->coarse->resolution_ms;
+    const bool at_once = mrd_rollup_windows_can(&op->question, columns, resolution_ms);
+    const mrd_time_ms begin_ms = op->selector->coarse->parts[0].span.begin_ms;
+    const int64_t *counts = columns->items[MRD_ROW_COUNT];
+    const enum mrd_rollup_column which = answer_column(op->question.function);
+    const double *answers = which == MRD_ROW_COLUMNS ? NULL : columns->items[which];
+    size_t at = 0;
+    while (at < columns->count && columns->ends_ms[at] <= begin_ms) {
+        at++;
+    }
+    for (size_t step = 0; step < op->op.steps; step++) {
+        const mrd_time_ms end_ms = op->grid.end0_ms + (mrd_time_ms)step * op->grid.end_step_ms;
+        while (at < columns->count && columns->ends_ms[at] < end_ms) {
+            at++;
+        }
+        if (at == columns->count || columns->ends_ms[at] != end_ms) {
+            continue;
+        }
+        if (at_once) {
+            const size_t count = run_of(op, columns, step, at);
+            mrd_rollup_windows_change(op->question.function, columns, resolution_ms, at, count,
+                                      op->column + step);
+            step += count - 1;
+        } else if (answers != NULL && counts != NULL) {
+            op->column[step] = counts[at] > 0 ? answers[at] : op->column[step];
+        } else {
+            MRD_TRY(answer_window(op, columns, step, at, err));
         }
     }
     return MRD_OK;
@@ -288,8 +386,15 @@ static enum mrd_status compute(struct coarse_op *op, const struct mrd_rollup_col
                                struct mrd_error *err)
 {
     MRD_TRY(pql_scratch_reset(op->op.exec, &op->scratch_memory, err));
-    MRD_TRY(gather_rows(op, columns, edges, err));
-    MRD_TRY(answer_all(op, err));
+    pql_column_clear(op->column, op->op.steps);
+    op->any_histogram = false;
+    op->overlaps = 0;
+    if (is_plain(op, columns, edges)) {
+        MRD_TRY(answer_plain(op, columns, err));
+    } else {
+        MRD_TRY(gather_rows(op, columns, edges, err));
+        MRD_TRY(answer_all(op, err));
+    }
     say_notes(op);
     *out_any = op->any_histogram || !pql_column_empty(op->column, op->op.steps);
     return MRD_OK;

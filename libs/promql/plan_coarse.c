@@ -67,8 +67,11 @@ static enum mrd_status find_spans(struct pql_exec *exec, const struct use *use,
     if (!aligned && (use->instant || range_count(use) > UNALIGNED_STEPS_MAX)) {
         return MRD_OK;
     }
-    MRD_TRY(
-        coarse->spans(coarse->context, &use->selector->select, resolution_ms, &scope, out, err));
+    struct mrd_select asked = use->selector->select;
+    if (use->instant) { /* a row knows when its newest sample is: it may begin before the lookback */
+        asked.min_ms = MRD_MIN(asked.min_ms, use->end0_ms - resolution_ms + 1);
+    }
+    MRD_TRY(coarse->spans(coarse->context, &asked, resolution_ms, &scope, out, err));
     if (!aligned) {
         cut_unaligned(use, resolution_ms, out);
     }
@@ -109,12 +112,14 @@ static enum mrd_status choose(struct pql_exec *exec, const struct use *use, stru
     for (size_t i = coarse->resolution_count; i > 0; i--) {
         const mrd_time_ms resolution_ms = coarse->resolutions_ms[i - 1];
         struct mrd_coarse_spans spans;
-        if (resolution_ms > exec->options->resolution_ms_max || resolution_ms > hull_ms ||
+        if (resolution_ms > exec->options->resolution_ms_max ||
+            (resolution_ms > hull_ms && !use->instant) ||
             cost_of(exec, hull_ms, hull_ms, resolution_ms) >= least) {
             continue;
         }
         MRD_TRY(find_spans(exec, use, resolution_ms, &spans, err));
-        const double cost = cost_of(exec, hull_ms, mrd_coarse_spans_length(&spans), resolution_ms);
+        const double cost = cost_of(
+            exec, hull_ms, MRD_MIN(mrd_coarse_spans_length(&spans), hull_ms), resolution_ms);
         if (spans.count > 0 && cost < least) {
             least = cost;
             best = spans;

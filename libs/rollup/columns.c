@@ -1,5 +1,7 @@
 #include "rollup/columns.h"
 
+#include "rollup/evaluate_internal.h"
+
 enum {
     EDGES = 1U << MRD_ROW_COUNT | 1U << MRD_ROW_FIRST | 1U << MRD_ROW_LAST |
             1U << MRD_ROW_FIRST_TS | 1U << MRD_ROW_LAST_TS,
@@ -107,6 +109,27 @@ void mrd_rollup_columns_row(const struct mrd_rollup_columns *columns, size_t i,
     if (mrd_rollup_integer(columns, MRD_ROW_COUNT, i) > 0) {
         out->floats = floats_of(columns, i);
     }
+}
+
+struct mrd_rollup_answer mrd_rollup_columns_answer(const struct mrd_rollup_question *question,
+                                                   const struct mrd_rollup_columns *columns,
+                                                   size_t i)
+{
+    const bool instant =
+        question->function == MRD_ROLLUP_INSTANT || question->function == MRD_ROLLUP_TIMESTAMP;
+    mrd_assert(columns->states == NULL || columns->states[i] == NULL);
+    if (mrd_rollup_integer(columns, MRD_ROW_COUNT, i) == 0) {
+        return (struct mrd_rollup_answer){.outcome = MRD_ROLLUP_NOTHING};
+    }
+    if (instant) {
+        const mrd_time_ms last_ms = mrd_rollup_integer(columns, MRD_ROW_LAST_TS, i);
+        const mrd_time_ms stale_ms = mrd_rollup_integer(columns, MRD_ROW_STALE_TS, i);
+        if (last_ms <= stale_ms || last_ms <= question->begin_ms) {
+            return (struct mrd_rollup_answer){.outcome = MRD_ROLLUP_NOTHING};
+        }
+    }
+    const struct mrd_rollup_floats floats = floats_of(columns, i);
+    return mrd_rollup_of_floats(question, &floats);
 }
 
 bool mrd_rollup_row_needs_state(const struct mrd_rollup_row *row)

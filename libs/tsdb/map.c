@@ -17,7 +17,7 @@ enum mrd_status mrd_tsdb_map_open(const char *path, struct mrd_tsdb_map *out, st
 {
     struct stat facts;
     mrd_auto(fd_close)
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is not waited for */
     if (fd < 0) {
         return mrd_fail_errno(err, errno == ENOENT ? MRD_E_NOT_FOUND : MRD_E_UNAVAILABLE, "%s",
                               path);

@@ -45,31 +45,40 @@ static int compare_blocks(const void *a, const void *b)
 void mrd_upkeep_index_init(struct mrd_upkeep_index *index, const struct mrd_catalog_state *state)
 {
     const size_t all = mrd_catalog_block_count(state);
-    *index = (struct mrd_upkeep_index){calloc(all + 1, sizeof(const struct mrd_block_entry *)), 0};
-    mrd_assert(index->blocks != NULL);
+    *index = (struct mrd_upkeep_index){
+        .blocks = calloc(all + 1, sizeof(const struct mrd_block_entry *)),
+        .rollups = calloc(all + 1, sizeof(const struct mrd_block_entry *)),
+    };
+    mrd_assert(index->blocks != NULL && index->rollups != NULL);
     for (size_t i = 0; i < all; i++) {
         const struct mrd_block_entry *block = mrd_catalog_block(state, i);
         if (block->level > 0 && block->resolution_ms == 0) {
             index->blocks[index->count++] = block;
+        } else if (block->level > 0) {
+            index->rollups[index->rollup_count++] = block;
         }
     }
     qsort(index->blocks, index->count, sizeof(const struct mrd_block_entry *), compare_blocks);
+    qsort(index->rollups, index->rollup_count, sizeof(const struct mrd_block_entry *),
+          compare_blocks);
 }
 
 void mrd_upkeep_index_fini(struct mrd_upkeep_index *index)
 {
     free(index->blocks);
+    free(index->rollups);
     *index = (struct mrd_upkeep_index){0};
 }
 
 /* The first block that is not before the place, or, with `after`, the first behind it. */
-static size_t bound(const struct mrd_upkeep_index *index, const struct place *place, bool after)
+static size_t bound(const struct mrd_block_entry *const *blocks, size_t count,
+                    const struct place *place, bool after)
 {
     size_t low = 0;
-    size_t high = index->count;
+    size_t high = count;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        const struct place at = place_of(index->blocks[middle]);
+        const struct place at = place_of(blocks[middle]);
         const int order = compare_places(&at, place);
         if (order < 0 || (after && order == 0)) {
             low = middle + 1;
@@ -80,13 +89,27 @@ static size_t bound(const struct mrd_upkeep_index *index, const struct place *pl
     return low;
 }
 
+static struct mrd_upkeep_span find(const struct mrd_block_entry *const *blocks, size_t count,
+                                   const struct place *place)
+{
+    const size_t first = bound(blocks, count, place, false);
+    return (struct mrd_upkeep_span){blocks + first, bound(blocks, count, place, true) - first};
+}
+
 struct mrd_upkeep_span mrd_upkeep_index_find(const struct mrd_upkeep_index *index,
                                              struct mrd_bytes residency_class,
                                              struct mrd_bytes tenant, unsigned level)
 {
     const struct place place = {residency_class, tenant, level};
-    const size_t first = bound(index, &place, false);
-    return (struct mrd_upkeep_span){index->blocks + first, bound(index, &place, true) - first};
+    return find(index->blocks, index->count, &place);
+}
+
+struct mrd_upkeep_span mrd_upkeep_index_rollups(const struct mrd_upkeep_index *index,
+                                                struct mrd_bytes residency_class,
+                                                struct mrd_bytes tenant, unsigned level)
+{
+    const struct place place = {residency_class, tenant, level};
+    return find(index->rollups, index->rollup_count, &place);
 }
 
 size_t mrd_upkeep_index_next_class(const struct mrd_upkeep_index *index,

@@ -1,4 +1,4 @@
-/* index.h: the blocks of samples of level 1 and above of a state, by tenant. A state has them by id.
+/* index.h: the blocks of level 1 and above of a state, by tenant: those of samples, and apart from them rollups. A state has them by id.
  *
  * Owner:   whoever made it; the state is lent until fini.
  * Threads: reads from any.
@@ -11,8 +11,10 @@
 #include "merge/batch.h"
 
 struct mrd_upkeep_index {
-    const struct mrd_block_entry **blocks; /* by class, tenant, level and first time */
+    const struct mrd_block_entry **blocks; /* of samples, by class, tenant, level and first time */
     size_t count;
+    const struct mrd_block_entry **rollups; /* likewise */
+    size_t rollup_count;
 };
 
 void mrd_upkeep_index_init(struct mrd_upkeep_index *index, const struct mrd_catalog_state *state);
@@ -29,6 +31,11 @@ struct mrd_upkeep_span {
 struct mrd_upkeep_span mrd_upkeep_index_find(const struct mrd_upkeep_index *index,
                                              struct mrd_bytes residency_class,
                                              struct mrd_bytes tenant, unsigned level);
+
+/* Rollups likewise, of all resolutions. */
+struct mrd_upkeep_span mrd_upkeep_index_rollups(const struct mrd_upkeep_index *index,
+                                                struct mrd_bytes residency_class,
+                                                struct mrd_bytes tenant, unsigned level);
 
 /* Where the blocks of the classes behind this one begin. */
 size_t mrd_upkeep_index_next_class(const struct mrd_upkeep_index *index,

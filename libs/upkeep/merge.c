@@ -6,7 +6,6 @@
 #include <sys/random.h>
 #include <time.h>
 
-#include "base/duration.h"
 #include "upkeep/scrub.h"
 
 enum { ATTEMPT_SIZE = 32, ZSTD_LEVEL_MONTH = 9, CACHE_BYTES = 64 << 20 };
@@ -24,8 +23,10 @@ struct job {
     enum mrd_merge_period period;
     struct mrd_buf found; /* const struct mrd_block_entry * */
     struct mrd_merge_batch_result merged;
-    struct mrd_block_entry *added; /* outputs, then rollups */
-    struct mrd_bytes *removed;     /* without rollups: which go, the state at the commit says */
+    struct mrd_block_entry *added; /* the outputs, then their rollups */
+    size_t added_count;
+    struct mrd_bytes *removed; /* ids of what is replaced, sorted */
+    size_t removed_count;
 };
 
 /* ---- what the batch asks ---- */
@@ -51,18 +52,19 @@ static enum mrd_status find(void *context, struct mrd_bytes tenant, struct mrd_m
     return MRD_OK;
 }
 
-/* "<region>/<tenant>/<table>/data/20240229/<attempt>-"; months without the day. */
-static enum mrd_status table_prefix(const struct job *job, struct mrd_bytes tenant,
-                                    struct mrd_merge_range range, const char *table,
-                                    struct mrd_buf *out, struct mrd_error *err)
+/* "<region>/<tenant>/samples/data/20240229/<attempt>-"; months without the day. */
+static enum mrd_status rollup_prefix(void *context, struct mrd_bytes tenant,
+                                     struct mrd_merge_range range, mrd_time_ms resolution_ms,
+                                     struct mrd_buf *out, struct mrd_error *err)
 {
+    const struct job *job = context;
     const time_t at = (time_t)(range.first_ms / 1000); /* the beginning of a day: exact */
     struct tm date;
     if (gmtime_r(&at, &date) == NULL) {
         return mrd_fail(err, MRD_E_INVALID, "merge: no day for the time %" PRId64 " ms",
                         range.first_ms);
     }
-    mrd_upkeep_table_path(job->options->region, tenant, table, out);
+    mrd_upkeep_table_path(job->options->region, tenant, mrd_upkeep_table_name(resolution_ms), out);
     mrd_buf_printf(out, "/data/%04d%02d", date.tm_year + 1900, date.tm_mon + 1);
     if (job->period == MRD_MERGE_DAY) {
         mrd_buf_printf(out, "%02d", date.tm_mday);
@@ -74,19 +76,7 @@ static enum mrd_status table_prefix(const struct job *job, struct mrd_bytes tena
 static enum mrd_status prefix(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
                               struct mrd_buf *out, struct mrd_error *err)
 {
-    return table_prefix(context, tenant, range, MRD_UPKEEP_SAMPLES, out, err);
-}
-
-/* samples_5m, samples_1h, samples_1d. */
-static enum mrd_status rollup_prefix(void *context, struct mrd_bytes tenant,
-                                     struct mrd_merge_range range, mrd_time_ms resolution_ms,
-                                     struct mrd_buf *out, struct mrd_error *err)
-{
-    char duration[MRD_DURATION_TEXT_MAX];
-    char table[sizeof(MRD_UPKEEP_SAMPLES) + MRD_DURATION_TEXT_MAX + 1];
-    (void)snprintf(table, sizeof(table), "%s_%s", MRD_UPKEEP_SAMPLES,
-                   mrd_duration_format(resolution_ms, duration));
-    return table_prefix(context, tenant, range, table, out, err);
+    return rollup_prefix(context, tenant, range, 0, out, err);
 }
 
 static enum mrd_status adjust(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
@@ -192,28 +182,38 @@ static enum mrd_status examine_all(struct job *job, const struct mrd_error *why,
 
 /* ---- the commit ---- */
 
+static int compare_ids(const void *a, const void *b)
+{
+    return mrd_bytes_compare(*(const struct mrd_bytes *)a, *(const struct mrd_bytes *)b);
+}
+
+static void add(struct job *job, const struct mrd_block_entry *block)
+{
+    job->added[job->added_count++] = *block;
+    job->result->bytes_out += block->data.size + block->sidecar.size;
+}
+
 static enum mrd_status list_changes(struct job *job, struct mrd_error *err)
 {
     const struct mrd_merge_batch_result *merged = &job->merged;
-    job->added = mrd_arena_alloc(job->arena, (merged->output_count + merged->rollup_count + 1) *
-                                                 sizeof(*job->added));
+    const size_t most = merged->output_count + merged->rollup_count;
+    job->added = mrd_arena_alloc(job->arena, (most + 1) * sizeof(*job->added));
     job->removed =
         mrd_arena_alloc(job->arena, (merged->replaced_count + 1) * sizeof(*job->removed));
     if (job->added == NULL || job->removed == NULL) {
         return mrd_arena_fail(job->arena, err);
     }
     for (size_t i = 0; i < merged->output_count; i++) {
-        job->added[i] = *merged->outputs[i];
-        job->result->bytes_out += merged->outputs[i]->data.size + merged->outputs[i]->sidecar.size;
+        add(job, merged->outputs[i]);
     }
     for (size_t i = 0; i < merged->rollup_count; i++) {
-        job->added[merged->output_count + i] = *merged->rollups[i];
-        job->result->bytes_out += merged->rollups[i]->data.size + merged->rollups[i]->sidecar.size;
+        add(job, merged->rollups[i]);
     }
     for (size_t i = 0; i < merged->replaced_count; i++) {
-        job->removed[i] = merged->replaced[i]->id;
+        job->removed[job->removed_count++] = merged->replaced[i]->id;
         job->result->bytes_in += merged->replaced[i]->data.size + merged->replaced[i]->sidecar.size;
     }
+    qsort(job->removed, job->removed_count, sizeof(*job->removed), compare_ids);
     job->result->blocks_in = merged->replaced_count;
     job->result->blocks_out = merged->output_count;
     job->result->rollups_out = merged->rollup_count;
@@ -226,12 +226,30 @@ static enum mrd_status list_changes(struct job *job, struct mrd_error *err)
     return MRD_OK;
 }
 
+/* What leaves the state: what is replaced, and its rollups that are still there. */
+static void list_removed(const struct job *job, const struct mrd_upkeep_index *index,
+                         struct mrd_buf *out)
+{
+    mrd_buf_append(out, job->removed, job->removed_count * sizeof(*job->removed));
+    for (size_t i = 0; job->removed_count > 0 && i < index->rollup_count; i++) {
+        const struct mrd_block_entry *rollup = index->rollups[i];
+        bool goes = false;
+        for (size_t k = 0; k < rollup->origin.parent_count && !goes; k++) {
+            goes = bsearch(&rollup->origin.parents[k], job->removed, job->removed_count,
+                           sizeof(*job->removed), compare_ids) != NULL;
+        }
+        if (goes) {
+            mrd_buf_append(out, &rollup->id, sizeof(rollup->id));
+        }
+    }
+}
+
 /* Whether a state has what the merge began with, and nothing that it should have read too: files of the same tenant, level and
  * period that came meanwhile may have the same samples. */
 static bool still_fits(const struct job *job, const struct mrd_catalog_state *state,
                        const struct mrd_upkeep_index *index)
 {
-    for (size_t i = 0; i < job->merged.replaced_count; i++) {
+    for (size_t i = 0; i < job->removed_count; i++) {
         if (mrd_catalog_find(state, job->removed[i]) == NULL) {
             return false;
         }
@@ -252,44 +270,21 @@ static bool still_fits(const struct job *job, const struct mrd_catalog_state *st
     return true;
 }
 
-/* What goes: the blocks that were replaced, and the rollups of the state that stand for them. */
-static enum mrd_status list_removed(const struct job *job, const struct mrd_catalog_state *state,
-                                    struct mrd_arena *arena, struct mrd_upkeep_blocks_change *out,
-                                    struct mrd_error *err)
-{
-    const size_t replaced = job->merged.replaced_count;
-    const size_t all = mrd_catalog_block_count(state);
-    mrd_auto(mrd_buf_fini)
-    struct mrd_buf ids;
-    mrd_buf_init(&ids, mrd_arena_limit(arena));
-    mrd_buf_append(&ids, job->removed, replaced * sizeof(*job->removed));
-    for (size_t i = 0; i < all; i++) {
-        const struct mrd_block_entry *block = mrd_catalog_block(state, i);
-        if (mrd_merge_stands_for(block, job->removed, replaced)) {
-            mrd_buf_append(&ids, &block->id, sizeof(block->id));
-        }
-    }
-    const struct mrd_bytes copy = mrd_arena_copy(arena, mrd_buf_view(&ids));
-    if (ids.failed || copy.data == NULL) {
-        return mrd_arena_fail(arena, err);
-    }
-    out->remove = (const struct mrd_bytes *)(const void *)copy.data;
-    out->remove_count = copy.size / sizeof(struct mrd_bytes);
-    return MRD_OK;
-}
-
 /* One attempt on the state as it is. MRD_E_CONFLICT: it is no more. */
 static enum mrd_status commit_on(struct job *job, struct mrd_catalog_state *state,
                                  const struct mrd_upkeep_index *index, struct mrd_error *err)
 {
     const struct mrd_upkeep_merge_options *options = job->options;
-    struct mrd_upkeep_blocks_change blocks = {
-        .add = job->added, .add_count = job->merged.output_count + job->merged.rollup_count};
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf removed = {0};
+    list_removed(job, index, &removed);
+    const struct mrd_upkeep_blocks_change blocks = {job->added, job->added_count,
+                                                    (const void *)removed.data,
+                                                    removed.size / sizeof(struct mrd_bytes)};
     const struct mrd_catalog_table_change *tables = NULL;
     size_t table_count = 0;
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create_within(job->arena);
-    MRD_TRY(list_removed(job, state, arena, &blocks, err));
     if (options->tables != NULL) {
         MRD_TRY(mrd_upkeep_tables_change(options->tables, state, index, &blocks, arena, &tables,
                                          &table_count, err));
@@ -342,6 +337,9 @@ static enum mrd_status run(struct job *job, struct mrd_error *err)
     }
     if (status != MRD_OK) {
         return mrd_fail(err, status, "%s", why.text);
+    }
+    if (job->unit->kind == MRD_UPKEEP_MONTH && job->merged.bad_count > 0) {
+        return examine_bad(job, err); /* a month is merged whole or not (plan.h) */
     }
     MRD_TRY(list_changes(job, err));
     if (job->merged.output_count + job->merged.replaced_count > 0) {

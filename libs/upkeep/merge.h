@@ -8,7 +8,7 @@
  * Rollups are made with the blocks that they stand for and committed with them; those of blocks that go, go with them.
  *
  * A block that turns out bad is read once more as a whole; if it is bad indeed, it goes into quarantine (quarantine.h) and stays in the
- * catalog. The rest of the unit is merged without it.
+ * catalog. The rest of the unit is merged without it, but for months, which wait.
  *
  * Owner:   plain values.
  * Threads: a merge runs on the calling thread; merges share the catalog and the store.
@@ -35,9 +35,9 @@ struct mrd_upkeep_merge_options {
     size_t memory_bytes_max;                        /* 0: 512 MiB */
     uint64_t shard_bytes_max;                       /* 0: 512 MiB */
     int zstd_level_month;                           /* 0: 9 */
-    const mrd_time_ms
-        *resolutions_ms;     /* of rollups: whole minutes, as of struct mrd_merge_options */
-    size_t resolution_count; /* 0: none */
+    /* Rollups that are made of all that is written: as of merge/merge.h, and such as have tables. */
+    const mrd_time_ms *resolutions_ms;
+    size_t resolution_count;
     /* Whether a tenant's values are stored as scaled integers; NULL: no tenant's. */
     bool (*is_compact)(void *context, struct mrd_bytes tenant);
     void *context;

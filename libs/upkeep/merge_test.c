@@ -14,8 +14,10 @@ static void count_levels(size_t counts[3])
     struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
     memset(counts, 0, 3 * sizeof(counts[0]));
     for (size_t i = 0; i < mrd_catalog_block_count(state); i++) {
-        if (mrd_catalog_block(state, i)->resolution_ms == 0) {
-            counts[mrd_catalog_block(state, i)->level]++;
+        const struct mrd_block_entry *entry = mrd_catalog_block(state, i);
+        counts[entry->level] += entry->resolution_ms == 0;
+        if (entry->resolution_ms != 0) { /* none stays behind */
+            (void)region_check_rollup(state, entry);
         }
     }
     mrd_catalog_unpin(&state);
@@ -112,7 +114,7 @@ static void the_second_of_two_loses(void **state)
                                                      .region = "eu",
                                                      .holder = "second",
                                                      .tables = &region.tables,
-                                                     .memory_bytes_max = MRD_MERGE_MEMORY_MIN};
+                                                     .memory_bytes_max = REGION_MERGE_BYTES};
     struct mrd_upkeep_merged merged;
     region_must(mrd_upkeep_merge(&options, planned, &index, &units[0], &merged, &err), &err);
     assert_true(merged.lost && !merged.committed);
@@ -151,7 +153,7 @@ static void a_merge_of_other_blocks_into_the_same_days_loses_too(void **state)
                                                      .region = "eu",
                                                      .holder = "test",
                                                      .tables = &region.tables,
-                                                     .memory_bytes_max = MRD_MERGE_MEMORY_MIN};
+                                                     .memory_bytes_max = REGION_MERGE_BYTES};
     struct mrd_upkeep_merged merged;
     region_must(mrd_upkeep_merge(&options, planned, &index, &first_unit, &merged, &err), &err);
     assert_true(merged.committed);
@@ -317,6 +319,39 @@ static void a_bad_file_of_a_day_is_gone_around(void **state)
     region_close(&region);
 }
 
+/* The month of a tenant that has a bad day stays days, so that nobody takes it for whole; others' are merged. */
+static void a_month_with_a_bad_day_waits(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    size_t counts[3];
+    region_open(&region, 61);
+    (void)region_write(&region, 40, region.now_ms - 2 * 3600 * 1000);
+    region_settle(&region);
+    struct mrd_catalog_state *pinned = mrd_catalog_pin(region.catalog);
+    const struct mrd_block_entry *bad = NULL;
+    for (size_t i = 0; bad == NULL; i++) { /* a day of January */
+        const struct mrd_block_entry *entry = mrd_catalog_block(pinned, i);
+        bad = entry->level == 1 && entry->resolution_ms == 0 &&
+                      entry->counts.min_ms < REGION_BASE_MS + REGION_DAY_MS
+                  ? entry
+                  : NULL;
+    }
+    flip_all(bad->data.key, bad->data.size);
+    region.now_ms += 2 * REGION_DAY_MS;
+    region_settle(&region);
+    count_levels(counts);
+    assert_int_equal(counts[1], 2 * REGION_TENANTS + 2);
+    assert_int_equal(counts[2], REGION_TENANTS - 1);
+    flip_all(bad->data.key, bad->data.size);
+    region_must(mrd_upkeep_quarantine_release(region.files, NULL, bad->id, &err), &err);
+    mrd_catalog_unpin(&pinned);
+    region_settle(&region);
+    expect_levels(2 * REGION_TENANTS, REGION_TENANTS);
+    region_expect_model(&region, true);
+    region_close(&region);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +363,7 @@ int main(void)
         cmocka_unit_test(a_bad_block_goes_into_quarantine_and_holds_up_nothing),
         cmocka_unit_test(a_repaired_block_is_merged),
         cmocka_unit_test(a_bad_file_of_a_day_is_gone_around),
+        cmocka_unit_test(a_month_with_a_bad_day_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -174,32 +174,44 @@ static const struct mrd_block_entry **level0(const struct mrd_catalog_state *sta
 
 /* ---- days to months ---- */
 
-/* One run of the index: the files of days that a tenant has in a month, without those in quarantine. */
+/* Whether a file of the month itself is in quarantine. */
+static bool has_bad_month(const struct plan *plan, const struct mrd_block_entry *day,
+                          struct mrd_merge_range month)
+{
+    const struct mrd_upkeep_span span = mrd_upkeep_index_find(
+        plan->index, day->origin.residency_class, mrd_upkeep_tenant_of(day), 2);
+    for (size_t i = 0; i < span.count; i++) {
+        if (mrd_upkeep_is_within(span.blocks[i], month) &&
+            !is_usable(span.blocks[i], plan->options)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One run of the index: the files of days that a tenant has in a month. If one of them is in quarantine the month stays as it is: merged
+ * without it, it would be taken for late and leave the table, and nobody would see that it is missing. */
 static enum mrd_status plan_month(struct plan *plan, const struct mrd_block_entry *const *blocks,
                                   size_t count, struct mrd_merge_range month, struct mrd_error *err)
 {
     const struct mrd_upkeep_plan_options *options = plan->options;
     const mrd_time_ms before_ms = options->now_ms - options->month_delay_ms;
-    const struct mrd_block_entry **usable = calloc(count, sizeof(*usable));
-    size_t usable_count = 0;
     mrd_time_ms received = INT64_MAX;
-    mrd_assert(usable != NULL);
     for (size_t i = 0; i < count; i++) {
-        if (is_usable(blocks[i], options)) {
-            usable[usable_count++] = blocks[i];
-            received = MRD_MIN(received, received_ms(blocks[i]));
+        if (!is_usable(blocks[i], options)) {
+            return MRD_OK;
         }
+        received = MRD_MIN(received, received_ms(blocks[i]));
     }
-    enum mrd_status status = MRD_OK;
-    if (usable_count > 0 && month.last_ms < before_ms && received <= before_ms) {
-        const struct mrd_upkeep_unit unit = {.kind = MRD_UPKEEP_MONTH,
-                                             .residency_class = blocks[0]->origin.residency_class,
-                                             .tenant = mrd_upkeep_tenant_of(blocks[0]),
-                                             .range = month};
-        status = add_unit(plan, &unit, usable, usable_count, err);
+    if (month.last_ms >= before_ms || received > before_ms ||
+        has_bad_month(plan, blocks[0], month)) {
+        return MRD_OK;
     }
-    free(usable);
-    return status;
+    const struct mrd_upkeep_unit unit = {.kind = MRD_UPKEEP_MONTH,
+                                         .residency_class = blocks[0]->origin.residency_class,
+                                         .tenant = mrd_upkeep_tenant_of(blocks[0]),
+                                         .range = month};
+    return add_unit(plan, &unit, blocks, count, err);
 }
 
 static bool is_same_tenant(const struct mrd_block_entry *a, const struct mrd_block_entry *b)

@@ -3,6 +3,7 @@
  *   days    blocks of level 0 of a residency class, many tenants each, to files of one tenant and UTC day. They leave the
  *           catalog all at once, when every tenant's rows are in files; so this is one unit of work for a class.
  *   month   a tenant's files of days of a month that is over, to files of the month; again, when late samples have opened it.
+ *           Whole or not at all: not while one of them is in quarantine.
  *
  * How often level 0 is merged is a matter of cost: each merge writes the tenants' files of the day anew. So it is done early when
  * there is much for each tenant (one large tenant: minutes), and as late as age_ms_max when there is little (many small ones). What is

@@ -14,6 +14,26 @@ const size_t mrd_upkeep_promoted_count = MRD_ARRAY_LEN(mrd_upkeep_promoted);
 
 /* ---- places ---- */
 
+static const struct {
+    mrd_time_ms resolution_ms;
+    const char *name;
+} kinds[] = {
+    {0,                MRD_UPKEEP_SAMPLES},
+    {MRD_ROLLUP_5M_MS, "samples_5m"      },
+    {MRD_ROLLUP_1H_MS, "samples_1h"      },
+    {MRD_ROLLUP_1D_MS, "samples_1d"      },
+};
+
+const char *mrd_upkeep_table_name(mrd_time_ms resolution_ms)
+{
+    for (size_t i = 0; i < MRD_ARRAY_LEN(kinds); i++) {
+        if (kinds[i].resolution_ms == resolution_ms) {
+            return kinds[i].name;
+        }
+    }
+    return NULL;
+}
+
 /* A segment of a key does not begin with a dot, a tenant's name may. No two names have one path. */
 static void append_tenant(struct mrd_bytes tenant, struct mrd_buf *out)
 {
@@ -43,6 +63,7 @@ struct version {
     struct mrd_arena *arena;
     struct mrd_error *err;
     const struct mrd_iceberg_metadata *metadata; /* of the current version, or NULL */
+    mrd_time_ms resolution_ms;
     struct mrd_block_schema schema;
     struct mrd_iceberg_table_definition definition;
 
@@ -108,9 +129,14 @@ static enum mrd_status define(struct version *version, bool compact)
     const struct mrd_block_schema_options options = {.level = 1,
                                                      .promoted = mrd_upkeep_promoted,
                                                      .promoted_count = mrd_upkeep_promoted_count,
-                                                     .compact = compact};
+                                                     .compact = compact,
+                                                     .rollup = version->resolution_ms != 0};
     MRD_TRY(mrd_block_schema_init(&options, &version->schema, version->err));
-    mrd_iceberg_samples_table(&version->schema, &version->definition);
+    if (version->resolution_ms == 0) {
+        mrd_iceberg_samples_table(&version->schema, &version->definition);
+    } else {
+        mrd_iceberg_rollup_table(&version->schema, &version->definition);
+    }
     return MRD_OK;
 }
 
@@ -129,7 +155,8 @@ static int compare_keys(const void *a, const void *b)
 static enum mrd_status add(struct version *version, const struct mrd_block_entry *block)
 {
     struct mrd_iceberg_file *file = &version->added[version->added_count++];
-    const uint32_t spec = block->level == 1 ? MRD_ICEBERG_BY_DAY : MRD_ICEBERG_BY_MONTH;
+    const uint32_t of_samples = block->level == 1 ? MRD_ICEBERG_BY_DAY : MRD_ICEBERG_BY_MONTH;
+    const uint32_t spec = block->resolution_ms == 0 ? of_samples : MRD_ICEBERG_ROLLUP_WHOLE;
     MRD_TRY(mrd_iceberg_file_of_block(block, spec, version->arena, file, version->err));
     version->added_rows += file->row_count;
     return MRD_OK;
@@ -227,7 +254,8 @@ static enum mrd_status make(struct version *version, struct mrd_arena *result,
 }
 
 enum mrd_status mrd_upkeep_table_version(const struct mrd_upkeep_tables *tables,
-                                         struct mrd_bytes tenant, struct mrd_bytes current_key,
+                                         struct mrd_bytes tenant, mrd_time_ms resolution_ms,
+                                         struct mrd_bytes current_key,
                                          const struct mrd_block_entry *const *blocks,
                                          size_t block_count, struct mrd_arena *arena,
                                          const char **out_key, struct mrd_error *err)
@@ -240,7 +268,8 @@ enum mrd_status mrd_upkeep_table_version(const struct mrd_upkeep_tables *tables,
     }
     version->arena = own;
     version->err = err;
-    MRD_TRY(begin(version, tables, tenant, MRD_UPKEEP_SAMPLES, current_key));
+    version->resolution_ms = resolution_ms;
+    MRD_TRY(begin(version, tables, tenant, mrd_upkeep_table_name(resolution_ms), current_key));
     MRD_TRY(define(version, is_compact(version, blocks, block_count)));
     MRD_TRY(find_difference(version, blocks, block_count));
     return make(version, arena, &version->definition.definition, out_key);
@@ -292,7 +321,10 @@ struct wanted {
     const struct mrd_block_entry **added; /* by tenant */
     size_t added_count;
     struct mrd_bytes tenant;
-    struct mrd_buf blocks; /* const struct mrd_block_entry *, of levels 1 and up */
+    struct mrd_buf blocks; /* const struct mrd_block_entry *, of samples, levels 1 and up */
+    struct mrd_buf late;   /* struct mrd_bytes: ids of those that are left out, sorted */
+    struct mrd_buf rollups;
+    struct mrd_buf kind; /* those of the table at hand */
 };
 
 static int compare_names(const void *a, const void *b)
@@ -319,7 +351,7 @@ static void wanted_init(struct wanted *wanted, const struct mrd_upkeep_blocks_ch
         wanted->removed[i] = change->remove[i];
     }
     for (size_t i = 0; i < change->add_count; i++) {
-        if (change->add[i].level > 0 && change->add[i].resolution_ms == 0) {
+        if (change->add[i].level > 0) {
             wanted->added[wanted->added_count++] = &change->add[i];
         }
     }
@@ -332,6 +364,9 @@ static void wanted_fini(struct wanted *wanted)
     free(wanted->removed);
     free(wanted->added);
     mrd_buf_fini(&wanted->blocks);
+    mrd_buf_fini(&wanted->late);
+    mrd_buf_fini(&wanted->rollups);
+    mrd_buf_fini(&wanted->kind);
 }
 
 static bool is_removed(const struct wanted *wanted, struct mrd_bytes id)
@@ -357,7 +392,8 @@ static size_t first_added(const struct wanted *wanted)
 
 static void want(struct wanted *wanted, const struct mrd_block_entry *block)
 {
-    mrd_buf_append(&wanted->blocks, (const void *)&block, sizeof(block));
+    mrd_buf_append(block->resolution_ms == 0 ? &wanted->blocks : &wanted->rollups,
+                   (const void *)&block, sizeof(block));
 }
 
 static const struct mrd_block_entry **blocks_of(const struct wanted *wanted)
@@ -406,26 +442,65 @@ static void drop_late(struct wanted *wanted)
             mrd_bytes_equal(month->origin.residency_class, blocks[i]->origin.residency_class) &&
             mrd_merge_period_of(MRD_MERGE_MONTH, month->counts.min_ms).first_ms ==
                 mrd_merge_period_of(MRD_MERGE_MONTH, blocks[i]->counts.min_ms).first_ms;
-        if (!is_late) {
+        if (is_late) {
+            mrd_buf_append(&wanted->late, &blocks[i]->id, sizeof(blocks[i]->id));
+        } else {
             blocks[kept++] = blocks[i];
         }
     }
     wanted->blocks.size = kept * sizeof(*blocks);
+    if (wanted->late.size > 0) {
+        qsort(wanted->late.data, wanted->late.size / sizeof(struct mrd_bytes),
+              sizeof(struct mrd_bytes), compare_names);
+    }
+}
+
+/* Whether a rollup stands for a file that is left out. */
+static bool is_of_late(const struct wanted *wanted, const struct mrd_block_entry *rollup)
+{
+    for (size_t i = 0; wanted->late.size > 0 && i < rollup->origin.parent_count; i++) {
+        if (bsearch(&rollup->origin.parents[i], wanted->late.data,
+                    wanted->late.size / sizeof(struct mrd_bytes), sizeof(struct mrd_bytes),
+                    compare_names) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the table of a kind is to have. */
+static void choose_kind(struct wanted *wanted, mrd_time_ms resolution_ms)
+{
+    const struct mrd_buf *from = resolution_ms == 0 ? &wanted->blocks : &wanted->rollups;
+    const struct mrd_block_entry *const *blocks = (const void *)from->data;
+    mrd_buf_clear(&wanted->kind);
+    for (size_t i = 0; i < from->size / sizeof(*blocks); i++) {
+        if (blocks[i]->resolution_ms == resolution_ms && !is_of_late(wanted, blocks[i])) {
+            mrd_buf_append(&wanted->kind, (const void *)&blocks[i], sizeof(blocks[i]));
+        }
+    }
 }
 
 /* Of all classes that the region has: each class' blocks of a tenant are one run of the index. */
+static void collect_span(struct wanted *wanted, struct mrd_upkeep_span span)
+{
+    for (size_t i = 0; i < span.count; i++) {
+        if (!is_removed(wanted, span.blocks[i]->id)) {
+            want(wanted, span.blocks[i]);
+        }
+    }
+}
+
 static void collect(struct wanted *wanted, const struct mrd_upkeep_index *index)
 {
+    mrd_buf_clear(&wanted->blocks);
+    mrd_buf_clear(&wanted->late);
+    mrd_buf_clear(&wanted->rollups);
     for (size_t at = 0; at < index->count;) {
         const struct mrd_bytes class = index->blocks[at]->origin.residency_class;
         for (unsigned level = 1; level <= MRD_BLOCK_LEVEL_MAX; level++) {
-            const struct mrd_upkeep_span span =
-                mrd_upkeep_index_find(index, class, wanted->tenant, level);
-            for (size_t i = 0; i < span.count; i++) {
-                if (!is_removed(wanted, span.blocks[i]->id)) {
-                    want(wanted, span.blocks[i]);
-                }
-            }
+            collect_span(wanted, mrd_upkeep_index_find(index, class, wanted->tenant, level));
+            collect_span(wanted, mrd_upkeep_index_rollups(index, class, wanted->tenant, level));
         }
         at = mrd_upkeep_index_next_class(index, class);
     }
@@ -466,27 +541,46 @@ static void list_tenants(struct mrd_catalog_state *state,
     out->size = kept * sizeof(*names);
 }
 
+/* Appends the change of one table, if there is any. */
 static enum mrd_status change_table(const struct mrd_upkeep_tables *tables,
-                                    struct mrd_catalog_state *state,
-                                    const struct mrd_upkeep_index *index, struct wanted *wanted,
-                                    struct mrd_arena *arena, struct mrd_catalog_table_change *out,
-                                    struct mrd_error *err)
+                                    struct mrd_catalog_state *state, struct wanted *wanted,
+                                    mrd_time_ms resolution_ms, struct mrd_arena *arena,
+                                    struct mrd_buf *changes, struct mrd_error *err)
 {
     const char *key;
-    const struct mrd_bytes name = MRD_BYTES(MRD_UPKEEP_SAMPLES);
+    const struct mrd_bytes name = mrd_bytes_of(mrd_upkeep_table_name(resolution_ms));
     const struct mrd_bytes current = mrd_catalog_table(state, wanted->tenant, name);
+    choose_kind(wanted, resolution_ms);
+    if (current.size == 0 && wanted->kind.size == 0) {
+        return MRD_OK;
+    }
     MRD_TRY(mrd_objstore_check(tables->control, err));
-    mrd_buf_clear(&wanted->blocks);
+    MRD_TRY(mrd_upkeep_table_version(
+        tables, wanted->tenant, resolution_ms, current, (const void *)wanted->kind.data,
+        wanted->kind.size / sizeof(const struct mrd_block_entry *), arena, &key, err));
+    if (key == NULL) {
+        return MRD_OK;
+    }
+    const struct mrd_catalog_table_change change = {.tenant = mrd_arena_copy(arena, wanted->tenant),
+                                                    .name = name,
+                                                    .from_key = mrd_arena_copy(arena, current),
+                                                    .to_key = mrd_bytes_of(key)};
+    mrd_buf_append(changes, &change, sizeof(change));
+    return change.tenant.data == NULL || change.from_key.data == NULL ? mrd_arena_fail(arena, err)
+                                                                      : MRD_OK;
+}
+
+static enum mrd_status change_tenant(const struct mrd_upkeep_tables *tables,
+                                     struct mrd_catalog_state *state,
+                                     const struct mrd_upkeep_index *index, struct wanted *wanted,
+                                     struct mrd_arena *arena, struct mrd_buf *changes,
+                                     struct mrd_error *err)
+{
     collect(wanted, index);
-    MRD_TRY(mrd_upkeep_table_version(tables, wanted->tenant, current, blocks_of(wanted),
-                                     count_of(wanted), arena, &key, err));
-    *out = (struct mrd_catalog_table_change){.tenant = mrd_arena_copy(arena, wanted->tenant),
-                                             .name = name,
-                                             .from_key = mrd_arena_copy(arena, current),
-                                             .to_key =
-                                                 key == NULL ? MRD_BYTES_NONE : mrd_bytes_of(key)};
-    return out->tenant.data == NULL || out->from_key.data == NULL ? mrd_arena_fail(arena, err)
-                                                                  : MRD_OK;
+    for (size_t i = 0; i < MRD_ARRAY_LEN(kinds); i++) {
+        MRD_TRY(change_table(tables, state, wanted, kinds[i].resolution_ms, arena, changes, err));
+    }
+    return MRD_OK;
 }
 
 enum mrd_status mrd_upkeep_tables_change(const struct mrd_upkeep_tables *tables,
@@ -499,24 +593,23 @@ enum mrd_status mrd_upkeep_tables_change(const struct mrd_upkeep_tables *tables,
 {
     mrd_auto(mrd_buf_fini)
     struct mrd_buf tenants = {0};
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf changes = {0};
     mrd_auto(wanted_fini)
     struct wanted wanted;
-    size_t made = 0;
     wanted_init(&wanted, change);
     list_tenants(state, change, &tenants);
     const struct mrd_bytes *names = (const void *)tenants.data;
-    const size_t count = tenants.size / sizeof(*names);
-    struct mrd_catalog_table_change *changes =
-        mrd_arena_alloc(arena, (count + 1) * sizeof(*changes));
-    enum mrd_status status = changes == NULL ? mrd_arena_fail(arena, err) : MRD_OK;
-    for (size_t i = 0; i < count && status == MRD_OK; i++) {
+    for (size_t i = 0; i < tenants.size / sizeof(*names); i++) {
         wanted.tenant = names[i];
-        status = change_table(tables, state, index, &wanted, arena, &changes[made], err);
-        made += status == MRD_OK && changes[made].to_key.size > 0;
+        MRD_TRY(change_tenant(tables, state, index, &wanted, arena, &changes, err));
     }
-    MRD_TRY(status);
-    *out = changes;
-    *out_count = made;
+    const struct mrd_bytes copy = mrd_arena_copy(arena, mrd_buf_view(&changes));
+    if (copy.data == NULL) {
+        return mrd_arena_fail(arena, err);
+    }
+    *out = (const struct mrd_catalog_table_change *)(const void *)copy.data;
+    *out_count = changes.size / sizeof(**out);
     return MRD_OK;
 }
 
@@ -527,7 +620,8 @@ enum mrd_status mrd_upkeep_tables_publish(const struct mrd_upkeep_tables *tables
     for (size_t i = 0; i < count; i++) {
         mrd_auto(mrd_buf_fini)
         struct mrd_buf path = {0};
-        mrd_upkeep_table_path(tables->region, changes[i].tenant, MRD_UPKEEP_SAMPLES, &path);
+        mrd_upkeep_table_path(tables->region, changes[i].tenant, (const char *)changes[i].name.data,
+                              &path); /* a name of ours, with its NUL */
         mrd_buf_append_u8(&path, 0);
         const struct mrd_iceberg_table table = {.store = tables->store,
                                                 .control = tables->control,

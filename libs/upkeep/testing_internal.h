@@ -8,8 +8,6 @@
 #include "rollup/row.h"
 #include "upkeep/merge.h"
 
-static const mrd_time_ms region_resolutions_ms[] = {MRD_ROLLUP_1H_MS};
-
 enum {
     REGION_TENANTS = 3,
     REGION_SERIES = 3,
@@ -19,6 +17,9 @@ enum {
 };
 #define REGION_BASE_MS INT64_C(1706572800000) /* 2024-01-30 */
 #define REGION_DAY_MS ((mrd_time_ms)86400000)
+
+#define REGION_MERGE_BYTES (MRD_MERGE_MEMORY_MIN + 2 * MRD_MERGE_ROLLUP_MEMORY_MIN)
+static const mrd_time_ms region_resolutions_ms[] = {MRD_ROLLUP_1H_MS, MRD_ROLLUP_1D_MS};
 
 struct region_write {
     bool there;
@@ -39,7 +40,6 @@ struct region {
     size_t tenants;  /* at most REGION_TENANTS */
     size_t times;    /* at most REGION_TIMES */
     struct region_write model[REGION_TENANTS][REGION_SERIES][REGION_TIMES];
-    bool no_rollups;
 };
 
 static inline void region_must(enum mrd_status status, const struct mrd_error *err)
@@ -219,9 +219,9 @@ static inline enum mrd_status region_round(struct region *region, struct mrd_cat
         .holder = "test",
         .tables = region->tables.root == NULL ? NULL : &tables,
         .quarantine = &quarantine,
-        .memory_bytes_max = MRD_MERGE_MEMORY_MIN,
+        .memory_bytes_max = REGION_MERGE_BYTES,
         .resolutions_ms = region_resolutions_ms,
-        .resolution_count = region->no_rollups ? 0 : MRD_ARRAY_LEN(region_resolutions_ms),
+        .resolution_count = MRD_ARRAY_LEN(region_resolutions_ms),
     };
     for (size_t i = 0; i < count && status == MRD_OK; i++) {
         struct mrd_upkeep_merged merged = {0};
@@ -332,6 +332,17 @@ static inline void region_same(const struct region *region, const struct region_
     }
 }
 
+/* A rollup stands for blocks that are there, all of them. Returns how many. */
+static inline size_t region_check_rollup(const struct mrd_catalog_state *state,
+                                         const struct mrd_block_entry *rollup)
+{
+    assert_true(rollup->origin.parent_count > 0);
+    for (size_t i = 0; i < rollup->origin.parent_count; i++) {
+        assert_non_null(mrd_catalog_find(state, rollup->origin.parents[i]));
+    }
+    return rollup->origin.parent_count;
+}
+
 /* Every block above level 0 has a rollup of each resolution that stands for it, and no rollup stands for anything else. */
 static inline void region_expect_rollups(struct region *region)
 {
@@ -345,10 +356,9 @@ static inline void region_expect_rollups(struct region *region)
             const struct mrd_block_entry *rollup = mrd_catalog_block(state, k);
             found += mrd_merge_stands_for(rollup, &block->id, 1) && rollup->level == block->level;
         }
-        for (size_t k = 0; block->resolution_ms != 0 && k < block->origin.parent_count; k++) {
-            assert_non_null(mrd_catalog_find(state, block->origin.parents[k]));
-        }
-        if (block->resolution_ms == 0) {
+        if (block->resolution_ms != 0) {
+            (void)region_check_rollup(state, block);
+        } else {
             assert_int_equal(found, block->level > 0 ? MRD_ARRAY_LEN(region_resolutions_ms) : 0);
         }
     }
@@ -363,52 +373,73 @@ static inline void region_expect_model(struct region *region, bool once)
     region_find(region, once ? 1 : 0, MRD_BLOCK_LEVEL_MAX, &found);
     region_same(region, &found);
     assert_true(!once || found.twice == 0);
-    if (!region->no_rollups) {
-        region_expect_rollups(region);
-    }
+    region_expect_rollups(region);
 }
 
 /* ---- tables ---- */
 
-/* What the files of all tenants' tables say. No row may be there twice, every file must be a block that the catalog has. */
-static inline void region_find_tables(struct region *region, struct region_found *out)
+/* The block that a file of a table is; there must be one. */
+static inline const struct mrd_block_entry *region_block_of(const struct mrd_catalog_state *state,
+                                                            const struct mrd_iceberg_file *file)
+{
+    for (size_t b = 0; b < mrd_catalog_block_count(state); b++) {
+        const struct mrd_block_entry *entry = mrd_catalog_block(state, b);
+        if (mrd_bytes_equal(entry->data.key, mrd_bytes_of(file->path))) {
+            assert_true(entry->level > 0 && entry->data.size == file->size);
+            return entry;
+        }
+    }
+    fail_msg("%s is no block", file->path);
+    return NULL;
+}
+
+static inline void region_find_table(struct region *region, const struct mrd_catalog_state *state,
+                                     const struct mrd_catalog_table *at, struct region_found *out,
+                                     size_t *rolled)
 {
     struct mrd_error err = {0};
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("table", REGION_CHECK_BYTES);
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf path = {0};
+    struct mrd_iceberg_metadata *metadata;
+    struct mrd_iceberg_file *files;
+    size_t count;
+    const char *name = (const char *)mrd_arena_copy(arena, at->name).data;
+    mrd_upkeep_table_path("eu", at->tenant, name, &path);
+    mrd_buf_append_u8(&path, 0);
+    const struct mrd_iceberg_table table = {
+        .store = region->files, .root = region->tables.root, .path = (const char *)path.data};
+    const char *key = (const char *)mrd_arena_copy(arena, at->metadata_key).data;
+    region_must(mrd_iceberg_load(&table, key, arena, &metadata, &err), &err);
+    region_must(
+        mrd_iceberg_files(&table, metadata, metadata->snapshot_id, arena, &files, &count, &err),
+        &err);
+    for (size_t f = 0; f < count; f++) {
+        const struct mrd_block_entry *entry = region_block_of(state, &files[f]);
+        assert_string_equal(mrd_upkeep_table_name(entry->resolution_ms), name);
+        if (entry->resolution_ms == 0) {
+            region_find_block(region, out, entry);
+            *rolled += MRD_ARRAY_LEN(region_resolutions_ms);
+        } else {
+            *rolled -= region_check_rollup(state, entry);
+        }
+    }
+}
+
+/* What the files of all tenants' tables of samples say. No row may be there twice, every file must be a block that the catalog
+ * has, and have its rollups in their tables. */
+static inline void region_find_tables(struct region *region, struct region_found *out)
+{
+    size_t rolled = 0; /* files of samples times resolutions, less those that rollups stand for */
     struct mrd_catalog *catalog = region_open_catalog(region, region->files);
     struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
     memset(out, 0, sizeof(*out));
     for (size_t i = 0; i < mrd_catalog_table_count(state); i++) {
-        const struct mrd_catalog_table *at = mrd_catalog_table_at(state, i);
-        mrd_auto(mrd_arena_destroy)
-        struct mrd_arena *arena = mrd_arena_create("table", REGION_CHECK_BYTES);
-        mrd_auto(mrd_buf_fini)
-        struct mrd_buf path = {0};
-        struct mrd_iceberg_metadata *metadata;
-        struct mrd_iceberg_file *files;
-        size_t count;
-        mrd_upkeep_table_path("eu", at->tenant, "samples", &path);
-        mrd_buf_append_u8(&path, 0);
-        const struct mrd_iceberg_table table = {
-            .store = region->files, .root = region->tables.root, .path = (const char *)path.data};
-        const char *key = (const char *)mrd_arena_copy(arena, at->metadata_key).data;
-        region_must(mrd_iceberg_load(&table, key, arena, &metadata, &err), &err);
-        region_must(
-            mrd_iceberg_files(&table, metadata, metadata->snapshot_id, arena, &files, &count, &err),
-            &err);
-        for (size_t f = 0; f < count; f++) {
-            bool known = false;
-            for (size_t b = 0; b < mrd_catalog_block_count(state); b++) {
-                const struct mrd_block_entry *entry = mrd_catalog_block(state, b);
-                if (mrd_bytes_equal(entry->data.key, mrd_bytes_of(files[f].path))) {
-                    assert_true(entry->level > 0 && entry->data.size == files[f].size);
-                    region_find_block(region, out, entry);
-                    known = true;
-                }
-            }
-            assert_true(known);
-        }
+        region_find_table(region, state, mrd_catalog_table_at(state, i), out, &rolled);
     }
     assert_int_equal(out->twice, 0);
+    assert_int_equal(rolled, 0);
     mrd_catalog_unpin(&state);
     mrd_catalog_close(&catalog);
 }

@@ -81,8 +81,8 @@ static enum mrd_status frames_visit(struct mrd_bytes bytes, mrd_read_frame_visit
     for (;;) {
         struct mrd_bytes message = MRD_BYTES_NONE;
         size_t size = 0;
-        const struct mrd_bytes rest = {bytes.data + taken, bytes.size - taken};
-        if (rest.size > 0) {
+        if (taken < bytes.size) {
+            const struct mrd_bytes rest = {bytes.data + taken, bytes.size - taken};
             MRD_TRY(frame_find(rest, &message, &size, err));
         }
         if (size == 0) {

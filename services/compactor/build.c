@@ -11,9 +11,10 @@
 enum {
     LOG_CALL_MS = 5000,
     LOG_IDLE_MS = 30000,
+    LOG_SHARE = 8, /* so much of a log is built at once, one part of */
     ROUND_MS = 1000,
     PARTITION_PAUSE_MS_MIN = 500,
-    PARTITION_PAUSE_MS_MAX = 5 * 60 * 1000,
+    PARTITION_PAUSE_MS_MAX = 60 * 1000,
     ENTRIES_BYTES = 64 << 20, /* catalog entries of one range */
 };
 static const int64_t MS = 1000000;
@@ -132,7 +133,10 @@ static bool is_due(const struct cmp_build *build, struct build_partition *partit
     }
     const uint64_t waiting = log->sequence_last - MRD_MAX(built, log->sequence_first - 1);
     const uint64_t bytes = log->messages == 0 ? 0 : log->bytes / log->messages * waiting;
-    return bytes >= build->options.build_bytes || log->bytes > (uint64_t)log->bytes_max / 2 ||
+    /* A small log must not fill up while it waits for more. */
+    const uint64_t enough =
+        MRD_MIN(build->options.build_bytes, (uint64_t)log->bytes_max / LOG_SHARE);
+    return bytes >= enough ||
            now_ns - partition->waiting_since_ns >= build->options.build_age_ms * MS ||
            atomic_load_explicit(&partition->wanted, memory_order_relaxed) > built;
 }
@@ -195,9 +199,9 @@ static enum mrd_status begin_at(const struct cmp_build *build,
     if (status != MRD_OK && status != MRD_E_NOT_FOUND) {
         return status;
     }
-    *out_ms = status == MRD_OK
-                  ? MRD_MAX(stored_ms - build->options.references_kept_ms, (mrd_time_ms)0)
-                  : 0;
+    /* A table is used for one label epoch, and for as long as a batch may be late. */
+    const mrd_time_ms reach_ms = MRD_BATCH_EPOCH_MS + build->options.references_kept_ms;
+    *out_ms = status == MRD_OK ? MRD_MAX(stored_ms - reach_ms, (mrd_time_ms)0) : 0;
     return MRD_OK;
 }
 
@@ -241,7 +245,11 @@ static enum mrd_status read_range(struct cmp_build *build,
         range.sequence_start = cmp_builder_taken(builder) + 1;
     }
     MRD_TRY(cmp_log_range_read(&range, err));
-    MRD_TRY(taking.status);
+    if (taking.status != MRD_OK) { /* what is not in quarantine yet must not count as built */
+        build->store_unusable = true;
+        cmp_builder_destroy(&partition->builder);
+        return taking.status;
+    }
     if (cmp_builder_taken(builder) < target && !cmp_builder_full(builder)) {
         return look_for_lost(environment, partition, target, err);
     }
@@ -307,11 +315,12 @@ static enum mrd_status write_range(struct cmp_build *build,
     struct cmp_builder *builder = partition->builder;
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create("blocks of a range", ENTRIES_BYTES);
-    const struct cmp_build_target target = {.store = environment->store,
-                                            .control = &environment->control};
+
     const struct mrd_block_entry *entries = NULL;
     size_t entry_count = 0;
     const mrd_time_ms begun_ms = mrd_clock_now_ms(build->options.clock);
+    const struct cmp_build_target target = {
+        .store = environment->store, .control = &environment->control, .begun_ms = begun_ms};
     MRD_TRY(cmp_builder_write(builder, &target, arena, &entries, &entry_count, err));
     if (!mrd_lease_held(partition->lease)) {
         return mrd_fail(err, MRD_E_CONFLICT, "partition %" PRIu32 ": the lease was lost meanwhile",
@@ -339,7 +348,8 @@ static enum mrd_status build_range(struct cmp_build *build,
     if (cmp_builder_taken(builder) < target && !cmp_builder_full(builder)) {
         read = read_range(build, environment, partition, built, target, err);
     }
-    if (cmp_builder_last(builder) < cmp_builder_first(builder) || concerns_all(read)) {
+    if (partition->builder == NULL || concerns_all(read) ||
+        cmp_builder_last(builder) < cmp_builder_first(builder)) {
         return read;
     }
     struct mrd_error own = {0};
@@ -429,6 +439,11 @@ static enum mrd_status check_log(const struct cmp_environment *environment,
     return MRD_OK;
 }
 
+static uint64_t log_permille(const struct mrd_log_state *log)
+{
+    return log->bytes_max <= 0 ? 0 : log->bytes / MRD_MAX((uint64_t)log->bytes_max / 1000, 1U);
+}
+
 static enum mrd_status partition_round(struct cmp_build *build,
                                        const struct cmp_environment *environment,
                                        struct build_partition *partition, struct mrd_error *err)
@@ -438,8 +453,12 @@ static enum mrd_status partition_round(struct cmp_build *build,
     const uint64_t built = cmp_build_built(environment->catalog, partition->number);
     atomic_store_explicit(&partition->built, built, memory_order_relaxed);
     atomic_store_explicit(&partition->log_last, log.sequence_last, memory_order_relaxed);
+    atomic_store_explicit(&partition->log_permille, log_permille(&log), memory_order_relaxed);
     MRD_TRY(check_log(environment, partition, &log, built, err));
-    if (is_due(build, partition, &log, built)) {
+    const bool due = is_due(build, partition, &log, built);
+    atomic_store_explicit(&partition->waiting_ns, partition->waiting_since_ns,
+                          memory_order_relaxed);
+    if (due) {
         MRD_TRY(build_to(build, environment, partition, log.sequence_last, err));
     }
     return cmp_build_trim(build, environment, partition, &log, err);
@@ -555,6 +574,35 @@ static double read_waiting(void *context)
     return waiting;
 }
 
+static double read_oldest(void *context)
+{
+    const struct cmp_build *build = context;
+    const int64_t now_ns = mrd_clock_monotonic_ns(build->options.clock);
+    int64_t oldest_ns = 0;
+    for (uint32_t i = 0; i < build->options.partition_count; i++) {
+        const struct build_partition *partition = &build->partitions[i];
+        const int64_t since_ns = atomic_load_explicit(&partition->waiting_ns, memory_order_relaxed);
+        if (atomic_load_explicit(&partition->held, memory_order_relaxed) && since_ns != 0) {
+            oldest_ns = MRD_MAX(oldest_ns, now_ns - since_ns);
+        }
+    }
+    return (double)oldest_ns / 1e9;
+}
+
+static double read_fullest(void *context)
+{
+    const struct cmp_build *build = context;
+    uint64_t permille = 0;
+    for (uint32_t i = 0; i < build->options.partition_count; i++) {
+        const struct build_partition *partition = &build->partitions[i];
+        if (atomic_load_explicit(&partition->held, memory_order_relaxed)) {
+            permille = MRD_MAX(
+                permille, atomic_load_explicit(&partition->log_permille, memory_order_relaxed));
+        }
+    }
+    return (double)permille / 1000;
+}
+
 static double read_memory(void *context)
 {
     const struct cmp_build *build = context;
@@ -578,6 +626,12 @@ void cmp_build_metrics_init(struct cmp_build *build)
     mrd_metrics_callback(metrics, MRD_METRIC_GAUGE, "meridian_build_waiting_entries",
                          "Entries of these partitions' logs that are not in blocks yet.",
                          MRD_NO_LABELS, read_waiting, build);
+    mrd_metrics_callback(metrics, MRD_METRIC_GAUGE, "meridian_build_waiting_seconds",
+                         "How long the oldest of these entries has been waiting.", MRD_NO_LABELS,
+                         read_oldest, build);
+    mrd_metrics_callback(metrics, MRD_METRIC_GAUGE, "meridian_build_log_full_ratio",
+                         "How full the fullest of these partitions' logs is, 0 to 1.",
+                         MRD_NO_LABELS, read_fullest, build);
     mrd_metrics_callback(metrics, MRD_METRIC_GAUGE, "meridian_build_memory_bytes",
                          "Memory of references, labels and rows of these partitions.",
                          MRD_NO_LABELS, read_memory, build);

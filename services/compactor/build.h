@@ -4,8 +4,8 @@
  * lease. The lease saves double work only; that nothing is built twice or left out is the catalog's doing: a commit names from where
  * to where it has built, and whoever finds that the log is built further than where he began drops his range.
  *
- * A round looks at each of its partitions and builds it when what waits has grown to build_bytes or is older than build_age, when the log is
- * half full, or when somebody waits for it (cmp_build_want). All that the log held at that moment is built then, in as many
+ * A round looks at each of its partitions and builds it when what waits has grown to build_bytes or to an eighth of what the log may hold, when it is older
+ * than build_age, or when somebody waits for it (cmp_build_want). All that the log held at that moment is built then, in as many
  * ranges as memory asks for.
  *
  * Sequences mean something in one log only. The object logs/<partition> says of which log the catalog speaks (when its stream was made), put by

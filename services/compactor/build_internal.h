@@ -34,6 +34,8 @@ struct build_partition {
     _Atomic uint64_t built;
     _Atomic uint64_t log_last;
     _Atomic uint64_t memory;
+    _Atomic int64_t waiting_ns;    /* waiting_since_ns, for others */
+    _Atomic uint64_t log_permille; /* how full the log is */
 };
 
 struct cmp_build {

@@ -24,10 +24,12 @@ struct world {
     struct mrd_leases *leases;
     struct rig rig;
     size_t published;
+    size_t unreadable; /* sequence of a batch that is none; 0: there is none */
     _Atomic size_t acknowledged;
 };
 
 #define INSTANCE "c-1"
+#define UNREADABLE MRD_BYTES("this is not a batch")
 
 static void must(enum mrd_status status, const struct mrd_error *err)
 {
@@ -62,6 +64,12 @@ static void publish_bytes(struct world *world, struct mrd_bytes bytes)
     while (atomic_load(&world->acknowledged) < world->published) {
         usleep(200);
     }
+}
+
+static void publish_unreadable(struct world *world)
+{
+    publish_bytes(world, UNREADABLE);
+    world->unreadable = world->published;
 }
 
 static void publish(struct world *world, size_t batches)
@@ -123,6 +131,7 @@ struct process {
 struct settings {
     uint64_t samples_max;
     bool trim;
+    mrd_time_ms references_kept_ms;
 };
 
 /* A new process over what there is. Opening the catalog may fail, as all with the store: then there is no role to run. */
@@ -144,7 +153,7 @@ static bool process_start(struct process *process, struct world *world, struct m
         .build_age_ms = 1,
         .trim = settings->trim,
         .log_window_ms = 0,
-        .references_kept_ms = 155 * 60 * 1000,
+        .references_kept_ms = settings->references_kept_ms,
         .metrics = process->metrics,
         .clock = mrd_clock_system(),
     };
@@ -221,6 +230,14 @@ static void check_content(struct world *world, struct mrd_objstore *store)
         rig_read(&world->rig, store, entry, &found);
     }
     assert_int_equal(covered, world->published); /* each sequence in one block */
+    if (world->unreadable > 0) {                 /* or in quarantine beside that */
+        char key[64];
+        struct mrd_buf kept = {0};
+        (void)snprintf(key, sizeof(key), "quarantine/log/0/%020zu.batch", world->unreadable);
+        must(mrd_objstore_get(store, key, 1000, NULL, &kept, &err), &err);
+        assert_true(mrd_bytes_equal(mrd_buf_view(&kept), UNREADABLE));
+        mrd_buf_fini(&kept);
+    }
     assert_true(rig_same(&world->rig, &found));
     free(found.writes);
     mrd_catalog_unpin(&state);
@@ -234,7 +251,9 @@ static void the_log_comes_to_blocks_in_ranges_of_bounded_size(void **state)
     struct world *world = *state;
     char folder[FOLDER_FIXTURE_PATH_MAX];
     struct mrd_objstore *store = folder_fixture_open(folder, NULL);
-    publish(world, BATCHES);
+    publish(world, BATCHES / 2);
+    publish_unreadable(world);
+    publish(world, BATCHES / 2);
     struct process process;
     assert_true(process_start(&process, world, store, &(struct settings){.samples_max = 100}));
     run_until(&process, is_all_built, &process);
@@ -369,16 +388,10 @@ static void an_unreadable_batch_goes_to_quarantine_and_the_rest_is_built(void **
     struct scene scene;
     scene_init(&scene, &(struct settings){.samples_max = 1000});
     publish(scene.world, 2);
-    publish_bytes(scene.world, MRD_BYTES("this is not a batch"));
+    publish_unreadable(scene.world);
     publish(scene.world, 2);
     run_until(&scene.process, is_all_built, &scene.process);
     check_content(scene.world, scene.store);
-    struct mrd_buf kept = {0};
-    assert_int_equal(mrd_objstore_get(scene.store, "quarantine/log/0/00000000000000000003.batch",
-                                      1000, NULL, &kept, NULL),
-                     MRD_OK);
-    assert_true(mrd_bytes_equal(mrd_buf_view(&kept), MRD_BYTES("this is not a batch")));
-    mrd_buf_fini(&kept);
     assert_true(metric(&scene, "meridian_build_batches_quarantined_total") == 1);
     scene_fini(&scene);
 }
@@ -479,6 +492,24 @@ static void a_range_whose_index_is_too_large_is_cut_smaller(void **state)
     scene_fini(&scene);
 }
 
+/* What is announced in a label epoch is named all through it, however early it was. */
+static void who_takes_over_resolves_what_was_announced_before(void **state)
+{
+    (void)state;
+    const struct settings settings = {.samples_max = 1000, .references_kept_ms = 1};
+    struct scene scene;
+    scene_init(&scene, &settings);
+    publish(scene.world, 4); /* announces */
+    run_until(&scene.process, is_all_built, &scene.process);
+    process_end(&scene.process);
+    usleep(50000);
+    publish(scene.world, 4); /* names what was announced */
+    assert_true(process_start(&scene.process, scene.world, scene.store, &settings));
+    run_until(&scene.process, is_all_built, &scene.process);
+    check_content(scene.world, scene.store);
+    scene_fini(&scene);
+}
+
 /* The stream was deleted and made anew: its sequences begin again, and pass what is built. */
 static void of_another_log_nothing_is_built(void **state)
 {
@@ -509,6 +540,7 @@ int main(void)
         cmocka_unit_test(an_unreadable_batch_goes_to_quarantine_and_the_rest_is_built),
         cmocka_unit_test(what_the_log_lost_before_it_was_built_is_counted),
         cmocka_unit_test(of_a_log_that_ends_before_what_is_built_nothing_is_built),
+        cmocka_unit_test(who_takes_over_resolves_what_was_announced_before),
         cmocka_unit_test(of_another_log_nothing_is_built),
         cmocka_unit_test(a_range_whose_index_is_too_large_is_cut_smaller),
     };

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "compactor/rows.h"
@@ -13,6 +14,7 @@ enum {
     CLASSES_MAX = 64,
     SERIES_INDEX_BYTES = 400, /* of a series with a dozen labels, in the writer's memory */
     SERIES_KEPT_MIN = 1 << 16,
+    DAY_TEXT = 16,
 };
 
 /* The writes of one residency class. */
@@ -488,6 +490,15 @@ void cmp_builder_committed(struct cmp_builder *builder)
     builder->written = (struct written){0};
 }
 
+/* "20261127" */
+static const char *day_of(mrd_time_ms time_ms, char out[DAY_TEXT])
+{
+    const time_t seconds = (time_t)(time_ms / 1000);
+    struct tm parts;
+    mrd_assert(gmtime_r(&seconds, &parts) != NULL && strftime(out, DAY_TEXT, "%Y%m%d", &parts) > 0);
+    return out;
+}
+
 /* Writes the block of one class; *out_any is false if nothing was to be written. */
 static enum mrd_status class_write(struct cmp_builder *builder, const struct class_rows *rows,
                                    const struct cmp_build_target *target, struct mrd_arena *arena,
@@ -496,10 +507,11 @@ static enum mrd_status class_write(struct cmp_builder *builder, const struct cla
 {
     char id[MRD_BLOCK_ID_SIZE_MAX + 1];
     char stem[MRD_OBJSTORE_KEY_SIZE_MAX + 1];
+    char day[DAY_TEXT];
     (void)snprintf(id, sizeof(id), "l0-%" PRIu32 "-%" PRIu64 "-%" PRIu64 "-%016" PRIx64,
                    builder->partition, builder->first, builder->last, class_digest(builder, rows));
-    (void)snprintf(stem, sizeof(stem), CMP_BLOCKS_PREFIX "/%s/%" PRIu32 "/%s", rows->name,
-                   builder->partition, id);
+    (void)snprintf(stem, sizeof(stem), CMP_BLOCKS_PREFIX "/%s/%" PRIu32 "/%s/%s", rows->name,
+                   builder->partition, day_of(target->begun_ms, day), id);
     const struct mrd_block_writer_options options = {
         .store = target->store,
         .control = target->control,

@@ -7,7 +7,7 @@
  *
  * Batches before the range are taken too: for what they announce, and for their numbers. What a block contains is a function
  * of the batches of its range and of the announcements that they name, and so is its name: whoever builds the
- * range again writes the same objects, and whoever builds another content writes others.
+ * range again (on the same day) writes the same objects, and whoever builds another content writes others.
  *
  * Erasures that the log has (model/erasure.h) are applied where they stand: what of the range is before them is left out, and what comes
  * behind them is, if it is stamped before them; for that, those of the batches before the range count too. Blocks that were built before are not touched.
@@ -95,6 +95,9 @@ uint64_t cmp_builder_references_first(const struct cmp_builder *builder, mrd_tim
 struct cmp_build_target {
     struct mrd_objstore *store;
     const struct mrd_objstore_control *control;
+    /* Now, by the wall clock: its UTC day stands in the keys, and in nothing else. So what a sweep finds abandoned for a day is never
+     * written again under the same key while it is being deleted. */
+    mrd_time_ms begun_ms;
 };
 
 /* Writes the blocks of the range, none if it has no sample. The entries lie in the arena. Can be called again.

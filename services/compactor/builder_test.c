@@ -56,7 +56,7 @@ static enum mrd_status take(struct cmp_builder *builder, uint64_t sequence,
 static size_t write_blocks(struct world *world, struct cmp_builder *builder,
                            const struct mrd_block_entry **entries)
 {
-    const struct cmp_build_target target = {.store = world->store};
+    const struct cmp_build_target target = {.store = world->store, .begun_ms = RIG_T0};
     size_t count = 0;
     struct mrd_error err = {0};
     const enum mrd_status status =
@@ -236,7 +236,7 @@ static void each_residency_class_has_a_block_of_its_own(void **state)
         const char *want = i == 0 ? "eu" : i == 1 ? "us" : "br";
         assert_true(mrd_bytes_equal(entries[i].origin.residency_class, mrd_bytes_of(want)));
         char part[64];
-        (void)snprintf(part, sizeof(part), "blocks/l0/%s/0/", want);
+        (void)snprintf(part, sizeof(part), "blocks/l0/%s/0/20231114/", want);
         assert_memory_equal(entries[i].data.key.data, part, strlen(part));
     }
     assert_false(mrd_bytes_equal(entries[0].id, entries[1].id));

@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 
-enum { PAUSE_MS_MIN = 1000, PAUSE_MS_MAX = 5 * 60 * 1000 };
+enum { PAUSE_MS_MIN = 1000, PAUSE_MS_MAX = 60 * 1000 };
 static const int64_t MS = 1000000;
 
 struct job {

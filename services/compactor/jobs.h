@@ -7,7 +7,7 @@
  * A round looks for what is due and does it. Any number of compactors run the same roles: what only one of them is to do at a
  * time is leased (bus/lease.h), and what it does is committed through the catalog, so that losing a race costs work and nothing else.
  *
- * A round that fails is logged, counted and tried again after a pause that doubles up to five minutes. MRD_E_CONFLICT is a lost
+ * A round that fails is logged, counted and tried again after a pause that doubles up to a minute. MRD_E_CONFLICT is a lost
  * race, logged as such; MRD_E_CANCELED is the end. MRD_E_FATAL (a failed fsync) ends the process by on_fatal: what the disk holds is unknown.
  *
  * Owner:   whoever created it; what environment and roles point to outlives it.

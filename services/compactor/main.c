@@ -22,7 +22,7 @@ static const struct mrd_config_key compactor_keys[] = {
         "What has been in the log for so long is brought to blocks."),
     KEY("compactor.build_bytes", MRD_CONFIG_SIZE, "64MiB", 1, 1e15,
         "So many bytes of one partition's log are brought to blocks without waiting for "
-        "compactor.build_age; half a log is in any case."),
+        "compactor.build_age; so is an eighth of log.max_bytes."),
     KEY("compactor.build_samples_max", MRD_CONFIG_INT, "20000000", 1, 1e9,
         "Samples that are brought to one block at most, but for what one batch has more."),
     KEY("compactor.build_memory_bytes_max", MRD_CONFIG_SIZE, "512MiB", 48 << 20, 1e15,
@@ -55,7 +55,7 @@ static const struct mrd_config_key compactor_keys[] = {
     KEY("compactor.merge_month_delay", MRD_CONFIG_DURATION, "24h", 0, 1e12,
         "Days are merged into their month so long after its end, and after the receipt of samples "
         "that are late for it."),
-    KEY("compactor.merge_memory_bytes_max", MRD_CONFIG_SIZE, "512MiB", 48 << 20, 1e15,
+    KEY("compactor.merge_memory_bytes_max", MRD_CONFIG_SIZE, "512MiB", 96 << 20, 1e15,
         "Memory for one merge. A compactor does one at a time."),
     {.path = "compactor.rollups",
        .type = MRD_CONFIG_LIST,

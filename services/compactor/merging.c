@@ -24,6 +24,7 @@ struct figures {
     struct mrd_counter *bytes_out;
     struct mrd_counter *blocks_in;
     struct mrd_counter *blocks_out;
+    struct mrd_counter *rollups_out;
     struct mrd_counter *tables;
     struct mrd_counter *publish_failures;
     struct mrd_counter *bad_blocks;
@@ -137,6 +138,8 @@ static void figures_init(struct figures *figures, struct mrd_metrics *metrics)
          "Blocks that merges have replaced."                                                                         },
         {&figures->blocks_out,       "meridian_merge_blocks_written_total",
          "Blocks that merges have written."                                                                          },
+        {&figures->rollups_out,      "meridian_merge_rollups_written_total",
+         "Blocks of rollup rows that merges have written."                                                           },
         {&figures->tables,           "meridian_merge_table_versions_total",
          "Versions of Iceberg tables that were committed with merges."                                               },
         {&figures->publish_failures, "meridian_merge_publish_failures_total",
@@ -355,15 +358,16 @@ static void count(struct cmp_merging *merging, const struct mrd_upkeep_unit *uni
     mrd_counter_add(figures->bytes_out, merged->bytes_out);
     mrd_counter_add(figures->blocks_in, merged->blocks_in);
     mrd_counter_add(figures->blocks_out, merged->blocks_out);
+    mrd_counter_add(figures->rollups_out, merged->rollups_out);
     mrd_counter_add(figures->tables, merged->tables);
     mrd_counter_add(figures->publish_failures, merged->publish_error.status != MRD_OK);
     mrd_metrics_histogram_observe(figures->seconds, seconds);
     MRD_LOG_INFO(
         "merged blocks", mrd_log_str("to", unit->kind == MRD_UPKEEP_DAYS ? "days" : "month"),
         mrd_log_bytes("tenant", unit->tenant), mrd_log_uint("blocks", merged->blocks_in),
-        mrd_log_uint("made", merged->blocks_out), mrd_log_uint("samples", merged->samples_in),
-        mrd_log_uint("kept", merged->samples_out), mrd_log_uint("tables", merged->tables),
-        mrd_log_float("seconds", seconds));
+        mrd_log_uint("made", merged->blocks_out), mrd_log_uint("rollups", merged->rollups_out),
+        mrd_log_uint("samples", merged->samples_in), mrd_log_uint("kept", merged->samples_out),
+        mrd_log_uint("tables", merged->tables), mrd_log_float("seconds", seconds));
     if (merged->publish_error.status != MRD_OK) {
         MRD_LOG_WARN("tables' copies for readers without a catalog are behind",
                      mrd_log_error(&merged->publish_error));

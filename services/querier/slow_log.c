@@ -7,7 +7,7 @@
 #include "promql/mask.h"
 #include "querier/params.h"
 
-enum { TEXT_BYTES_MAX = 16 << 10, FIELDS_MAX = 24 };
+enum { TEXT_BYTES_MAX = 16 << 10, FIELDS_MAX = 32 };
 
 /* Where the time between request and answer went. */
 struct split {
@@ -89,6 +89,17 @@ static void add_figures(struct line *line, const struct mrd_query_progress *prog
     add(line, mrd_log_uint("blocks", mrd_progress_get(&progress->blocks)));
 }
 
+/* Where there are blocks at all: what the choice among them was. */
+static void add_blocks(struct line *line, const struct qry_call *call)
+{
+    const struct mrd_block_source_figures *figures = &call->tiers.figures;
+    if (call->tiers.region != NULL) {
+        add(line, mrd_log_uint("blocks_considered", mrd_progress_get(&figures->considered)));
+        add(line, mrd_log_uint("blocks_in_heads", mrd_progress_get(&figures->covered)));
+        add(line, mrd_log_uint("block_bytes", mrd_progress_get(&figures->bytes)));
+    }
+}
+
 bool qry_slow_log(const struct qry_call *call, const char *outcome)
 {
     const struct split split = split_of(call);
@@ -118,6 +129,7 @@ bool qry_slow_log(const struct qry_call *call, const char *outcome)
     add_param(&line, call, "step", "step_ms", false);
     add_split(&line, &split);
     add_figures(&line, &call->query->progress);
+    add_blocks(&line, call);
     if (mrd_log_on(MRD_LEVEL_INFO)) {
         mrd_log_write(MRD_LEVEL_INFO, "slow query", line.fields, line.count);
     }

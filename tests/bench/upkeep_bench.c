@@ -5,7 +5,7 @@
  * Writes blocks of level 0 with all their stamps, as the builder does: many tenants, each block the series of one partition, one after the
  * other in time, all within a day. Then merges them as the service does: plan, merge, tables, commit; then a second time as many blocks of the
  * same day, so that the files of the day are written anew; then, when the month is over, the days into the month. Prints for each million samples
- * read per second of CPU and of time, bytes a sample, and by how much the greatest resident size was above that before.
+ * read per second of CPU and of time (in a folder below TMPDIR, every file with its fsyncs), bytes a sample, and by how much the greatest resident size was above that before.
  */
 #include <ftw.h>
 #include <inttypes.h>
@@ -188,6 +188,8 @@ static void write_block(const struct bench *bench, size_t number)
     must(mrd_catalog_commit(bench->catalog, &change, NULL, &err), &err);
 }
 
+static const mrd_time_ms resolutions_ms[] = {MRD_ROLLUP_1H_MS, MRD_ROLLUP_1D_MS};
+
 /* All that is due, as the service does it. */
 static struct mrd_upkeep_merged merge_all(struct bench *bench)
 {
@@ -205,7 +207,10 @@ static struct mrd_upkeep_merged merge_all(struct bench *bench)
                                                      .region = "eu",
                                                      .holder = "bench",
                                                      .tables = &bench->tables,
-                                                     .memory_bytes_max = bench->memory_bytes};
+                                                     .memory_bytes_max = bench->memory_bytes,
+                                                     .resolutions_ms = resolutions_ms,
+                                                     .resolution_count =
+                                                         MRD_ARRAY_LEN(resolutions_ms)};
     struct mrd_catalog_state *state = mrd_catalog_pin(bench->catalog);
     mrd_upkeep_index_init(&index, state);
     must(mrd_upkeep_plan(state, &index, &plan, arena, &units, &count, &err), &err);
@@ -254,7 +259,10 @@ int main(int argc, char **argv)
                           .samples = argument(argc, argv, 4, 40),
                           .partitions = argument(argc, argv, 5, 4),
                           .memory_bytes = argument(argc, argv, 6, 512) << 20};
-    char folder[] = "/tmp/mrd-upkeep-bench-XXXXXX";
+    char folder[256];
+    const char *base = getenv("TMPDIR");
+    (void)snprintf(folder, sizeof(folder), "%s/mrd-upkeep-bench-XXXXXX",
+                   base == NULL ? "/tmp" : base);
     struct mrd_error err = {0};
     if (bench.blocks == 0 || bench.tenants == 0 || bench.series == 0 || bench.samples == 0 ||
         bench.samples > 1 << 16 || bench.partitions == 0 || mkdtemp(folder) == NULL) {

@@ -5,6 +5,7 @@
  * Each block is verified to its last byte. Lines, texts as x and hexadecimal digits:
  *   built PARTITION SEQUENCE                                  of the catalog
  *   block ID LEVEL PARTITION FIRST LAST CLASS
+ *   rollup ID LEVEL PARTITION FIRST LAST CLASS                without its rows
  *   series TENANT NAME VALUE ...                              of the block before
  *   sample TIME_MS START_MS HLC BITS                          of the series before; bits of the double in hexadecimal
  *   histogram TIME_MS START_MS HLC COUNT SUM_BITS             COUNT is that of integer histograms, else 0
@@ -63,11 +64,15 @@ static void show_series(const struct mrd_block_series *series)
 static void show_block(struct mrd_objstore *store, const struct mrd_block_entry *entry)
 {
     struct mrd_error err;
-    printf("block %.*s %u %" PRIu32 " %" PRIu64 " %" PRIu64 " %.*s\n", MRD_FMT(entry->id),
-           entry->level, entry->origin.partition, entry->origin.first_sequence,
-           entry->origin.last_sequence, MRD_FMT(entry->origin.residency_class));
+    printf("%s %.*s %u %" PRIu32 " %" PRIu64 " %" PRIu64 " %.*s\n",
+           entry->resolution_ms == 0 ? "block" : "rollup", MRD_FMT(entry->id), entry->level,
+           entry->origin.partition, entry->origin.first_sequence, entry->origin.last_sequence,
+           MRD_FMT(entry->origin.residency_class));
     const struct mrd_block_verify_options verify = {0};
     must(mrd_block_verify(store, entry, &verify, &err), &err);
+    if (entry->resolution_ms != 0) {
+        return;
+    }
     mrd_auto(mrd_block_close)
     struct mrd_block *block = NULL;
     const struct mrd_block_open_options open = {0};

@@ -6,7 +6,7 @@ import time
 
 from support import prometheus_blocks as blocks
 from support import remote_write as rw
-from support.remote_write_2 import HEADERS, Request, histogram
+from support.remote_write_2 import HEADERS, Request, double, histogram, scalar
 from test_block_import import HOUR_S, by_labels, comparable, data, mrdctl, push_base, server  # noqa: F401 (fixtures)
 from test_query_api import ask
 
@@ -74,17 +74,20 @@ def test_start_times_go_along_where_they_are_asked_for(region, tenant, mrdctl, t
     request.add({"__name__": "requests"}, samples=[(at_ms, at, begun) for at, (at_ms, begun) in enumerate(zip(times, starts))])
     request.add({"__name__": "latency"}, histograms=[histogram(at_ms, [at, 2 * at], start_ms=begun) for at, (at_ms, begun) in enumerate(zip(times, starts))])
     request.add({"__name__": "without"}, samples=[(at_ms, at) for at, at_ms in enumerate(times)])
+    marker = double(3, rw.STALE_NAN) + scalar(15, times[9])
+    request.add({"__name__": "ended"}, histograms=[*(histogram(at_ms, [1, 2]) for at_ms in times[:9]), marker])
     answer = rw.push(region.region["push_url"], request.encode(), tenant, **HEADERS)
     assert answer.status == 204, answer
     exported = [tmp_path / "with", tmp_path / "again", tmp_path / "plain"]
     export(mrdctl, region, tenant, start_s, start_s + 2 * HOUR_S, exported[0], "--start-times")
-    mrdctl("block", "import", "--url", push_base(region), "--tenant", f"{tenant}-2", exported[0])
+    done = mrdctl("block", "import", "--url", push_base(region), "--tenant", f"{tenant}-2", exported[0])
+    assert " 960 samples, 490 histograms written; 0 refused" in done.stdout, done
     export(mrdctl, region, f"{tenant}-2", start_s, start_s + 2 * HOUR_S, exported[1], "--start-times")
     export(mrdctl, region, tenant, start_s, start_s + 2 * HOUR_S, exported[2])
     chunks = [file.read_bytes() for folder in exported for file in folder.glob("*/chunks/*")]
     assert len(chunks) == 3
     assert chunks[0] == chunks[1] != chunks[2]
-    assert [encodings(data) for data in chunks] == [{4, 5, 1}, {4, 5, 1}, {1, 2}]
+    assert [encodings(data) for data in chunks] == [{4, 5, 1, 2}, {4, 5, 1, 2}, {1, 2}]
 
 
 def encodings(segment: bytes) -> set[int]:

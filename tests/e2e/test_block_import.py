@@ -113,6 +113,26 @@ def test_an_import_that_was_killed_goes_on(region, tenant, mrdctl, data, tmp_pat
     assert "another server or tenant" in refused.stderr
 
 
+def test_a_part_with_labels_of_its_own(region, tenant, mrdctl, data):
+    folder, first_s, last_s = data
+    mrdctl("block", "import", "--url", push_base(region), "--tenant", tenant, "--from", first_s + 600, "--to", first_s + 9000.5, "--label", "number=none",
+           "--label", "site=a", folder)
+    want = {labels | {("site", "a")}: [(at, value) for at, value in samples if (first_s + 600) * 1000 <= at < first_s * 1000 + 9_000_500]
+            for labels, samples in blocks.dump(folder).items()}
+    assert comparable(stored(region, tenant, '{__name__!=""}', first_s, last_s)) == comparable(want)
+
+
+def test_a_server_that_asks_for_patience_gets_it(start, tenant, mrdctl, data):
+    folder, first_s, last_s = data
+    region = start(settings=["distributor.limits.ingestion_rate=5000", "distributor.limits.ingestion_burst=2000"])
+    arguments = ["block", "import", "--url", push_base(region), "--tenant", tenant, folder]
+    too_many = mrdctl(*arguments, code=1)  # in one request
+    assert "limits.ingestion_burst" in too_many.stderr
+    done = mrdctl(*arguments, "--samples-per-request", 1500)
+    assert int(re.search(r"(\d+) sent again", done.stdout).group(1)) > 0 and "429" in done.stderr, done
+    assert comparable(stored(region, tenant, '{__name__!=""}', first_s, last_s)) == comparable(blocks.dump(folder))
+
+
 def test_what_the_server_refuses_is_told(region, tenant, mrdctl, tmp_path):
     now_s = int(time.time())
     text = f"# TYPE a gauge\na 1 {now_s - 60}\na 2 {now_s - 30}\na 3 {now_s + 86400}\n# EOF\n"

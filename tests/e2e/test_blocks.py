@@ -203,3 +203,23 @@ def test_files_that_are_away_are_an_error_or_a_warning(world):
     finally:
         away.rename(blocks)
     assert bytes_of(world.url, path, parameters) == (200, world.before[2])
+
+
+def test_what_the_log_lost_before_blocks_had_it_is_told(start):
+    """Nobody builds, and the log forgets after seconds: every answer says so, and those that cannot are errors."""
+    region = start({"partitions": 1, "services": {"compactor": 0}}, settings=["all.log.max_age=2s"])
+    url, at = region.region["query_url"], int(time.time() * 1000)
+    assert rw.push(region.region["push_url"], rw.series_of({"__name__": "gone"}, [(at, 1)])).status < 300
+    wait_until(lambda: any("possible gap: the log of partition 0" in text for text in Api(url).query("gone", at / 1000).warnings), 60, "a warning")
+    assert Api(url).query("1 + 1").complete
+    for path in ("series", "labels"):
+        warnings = json.loads(bytes_of(url, path, [("match[]", "gone")])[1])["warnings"]
+        assert any("possible gap" in text for text in warnings), (path, warnings)
+    for more, want in (("", 503), ("&partial_response=true", 200)):
+        try:
+            with urllib.request.urlopen(f"{url}/federate?match[]=gone{more}", timeout=60) as answer:
+                status, text = answer.status, ""
+        except urllib.error.HTTPError as error:
+            status, text = error.code, error.read().decode()
+        assert status == want and ("possible gap" in text) == (want == 503), (status, text)
+    assert metric(region, "meridian_querier_blocks_gaps_total") > 0

@@ -40,7 +40,7 @@ def builders(region: Cluster) -> list[str]:
     return [name for name in region.instances("compactor") if "builds a partition" in region.log_text(name)]
 
 
-def test_what_is_acknowledged_comes_to_blocks_once_though_builders_are_killed(start, tools):
+def test_what_is_acknowledged_comes_to_blocks_once_though_builders_and_nats_are_killed(start, tools):
     region = start(TWO_COMPACTORS, settings=QUICK)
     with Fleet(region.push_urls) as fleet:
         fleet.await_progress(20)
@@ -52,6 +52,7 @@ def test_what_is_acknowledged_comes_to_blocks_once_though_builders_are_killed(st
                 region.kill(instance)
             for instance, pid in killed.items():
                 wait_until(lambda: region.service(instance)["pid"] not in (None, pid), 60, f"{instance} to start again")
+        region.kill_and_wait("nats-server-1")
         fleet.await_progress(10)
         fleet.finish()
         content = await_built(region, fleet, tools)
@@ -97,7 +98,7 @@ def logs(region: Cluster) -> dict[str, dict[str, int]]:
 def test_the_log_is_trimmed_of_what_is_in_blocks_and_of_nothing_else(start, tools):
     region = start({**TWO_COMPACTORS, "partitions": 2}, settings=[
         *QUICK, "compactor.compactor.trim=true", "compactor.compactor.log_window=500ms",
-        "compactor.compactor.references_kept=2s"])
+        "compactor.compactor.references_kept=5s"])
     with Fleet(region.push_urls) as fleet:
         fleet.await_progress(20)
         # Another distributor process, whose batches do not name what the first has announced.
@@ -106,7 +107,6 @@ def test_the_log_is_trimmed_of_what_is_in_blocks_and_of_nothing_else(start, tool
         wait_until(lambda: all(state["first_seq"] > 1 for state in logs(region).values()), BUILD_SECONDS, "the logs to be trimmed")
         for instance in builders(region):  # whoever takes over begins in a trimmed log
             region.kill_and_wait(instance)
-        region.add("ingester")
         fleet.await_progress(20)
         fleet.finish()
     flush(region.urls("compactor")[0])

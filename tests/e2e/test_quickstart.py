@@ -113,13 +113,13 @@ def test_status_has_the_documented_shape(region):
                                        "object_store", "services"]
     assert all(list(service) == ["name", "instance", "pid", "ops_url"] for service in out["regions"][0]["services"])
     names = {service["name"] for service in out["regions"][0]["services"]}
-    assert names == {"nats-server", "redis-server", "distributor", "ingester", "querier"}
+    assert names == {"nats-server", "redis-server", "distributor", "ingester", "compactor", "querier"}
 
 
 def test_a_real_prometheus_writes_and_its_series_come_back_within_30_seconds(start):
     cluster = start(demo=True)
     api = Api(cluster.region["query_url"])
-    jobs = {"prometheus", "distributor", "ingester", "querier"}
+    jobs = {"prometheus", "distributor", "ingester", "compactor", "querier"}
 
     def jobs_up() -> set[str]:
         reply = api.query("up == 1")

@@ -163,6 +163,8 @@ static bool is_compact(void *context, struct mrd_bytes tenant)
     return ((const struct maker *)context)->compact;
 }
 
+static const mrd_time_ms resolutions_ms[] = {MRD_ROLLUP_5M_MS, MRD_ROLLUP_1H_MS, MRD_ROLLUP_1D_MS};
+
 /* False once nothing is due. */
 static bool merge_round(struct maker *maker)
 {
@@ -179,6 +181,9 @@ static bool merge_round(struct maker *maker)
                                                      .holder = "merge_tool",
                                                      .tables = &maker->tables,
                                                      .memory_bytes_max = 128 << 20,
+                                                     .resolutions_ms = resolutions_ms,
+                                                     .resolution_count =
+                                                         MRD_ARRAY_LEN(resolutions_ms),
                                                      .is_compact = is_compact,
                                                      .context = maker};
     mrd_auto(mrd_arena_destroy)

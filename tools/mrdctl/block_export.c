@@ -19,7 +19,6 @@
 enum {
     SELECTOR_BYTES_MAX = 1 << 20,
     ARENA_BYTES_MAX = 1 << 30, /* the series of a frame; one chunk, decoded */
-    TEXT_MAX = 300,
 };
 
 #define VERSION_HEADER "X-Prometheus-Remote-Read-Version: 0.1.0"
@@ -108,7 +107,7 @@ static void request_make(const struct export *export, struct mrd_buf *out)
 /* MRD_E_UNAVAILABLE: another attempt may succeed. */
 static enum mrd_status answer_judge(const struct mrd_http_answer *answer, struct mrd_error *err)
 {
-    const struct mrd_bytes text = {answer->body.data, MRD_MIN(answer->body.size, (size_t)TEXT_MAX)};
+    const struct mrd_bytes text = ctl_answer_text(answer);
     const unsigned code = answer->status;
     enum mrd_status status = MRD_E_INVALID;
     if (code == 200) {

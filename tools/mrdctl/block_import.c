@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "mrdctl/added_labels.h"
 #include "mrdctl/blocks.h"
 #include "mrdctl/command.h"
 #include "mrdctl/connection.h"
@@ -16,6 +17,9 @@ enum {
 };
 
 struct import {
+    const struct ctl_added_labels *added;
+    mrd_time_ms from_ms;
+    mrd_time_ms to_ms; /* excluded */
     struct ctl_sender sender;
     struct ctl_progress progress;
     const struct ctl_block *block;
@@ -30,6 +34,18 @@ struct import {
 
 /* ---- one chunk ---- */
 
+/* Whether a sample goes; counts those that tombstones keep back. */
+static bool is_wanted(struct import *import, const struct mrd_tsdb_tombstones *deleted,
+                      mrd_time_ms time_ms)
+{
+    if (time_ms < import->from_ms || time_ms >= import->to_ms) {
+        return false;
+    }
+    const bool covered = mrd_tsdb_tombstones_cover(deleted, time_ms);
+    import->deleted += covered;
+    return !covered;
+}
+
 static mrd_time_ms start_of(const mrd_time_ms *starts_ms, size_t at)
 {
     return starts_ms == NULL ? 0 : starts_ms[at];
@@ -41,12 +57,10 @@ static enum mrd_status floats_send(struct import *import, struct mrd_labels labe
 {
     for (size_t i = 0; i < samples->count; i++) {
         const struct mrd_sample sample = {samples->times_ms[i], samples->values[i]};
-        if (mrd_tsdb_tombstones_cover(deleted, sample.time_ms)) {
-            import->deleted++;
-            continue;
+        if (is_wanted(import, deleted, sample.time_ms)) {
+            MRD_TRY(ctl_sender_sample(&import->sender, labels, sample,
+                                      start_of(samples->start_times_ms, i), err));
         }
-        MRD_TRY(ctl_sender_sample(&import->sender, labels, sample,
-                                  start_of(samples->start_times_ms, i), err));
     }
     return MRD_OK;
 }
@@ -58,13 +72,11 @@ static enum mrd_status histograms_send(struct import *import, struct mrd_labels 
 {
     for (size_t i = 0; i < histograms->count; i++) {
         const mrd_time_ms time_ms = histograms->times_ms[i];
-        if (mrd_tsdb_tombstones_cover(deleted, time_ms)) {
-            import->deleted++;
-            continue;
+        if (is_wanted(import, deleted, time_ms)) {
+            MRD_TRY(ctl_sender_histogram(&import->sender, labels, time_ms,
+                                         start_of(histograms->start_times_ms, i),
+                                         &histograms->items[i], err));
         }
-        MRD_TRY(ctl_sender_histogram(&import->sender, labels, time_ms,
-                                     start_of(histograms->start_times_ms, i), &histograms->items[i],
-                                     err));
     }
     return MRD_OK;
 }
@@ -74,6 +86,9 @@ static enum mrd_status chunk_send(struct import *import, const struct mrd_tsdb_s
                                   struct mrd_error *err)
 {
     struct mrd_prometheus_chunk chunk;
+    if (series->chunks[at].max_ms < import->from_ms || series->chunks[at].min_ms >= import->to_ms) {
+        return MRD_OK;
+    }
     mrd_arena_reset(import->chunk_arena);
     MRD_TRY(
         mrd_tsdb_block_chunk(&import->open, &series->chunks[at], import->chunk_arena, &chunk, err));
@@ -125,6 +140,8 @@ static enum mrd_status series_send(struct import *import, size_t at, size_t firs
     struct mrd_tsdb_series series;
     mrd_arena_reset(import->series_arena);
     MRD_TRY(mrd_tsdb_index_series(&import->open.index, at, import->series_arena, &series, err));
+    MRD_TRY(ctl_added_labels_put(import->added, series.labels, import->series_arena, &series.labels,
+                                 err));
     const struct mrd_tsdb_tombstones deleted =
         mrd_tsdb_tombstones_of(&import->open.tombstones, series.ref);
     for (size_t i = first_chunk; i < series.chunk_count; i++) {
@@ -219,12 +236,37 @@ static enum ctl_exit report(const struct import *import, bool checked_only)
 struct options {
     struct ctl_connection_options connection;
     const char *progress;
+    struct ctl_added_labels added;
+    mrd_time_ms from_ms;
+    mrd_time_ms to_ms;
     uint64_t samples_max;
     uint64_t bytes_max;
     mrd_time_ms patience_ms;
     bool keep_going;
     bool dry_run;
 };
+
+/* Which samples go, and as what, as a text. */
+static void options_describe(const struct options *options, struct mrd_buf *out)
+{
+    mrd_buf_printf(out, "from %" PRId64 " to %" PRId64 " ms", options->from_ms, options->to_ms);
+    for (size_t i = 0; i < options->added.count; i++) {
+        mrd_buf_printf(out, ", %.*s=%.*s", MRD_FMT(options->added.items[i].name),
+                       MRD_FMT(options->added.items[i].value));
+    }
+    mrd_buf_append_u8(out, 0);
+}
+
+static enum mrd_status progress_open(struct import *import, const struct options *options,
+                                     const char *url, struct mrd_error *err)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf text = {0};
+    options_describe(options, &text);
+    const struct ctl_progress_of of = {url, options->connection.tenant, (const char *)text.data};
+    return ctl_progress_open(&import->progress, options->dry_run ? NULL : options->progress, &of,
+                             err);
+}
 
 static enum ctl_exit import_run(const struct ctl_command *command, const struct options *options,
                                 const struct ctl_list *folders)
@@ -236,6 +278,9 @@ static enum ctl_exit import_run(const struct ctl_command *command, const struct 
     struct ctl_connection connection = {0};
     mrd_auto(import_fini)
     struct import import = {
+        .added = &options->added,
+        .from_ms = options->from_ms,
+        .to_ms = options->to_ms,
         .sender = {.connection = options->dry_run ? NULL : &connection,
                    .samples_max = options->samples_max,
                    .bytes_max = options->bytes_max,
@@ -251,8 +296,7 @@ static enum ctl_exit import_run(const struct ctl_command *command, const struct 
         status = ctl_connection_open(&connection, &options->connection, &err);
     }
     if (status == MRD_OK) {
-        status = ctl_progress_open(&import.progress, options->dry_run ? NULL : options->progress,
-                                   connection.base, options->connection.tenant, &err);
+        status = progress_open(&import, options, connection.base, &err);
     }
     if (status != MRD_OK) {
         return ctl_fail(command, status, &err);
@@ -265,14 +309,24 @@ static enum ctl_exit import_run(const struct ctl_command *command, const struct 
 static enum ctl_exit run(const struct ctl_command *command, int count, char **arguments)
 {
     static struct ctl_list folders;
+    static struct ctl_list labels;
     enum ctl_exit code;
-    struct options given = {
-        .samples_max = 10000, .bytes_max = 2 << 20, .patience_ms = 10 * 60 * 1000};
+    struct mrd_error err;
+    struct options given = {.from_ms = INT64_MIN,
+                            .to_ms = INT64_MAX,
+                            .samples_max = 10000,
+                            .bytes_max = 2 << 20,
+                            .patience_ms = 10 * 60 * 1000};
     const struct ctl_option options[] = {
         CTL_CONNECTION_ROWS(&given.connection, "the distributor, such as http://127.0.0.1:7201"),
         CTL_TENANT_ROW(&given.connection),
         CTL_ROW("progress", CTL_TEXT, "FILE",
                 "keeps how far it came; with it a later run goes on from there", &given.progress),
+        CTL_ROW("label", CTL_REPEATED, "NAME=VALUE",
+                "a label for every series that has none of that name; may come again", &labels),
+        CTL_ROW("from", CTL_TIME, "TIME",
+                "of the first samples: 2015-07-01T20:10:51Z or seconds since 1970", &given.from_ms),
+        CTL_ROW("to", CTL_TIME, "TIME", "before which the last are", &given.to_ms),
         CTL_RANGE_ROW("samples-per-request", CTL_COUNT, "N",
                       "10000 unless limits.ingestion_burst is less", &given.samples_max, 1,
                       1000000),
@@ -292,6 +346,10 @@ static enum ctl_exit run(const struct ctl_command *command, int count, char **ar
     }
     if (folders.count == 0) {
         (void)fprintf(stderr, "mrdctl %s: no folder was named\n", command->words);
+        return CTL_EXIT_USAGE;
+    }
+    if (ctl_added_labels_read(&labels, &given.added, &err) != MRD_OK) {
+        (void)fprintf(stderr, "mrdctl %s: %s\n", command->words, err.text);
         return CTL_EXIT_USAGE;
     }
     return import_run(command, &given, &folders);

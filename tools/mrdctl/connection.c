@@ -12,6 +12,7 @@ enum {
     CONNECT_MS = 10000,
     STALL_MS = 120000, /* longer than any service takes for a request */
     REPLY_BYTES_MAX = 64 << 10,
+    TEXT_MAX = 300,
 };
 
 /* ---- secrets ---- */
@@ -163,4 +164,13 @@ enum mrd_status ctl_connection_send(struct ctl_connection *connection,
         whole.headers[count++] = connection->authorization;
     }
     return mrd_http_client_send(connection->client, &whole, out, err);
+}
+
+struct mrd_bytes ctl_answer_text(const struct mrd_http_answer *answer)
+{
+    struct mrd_bytes text = {answer->body.data, MRD_MIN(answer->body.size, (size_t)TEXT_MAX)};
+    while (text.size > 0 && text.data[text.size - 1] <= ' ') {
+        text.size--;
+    }
+    return text;
 }

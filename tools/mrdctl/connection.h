@@ -61,4 +61,7 @@ MRD_MUST_CHECK enum mrd_status ctl_connection_send(struct ctl_connection *connec
                                                    struct mrd_http_answer *out,
                                                    struct mrd_error *err);
 
+/* What an answer says, for a message: the first 300 bytes without line ends behind them. */
+struct mrd_bytes ctl_answer_text(const struct mrd_http_answer *answer);
+
 #endif

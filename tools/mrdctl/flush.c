@@ -8,8 +8,6 @@
 #include "mrdctl/connection.h"
 #include "mrdctl/patience.h"
 
-enum { TEXT_MAX = 300 };
-
 struct options {
     struct ctl_connection_options connection;
     mrd_time_ms patience_ms;
@@ -51,10 +49,10 @@ static enum mrd_status flush_try(struct ctl_connection *connection, struct mrd_e
     if (answer.status == 200) {
         return answer_print(answer.body, err);
     }
-    const struct mrd_bytes text = {answer.body.data, MRD_MIN(answer.body.size, (size_t)TEXT_MAX)};
+    const struct mrd_bytes text = ctl_answer_text(&answer);
     const bool later = answer.status == 429 || answer.status >= 500;
     return mrd_fail(err, later ? MRD_E_UNAVAILABLE : MRD_E_INVALID,
-                    "the compactor answers %u: %.*s", answer.status, MRD_FMT(mrd_bytes_trim(text)));
+                    "the compactor answers %u: %.*s", answer.status, MRD_FMT(text));
 }
 
 static enum ctl_exit flush_run(const struct ctl_command *command, const struct options *options)

@@ -24,40 +24,47 @@ static bool text_is(const json_t *root, const char *name, const char *want)
     return got != NULL && strcmp(got, want) == 0;
 }
 
-static enum mrd_status check(const struct ctl_progress *progress, const char *url,
-                             const char *tenant, struct mrd_error *err)
+static const char *tenant_of(const struct ctl_progress_of *of)
+{
+    return of->tenant == NULL ? "" : of->tenant;
+}
+
+static enum mrd_status check(const struct ctl_progress *progress, const struct ctl_progress_of *of,
+                             struct mrd_error *err)
 {
     const json_t *root = progress->root;
     if (json_integer_value(json_object_get(root, "version")) != 1 ||
         !json_is_object(json_object_get(root, "blocks"))) {
         return mrd_fail(err, MRD_E_INVALID, "%s is not the progress of an import", progress->path);
     }
-    return text_is(root, "url", url) && text_is(root, "tenant", tenant)
+    return text_is(root, "url", of->url) && text_is(root, "tenant", tenant_of(of)) &&
+                   text_is(root, "options", of->options)
                ? MRD_OK
-               : mrd_fail(err, MRD_E_INVALID,
-                          "%s is the progress of an import to another server or tenant: name "
-                          "another file",
-                          progress->path);
+               : mrd_fail(
+                     err, MRD_E_INVALID,
+                     "%s is the progress of an import to another server or tenant, or of other "
+                     "samples: name another file",
+                     progress->path);
 }
 
-enum mrd_status ctl_progress_open(struct ctl_progress *progress, const char *path, const char *url,
-                                  const char *tenant, struct mrd_error *err)
+enum mrd_status ctl_progress_open(struct ctl_progress *progress, const char *path,
+                                  const struct ctl_progress_of *of, struct mrd_error *err)
 {
     json_error_t problem;
-    tenant = tenant == NULL ? "" : tenant;
     *progress = (struct ctl_progress){.path = path};
     if (path != NULL && access(path, F_OK) == 0) {
         progress->root = json_load_file(path, 0, &problem);
         if (progress->root == NULL) {
             return mrd_fail(err, MRD_E_INVALID, "%s: %s", path, problem.text);
         }
-        return check(progress, url, tenant, err);
+        return check(progress, of, err);
     }
     progress->root = json_object();
     mrd_assert(progress->root != NULL);
     set_count(progress->root, "version", 1);
-    set_text(progress->root, "url", url);
-    set_text(progress->root, "tenant", tenant);
+    set_text(progress->root, "url", of->url);
+    set_text(progress->root, "tenant", tenant_of(of));
+    set_text(progress->root, "options", of->options);
     mrd_assert(json_object_set_new(progress->root, "blocks", json_object()) == 0);
     return MRD_OK;
 }

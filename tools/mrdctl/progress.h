@@ -1,6 +1,6 @@
 /* progress.h: how far an import has come, in a file, so that a later one goes on.
  *
- * JSON: {"version": 1, "url": ..., "tenant": ..., "blocks": {ULID: {"series": n, "chunk": n} or {"done": true}}}. Everything before the
+ * JSON: {"version": 1, "url": ..., "tenant": ..., "options": ..., "blocks": {ULID: {"series": n, "chunk": n} or {"done": true}}}. Everything before the
  * position has been acknowledged. The file is replaced as a whole, so it is never half written; one that is a little old
  * costs only that samples are sent again, which stores nothing twice.
  *
@@ -19,14 +19,21 @@ struct ctl_position {
     bool done;
 };
 
+/* What an import must have in common with the one that it goes on with. */
+struct ctl_progress_of {
+    const char *url;
+    const char *tenant; /* NULL: none is named */
+    const char *options;
+};
+
 struct ctl_progress {
     const char *path; /* NULL: nothing is kept */
     json_t *root;
 };
 
-/* Reads the file if there is one. MRD_E_INVALID: it is none, or of another server or tenant; MRD_E_UNAVAILABLE. */
+/* Reads the file if there is one. MRD_E_INVALID: it is none, or of another server, tenant or options; MRD_E_UNAVAILABLE. */
 MRD_MUST_CHECK enum mrd_status ctl_progress_open(struct ctl_progress *progress, const char *path,
-                                                 const char *url, const char *tenant,
+                                                 const struct ctl_progress_of *of,
                                                  struct mrd_error *err);
 void ctl_progress_close(struct ctl_progress *progress);
 

@@ -7,7 +7,7 @@
 #include "codec/snappy_block.h"
 #include "mrdctl/patience.h"
 
-enum { TOLD_MAX = 20, TEXT_MAX = 300 };
+enum { TOLD_MAX = 20 };
 
 #define WRITE_PATH "/api/v1/push"
 
@@ -86,7 +86,7 @@ static void judge(struct mrd_http_client *client, const struct mrd_http_answer *
                   struct attempt *out)
 {
     const unsigned status = answer->status;
-    const struct mrd_bytes text = {answer->body.data, MRD_MIN(answer->body.size, (size_t)TEXT_MAX)};
+    const struct mrd_bytes text = ctl_answer_text(answer);
     out->counted = ctl_header_count(client, "X-Prometheus-Remote-Write-Samples-Written",
                                     &out->written.samples) &&
                    ctl_header_count(client, "X-Prometheus-Remote-Write-Histograms-Written",

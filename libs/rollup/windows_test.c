@@ -1,0 +1,112 @@
+/* Many windows at once against one after the other, bit for bit. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "rollup/windows.h"
+
+enum { ROWS = 1000, RESOLUTION_MS = 300000 };
+
+static uint64_t state = 88172645463325252ULL;
+
+static uint64_t below(uint64_t limit)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (state >> 11) % limit;
+}
+
+static double any_value(void)
+{
+    static const double odd[] = {0, -0.0, 1e308, -1e308, INFINITY, NAN, 5e-324, 3};
+    return below(6) == 0 ? odd[below(MRD_ARRAY_LEN(odd))] : (double)below(100000) / 8 - 1000;
+}
+
+static mrd_time_ms ends_ms[ROWS];
+static int64_t counts[ROWS];
+static double firsts[ROWS];
+static double lasts[ROWS];
+static mrd_time_ms first_ms[ROWS];
+static mrd_time_ms last_ms[ROWS];
+
+static struct mrd_rollup_columns make_rows(void)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        ends_ms[i] = (mrd_time_ms)(i + 1) * RESOLUTION_MS;
+        counts[i] = (int64_t)(below(8) == 0 ? below(3) : 2 + below(100));
+        firsts[i] = any_value();
+        lasts[i] = below(3) == 0 ? firsts[i] + (double)below(50) : any_value();
+        first_ms[i] = ends_ms[i] - (mrd_time_ms)below(RESOLUTION_MS);
+        last_ms[i] = first_ms[i] + (mrd_time_ms)below((uint64_t)(ends_ms[i] - first_ms[i]) + 1);
+    }
+    struct mrd_rollup_columns columns = {.count = ROWS, .ends_ms = ends_ms};
+    columns.items[MRD_ROW_COUNT] = counts;
+    columns.items[MRD_ROW_FIRST] = firsts;
+    columns.items[MRD_ROW_LAST] = lasts;
+    columns.items[MRD_ROW_FIRST_TS] = first_ms;
+    columns.items[MRD_ROW_LAST_TS] = last_ms;
+    return columns;
+}
+
+static void many_windows_are_each_by_itself(void **unused)
+{
+    static const enum mrd_rollup_function functions[] = {MRD_ROLLUP_RATE, MRD_ROLLUP_INCREASE,
+                                                         MRD_ROLLUP_DELTA};
+    (void)unused;
+    size_t answers = 0;
+    for (size_t round = 0; round < 60; round++) {
+        const struct mrd_rollup_columns columns = make_rows();
+        const enum mrd_rollup_function function = functions[round % 3];
+        const size_t from = below(ROWS / 2);
+        const size_t count = below(ROWS - from) + 1;
+        double out[ROWS];
+        mrd_rollup_windows_change(function, &columns, RESOLUTION_MS, from, count, out);
+        for (size_t i = 0; i < count; i++) {
+            const struct mrd_rollup_question question = {.function = function,
+                                                         .begin_ms =
+                                                             ends_ms[from + i] - RESOLUTION_MS,
+                                                         .end_ms = ends_ms[from + i]};
+            const struct mrd_rollup_answer want =
+                mrd_rollup_columns_answer(&question, &columns, from + i);
+            if (want.outcome == MRD_ROLLUP_NOTHING) {
+                assert_true(mrd_is_stale(out[i]));
+                continue;
+            }
+            assert_int_equal(want.outcome, MRD_ROLLUP_FLOAT);
+            assert_true(mrd_double_bits(want.value) == mrd_double_bits(out[i]) ||
+                        (isnan(want.value) && isnan(out[i]) && !mrd_is_stale(out[i])));
+            answers++;
+        }
+    }
+    assert_true(answers > 10000);
+}
+
+static void what_needs_more_than_edges_is_not_done_at_once(void **unused)
+{
+    (void)unused;
+    struct mrd_rollup_columns columns = make_rows();
+    struct mrd_rollup_question question = {.function = MRD_ROLLUP_RATE};
+    assert_true(mrd_rollup_windows_can(&question, &columns, RESOLUTION_MS));
+    assert_false(mrd_rollup_windows_can(&question, &columns, (mrd_time_ms)1 << 31));
+    question.function = MRD_ROLLUP_SUM;
+    assert_false(mrd_rollup_windows_can(&question, &columns, RESOLUTION_MS));
+    question.function = MRD_ROLLUP_INCREASE;
+    columns.items[MRD_ROW_RESETS] = counts;
+    assert_false(mrd_rollup_windows_can(&question, &columns, RESOLUTION_MS));
+    columns.items[MRD_ROW_RESETS] = NULL;
+    columns.items[MRD_ROW_FIRST_ST] = first_ms;
+    assert_false(mrd_rollup_windows_can(&question, &columns, RESOLUTION_MS));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(many_windows_are_each_by_itself),
+        cmocka_unit_test(what_needs_more_than_edges_is_not_done_at_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
