@@ -292,8 +292,8 @@ struct mrd_head_erased { /* added to */
 
 /* Takes away the samples of the query's series in its range, as if they had never been written: what is written later is not
  * held against them. The series stay until a sweep finds them empty, but no answer has them. Open cursors yield what is
- * left. Does not look at the budget. Cost: resolving the query, 1 us a series, 20 us for each chunk that is only partly in the
- * range (0.3 ms of histograms). */
+ * left. Does not look at the budget. Cost: resolving the query; 0.3 us a series whose chunks go whole,
+ * 4 us for one of which a chunk is partly in the range (0.2 ms if it has histograms). */
 void mrd_head_erase(struct mrd_head *head, const struct mrd_head_query *query,
                     struct mrd_head_erased *out);
 
