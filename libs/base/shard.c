@@ -12,12 +12,18 @@
 
 #include "base/bytes.h"
 
-enum { SHARD_QUEUE_MAX_DEFAULT = 65536 };
+enum {
+    SHARD_QUEUE_MAX_DEFAULT = 65536,
+    URGENT_DEPTH_MAX = 4, /* of urgent messages that let others in */
+};
 
 /* `waiting` counts messages from before they are pushed until they are taken; its top bit says that
  * the shard stops. A post that has been counted before the bit was set is still pushed and run, so the
  * thread ends only when the bit stands alone. */
 #define SHARD_STOPPING ((uint64_t)1 << 63)
+
+/* How whoever is the shard holds its state at the moment. */
+enum shard_hold { HOLD_NONE, HOLD_SHARED, HOLD_ALONE };
 
 struct timer_heap {
     struct mrd_shard_timer **items; /* [0] is unused; the earliest deadline is [1] */
@@ -30,6 +36,7 @@ struct mrd_shard {
 
     /* Written by posters. */
     _Alignas(64) _Atomic(struct mrd_shard_message *) newest; /* a stack; the shard reverses it */
+    _Atomic(struct mrd_shard_message *) newest_urgent;       /* the same */
     _Atomic uint64_t waiting;
 
     /* Written by the shard before it sleeps, cleared by the poster that wakes it. */
@@ -41,9 +48,15 @@ struct mrd_shard {
     struct timer_heap timers;
     int64_t now_ns;
     bool started; /* on_start has run */
+    unsigned urgent_depth;
+    enum shard_hold hold;
     pthread_t runner;
     _Atomic(pthread_t *) thread_id; /* points to runner; NULL before it starts */
     bool stepped;
+
+    pthread_rwlock_t state; /* taken inside the turn, and by those that read */
+    _Atomic bool
+        changing; /* it is held alone or to be: nobody begins to read; relaxed, a mere courtesy */
 
     pthread_t thread;
     bool joined;
@@ -133,6 +146,25 @@ void mrd_shard_timer_stop(struct mrd_shard *shard, struct mrd_shard_timer *timer
     }
 }
 
+/* ---- the state: the turn is held ---- */
+
+static void hold_set(struct mrd_shard *shard, enum shard_hold hold)
+{
+    if (shard->hold != HOLD_NONE) {
+        pthread_rwlock_unlock(&shard->state);
+    }
+    if (hold == HOLD_ALONE) {
+        atomic_store_explicit(&shard->changing, true, memory_order_relaxed);
+        pthread_rwlock_wrlock(&shard->state);
+    } else if (hold == HOLD_SHARED) {
+        pthread_rwlock_rdlock(&shard->state);
+    }
+    if (hold != HOLD_ALONE && shard->hold == HOLD_ALONE) {
+        atomic_store_explicit(&shard->changing, false, memory_order_relaxed);
+    }
+    shard->hold = hold;
+}
+
 static size_t timers_fire(struct mrd_shard *shard)
 {
     const size_t fired_max = shard->timers.count; /* one that starts itself anew waits its turn */
@@ -141,7 +173,9 @@ static size_t timers_fire(struct mrd_shard *shard)
            shard->timers.items[1]->deadline_ns <= shard->now_ns) {
         struct mrd_shard_timer *timer = shard->timers.items[1];
         heap_remove(&shard->timers, timer);
+        hold_set(shard, HOLD_ALONE);
         timer->fire(shard, timer);
+        hold_set(shard, HOLD_NONE);
         fired++;
     }
     return fired;
@@ -158,7 +192,8 @@ static void shard_wake(struct mrd_shard *shard)
     } while (written < 0 && errno == EINTR);
 }
 
-bool mrd_shard_post(struct mrd_shard *shard, struct mrd_shard_message *message)
+/* False: the queue is full or the shard stops. */
+static bool post_count(struct mrd_shard *shard)
 {
     const uint64_t waiting = atomic_fetch_add_explicit(&shard->waiting, 1, memory_order_relaxed);
     if (mrd_unlikely(waiting >= shard->config.queue_max)) { /* full, or the stopping bit is set */
@@ -168,13 +203,22 @@ bool mrd_shard_post(struct mrd_shard *shard, struct mrd_shard_message *message)
         }
         return false;
     }
-    struct mrd_shard_message *newest = atomic_load_explicit(&shard->newest, memory_order_relaxed);
+    return true;
+}
+
+static bool post_to(struct mrd_shard *shard, _Atomic(struct mrd_shard_message *) *stack,
+                    struct mrd_shard_message *message)
+{
+    if (!post_count(shard)) {
+        return false;
+    }
+    struct mrd_shard_message *newest = atomic_load_explicit(stack, memory_order_relaxed);
     do {
         message->next = newest;
-        /* Release: pairs with the acquire in shard_take. Sequentially consistent with `sleeping`:
+        /* Release: pairs with the acquire in stack_take. Sequentially consistent with `sleeping`:
          * either we see that the shard sleeps, or it sees our message before it does. */
-    } while (!atomic_compare_exchange_weak_explicit(&shard->newest, &newest, message,
-                                                    memory_order_seq_cst, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(stack, &newest, message, memory_order_seq_cst,
+                                                    memory_order_relaxed));
     if (newest == NULL && atomic_load_explicit(&shard->sleeping, memory_order_seq_cst) &&
         atomic_exchange_explicit(&shard->sleeping, false, memory_order_relaxed)) {
         shard_wake(shard);
@@ -182,14 +226,24 @@ bool mrd_shard_post(struct mrd_shard *shard, struct mrd_shard_message *message)
     return true;
 }
 
-/* All messages that wait, oldest first; they count as waiting no longer. */
-static struct mrd_shard_message *shard_take(struct mrd_shard *shard)
+bool mrd_shard_post(struct mrd_shard *shard, struct mrd_shard_message *message)
 {
-    if (atomic_load_explicit(&shard->newest, memory_order_relaxed) == NULL) {
+    return post_to(shard, &shard->newest, message);
+}
+
+bool mrd_shard_post_urgent(struct mrd_shard *shard, struct mrd_shard_message *message)
+{
+    return post_to(shard, &shard->newest_urgent, message);
+}
+
+/* All messages of the stack, oldest first; they count as waiting no longer. */
+static struct mrd_shard_message *stack_take(struct mrd_shard *shard,
+                                            _Atomic(struct mrd_shard_message *) *stack)
+{
+    if (atomic_load_explicit(stack, memory_order_relaxed) == NULL) {
         return NULL;
     }
-    struct mrd_shard_message *newest =
-        atomic_exchange_explicit(&shard->newest, NULL, memory_order_acquire);
+    struct mrd_shard_message *newest = atomic_exchange_explicit(stack, NULL, memory_order_acquire);
     struct mrd_shard_message *oldest = NULL;
     uint64_t count = 0;
     for (; newest != NULL; count++) {
@@ -202,12 +256,67 @@ static struct mrd_shard_message *shard_take(struct mrd_shard *shard)
     return oldest;
 }
 
-static size_t messages_run(struct mrd_shard *shard)
+/* In the middle of another one, that one's hold will do, if it is not too weak: then the other one has it again afterwards. */
+static void message_run(struct mrd_shard *shard, struct mrd_shard_message *message)
+{
+    const enum shard_hold before = shard->hold;
+    const enum shard_hold need = message->shared ? HOLD_SHARED : HOLD_ALONE;
+    if (before < need) {
+        hold_set(shard, need);
+    }
+    message->run(shard, message); /* the message may be gone after this */
+    if (before < need) {
+        hold_set(shard, before);
+    }
+}
+
+bool mrd_shard_try_read(struct mrd_shard *shard, void (*read)(void *context), void *context)
+{
+    if (atomic_load_explicit(&shard->changing, memory_order_relaxed) ||
+        pthread_rwlock_tryrdlock(&shard->state) != 0) {
+        return false;
+    }
+    const bool started = shard->started;
+    if (started) {
+        read(context);
+    }
+    pthread_rwlock_unlock(&shard->state);
+    return started;
+}
+
+/* ---- batches ---- */
+
+/* Those that wait now: however many come, what is not urgent goes on after them. */
+static size_t urgent_run(struct mrd_shard *shard)
 {
     size_t ran = 0;
-    for (struct mrd_shard_message *message = shard_take(shard); message != NULL; ran++) {
+    shard->urgent_depth++;
+    for (struct mrd_shard_message *message = stack_take(shard, &shard->newest_urgent);
+         message != NULL; ran++) {
         struct mrd_shard_message *next = message->next;
-        message->run(shard, message); /* the message may be gone after this */
+        message_run(shard, message);
+        message = next;
+    }
+    shard->urgent_depth--;
+    return ran;
+}
+
+void mrd_shard_let_urgent(struct mrd_shard *shard)
+{
+    if (mrd_unlikely(atomic_load_explicit(&shard->newest_urgent, memory_order_relaxed) != NULL) &&
+        shard->urgent_depth < URGENT_DEPTH_MAX) {
+        (void)urgent_run(shard);
+    }
+}
+
+static size_t messages_run(struct mrd_shard *shard)
+{
+    size_t ran = urgent_run(shard);
+    for (struct mrd_shard_message *message = stack_take(shard, &shard->newest); message != NULL;
+         ran++) {
+        struct mrd_shard_message *next = message->next;
+        message_run(shard, message);
+        ran += urgent_run(shard);
         message = next;
     }
     return ran;
@@ -221,21 +330,30 @@ static void shard_enter(struct mrd_shard *shard)
     atomic_store_explicit(&shard->thread_id, &shard->runner, memory_order_release);
     shard->now_ns = mrd_clock_monotonic_ns(shard->config.clock);
     if (!shard->started) {
+        hold_set(shard, HOLD_ALONE);
         shard->started = true;
         if (shard->config.on_start != NULL) {
             shard->config.on_start(shard);
         }
+        hold_set(shard, HOLD_NONE);
     }
 }
 
 static void shard_leave(struct mrd_shard *shard) { pthread_mutex_unlock(&shard->turn); }
 
+static void batch_end(struct mrd_shard *shard)
+{
+    if (shard->config.on_batch != NULL) {
+        shard->config.on_batch(shard);
+    }
+}
+
 static size_t shard_run_batch(struct mrd_shard *shard)
 {
     shard_enter(shard);
     const size_t ran = timers_fire(shard) + messages_run(shard);
-    if (ran > 0 && shard->config.on_batch != NULL) {
-        shard->config.on_batch(shard);
+    if (ran > 0) {
+        batch_end(shard);
     }
     shard_leave(shard);
     return ran;
@@ -260,10 +378,8 @@ bool mrd_shard_try_run(struct mrd_shard *shard, struct mrd_shard_message *messag
         shard->runner = pthread_self();
         shard->now_ns = mrd_clock_monotonic_ns(shard->config.clock);
         const int64_t earliest_before_ns = earliest_ns(shard);
-        message->run(shard, message);
-        if (shard->config.on_batch != NULL) {
-            shard->config.on_batch(shard);
-        }
+        message_run(shard, message);
+        batch_end(shard);
         if (earliest_ns(shard) < earliest_before_ns) {
             shard_wake(shard); /* it sleeps until another time */
         }
@@ -274,6 +390,12 @@ bool mrd_shard_try_run(struct mrd_shard *shard, struct mrd_shard_message *messag
 
 /* ---- the thread ---- */
 
+static bool stacks_empty(struct mrd_shard *shard, memory_order order)
+{
+    return atomic_load_explicit(&shard->newest, order) == NULL &&
+           atomic_load_explicit(&shard->newest_urgent, order) == NULL;
+}
+
 static bool shard_may_end(const struct mrd_shard *shard)
 {
     return atomic_load_explicit(&shard->waiting, memory_order_acquire) == SHARD_STOPPING;
@@ -283,8 +405,7 @@ static bool shard_may_end(const struct mrd_shard *shard)
 static void shard_sleep(struct mrd_shard *shard)
 {
     atomic_store_explicit(&shard->sleeping, true, memory_order_seq_cst);
-    if (atomic_load_explicit(&shard->newest, memory_order_seq_cst) == NULL &&
-        !shard_may_end(shard)) {
+    if (stacks_empty(shard, memory_order_seq_cst) && !shard_may_end(shard)) {
         struct timespec timeout = {0, 0};
         const struct timespec *wait = NULL;
         pthread_mutex_lock(&shard->turn);
@@ -312,7 +433,9 @@ static void shard_stopped(struct mrd_shard *shard)
 {
     if (shard->config.on_stop != NULL) {
         shard_enter(shard);
+        hold_set(shard, HOLD_ALONE);
         shard->config.on_stop(shard);
+        hold_set(shard, HOLD_NONE);
         shard_leave(shard);
     }
 }
@@ -322,7 +445,7 @@ static void *shard_main(void *argument)
     struct mrd_shard *shard = argument;
     mrd_thread_name_set(shard->config.name);
     while (shard_run_batch(shard) > 0 || !shard_may_end(shard)) {
-        if (atomic_load_explicit(&shard->newest, memory_order_relaxed) == NULL) {
+        if (stacks_empty(shard, memory_order_relaxed)) {
             shard_sleep(shard);
         }
     }
@@ -357,6 +480,7 @@ static enum mrd_status shard_make(const struct mrd_shard_config *config,
     mrd_assert(shard != NULL);
     memset(shard, 0, sizeof(*shard));
     pthread_mutex_init(&shard->turn, NULL);
+    pthread_rwlock_init(&shard->state, NULL);
     shard->config = *config;
     shard->wake_fd = wake_fd;
     if (config->queue_max == 0) {
@@ -419,9 +543,10 @@ void mrd_shard_destroy(struct mrd_shard **shard)
         return;
     }
     mrd_shard_stop(*shard);
-    mrd_assert(atomic_load(&(*shard)->newest) == NULL);
+    mrd_assert(stacks_empty(*shard, memory_order_acquire));
     close((*shard)->wake_fd);
     pthread_mutex_destroy(&(*shard)->turn);
+    pthread_rwlock_destroy(&(*shard)->state);
     free((*shard)->timers.items);
     free(*shard);
     *shard = NULL;

@@ -4,9 +4,13 @@
  * with the post. A message is intrusive: embed struct mrd_shard_message in a struct of your own and
  * get back to it with MRD_CONTAINER_OF in the run function.
  *
- * Order:   messages of one poster run in the order in which it posted them.
+ * Order:   messages of one poster run in the order in which it posted them; urgent ones go before all others.
+ * Urgency: what must not wait for long work is posted as urgent. It runs before the next other message, and in the middle
+ *          of one that lets it in (mrd_shard_let_urgent): long work does so wherever its state is whole.
  * Lending: a shard that has nothing to do may lend its place to a caller for one message
  *          (mrd_shard_try_run), which saves both of them a wake-up. Then the caller is the shard.
+ * Reading: others may read the shard's state on threads of their own, at once and several of them, while nothing changes it
+ *          (mrd_shard_try_read): that is, beside messages that say of themselves that they only read.
  * Limits:  queue_max messages wait at most; a post beyond that is refused and the poster keeps the
  *          message. The shard takes all that wait as one batch, so as many again may be under way.
  * Cost:    a post is two atomic operations; it makes a system call only if the shard sleeps. A batch, and a message run in
@@ -34,6 +38,7 @@ extern struct mrd_shard_role mrd_shard_thread;
 struct mrd_shard_message {
     struct mrd_shard_message *next; /* the queue's while posted */
     void (*run)(struct mrd_shard *shard, struct mrd_shard_message *message);
+    bool shared; /* nothing of what mrd_shard_try_read looks at is changed by run */
 };
 
 /* A timer belongs to its owner and must be stopped before it goes away. Zero-initialise. */
@@ -50,7 +55,8 @@ struct mrd_shard_config {
     void *context; /* mrd_shard_context() */
 
     /* Optional, on the shard's thread. on_batch runs after each batch of messages and due timers,
-     * before the shard looks at its queue again: the place to flush what the batch has gathered.
+     * before the shard looks at its queue again: the place to flush what the batch has gathered. It changes nothing that
+     * mrd_shard_try_read looks at.
      * on_stop runs once, after the last message. */
     void (*on_start)(struct mrd_shard *shard);
     void (*on_batch)(struct mrd_shard *shard);
@@ -84,10 +90,25 @@ void mrd_shard_destroy(struct mrd_shard **shard);
  * owns the message then. */
 MRD_MUST_CHECK bool mrd_shard_post(struct mrd_shard *shard, struct mrd_shard_message *message);
 
+/* As mrd_shard_post, but it goes before all that is not urgent, and into the middle of work that lets it in. It must do with
+ * what such work leaves it: by convention it only reads. */
+MRD_MUST_CHECK bool mrd_shard_post_urgent(struct mrd_shard *shard,
+                                          struct mrd_shard_message *message);
+
+/* In the middle of a message: runs the urgent ones that wait. What the caller holds of the shard's state must be whole and bear
+ * to be read, before and after. They may let others in themselves, a few deep. Cost: an atomic load, if there are none. */
+void mrd_shard_let_urgent(struct mrd_shard *shard);
+
 /* Runs the message at once, on the caller's thread in the shard's place, if the shard is idle; on_batch runs after it. False:
  * nothing has happened, post it. Who waits at the shard is never overtaken, so asking again and again starves nobody. Any
  * thread but the shard's own. */
 MRD_MUST_CHECK bool mrd_shard_try_run(struct mrd_shard *shard, struct mrd_shard_message *message);
+
+/* Runs `read` at once on the caller's thread, which does not become the shard: it may only look, and that briefly, for all that is
+ * to change something waits for it. False: something is being changed or is to be, or the shard has not started; it was not
+ * run. Any thread but the shard's own. Cost: two atomic operations. */
+MRD_MUST_CHECK bool mrd_shard_try_read(struct mrd_shard *shard, void (*read)(void *context),
+                                       void *context);
 
 /* Messages waiting; any thread, a snapshot. */
 size_t mrd_shard_queue_size(const struct mrd_shard *shard);

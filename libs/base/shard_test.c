@@ -56,16 +56,29 @@ struct letter {
     struct mrd_shard_timer timer;
     char letter;
     struct letter *posts; /* another one, from within the shard */
+    struct letter *urges; /* likewise, as urgent; then those that are urgent are let in */
     int64_t again_ns;     /* the timer starts itself anew */
+    bool reads;           /* tries to look at the shard's state, which it may or not */
+    bool may_be_read;
 };
+
+static void nothing_read(void *context) { (void)context; }
 
 static void letter_run(struct mrd_shard *shard, struct mrd_shard_message *message)
 {
     struct letter *letter = MRD_CONTAINER_OF(message, struct letter, message);
     mrd_shard_assert_on(shard);
     note(shard, letter->letter);
+    if (letter->reads) {
+        assert_int_equal(mrd_shard_try_read(shard, nothing_read, NULL), letter->may_be_read);
+    }
     if (letter->posts != NULL) {
         assert_true(mrd_shard_post(shard, &letter->posts->message));
+    }
+    if (letter->urges != NULL) {
+        assert_true(mrd_shard_post_urgent(shard, &letter->urges->message));
+        mrd_shard_let_urgent(shard);
+        note(shard, '.');
     }
 }
 
@@ -140,6 +153,48 @@ static void a_full_queue_refuses_and_the_poster_keeps_the_message(void **state)
     mrd_shard_stop(stepped.shard);
     assert_string_equal(stepped.log, "<ab;c;>");
     assert_false(mrd_shard_post(stepped.shard, &letters[0].message));
+    mrd_shard_destroy(&stepped.shard);
+}
+
+static void what_is_urgent_goes_first_and_into_the_middle_of_what_lets_it_in(void **state)
+{
+    (void)state;
+    struct stepped stepped;
+    stepped_create(&stepped, 0);
+    struct letter a = letter_of('a');
+    struct letter b = letter_of('b');
+    struct letter u = letter_of('u');
+    struct letter v = letter_of('v');
+    struct letter w = letter_of('w');
+    a.urges = &w;
+    assert_true(mrd_shard_post(stepped.shard, &a.message));
+    assert_true(mrd_shard_post(stepped.shard, &b.message));
+    assert_true(mrd_shard_post_urgent(stepped.shard, &u.message));
+    assert_true(mrd_shard_post_urgent(stepped.shard, &v.message));
+    assert_false(mrd_shard_try_run(stepped.shard, &w.message));
+    assert_int_equal(mrd_shard_queue_size(stepped.shard), 4);
+    assert_int_equal(mrd_shard_step(stepped.shard), 4);
+    assert_string_equal(stepped.log, "<uvaw.b;");
+    assert_true(mrd_shard_post_urgent(stepped.shard, &b.message));
+    mrd_shard_stop(stepped.shard);
+    assert_string_equal(stepped.log, "<uvaw.b;b;>");
+    assert_false(mrd_shard_post_urgent(stepped.shard, &u.message));
+    mrd_shard_destroy(&stepped.shard);
+}
+
+static void urgent_messages_let_others_in_a_few_deep(void **state)
+{
+    (void)state;
+    struct stepped stepped;
+    stepped_create(&stepped, 0);
+    struct letter letters[8];
+    for (size_t i = 0; i < MRD_ARRAY_LEN(letters); i++) {
+        letters[i] = letter_of((char)('a' + i));
+        letters[i].urges = i + 1 < MRD_ARRAY_LEN(letters) ? &letters[i + 1] : NULL;
+    }
+    assert_true(mrd_shard_post(stepped.shard, &letters[0].message));
+    assert_int_equal(mrd_shard_step(stepped.shard), 2); /* those inside others are not counted */
+    assert_string_equal(stepped.log, "<abcde.....fgh..;");
     mrd_shard_destroy(&stepped.shard);
 }
 
@@ -367,7 +422,9 @@ static void ball_run(struct mrd_shard *shard, struct mrd_shard_message *message)
 {
     struct ball *ball = MRD_CONTAINER_OF(message, struct ball, message);
     if (--ball->left > 0) {
-        mrd_assert(mrd_shard_post(ball->sides[shard == ball->sides[0]], message));
+        struct mrd_shard *other = ball->sides[shard == ball->sides[0]];
+        mrd_assert(ball->left % 3 == 0 ? mrd_shard_post_urgent(other, message)
+                                       : mrd_shard_post(other, message));
         return;
     }
     pthread_mutex_lock(&ball->lock);
@@ -392,6 +449,129 @@ static void no_wake_up_is_lost(void **state)
     assert_int_equal(ball.left, 0);
     mrd_shard_destroy(&ball.sides[0]);
     mrd_shard_destroy(&ball.sides[1]);
+}
+
+/* Two numbers that are the same whenever they may be looked at: messages that are not shared change one after the other. */
+struct twins {
+    struct mrd_shard *shard;
+    uint64_t first;
+    uint64_t second;
+    _Atomic bool done;
+    _Atomic size_t looks;
+};
+
+struct twins_message {
+    struct mrd_shard_message message;
+    struct mrd_shard_message inside; /* not shared, run in the middle of one that is */
+    pthread_mutex_t lock;
+    pthread_cond_t ran;
+    bool has_run;
+};
+
+static void twins_change(struct mrd_shard *shard)
+{
+    struct twins *twins = mrd_shard_context(shard);
+    twins->first++;
+    (void)sched_yield();
+    twins->second++;
+}
+
+static void twins_inside(struct mrd_shard *shard, struct mrd_shard_message *message)
+{
+    (void)message;
+    twins_change(shard);
+}
+
+static void twins_run(struct mrd_shard *shard, struct mrd_shard_message *base)
+{
+    struct twins_message *message = MRD_CONTAINER_OF(base, struct twins_message, message);
+    const struct twins *twins = mrd_shard_context(shard);
+    if (!base->shared) {
+        twins_change(shard);
+    } else {
+        mrd_assert(mrd_shard_post_urgent(shard, &message->inside));
+        mrd_shard_let_urgent(shard);
+        mrd_assert(twins->first == twins->second);
+    }
+    pthread_mutex_lock(&message->lock);
+    message->has_run = true;
+    pthread_cond_signal(&message->ran);
+    pthread_mutex_unlock(&message->lock);
+}
+
+static void twins_look(void *context)
+{
+    struct twins *twins = context;
+    mrd_assert(twins->first == twins->second);
+    atomic_fetch_add(&twins->looks, 1);
+}
+
+static void *twins_reader(void *context)
+{
+    struct twins *twins = context;
+    while (!atomic_load(&twins->done)) {
+        if (!mrd_shard_try_read(twins->shard, twins_look, twins)) {
+            (void)sched_yield();
+        }
+    }
+    return NULL;
+}
+
+static void others_read_what_nobody_changes_meanwhile(void **state)
+{
+    (void)state;
+    enum { READERS = 3 };
+    struct twins twins = {0};
+    const struct mrd_shard_config config = {.name = "twins", .context = &twins};
+    assert_int_equal(mrd_shard_create(&config, &twins.shard, NULL), MRD_OK);
+    pthread_t threads[READERS];
+    for (size_t i = 0; i < READERS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, twins_reader, &twins), 0);
+    }
+    struct twins_message message = {.message.run = twins_run,
+                                    .inside.run = twins_inside,
+                                    .lock = PTHREAD_MUTEX_INITIALIZER,
+                                    .ran = PTHREAD_COND_INITIALIZER};
+    for (int i = 0; i < 3000 || atomic_load(&twins.looks) < 100; i++) {
+        message.message.shared = i % 2 == 0;
+        message.has_run = false;
+        if (i % 3 == 0 && mrd_shard_try_run(twins.shard, &message.message)) {
+            continue;
+        }
+        assert_true(mrd_shard_post(twins.shard, &message.message));
+        pthread_mutex_lock(&message.lock);
+        while (!message.has_run) {
+            pthread_cond_wait(&message.ran, &message.lock);
+        }
+        pthread_mutex_unlock(&message.lock);
+    }
+    atomic_store(&twins.done, true);
+    for (size_t i = 0; i < READERS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    mrd_shard_destroy(&twins.shard);
+}
+
+static void a_shard_that_changes_its_state_is_not_read(void **state)
+{
+    (void)state;
+    struct stepped stepped;
+    stepped_create(&stepped, 0);
+    struct twins twins = {0};
+    assert_false(mrd_shard_try_read(stepped.shard, twins_look, &twins)); /* it has not started */
+    assert_int_equal(mrd_shard_step(stepped.shard), 0);
+    assert_true(mrd_shard_try_read(stepped.shard, twins_look, &twins));
+    struct letter a = letter_of('a');
+    a.reads = true;
+    a.may_be_read = false;
+    assert_true(mrd_shard_post(stepped.shard, &a.message));
+    assert_int_equal(mrd_shard_step(stepped.shard), 1);
+    a.message.shared = true;
+    a.may_be_read = true;
+    assert_true(mrd_shard_post(stepped.shard, &a.message));
+    assert_int_equal(mrd_shard_step(stepped.shard), 1);
+    assert_string_equal(stepped.log, "<a;a;");
+    mrd_shard_destroy(&stepped.shard);
 }
 
 struct alarm {
@@ -456,6 +636,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_run_in_order_and_batches_end_with_a_flush),
         cmocka_unit_test(an_idle_shard_lends_its_place_and_nobody_is_overtaken),
+        cmocka_unit_test(what_is_urgent_goes_first_and_into_the_middle_of_what_lets_it_in),
+        cmocka_unit_test(urgent_messages_let_others_in_a_few_deep),
+        cmocka_unit_test(a_shard_that_changes_its_state_is_not_read),
+        cmocka_unit_test(others_read_what_nobody_changes_meanwhile),
         cmocka_unit_test(a_full_queue_refuses_and_the_poster_keeps_the_message),
         cmocka_unit_test(timers_fire_once_when_due_in_order_of_time),
         cmocka_unit_test(a_timer_that_is_always_due_does_not_starve_messages),

@@ -39,8 +39,11 @@ void mrd_thread_name_set(const char *name);
  * wants it, and a tenth of it otherwise. Linux lets no thread come back from there without a privilege, so such a
  * thread ends with its work, and whatever thread it makes would be as low: let others make it. It should not
  * be where others wait for it: not in a shard's place (mrd_shard_try_run).
+ *
+ * A share is not all: whoever wakes up waits for the present one's slice, up to a tick of the kernel (4 ms), unless its own is
+ * shorter (Linux 6.12 and newer; older ones do not know of it). So long work asks for long slices, which it hardly ever gets whole.
  */
-enum { MRD_THREAD_BACKGROUND_NICE = 10 };
+enum { MRD_THREAD_BACKGROUND_NICE = 10, MRD_THREAD_LONG_SLICE_MS = 20 };
 
 /* The calling thread, from now on. */
 void mrd_thread_background_enter(void);
@@ -51,6 +54,10 @@ bool mrd_thread_in_background(void);
 int mrd_thread_kernel_id(void);
 void mrd_thread_background_put(int kernel_id);
 
+/* The calling thread asks for long slices, so that others get its core as soon as they wake up, but keeps its share; or for
+ * the usual ones. */
+void mrd_thread_slices_long_set(bool on);
+
 /* One piece of work of the calling thread, which is asked at its checkpoints whether it is a long one: then the thread
  * enters the background. Long is what has used the processor for MRD_THREAD_LONG_MS; what only waits is not. Zero-initialise
  * but for since_ns, the monotonic time of its beginning. Cost: nothing, until it is that old. */
@@ -60,5 +67,11 @@ struct mrd_thread_work {
     int64_t cpu_ns; /* the thread's processor time at the first look at work of that age; 0: none */
 };
 void mrd_thread_work_look(struct mrd_thread_work *work, int64_t now_ns);
+
+/* Only tells whether it is long. */
+bool mrd_thread_work_is_long(struct mrd_thread_work *work, int64_t now_ns);
+
+/* The processor time of the calling thread. Cost: a system call. */
+int64_t mrd_thread_cpu_ns(void);
 
 #endif

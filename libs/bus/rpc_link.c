@@ -289,6 +289,17 @@ static bool frame_take(struct mrd_rpc_link *link, uint8_t *bytes, size_t size)
     return good;
 }
 
+void mrd_rpc_link_hand_over(struct mrd_rpc_call *call)
+{
+    struct mrd_rpc_server *server = call->server;
+    struct mrd_rpc_link *link = call->link;
+    pthread_mutex_lock(&server->lock);
+    call->own_thread = false;
+    pthread_mutex_unlock(&server->lock);
+    mrd_rpc_link_state_set(link, MRD_RPC_LINK_LEFT);
+    mrd_rpc_links_wake(link->links);
+}
+
 void mrd_rpc_link_leave(struct mrd_rpc_call *call)
 {
     struct mrd_rpc_link *link = call->link;
@@ -359,7 +370,9 @@ static void link_end(struct mrd_rpc_link *link)
         pthread_cond_wait(&link->left, &server->lock);
     }
     pthread_mutex_unlock(&server->lock);
+    struct mrd_rpc_links *links = link->links;
     mrd_rpc_link_state_set(link, MRD_RPC_LINK_ENDED);
+    mrd_rpc_links_wake(links);
 }
 
 void *mrd_rpc_link_run(void *context)
@@ -371,12 +384,9 @@ void *mrd_rpc_link_run(void *context)
         uint8_t *frame = frame_await(link, &size);
         good = frame != NULL && frame_take(link, frame, size);
     }
-    if (good) {
-        mrd_rpc_link_state_set(link, MRD_RPC_LINK_LEFT);
-    } else {
+    if (!mrd_thread_in_background()) { /* else it was handed over, and may be gone */
         link_end(link);
     }
-    mrd_rpc_links_wake(link->links);
     nats_ReleaseThreadMemory();
     return NULL;
 }

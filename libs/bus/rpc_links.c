@@ -7,9 +7,9 @@
  * While a connection's thread runs a handler, nobody waits for what its client says: a handler that waits for credit
  * reads by itself, and the watch looks every 20 ms for cancellation and for clients that have gone.
  *
- * The watch is one thread: it accepts connections, makes and joins their threads (one that has worked for long has
- * stepped into the background for good, base/threads.h, and is replaced), sends signs of life, and is the only one
- * that touches the list. */
+ * The watch is one thread: it accepts connections, makes and joins their threads (one that works for long has
+ * stepped into the background for good, base/threads.h: another one has the connection from then on, while it ends its
+ * call), sends signs of life, and is the only one that touches the lists. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -113,26 +113,61 @@ static void connections_accept(struct mrd_rpc_links *links)
     }
 }
 
-/* A thread that has left its link is replaced. False: the link is gone. */
+static void left_add(struct mrd_rpc_links *links, pthread_t thread)
+{
+    struct mrd_rpc_left *left = calloc(1, sizeof(*left));
+    mrd_assert(left != NULL);
+    *left = (struct mrd_rpc_left){.thread = thread, .next = links->left};
+    links->left = left;
+}
+
+/* Joins those that have ended; or all. They may be without a core for long. */
+static void left_join(struct mrd_rpc_links *links, bool all)
+{
+    for (struct mrd_rpc_left **at = &links->left; *at != NULL;) {
+        struct mrd_rpc_left *left = *at;
+        const int running =
+            all ? pthread_join(left->thread, NULL) : pthread_tryjoin_np(left->thread, NULL);
+        if (running != 0) {
+            at = &left->next;
+            continue;
+        }
+        *at = left->next;
+        free(left);
+    }
+}
+
+/* The thread that has left runs on. Where there is no other one, the link waits for one. */
+static void link_take_over(struct mrd_rpc_link *link)
+{
+    const pthread_t thread = link->thread;
+    mrd_rpc_link_state_set(link, MRD_RPC_LINK_OPEN);
+    if (pthread_create(&link->thread, NULL, mrd_rpc_link_run, link) == 0) {
+        left_add(link->links, thread);
+    } else {
+        link->thread = thread;
+        mrd_rpc_link_state_set(link, MRD_RPC_LINK_LEFT);
+    }
+}
+
+/* False: the link is gone. */
 static bool link_tend(struct mrd_rpc_link *link)
 {
     const enum mrd_rpc_link_state state = mrd_rpc_link_state(link);
-    if (state != MRD_RPC_LINK_LEFT && state != MRD_RPC_LINK_ENDED) {
+    if (state == MRD_RPC_LINK_LEFT) {
+        link_take_over(link);
+    }
+    if (state != MRD_RPC_LINK_ENDED) {
         return true;
     }
     pthread_join(link->thread, NULL);
-    if (state == MRD_RPC_LINK_LEFT) {
-        mrd_rpc_link_state_set(link, MRD_RPC_LINK_OPEN);
-        if (pthread_create(&link->thread, NULL, mrd_rpc_link_run, link) == 0) {
-            return true;
-        }
-    }
     link_free(link);
     return false;
 }
 
 static void links_tend(struct mrd_rpc_links *links)
 {
+    left_join(links, false);
     for (struct mrd_rpc_link **at = &links->first; *at != NULL;) {
         struct mrd_rpc_link *next = (*at)->next;
         if (link_tend(*at)) {
@@ -175,6 +210,7 @@ static void *watch_run(void *context)
     for (struct mrd_rpc_link *link = links->first; link != NULL; link = link->next) {
         (void)shutdown(link->fd, SHUT_RDWR);
     }
+    left_join(links, true); /* while their links exist */
     while (links->first != NULL) {
         struct mrd_rpc_link *link = links->first;
         links->first = link->next;

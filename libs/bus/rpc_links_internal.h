@@ -11,9 +11,9 @@ enum {
 };
 
 enum mrd_rpc_link_state {
-    MRD_RPC_LINK_NEW,   /* its thread has not proved the client yet */
-    MRD_RPC_LINK_OPEN,  /* its thread reads, or runs a handler */
-    MRD_RPC_LINK_LEFT,  /* its thread has left it, another one is to go on */
+    MRD_RPC_LINK_NEW,  /* its thread has not proved the client yet */
+    MRD_RPC_LINK_OPEN, /* its thread reads, or runs a handler */
+    MRD_RPC_LINK_LEFT, /* its thread has left it but for the call it runs, another one is to go on */
     MRD_RPC_LINK_ENDED, /* its thread ends, and it is to be freed */
 };
 
@@ -37,6 +37,12 @@ struct mrd_rpc_link {
     uint32_t calls; /* that may still use the link */
 };
 
+/* A thread that has left its link, until it ends. */
+struct mrd_rpc_left {
+    pthread_t thread;
+    struct mrd_rpc_left *next;
+};
+
 struct mrd_rpc_links {
     struct mrd_rpc_server *server;
     struct mrd_link_listener *listener;
@@ -46,6 +52,7 @@ struct mrd_rpc_links {
         refusing; /* relaxed: read under the server's lock, or by the watch after it was woken */
     _Atomic bool stopping; /* the same */
     struct mrd_rpc_link *first;
+    struct mrd_rpc_left *left;
     uint32_t count;
 };
 

@@ -282,6 +282,23 @@ static void a_link_outlives_the_thread_of_a_long_call(void **state)
     mrd_rpc_server_destroy(&service.server, 1000);
 }
 
+/* Its credit and its cancellation are heard as well: by the thread that has the link now. */
+static void who_has_taken_a_link_over_hears_what_is_said_to_the_long_call(void **state)
+{
+    struct world *world = *state;
+    struct service service;
+    service_start(&service, world->server_bus, SUBJECT, 2, 0);
+    struct mrd_rpc_fan *fan = fan_of(world->client, 60000, 0);
+    start(fan, SUBJECT, "long 500");
+    uint64_t chunks = 0;
+    uint64_t bytes = 0;
+    read_all(fan, &chunks, &bytes, 1);
+    assert_int_equal(chunks, 500);
+    mrd_rpc_fan_destroy(&fan);
+    ask_once(world); /* over the same link, or another one */
+    mrd_rpc_server_destroy(&service.server, 1000);
+}
+
 /* A request as a client that grants much writes it. */
 static void raw_ask(int fd, const char *text)
 {
@@ -648,6 +665,7 @@ int main(void)
         LINK_TEST(a_closed_connection_cancels_its_call),
         LINK_TEST(a_queued_call_is_canceled_too),
         LINK_TEST(a_link_outlives_the_thread_of_a_long_call),
+        LINK_TEST(who_has_taken_a_link_over_hears_what_is_said_to_the_long_call),
         LINK_TEST(a_client_that_does_not_read_holds_no_worker),
         LINK_TEST(a_large_request_goes_over_nats),
         LINK_TEST(connections_beyond_the_bound_are_closed),

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/metrics.h"
+#include "base/threads.h"
 #include "bus/nats_fixture.h"
 #include "bus/rpc.h"
 #include "bus/rpc_frame.h"
@@ -25,7 +26,7 @@ static inline int64_t now_ns(void) { return mrd_clock_monotonic_ns(mrd_clock_sys
 
 /* ---- a server that does what the request says ----
  * "chunks N SIZE": N chunks of SIZE bytes, each starting with its number, and "done" with the end; "fail": an error;
- * "work MS": is busy; "pause": waits without a worker's place until the call has ended; "hang": with it. */
+ * "work MS": is busy; "long N": is busy until its thread is in the background, then as "chunks N 8"; "pause": waits without a worker's place until the call has ended; "hang": with it. */
 
 struct service {
     struct mrd_rpc_server *server;
@@ -73,6 +74,11 @@ static inline enum mrd_status on_call(void *context, struct mrd_rpc_call *call,
         status = send_chunks(call, count, size, err);
     } else if (sscanf(text, "work %lu", &count) == 1) {
         work(call, (int64_t)count);
+    } else if (sscanf(text, "long %lu", &count) == 1) {
+        while (!mrd_thread_in_background()) {
+            mrd_rpc_call_yield(call);
+        }
+        status = send_chunks(call, count, 8, err);
     } else if (strcmp(text, "fail") == 0) {
         status = mrd_fail(err, MRD_E_LIMIT, "too many of something");
     } else {

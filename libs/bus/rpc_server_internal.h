@@ -38,7 +38,7 @@ struct mrd_rpc_call {
     uint8_t *frame_of_request;
     bool
         own_thread; /* the link's thread runs it, so whoever waits for its client reads the link. Written under the
-                      * server's lock before the handler begins */
+                      * server's lock, before the handler begins or by the thread that runs it */
     struct mrd_bytes request;
     int64_t deadline_ns;
     char answer[MRD_RPC_SUBJECT_MAX];     /* where answers go */
@@ -176,6 +176,9 @@ MRD_MUST_CHECK enum mrd_status mrd_rpc_link_send(struct mrd_rpc_call *call,
 
 /* The call has its link's thread: takes credit or cancellation from its client, or returns after a moment without. */
 void mrd_rpc_link_listen(struct mrd_rpc_call *call);
+
+/* The call goes on, but its thread is not the link's any more: another one reads it from now on. */
+void mrd_rpc_link_hand_over(struct mrd_rpc_call *call);
 
 /* Lock held: the call uses its link no more. */
 void mrd_rpc_link_leave(struct mrd_rpc_call *call);

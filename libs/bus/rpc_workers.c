@@ -174,6 +174,10 @@ void mrd_rpc_call_yield(struct mrd_rpc_call *call)
     struct mrd_rpc_server *server = call->server;
     const int64_t now = now_ns();
     mrd_thread_work_look(&call->work, now);
+    if (call->own_thread && mrd_thread_in_background()) {
+        mrd_rpc_link_hand_over(
+            call); /* now: short calls are not to wait for a thread without a core */
+    }
     if (atomic_load_explicit(&server->flows.waiting, memory_order_relaxed) == 0) {
         return;
     }

@@ -165,7 +165,10 @@ void mrd_head_erase(struct mrd_head *head, const struct mrd_head_query *query,
                     struct mrd_head_erased *out)
 {
     struct head_numbers found = {0};
-    head_match(head, query, &found);
+    struct mrd_head_query whole = *query;
+    whole.pause = (struct mrd_head_pause){0}; /* nobody may read in between, so nothing fails */
+    whole.beside = false;
+    mrd_assert(head_match(head, &whole, &found, NULL) == MRD_OK);
     const uint64_t before = head->sample_count;
     for (size_t i = 0; i < found.count; i++) {
         const uint64_t samples = head->sample_count;

@@ -5,7 +5,7 @@
  * an inverted index answers matchers, samples are compressed chunks cut at time buckets.
  *
  * Owner:   whoever created it, for the whole life.
- * Threads: ONE. No call may overlap another on the same head; nothing inside is locked. What leaves
+ * Threads: ONE. No call may overlap another on the same head, but for mrd_head_select_small; nothing inside is locked. What leaves
  *          the head (struct mrd_head_selection, name lists) has memory of its own and may be handed
  *          to another thread whole.
  * Limits:  memory_bytes_limit. Above it mrd_head_series (new series) and mrd_head_append refuse with
@@ -221,6 +221,14 @@ void mrd_head_recycle(struct mrd_head *head);
 
 /* ---- reading ---- */
 
+/* What long reading calls every some tens of microseconds, at places where the head may be read, by selects and lists of others as
+ * well; nothing may be written meanwhile. Any status but MRD_OK ends the reading with it. Zero: there is nothing to call. Not
+ * interrupted are copying and sorting a list of series numbers, 1 ns an item and rarely 20. */
+struct mrd_head_pause {
+    enum mrd_status (*run)(void *context, struct mrd_error *err);
+    void *context;
+};
+
 struct mrd_head_query {
     struct mrd_bytes tenant;
     const struct mrd_matcher *matchers; /* all must hold; none: every series of the tenant */
@@ -233,7 +241,10 @@ struct mrd_head_query {
                            its size (mrd_histogram_weight) */
     bool
         in_order; /* series in the order of model/series_order.h; else in any, which a restart may change */
-    bool labels_only; /* no chunks: which series have samples in the range */
+    bool labels_only;            /* no chunks: which series have samples in the range */
+    struct mrd_head_pause pause; /* of the cursor's slices, too */
+    bool
+        beside; /* mrd_head_select_small may run meanwhile. MRD_E_UNAVAILABLE: not this time, lists are to be sorted */
 };
 
 /* A part of an answer: whole series as frames (codec/frame.h), in memory of its own. Any thread may
@@ -250,7 +261,7 @@ struct mrd_head_cursor;
 /* Resolves the matchers to the series of now. The answer then comes in slices; appends and sweeps may
  * go on between them. A series is copied whole in one slice, in its state of that moment; series
  * created later are not in it, removed ones are left out. query and its matchers are needed until
- * this call returns, not longer. MRD_E_LIMIT with the limit's name and value. */
+ * this call returns, not longer. MRD_E_LIMIT with the limit's name and value. No cursor on failure. */
 MRD_MUST_CHECK enum mrd_status mrd_head_select(struct mrd_head *head,
                                                const struct mrd_head_query *query,
                                                struct mrd_head_cursor **out_cursor,
@@ -262,6 +273,14 @@ MRD_MUST_CHECK enum mrd_status mrd_head_cursor_next(struct mrd_head_cursor *curs
                                                     size_t bytes_max,
                                                     struct mrd_head_selection **out_selection,
                                                     struct mrd_error *err);
+
+/* All of a select's answer at once, if that is small and there is nothing special about it: some tens of series without late
+ * samples, start times and histograms, within the query's limits and bytes_max. True: *out_selection is the answer, NULL if it is
+ * empty. False: select it.
+ * Writes nothing of the head, not even scratch: may run on any thread, on several at once, beside mrd_head_cursor_next,
+ * mrd_head_cursor_destroy, mrd_head_select that is told so (`beside`) and itself; not beside other calls. */
+bool mrd_head_select_small(struct mrd_head *head, const struct mrd_head_query *query,
+                           size_t bytes_max, struct mrd_head_selection **out_selection);
 
 /* True if no slice follows. */
 bool mrd_head_cursor_at_end(const struct mrd_head_cursor *cursor);

@@ -255,6 +255,20 @@ struct head_columns {
     bool started;
 };
 
+enum {
+    HEAD_PAUSE_ITEMS = 256, /* that are looked at, of some 50 ns each */
+    HEAD_PAUSE_SERIES = 32, /* that are copied, of some us each */
+    HEAD_SMALL_SERIES = 64, /* that a small select may look at */
+};
+
+/* Called after the item of number `index` of those that are gone through. */
+static inline enum mrd_status head_pause(const struct mrd_head_pause *pause, size_t index,
+                                         size_t every, struct mrd_error *err)
+{
+    return pause->run == NULL || (index + 1) % every != 0 ? MRD_OK
+                                                          : pause->run(pause->context, err);
+}
+
 struct mrd_head_cursor {
     struct mrd_head *head;
     struct mrd_head_cursor *next; /* opened later */
@@ -264,7 +278,9 @@ struct mrd_head_cursor {
     size_t samples_max;
     size_t samples;
     bool labels_only;
-    uint32_t *ordinals; /* NULL if there are none */
+    struct mrd_head_pause pause;
+    struct head_numbers *chain; /* scratch */
+    uint32_t *ordinals;         /* NULL if there are none */
     size_t count;
     size_t at;
 };
@@ -297,10 +313,10 @@ struct mrd_head {
     uint64_t sample_count;
     uint64_t series_created;
     uint64_t series_removed;
-    uint32_t last_tenant; /* guess for the next look-up */
-    uint32_t tenant_free; /* list through first_field */
-    uint32_t free_first;  /* ordinals to hand out again */
-    uint32_t wait_first;  /* recycled while a cursor was open: oldest, newest */
+    _Atomic uint32_t last_tenant; /* guess for the next look-up; relaxed, any value will do */
+    uint32_t tenant_free;         /* list through first_field */
+    uint32_t free_first;          /* ordinals to hand out again */
+    uint32_t wait_first;          /* recycled while a cursor was open: oldest, newest */
     uint32_t wait_last;
     struct head_numbers dead;   /* not yet purged */
     size_t dead_forgotten;      /* of them, from the first on: the caller has forgotten them */
@@ -653,8 +669,15 @@ bool head_floats_overlap(const struct mrd_head *head, uint32_t ordinal, mrd_time
                          mrd_time_ms time_max_ms);
 
 /* The series of the tenant that satisfy all matchers and have samples in the range, ascending. */
-void head_match(struct mrd_head *head, const struct mrd_head_query *query,
-                struct head_numbers *out);
+enum mrd_status head_match(struct mrd_head *head, const struct mrd_head_query *query,
+                           struct head_numbers *out, struct mrd_error *err);
+/* Keeps those of the candidates that match, by looking at each; writes nothing of the head. */
+void head_match_few(struct mrd_head *head, uint32_t tenant, const struct mrd_head_query *query,
+                    struct head_numbers *candidates);
+/* The shortest list that all series that match are in, of the tenant or of a label (of an indexed tenant; else count is to be 0).
+ * NULL: none matches. */
+struct head_list *head_shortest_list(struct mrd_head *head, uint32_t tenant,
+                                     const struct mrd_matcher *matchers, size_t count);
 bool head_overlaps(const struct mrd_head *head, uint32_t ordinal, mrd_time_ms time_min_ms,
                    mrd_time_ms time_max_ms);
 
@@ -665,6 +688,10 @@ bool head_overlaps(const struct mrd_head *head, uint32_t ordinal, mrd_time_ms ti
 void head_order(const struct mrd_head *head, uint32_t *ordinals, size_t count);
 
 /* ---- select.c ---- */
+
+/* Adds the series as a frame, in the cursor's range. */
+void head_append_series(const struct mrd_head_cursor *cursor, uint32_t ordinal,
+                        struct mrd_head_selection *out);
 
 void head_selection_add(struct mrd_head_selection *out, const struct mrd_chunk *chunk,
                         size_t weight);

@@ -11,15 +11,16 @@ static bool tenant_is(const struct mrd_head *head, uint32_t tenant, struct mrd_b
 
 uint32_t head_tenant_find(struct mrd_head *head, struct mrd_bytes name)
 {
-    if (head->last_tenant != 0 && tenant_is(head, head->last_tenant, name)) {
-        return head->last_tenant;
+    const uint32_t guess = atomic_load_explicit(&head->last_tenant, memory_order_relaxed);
+    if (guess != 0 && tenant_is(head, guess, name)) {
+        return guess;
     }
     const uint32_t hash = (uint32_t)mrd_hash64(name, 0);
     uint32_t at = hash;
     for (;;) {
         const uint32_t tenant = head_table_next(&head->tenant_names, hash, &at);
         if (tenant == 0 || tenant_is(head, tenant, name)) {
-            head->last_tenant = tenant;
+            atomic_store_explicit(&head->last_tenant, tenant, memory_order_relaxed);
             return tenant;
         }
     }
@@ -57,7 +58,7 @@ uint32_t head_tenant_acquire(struct mrd_head *head, struct mrd_bytes name)
     head_table_add(&head->tenant_names, hash, tenant);
     head->memory_bytes[MRD_HEAD_MEMORY_INDEX] += sizeof(struct head_tenant);
     head->tenant_count++;
-    head->last_tenant = tenant;
+    atomic_store_explicit(&head->last_tenant, tenant, memory_order_relaxed);
     return tenant;
 }
 
@@ -72,7 +73,7 @@ static void tenant_remove(struct mrd_head *head, uint32_t number)
     head->tenant_free = number;
     head->memory_bytes[MRD_HEAD_MEMORY_INDEX] -= sizeof(struct head_tenant);
     head->tenant_count--;
-    head->last_tenant = 0;
+    atomic_store_explicit(&head->last_tenant, 0, memory_order_relaxed);
 }
 
 /* ---- postings ---- */

@@ -13,6 +13,7 @@ struct test {
     mrd_pool_handle field; /* of an indexed tenant; 0: none of its series has this label */
     bool matches_absent;
     bool done;
+    const struct mrd_head_pause *pause;
 };
 
 /* Verdicts of one regex by label pair. */
@@ -57,12 +58,13 @@ static bool test_series(const struct mrd_head *head, const struct test *test,
     return matches;
 }
 
-static void filter_by_labels(struct mrd_head *head, const struct test *test,
-                             struct head_numbers *candidates)
+static enum mrd_status filter_by_labels(struct mrd_head *head, const struct test *test,
+                                        struct head_numbers *candidates, struct mrd_error *err)
 {
     struct verdicts verdicts = {0};
+    enum mrd_status status = MRD_OK;
     size_t kept = 0;
-    for (size_t i = 0; i < candidates->count; i++) {
+    for (size_t i = 0; i < candidates->count && status == MRD_OK; i++) {
         if (i + 8 < candidates->count) {
             __builtin_prefetch(head_series(head, candidates->items[i + 8]));
         }
@@ -73,9 +75,11 @@ static void filter_by_labels(struct mrd_head *head, const struct test *test,
         if (test_series(head, test, &verdicts, head_series(head, candidates->items[i]))) {
             candidates->items[kept++] = candidates->items[i];
         }
+        status = head_pause(test->pause, i, HEAD_PAUSE_ITEMS, err);
     }
     candidates->count = kept;
     head_table_fini(&verdicts.table);
+    return status;
 }
 
 /* ---- values of an indexed tenant ---- */
@@ -86,17 +90,28 @@ static bool has_prefix(struct mrd_bytes text, struct mrd_bytes prefix)
            (prefix.size == 0 || memcmp(text.data, prefix.data, prefix.size) == 0);
 }
 
-/* Adds the value records of the field whose text matches (or does not, as `wanted` says); returns the
- * sum of their series. */
-static uint64_t collect_scanned(struct mrd_head *head, const struct test *test, bool wanted,
-                                struct head_numbers *out)
+/* Value records, and the sum of their series. */
+struct collected {
+    struct head_numbers values;
+    uint64_t series;
+};
+
+static void collect_one(const struct mrd_head *head, uint32_t handle, struct collected *out)
+{
+    const struct head_value *value = head_at(head, handle);
+    head_numbers_add(&out->values, handle);
+    out->series += value->series.count;
+}
+
+/* Adds the value records of the field whose text matches (or does not, as `wanted` says). */
+static enum mrd_status collect_scanned(struct mrd_head *head, const struct test *test, bool wanted,
+                                       struct collected *out, struct mrd_error *err)
 {
     struct head_field *field = head_at(head, test->field);
     const struct mrd_bytes prefix =
         test->matcher->regex == NULL ? MRD_BYTES_NONE : mrd_regex_prefix(test->matcher->regex);
     const bool regex_wanted = test->matcher->type == MRD_MATCH_RE;
     const uint32_t *values = head_list_items(head, &field->values);
-    uint64_t sum = 0;
     for (uint32_t i = 0; i < field->values.count; i++) {
         if (i + 8 < field->values.count) {
             __builtin_prefetch(head_at(head, values[i + 8]));
@@ -110,57 +125,65 @@ static uint64_t collect_scanned(struct mrd_head *head, const struct test *test, 
         const bool matches =
             has_prefix(text, prefix) ? mrd_matcher_matches(test->matcher, text) : !regex_wanted;
         if (matches == wanted) {
-            head_numbers_add(out, values[i]);
-            sum += value->series.count;
+            collect_one(head, values[i], out);
         }
+        MRD_TRY(head_pause(test->pause, i, HEAD_PAUSE_ITEMS, err));
     }
-    return sum;
+    return MRD_OK;
 }
 
 /* The same by looking up each literal of the regex (=~ wanted, !~ unwanted). */
-static uint64_t collect_literals(struct mrd_head *head, uint32_t tenant, const struct test *test,
-                                 struct head_numbers *out)
+static void collect_literals(struct mrd_head *head, uint32_t tenant, const struct test *test,
+                             struct collected *out)
 {
     const struct mrd_regex *regex = test->matcher->regex;
-    uint64_t sum = 0;
     for (size_t i = 0; i < mrd_regex_literal_count(regex); i++) {
         const struct head_label label =
             head_label_of(test->matcher->name, mrd_regex_literal(regex, i));
         const mrd_pool_handle pair = label.value.size == 0 ? 0 : head_pair_find(head, &label);
         const mrd_pool_handle handle = pair == 0 ? 0 : head_value_find(head, tenant, pair);
         if (handle != 0) {
-            const struct head_value *value = head_at(head, handle);
-            head_numbers_add(out, handle);
-            sum += value->series.count;
+            collect_one(head, handle, out);
         }
     }
-    return sum;
 }
 
-static uint64_t collect(struct mrd_head *head, uint32_t tenant, const struct test *test,
-                        bool wanted, struct head_numbers *out)
+static enum mrd_status collect(struct mrd_head *head, uint32_t tenant, const struct test *test,
+                               bool wanted, struct collected *out, struct mrd_error *err)
 {
     const struct mrd_matcher *matcher = test->matcher;
     const bool regex = matcher->type == MRD_MATCH_RE || matcher->type == MRD_MATCH_NRE;
     const bool literal_wanted = matcher->type == MRD_MATCH_RE;
     if (regex && wanted == literal_wanted && mrd_regex_literal_count(matcher->regex) > 0) {
-        return collect_literals(head, tenant, test, out);
+        collect_literals(head, tenant, test, out);
+        return MRD_OK;
     }
-    return collect_scanned(head, test, wanted, out);
+    return collect_scanned(head, test, wanted, out, err);
 }
 
-static void filter_by_bitmap(struct mrd_head *head, const struct head_numbers *values, bool keep,
-                             struct head_numbers *candidates)
+static enum mrd_status bits_set(struct mrd_head *head, const struct head_numbers *values,
+                                const struct mrd_head_pause *pause, uint64_t *bits,
+                                struct mrd_error *err)
 {
-    uint64_t *bits = calloc((size_t)head->series_end / 64 + 1, sizeof(*bits));
-    mrd_assert(bits != NULL);
     for (size_t i = 0; i < values->count; i++) {
         struct head_value *value = head_at(head, values->items[i]);
         const uint32_t *ordinals = head_list_items(head, &value->series);
         for (uint32_t k = 0; k < value->series.count; k++) {
             bits[ordinals[k] / 64] |= (uint64_t)1 << (ordinals[k] % 64);
         }
+        MRD_TRY(head_pause(pause, i, HEAD_PAUSE_ITEMS, err));
     }
+    return MRD_OK;
+}
+
+static enum mrd_status filter_by_bitmap(struct mrd_head *head, const struct head_numbers *values,
+                                        const struct test *test, struct head_numbers *candidates,
+                                        struct mrd_error *err)
+{
+    const bool keep = !test->matches_absent;
+    uint64_t *bits = calloc((size_t)head->series_end / 64 + 1, sizeof(*bits));
+    mrd_assert(bits != NULL);
+    const enum mrd_status status = bits_set(head, values, test->pause, bits, err);
     size_t kept = 0;
     for (size_t i = 0; i < candidates->count; i++) {
         const uint32_t ordinal = candidates->items[i];
@@ -171,32 +194,32 @@ static void filter_by_bitmap(struct mrd_head *head, const struct head_numbers *v
     }
     candidates->count = kept;
     free(bits);
+    return status;
 }
 
 enum { BITMAP_GAIN = 32 /* postings that cost as much as looking at one candidate's label */ };
 
-static void filter(struct mrd_head *head, uint32_t tenant, const struct test *test,
-                   struct head_numbers *candidates)
+static enum mrd_status filter(struct mrd_head *head, uint32_t tenant, const struct test *test,
+                              struct head_numbers *candidates, struct mrd_error *err)
 {
     if (test->field == 0) {
         candidates->count = test->matches_absent ? candidates->count : 0;
-        return;
+        return MRD_OK;
     }
     const struct head_field *field = head_at(head, test->field);
     if (candidates->count <= field->values.count) {
-        filter_by_labels(head, test, candidates);
-        return;
+        return filter_by_labels(head, test, candidates, err);
     }
     /* A matcher that accepts absence says which values to take out, another one which to keep. */
-    struct head_numbers values = {0};
-    const bool keep = !test->matches_absent;
-    const uint64_t sum = collect(head, tenant, test, keep, &values);
-    if (sum <= (uint64_t)candidates->count * BITMAP_GAIN) {
-        filter_by_bitmap(head, &values, keep, candidates);
-    } else {
-        filter_by_labels(head, test, candidates);
+    struct collected found = {0};
+    enum mrd_status status = collect(head, tenant, test, !test->matches_absent, &found, err);
+    if (status == MRD_OK) {
+        status = found.series <= (uint64_t)candidates->count * BITMAP_GAIN
+                     ? filter_by_bitmap(head, &found.values, test, candidates, err)
+                     : filter_by_labels(head, test, candidates, err);
     }
-    head_numbers_fini(&values);
+    head_numbers_fini(&found.values);
+    return status;
 }
 
 /* ---- equality ---- */
@@ -262,31 +285,54 @@ static void take_list(struct mrd_head *head, struct head_list *list, struct head
     }
 }
 
-/* Fills candidates from the equality tests; false if a value does not exist. */
-static bool start(struct mrd_head *head, uint32_t tenant, struct test *tests, size_t count,
-                  struct head_numbers *candidates)
+struct head_list *head_shortest_list(struct mrd_head *head, uint32_t tenant,
+                                     const struct mrd_matcher *matchers, size_t count)
 {
     struct head_list *least = &head_tenant(head, tenant)->series;
     for (size_t i = 0; i < count; i++) {
-        if (is_equality(tests[i].matcher)) {
-            struct head_list *list = equal_postings(head, tenant, tests[i].matcher);
+        if (is_equality(&matchers[i])) {
+            struct head_list *list = equal_postings(head, tenant, &matchers[i]);
             if (list == NULL) {
-                return false;
+                return NULL;
             }
             least = list->count <= least->count ? list : least;
         }
     }
+    return least;
+}
+
+/* All lists of equality, and the tenant's: those that `start` reads in order. */
+static bool lists_are_sorted(struct mrd_head *head, uint32_t tenant,
+                             const struct mrd_matcher *matchers, size_t count)
+{
+    bool sorted = !head_tenant(head, tenant)->series.unsorted;
+    for (size_t i = 0; i < count && sorted; i++) {
+        if (is_equality(&matchers[i])) {
+            const struct head_list *list = equal_postings(head, tenant, &matchers[i]);
+            sorted = list == NULL || !list->unsorted;
+        }
+    }
+    return sorted;
+}
+
+/* Fills candidates from the equality tests. */
+static void start(struct mrd_head *head, uint32_t tenant, const struct mrd_matcher *matchers,
+                  size_t count, struct test *tests, struct head_numbers *candidates)
+{
+    struct head_list *least = head_shortest_list(head, tenant, matchers, count);
+    if (least == NULL) {
+        return;
+    }
     take_list(head, least, candidates);
     for (size_t i = 0; i < count; i++) {
-        if (is_equality(tests[i].matcher)) {
-            struct head_list *list = equal_postings(head, tenant, tests[i].matcher);
+        if (is_equality(&matchers[i])) {
+            struct head_list *list = equal_postings(head, tenant, &matchers[i]);
             tests[i].done = true;
             if (list != least) {
                 intersect(candidates, head_list_sorted(head, list), list->count);
             }
         }
     }
-    return true;
 }
 
 /* ---- time ---- */
@@ -338,8 +384,8 @@ bool head_floats_overlap(const struct mrd_head *head, uint32_t ordinal, mrd_time
     return false;
 }
 
-static void filter_by_time(struct mrd_head *head, const struct mrd_head_query *query,
-                           struct head_numbers *candidates)
+static enum mrd_status filter_by_time(struct mrd_head *head, const struct mrd_head_query *query,
+                                      struct head_numbers *candidates, struct mrd_error *err)
 {
     size_t kept = 0;
     for (size_t i = 0; i < candidates->count; i++) {
@@ -351,17 +397,15 @@ static void filter_by_time(struct mrd_head *head, const struct mrd_head_query *q
             head_overlaps(head, ordinal, query->time_min_ms, query->time_max_ms)) {
             candidates->items[kept++] = ordinal;
         }
+        MRD_TRY(head_pause(&query->pause, i, HEAD_PAUSE_ITEMS, err));
     }
     candidates->count = kept;
+    return MRD_OK;
 }
 
-void head_match(struct mrd_head *head, const struct mrd_head_query *query, struct head_numbers *out)
+static struct test *tests_make(struct mrd_head *head, uint32_t tenant,
+                               const struct mrd_head_query *query)
 {
-    out->count = 0;
-    const uint32_t tenant = head_tenant_find(head, query->tenant);
-    if (tenant == 0) {
-        return;
-    }
     struct test *tests = calloc(query->matcher_count + 1, sizeof(*tests));
     mrd_assert(tests != NULL);
     const bool indexed = head_tenant(head, tenant)->indexed != 0;
@@ -371,19 +415,48 @@ void head_match(struct mrd_head *head, const struct mrd_head_query *query, struc
         test->name = head_name_find(head, test->matcher->name);
         test->field = indexed && test->name != 0 ? head_field_find(head, tenant, test->name) : 0;
         test->matches_absent = mrd_matcher_matches(test->matcher, MRD_BYTES(""));
+        test->pause = &query->pause;
     }
-    if (!indexed) {
-        take_list(head, &head_tenant(head, tenant)->series, out);
-    } else if (!start(head, tenant, tests, query->matcher_count, out)) {
-        out->count = 0;
+    return tests;
+}
+
+void head_match_few(struct mrd_head *head, uint32_t tenant, const struct mrd_head_query *query,
+                    struct head_numbers *candidates)
+{
+    mrd_assert(query->pause.run == NULL); /* so nothing fails */
+    struct mrd_error err;
+    struct test *tests = tests_make(head, tenant, query);
+    for (size_t i = 0; i < query->matcher_count && candidates->count > 0; i++) {
+        mrd_assert(filter_by_labels(head, &tests[i], candidates, &err) == MRD_OK);
     }
-    for (size_t i = 0; i < query->matcher_count && out->count > 0; i++) {
+    free(tests);
+    mrd_assert(filter_by_time(head, query, candidates, &err) == MRD_OK);
+}
+
+enum mrd_status head_match(struct mrd_head *head, const struct mrd_head_query *query,
+                           struct head_numbers *out, struct mrd_error *err)
+{
+    out->count = 0;
+    const uint32_t tenant = head_tenant_find(head, query->tenant);
+    if (tenant == 0) {
+        return MRD_OK;
+    }
+    const bool indexed = head_tenant(head, tenant)->indexed != 0;
+    const size_t equal_count = indexed ? query->matcher_count : 0;
+    struct test *tests = tests_make(head, tenant, query);
+    if (query->beside && !lists_are_sorted(head, tenant, query->matchers, equal_count)) {
+        free(tests);
+        return mrd_fail(err, MRD_E_UNAVAILABLE, "lists of series are to be sorted first");
+    }
+    start(head, tenant, query->matchers, equal_count, tests, out);
+    enum mrd_status status = MRD_OK;
+    for (size_t i = 0; i < query->matcher_count && out->count > 0 && status == MRD_OK; i++) {
         if (!indexed) {
-            filter_by_labels(head, &tests[i], out);
+            status = filter_by_labels(head, &tests[i], out, err);
         } else if (!tests[i].done) {
-            filter(head, tenant, &tests[i], out);
+            status = filter(head, tenant, &tests[i], out, err);
         }
     }
     free(tests);
-    filter_by_time(head, query, out);
+    return status == MRD_OK ? filter_by_time(head, query, out, err) : status;
 }

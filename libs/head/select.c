@@ -41,11 +41,11 @@ bool mrd_head_series_labels(const struct mrd_head *head, uint32_t ordinal, struc
     return true;
 }
 
-/* Fills head->chain with the sealed chunks that meet the cursor's range, newest first. */
+/* Fills the cursor's chain with the sealed chunks that meet its range, newest first. */
 static void find_chunks(struct mrd_head *head, const struct mrd_head_cursor *cursor,
                         const struct head_hot *hot)
 {
-    head->chain.count = 0;
+    cursor->chain->count = 0;
     for (mrd_pool_handle at = hot->chunks; at != 0;) {
         const struct head_chunk *chunk = head_at(head, at);
         const mrd_time_ms first = head_chunk_first_ms(chunk);
@@ -53,7 +53,7 @@ static void find_chunks(struct mrd_head *head, const struct mrd_head_cursor *cur
             break;
         }
         if (first <= cursor->time_max_ms) {
-            head_numbers_add(&head->chain, at);
+            head_numbers_add(cursor->chain, at);
         }
         at = chunk->next;
     }
@@ -63,12 +63,12 @@ static void find_chunks(struct mrd_head *head, const struct mrd_head_cursor *cur
 static size_t find_late(struct mrd_head *head, const struct mrd_head_cursor *cursor,
                         uint32_t ordinal)
 {
-    struct head_columns *columns = &head->merged;
-    head_columns_clear(columns);
     const struct head_series *series = head_series(head, ordinal);
     if (series->late == 0) {
         return 0;
     }
+    struct head_columns *columns = &head->merged;
+    head_columns_clear(columns);
     const struct head_late_block *block = head_at(head, series->late);
     for (uint32_t i = 0; i < block->count; i++) {
         const struct head_late *item = &block->items[i];
@@ -100,8 +100,8 @@ static void append_chunk(struct mrd_head_selection *out, struct mrd_chunk chunk)
     head_selection_add(out, &chunk, chunk.count);
 }
 
-static void append_series(struct mrd_head_cursor *cursor, uint32_t ordinal,
-                          struct mrd_head_selection *out)
+void head_append_series(const struct mrd_head_cursor *cursor, uint32_t ordinal,
+                        struct mrd_head_selection *out)
 {
     struct mrd_head *head = cursor->head;
     const struct head_hot *hot = head_hot(head, ordinal);
@@ -109,7 +109,7 @@ static void append_series(struct mrd_head_cursor *cursor, uint32_t ordinal,
     find_chunks(head, cursor, hot);
     const bool tail = tail_meets(head, cursor, hot);
     const size_t late = find_late(head, cursor, ordinal);
-    const size_t chunk_count = head->chain.count + (tail ? 1 : 0) + (late > 0 ? 1 : 0) +
+    const size_t chunk_count = cursor->chain->count + (tail ? 1 : 0) + (late > 0 ? 1 : 0) +
                                head_mixed_append(head, ordinal, cursor, NULL);
     if (chunk_count == 0) {
         return; /* dropped since the matchers were resolved */
@@ -121,8 +121,8 @@ static void append_series(struct mrd_head_cursor *cursor, uint32_t ordinal,
     if (labels_only) {
         return;
     }
-    for (size_t i = head->chain.count; i-- > 0;) {
-        const struct head_chunk *chunk = head_at(head, head->chain.items[i]);
+    for (size_t i = cursor->chain->count; i-- > 0;) {
+        const struct head_chunk *chunk = head_at(head, cursor->chain->items[i]);
         append_chunk(out, (struct mrd_chunk){
                               {chunk->bytes, chunk->size},
                               chunk->count, chunk->encoding
@@ -139,22 +139,34 @@ static void append_series(struct mrd_head_cursor *cursor, uint32_t ordinal,
 
 /* ---- cursors ---- */
 
+/* Resolves the query for the cursor, which is open already: others may read, and with them close cursors, meanwhile. */
+static enum mrd_status resolve(struct mrd_head_cursor *cursor, const struct mrd_head_query *query,
+                               struct mrd_error *err)
+{
+    struct head_numbers found = {0};
+    enum mrd_status status = head_match(cursor->head, query, &found, err);
+    if (status == MRD_OK && query->series_max != 0 && found.count > query->series_max) {
+        status = mrd_fail(err, MRD_E_LIMIT,
+                          "the query selects %zu series in one partition, more than the limit of "
+                          "%zu (querier.series_max): narrow its selectors, or raise it",
+                          found.count, query->series_max);
+    }
+    if (status != MRD_OK) {
+        head_numbers_fini(&found);
+        return status;
+    }
+    if (query->in_order) {
+        head_order(cursor->head, found.items, found.count);
+    }
+    cursor->ordinals = found.items;
+    cursor->count = found.count;
+    return MRD_OK;
+}
+
 enum mrd_status mrd_head_select(struct mrd_head *head, const struct mrd_head_query *query,
                                 struct mrd_head_cursor **out_cursor, struct mrd_error *err)
 {
-    struct head_numbers found = {0};
-    head_match(head, query, &found);
-    if (query->series_max != 0 && found.count > query->series_max) {
-        const size_t count = found.count;
-        head_numbers_fini(&found);
-        return mrd_fail(err, MRD_E_LIMIT,
-                        "the query selects %zu series in one partition, more than the limit of %zu "
-                        "(querier.series_max): narrow its selectors, or raise it",
-                        count, query->series_max);
-    }
-    if (query->in_order) {
-        head_order(head, found.items, found.count);
-    }
+    mrd_auto(mrd_head_cursor_destroy)
     struct mrd_head_cursor *cursor = calloc(1, sizeof(*cursor));
     mrd_assert(cursor != NULL);
     *cursor = (struct mrd_head_cursor){
@@ -164,8 +176,8 @@ enum mrd_status mrd_head_select(struct mrd_head *head, const struct mrd_head_que
         .time_max_ms = query->time_max_ms,
         .samples_max = query->samples_max,
         .labels_only = query->labels_only,
-        .ordinals = found.items,
-        .count = found.count,
+        .pause = query->pause,
+        .chain = &head->chain,
     };
     if (head->cursor_last == NULL) {
         head->cursors = cursor;
@@ -173,7 +185,8 @@ enum mrd_status mrd_head_select(struct mrd_head *head, const struct mrd_head_que
         head->cursor_last->next = cursor;
     }
     head->cursor_last = cursor;
-    *out_cursor = cursor;
+    MRD_TRY(resolve(cursor, query, err));
+    *out_cursor = MRD_MOVE(cursor);
     return MRD_OK;
 }
 
@@ -228,9 +241,10 @@ enum mrd_status mrd_head_cursor_next(struct mrd_head_cursor *cursor, size_t byte
         prefetch_series(cursor);
         const uint32_t ordinal = cursor->ordinals[cursor->at];
         if ((head_hot(cursor->head, ordinal)->open.owner_flags & HOT_LIVE) != 0) {
-            append_series(cursor, ordinal, selection);
+            head_append_series(cursor, ordinal, selection);
             MRD_TRY(count_samples(cursor, selection, err));
         }
+        MRD_TRY(head_pause(&cursor->pause, cursor->at, HEAD_PAUSE_SERIES, err));
     }
     mrd_assert(!selection->frames.failed);
     cursor->samples += selection->sample_count;
@@ -324,10 +338,12 @@ static enum mrd_status emit_matched(struct mrd_head *head, const struct mrd_head
                                     struct mrd_error *err)
 {
     struct head_numbers found = {0};
-    head_match(head, query, &found);
-    enum mrd_status status = MRD_OK;
+    enum mrd_status status = head_match(head, query, &found, err);
     for (size_t i = 0; i < found.count && status == MRD_OK; i++) {
         status = emit_labels(head, found.items[i], name, distinct, err);
+        if (status == MRD_OK) {
+            status = head_pause(&query->pause, i, HEAD_PAUSE_ITEMS, err);
+        }
     }
     head_numbers_fini(&found);
     return status;
@@ -355,6 +371,7 @@ static enum mrd_status emit_field(struct mrd_head *head, const struct mrd_head_q
     const uint32_t *values = head_list_items(head, &field->values);
     for (uint32_t i = 0; i < field->values.count; i++) {
         struct head_value *value = head_at(head, values[i]);
+        MRD_TRY(head_pause(&query->pause, i, HEAD_PAUSE_ITEMS, err));
         if (!any_overlaps(head, query, &value->series)) {
             continue;
         }

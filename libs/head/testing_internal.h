@@ -187,8 +187,72 @@ static inline void testing_read_selection(const struct mrd_head_selection *selec
     assert_int_equal(count, selection->series_count);
 }
 
-static inline void testing_select(struct mrd_head *head, const struct mrd_head_query *query,
-                                  size_t slice_bytes, struct testing_results *results)
+/* The sum of what selections say of themselves. */
+struct testing_sums {
+    size_t bytes;
+    size_t series;
+    size_t chunks;
+    size_t samples;
+};
+
+static inline void testing_sum(struct testing_sums *sums,
+                               const struct mrd_head_selection *selection)
+{
+    if (selection != NULL) {
+        sums->bytes += selection->frames.size;
+        sums->series += selection->series_count;
+        sums->chunks += selection->chunk_count;
+        sums->samples += selection->sample_count;
+    }
+}
+
+/* Where the answer is small enough to be read at once, it is the same: the sums and each series' text and samples. */
+static inline bool testing_small(struct mrd_head *head, const struct mrd_head_query *query,
+                                 const struct testing_sums *want, struct testing_results *results)
+{
+    struct mrd_head_selection *selection = NULL;
+    struct testing_sums got = {0};
+    if (!mrd_head_select_small(head, query, SIZE_MAX, &selection)) {
+        return false;
+    }
+    testing_sum(&got, selection);
+    assert_memory_equal(&got, want, sizeof(got));
+    if (selection != NULL) {
+        testing_read_selection(selection, query, results);
+    }
+    mrd_head_selection_destroy(&selection);
+    return true;
+}
+
+static inline int testing_by_labels(const void *a, const void *b)
+{
+    return strcmp(((const struct testing_result *)a)->labels,
+                  ((const struct testing_result *)b)->labels);
+}
+
+/* Sorts both. */
+static inline void testing_expect_same(struct testing_results *a, struct testing_results *b)
+{
+    assert_int_equal(a->count, b->count);
+    if (a->count > 0) {
+        qsort(a->items, a->count, sizeof(a->items[0]), testing_by_labels);
+        qsort(b->items, b->count, sizeof(b->items[0]), testing_by_labels);
+    }
+    for (size_t i = 0; i < a->count; i++) {
+        const struct testing_result *x = &a->items[i];
+        const struct testing_result *y = &b->items[i];
+        assert_string_equal(x->labels, y->labels);
+        assert_int_equal(x->count, y->count);
+        if (x->count > 0) {
+            assert_memory_equal(x->times_ms, y->times_ms, x->count * sizeof(x->times_ms[0]));
+            assert_memory_equal(x->bits, y->bits, x->count * sizeof(x->bits[0]));
+        }
+    }
+}
+
+static inline void testing_select_slices(struct mrd_head *head, const struct mrd_head_query *query,
+                                         size_t slice_bytes, struct testing_results *results,
+                                         struct testing_sums *sums)
 {
     *results = (struct testing_results){0};
     struct mrd_head_cursor *cursor = NULL;
@@ -200,10 +264,27 @@ static inline void testing_select(struct mrd_head *head, const struct mrd_head_q
             break;
         }
         results->slices++;
+        testing_sum(sums, selection);
         testing_read_selection(selection, query, results);
         mrd_head_selection_destroy(&selection);
     }
     mrd_head_cursor_destroy(&cursor);
+}
+
+static inline void testing_select(struct mrd_head *head, const struct mrd_head_query *query,
+                                  size_t slice_bytes, struct testing_results *results)
+{
+    struct testing_sums sums = {0};
+    testing_select_slices(head, query, slice_bytes, results, &sums);
+    struct testing_results small = {0};
+    struct testing_results again = {0};
+    if (testing_small(head, query, &sums, &small)) {
+        sums = (struct testing_sums){0};
+        testing_select_slices(head, query, slice_bytes, &again, &sums);
+        testing_expect_same(&small, &again);
+    }
+    testing_results_fini(&small);
+    testing_results_fini(&again);
 }
 
 static inline const struct testing_result *testing_find(const struct testing_results *results,

@@ -13,8 +13,10 @@
 enum {
     QUEUE_MAX = 4096,
     TIDY_MS = 1000,
-    RETRY_MS = 1000,          /* while over the memory budget */
-    SWEEP_SERIES_MAX = 20000, /* a second: 20 ms of the shard's time */
+    RETRY_MS = 1000, /* while over the memory budget */
+    SWEEP_SERIES =
+        500, /* at once, half a millisecond at most, for nobody reads meanwhile; then a pause */
+    SWEEP_PAUSE_MS = 20,
     WAIT_LOOK_MS = 100,
     LOG_STATE_TIMEOUT_MS = 500,
 };
@@ -197,8 +199,9 @@ static void on_tidy(struct mrd_shard *shard, struct mrd_shard_timer *timer)
     const mrd_time_ms now_ms = live ? mrd_clock_now_ms(partition->options.clock) : 0;
     ing_store_trimmed(partition->store,
                       atomic_load_explicit(&partition->log_first, memory_order_relaxed));
-    ing_store_tidy(partition->store, now_ms, SWEEP_SERIES_MAX, on_hole, partition);
-    mrd_shard_timer_start(shard, timer, mrd_shard_now_ns(shard) + TIDY_MS * MS);
+    const bool more = ing_store_tidy(partition->store, now_ms, SWEEP_SERIES, on_hole, partition);
+    mrd_shard_timer_start(shard, timer,
+                          mrd_shard_now_ns(shard) + (more ? SWEEP_PAUSE_MS : TIDY_MS) * MS);
 }
 
 static void on_shard_start(struct mrd_shard *shard)
@@ -316,12 +319,21 @@ static void ask_run(struct mrd_shard *shard, struct mrd_shard_message *base)
     pthread_mutex_unlock(&message->lock);
 }
 
+/* Long work is in the background, or soon will be. */
+static bool ask_post(struct ask_message *message)
+{
+    struct mrd_shard *shard = message->partition->shard;
+    return message->ask->reads && !mrd_thread_in_background()
+               ? mrd_shard_post_urgent(shard, &message->message)
+               : mrd_shard_post(shard, &message->message);
+}
+
 static enum mrd_status ask_posted(struct ask_message *message)
 {
     message->message.run = ask_run;
     pthread_mutex_init(&message->lock, NULL);
     pthread_cond_init(&message->changed, NULL);
-    if (mrd_shard_post(message->partition->shard, &message->message)) {
+    if (ask_post(message)) {
         pthread_mutex_lock(&message->lock);
         while (!message->done) {
             pthread_cond_wait(&message->changed, &message->lock);
@@ -341,12 +353,33 @@ enum mrd_status ing_partition_ask(struct ing_partition *partition, struct ing_as
                                   struct mrd_error *err)
 {
     struct ask_message message = {
-        .message = {.run = ask_here_run}, .partition = partition, .ask = ask, .err = err};
+        .message = {.run = ask_here_run, .shared = ask->shared},
+        .partition = partition,
+        .ask = ask,
+        .err = err
+    };
     /* In the background a thread may be without a core for long: not in the shard's place. */
     if (!mrd_thread_in_background() && mrd_shard_try_run(partition->shard, &message.message)) {
         return message.status;
     }
     return ask_posted(&message);
+}
+
+static void look_run(void *context)
+{
+    struct ing_look *look = context;
+    look->look(look, ing_store_head(look->partition->store));
+}
+
+bool ing_partition_try_read(struct ing_partition *partition, struct ing_look *look)
+{
+    look->partition = partition;
+    return mrd_shard_try_read(partition->shard, look_run, look);
+}
+
+void ing_partition_let_urgent(struct ing_partition *partition)
+{
+    mrd_shard_let_urgent(partition->shard);
 }
 
 uint64_t ing_partition_applied(const struct ing_partition *partition)

@@ -68,13 +68,26 @@ MRD_MUST_CHECK enum mrd_status ing_partition_wait(struct ing_partition *partitio
                                                   const void *context, struct mrd_error *err);
 
 /* Runs ask->run in the shard's place with the store's head: at once on the caller's thread if the shard is idle, else it waits
- * for its turn. MRD_E_UNAVAILABLE: the
- * queue is full or the partition closes; run was not called then. */
+ * for its turn. One that only reads, of a thread that is not in the background, goes before all others then, and into the middle
+ * of one that lets it in. MRD_E_UNAVAILABLE: the queue is full or the partition closes; run was not called then. */
 struct ing_ask {
     enum mrd_status (*run)(struct ing_ask *ask, struct mrd_head *head, struct mrd_error *err);
+    bool reads;  /* run changes nothing but what is the ask's own, and may sort the head's lists */
+    bool shared; /* it does not even that: beside readers as well (ing_partition_try_read) */
     struct ing_store *store; /* of the head; set before run */
 };
 MRD_MUST_CHECK enum mrd_status ing_partition_ask(struct ing_partition *partition,
                                                  struct ing_ask *ask, struct mrd_error *err);
+
+/* Looks at the head on the caller's thread, beside others that do, if nothing is being changed: the head only bears
+ * mrd_head_select_small then. False: look was not called. */
+struct ing_look {
+    void (*look)(struct ing_look *look, struct mrd_head *head);
+    struct ing_partition *partition; /* set before look */
+};
+MRD_MUST_CHECK bool ing_partition_try_read(struct ing_partition *partition, struct ing_look *look);
+
+/* In the middle of an ask's run, where the head may be read: lets urgent ones in. */
+void ing_partition_let_urgent(struct ing_partition *partition);
 
 #endif

@@ -42,6 +42,7 @@ static enum mrd_status set_open(void *context, const struct mrd_select *select,
         .time_min_ms = set->min_ms,
         .time_max_ms = set->max_ms,
         .series_max = question->request.series_max,
+        .pause = ing_question_pause(question),
     };
     set->columns.samples_limit = (size_t)question->request.samples_max;
     set->columns.histogram_bytes_max = mrd_arena_limit(scope->arena) / HISTOGRAMS_SHARE;

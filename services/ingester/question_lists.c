@@ -6,7 +6,7 @@ enum { LABELS_BYTES_MAX = 4 << 20 /* of one series, decoded */ };
 
 struct list_ask {
     struct ing_ask ask; /* first */
-    const struct ing_question *question;
+    struct ing_question *question;
     struct mrd_buf texts; /* bounded by the request's memory */
     size_t count;
     uint64_t total;                         /* CARDINALITY: series */
@@ -181,7 +181,10 @@ static enum mrd_status counts_send(struct ing_question *question, const struct l
 
 enum mrd_status ing_question_list(struct ing_question *question, struct mrd_error *err)
 {
-    struct list_ask ask = {.ask = {.run = list_run}, .question = question};
+    struct list_ask ask = {
+        .ask = {.run = list_run, .reads = true},
+          .question = question
+    };
     mrd_buf_init(&ask.texts, question->options->memory_bytes_max);
     enum mrd_status status = ing_partition_ask(ing_question_partition(question), &ask.ask, err);
     question->trailer.total = ask.total;

@@ -1,3 +1,4 @@
+#include "base/threads.h"
 #include "ingester/questions_internal.h"
 
 enum {
@@ -89,13 +90,20 @@ enum mrd_status ing_question_failed(struct ing_question *question, uint32_t numb
     return MRD_OK;
 }
 
+/* By its processor time: one that has only waited would wait again for each of the partitions that others are to ask for. */
+static bool worked_long(const struct ing_question *question)
+{
+    const int64_t now_ns = mrd_clock_monotonic_ns(mrd_clock_system());
+    return now_ns - question->work_since_ns >= SMALL_MS * 1000000 &&
+           mrd_thread_cpu_ns() - question->cpu_since_ns >= SMALL_MS * 1000000;
+}
+
 enum mrd_status ing_question_pace(struct ing_question *question, struct mrd_error *err)
 {
     mrd_rpc_call_yield(question->call);
     MRD_TRY(mrd_rpc_call_check(question->call, err));
-    const int64_t now_ns = mrd_clock_monotonic_ns(mrd_clock_system());
     if (question->large || question->at + 1 == question->request.partition_count ||
-        now_ns - question->work_since_ns < SMALL_MS * 1000000) {
+        !worked_long(question)) {
         return MRD_OK;
     }
     MRD_TRY(become_large(question, err));

@@ -1,5 +1,6 @@
 #include <time.h>
 
+#include "base/threads.h"
 #include "codec/frame.h"
 #include "ingester/questions_internal.h"
 
@@ -79,7 +80,20 @@ static enum mrd_status slice_send(struct ing_question *question,
 
 /* ---- selecting ---- */
 
-struct mrd_head_query ing_question_head_query(const struct ing_question *question)
+/* Wherever a long ask of this question may be interrupted, in the shard's place. */
+static enum mrd_status pause_run(void *context, struct mrd_error *err)
+{
+    const struct ing_question *question = context;
+    ing_partition_let_urgent(ing_question_partition(question));
+    return mrd_rpc_call_check(question->call, err);
+}
+
+struct mrd_head_pause ing_question_pause(struct ing_question *question)
+{
+    return (struct mrd_head_pause){.run = pause_run, .context = question};
+}
+
+struct mrd_head_query ing_question_head_query(struct ing_question *question)
 {
     const struct mrd_query_request *request = &question->request;
     return (struct mrd_head_query){
@@ -92,6 +106,7 @@ struct mrd_head_query ing_question_head_query(const struct ing_question *questio
         .samples_max = request->samples_max,
         .labels_only = request->kind == MRD_QUERY_SERIES,
         .in_order = request->in_order,
+        .pause = ing_question_pause(question),
     };
 }
 
@@ -105,8 +120,10 @@ static enum mrd_status select_run(struct ing_ask *base, struct mrd_head *head,
         return MRD_OK;
     }
     if (!ask->begun) {
-        ask->begun = true;
-        MRD_TRY(mrd_head_select(head, &ask->query, &ask->cursor, err));
+        const enum mrd_status status = mrd_head_select(head, &ask->query, &ask->cursor, err);
+        ask->unsorted = status == MRD_E_UNAVAILABLE && ask->query.beside;
+        ask->begun = !ask->unsorted;
+        MRD_TRY(status);
     }
     MRD_TRY(mrd_head_cursor_next(ask->cursor, SLICE_BYTES, &ask->selection, err));
     if (mrd_head_cursor_at_end(ask->cursor)) {
@@ -115,14 +132,46 @@ static enum mrd_status select_run(struct ing_ask *base, struct mrd_head *head,
     return MRD_OK;
 }
 
+struct small_look {
+    struct ing_look look; /* first */
+    struct ing_slices *slices;
+};
+
+static void small_run(struct ing_look *base, struct mrd_head *head)
+{
+    struct ing_slices *slices = ((struct small_look *)base)->slices;
+    slices->begun = mrd_head_select_small(head, &slices->query, SLICE_BYTES, &slices->selection);
+}
+
+/* A small answer is read here and now, whoever has the shard, even if that is long work that has no core at the moment. In the
+ * background this thread might be the one without a core, and keep what is written waiting. */
+static bool read_small(struct ing_question *question, struct ing_slices *slices)
+{
+    struct small_look look = {.look.look = small_run, .slices = slices};
+    return !slices->begun && !mrd_thread_in_background() &&
+           ing_partition_try_read(ing_question_partition(question), &look.look) && slices->begun;
+}
+
 enum mrd_status ing_slices_next(struct ing_question *question, struct ing_slices *slices,
                                 struct mrd_error *err)
 {
     mrd_head_selection_destroy(&slices->selection);
-    slices->ask.run = select_run;
-    return slices->begun && slices->cursor == NULL
-               ? MRD_OK
-               : ing_partition_ask(ing_question_partition(question), &slices->ask, err);
+    if (read_small(question, slices)) {
+        return MRD_OK;
+    }
+    if (slices->begun && slices->cursor == NULL) {
+        return MRD_OK;
+    }
+    slices->ask = (struct ing_ask){.run = select_run, .reads = true, .shared = true};
+    slices->query.beside = true;
+    enum mrd_status status = ing_partition_ask(ing_question_partition(question), &slices->ask, err);
+    if (slices->unsorted) {
+        slices->unsorted = false;
+        slices->query.beside = false;
+        slices->ask.shared = false;
+        status = ing_partition_ask(ing_question_partition(question), &slices->ask, err);
+    }
+    return status;
 }
 
 void ing_slices_close(struct ing_question *question, struct ing_slices *slices)

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/threads.h"
 #include "ingester/questions_internal.h"
 #include "model/tenant.h"
 
@@ -41,6 +42,7 @@ static enum mrd_status strong_wait(struct ing_question *question, struct mrd_err
                            call_ended, question->call, err);
     mrd_rpc_call_resume(question->call);
     question->work_since_ns = mrd_clock_monotonic_ns(mrd_clock_system());
+    question->cpu_since_ns = mrd_thread_cpu_ns();
     return status;
 }
 
@@ -177,8 +179,10 @@ static enum mrd_status on_call(void *context, struct mrd_rpc_call *call, struct 
 {
     struct ing_questions *questions = context;
     const int64_t started_ns = mrd_clock_monotonic_ns(mrd_clock_system());
-    struct ing_question question = {
-        .options = &questions->options, .call = call, .work_since_ns = started_ns};
+    struct ing_question question = {.options = &questions->options,
+                                    .call = call,
+                                    .work_since_ns = started_ns,
+                                    .cpu_since_ns = mrd_thread_cpu_ns()};
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena =
         mrd_arena_create("query request", questions->options.memory_bytes_max);

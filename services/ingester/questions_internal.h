@@ -28,6 +28,7 @@ struct ing_question {
     struct mrd_buf out;                /* parts for the next chunk */
     bool large;                        /* the partitions after `at` are left to others */
     int64_t work_since_ns;
+    int64_t cpu_since_ns; /* the same in its thread's processor time */
 };
 
 static inline struct ing_partition *ing_question_partition(const struct ing_question *question)
@@ -76,6 +77,7 @@ struct ing_slices {
     struct mrd_head_selection *selection; /* the slice at hand */
     struct mrd_head_cursor *cursor;       /* NULL: no slice follows, once one was read */
     bool begun;
+    bool unsorted; /* it is to be resolved once more, alone with the head */
     bool close;
 };
 
@@ -84,7 +86,10 @@ MRD_MUST_CHECK enum mrd_status ing_slices_next(struct ing_question *question,
                                                struct ing_slices *slices, struct mrd_error *err);
 void ing_slices_close(struct ing_question *question, struct ing_slices *slices);
 
-struct mrd_head_query ing_question_head_query(const struct ing_question *question);
+struct mrd_head_query ing_question_head_query(struct ing_question *question);
+
+/* For long reading of the present partition's head: lets urgent asks in, ends with the call. The question must outlive it. */
+struct mrd_head_pause ing_question_pause(struct ing_question *question);
 
 /* Gives back the present partition, if it is still borrowed, or any other one. */
 void ing_question_give_back(struct ing_question *question, size_t index);

@@ -465,7 +465,8 @@ enum mrd_status ing_store_apply(struct ing_store *store, struct mrd_bytes messag
 
 /* ---- forgetting ---- */
 
-static void sweep(struct ing_store *store, mrd_time_ms kept_from_ms, size_t series_max,
+/* True: there are series that this round has not come to. */
+static bool sweep(struct ing_store *store, mrd_time_ms kept_from_ms, size_t series_max,
                   uint64_t epoch_min)
 {
     const struct mrd_head_sweep sweep = {
@@ -480,6 +481,7 @@ static void sweep(struct ing_store *store, mrd_time_ms kept_from_ms, size_t seri
     mrd_head_sweep(store->head, &sweep, &result);
     mrd_head_recycle(store->head);
     add(&store->figures.samples_dropped, result.samples_dropped);
+    return !result.pass_done;
 }
 
 void ing_store_trimmed(struct ing_store *store, uint64_t sequence) { store->log_first = sequence; }
@@ -498,12 +500,12 @@ static mrd_time_ms kept_from(const struct ing_store *store, mrd_time_ms now_ms)
                                         : MRD_MAX(by_age_ms, trimmed_ms - FORGET_AHEAD_MS);
 }
 
-void ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_max,
+bool ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_max,
                     void (*on_hole)(void *context, const struct mrd_number_hole *hole),
                     void *context)
 {
     if (!store->started) {
-        return;
+        return false;
     }
     const uint64_t epoch = mrd_batch_epoch_of(store->log_ms);
     const uint64_t epoch_min =
@@ -514,12 +516,14 @@ void ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_m
     mrd_erasures_expire(ing_erasures_list(store->erasures),
                         (mrd_time_ms)epoch_min * MRD_BATCH_EPOCH_MS);
     const mrd_time_ms kept_from_ms = kept_from(store, now_ms);
+    bool more = false;
     if (kept_from_ms > 0) {
         ing_coverage_forget(&store->coverage, kept_from_ms + FORGET_AHEAD_MS);
         held_move(store, kept_from_ms);
-        sweep(store, kept_from_ms, series_max, epoch_min);
+        more = sweep(store, kept_from_ms, series_max, epoch_min);
     }
     ing_store_publish(store);
+    return more;
 }
 
 void ing_store_publish(struct ing_store *store)

@@ -117,8 +117,8 @@ void ing_store_trimmed(struct ing_store *store, uint64_t sequence);
 
 /* Forgets what is due: old tables, trimmed samples. now_ms is the wall clock once the log's end was
  * reached, else 0: then only the log's own time counts. Looks at series_max series at most. Calls
- * on_hole for each hole found. Call it about once a second. */
-void ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_max,
+ * on_hole for each hole found. Call it about once a second, and sooner while it says that there are more series to be looked at. */
+bool ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_max,
                     void (*on_hole)(void *context, const struct mrd_number_hole *hole),
                     void *context);
 

@@ -30,10 +30,12 @@ enum worker_state { WORKER_NONE, WORKER_RUNS };
 struct worker {
     struct qry_pool *pool;
     pthread_t thread;
-    enum worker_state state; /* guarded by the pool's lock */
-    struct job *job;         /* NULL: none, or being answered. The same lock */
-    int64_t placed_ns;       /* of the thread */
-    _Atomic bool canceled;   /* set by the watcher, read by the job; relaxed, a mere flag */
+    enum worker_state state;     /* guarded by the pool's lock */
+    struct job *job;             /* NULL: none, or being answered. The same lock */
+    int64_t placed_ns;           /* of the thread */
+    struct mrd_thread_work work; /* the job's; of the thread */
+    bool slices_long;            /* the same */
+    _Atomic bool canceled;       /* set by the watcher, read by the job; relaxed, a mere flag */
 };
 
 struct qry_pool {
@@ -134,6 +136,10 @@ void qry_pool_checkpoint(void)
     }
     struct qry_pool *pool = worker->pool;
     const int64_t now = now_ns();
+    if (!worker->slices_long && mrd_thread_work_is_long(&worker->work, now)) {
+        worker->slices_long = true;
+        mrd_thread_slices_long_set(true);
+    }
     if (atomic_load_explicit(&pool->fair.waiting, memory_order_relaxed) == 0) {
         return;
     }
@@ -171,6 +177,7 @@ static struct job *take_job(struct worker *worker)
     atomic_store_explicit(&worker->canceled, mrd_http_canceled(job->request), memory_order_relaxed);
     worker->job = job;
     worker->placed_ns = now_ns();
+    worker->work = (struct mrd_thread_work){.since_ns = worker->placed_ns};
     return job;
 }
 
@@ -214,6 +221,10 @@ static void job_run(struct worker *worker, struct job *job)
     job_answer(job->request, &answer);
     mrd_gauge_add(pool->running, -1);
     job_free(job);
+    if (worker->slices_long) { /* the next one may be short */
+        worker->slices_long = false;
+        mrd_thread_slices_long_set(false);
+    }
 }
 
 static void *worker_main(void *context)

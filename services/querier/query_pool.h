@@ -6,8 +6,9 @@
  * caller answers 429).
  *
  * A job that works for long gives its place up at its checkpoints where other tenants have fewer. Jobs that have begun are at
- * most twice as many as places. (Their threads do not go into the background as an ingester's do: a thread that waits for
- * replies takes those of others too, bus/rpc_client.c, and has to have a core for that.)
+ * most twice as many as places. Its thread lets others that wake up have its core (mrd_thread_slices_long_set). (It does not go into
+ * the background as an ingester's does: a thread that waits for replies over NATS takes those of others too, bus/rpc_client.c, and
+ * has to have a core for that.)
  *
  * Once in the pool a job knows when nobody waits for its answer any more: a watcher looks at the requests a hundred times a
  * second and sets the job's flag.

@@ -113,8 +113,8 @@ class QueryTest(unittest.TestCase):
 
     def test_light_queries_are_measured_by_percentiles(self):
         figures = queries.measure_light(self, 1000, 20)
-        self.assertEqual(sorted(figures), ["empty", "instant", "range"])
-        self.assertEqual(len(self.server.paths), 1 + 22 * 3)
+        self.assertEqual(sorted(figures), ["empty", "floor", "instant", "range"])
+        self.assertEqual(len(self.server.paths), 1 + 22 * 4)
         for figure in figures.values():
             self.assertTrue(0 < figure["p50"] <= figure["p90"] <= figure["p99"])
             self.assertEqual(figure["series"], 1)

@@ -1,0 +1,179 @@
+/* Long reading is interrupted where others may read, and ends when it is told to. */
+#include "head/testing_internal.h"
+
+enum { SERIES = 2000 };
+
+/* One small and one large tenant: the first is read in the pauses of the second. */
+static struct mrd_head *head_of_two(void)
+{
+    struct mrd_head *head = NULL;
+    assert_int_equal(mrd_head_create(&(struct mrd_head_options){0}, &head, NULL), MRD_OK);
+    for (int i = 0; i < SERIES; i++) {
+        char labels[64];
+        snprintf(labels, sizeof(labels), "__name__=m%d,host=h%d", i % 500, i);
+        const uint32_t ordinal = testing_need_series(head, "large", labels, 1);
+        testing_append_started(head, ordinal, T0, 0, i, 1, 1, NULL);
+    }
+    const uint32_t ordinal = testing_need_series(head, "small", "__name__=a", 1);
+    testing_append_started(head, ordinal, T0, 0, 7, 1, 1, NULL);
+    return head;
+}
+
+struct pauses {
+    struct mrd_head *head;
+    size_t count;
+    size_t last; /* the number of the one that ends the reading; 0: none */
+};
+
+static struct mrd_head_query query_of(const char *tenant, const struct mrd_matcher *matchers,
+                                      size_t count)
+{
+    return (struct mrd_head_query){.tenant = mrd_bytes_of(tenant),
+                                   .matchers = matchers,
+                                   .matcher_count = count,
+                                   .time_min_ms = T0,
+                                   .time_max_ms = T0};
+}
+
+static void read_small(struct mrd_head *head)
+{
+    const struct mrd_head_query query = query_of("small", NULL, 0);
+    struct mrd_head_cursor *cursor = NULL;
+    struct mrd_head_selection *selection = NULL;
+    assert_int_equal(mrd_head_select(head, &query, &cursor, NULL), MRD_OK);
+    assert_int_equal(mrd_head_cursor_next(cursor, SIZE_MAX, &selection, NULL), MRD_OK);
+    assert_non_null(selection);
+    assert_int_equal(selection->sample_count, 1);
+    mrd_head_selection_destroy(&selection);
+    mrd_head_cursor_destroy(&cursor);
+}
+
+static enum mrd_status pause_run(void *context, struct mrd_error *err)
+{
+    struct pauses *pauses = context;
+    read_small(pauses->head);
+    return ++pauses->count == pauses->last ? mrd_fail(err, MRD_E_CANCELED, "told to end") : MRD_OK;
+}
+
+/* All of the large tenant's answer, or until it fails. */
+static enum mrd_status read_large(struct pauses *pauses, struct mrd_head_query query,
+                                  struct mrd_buf *out, struct mrd_error *err)
+{
+    query.pause = (struct mrd_head_pause){.run = pauses == NULL ? NULL : pause_run, pauses};
+    mrd_auto(mrd_head_cursor_destroy)
+    struct mrd_head_cursor *cursor = NULL;
+    MRD_TRY(mrd_head_select(pauses->head, &query, &cursor, err));
+    while (!mrd_head_cursor_at_end(cursor)) {
+        struct mrd_head_selection *selection = NULL;
+        MRD_TRY(mrd_head_cursor_next(cursor, 8192, &selection, err));
+        if (selection != NULL) {
+            mrd_buf_append_bytes(out, mrd_buf_view(&selection->frames));
+        }
+        mrd_head_selection_destroy(&selection);
+    }
+    return MRD_OK;
+}
+
+static const struct {
+    const char *name;
+    enum mrd_match_type type;
+    const char *value;
+} cases[] = {
+    {"host",     MRD_MATCH_RE, "h1.*"    }, /* values are gone through */
+    {"host",     MRD_MATCH_NE, "h77"     },
+    {"__name__", MRD_MATCH_NE, ""        },
+    {"__name__", MRD_MATCH_RE, "m1[0-9]*"},
+};
+
+static struct mrd_matcher matcher_of(size_t i)
+{
+    struct mrd_matcher matcher;
+    assert_int_equal(mrd_matcher_init(&matcher, cases[i].type, mrd_bytes_of(cases[i].name),
+                                      mrd_bytes_of(cases[i].value), NULL),
+                     MRD_OK);
+    return matcher;
+}
+
+static void others_read_in_between_and_change_nothing(void **state)
+{
+    (void)state;
+    struct mrd_head *head = head_of_two();
+    for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
+        struct mrd_matcher matcher = matcher_of(i);
+        const struct mrd_head_query query = query_of("large", &matcher, 1);
+        struct mrd_buf first = {0};
+        struct mrd_buf second = {0};
+        struct pauses pauses = {.head = head};
+        assert_int_equal(read_large(&pauses, query, &first, NULL), MRD_OK);
+        assert_true(pauses.count > 10);
+        assert_int_equal(read_large(&pauses, query, &second, NULL), MRD_OK);
+        assert_true(first.size > 0);
+        assert_true(mrd_bytes_equal(mrd_buf_view(&first), mrd_buf_view(&second)));
+        mrd_buf_fini(&first);
+        mrd_buf_fini(&second);
+        mrd_matcher_fini(&matcher);
+    }
+    mrd_head_destroy(&head);
+}
+
+/* Whichever pause ends it, nothing is left behind: the head asserts that no cursor is open when it goes. */
+static void any_pause_may_end_the_reading(void **state)
+{
+    (void)state;
+    struct mrd_head *head = head_of_two();
+    for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
+        struct mrd_matcher matcher = matcher_of(i);
+        const struct mrd_head_query query = query_of("large", &matcher, 1);
+        enum mrd_status status = MRD_E_CANCELED;
+        for (size_t last = 1; status != MRD_OK; last++) {
+            struct mrd_buf out = {0};
+            struct mrd_error err = {0};
+            struct pauses pauses = {.head = head, .last = last};
+            status = read_large(&pauses, query, &out, &err);
+            assert_int_equal(status, pauses.count == last ? MRD_E_CANCELED : MRD_OK);
+            mrd_buf_fini(&out);
+        }
+        mrd_matcher_fini(&matcher);
+    }
+    mrd_head_destroy(&head);
+}
+
+static void count_text(void *context, struct mrd_bytes text)
+{
+    (void)text;
+    ++*(size_t *)context;
+}
+
+static void lists_of_names_and_values_end_too(void **state)
+{
+    (void)state;
+    struct mrd_head *head = head_of_two();
+    struct mrd_matcher matcher = matcher_of(1);
+    for (size_t matchers = 0; matchers < 2; matchers++) {
+        struct mrd_head_query query = query_of("large", &matcher, matchers);
+        struct pauses pauses = {.head = head};
+        size_t count = 0;
+        query.pause = (struct mrd_head_pause){pause_run, &pauses};
+        assert_int_equal(
+            mrd_head_label_values(head, &query, MRD_BYTES("host"), count_text, &count, NULL),
+            MRD_OK);
+        assert_int_equal(count, SERIES - matchers);
+        assert_true(pauses.count > 1);
+        pauses = (struct pauses){.head = head, .last = pauses.count};
+        assert_int_equal(
+            mrd_head_label_values(head, &query, MRD_BYTES("host"), count_text, &count, NULL),
+            MRD_E_CANCELED);
+    }
+    mrd_matcher_fini(&matcher);
+    mrd_head_destroy(&head);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(others_read_in_between_and_change_nothing),
+        cmocka_unit_test(any_pause_may_end_the_reading),
+        cmocka_unit_test(lists_of_names_and_values_end_too),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
