@@ -76,8 +76,62 @@ static void chunks_and_times_of_all_kinds_count(void **state)
     mrd_head_destroy(&head);
 }
 
+static void add_count(void *context, struct mrd_bytes text, uint64_t series, uint64_t values)
+{
+    (void)text;
+    (void)values;
+    *(uint64_t *)context += series;
+}
+
+static uint64_t counted_jobs(struct mrd_head *head)
+{
+    uint64_t count = 0;
+    mrd_head_count_by_value(head, MRD_BYTES("t"), MRD_BYTES("job"), add_count, &count);
+    return count;
+}
+
+/* Until the sweep has removed them, and afterwards, and if they are written again. */
+static void series_that_were_erased_are_not_counted(void **state)
+{
+    (void)state;
+    struct mrd_head *head = need_head();
+    const uint32_t a = testing_need_series(head, "t", "__name__=x,job=a", hlc_of(1));
+    const uint32_t b = testing_need_series(head, "t", "__name__=x,job=b", hlc_of(1));
+    testing_append(head, a, T0, 1, hlc_of(1), 1, NULL);
+    testing_append(head, b, T0, 1, hlc_of(1), 1, NULL);
+    assert_int_equal(counted_jobs(head), 2);
+    struct mrd_matcher matcher;
+    assert_int_equal(
+        mrd_matcher_init(&matcher, MRD_MATCH_EQ, MRD_BYTES("job"), MRD_BYTES("a"), NULL), MRD_OK);
+    struct mrd_head_query query = everything("t");
+    query.matchers = &matcher;
+    query.matcher_count = 1;
+    struct mrd_head_erased erased = {0};
+    mrd_head_erase(head, &query, &erased);
+    assert_int_equal(erased.series, 1);
+    assert_int_equal(counted_jobs(head), 1);
+    assert_int_equal(mrd_head_tenant_series(head, MRD_BYTES("t")), 1);
+    struct mrd_head_sweep_result result;
+    const struct mrd_head_sweep keeping = {INT64_MIN, 0, 0, 100};
+    for (int pass = 0; pass < 3; pass++) {
+        mrd_head_sweep(head, &keeping, &result);
+        assert_true(result.pass_done);
+        assert_int_equal(counted_jobs(head), 1);
+    }
+    testing_append(head, a, T0 + 1, 1, hlc_of(2), 1, NULL);
+    assert_int_equal(counted_jobs(head), 2);
+    mrd_head_erase(head, &query, &erased);
+    const struct mrd_head_sweep removing = {INT64_MIN, 0, hlc_of(100), 100};
+    mrd_head_sweep(head, &removing, &result);
+    assert_int_equal(result.series_removed, 1);
+    assert_int_equal(counted_jobs(head), 1);
+    mrd_matcher_fini(&matcher);
+    mrd_head_destroy(&head);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(chunks_and_times_of_all_kinds_count)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(chunks_and_times_of_all_kinds_count),
+                                       cmocka_unit_test(series_that_were_erased_are_not_counted)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -398,15 +398,17 @@ static uint64_t run_erasures(uint64_t seed, uint64_t first)
         if (rig_random(&rig, 5) == 0) {
             const bool all = rig_random(&rig, 2) == 0;
             const mrd_time_ms min_ms = RIG_T0 + 1000 * (mrd_time_ms)rig_random(&rig, 200);
-            erasures[count] =
-                (struct test_erasure){.hlc = mrd_hlc_make(RIG_T0 + 10 * (mrd_time_ms)step, 7),
-                                      .device = (uint32_t)rig_random(&rig, 12),
-                                      .min_ms = all ? INT64_MIN : min_ms,
-                                      .max_ms = all ? INT64_MAX : min_ms + 50000};
+            erasures[count] = (struct test_erasure){
+                .hlc = mrd_hlc_make(RIG_T0 + 1000 + 101 * (mrd_time_ms)step, 7),
+                .device = (uint32_t)rig_random(&rig, 12),
+                .min_ms = all ? INT64_MIN : min_ms,
+                .max_ms = all ? INT64_MAX : min_ms + 50000};
             rig_erase(&rig, &erasures[count++]);
         } else {
             const size_t before = rig.write_count;
-            rig_batch(&rig, 10 * step + rig_random(&rig, 60), 1 + rig_random(&rig, 200));
+            /* no two the same: of histograms with one stamp bytes decide that the map does not know */
+            rig_batch(&rig, 1000 + 101 * step - 100 * rig_random(&rig, 8),
+                      1 + rig_random(&rig, 200));
             rig_forget_late(&rig, before, erasures, count);
         }
         assert_int_equal(take(builder, step + 1, "eu", mrd_buf_view(&rig.message)), MRD_OK);
