@@ -4,6 +4,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+char *mrd_bytes_text(struct mrd_bytes text)
+{
+    char *copy = malloc(text.size + 1);
+    mrd_assert(copy != NULL);
+    if (text.size > 0) {
+        memcpy(copy, text.data, text.size);
+    }
+    copy[text.size] = '\0';
+    return copy;
+}
+
 struct mrd_bytes mrd_bytes_trim(struct mrd_bytes text)
 {
     while (text.size > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {

@@ -49,6 +49,9 @@ static inline int mrd_bytes_compare(struct mrd_bytes a, struct mrd_bytes b)
     return a.size < b.size ? -1 : a.size > b.size;
 }
 
+/* A copy as a C string, which the caller frees. It ends at the first NUL, if the text has one. */
+char *mrd_bytes_text(struct mrd_bytes text);
+
 /* True if bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool mrd_bytes_utf8_valid(struct mrd_bytes bytes);
 

@@ -126,11 +126,24 @@ static void a_buffer_at_its_limit_refuses_and_keeps_what_it_has(void **state)
     }
 }
 
+static void the_text_of_a_view_ends_where_the_view_does(void **state)
+{
+    (void)state;
+    static const uint8_t bytes[] = {'a', 'b', 'c'};
+    char *text = mrd_bytes_text((struct mrd_bytes){bytes, 2});
+    assert_string_equal(text, "ab");
+    free(text);
+    text = mrd_bytes_text(MRD_BYTES_NONE);
+    assert_string_equal(text, "");
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_well_formed_utf8_is_valid),
         cmocka_unit_test(views_are_ordered_as_go_orders_strings),
+        cmocka_unit_test(the_text_of_a_view_ends_where_the_view_does),
         cmocka_unit_test(what_a_buffer_takes_a_reader_gives_back),
         cmocka_unit_test(a_reader_never_leaves_its_view_and_stays_failed),
         cmocka_unit_test(varints_longer_than_64_bits_are_refused),

@@ -224,17 +224,6 @@ static enum mrd_status apply_set(struct mrd_config *config, const char *set, str
 
 /* ---- loading ---- */
 
-char *config_copy(struct mrd_bytes text)
-{
-    char *copy = malloc(text.size + 1);
-    mrd_assert(copy != NULL);
-    if (text.size > 0) {
-        memcpy(copy, text.data, text.size);
-    }
-    copy[text.size] = 0;
-    return copy;
-}
-
 static struct mrd_config *config_create(const struct mrd_config_schema *schema)
 {
     struct mrd_config *config = calloc(1, sizeof(*config));

@@ -124,7 +124,4 @@ void config_quoted_write(struct mrd_buf *out, const char *text);
 /* Appends the section of the dump (config_overrides.c). */
 void config_overrides_write(const struct mrd_config *config, struct mrd_buf *out);
 
-/* A terminated copy; never NULL. */
-char *config_copy(struct mrd_bytes text);
-
 #endif

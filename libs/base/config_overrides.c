@@ -45,7 +45,7 @@ enum mrd_status config_tenant_add(struct mrd_config *config, struct config_tenan
         mrd_assert(tenants->items != NULL);
     }
     *out = &tenants->items[tenants->count++];
-    **out = (struct config_tenant){.name = config_copy(name), .line = line};
+    **out = (struct config_tenant){.name = mrd_bytes_text(name), .line = line};
     return MRD_OK;
 }
 

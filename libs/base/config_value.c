@@ -133,7 +133,7 @@ static enum mrd_status parse_enum(const struct mrd_config_key *key, const char *
     for (size_t i = 0; key->choices[i] != NULL; i++) {
         if (strcmp(text, key->choices[i]) == 0) {
             value->number = (int64_t)i;
-            value->text = config_copy(mrd_bytes_of(text));
+            value->text = mrd_bytes_text(mrd_bytes_of(text));
             return MRD_OK;
         }
         mrd_buf_printf(&want, "%s%s", i == 0 ? "" : ", ", key->choices[i]);
@@ -148,7 +148,7 @@ static enum mrd_status parse_secret(const struct mrd_config_key *key, const char
                                     struct mrd_error *err)
 {
     if (strncmp(text, "file:", 5) != 0) {
-        value->text = config_copy(mrd_bytes_of(text));
+        value->text = mrd_bytes_text(mrd_bytes_of(text));
         return MRD_OK;
     }
     FILE *file = fopen(text + 5, "re");
@@ -164,7 +164,7 @@ static enum mrd_status parse_secret(const struct mrd_config_key *key, const char
     while (size > 0 && (secret[size - 1] == '\n' || secret[size - 1] == '\r')) {
         size--;
     }
-    value->text = config_copy((struct mrd_bytes){(const uint8_t *)secret, size});
+    value->text = mrd_bytes_text((struct mrd_bytes){(const uint8_t *)secret, size});
     return MRD_OK;
 }
 
@@ -189,7 +189,7 @@ static void append_item(struct config_value *value, struct mrd_bytes item)
 {
     value->items = realloc(value->items, (value->item_count + 1) * sizeof(char *));
     mrd_assert(value->items != NULL);
-    value->items[value->item_count++] = config_copy(item);
+    value->items[value->item_count++] = mrd_bytes_text(item);
 }
 
 enum mrd_status config_value_add(const struct mrd_config_key *key, struct mrd_bytes item,
@@ -209,7 +209,7 @@ void config_value_copy(const struct config_value *from, struct config_value *to)
     to->number = from->number;
     to->real = from->real;
     to->is_set = from->is_set;
-    to->text = from->text == NULL ? NULL : config_copy(mrd_bytes_of(from->text));
+    to->text = from->text == NULL ? NULL : mrd_bytes_text(mrd_bytes_of(from->text));
     for (size_t i = 0; i < from->item_count; i++) {
         append_item(to, mrd_bytes_of(from->items[i]));
     }
@@ -259,7 +259,7 @@ enum mrd_status config_value_parse(const struct mrd_config_key *key, const char 
     case MRD_CONFIG_SECRET:
         return parse_secret(key, text, where, value, err);
     case MRD_CONFIG_STRING:
-        value->text = config_copy(mrd_bytes_of(text));
+        value->text = mrd_bytes_text(mrd_bytes_of(text));
         return MRD_OK;
     case MRD_CONFIG_LIST:
         return parse_list(key, text, where, value, err);

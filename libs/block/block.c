@@ -279,20 +279,13 @@ enum mrd_status mbx_block_tenant(struct mrd_block *block, struct mrd_bytes name,
 
 /* ---- life ---- */
 
-static char *key_text(struct mrd_bytes key)
-{
-    char *text = strndup((const char *)key.data, key.size);
-    mrd_assert(text != NULL);
-    return text;
-}
-
 static enum mrd_status open_block(struct mrd_block *block, const struct mrd_block_entry *entry,
                                   struct mrd_error *err)
 {
     block->arena = mrd_arena_create("entry of a block", (size_t)64 << 20);
     MRD_TRY(mrd_block_entry_copy(entry, block->arena, &block->entry, err));
-    block->data_key = key_text(block->entry.data.key);
-    block->sidecar_key = key_text(block->entry.sidecar.key);
+    block->data_key = mrd_bytes_text(block->entry.data.key);
+    block->sidecar_key = mrd_bytes_text(block->entry.sidecar.key);
     const enum mrd_status status = open_directory(block, err);
     return status == MRD_OK ? MRD_OK : corrupt(block, err, status);
 }

@@ -99,7 +99,7 @@ static enum mrd_status create(struct mrd_block_writer *writer,
     mbx_build_init(&writer->build, writer->zstd_level, options->resolution_ms != 0);
     writer->data_key = key_of(options->stem, ".parquet");
     writer->sidecar_key = key_of(options->stem, ".mbx");
-    writer->id = strndup((const char *)options->id.data, options->id.size);
+    writer->id = mrd_bytes_text(options->id);
     if (options->resolution_ms == 0) {
         writer->run = calloc(1, sizeof(*writer->run));
     } else {

@@ -274,8 +274,7 @@ static void part_failed(struct qry_fanout *fanout, struct part *part, struct mrd
         mrd_progress_add(&progress_of(fanout)->retries, 1);
     }
     free(part->last_text);
-    part->last_text = strndup((const char *)text.data, text.size);
-    mrd_assert(part->last_text != NULL);
+    part->last_text = mrd_bytes_text(text);
 }
 
 /* The question has failed: what it has not answered yet is asked of others. */
