@@ -108,11 +108,15 @@ static enum mrd_status find_table(void *context, struct mrd_bytes tenant, struct
 static struct mrd_tenancy_settings *limits_create(struct mrd_config **config)
 {
     struct mrd_error err;
-    const struct mrd_config_schema schema = {
+    static struct mrd_config_table tables[2]; /* it and the schema outlive the configuration */
+    static struct mrd_config_schema schema;
+    tables[0] = mrd_tenancy_query_keys;
+    tables[1] = mrd_tenancy_retention_keys;
+    schema = (struct mrd_config_schema){
         .service = "rest_tool",
         .summary = "Serves tables.",
-        .tables = &mrd_tenancy_query_keys,
-        .table_count = 1,
+        .tables = tables,
+        .table_count = MRD_ARRAY_LEN(tables),
     };
     must(mrd_config_load(&schema, &(struct mrd_config_sources){0}, config, &err), &err);
     return mrd_tenancy_settings_create(sizeof(struct qry_limits), qry_limits_read, *config);
