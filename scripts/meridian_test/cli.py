@@ -23,7 +23,7 @@ def unit(report: Report) -> None:
 def e2e(report: Report) -> None:
     others = [f"--ignore={name}" for name in UNDER_RELEASE]
     stages.run_e2e(report, "release", "e2e", ["-m", "not slow", *UNDER_RELEASE])
-    stages.run_e2e(report, "asan", "e2e", ["-m", "not slow", *others])
+    stages.run_e2e(report, "asan", "e2e", ["-m", "not slow", *others], stages.E2E_WORKERS)
 
 
 def slow(report: Report) -> None:

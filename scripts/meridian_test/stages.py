@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from meridian_dev.build import REPOSITORY, build_targets
@@ -20,6 +21,7 @@ FUZZ_SEED = 1
 """A change is judged by the same inputs each time; `--only fuzz-long` looks for new ones."""
 UNIT_SECONDS = 900
 E2E_SECONDS = 1500
+E2E_WORKERS = 3
 RESULTS = REPOSITORY / "build" / "results"
 
 E2E_PROGRAMS = ("meridian-promql-scripts", "block_dump", "mrdctl")
@@ -90,15 +92,19 @@ def run_fuzz(report: Report, seconds: int = FUZZ_SECONDS, seed: int = FUZZ_SEED)
     targets = programs_of("_fuzz")
     if not build(report, "fuzz", targets):
         return
-    with report.stage("fuzz"):
-        for target in (REPOSITORY / "build" / "fuzz" / name for name in targets):
-            found = RESULTS / "fuzz" / target.name
-            found.mkdir(parents=True, exist_ok=True)
-            command = [str(target), f"-max_total_time={seconds}", f"-seed={seed}", "-rss_limit_mb=2048", "-timeout=10",
-                       f"-artifact_prefix={found}/", "-print_final_stats=0", "-verbosity=0", str(found)]
-            done = subprocess.run(command + corpora(target.name), cwd=REPOSITORY, stdin=subprocess.DEVNULL, env=environment(),
-                                  capture_output=True, text=True, errors="replace", timeout=seconds * 12, check=False)
-            report.record(f"fuzz: {target.name}", None if done.returncode == 0 else done.stderr[-6000:])
+    with report.stage("fuzz"), ThreadPoolExecutor(os.cpu_count()) as pool:
+        for target, failure in zip(targets, pool.map(lambda name: fuzz_failure(name, seconds, seed), targets)):
+            report.record(f"fuzz: {target}", failure)
+
+
+def fuzz_failure(target: str, seconds: int, seed: int) -> str | None:
+    found = RESULTS / "fuzz" / target
+    found.mkdir(parents=True, exist_ok=True)
+    command = [str(REPOSITORY / "build" / "fuzz" / target), f"-max_total_time={seconds}", f"-seed={seed}", "-rss_limit_mb=2048", "-timeout=10",
+               f"-artifact_prefix={found}/", "-print_final_stats=0", "-verbosity=0", str(found)]
+    done = subprocess.run(command + corpora(target), cwd=REPOSITORY, stdin=subprocess.DEVNULL, env=environment(),
+                          capture_output=True, text=True, errors="replace", timeout=seconds * 12, check=False)
+    return None if done.returncode == 0 else done.stderr[-6000:]
 
 
 def corpora(target: str) -> list[str]:
@@ -175,13 +181,14 @@ def configuration_text(binaries: Path) -> str:
     return "".join(re.sub(r"[ \t]+$", "", part, flags=re.MULTILINE) for part in parts)
 
 
-def run_e2e(report: Report, preset: str, name: str, arguments: list[str]) -> None:
-    """tests/e2e with the binaries of a preset; `arguments` select tests."""
+def run_e2e(report: Report, preset: str, name: str, arguments: list[str], workers: int = 0) -> None:
+    """tests/e2e with the binaries of a preset; `arguments` select tests. So many files at once, whose regions mostly wait; 0: one after the other."""
     if not build(report, preset, [*(f"meridian-{service}" for service in SERVICES), *E2E_PROGRAMS]):
         return
     with report.stage(f"{name} {preset}"):
         binaries = REPOSITORY / "build" / preset
-        run_pytest(report, f"{name} {preset}", REPOSITORY / "tests" / "e2e", [f"--binaries={binaries}", *arguments])
+        spread = ["-n", str(workers), "--dist", "loadfile"] if workers > 0 else []
+        run_pytest(report, f"{name} {preset}", REPOSITORY / "tests" / "e2e", [f"--binaries={binaries}", *spread, *arguments])
 
 
 def run_pytest(report: Report, name: str, folder: Path, arguments: list[str], python: str = sys.executable) -> None:
