@@ -12,7 +12,7 @@ enum {
     START_TIMEOUT_MS = 30000,
     LOG_CALL_MS = 3000, /* a clustered server leaves a request unanswered now and then, as when two
                          * services create the same stream at the same moment */
-    LOG_RETRY_MS = 250,
+    RETRY_MS = 250,
     SERVER_INFO_TIMEOUT_MS = 2000,
 };
 
@@ -43,18 +43,39 @@ static void stop_connections(void *context, mrd_time_ms grace_ms)
     mrd_bus_library_close();
 }
 
+/* The library gives a connection up for good if its first attempt meets a server that is just stopping, so there is another one. */
+static enum mrd_status open_connected(const struct mrd_node *node, const char *purpose,
+                                      struct mrd_bus **out_bus, struct mrd_error *err)
+{
+    const struct mrd_clock *clock = mrd_clock_system();
+    const int64_t end_ns = mrd_clock_monotonic_ns(clock) + START_TIMEOUT_MS * INT64_C(1000000);
+    for (;;) {
+        MRD_TRY(mrd_bus_settings_open(node->config, purpose, out_bus, err));
+        const int64_t left_ms = (end_ns - mrd_clock_monotonic_ns(clock)) / 1000000;
+        const enum mrd_status status =
+            mrd_bus_wait_connected(*out_bus, MRD_MAX(left_ms, INT64_C(0)), err);
+        if (status == MRD_OK) {
+            return MRD_OK;
+        }
+        mrd_bus_close(out_bus);
+        if (mrd_clock_monotonic_ns(clock) >= end_ns) {
+            return status;
+        }
+        usleep(RETRY_MS * 1000);
+    }
+}
+
 enum mrd_status mrd_node_connect(struct mrd_node *node, const char *purpose,
                                  struct mrd_bus **out_bus, struct mrd_error *err)
 {
     mrd_assert(node->connection_count < MRD_NODE_CONNECTIONS_MAX);
     struct mrd_bus *bus = NULL;
-    MRD_TRY(mrd_bus_settings_open(node->config, purpose, &bus, err));
+    MRD_TRY(open_connected(node, purpose, &bus, err));
     node->connections[node->connection_count++] = bus;
     if (node->connection_count == 1) {
         mrd_bus_listen(bus, &node->listener);
     }
-    MRD_TRY(mrd_bus_wait_connected(bus, START_TIMEOUT_MS, err));
-    mrd_service_condition_set(node->connected, true, NULL);
+    mrd_service_condition_set(node->connected, mrd_bus_connected(bus), "NATS is unreachable");
     *out_bus = bus;
     return MRD_OK;
 }
@@ -87,7 +108,7 @@ enum mrd_status mrd_node_log_ensure(const struct mrd_node *node, struct mrd_bus 
     const int64_t end_ns = mrd_clock_monotonic_ns(clock) + START_TIMEOUT_MS * INT64_C(1000000);
     enum mrd_status status = mrd_log_ensure(bus, &log, LOG_CALL_MS, err);
     while (status == MRD_E_UNAVAILABLE && mrd_clock_monotonic_ns(clock) < end_ns) {
-        usleep(LOG_RETRY_MS * 1000);
+        usleep(RETRY_MS * 1000);
         status = mrd_log_ensure(bus, &log, LOG_CALL_MS, err);
     }
     if (status == MRD_OK) {
