@@ -7,7 +7,6 @@
  *   iot  quantised sensors, gauges, booleans, counters; every 30 s, half of the devices off by up to a second
  * and 100,000 tenants of one series, and 100,000 series of two samples, for what the sidecar costs; each in both layouts. CPU seconds, the best of the repetitions.
  */
-#include <ftw.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -16,38 +15,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench_tools.h"
 #include "block/reader.h"
 #include "block/writer.h"
 #include "objstore/file_store.h"
 
 enum { MEMORY_BYTES = 512 << 20 };
 
-static uint64_t chance_state = 88172645463325252ULL;
-
-static uint64_t chance(void)
-{
-    chance_state ^= chance_state << 13; /* xorshift64 */
-    chance_state ^= chance_state >> 7;
-    chance_state ^= chance_state << 17;
-    return chance_state >> 11;
-}
-
-static double part(void) { return (double)(chance() % 1000000) / 1e6; }
-
-static double seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-static void must(enum mrd_status status, const struct mrd_error *err)
-{
-    if (status != MRD_OK) {
-        fprintf(stderr, "block_bench: %s\n", err->text);
-        exit(1);
-    }
-}
+static double part(void) { return (double)(bench_chance() % 1000000) / 1e6; }
 
 /* ---- values ---- */
 
@@ -94,41 +69,41 @@ static double rounded(double value, double scale) { return round(value * scale) 
 
 static void fill_values(enum class class, double *values, size_t count)
 {
-    double at = (double)(chance() % 1000000);
-    const double scale = class == SENSOR ? 10 : pow(10, (double)(1 + chance() % 3));
+    double at = (double)(bench_chance() % 1000000);
+    const double scale = class == SENSOR ? 10 : pow(10, (double)(1 + bench_chance() % 3));
     double level = 20 + 50 * part();
     for (size_t i = 0; i < count; i++) {
         switch (class) {
         case CONSTANT:
             break;
         case BUCKET:
-            at += chance() % 4 == 0 ? (double)(chance() % 12) : 0;
+            at += bench_chance() % 4 == 0 ? (double)(bench_chance() % 12) : 0;
             break;
         case SLOW_COUNTER:
-            at += chance() % 200 == 0;
+            at += bench_chance() % 200 == 0;
             break;
         case COUNTER:
-            at += (double)(chance() % 40);
+            at += (double)(bench_chance() % 40);
             break;
         case MEMORY:
-            at += chance() % 3 == 0 ? ((double)(chance() % 64) - 32) * 4096 : 0;
+            at += bench_chance() % 3 == 0 ? ((double)(bench_chance() % 64) - 32) * 4096 : 0;
             break;
         case CPU:
             at = rounded(at + part() * 3, 100);
             break;
         case GAUGE:
         case SENSOR:
-            level += class == SENSOR && chance() % 3 != 0 ? 0 : (part() - 0.5) * 0.6;
+            level += class == SENSOR && bench_chance() % 3 != 0 ? 0 : (part() - 0.5) * 0.6;
             at = rounded(level, scale);
             break;
         case BOOLEAN:
-            at = chance() % 300 == 0 ? at < 1 : at >= 1;
+            at = bench_chance() % 300 == 0 ? at < 1 : at >= 1;
             break;
         case RATIO:
-            at = part() * (double)(chance() % 1000) / 997;
+            at = part() * (double)(bench_chance() % 1000) / 997;
             break;
         case NOISE:
-            at = (double)chance() / 7;
+            at = (double)bench_chance() / 7;
             break;
         }
         values[i] = at;
@@ -200,10 +175,10 @@ static void set_times(mrd_time_ms *times, size_t count, bool is_iot, unsigned i)
     int64_t at = INT64_C(1700000000000) / 86400000 * 86400000;
     for (size_t k = 0; k < count; k++) {
         if (is_iot) {
-            times[k] = at + (i % 2 == 0 ? ((int64_t)(chance() % 3) - 1) * 1000 : 0);
+            times[k] = at + (i % 2 == 0 ? ((int64_t)(bench_chance() % 3) - 1) * 1000 : 0);
             at += 30000;
         } else {
-            at += chance() % 100 == 0 ? 30000 : 15000;
+            at += bench_chance() % 100 == 0 ? 30000 : 15000;
             times[k] = at;
         }
     }
@@ -256,11 +231,11 @@ static void write_block(struct mrd_objstore *store, const struct data *data, uns
     const struct mrd_block_origin origin = {0};
     struct mrd_error err;
     struct mrd_block_writer *writer;
-    must(mrd_block_writer_create(&options, &writer, &err), &err);
+    bench_must(mrd_block_writer_create(&options, &writer, &err), &err);
     for (size_t i = 0; i < data->series_count; i++) {
-        must(mrd_block_writer_add(writer, &data->series[i], &err), &err);
+        bench_must(mrd_block_writer_add(writer, &data->series[i], &err), &err);
     }
-    must(mrd_block_writer_finish(writer, &origin, arena, entry, &err), &err);
+    bench_must(mrd_block_writer_finish(writer, &origin, arena, entry, &err), &err);
     mrd_block_writer_destroy(&writer);
 }
 
@@ -270,7 +245,7 @@ static size_t drain(struct mrd_block_cursor *cursor)
     struct mrd_error err;
     size_t samples = 0;
     for (;;) {
-        must(mrd_block_cursor_next(cursor, &series, &err), &err);
+        bench_must(mrd_block_cursor_next(cursor, &series, &err), &err);
         if (series == NULL) {
             return samples;
         }
@@ -285,20 +260,21 @@ static void read_block(struct mrd_objstore *store, const struct data *data,
     struct mrd_block *block;
     struct mrd_block_cursor *cursor;
     const struct mrd_block_cursor_options options = {0};
-    double begin = seconds();
-    must(mrd_block_open(store, entry, &(struct mrd_block_open_options){0}, &block, &err), &err);
-    must(mrd_block_scan(block, &(struct mrd_block_cursor_options){.labels_only = true}, &cursor,
-                        &err),
-         &err);
+    double begin = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
+    bench_must(mrd_block_open(store, entry, &(struct mrd_block_open_options){0}, &block, &err),
+               &err);
+    bench_must(mrd_block_scan(block, &(struct mrd_block_cursor_options){.labels_only = true},
+                              &cursor, &err),
+               &err);
     const struct mrd_block_series *series;
-    must(mrd_block_cursor_next(cursor, &series, &err), &err); /* the part is parsed */
+    bench_must(mrd_block_cursor_next(cursor, &series, &err), &err); /* the part is parsed */
     mrd_block_cursor_close(&cursor);
-    best->open = fmin(best->open, seconds() - begin);
-    begin = seconds();
-    must(mrd_block_scan(block, &options, &cursor, &err), &err);
+    best->open = fmin(best->open, bench_seconds(CLOCK_PROCESS_CPUTIME_ID) - begin);
+    begin = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
+    bench_must(mrd_block_scan(block, &options, &cursor, &err), &err);
     mrd_assert(drain(cursor) == data->samples);
     mrd_block_cursor_close(&cursor);
-    best->scan = fmin(best->scan, seconds() - begin);
+    best->scan = fmin(best->scan, bench_seconds(CLOCK_PROCESS_CPUTIME_ID) - begin);
     mrd_block_close(&block);
 }
 
@@ -308,35 +284,37 @@ static void read_one(struct mrd_objstore *store, const struct data *data,
 {
     struct mrd_error err;
     struct mrd_block_cache *cache;
-    must(mrd_block_cache_create(&(struct mrd_block_cache_options){.memory_bytes_max = MEMORY_BYTES},
-                                &cache, &err),
-         &err);
+    bench_must(
+        mrd_block_cache_create(&(struct mrd_block_cache_options){.memory_bytes_max = MEMORY_BYTES},
+                               &cache, &err),
+        &err);
     enum { READS = 200 };
     for (int round = 0; round < 2; round++) {
-        const double begin = seconds();
+        const double begin = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
         for (size_t i = 0; i < READS; i++) {
-            const struct mrd_block_series *of = &data->series[chance() % data->series_count];
+            const struct mrd_block_series *of = &data->series[bench_chance() % data->series_count];
             struct mrd_matcher matchers[2];
             for (size_t k = 0; k < 2; k++) {
                 const struct mrd_label *label = &of->labels.items[k == 0 ? 0 : 8];
-                must(mrd_matcher_init(&matchers[k], MRD_MATCH_EQ, label->name, label->value, &err),
-                     &err);
+                bench_must(
+                    mrd_matcher_init(&matchers[k], MRD_MATCH_EQ, label->name, label->value, &err),
+                    &err);
             }
             const struct mrd_block_open_options open = {.cache = cache};
             const struct mrd_block_select select = {of->tenant, matchers, 2, INT64_MIN, INT64_MAX};
             struct mrd_block *block;
             struct mrd_block_cursor *cursor;
-            must(mrd_block_open(store, entry, &open, &block, &err), &err);
-            must(mrd_block_select(block, &select, &(struct mrd_block_cursor_options){0}, &cursor,
-                                  &err),
-                 &err);
+            bench_must(mrd_block_open(store, entry, &open, &block, &err), &err);
+            bench_must(mrd_block_select(block, &select, &(struct mrd_block_cursor_options){0},
+                                        &cursor, &err),
+                       &err);
             mrd_assert(drain(cursor) == of->samples.count);
             mrd_block_cursor_close(&cursor);
             mrd_block_close(&block);
             mrd_matcher_fini(&matchers[0]);
             mrd_matcher_fini(&matchers[1]);
         }
-        best->one = fmin(best->one, (seconds() - begin) / READS);
+        best->one = fmin(best->one, (bench_seconds(CLOCK_PROCESS_CPUTIME_ID) - begin) / READS);
     }
     mrd_block_cache_destroy(&cache);
 }
@@ -348,9 +326,9 @@ static void run(struct mrd_objstore *store, const struct data *data, unsigned le
     for (int i = 0; i < repetitions; i++) {
         struct mrd_arena *arena = mrd_arena_create("entry", 64 << 20);
         struct mrd_block_entry entry;
-        const double begin = seconds();
+        const double begin = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
         write_block(store, data, level, compact, arena, &entry);
-        best.write = fmin(best.write, seconds() - begin);
+        best.write = fmin(best.write, bench_seconds(CLOCK_PROCESS_CPUTIME_ID) - begin);
         best.data_size = entry.data.size;
         best.sidecar_size = entry.sidecar.size;
         read_block(store, data, &entry, &best);
@@ -387,14 +365,6 @@ static void free_data(struct data *data)
     free(data->series); /* texts of labels stay: few */
 }
 
-static int remove_path(const char *path, const struct stat *info, int type, struct FTW *at)
-{
-    (void)info;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
-
 int main(int argc, char **argv)
 {
     const int repetitions = argc > 1 ? atoi(argv[1]) : 3;
@@ -404,7 +374,7 @@ int main(int argc, char **argv)
     struct mrd_objstore *store;
     struct mrd_error err;
     mrd_assert(mkdtemp(folder) != NULL);
-    must(mrd_file_store_open(folder, NULL, &store, &err), &err);
+    bench_must(mrd_file_store_open(folder, NULL, &store, &err), &err);
     static const struct {
         const char *name;
         bool is_iot;
@@ -427,6 +397,6 @@ int main(int argc, char **argv)
         free_data(&data);
     }
     mrd_objstore_close(&store);
-    nftw(folder, remove_path, 16, FTW_DEPTH | FTW_PHYS);
+    (void)bench_remove_folder(folder);
     return 0;
 }

@@ -6,7 +6,6 @@
  * writes its block into a folder. Prints million samples per second of CPU for taking and for writing, bytes a sample, and by how much
  * the greatest resident size was above that of the batches.
  */
-#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench_tools.h"
 #include "compactor/builder.h"
 #include "objstore/file_store.h"
 #include "wire/batch.h"
@@ -26,56 +26,6 @@ struct input {
     size_t count;
     size_t bytes;
 };
-
-static uint64_t chance_state = 88172645463325252ULL;
-
-static uint64_t chance(void)
-{
-    chance_state ^= chance_state << 13; /* xorshift64 */
-    chance_state ^= chance_state >> 7;
-    chance_state ^= chance_state << 17;
-    return chance_state >> 11;
-}
-
-static double cpu_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-static void must(enum mrd_status status, const struct mrd_error *err)
-{
-    if (status != MRD_OK) {
-        fprintf(stderr, "build_bench: %s\n", err->text);
-        exit(1);
-    }
-}
-
-/* VmRSS or VmHWM in MiB. */
-static double resident(const char *which)
-{
-    char line[256];
-    unsigned long kib = 0;
-    FILE *file = fopen("/proc/self/status", "r");
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        if (strncmp(line, which, strlen(which)) == 0) {
-            kib = strtoul(line + strlen(which) + 1, NULL, 10);
-        }
-    }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    return (double)kib / 1024;
-}
-
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *at)
-{
-    (void)info;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
 
 /* ---- batches ---- */
 
@@ -140,13 +90,13 @@ static struct input make(uint32_t series_count, uint32_t sample_count, uint32_t 
     for (uint32_t i = 0; i < sample_count; i++) {
         const mrd_time_ms now_ms = T0 + (mrd_time_ms)i * STEP_MS;
         for (uint32_t series = 0; series < series_count; series++) {
-            const bool late = chance() % 100 < late_percent;
+            const bool late = bench_chance() % 100 < late_percent;
             if (i == 0) {
                 announce(builder, series, &labels);
             }
             mrd_batch_builder_row(builder, mrd_batch_builder_tenant(builder, MRD_BYTES("t")),
                                   series, now_ms - (late ? STEP_MS + 1 : 0),
-                                  (double)(chance() % 10000));
+                                  (double)(bench_chance() % 10000));
             if (mrd_batch_builder_row_count(builder) == ROWS || series + 1 == series_count) {
                 finish(builder, &input, now_ms);
             }
@@ -164,7 +114,8 @@ static void take_all(struct cmp_builder *builder, const struct input *input)
     struct mrd_error err;
     for (size_t i = 0; i < input->count; i++) {
         const struct cmp_position position = {i + 1, T0 + (mrd_time_ms)i, "eu"};
-        must(cmp_builder_take(builder, &position, mrd_buf_view(&input->messages[i]), &err), &err);
+        bench_must(cmp_builder_take(builder, &position, mrd_buf_view(&input->messages[i]), &err),
+                   &err);
     }
 }
 
@@ -177,47 +128,47 @@ static void run(const struct input *input, uint64_t samples, struct mrd_objstore
                                             .memory_bytes_max = (size_t)2 << 30};
     struct cmp_builder *builder = cmp_builder_create(0, &limits, &figures);
     cmp_builder_begin(builder, 1);
-    const double base_mib = resident("VmRSS");
-    const double begun = cpu_seconds();
+    const double base_mib = (double)(bench_resident("VmRSS") >> 20);
+    const double begun = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
     take_all(builder, input);
-    const double taken = cpu_seconds();
+    const double taken = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
     struct mrd_arena *arena = mrd_arena_create("bench", (size_t)256 << 20);
     const struct cmp_build_target target = {.store = store};
     const struct mrd_block_entry *entries = NULL;
     size_t count = 0;
     struct mrd_error err;
-    must(cmp_builder_write(builder, &target, arena, &entries, &count, &err), &err);
-    const double written = cpu_seconds();
+    bench_must(cmp_builder_write(builder, &target, arena, &entries, &count, &err), &err);
+    const double written = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
     const double million = (double)samples / 1e6;
     printf("take %.2f M/s, write %.2f M/s, both %.2f M/s of one core; log %.2f, block %.2f bytes a "
            "sample; %.0f MiB above the batches\n",
            million / (taken - begun), million / (written - taken), million / (written - begun),
            (double)input->bytes / (double)samples,
            (double)(entries[0].data.size + entries[0].sidecar.size) / (double)samples,
-           resident("VmHWM") - base_mib);
+           (double)(bench_resident("VmHWM") >> 20) - base_mib);
     mrd_arena_destroy(&arena);
     cmp_builder_destroy(&builder);
     mrd_metrics_destroy(&metrics);
 }
 
-static uint32_t argument(int argc, char **argv, int index, uint32_t initial)
+static uint32_t argument_of(int argc, char **argv, int index, uint32_t initial)
 {
     return argc > index ? (uint32_t)strtoul(argv[index], NULL, 10) : initial;
 }
 
 int main(int argc, char **argv)
 {
-    const uint32_t series = argument(argc, argv, 1, 50000);
-    const uint32_t samples = argument(argc, argv, 2, 40);
-    struct input input = make(series, samples, argument(argc, argv, 3, 0));
+    const uint32_t series = argument_of(argc, argv, 1, 50000);
+    const uint32_t samples = argument_of(argc, argv, 2, 40);
+    struct input input = make(series, samples, argument_of(argc, argv, 3, 0));
     char folder[] = "/tmp/build-bench-XXXXXX";
     struct mrd_objstore *store = NULL;
     struct mrd_error err;
     mrd_assert(mkdtemp(folder) != NULL);
-    must(mrd_file_store_open(folder, NULL, &store, &err), &err);
+    bench_must(mrd_file_store_open(folder, NULL, &store, &err), &err);
     run(&input, (uint64_t)series * samples, store);
     mrd_objstore_close(&store);
-    (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    (void)bench_remove_folder(folder);
     for (size_t i = 0; i < input.count; i++) {
         mrd_buf_fini(&input.messages[i]);
     }

@@ -6,7 +6,6 @@
  * log would. Then merges them all. Prints million samples per second of CPU and of time, bytes a sample before and after, and by
  * how much the greatest resident size was above that before the merge.
  */
-#include <ftw.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -15,69 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench_tools.h"
 #include "block/writer.h"
 #include "merge/merge.h"
 #include "objstore/file_store.h"
-
-static uint64_t chance_state = 88172645463325252ULL;
-
-static uint64_t chance(void)
-{
-    chance_state ^= chance_state << 13; /* xorshift64 */
-    chance_state ^= chance_state >> 7;
-    chance_state ^= chance_state << 17;
-    return chance_state >> 11;
-}
-
-static double seconds(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-static void must(enum mrd_status status, const struct mrd_error *err)
-{
-    if (status != MRD_OK) {
-        fprintf(stderr, "merge_bench: %s\n", err->text);
-        exit(1);
-    }
-}
-
-/* VmRSS or VmHWM in bytes. */
-static size_t resident(const char *which)
-{
-    char line[256];
-    unsigned long kib = 0;
-    FILE *file = fopen("/proc/self/status", "r");
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        if (strncmp(line, which, strlen(which)) == 0) {
-            kib = strtoul(line + strlen(which) + 1, NULL, 10);
-        }
-    }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    return kib << 10;
-}
-
-/* The high-water mark begins anew. */
-static void forget_peak(void)
-{
-    FILE *file = fopen("/proc/self/clear_refs", "w");
-    if (file != NULL) {
-        (void)fputs("5", file);
-        (void)fclose(file);
-    }
-}
-
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *at)
-{
-    (void)info;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
 
 struct plan {
     size_t blocks;
@@ -87,20 +27,15 @@ struct plan {
     size_t memory_bytes;
 };
 
-static size_t argument(int argc, char **argv, int at, size_t otherwise)
-{
-    return argc > at ? strtoull(argv[at], NULL, 10) : otherwise;
-}
-
 /* A counter of whole numbers, a gauge of two decimals, or something that never changes. */
 static double value_of(size_t series, double *last)
 {
     switch (series % 4) {
     case 0:
     case 1:
-        return *last += (double)(chance() % 100);
+        return *last += (double)(bench_chance() % 100);
     case 2:
-        return *last = (double)(chance() % 10000) / 100;
+        return *last = (double)(bench_chance() % 10000) / 100;
     default:
         return 1;
     }
@@ -127,14 +62,14 @@ static void add_series(struct mrd_block_writer *writer, const struct plan *plan,
     double last = (double)index;
     mrd_labels_encode(series.labels, &canonical);
     series.id = mrd_series_id_of(mrd_tenant_seed(series.tenant), mrd_buf_view(&canonical));
-    chance_state = (block * 1000003 + index) * 2654435761ULL + 1;
+    bench_chance_state = (block * 1000003 + index) * 2654435761ULL + 1;
     for (size_t i = 0; i < plan->samples; i++) {
         times_ms[i] =
             (mrd_time_ms)(block * plan->samples + i) * 15000 + (mrd_time_ms)(index % 15000);
         values[i] = value_of(index, &last);
     }
     series.samples = (struct mrd_samples){times_ms, values, plan->samples, NULL};
-    must(mrd_block_writer_add(writer, &series, err), err);
+    bench_must(mrd_block_writer_add(writer, &series, err), err);
 }
 
 static void write_block(struct mrd_objstore *store, const struct plan *plan, size_t block,
@@ -144,18 +79,19 @@ static void write_block(struct mrd_objstore *store, const struct plan *plan, siz
     struct mrd_block_writer *writer = NULL;
     const char *name = mrd_arena_printf(arena, "in-%04zu-%zu", block, copy);
     const mrd_hlc fence = 1000 * (block * 2 + copy + 1);
-    must(mrd_block_writer_create(&(struct mrd_block_writer_options){.store = store,
-                                                                    .stem = name,
-                                                                    .id = mrd_bytes_of(name),
-                                                                    .memory_bytes_max = 512 << 20},
-                                 &writer, &err),
-         &err);
+    bench_must(
+        mrd_block_writer_create(&(struct mrd_block_writer_options){.store = store,
+                                                                   .stem = name,
+                                                                   .id = mrd_bytes_of(name),
+                                                                   .memory_bytes_max = 512 << 20},
+                                &writer, &err),
+        &err);
     for (size_t i = 0; i < plan->series; i++) {
         add_series(writer, plan, block, i, &err);
     }
     const struct mrd_block_origin origin = {
         .residency_class = MRD_BYTES("eu"), .hlc_min = fence - 999, .hlc_fence = fence};
-    must(mrd_block_writer_finish(writer, &origin, arena, out, &err), &err);
+    bench_must(mrd_block_writer_finish(writer, &origin, arena, out, &err), &err);
     mrd_block_writer_destroy(&writer);
 }
 
@@ -177,14 +113,14 @@ static void measure(struct mrd_objstore *store, const struct plan *plan, struct 
         .level = 1,
         .memory_bytes_max = plan->memory_bytes,
     };
-    forget_peak();
-    const size_t before = resident("VmRSS:");
-    const double wall = seconds(CLOCK_MONOTONIC);
-    const double cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
-    must(mrd_merge_run(&options, arena, &result, &err), &err);
-    const double cpu_used = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-    const double wall_used = seconds(CLOCK_MONOTONIC) - wall;
-    const size_t peak = resident("VmHWM:");
+    bench_forget_peak();
+    const size_t before = bench_resident("VmRSS:");
+    const double wall = bench_seconds(CLOCK_MONOTONIC);
+    const double cpu = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
+    bench_must(mrd_merge_run(&options, arena, &result, &err), &err);
+    const double cpu_used = bench_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    const double wall_used = bench_seconds(CLOCK_MONOTONIC) - wall;
+    const size_t peak = bench_resident("VmHWM:");
     for (size_t i = 0; i < count; i++) {
         in_size += inputs[i]->data.size + inputs[i]->sidecar.size;
     }
@@ -204,11 +140,11 @@ static void measure(struct mrd_objstore *store, const struct plan *plan, struct 
 
 int main(int argc, char **argv)
 {
-    struct plan plan = {.blocks = argument(argc, argv, 1, 12),
-                        .series = argument(argc, argv, 2, 5000),
-                        .samples = argument(argc, argv, 3, 480),
-                        .copies = 1 + argument(argc, argv, 4, 0),
-                        .memory_bytes = argument(argc, argv, 5, 512) << 20};
+    struct plan plan = {.blocks = bench_argument(argc, argv, 1, 12),
+                        .series = bench_argument(argc, argv, 2, 5000),
+                        .samples = bench_argument(argc, argv, 3, 480),
+                        .copies = 1 + bench_argument(argc, argv, 4, 0),
+                        .memory_bytes = bench_argument(argc, argv, 5, 512) << 20};
     char folder[] = "/tmp/mrd-merge-bench-XXXXXX";
     struct mrd_error err = {0};
     struct mrd_objstore *store = NULL;
@@ -218,7 +154,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "merge_bench: at least 1 block and series, 1 to 65536 samples\n");
         return 1;
     }
-    must(mrd_file_store_open(folder, NULL, &store, &err), &err);
+    bench_must(mrd_file_store_open(folder, NULL, &store, &err), &err);
     const size_t count = plan.blocks * plan.copies;
     struct mrd_block_entry *entries = calloc(count, sizeof(*entries));
     const struct mrd_block_entry **inputs = calloc(count, sizeof(*inputs));
@@ -231,5 +167,5 @@ int main(int argc, char **argv)
     free(entries);
     mrd_objstore_close(&store);
     mrd_arena_destroy(&arena);
-    return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 ? 0 : 1;
+    return bench_remove_folder(folder) ? 0 : 1;
 }

@@ -12,27 +12,11 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "bench_tools.h"
 #include "parquet/reader.h"
 #include "parquet/writer.h"
 
 enum { PAGE = 5760, PAGES = 174, ROWS = PAGE * PAGES, LIMIT = 1 << 30 };
-
-static uint64_t chance_state = 88172645463325252ULL;
-
-static uint64_t chance(void)
-{
-    chance_state ^= chance_state << 13; /* xorshift64 */
-    chance_state ^= chance_state >> 7;
-    chance_state ^= chance_state << 17;
-    return chance_state >> 11;
-}
-
-static double seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 /* ---- memory as a file ---- */
 
@@ -51,14 +35,6 @@ static enum mrd_status source_read(void *context, uint64_t offset, size_t size, 
     return MRD_OK;
 }
 
-static void must(enum mrd_status status, const struct mrd_error *err)
-{
-    if (status != MRD_OK) {
-        fprintf(stderr, "parquet_bench: %s\n", err->text);
-        exit(1);
-    }
-}
-
 /* ---- columns ---- */
 
 static int64_t column_ts[ROWS];
@@ -73,16 +49,16 @@ static void fill_columns(void)
     double gauge = 50;
     for (size_t i = 0; i < ROWS; i++) {
         if (i % PAGE == 0) {
-            counter = (double)(chance() % 1000000);
+            counter = (double)(bench_chance() % 1000000);
         }
         const int64_t ms = INT64_C(1700000000000) + (int64_t)(i % PAGE) * 15000;
         column_ts[i] = ms * 1000;
-        column_jittered[i] = (ms + (int64_t)(chance() % 21) - 10) * 1000;
-        counter += (double)(chance() % 40);
-        gauge += ((double)(chance() % 7) - 3) / 10;
+        column_jittered[i] = (ms + (int64_t)(bench_chance() % 21) - 10) * 1000;
+        counter += (double)(bench_chance() % 40);
+        gauge += ((double)(bench_chance() % 7) - 3) / 10;
         column_counter[i] = counter;
         column_gauge[i] = round(gauge * 10) / 10;
-        column_noise[i] = (double)chance() / 7;
+        column_noise[i] = (double)bench_chance() / 7;
     }
 }
 
@@ -132,17 +108,17 @@ static double write_column(const struct case_of *of, struct mrd_buf *file)
     struct mrd_pq_writer *writer;
     struct mrd_pq_written written;
     mrd_buf_clear(file);
-    const double begin = seconds();
-    must(mrd_pq_writer_create(&options, &sink, &writer, &err), &err);
+    const double begin = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
+    bench_must(mrd_pq_writer_create(&options, &sink, &writer, &err), &err);
     for (size_t at = 0; at < ROWS; at += PAGE) {
         const struct mrd_pq_batch batch = {
             .entries = PAGE, .values = PAGE, .any = (const uint8_t *)of->values + at * 8};
-        must(mrd_pq_writer_append(writer, 0, &batch, 1, &err), &err);
-        must(mrd_pq_writer_cut_page(writer, 0, &err), &err);
+        bench_must(mrd_pq_writer_append(writer, 0, &batch, 1, &err), &err);
+        bench_must(mrd_pq_writer_cut_page(writer, 0, &err), &err);
     }
-    must(mrd_pq_writer_close(writer, &written, &err), &err);
+    bench_must(mrd_pq_writer_close(writer, &written, &err), &err);
     mrd_pq_writer_destroy(&writer);
-    return seconds() - begin;
+    return bench_seconds(CLOCK_PROCESS_CPUTIME_ID) - begin;
 }
 
 /* Reads one leaf of all row groups; `values` are compared if given. */
@@ -151,16 +127,16 @@ static double read_leaf(struct mrd_buf *file, size_t leaf, const uint8_t *values
     const struct mrd_pq_source source = {file, file->size, source_read};
     struct mrd_error err;
     struct mrd_pq_file *open;
-    const double begin = seconds();
-    must(mrd_pq_file_open(&source, LIMIT, &open, &err), &err);
+    const double begin = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
+    bench_must(mrd_pq_file_open(&source, LIMIT, &open, &err), &err);
     struct mrd_pq_column_reader *column;
     size_t pages;
     for (size_t group = 0; group < mrd_pq_file_footer(open)->row_group_count; group++) {
-        must(mrd_pq_column_open(open, group, leaf, LIMIT, &column, &err), &err);
+        bench_must(mrd_pq_column_open(open, group, leaf, LIMIT, &column, &err), &err);
         (void)mrd_pq_column_pages(column, &pages);
         for (size_t i = 0; i < pages; i++) {
             struct mrd_pq_batch batch;
-            must(mrd_pq_column_read(column, i, &batch, &err), &err);
+            bench_must(mrd_pq_column_read(column, i, &batch, &err), &err);
             if (values != NULL) {
                 mrd_assert(memcmp(batch.any, values, batch.values * 8) == 0);
                 values += batch.values * 8;
@@ -169,7 +145,7 @@ static double read_leaf(struct mrd_buf *file, size_t leaf, const uint8_t *values
         mrd_pq_column_close(&column);
     }
     mrd_pq_file_close(&open);
-    return seconds() - begin;
+    return bench_seconds(CLOCK_PROCESS_CPUTIME_ID) - begin;
 }
 
 static const char *codec_name(enum mrd_pq_codec codec)
@@ -214,7 +190,7 @@ static void append_series(struct mrd_pq_writer *writer, size_t series)
     char name[32];
     (void)snprintf(name, sizeof(name), "metric_%04zu_total", series / 8);
     const struct mrd_bytes metric = mrd_bytes_of(name);
-    const int64_t id = (int64_t)(chance() * 977);
+    const int64_t id = (int64_t)(bench_chance() * 977);
     const size_t at = series * PAGE;
     const struct mrd_pq_batch whole[] = {
         [TS] = {.entries = PAGE, .values = PAGE, .i64 = column_jittered + at },
@@ -229,11 +205,11 @@ static void append_series(struct mrd_pq_writer *writer, size_t series)
     one[VALUES] = (struct mrd_pq_batch){LABELS, LABELS, NULL, rep, {.bytes = values}};
     for (size_t leaf = 0; leaf < LEAVES; leaf++) {
         const bool repeated = leaf != TS && leaf != VALUE;
-        must(mrd_pq_writer_append(writer, leaf, repeated ? &one[leaf] : &whole[leaf],
-                                  repeated ? PAGE : 1, &err),
-             &err);
+        bench_must(mrd_pq_writer_append(writer, leaf, repeated ? &one[leaf] : &whole[leaf],
+                                        repeated ? PAGE : 1, &err),
+                   &err);
         if (!repeated || series % 16 == 15) {
-            must(mrd_pq_writer_cut_page(writer, leaf, &err), &err);
+            bench_must(mrd_pq_writer_cut_page(writer, leaf, &err), &err);
         }
     }
 }
@@ -268,14 +244,14 @@ static double write_table(struct mrd_buf *file)
     struct mrd_pq_writer *writer;
     struct mrd_pq_written written;
     mrd_buf_clear(file);
-    const double begin = seconds();
-    must(mrd_pq_writer_create(&options, &sink, &writer, &err), &err);
+    const double begin = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
+    bench_must(mrd_pq_writer_create(&options, &sink, &writer, &err), &err);
     for (size_t series = 0; series < PAGES; series++) {
         append_series(writer, series);
     }
-    must(mrd_pq_writer_close(writer, &written, &err), &err);
+    bench_must(mrd_pq_writer_close(writer, &written, &err), &err);
     mrd_pq_writer_destroy(&writer);
-    return seconds() - begin;
+    return bench_seconds(CLOCK_PROCESS_CPUTIME_ID) - begin;
 }
 
 static void run_table(int repetitions, struct mrd_buf *file)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "bench_tools.h"
 #include "block/writer.h"
 #include "blockread/rollup_source.h"
 #include "objstore/file_store.h"
@@ -18,39 +19,6 @@ enum { DAYS = 30, DAY_MS = 86400000, HOUR_MS = 3600000, MONTHS_MAX = 24, SAMPLE_
 
 static const mrd_time_ms base_ms = INT64_C(1672531200000); /* 2023-01-01 */
 static const struct mrd_bytes tenant = {(const uint8_t *)"t", 1};
-
-static void must(enum mrd_status status, const struct mrd_error *err)
-{
-    if (status != MRD_OK) {
-        fprintf(stderr, "rollup_bench: %s\n", err->text);
-        exit(1);
-    }
-}
-
-static double now(void)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    return (double)at.tv_sec + (double)at.tv_nsec * 1e-9;
-}
-
-/* Of all threads. */
-static double cpu(void)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &at);
-    return (double)at.tv_sec + (double)at.tv_nsec * 1e-9;
-}
-
-static uint64_t chance_state = 88172645463325252ULL;
-
-static uint64_t chance(void)
-{
-    chance_state ^= chance_state << 13;
-    chance_state ^= chance_state >> 7;
-    chance_state ^= chance_state << 17;
-    return chance_state >> 11;
-}
 
 /* ---- blocks ---- */
 
@@ -74,11 +42,11 @@ static struct mrd_rollup_row make_row(struct bench *bench, size_t series, bool c
     struct mrd_rollup_row row = mrd_rollup_row_empty(end_ms);
     struct mrd_rollup_floats *floats = &row.floats;
     const mrd_time_ms phase_ms = (mrd_time_ms)(series * 7919 % SAMPLE_MS);
-    const double first = counter ? bench->counters[series] : (double)(chance() % 10000) / 100;
-    const double by = counter ? (double)(chance() % 5000) : 0;
+    const double first = counter ? bench->counters[series] : (double)(bench_chance() % 10000) / 100;
+    const double by = counter ? (double)(bench_chance() % 5000) : 0;
     floats->count = (uint64_t)(bench->resolution_ms / SAMPLE_MS);
     floats->first = first;
-    floats->last = counter ? first + by : (double)(chance() % 10000) / 100;
+    floats->last = counter ? first + by : (double)(bench_chance() % 10000) / 100;
     floats->min = counter ? first : 0.25;
     floats->max = counter ? floats->last : 99.5;
     floats->sum.sum = (floats->first + floats->last) / 2 * (double)floats->count;
@@ -87,7 +55,7 @@ static struct mrd_rollup_row make_row(struct bench *bench, size_t series, bool c
     floats->last_at.time_ms =
         floats->first_at.time_ms + (mrd_time_ms)(floats->count - 1) * SAMPLE_MS;
     if (counter) {
-        bench->counters[series] = floats->last + (double)(chance() % 20);
+        bench->counters[series] = floats->last + (double)(bench_chance() % 20);
     }
     return row;
 }
@@ -119,7 +87,7 @@ static void write_series(struct bench *bench, struct mrd_block_writer *writer, s
         rows[i] = make_row(bench, number + (counter ? bench->series / 2 : 0), counter,
                            from_ms + (mrd_time_ms)(i + 1) * bench->resolution_ms);
     }
-    must(mrd_block_writer_add_rows(writer, &series, rows, count, &err), &err);
+    bench_must(mrd_block_writer_add_rows(writer, &series, rows, count, &err), &err);
 }
 
 static void write_month(struct bench *bench, size_t month)
@@ -137,7 +105,7 @@ static void write_month(struct bench *bench, size_t month)
     struct mrd_rollup_row *rows =
         calloc((size_t)(DAYS * (mrd_time_ms)DAY_MS / bench->resolution_ms), sizeof(*rows));
     mrd_assert(rows != NULL);
-    must(mrd_block_writer_create(&options, &writer, &err), &err);
+    bench_must(mrd_block_writer_create(&options, &writer, &err), &err);
     for (size_t half = 0; half < 2; half++) {
         for (size_t i = 0; i < bench->series / 2; i++) {
             write_series(bench, writer, month, half == 1, i, rows);
@@ -145,15 +113,15 @@ static void write_month(struct bench *bench, size_t month)
     }
     const struct mrd_bytes gone = MRD_BYTES("expired");
     const struct mrd_block_origin origin = {.parents = &gone, .parent_count = 1};
-    must(mrd_block_writer_finish(writer, &origin, bench->arena, &bench->entries[month], &err),
-         &err);
+    bench_must(mrd_block_writer_finish(writer, &origin, bench->arena, &bench->entries[month], &err),
+               &err);
     mrd_block_writer_destroy(&writer);
     free(rows);
     struct mrd_buf bytes = {0};
     char key[80];
     (void)snprintf(key, sizeof(key), "%s.entry", stem);
-    must(mrd_block_entry_encode(&bench->entries[month], &bytes, &err), &err);
-    must(mrd_objstore_put(bench->store, key, mrd_buf_view(&bytes), NULL, &err), &err);
+    bench_must(mrd_block_entry_encode(&bench->entries[month], &bytes, &err), &err);
+    bench_must(mrd_objstore_put(bench->store, key, mrd_buf_view(&bytes), NULL, &err), &err);
     mrd_buf_fini(&bytes);
 }
 
@@ -168,8 +136,8 @@ static bool load_month(struct bench *bench, size_t month)
         return false;
     }
     struct mrd_block_entry entry;
-    must(mrd_block_entry_decode(mrd_buf_view(&bytes), bench->arena, &entry, &err), &err);
-    must(mrd_block_entry_copy(&entry, bench->arena, &bench->entries[month], &err), &err);
+    bench_must(mrd_block_entry_decode(mrd_buf_view(&bytes), bench->arena, &entry, &err), &err);
+    bench_must(mrd_block_entry_copy(&entry, bench->arena, &bench->entries[month], &err), &err);
     mrd_buf_fini(&bytes);
     return true;
 }
@@ -206,11 +174,11 @@ static double ask(struct bench *bench, const char *text, struct mrd_promql_stats
                                                          (mrd_time_ms)bench->months * DAYS * DAY_MS,
                                                .step_ms = DAY_MS};
     struct mrd_promql_result result;
-    const double began = now();
-    const double worked = cpu();
-    must(mrd_promql_query(&options, &request, &source, NULL, arena, &result, &err), &err);
-    const double took = now() - began;
-    *out_cpu = cpu() - worked;
+    const double began = bench_seconds(CLOCK_MONOTONIC);
+    const double worked = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
+    bench_must(mrd_promql_query(&options, &request, &source, NULL, arena, &result, &err), &err);
+    const double took = bench_seconds(CLOCK_MONOTONIC) - began;
+    *out_cpu = bench_seconds(CLOCK_PROCESS_CPUTIME_ID) - worked;
     *out_stats = result.stats;
     *out_sum = result.series_count > 0 ? result.series[0].values[result.series[0].count / 2] : 0;
     return took;
@@ -262,10 +230,10 @@ int main(int argc, char **argv)
     bench.arena = mrd_arena_create("entries", (size_t)1 << 30);
     bench.counters = calloc(bench.series + 1, sizeof(double));
     mrd_assert(bench.counters != NULL);
-    must(mrd_file_store_open(argv[4], NULL, &bench.store, &err), &err);
+    bench_must(mrd_file_store_open(argv[4], NULL, &bench.store, &err), &err);
     uint64_t bytes = 0;
     uint64_t sidecars = 0;
-    const double began = now();
+    const double began = bench_seconds(CLOCK_MONOTONIC);
     for (size_t month = 0; month < bench.months; month++) {
         if (!load_month(&bench, month)) {
             write_month(&bench, month);
@@ -273,14 +241,14 @@ int main(int argc, char **argv)
         bytes += bench.entries[month].data.size;
         sidecars += bench.entries[month].sidecar.size;
     }
-    printf("%zu months in %.1f s: data %.1f MB, sidecars %.1f MB\n", bench.months, now() - began,
-           (double)bytes / 1e6, (double)sidecars / 1e6);
+    printf("%zu months in %.1f s: data %.1f MB, sidecars %.1f MB\n", bench.months,
+           bench_seconds(CLOCK_MONOTONIC) - began, (double)bytes / 1e6, (double)sidecars / 1e6);
     bench.index = mrd_block_index_create(entry_at, bench.entries, bench.months);
-    must(mrd_read_pool_create(argc > 6 ? (unsigned)strtoul(argv[6], NULL, 10) : 2, &bench.pool,
-                              &err),
-         &err);
+    bench_must(mrd_read_pool_create(argc > 6 ? (unsigned)strtoul(argv[6], NULL, 10) : 2,
+                                    &bench.pool, &err),
+               &err);
     const struct mrd_block_cache_options caching = {.memory_bytes_max = (size_t)2 << 30};
-    must(mrd_block_cache_create(&caching, &bench.cache, &err), &err);
+    bench_must(mrd_block_cache_create(&caching, &bench.cache, &err), &err);
     run(&bench, argc > 5 ? strtoull(argv[5], NULL, 10) : 3);
     mrd_block_cache_destroy(&bench.cache);
     mrd_read_pool_destroy(&bench.pool);

@@ -7,7 +7,6 @@
  * same day, so that the files of the day are written anew; then, when the month is over, the days into the month. Prints for each million samples
  * read per second of CPU and of time (in a folder below TMPDIR, every file with its fsyncs), bytes a sample, and by how much the greatest resident size was above that before.
  */
-#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,76 +14,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench_tools.h"
 #include "block/writer.h"
 #include "objstore/file_store.h"
 #include "upkeep/merge.h"
 
 #define BASE_MS INT64_C(1706745600000) /* 2024-02-01 */
-
-static uint64_t chance_state = 88172645463325252ULL;
-
-static uint64_t chance(void)
-{
-    chance_state ^= chance_state << 13; /* xorshift64 */
-    chance_state ^= chance_state >> 7;
-    chance_state ^= chance_state << 17;
-    return chance_state >> 11;
-}
-
-static double seconds(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-static void must(enum mrd_status status, const struct mrd_error *err)
-{
-    if (status != MRD_OK) {
-        fprintf(stderr, "upkeep_bench: %s\n", err->text);
-        exit(1);
-    }
-}
-
-/* VmRSS or VmHWM in bytes. */
-static size_t resident(const char *which)
-{
-    char line[256];
-    unsigned long kib = 0;
-    FILE *file = fopen("/proc/self/status", "r");
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        if (strncmp(line, which, strlen(which)) == 0) {
-            kib = strtoul(line + strlen(which) + 1, NULL, 10);
-        }
-    }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    return kib << 10;
-}
-
-/* The high-water mark begins anew. */
-static void forget_peak(void)
-{
-    FILE *file = fopen("/proc/self/clear_refs", "w");
-    if (file != NULL) {
-        (void)fputs("5", file);
-        (void)fclose(file);
-    }
-}
-
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *at)
-{
-    (void)info;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
-
-static size_t argument(int argc, char **argv, int at, size_t otherwise)
-{
-    return argc > at ? strtoull(argv[at], NULL, 10) : otherwise;
-}
 
 struct bench {
     size_t blocks, tenants, series, samples, partitions, memory_bytes;
@@ -108,9 +43,9 @@ static double value_of(size_t series, double *last)
     switch (series % 4) {
     case 0:
     case 1:
-        return *last += (double)(chance() % 100);
+        return *last += (double)(bench_chance() % 100);
     case 2:
-        return *last = (double)(chance() % 10000) / 100;
+        return *last = (double)(bench_chance() % 10000) / 100;
     default:
         return 1;
     }
@@ -148,7 +83,7 @@ static void add_series(const struct bench *bench, struct mrd_block_writer *write
     }
     series.samples = (struct mrd_samples){times_ms, values, bench->samples, NULL};
     series.sample_hlcs = hlcs;
-    must(mrd_block_writer_add(writer, &series, &err), &err);
+    bench_must(mrd_block_writer_add(writer, &series, &err), &err);
 }
 
 static void write_block(const struct bench *bench, size_t number)
@@ -162,13 +97,14 @@ static void write_block(const struct bench *bench, size_t number)
     const char *stem = mrd_arena_printf(arena, "blocks/l0/%s", id);
     const size_t partition = number % bench->partitions;
     const size_t step = number / bench->partitions;
-    must(mrd_block_writer_create(&(struct mrd_block_writer_options){.store = bench->store,
-                                                                    .stem = stem,
-                                                                    .id = mrd_bytes_of(id),
-                                                                    .keep_hlc = true,
-                                                                    .memory_bytes_max = 512 << 20},
-                                 &writer, &err),
-         &err);
+    bench_must(
+        mrd_block_writer_create(&(struct mrd_block_writer_options){.store = bench->store,
+                                                                   .stem = stem,
+                                                                   .id = mrd_bytes_of(id),
+                                                                   .keep_hlc = true,
+                                                                   .memory_bytes_max = 512 << 20},
+                                &writer, &err),
+        &err);
     for (size_t t = 0; t < bench->tenants; t++) {
         for (size_t i = partition; i < bench->series; i += bench->partitions) {
             add_series(bench, writer, t, i, step);
@@ -182,10 +118,10 @@ static void write_block(const struct bench *bench, size_t number)
         .residency_class = MRD_BYTES("eu"),
         .hlc_min = mrd_hlc_make(from_ms, 0),
         .hlc_fence = mrd_hlc_make(from_ms + (mrd_time_ms)bench->samples * 15000 + 15040, 0)};
-    must(mrd_block_writer_finish(writer, &origin, arena, &entry, &err), &err);
+    bench_must(mrd_block_writer_finish(writer, &origin, arena, &entry, &err), &err);
     mrd_block_writer_destroy(&writer);
     const struct mrd_catalog_change change = {.add = &entry, .add_count = 1};
-    must(mrd_catalog_commit(bench->catalog, &change, NULL, &err), &err);
+    bench_must(mrd_catalog_commit(bench->catalog, &change, NULL, &err), &err);
 }
 
 static const mrd_time_ms resolutions_ms[] = {MRD_ROLLUP_1H_MS, MRD_ROLLUP_1D_MS};
@@ -213,10 +149,10 @@ static struct mrd_upkeep_merged merge_all(struct bench *bench)
                                                          MRD_ARRAY_LEN(resolutions_ms)};
     struct mrd_catalog_state *state = mrd_catalog_pin(bench->catalog);
     mrd_upkeep_index_init(&index, state);
-    must(mrd_upkeep_plan(state, &index, &plan, arena, &units, &count, &err), &err);
+    bench_must(mrd_upkeep_plan(state, &index, &plan, arena, &units, &count, &err), &err);
     for (size_t i = 0; i < count; i++) {
         struct mrd_upkeep_merged merged;
-        must(mrd_upkeep_merge(&options, state, &index, &units[i], &merged, &err), &err);
+        bench_must(mrd_upkeep_merge(&options, state, &index, &units[i], &merged, &err), &err);
         sum.samples_in += merged.samples_in;
         sum.samples_out += merged.samples_out;
         sum.bytes_in += merged.bytes_in;
@@ -232,14 +168,14 @@ static struct mrd_upkeep_merged merge_all(struct bench *bench)
 
 static void measure(struct bench *bench, const char *what)
 {
-    forget_peak();
-    const size_t before = resident("VmRSS:");
-    const double wall = seconds(CLOCK_MONOTONIC);
-    const double cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    bench_forget_peak();
+    const size_t before = bench_resident("VmRSS:");
+    const double wall = bench_seconds(CLOCK_MONOTONIC);
+    const double cpu = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
     const struct mrd_upkeep_merged merged = merge_all(bench);
-    const double cpu_used = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-    const double wall_used = seconds(CLOCK_MONOTONIC) - wall;
-    const size_t peak = resident("VmHWM:");
+    const double cpu_used = bench_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    const double wall_used = bench_seconds(CLOCK_MONOTONIC) - wall;
+    const size_t peak = bench_resident("VmHWM:");
     const double samples = (double)merged.samples_in;
     printf("%s: %zu blocks to %zu, %.1f M samples in, %.1f M out, %zu tables\n", what,
            merged.blocks_in, merged.blocks_out, samples / 1e6, (double)merged.samples_out / 1e6,
@@ -253,12 +189,12 @@ static void measure(struct bench *bench, const char *what)
 
 int main(int argc, char **argv)
 {
-    struct bench bench = {.blocks = argument(argc, argv, 1, 48),
-                          .tenants = argument(argc, argv, 2, 1),
-                          .series = argument(argc, argv, 3, 10000),
-                          .samples = argument(argc, argv, 4, 40),
-                          .partitions = argument(argc, argv, 5, 4),
-                          .memory_bytes = argument(argc, argv, 6, 512) << 20};
+    struct bench bench = {.blocks = bench_argument(argc, argv, 1, 48),
+                          .tenants = bench_argument(argc, argv, 2, 1),
+                          .series = bench_argument(argc, argv, 3, 10000),
+                          .samples = bench_argument(argc, argv, 4, 40),
+                          .partitions = bench_argument(argc, argv, 5, 4),
+                          .memory_bytes = bench_argument(argc, argv, 6, 512) << 20};
     char folder[256];
     const char *base = getenv("TMPDIR");
     (void)snprintf(folder, sizeof(folder), "%s/mrd-upkeep-bench-XXXXXX",
@@ -271,9 +207,9 @@ int main(int argc, char **argv)
     }
     bench.now_ms = BASE_MS + INT64_C(86400000);
     bench.clock = (struct mrd_clock){bench_now, bench_monotonic, &bench};
-    must(mrd_file_store_open(folder, NULL, &bench.store, &err), &err);
+    bench_must(mrd_file_store_open(folder, NULL, &bench.store, &err), &err);
     const struct mrd_catalog_options catalog = {.store = bench.store, .clock = &bench.clock};
-    must(mrd_catalog_open(&catalog, NULL, &bench.catalog, &err), &err);
+    bench_must(mrd_catalog_open(&catalog, NULL, &bench.catalog, &err), &err);
     bench.tables = (struct mrd_upkeep_tables){.store = bench.store,
                                               .clock = &bench.clock,
                                               .root = "file:///bench",
@@ -289,5 +225,5 @@ int main(int argc, char **argv)
     measure(&bench, "month");
     mrd_catalog_close(&bench.catalog);
     mrd_objstore_close(&bench.store);
-    return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 ? 0 : 1;
+    return bench_remove_folder(folder) ? 0 : 1;
 }
