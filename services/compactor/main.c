@@ -171,7 +171,8 @@ static struct cmp_build *build_create(const struct compactor *compactor,
 /* What is kept beside tables has names of its own at the top of the store. */
 static enum mrd_status check_region(const char *region, struct mrd_error *err)
 {
-    static const char *const taken[] = {"blocks", "catalog", "probe", "quarantine", "upkeep"};
+    static const char *const taken[] = {"blocks", "catalog",    "logs",
+                                        "probe",  "quarantine", "upkeep"};
     for (size_t i = 0; i < MRD_ARRAY_LEN(taken); i++) {
         if (strcmp(region, taken[i]) == 0) {
             return mrd_fail(err, MRD_E_INVALID,
