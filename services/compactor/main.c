@@ -168,24 +168,6 @@ static struct cmp_build *build_create(const struct compactor *compactor,
     return cmp_build_create(&options);
 }
 
-/* What is kept beside tables has names of its own at the top of the store. */
-static enum mrd_status check_region(const char *region, struct mrd_error *err)
-{
-    static const char *const taken[] = {"blocks", "catalog",    "logs",
-                                        "probe",  "quarantine", "upkeep"};
-    for (size_t i = 0; i < MRD_ARRAY_LEN(taken); i++) {
-        if (strcmp(region, taken[i]) == 0) {
-            return mrd_fail(err, MRD_E_INVALID,
-                            "region.id is \"%s\", where object storage has other things: give the "
-                            "region another name",
-                            region);
-        }
-    }
-    return mrd_objstore_key_check(region, err) == MRD_OK
-               ? MRD_OK
-               : mrd_fail_prefix(err, MRD_E_INVALID, "region.id becomes a folder of tables");
-}
-
 /* *out_kept: whether tables are kept. */
 static enum mrd_status place_tables(struct compactor *compactor, const struct mrd_node *node,
                                     struct mrd_upkeep_tables *out, bool *out_kept,
@@ -226,7 +208,6 @@ static enum mrd_status create_roles(struct compactor *compactor, struct mrd_node
 {
     struct mrd_upkeep_tables tables;
     bool kept = false;
-    MRD_TRY(check_region(mrd_config_string(node->config, "region.id"), err));
     MRD_TRY(place_tables(compactor, node, &tables, &kept, err));
     compactor->build = build_create(compactor, node);
     compactor->merging =
@@ -289,9 +270,28 @@ static enum mrd_status start_flush(struct compactor *compactor, const struct mrd
     return cmp_flush_create(&options, mrd_service_http(node->service), &compactor->flush, err);
 }
 
+/* What is kept beside tables has names of its own at the top of the store. */
+static enum mrd_status check_region(const char *region, struct mrd_error *err)
+{
+    static const char *const taken[] = {"blocks", "catalog",    "logs",
+                                        "probe",  "quarantine", "upkeep"};
+    for (size_t i = 0; i < MRD_ARRAY_LEN(taken); i++) {
+        if (strcmp(region, taken[i]) == 0) {
+            return mrd_fail(err, MRD_E_INVALID,
+                            "region.id is \"%s\", where object storage has other things: give the "
+                            "region another name",
+                            region);
+        }
+    }
+    return mrd_objstore_key_check(region, err) == MRD_OK
+               ? MRD_OK
+               : mrd_fail_prefix(err, MRD_E_INVALID, "region.id becomes a folder of tables");
+}
+
 /* An age limit drops whatever is old, in blocks or not. */
 static enum mrd_status check_settings(const struct mrd_config *config, struct mrd_error *err)
 {
+    MRD_TRY(check_region(mrd_config_string(config, "region.id"), err));
     const bool trim = mrd_config_bool(config, "compactor.trim");
     if (trim && mrd_config_duration(config, "log.max_age") > 0) {
         return mrd_fail(err, MRD_E_INVALID,

@@ -123,3 +123,10 @@ def test_trimming_with_an_age_limit_of_the_log_is_refused(binaries):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "set log.max_age to 0 in all services" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["blocks", "catalog", "logs", "probe", "quarantine", "upkeep"])
+def test_a_region_cannot_be_named_as_what_the_store_has_already(binaries, name):
+    done = subprocess.run([binaries / "meridian-compactor", "--set", f"region.id={name}"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "give the region another name" in done.stdout + done.stderr
