@@ -22,6 +22,7 @@
 #include "block/cache.h"
 #include "block/entry.h"
 #include "block/series.h"
+#include "model/erasure.h"
 #include "objstore/store.h"
 #include "rollup/columns.h"
 
@@ -51,6 +52,10 @@ struct mrd_block_select {
     struct mrd_bytes tenant;            /* lent for the call */
     const struct mrd_matcher *matchers; /* all must accept; lent for the call */
     size_t matcher_count;
+    /* Of that tenant: samples that one of them has are left out and counted (mrd_block_cursor_stats.erased), series without others are not
+     * yielded, nor their labels. Not of rollups. Lent until the cursor is closed. */
+    const struct mrd_erasure *const *erasures;
+    size_t erasure_count;
     mrd_time_ms min_ms; /* inclusive; series without a sample in it are not yielded */
     mrd_time_ms max_ms;
 };
@@ -98,7 +103,8 @@ void mrd_block_cursor_close(struct mrd_block_cursor **cursor);
 struct mrd_block_cursor_stats {
     uint64_t ranges; /* asked of the store, before it merges neighbours */
     uint64_t bytes;
-    uint64_t pages; /* decoded */
+    uint64_t pages;  /* decoded */
+    uint64_t erased; /* samples and histograms left out for erasures */
 };
 struct mrd_block_cursor_stats mrd_block_cursor_stats(const struct mrd_block_cursor *cursor);
 
