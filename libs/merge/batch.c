@@ -243,10 +243,10 @@ static enum mrd_status take_result(struct batch *batch, const struct mrd_merge_r
     return MRD_OK;
 }
 
-/* All prefixes as texts, one after the other in `texts`: first that of the outputs. */
+/* All prefixes as texts, one after the other in `texts`: first that of the outputs. *out_series is left alone if there is none. */
 static enum mrd_status find_prefixes(struct batch *batch, struct mrd_merge_range range,
                                      struct mrd_buf *texts, const char **out_rollups,
-                                     struct mrd_error *err)
+                                     const char **out_series, struct mrd_error *err)
 {
     const struct mrd_merge_batch_options *options = batch->options;
     const size_t count = MRD_MIN(options->merge.resolution_count, (size_t)MRD_ROLLUP_LEVELS_MAX);
@@ -258,6 +258,12 @@ static enum mrd_status find_prefixes(struct batch *batch, struct mrd_merge_range
         MRD_TRY(options->rollup_prefix(options->context, batch->tenant, range,
                                        options->merge.resolutions_ms[i], texts, err));
         mrd_buf_append_u8(texts, 0);
+    }
+    const size_t series_at = texts->size;
+    if (options->series_prefix != NULL) {
+        MRD_TRY(options->series_prefix(options->context, batch->tenant, range, texts, err));
+        mrd_buf_append_u8(texts, 0);
+        *out_series = (const char *)texts->data + series_at;
     }
     for (size_t i = 0; i < count; i++) {
         out_rollups[i] = (const char *)texts->data + at[i];
@@ -289,7 +295,8 @@ static enum mrd_status merge_period(struct batch *batch, struct mrd_merge_range 
         MRD_TRY(mrd_block_entry_copy(found[i], batch->arena, kept, err));
         list_add(&batch->inputs, kept);
     }
-    MRD_TRY(find_prefixes(batch, range, &prefix, prefixes, err));
+    merge.series_prefix = NULL;
+    MRD_TRY(find_prefixes(batch, range, &prefix, prefixes, &merge.series_prefix, err));
     merge.inputs = (const struct mrd_block_entry *const *)(const void *)batch->inputs.items.data;
     merge.input_count = list_count(&batch->inputs);
     merge.tenant = batch->tenant;

@@ -254,6 +254,7 @@ static void set_output(struct merge *merge, const char *name, bool last)
         .origin = &merge->origin,
         .arena = merge->arena,
         .name = name,
+        .series_prefix = last ? merge->options->series_prefix : NULL,
         .compact = merge->options->compact && last,
         .keep_hlc = merge->options->keep_hlc || !last,
         .zstd_level = last ? merge->options->zstd_level : 1, /* it is read once */

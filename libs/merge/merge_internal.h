@@ -95,6 +95,7 @@ struct mrd_merge_output {
     const struct mrd_block_origin *origin;
     struct mrd_arena *arena; /* of the entries */
     const char *name;        /* of the blocks, without their numbers */
+    const char *series_prefix; /* NULL: no files of series */
     bool compact;
     bool keep_hlc;
     int zstd_level;
