@@ -191,6 +191,9 @@ def check_series(world: World, tenant: str, rows: int) -> None:
     assert {labels: (min(edges), max(edges)) for labels, edges in times.items()} == \
         {labels: (samples[0][0], samples[-1][0]) for labels, samples in by_query(api).items()}
     source = f'region."{tenant}"'
+    grouped = tables.sql(f"""SELECT metric, labels, min(first_ts), max(last_ts), sum(samples) FROM {source}.series
+                             WHERE first_ts >= now() - INTERVAL 90 DAY GROUP BY ALL""", *world.secrets)
+    assert len(grouped) == len(SERIES) and sum(row[-1] for row in grouped) == rows
     joined = tables.sql(f"""SELECT count(*), bool_and(s.metric = l.metric AND s.labels = l.labels) FROM {source}.samples s
                             JOIN (SELECT DISTINCT ON (series_id) series_id, metric, labels FROM {source}.series) l USING (series_id)""", *world.secrets)
     assert joined == [[rows, True]]
