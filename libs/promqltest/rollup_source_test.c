@@ -552,7 +552,7 @@ static void rollups_answer_as_all_samples_do(void **state)
     mrd_random_seed(seed == NULL ? 20261128 : strtoull(seed, NULL, 10) | 1);
     for (size_t round = 0; round < ROUNDS; round++) {
         struct region *region = region_create(one_in(2) ? 0 : below(8), one_in(2) ? 0 : below(8),
-                                              one_in(2) ? 0 : below(ERASURES_MAX + 1));
+                                              one_in(3) ? 1 + below(ERASURES_MAX) : 0);
         for (size_t q = 0; q < QUERIES_PER_ROUND; q++) {
             struct mrd_random_text text = {0};
             make_query(&text);

@@ -41,12 +41,6 @@ enum mrd_status qry_answer_delete_series(struct qry_call *call, struct mrd_error
     struct mrd_erasure erasure = {.tenant = call->remote.options.tenant,
                                   .by = mrd_bytes_of(client)};
     MRD_TRY(admin_check(call, err));
-    if (call->options->blocks != NULL) {
-        return mrd_fail(
-            err, MRD_E_UNSUPPORTED,
-            "series cannot be deleted yet where blocks are kept (objstore.*): they would "
-            "stay in the blocks");
-    }
     MRD_TRY(qry_form_check(call, err));
     if (!mrd_http_param_get(&call->params, "match[]", &any)) {
         return mrd_fail(err, MRD_E_INVALID, "no match[] parameter provided");
