@@ -207,6 +207,11 @@ void qry_erasures_destroy(struct qry_erasures **erasures)
 
 bool qry_erasures_enabled(const struct qry_erasures *erasures) { return erasures->options.enabled; }
 
+mrd_time_ms qry_erasures_wait_ms(const struct qry_erasures *erasures)
+{
+    return erasures->options.wait_ms;
+}
+
 static void pause_ms(int64_t ms)
 {
     (void)nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * MS}, NULL);

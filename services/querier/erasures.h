@@ -58,6 +58,7 @@ MRD_MUST_CHECK enum mrd_status qry_erasures_catch_up(struct qry_erasures *erasur
                                                      struct mrd_error *err);
 
 bool qry_erasures_enabled(const struct qry_erasures *erasures);
+mrd_time_ms qry_erasures_wait_ms(const struct qry_erasures *erasures);
 
 /* What ingesters must have applied of each partition's log: *sequences (NULL: nothing) raised to where erasures stand. Leaves it alone if
  * there were none; else from the arena. */
