@@ -4,6 +4,7 @@
  * Rows answer for a time if nothing but the blocks that they stand for can have samples in it (docs/formats/rollup.md):
  *
  *   - a rollup is taken if all of its parents, or none of them, are in the state;
+ *   - and if neither it nor they owe an erasure (block_index.h): its rows may count what is erased;
  *   - where any other block of the tenant that the matchers allow has its samples, the samples are read;
  *   - heads are asked for the samples that they have in what is left: windows with any of them are read as samples;
  *   - nothing is known before the floor, and where two rollups of different merges overlap by more than one window.
