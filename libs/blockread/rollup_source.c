@@ -215,7 +215,10 @@ static enum mrd_status cut_heads(const struct mrd_rollup_source *source,
 static void whole_windows(const struct mrd_rollup_source *source, const struct mrd_select *select,
                           mrd_time_ms resolution_ms, struct mrd_coarse_spans *out)
 {
-    const mrd_time_ms floor_ms = source->options.blocks->options.floor_ms;
+    const struct mrd_rollup_source_options *options = &source->options;
+    const mrd_time_ms floor_ms = options->floor_ms == NULL
+                                     ? options->blocks->options.floor_ms
+                                     : options->floor_ms(options->floor_context, resolution_ms);
     const mrd_time_ms first_ms = MRD_MAX(select->min_ms, floor_ms);
     out->count = 0;
     if (!mrd_block_time_fits(first_ms) || !mrd_block_time_fits(select->max_ms)) {
