@@ -406,8 +406,8 @@ static void wire(struct region *region)
                                        .blocks = &region->block_source,
                                        .merge = {.find_resets = mrd_histograms_find_resets}};
     region->source = mrd_tiers_source(&region->tiers);
-    region->rollups.options =
-        (struct mrd_rollup_source_options){&region->blocks, mrd_memory_source_get(region->head)};
+    region->rollups.options = (struct mrd_rollup_source_options){
+        .blocks = &region->blocks, .heads = mrd_memory_source_get(region->head)};
     region->source.coarse = mrd_rollup_source_init(&region->rollups);
 }
 
