@@ -6,7 +6,10 @@
 #include "base/duration.h"
 #include "codec/resets.h"
 
-enum { BLOCKS_SHARE = 2 }; /* one in so many bytes of a query's memory, for reading blocks */
+enum {
+    BLOCKS_SHARE = 2,      /* one in so many bytes of a query's memory, for reading blocks */
+    ASSURE_WAIT_MS = 2000, /* for the catalog; then what needs no blocks goes on without */
+};
 
 /* ---- what heads hold ---- */
 
@@ -262,10 +265,21 @@ static enum mrd_status assure(struct qry_tiers *tiers, const struct mrd_query_sc
     if (tiers->erasures == NULL || qry_erasures_in_touch(tiers->erasures, members)) {
         return MRD_OK;
     }
-    const enum mrd_status status = qry_erasures_catch_up(tiers->erasures, members, tiers->region,
-                                                         scope->control, &tiers->unsure);
-    if (status == MRD_E_UNAVAILABLE) {
-        return MRD_OK; /* the selects that need blocks say so */
+    struct mrd_query_control soon = {.clock = mrd_clock_system()};
+    if (scope->control != NULL) {
+        soon.canceled = scope->control->canceled;
+    }
+    soon.deadline_ns = mrd_clock_monotonic_ns(soon.clock) + ASSURE_WAIT_MS * (int64_t)1000000;
+    const enum mrd_status status =
+        qry_erasures_catch_up(tiers->erasures, members, tiers->region, &soon, &tiers->unsure);
+    if (status == MRD_E_TIMEOUT) {
+        (void)mrd_fail(
+            &tiers->unsure, MRD_E_UNAVAILABLE,
+            "the catalog of blocks in object storage cannot be read in time, and what was "
+            "read of it before may lack deletions");
+    }
+    if (status == MRD_E_TIMEOUT || status == MRD_E_UNAVAILABLE) {
+        return mrd_query_check(scope->control, err); /* the selects that need blocks say so */
     }
     if (status != MRD_OK) {
         *err = tiers->unsure;
