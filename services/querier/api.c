@@ -481,6 +481,7 @@ static const struct endpoint endpoints[] = {
          false),
     BOTH("/api/v1/admin/tsdb/clean_tombstones", MRD_HTTP_POST | MRD_HTTP_PUT,
          qry_answer_clean_tombstones, false),
+    GET("/admin/tsdb/erasures", qry_answer_erasures),
     BOTH("/api/v1/read", MRD_HTTP_POST, qry_answer_read, true),
     BOTH("/federate", MRD_HTTP_GET | MRD_HTTP_NO_HEAD, qry_answer_federate, true),
 };
