@@ -43,8 +43,7 @@ struct item {
 };
 
 struct cmp_erasing {
-    struct cmp_merging *merging;
-    struct cmp_tidying *tidying;
+    struct cmp_erasing_options options;
     struct mrd_gauge *states[STATES];
     struct mrd_counter *done;
     struct item *items; /* the round's, like what follows */
@@ -57,13 +56,12 @@ struct cmp_erasing {
     struct mrd_buf json; /* guarded by it */
 };
 
-struct cmp_erasing *cmp_erasing_create(struct cmp_merging *merging, struct cmp_tidying *tidying,
-                                       struct mrd_metrics *metrics)
+struct cmp_erasing *cmp_erasing_create(const struct cmp_erasing_options *options)
 {
+    struct mrd_metrics *metrics = options->metrics;
     struct cmp_erasing *erasing = calloc(1, sizeof(*erasing));
     mrd_assert(erasing != NULL);
-    erasing->merging = merging;
-    erasing->tidying = tidying;
+    erasing->options = *options;
     for (size_t i = 0; i < STATES; i++) {
         erasing->states[i] =
             mrd_metrics_gauge(metrics, "meridian_compactor_erasures",
@@ -184,7 +182,8 @@ static size_t count_bad(struct cmp_erasing *erasing, const struct mrd_catalog_er
 {
     size_t bad = 0;
     for (size_t i = 0; i < erasure->owed_count; i++) {
-        bad += cmp_merging_is_bad(erasing->merging, mrd_catalog_erasure_owed(erasure, i));
+        bad +=
+            erasing->options.is_bad(erasing->options.context, mrd_catalog_erasure_owed(erasure, i));
     }
     return bad;
 }
@@ -197,9 +196,10 @@ static void id_text(struct mrd_id128 id, char out[33])
 }
 
 /* When the state changes, and at a slow pace. */
-static void tell(struct item *item, const struct mrd_catalog_erasure *erasure)
+static void tell(struct item *item, const struct mrd_catalog_erasure *erasure,
+                 const struct cmp_environment *environment)
 {
-    const int64_t now_ns = mrd_clock_monotonic_ns(mrd_clock_system());
+    const int64_t now_ns = mrd_clock_monotonic_ns(environment->clock);
     char id[33];
     if (item->told == item->state && now_ns < item->told_ns + (int64_t)TELL_MS * 1000000) {
         return;
@@ -307,7 +307,7 @@ static enum mrd_status look(struct cmp_erasing *erasing, const struct mrd_catalo
             MRD_TRY(look_at_log(item, erasure, environment, &log, err));
         }
         item->state = item->state == READY ? log : item->state;
-        tell(item, erasure);
+        tell(item, erasure, environment);
     }
     drop_unseen(erasing);
     return MRD_OK;
@@ -335,7 +335,7 @@ static enum mrd_status sweep_if_due(struct cmp_erasing *erasing,
                                     const struct cmp_environment *environment, bool *out_swept,
                                     struct mrd_error *err)
 {
-    const int64_t now_ns = mrd_clock_monotonic_ns(mrd_clock_system());
+    const int64_t now_ns = mrd_clock_monotonic_ns(environment->clock);
     bool due = false;
     for (size_t i = 0; i < mrd_catalog_erasure_count(state); i++) {
         due |= item_of(erasing, mrd_catalog_erasure_at(state, i))->state == SWEEPING;
@@ -348,7 +348,7 @@ static enum mrd_status sweep_if_due(struct cmp_erasing *erasing,
     pause_ms = MRD_MAX(pause_ms, (mrd_time_ms)SWEEP_PAUSE_MS_MIN);
     pause_ms = MRD_MIN(pause_ms, (mrd_time_ms)SWEEP_PAUSE_MS_MAX);
     erasing->sweep_ns = now_ns + pause_ms * 1000000;
-    MRD_TRY(cmp_tidying_sweep(erasing->tidying, environment, err));
+    MRD_TRY(erasing->options.sweep(erasing->options.context, environment, err));
     return mrd_catalog_oldest(environment->catalog, &environment->control, &erasing->oldest, err);
 }
 

@@ -6,7 +6,7 @@
  *   waiting     the grace of the catalog since the last change is not over
  *   sweeping    files of blocks that have gone, or commits of before, are still there: a table's snapshot may need them
  *   log         a partition's log has not dropped the request and what stands before it (compactor.trim)
- *   log_files   it has, but NATS may keep it in a file that begins before (MRD_LOG_FILE_BYTES)
+ *   log_files   it has, but NATS may keep it in a file that begins before (bus/log_admin.h)
  *   done        the receipt is there
  *
  * Any number of compactors may run it; one at a time does. It may die anywhere: each step looks at what is there. What is known
@@ -19,15 +19,22 @@
 #define CMP_ERASING_H
 
 #include "compactor/jobs.h"
-#include "compactor/merging.h"
-#include "compactor/tidying.h"
 
 #define CMP_ERASING_ROLE "erase"
 
 struct cmp_erasing;
 
-struct cmp_erasing *cmp_erasing_create(struct cmp_merging *merging, struct cmp_tidying *tidying,
-                                       struct mrd_metrics *metrics);
+struct cmp_erasing_options {
+    /* Removes what nobody needs (tidying.h). */
+    enum mrd_status (*sweep)(void *context, const struct cmp_environment *environment,
+                             struct mrd_error *err);
+    /* Whether the block is in quarantine. */
+    bool (*is_bad)(void *context, struct mrd_bytes block_id);
+    void *context;
+    struct mrd_metrics *metrics;
+};
+
+struct cmp_erasing *cmp_erasing_create(const struct cmp_erasing_options *options);
 void cmp_erasing_destroy(struct cmp_erasing **erasing);
 
 struct cmp_role cmp_erasing_role(struct cmp_erasing *erasing);

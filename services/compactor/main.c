@@ -230,6 +230,17 @@ static void reload(void *context, const struct mrd_config *config)
     cmp_expiring_reload(compactor->expiring, config);
 }
 
+static enum mrd_status sweep_now(void *context, const struct cmp_environment *environment,
+                                 struct mrd_error *err)
+{
+    return cmp_tidying_sweep(((struct compactor *)context)->tidying, environment, err);
+}
+
+static bool is_bad(void *context, struct mrd_bytes block_id)
+{
+    return cmp_merging_is_bad(((struct compactor *)context)->merging, block_id);
+}
+
 static enum mrd_status create_roles(struct compactor *compactor, struct mrd_node *node,
                                     struct mrd_error *err)
 {
@@ -242,7 +253,9 @@ static enum mrd_status create_roles(struct compactor *compactor, struct mrd_node
     compactor->tidying =
         cmp_tidying_create(node->config, node->self.instance, kept ? &tables : NULL, node->metrics);
     compactor->expiring = cmp_expiring_create(node->config, kept ? &tables : NULL, node->metrics);
-    compactor->erasing = cmp_erasing_create(compactor->merging, compactor->tidying, node->metrics);
+    const struct cmp_erasing_options erasing = {
+        .sweep = sweep_now, .is_bad = is_bad, .context = compactor, .metrics = node->metrics};
+    compactor->erasing = cmp_erasing_create(&erasing);
     compactor->cooling = cmp_cooling_create(node->config, node->metrics);
     mrd_service_on_reload(node->service, reload, compactor);
     return MRD_OK;
