@@ -178,6 +178,22 @@ static enum mrd_status read_state(struct qry_blocks *blocks, struct mrd_catalog 
     }
 }
 
+/* Indexes of blocks that are no more are dropped. */
+static void tidy_cache(struct qry_blocks *blocks, struct mrd_catalog *catalog)
+{
+    struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
+    const size_t count = mrd_catalog_block_count(state);
+    uint64_t *marks = calloc(count + 1, sizeof(*marks));
+    mrd_assert(marks != NULL);
+    for (size_t i = 0; i < count; i++) {
+        const struct mrd_block_entry *block = mrd_catalog_block(state, i);
+        marks[i] = mrd_block_cache_mark(block->id, block->sidecar.crc32c);
+    }
+    mrd_block_cache_retain(blocks->cache, marks, count);
+    free(marks);
+    mrd_catalog_unpin(&state);
+}
+
 /* One refresh with all that belongs to it; lock held, but not while storage is waited for. */
 static void refresh(struct qry_blocks *blocks)
 {
@@ -205,6 +221,9 @@ static void refresh(struct qry_blocks *blocks)
     pthread_cond_broadcast(&blocks->changed);
     pthread_mutex_unlock(&blocks->lock);
     view_release(old);
+    if (status == MRD_OK) {
+        tidy_cache(blocks, catalog);
+    }
     if (tell && !atomic_load_explicit(&blocks->stopping, memory_order_relaxed)) {
         blocks->options.on_change(blocks->options.context, view != NULL,
                                   status == MRD_OK ? NULL : &err);
