@@ -302,6 +302,7 @@ static void run_job(void *context, struct mrd_http_request *request, const _Atom
     struct qry_sink sink;
     qry_sink_init(&sink, request, limits.response_bytes_max);
     sink.progress = &job->query.progress;
+    sink.canceled = canceled;
     struct qry_call call = {
         .options = &api->options,
         .limits = limits,
