@@ -49,7 +49,7 @@ struct mrd_block_cursor {
     struct mbx_output out;
     struct mbx_rollup_output rollup_out;
     struct mrd_block_series series;
-    int64_t ts[8192]; /* of the run that is decoded, ms */
+    int64_t ts[8192]; /* of the run that is decoded, ms; not cleared, so it is the last */
 };
 
 static inline bool mbx_segment_meets(const struct mbx_segment *segment, mrd_time_ms min_ms,

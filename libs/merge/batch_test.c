@@ -45,7 +45,6 @@ struct catalog {
     const struct mrd_block_entry *blocks[256];
     size_t count;
     unsigned level; /* that is asked for */
-    const struct mrd_block_entry *found[256];
     const struct mrd_block_entry *rollups[512];
     size_t rollup_count;
 };
@@ -57,21 +56,17 @@ static bool is_of(const struct mrd_block_entry *entry, struct mrd_bytes tenant)
 }
 
 static enum mrd_status find(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
-                            const struct mrd_block_entry *const **out, size_t *out_count,
-                            struct mrd_error *err)
+                            struct mrd_buf *out, struct mrd_error *err)
 {
     struct catalog *catalog = context;
-    size_t count = 0;
     (void)err;
     for (size_t i = 0; i < catalog->count; i++) {
         const struct mrd_block_entry *entry = catalog->blocks[i];
         if (entry->level == catalog->level && is_of(entry, tenant) &&
             entry->counts.min_ms >= range.first_ms && entry->counts.max_ms <= range.last_ms) {
-            catalog->found[count++] = entry;
+            mrd_buf_append(out, (const void *)&entry, sizeof(entry));
         }
     }
-    *out = catalog->found;
-    *out_count = count;
     return MRD_OK;
 }
 

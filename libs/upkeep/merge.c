@@ -21,7 +21,6 @@ struct job {
     char attempt[ATTEMPT_SIZE]; /* in the keys of what is written: no two attempts share one */
     unsigned level;             /* of the outputs */
     enum mrd_merge_period period;
-    struct mrd_buf found; /* const struct mrd_block_entry * */
     struct mrd_merge_batch_result merged;
     struct mrd_block_entry *added; /* the outputs, then their rollups */
     size_t added_count;
@@ -33,22 +32,18 @@ struct job {
 
 /* What the outputs' level has of a tenant in a period, but what is in quarantine. */
 static enum mrd_status find(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
-                            const struct mrd_block_entry *const **out, size_t *out_count,
-                            struct mrd_error *err)
+                            struct mrd_buf *out, struct mrd_error *err)
 {
-    struct job *job = context;
+    const struct job *job = context;
     const struct mrd_upkeep_span span =
         mrd_upkeep_index_find(job->index, job->unit->residency_class, tenant, job->level);
     (void)err;
-    mrd_buf_clear(&job->found);
     for (size_t i = 0; i < span.count; i++) {
         if (mrd_upkeep_is_within(span.blocks[i], range) &&
             !mrd_upkeep_quarantine_has(job->options->quarantine, span.blocks[i]->id)) {
-            mrd_buf_append(&job->found, (const void *)&span.blocks[i], sizeof(span.blocks[i]));
+            mrd_buf_append(out, (const void *)&span.blocks[i], sizeof(span.blocks[i]));
         }
     }
-    *out = (const struct mrd_block_entry *const *)(const void *)job->found.data;
-    *out_count = job->found.size / sizeof(span.blocks[0]);
     return MRD_OK;
 }
 
@@ -362,7 +357,6 @@ enum mrd_status mrd_upkeep_merge(const struct mrd_upkeep_merge_options *options,
                       .result = &result,
                       .arena = mrd_arena_create("results of a merge", MRD_UPKEEP_RESULT_BYTES_MAX)};
     const enum mrd_status status = run(&job, err);
-    mrd_buf_fini(&job.found);
     mrd_arena_destroy(&job.arena);
     if (status == MRD_OK || result.committed) {
         *out = result;
