@@ -233,6 +233,7 @@ static enum mrd_status make(struct version *version, struct mrd_arena *result,
     const mrd_time_ms now_ms = mrd_clock_now_ms(version->tables->clock);
     struct mrd_iceberg_change change = {
         .time_ms = now_ms,
+        .current = version->metadata,
         .definition = definition,
         .operation = operation_of(version),
         .added = version->added,
