@@ -68,7 +68,9 @@ void mbx_pages_clear(struct mbx_pages *pages)
 uint64_t mbx_pages_cost(const struct mbx_pages *pages, enum mbx_leaf leaf, uint32_t page)
 {
     const struct mbx_column *column = &pages->columns[leaf];
-    const bool here = column->page == (int64_t)page || column->wanted == (int64_t)page;
+    /* The page that is decoded is there as long as no other has been wanted, which would take its place. */
+    const bool here = column->wanted == (int64_t)page ||
+                      (column->wanted < 0 && column->page == (int64_t)page);
     return here ? 0 : pages->part->pages[page].leaves[leaf].size;
 }
 

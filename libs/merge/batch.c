@@ -10,7 +10,7 @@ enum {
     DAY_MS = 24 * 60 * 60 * 1000,
     PROBE_BYTES = 1 << 20,
     PROBE_SERIES_BYTES = 64 << 20,
-    PIECE_TENANTS = 32,           /* that one worker merges in a row */
+    PIECE_TENANTS = 16,           /* that one worker merges in a row */
     SMALL_SAMPLES = 1 << 19,      /* tenants up to this are read by the members' readers */
     READER_BYTES = 1 << 20,       /* of a reader beside its window: pages that are decoded */
     READER_WINDOW_MIN = 64 << 10, /* some pages of each column */
@@ -221,26 +221,29 @@ static bool next_tenant(struct batch *batch, struct tenant *out)
     return count > 0;
 }
 
-/* Lists all tenants, and cuts them into pieces. */
 static void list_tenants(struct batch *batch)
 {
     struct tenant tenant = {0};
-    struct piece piece = {0};
-    uint64_t samples = 0;
     while (next_tenant(batch, &tenant)) {
-        if (tenant.range.first_ms > tenant.range.last_ms) {
-            continue; /* no sample */
+        if (tenant.range.first_ms <= tenant.range.last_ms) { /* it has a sample */
+            mrd_buf_append(&batch->tenants, &tenant, sizeof(tenant));
         }
-        if (piece.count == PIECE_TENANTS || (piece.count > 0 && samples > SMALL_SAMPLES)) {
-            mrd_buf_append(&batch->pieces, &piece, sizeof(piece));
-            piece = (struct piece){.first = piece.first + piece.count};
-            samples = 0;
-        }
-        mrd_buf_append(&batch->tenants, &tenant, sizeof(tenant));
-        piece.count++;
-        samples += tenant.samples;
     }
-    if (piece.count > 0) {
+}
+
+/* Cuts the tenants into pieces: so many in one that what is read for them is read once, mostly, but enough pieces for all workers. */
+static void cut_pieces(struct batch *batch)
+{
+    const struct tenant *tenants = (const struct tenant *)(const void *)batch->tenants.data;
+    const size_t count = batch->tenants.size / sizeof(*tenants);
+    const size_t share = count / 4 / MRD_MAX(batch->options->workers, (size_t)1);
+    const size_t most = MRD_MIN(MRD_MAX(share, (size_t)1), (size_t)PIECE_TENANTS);
+    for (size_t at = 0; at < count;) {
+        struct piece piece = {.first = at};
+        for (uint64_t samples = 0;
+             at < count && piece.count < most && samples <= SMALL_SAMPLES; at++, piece.count++) {
+            samples += tenants[at].samples;
+        }
         mrd_buf_append(&batch->pieces, &piece, sizeof(piece));
     }
 }
@@ -732,6 +735,7 @@ static enum mrd_status run(struct batch *batch, struct mrd_merge_batch_result *o
 {
     MRD_TRY(open_members(batch, err));
     list_tenants(batch);
+    cut_pieces(batch);
     plan_workers(batch);
     open_workers(batch);
     size_t pieces;

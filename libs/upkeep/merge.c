@@ -130,6 +130,7 @@ static enum mrd_status run_batch(struct job *job, struct mrd_error *err)
                   .resolution_count = options->resolution_count},
         .blocks = job->unit->blocks,
         .block_count = job->unit->block_count,
+        .workers = options->workers,
         .period = job->period,
         .find = find,
         .prefix = prefix,

@@ -39,6 +39,7 @@ struct region {
     unsigned blocks; /* of level 0, so far */
     size_t tenants;  /* at most REGION_TENANTS */
     size_t times;    /* at most REGION_TIMES */
+    size_t workers;  /* of merges */
     struct region_write model[REGION_TENANTS][REGION_SERIES][REGION_TIMES];
 };
 
@@ -205,6 +206,7 @@ static inline enum mrd_status region_round(struct region *region, struct mrd_cat
     size_t count = 0;
     *out_done = 0;
     tables.store = store;
+    tables.workers = region->workers;
     MRD_TRY(mrd_upkeep_quarantine_load(store, NULL, arena, &quarantine, err));
     MRD_TRY(mrd_catalog_refresh(catalog, NULL, err));
     plan.quarantine = &quarantine;
@@ -219,7 +221,8 @@ static inline enum mrd_status region_round(struct region *region, struct mrd_cat
         .holder = "test",
         .tables = region->tables.root == NULL ? NULL : &tables,
         .quarantine = &quarantine,
-        .memory_bytes_max = REGION_MERGE_BYTES,
+        .memory_bytes_max = REGION_MERGE_BYTES * MRD_MAX(region->workers, (size_t)1),
+        .workers = region->workers,
         .resolutions_ms = region_resolutions_ms,
         .resolution_count = MRD_ARRAY_LEN(region_resolutions_ms),
     };
