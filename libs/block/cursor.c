@@ -136,7 +136,9 @@ static enum mrd_status fetch_window(struct mrd_block_cursor *cursor, struct mrd_
     mbx_pages_clear(&cursor->pages);
     for (bool first = true; settle(cursor, &at); at.segment++) {
         const struct mbx_segment *segment = segment_at(cursor, &at);
-        if (!mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms)) {
+        mbx_erased_ranges(&cursor->erased, at.series, &cursor->erased_planned);
+        if (!mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms) ||
+            mbx_segment_gone(cursor, &cursor->erased_planned, segment)) {
             continue;
         }
         const uint64_t cost = cost_of(cursor, segment);
@@ -188,6 +190,9 @@ void mrd_block_cursor_close(struct mrd_block_cursor **cursor_at)
     mbx_pages_fini(&cursor->pages);
     mbx_shared_unref(&cursor->part);
     mbx_numbers_fini(&cursor->chosen);
+    mbx_erased_fini(&cursor->erased);
+    mbx_ranges_fini(&cursor->erased_planned);
+    mbx_ranges_fini(&cursor->erased_now);
     mrd_buf_fini(&cursor->labels);
     mrd_buf_fini(&cursor->canonical);
     mbx_output_fini(&cursor->out);
@@ -217,6 +222,18 @@ enum mrd_status mrd_block_select(struct mrd_block *block, const struct mrd_block
     return MRD_OK;
 }
 
+/* Another selection is told of other erasures, and counts for itself what they have. */
+static void forget_erased(struct mrd_block_cursor *cursor)
+{
+    mbx_erased_fini(&cursor->erased);
+    mbx_ranges_fini(&cursor->erased_planned);
+    mbx_ranges_fini(&cursor->erased_now);
+    cursor->erased = (struct mbx_erased){0};
+    cursor->erased_planned = (struct mbx_ranges){0};
+    cursor->erased_now = (struct mbx_ranges){0};
+    cursor->pages.stats.erased = 0;
+}
+
 /* Turns to the part that has the tenant; NULL if none has: the cursor stays at its part. */
 static enum mrd_status find_tenant(struct mrd_block_cursor *cursor, struct mrd_bytes name,
                                    const struct mbx_tenant **out, struct mrd_error *err)
@@ -240,7 +257,9 @@ enum mrd_status mrd_block_cursor_aim(struct mrd_block_cursor *cursor,
 {
     const struct mbx_tenant *tenant;
     mrd_assert(!cursor->scan);
+    mrd_assert(select->erasure_count == 0 || cursor->block->entry.resolution_ms == 0);
     mbx_numbers_fini(&cursor->chosen);
+    forget_erased(cursor);
     cursor->min_ms = select->min_ms;
     cursor->max_ms = select->max_ms;
     cursor->series_count = 0;
@@ -254,6 +273,8 @@ enum mrd_status mrd_block_cursor_aim(struct mrd_block_cursor *cursor,
     const struct mbx_query query = {select->matchers, select->matcher_count, select->min_ms,
                                     select->max_ms};
     mbx_match(tenant, &query, &cursor->chosen);
+    mbx_erased_init(&cursor->erased, tenant, select, cursor->options.labels_only, &cursor->chosen,
+                    &cursor->pages.stats.erased);
     cursor->series_count = cursor->chosen.count;
     cursor->at.tenant = (uint32_t)(tenant - cursor->part->part->tenants);
     cursor->window_end = cursor->at; /* nothing is read yet */
@@ -364,9 +385,14 @@ static enum mrd_status read_series(struct mrd_block_cursor *cursor, bool *out_an
     const uint32_t count = series_at(cursor, &cursor->at)->segments_count;
     mbx_output_clear(&cursor->out);
     mbx_rollup_output_clear(&cursor->rollup_out);
+    mbx_erased_ranges(&cursor->erased, cursor->at.series, &cursor->erased_now);
     for (bool enough = false; cursor->at.segment < count && !enough; cursor->at.segment++) {
         const struct mbx_segment *segment = segment_at(cursor, &cursor->at);
         if (!mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms)) {
+            continue;
+        }
+        if (mbx_segment_gone(cursor, &cursor->erased_now, segment)) {
+            cursor->pages.stats.erased += segment->rows;
             continue;
         }
         if (!is_before(&cursor->at, &cursor->window_end)) {
