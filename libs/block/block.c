@@ -238,7 +238,8 @@ static enum mrd_status load_part(struct mrd_block *block, size_t index, struct m
     }
     const struct mbx_part_at *at = &block->directory->directory->parts[index];
     MRD_TRY(read_whole(block, err));
-    const uint8_t *bytes = whole_of(block).data; /* the directory lies in it, and these before that */
+    const uint8_t *bytes =
+        whole_of(block).data; /* the directory lies in it, and these before that */
     return parse_part(
         block, at, (struct mrd_bytes){bytes + at->index.offset, (size_t)at->index.size},
         (struct mrd_bytes){bytes + at->pages.offset, (size_t)at->pages.size}, out_part, err);

@@ -69,8 +69,8 @@ uint64_t mbx_pages_cost(const struct mbx_pages *pages, enum mbx_leaf leaf, uint3
 {
     const struct mbx_column *column = &pages->columns[leaf];
     /* The page that is decoded is there as long as no other has been wanted, which would take its place. */
-    const bool here = column->wanted == (int64_t)page ||
-                      (column->wanted < 0 && column->page == (int64_t)page);
+    const bool here =
+        column->wanted == (int64_t)page || (column->wanted < 0 && column->page == (int64_t)page);
     return here ? 0 : pages->part->pages[page].leaves[leaf].size;
 }
 

@@ -426,8 +426,8 @@ static void same_piece(const struct mrd_block_series *want, const struct mrd_blo
 
 /* Aims the cursor and reads at most `pieces` of the selection, beside a new cursor. False if the store failed. */
 static bool aim(struct mrd_block *block, struct mrd_block_cursor *aimed,
-                const struct mrd_block_select *select, size_t pieces,
-                struct mrd_objstore *failing, uint64_t nth)
+                const struct mrd_block_select *select, size_t pieces, struct mrd_objstore *failing,
+                uint64_t nth)
 {
     const struct mrd_block_cursor_options options = {.pieces = true, .want_hlc = true};
     const struct mrd_fault fault = {.nth = nth, .when = MRD_FAULT_BEFORE};
@@ -467,10 +467,8 @@ static void a_cursor_that_is_aimed_reads_what_a_new_one_does(void **state)
     struct mrd_objstore *failing = mrd_fault_store_create(testing_store);
     const size_t windows[] = {1, 20000, 16 << 20};
     for (size_t w = 0; w < 2 * MRD_ARRAY_LEN(windows); w++) {
-        const struct mrd_block_cursor_options cursor_options = {.pieces = true,
-                                                                .want_hlc = true,
-                                                                .ahead = w % 2 == 0,
-                                                                .window_bytes = windows[w / 2]};
+        const struct mrd_block_cursor_options cursor_options = {
+            .pieces = true, .want_hlc = true, .ahead = w % 2 == 0, .window_bytes = windows[w / 2]};
         struct mrd_block *block = NULL;
         struct mrd_block *other = NULL;
         struct mrd_block_cursor *aimed = NULL;

@@ -161,8 +161,8 @@ static enum mrd_status blame(struct mrd_buf *list, const struct mrd_block_entry 
 static enum mrd_status open_members(struct batch *batch, struct mrd_error *err)
 {
     const struct mrd_merge_batch_options *options = batch->options;
-    const size_t memory = options->merge.memory_bytes_max == 0 ? MEMORY_BYTES_MAX
-                                                               : options->merge.memory_bytes_max;
+    const size_t memory =
+        options->merge.memory_bytes_max == 0 ? MEMORY_BYTES_MAX : options->merge.memory_bytes_max;
     const struct mrd_block_open_options open = {.control = options->merge.control,
                                                 .cache = options->merge.cache,
                                                 .whole_bytes_max =
@@ -211,8 +211,7 @@ static bool next_tenant(struct batch *batch, struct tenant *out)
     out->range = (struct mrd_merge_range){INT64_MAX, INT64_MIN};
     out->samples = 0;
     for (size_t i = 0; i < count; i++) {
-        const struct mrd_block_counts *counts =
-            &listed_next(&batch->members[having[i]])->counts;
+        const struct mrd_block_counts *counts = &listed_next(&batch->members[having[i]])->counts;
         out->range.first_ms = MRD_MIN(out->range.first_ms, counts->min_ms);
         out->range.last_ms = MRD_MAX(out->range.last_ms, counts->max_ms);
         out->samples += counts->samples + counts->histograms;
@@ -240,8 +239,8 @@ static void cut_pieces(struct batch *batch)
     const size_t most = MRD_MIN(MRD_MAX(share, (size_t)1), (size_t)PIECE_TENANTS);
     for (size_t at = 0; at < count;) {
         struct piece piece = {.first = at};
-        for (uint64_t samples = 0;
-             at < count && piece.count < most && samples <= SMALL_SAMPLES; at++, piece.count++) {
+        for (uint64_t samples = 0; at < count && piece.count < most && samples <= SMALL_SAMPLES;
+             at++, piece.count++) {
             samples += tenants[at].samples;
         }
         mrd_buf_append(&batch->pieces, &piece, sizeof(piece));
@@ -639,7 +638,8 @@ static void sum_up(struct batch *batch, struct piece *out)
     const struct piece *pieces = pieces_of(batch, &count);
     for (size_t i = 0; i < count; i++) {
         const struct piece *piece = &pieces[i];
-        const struct mrd_merge_bad *bad = (const struct mrd_merge_bad *)(const void *)piece->bad.data;
+        const struct mrd_merge_bad *bad =
+            (const struct mrd_merge_bad *)(const void *)piece->bad.data;
         append_list(&out->outputs, &piece->outputs);
         append_list(&out->rollups, &piece->rollups);
         append_list(&out->replaced, &piece->replaced);

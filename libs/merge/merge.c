@@ -39,7 +39,7 @@ struct merge {
     ptrdiff_t failed;   /* the input that ended the attempt, or -1 */
     bool source_failed; /* an input or a temporary block did */
     struct mrd_merge_workspace *workspace;
-    struct mrd_merge_output *output; /* the workspace's */
+    struct mrd_merge_output *output;               /* the workspace's */
     struct mrd_merge_rollup_output *rollup_output; /* of one attempt; or NULL */
     const struct mrd_block_entry *rollups;
     size_t rollup_count;

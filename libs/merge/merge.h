@@ -64,7 +64,8 @@ struct mrd_merge_reader {
     struct mrd_block *block; /* lent; NULL: the merges open it themselves */
     size_t window_bytes;
     size_t piece_bytes;
-    struct mrd_block_cursor *cursor; /* NULL at first; whoever has the reader closes it before the block */
+    struct mrd_block_cursor
+        *cursor; /* NULL at first; whoever has the reader closes it before the block */
 };
 
 struct mrd_merge_options {

@@ -114,7 +114,7 @@ struct mrd_merge_output {
     size_t writer_bytes;
     struct mrd_block_writer_kit *kit;
     struct mrd_block_writer *writer; /* NULL between blocks */
-    struct mrd_buf entries;          /* struct mrd_block_entry; the workspace's, emptied for each use */
+    struct mrd_buf entries; /* struct mrd_block_entry; the workspace's, emptied for each use */
 
     /* the series at hand */
     struct mrd_arena *series_arena;

@@ -40,8 +40,7 @@ enum mrd_status mrd_merge_output_end(struct mrd_merge_output *output, struct mrd
         return MRD_OK;
     }
     struct mrd_block_entry entry;
-    MRD_TRY(
-        mrd_block_writer_finish(output->writer, output->origin, output->arena, &entry, err));
+    MRD_TRY(mrd_block_writer_finish(output->writer, output->origin, output->arena, &entry, err));
     mrd_buf_append(&output->entries, &entry, sizeof(entry));
     mrd_block_writer_destroy(&output->writer);
     return MRD_OK;

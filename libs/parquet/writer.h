@@ -87,7 +87,8 @@ struct mrd_pq_writer_options {
     int level;               /* zstd: 1 to 19 */
     int page_version;        /* data pages 1 or 2 */
     size_t memory_bytes_max;
-    struct mrd_pq_compressor *compressor; /* of this codec and level, lent until destroy; NULL: one of its own */
+    struct mrd_pq_compressor
+        *compressor; /* of this codec and level, lent until destroy; NULL: one of its own */
 };
 
 struct mrd_pq_writer;

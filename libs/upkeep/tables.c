@@ -263,8 +263,8 @@ enum mrd_status mrd_upkeep_table_version(const struct mrd_upkeep_tables *tables,
                                          const char **out_key, struct mrd_error *err)
 {
     mrd_auto(mrd_arena_destroy)
-    struct mrd_arena *own = mrd_arena_create(
-        "table", MRD_UPKEEP_TABLE_BYTES_MAX / MRD_MAX(tables->workers, (size_t)1));
+    struct mrd_arena *own =
+        mrd_arena_create("table", MRD_UPKEEP_TABLE_BYTES_MAX / MRD_MAX(tables->workers, (size_t)1));
     struct version *version = mrd_arena_alloc(own, sizeof(*version));
     if (version == NULL) {
         return mrd_arena_fail(own, err);
@@ -653,8 +653,8 @@ static enum mrd_status make_all(struct making *making, size_t workers,
     struct making all = *making;
     tables.workers = workers; /* by which each knows its share */
     all.tables = &tables;
-    all.run_tenants = MRD_MIN(MRD_MAX(all.name_count / 4 / workers, (size_t)1),
-                              (size_t)RUN_TENANTS_MAX);
+    all.run_tenants =
+        MRD_MIN(MRD_MAX(all.name_count / 4 / workers, (size_t)1), (size_t)RUN_TENANTS_MAX);
     all.run_count = (all.name_count + all.run_tenants - 1) / all.run_tenants;
     all.changes = calloc(all.run_count + 1, sizeof(*all.changes));
     all.makers = calloc(workers, sizeof(*all.makers));

@@ -60,7 +60,8 @@ static const struct mrd_config_key compactor_keys[] = {
         "Memory for merging. A compactor does one merge unit at a time; its workers share this."),
     KEY("compactor.merge_workers", MRD_CONFIG_INT, "0", 0, 256,
         "Threads that merge the tenants of a unit, each with its share of "
-        "compactor.merge_memory_bytes_max; fewer where that is less than 96 MiB each. 0: half of the "
+        "compactor.merge_memory_bytes_max; fewer where that is less than 96 MiB each. 0: half of "
+        "the "
         "processors."),
     {.path = "compactor.rollups",
        .type = MRD_CONFIG_LIST,
