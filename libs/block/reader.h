@@ -25,6 +25,7 @@
 #include "model/erasure.h"
 #include "objstore/store.h"
 #include "rollup/columns.h"
+#include "rollup/grid.h"
 
 struct mrd_block;
 
@@ -67,10 +68,11 @@ struct mrd_block_select {
 struct mrd_block_cursor_options {
     size_t
         window_bytes; /* of pages read at once; 0: 16 MiB. Those of one run are read whatever they take */
-    size_t series_bytes_max; /* decoded samples of one series; 0: 256 MiB */
-    uint64_t series_max;     /* MRD_E_LIMIT if more match; 0: any number */
-    bool want_hlc;           /* where the block keeps them */
-    unsigned columns;        /* of a rollup: those wanted, bits of rollup/columns.h; 0: all */
+    size_t series_bytes_max;     /* decoded samples of one series; 0: 256 MiB */
+    uint64_t series_max;         /* MRD_E_LIMIT if more match; 0: any number */
+    bool want_hlc;               /* where the block keeps them */
+    unsigned columns;            /* of a rollup: those wanted, bits of rollup/columns.h; 0: all */
+    struct mrd_rollup_grid grid; /* of a rollup: the windows that are wanted; others are left out */
     /* No samples: nothing of the data file is read. Then a series may be yielded that has none in the range, although
      * its runs reach into it where nothing is erased. */
     bool labels_only;
@@ -109,6 +111,12 @@ uint64_t mrd_block_cursor_series(const struct mrd_block_cursor *cursor);
 MRD_MUST_CHECK enum mrd_status mrd_block_cursor_next(struct mrd_block_cursor *cursor,
                                                      const struct mrd_block_series **out_series,
                                                      struct mrd_error *err);
+/* Likewise of a rollup's select: what *out_series points to lies in the arena, its labels in the block, and lives until the arena is reset
+ * or the cursor closed. It has no id. */
+MRD_MUST_CHECK enum mrd_status mrd_block_cursor_next_rows(struct mrd_block_cursor *cursor,
+                                                          struct mrd_arena *arena,
+                                                          struct mrd_block_series *out_series,
+                                                          bool *out_more, struct mrd_error *err);
 void mrd_block_cursor_close(struct mrd_block_cursor **cursor);
 
 /* What reading has cost so far. */
