@@ -59,7 +59,12 @@ static const struct mrd_config_key compactor_keys[] = {
         "Days are merged into their month so long after its end, and after the receipt of samples "
         "that are late for it."),
     KEY("compactor.merge_memory_bytes_max", MRD_CONFIG_SIZE, "512MiB", 96 << 20, 1e15,
-        "Memory for one merge. A compactor does one at a time."),
+        "Memory for merging. A compactor does one merge unit at a time; its workers share this."),
+    KEY("compactor.merge_workers", MRD_CONFIG_INT, "0", 0, 256,
+        "Threads that merge the tenants of a unit, each with its share of "
+        "compactor.merge_memory_bytes_max; fewer where that is less than 96 MiB each. 0: half of "
+        "the "
+        "processors."),
     {.path = "compactor.rollups",
        .type = MRD_CONFIG_LIST,
        .initial = "1h,1d",
