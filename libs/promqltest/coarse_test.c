@@ -436,9 +436,8 @@ static void compare(const struct rig *rig, const struct mrd_promql_request *requ
 static void rows_answer_as_samples_do(void **state)
 {
     (void)state;
-    const char *seed = getenv("MRD_TEST_SEED");
     struct rig rig = {0};
-    mrd_random_seed(seed == NULL ? 20261127 : strtoull(seed, NULL, 10) | 1);
+    mrd_random_seed_for_test(20261127);
     rig_init(&rig);
     for (size_t round = 0; round < ROUNDS; round++) {
         fill(&rig);
