@@ -83,7 +83,9 @@ static enum mrd_status fetch_window(struct mrd_block_cursor *cursor, struct mrd_
     mbx_pages_clear(&cursor->pages);
     for (bool first = true; settle(cursor, &at); at.segment++) {
         const struct mbx_segment *segment = segment_at(cursor, &at);
-        if (!mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms)) {
+        mbx_erased_ranges(&cursor->erased, at.series, &cursor->erased_planned);
+        if (!mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms) ||
+            mbx_segment_gone(cursor, &cursor->erased_planned, segment)) {
             continue;
         }
         const uint64_t cost = cost_of(cursor, segment);
@@ -128,6 +130,9 @@ void mrd_block_cursor_close(struct mrd_block_cursor **cursor_at)
     mbx_pages_fini(&cursor->pages);
     mbx_shared_unref(&cursor->part);
     mbx_numbers_fini(&cursor->chosen);
+    mbx_erased_fini(&cursor->erased);
+    mbx_ranges_fini(&cursor->erased_planned);
+    mbx_ranges_fini(&cursor->erased_now);
     mrd_buf_fini(&cursor->labels);
     mrd_buf_fini(&cursor->canonical);
     mbx_output_fini(&cursor->out);
@@ -150,6 +155,7 @@ enum mrd_status mrd_block_select(struct mrd_block *block, const struct mrd_block
                                  const struct mrd_block_cursor_options *options,
                                  struct mrd_block_cursor **out_cursor, struct mrd_error *err)
 {
+    mrd_assert(select->erasure_count == 0 || block->entry.resolution_ms == 0);
     mrd_auto(mrd_block_cursor_close)
     struct mrd_block_cursor *cursor = create(block, options);
     cursor->min_ms = select->min_ms;
@@ -160,6 +166,8 @@ enum mrd_status mrd_block_select(struct mrd_block *block, const struct mrd_block
         const struct mbx_query query = {select->matchers, select->matcher_count, select->min_ms,
                                         select->max_ms};
         mbx_match(tenant, &query, &cursor->chosen);
+        mbx_erased_init(&cursor->erased, tenant, select, options->labels_only, &cursor->chosen,
+                        &cursor->pages.stats.erased);
         cursor->series_count = cursor->chosen.count;
         cursor->at.tenant = (uint32_t)(tenant - cursor->part->part->tenants);
         cursor->tenants_end = cursor->at.tenant + 1;
@@ -273,9 +281,14 @@ static enum mrd_status read_series(struct mrd_block_cursor *cursor, bool *out_an
     const uint32_t count = series_at(cursor, &cursor->at)->segments_count;
     mbx_output_clear(&cursor->out);
     mbx_rollup_output_clear(&cursor->rollup_out);
+    mbx_erased_ranges(&cursor->erased, cursor->at.series, &cursor->erased_now);
     for (bool enough = false; cursor->at.segment < count && !enough; cursor->at.segment++) {
         const struct mbx_segment *segment = segment_at(cursor, &cursor->at);
         if (!mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms)) {
+            continue;
+        }
+        if (mbx_segment_gone(cursor, &cursor->erased_now, segment)) {
+            cursor->pages.stats.erased += segment->rows;
             continue;
         }
         if (!is_before(&cursor->at, &cursor->window_end)) {

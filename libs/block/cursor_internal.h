@@ -2,6 +2,7 @@
 #ifndef MRD_BLOCK_CURSOR_INTERNAL_H
 #define MRD_BLOCK_CURSOR_INTERNAL_H
 
+#include "block/erased_internal.h"
 #include "block/pages_internal.h"
 
 /* A run of rows in the part at hand. */
@@ -40,6 +41,9 @@ struct mrd_block_cursor {
     uint32_t tenants_end;      /* in the part */
     struct mbx_numbers chosen; /* of a select */
     uint64_t series_count;
+    struct mbx_erased erased;         /* of those */
+    struct mbx_ranges erased_planned; /* of the series at the window's end, as it is planned */
+    struct mbx_ranges erased_now;     /* of the series at hand */
 
     struct mbx_position at;
     struct mbx_position window_end;
@@ -58,11 +62,21 @@ static inline bool mbx_segment_meets(const struct mbx_segment *segment, mrd_time
     return segment->first_ms <= max_ms && segment->last_ms >= min_ms;
 }
 
+/* Whether the run is left out as a whole, so that it need not be read. One that the range cuts is read: what it has is to be counted. */
+static inline bool mbx_segment_gone(const struct mrd_block_cursor *cursor,
+                                    const struct mbx_ranges *erased,
+                                    const struct mbx_segment *segment)
+{
+    return erased->count > 0 && segment->first_ms >= cursor->min_ms &&
+           segment->last_ms <= cursor->max_ms &&
+           mbx_ranges_cover(erased, segment->first_ms, segment->last_ms);
+}
+
 /* Columns of which a run needs its page: bits of enum mbx_leaf. */
 unsigned mbx_segment_leaves(const struct mrd_block_cursor *cursor,
                             const struct mbx_segment *segment);
 
-/* Appends the samples of a run that are in the range; its pages are fetched. */
+/* Appends the samples of a run that are in the range and not erased; its pages are fetched. */
 MRD_MUST_CHECK enum mrd_status mbx_segment_decode(struct mrd_block_cursor *cursor,
                                                   const struct mbx_segment *segment,
                                                   struct mrd_error *err);

@@ -22,6 +22,7 @@
 #include "block/cache.h"
 #include "block/entry.h"
 #include "block/series.h"
+#include "model/erasure.h"
 #include "objstore/store.h"
 #include "rollup/columns.h"
 
@@ -51,6 +52,10 @@ struct mrd_block_select {
     struct mrd_bytes tenant;            /* lent for the call */
     const struct mrd_matcher *matchers; /* all must accept; lent for the call */
     size_t matcher_count;
+    /* Samples that one of them has are left out and counted (mrd_block_cursor_stats.erased), series without others are not yielded, nor
+     * their labels; those of other tenants change nothing. Not of rollups. Lent until the cursor is closed. */
+    const struct mrd_erasure *const *erasures;
+    size_t erasure_count;
     mrd_time_ms min_ms; /* inclusive; series without a sample in it are not yielded */
     mrd_time_ms max_ms;
 };
@@ -63,7 +68,7 @@ struct mrd_block_cursor_options {
     bool want_hlc;           /* where the block keeps them */
     unsigned columns;        /* of a rollup: those wanted, bits of rollup/columns.h; 0: all */
     /* No samples: nothing of the data file is read. Then a series may be yielded that has none in the range, although
-     * its runs reach into it. */
+     * its runs reach into it where nothing is erased. */
     bool labels_only;
     /* A series may come in several pieces of up to MRD_BLOCK_PAGE_ROWS samples, so that none is too large. */
     bool pieces;
@@ -99,6 +104,8 @@ struct mrd_block_cursor_stats {
     uint64_t ranges; /* asked of the store, before it merges neighbours */
     uint64_t bytes;
     uint64_t pages; /* decoded */
+    uint64_t
+        erased; /* samples and histograms of the range left out for erasures; not of labels_only */
 };
 struct mrd_block_cursor_stats mrd_block_cursor_stats(const struct mrd_block_cursor *cursor);
 

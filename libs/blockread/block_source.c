@@ -36,6 +36,7 @@ struct reader {
     struct mrd_source_set *set;
     const struct mrd_block_entry *entry;
     uint32_t partition;
+    struct mrd_block_select select; /* the set's, without what the block owes */
     struct mrd_block *block;
     struct mrd_block_cursor *cursor;
     uint64_t bytes_counted;
@@ -182,6 +183,10 @@ static enum mrd_status block_open(struct reader *reader, struct mrd_error *err)
     const struct mrd_block_open_options opening = {.control = &set->control,
                                                    .cache = options->cache,
                                                    .sidecar_bytes_max = memory_max(options)};
+    const struct mrd_block_owed owed = mrd_block_index_owed(options->index, reader->entry->id);
+    reader->select = set->select;
+    reader->select.erasures = owed.erasures;
+    reader->select.erasure_count = owed.count;
     MRD_BLOCK_FIGURE_ADD(options->figures, read, 1);
     MRD_TRY(mrd_block_open(options->store, reader->entry, &opening, &reader->block, err));
     if (set->what == LABEL_NAMES || set->what == LABEL_VALUES) {
@@ -192,7 +197,7 @@ static enum mrd_status block_open(struct reader *reader, struct mrd_error *err)
                                                      .series_max = options->series_max,
                                                      .columns = set->rows.columns,
                                                      .labels_only = set->what == SERIES_LABELS};
-    return mrd_block_select(reader->block, &set->select, &reading, &reader->cursor, err);
+    return mrd_block_select(reader->block, &reader->select, &reading, &reader->cursor, err);
 }
 
 static struct mrd_block_series *batch_add(struct batch *batch)
@@ -267,8 +272,8 @@ static enum mrd_status fill_texts(struct reader *reader, struct batch *batch, st
     struct text_visit visit = {.batch = batch};
     reader->ended = true;
     MRD_TRY(set->what == LABEL_NAMES
-                ? mrd_block_label_names(reader->block, &set->select, visit_text, &visit, err)
-                : mrd_block_label_values(reader->block, &set->select, set->texts_of, visit_text,
+                ? mrd_block_label_names(reader->block, &reader->select, visit_text, &visit, err)
+                : mrd_block_label_values(reader->block, &reader->select, set->texts_of, visit_text,
                                          &visit, err));
     return visit.full ? mrd_arena_fail(batch->arena, err) : MRD_OK;
 }

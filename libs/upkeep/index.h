@@ -37,9 +37,9 @@ struct mrd_upkeep_span mrd_upkeep_index_rollups(const struct mrd_upkeep_index *i
                                                 struct mrd_bytes residency_class,
                                                 struct mrd_bytes tenant, unsigned level);
 
-/* Where the blocks of the classes behind this one begin. */
-size_t mrd_upkeep_index_next_class(const struct mrd_upkeep_index *index,
-                                   struct mrd_bytes residency_class);
+/* The class that comes after *residency_class (empty: the first one) among those of the index. False: there is none. */
+bool mrd_upkeep_index_next_class(const struct mrd_upkeep_index *index,
+                                 struct mrd_bytes *residency_class);
 
 /* Whether all samples of a block lie in the range. */
 static inline bool mrd_upkeep_is_within(const struct mrd_block_entry *block,

@@ -4,6 +4,7 @@
  *     POST /quarantine/release?block=ID   lets one back in: it is tried again, and comes back if it is still bad
  *     POST /scrub                         reads all blocks now, whatever compactor.scrub_interval says
  *     POST /sweep                         removes now what nobody needs
+ *     POST /expire                        takes what is out of retention out of the catalog now
  *
  * The answer to a POST is 202: it will be done, and /metrics and the log say how it went.
  *
@@ -12,6 +13,7 @@
 #ifndef CMP_ADMIN_H
 #define CMP_ADMIN_H
 
+#include "compactor/expiring.h"
 #include "compactor/merging.h"
 #include "compactor/tidying.h"
 #include "http/server.h"
@@ -20,6 +22,7 @@ struct cmp_admin {
     struct cmp_jobs *jobs;
     struct cmp_merging *merging;
     struct cmp_tidying *tidying;
+    struct cmp_expiring *expiring;
 };
 
 /* Before the server starts. *admin is kept until it stops. */

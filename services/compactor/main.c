@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "compactor/admin.h"
 #include "compactor/build.h"
+#include "compactor/expiring.h"
 #include "compactor/flush.h"
 #include "compactor/jobs.h"
 #include "iceberg/place.h"
@@ -72,6 +73,9 @@ static const struct mrd_config_key compactor_keys[] = {
     KEY("compactor.snapshots_kept", MRD_CONFIG_DURATION, "24h", 0, 1e12,
         "How long snapshots of the tables stay readable, and with them the files of merged "
         "blocks, after the next one was made. The files stay 24h in any case."),
+    KEY("compactor.expire_interval", MRD_CONFIG_DURATION, "1h", 0, 1e12,
+        "How often in the region blocks that are out of their tenants' retention (retention.*) "
+        "leave the catalog. 0: never, but when asked for."),
     KEY("compactor.sweep_interval", MRD_CONFIG_DURATION, "1h", 0, 1e12,
         "How often in the region what nobody needs any more is removed from object storage. 0: "
         "never, but when asked for."),
@@ -95,6 +99,7 @@ struct compactor {
     struct cmp_build *build;
     struct cmp_merging *merging;
     struct cmp_tidying *tidying;
+    struct cmp_expiring *expiring;
     struct cmp_jobs *jobs;
     struct cmp_flush *flush;
     struct cmp_admin admin;
@@ -113,6 +118,7 @@ static void stop_roles(void *context, mrd_time_ms grace_ms)
     struct compactor *compactor = context;
     cmp_flush_destroy(&compactor->flush);
     cmp_jobs_destroy(&compactor->jobs);
+    cmp_expiring_destroy(&compactor->expiring);
     cmp_tidying_destroy(&compactor->tidying);
     cmp_merging_destroy(&compactor->merging);
     cmp_build_destroy(&compactor->build);
@@ -201,6 +207,7 @@ static void reload(void *context, const struct mrd_config *config)
 {
     struct compactor *compactor = context;
     cmp_merging_reload(compactor->merging, config);
+    cmp_expiring_reload(compactor->expiring, config);
 }
 
 static enum mrd_status create_roles(struct compactor *compactor, struct mrd_node *node,
@@ -214,6 +221,7 @@ static enum mrd_status create_roles(struct compactor *compactor, struct mrd_node
         cmp_merging_create(node->config, node->self.instance, kept ? &tables : NULL, node->metrics);
     compactor->tidying =
         cmp_tidying_create(node->config, node->self.instance, kept ? &tables : NULL, node->metrics);
+    compactor->expiring = cmp_expiring_create(node->config, kept ? &tables : NULL, node->metrics);
     mrd_service_on_reload(node->service, reload, compactor);
     return MRD_OK;
 }
@@ -233,16 +241,16 @@ static enum mrd_status start_roles(struct compactor *compactor, struct mrd_node 
         .context = compactor,
     };
     const struct cmp_role roles[] = {
-        cmp_build_role(compactor->build),
-        cmp_merging_role(compactor->merging),
-        cmp_tidying_sweep_role(compactor->tidying),
-        cmp_tidying_scrub_role(compactor->tidying),
+        cmp_build_role(compactor->build),           cmp_merging_role(compactor->merging),
+        cmp_tidying_sweep_role(compactor->tidying), cmp_tidying_scrub_role(compactor->tidying),
+        cmp_expiring_role(compactor->expiring),
     };
     compactor->jobs = cmp_jobs_create(&options);
     for (size_t i = 0; i < MRD_ARRAY_LEN(roles); i++) {
         MRD_TRY(cmp_jobs_add(compactor->jobs, &roles[i], err));
     }
-    compactor->admin = (struct cmp_admin){compactor->jobs, compactor->merging, compactor->tidying};
+    compactor->admin = (struct cmp_admin){compactor->jobs, compactor->merging, compactor->tidying,
+                                          compactor->expiring};
     cmp_admin_mount(&compactor->admin, mrd_service_http(node->service));
     return MRD_OK;
 }
@@ -263,6 +271,7 @@ static enum mrd_status start_flush(struct compactor *compactor, const struct mrd
         .catalog = compactor->catalog,
         .members = compactor->members,
         .build = compactor->build,
+        .merging = compactor->merging,
         .jobs = compactor->jobs,
         .instance = node->self.instance,
         .partition_count = (uint32_t)mrd_config_int(node->config, "region.partitions"),
@@ -336,5 +345,6 @@ int main(int argc, char **argv)
         .context = &compactor,
     };
     definition.tables[2] = mrd_tenancy_block_keys;
+    definition.tables[3] = mrd_tenancy_retention_keys;
     return mrd_node_main(&definition, argc, argv);
 }

@@ -53,9 +53,11 @@ struct cmp_merging {
     mrd_time_ms resolutions_ms[MRD_ROLLUP_LEVELS_MAX];
     struct failure failed[FAILED_MAX]; /* the round's */
     size_t failed_at;
+    _Atomic bool wanted; /* relaxed: a wish */
 
-    pthread_mutex_t lock; /* guards what follows */
-    struct mrd_buf quarantine;
+    pthread_mutex_t lock;      /* guards what follows */
+    struct mrd_buf quarantine; /* JSON */
+    struct mrd_buf bad_ids;    /* the blocks in it: size (varint) and bytes of each */
     struct mrd_bytes releases[CMP_MERGING_RELEASES_MAX]; /* ids, on the heap */
     size_t release_count;
 };
@@ -206,6 +208,7 @@ void cmp_merging_destroy(struct cmp_merging **merging)
         free((void *)(uintptr_t)self->releases[i].data);
     }
     mrd_buf_fini(&self->quarantine);
+    mrd_buf_fini(&self->bad_ids);
     mrd_tenancy_settings_destroy(&self->layouts);
     pthread_mutex_destroy(&self->lock);
     free(self->region);
@@ -218,7 +221,25 @@ void cmp_merging_reload(struct cmp_merging *merging, const struct mrd_config *co
     mrd_tenancy_settings_set(merging->layouts, config);
 }
 
+void cmp_merging_want(struct cmp_merging *merging)
+{
+    atomic_store_explicit(&merging->wanted, true, memory_order_relaxed);
+}
+
 /* ---- the quarantine ---- */
+
+bool cmp_merging_is_bad(struct cmp_merging *merging, struct mrd_bytes id)
+{
+    pthread_mutex_lock(&merging->lock);
+    struct mrd_reader ids = mrd_reader_of(mrd_buf_view(&merging->bad_ids));
+    bool found = false;
+    while (!found && mrd_reader_left(&ids) > 0) {
+        const uint64_t size = mrd_read_varint(&ids);
+        found = mrd_bytes_equal(mrd_read_bytes(&ids, size), id);
+    }
+    pthread_mutex_unlock(&merging->lock);
+    return found;
+}
 
 void cmp_merging_quarantine(struct cmp_merging *merging, struct mrd_buf *out)
 {
@@ -287,6 +308,11 @@ static enum mrd_status look_at_quarantine(struct cmp_merging *merging,
     MRD_TRY(mrd_upkeep_quarantine_json(out, &json, err));
     mrd_buf_append_text(&json, "}\n");
     pthread_mutex_lock(&merging->lock);
+    mrd_buf_clear(&merging->bad_ids);
+    for (size_t i = 0; i < out->count; i++) {
+        mrd_buf_append_varint(&merging->bad_ids, out->records[i].block.size);
+        mrd_buf_append_bytes(&merging->bad_ids, out->records[i].block);
+    }
     const struct mrd_buf before = merging->quarantine;
     merging->quarantine = json;
     json = before;
@@ -468,6 +494,10 @@ static enum mrd_status look_once(struct cmp_merging *merging,
                         .quarantine = &quarantine};
     plan.now_ms = mrd_clock_now_ms(environment->clock);
     plan.quarantine = &quarantine;
+    const bool wanted = atomic_exchange_explicit(&merging->wanted, false, memory_order_relaxed);
+    if (wanted) {
+        plan.age_ms_max = 0;
+    }
     mrd_upkeep_index_init(&view.index, view.state);
     show_backlog(merging, view.state, &plan);
     enum mrd_status status =

@@ -243,7 +243,7 @@ int main(int argc, char **argv)
     }
     printf("%zu months in %.1f s: data %.1f MB, sidecars %.1f MB\n", bench.months,
            bench_seconds(CLOCK_MONOTONIC) - began, (double)bytes / 1e6, (double)sidecars / 1e6);
-    bench.index = mrd_block_index_create(entry_at, bench.entries, bench.months);
+    bench.index = mrd_block_index_create(entry_at, bench.entries, bench.months, NULL, 0);
     bench_must(mrd_read_pool_create(argc > 6 ? (unsigned)strtoul(argv[6], NULL, 10) : 2,
                                     &bench.pool, &err),
                &err);
