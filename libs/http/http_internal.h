@@ -124,7 +124,8 @@ struct mrd_http_request {
     /* Where handlers wait. */
     struct mrd_fiber *fiber; /* the handler's, until it has returned; the server thread's */
     sem_t resumed;           /* posted by whoever makes the step away from SUSPENDED */
-    _Atomic int64_t client_since_ns; /* the client is to take some of a written reply; 0: we are to write. Relaxed, the sweeper may
+    _Atomic int64_t
+        client_since_ns; /* the client is to take some of a written reply; 0: we are to write. Relaxed, the sweeper may
                                         see it a moment late */
 
     unsigned refusal_status; /* 0: none */

@@ -51,10 +51,11 @@ enum mrd_http_method {
 
 /* 0 takes the default in brackets. */
 struct mrd_http_config {
-    const char *listen;              /* "127.0.0.1:7201", ":7201" (all addresses), "[::1]:0" */
-    bool handlers_wait;              /* a thread for each connection, on which handlers may block */
-    unsigned threads;                /* unless handlers wait [the smaller of 2 and the cores] */
-    unsigned connections_max;        /* in all [4096]; more wait in the listen queue, or are closed where handlers wait */
+    const char *listen; /* "127.0.0.1:7201", ":7201" (all addresses), "[::1]:0" */
+    bool handlers_wait; /* a thread for each connection, on which handlers may block */
+    unsigned threads;   /* unless handlers wait [the smaller of 2 and the cores] */
+    unsigned
+        connections_max; /* in all [4096]; more wait in the listen queue, or are closed where handlers wait */
     unsigned connections_per_ip_max; /* [no limit]; more are closed */
     size_t body_size_max;            /* for routes that do not say [1 MiB] */
     size_t bodies_size_max;      /* of all bodies in the server's hands [256 MiB]; over it: 503 */

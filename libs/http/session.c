@@ -480,8 +480,7 @@ static enum MHD_Result dispatch_waiting(struct mrd_http_request *request)
         return refuse_now(request, true);
     }
     if (request_step(request, HTTP_RUNNING, HTTP_SUSPENDED)) { /* another thread has it */
-        while (sem_wait(&request->resumed) != 0) {
-        }
+        while (sem_wait(&request->resumed) != 0) {}
     }
     return queue_outcome(
         request, (enum http_state)atomic_load_explicit(&request->state, memory_order_acquire));

@@ -53,9 +53,8 @@ static bool client_fails(const struct http_connection *peer, int64_t now_ns)
 {
     const struct mrd_http_request *request = peer->suspended;
     const int64_t since_ns = atomic_load_explicit(&request->client_since_ns, memory_order_relaxed);
-    return since_ns != 0 &&
-           (atomic_load_explicit(&request->gone, memory_order_relaxed) ||
-            now_ns - since_ns > request->server->config.stall_ms_max * 1000000);
+    return since_ns != 0 && (atomic_load_explicit(&request->gone, memory_order_relaxed) ||
+                             now_ns - since_ns > request->server->config.stall_ms_max * 1000000);
 }
 
 /* A reply that is being written: the server thread may be out of reach, waiting for bytes. */
@@ -159,8 +158,9 @@ static bool is_too_old(struct mrd_http_server *server, struct http_connection *p
     case HTTP_PHASE_HEAD:
         return age_ms > config->head_ms_max;
     case HTTP_PHASE_IDLE:
-        return age_ms > config->idle_ms_max +
-                            (config->handlers_wait ? 0 : config->head_ms_max) || /* see daemon_start */
+        return age_ms >
+                   config->idle_ms_max +
+                       (config->handlers_wait ? 0 : config->head_ms_max) || /* see daemon_start */
                (age_ms >= SWEEP_AGES_MS &&
                 idle_is_too_slow(peer, since_ns, now_ns, config->head_ms_max * 1000000));
     case HTTP_PHASE_BODY:

@@ -33,9 +33,9 @@ struct qry_pool_options {
 
 /* Whose a job is, and how much of the pool that tenant may have. */
 struct qry_share {
-    uint64_t tenant;  /* stands for the tenant: a hash of its name */
-    unsigned places;  /* that it may hold; 0: all but one (of more than one) */
-    size_t jobs_max;  /* that run or wait; 0: no limit */
+    uint64_t tenant; /* stands for the tenant: a hash of its name */
+    unsigned places; /* that it may hold; 0: all but one (of more than one) */
+    size_t jobs_max; /* that run or wait; 0: no limit */
 };
 
 /* What a job answers: a status and a body, or a reply that it has begun and that the pool ends. Headers
