@@ -1,13 +1,6 @@
 /* Blocks written and read back, against the series that went in. */
-#include "block/testing_internal.h"
+#include "block/testing_select_internal.h"
 #include "objstore/fault_store.h"
-
-static void must(enum mrd_status status, const struct mrd_error *err)
-{
-    if (status != MRD_OK) {
-        fail_msg("status %s: %s", mrd_status_name(status), err->text);
-    }
-}
 
 /* ---- everything ---- */
 
@@ -17,16 +10,17 @@ static void expect_scan(const struct mrd_block_entry *entry, const struct testin
     struct mrd_error err = {0};
     struct mrd_block *block;
     struct mrd_block_cursor *cursor;
-    must(mrd_block_open(testing_store, entry, &(struct mrd_block_open_options){0}, &block, &err),
-         &err);
-    must(mrd_block_scan(block, options, &cursor, &err), &err);
+    testing_must(
+        mrd_block_open(testing_store, entry, &(struct mrd_block_open_options){0}, &block, &err),
+        &err);
+    testing_must(mrd_block_scan(block, options, &cursor, &err), &err);
     assert_int_equal(mrd_block_cursor_series(cursor), set->count);
     size_t at = 0;
     size_t f = 0;
     size_t h = 0;
     for (;;) {
         const struct mrd_block_series *got;
-        must(mrd_block_cursor_next(cursor, &got, &err), &err);
+        testing_must(mrd_block_cursor_next(cursor, &got, &err), &err);
         if (at < set->count &&
             (got == NULL || mrd_block_series_compare(got, &set->items[at]) != 0)) {
             assert_int_equal(f, set->items[at].samples.count);
@@ -49,97 +43,18 @@ static void expect_scan(const struct mrd_block_entry *entry, const struct testin
 
 /* ---- selections ---- */
 
-static bool accepts(const struct mrd_block_select *select, const struct mrd_block_series *series)
-{
-    return mrd_bytes_equal(select->tenant, series->tenant) &&
-           mrd_matchers_match(select->matchers, select->matcher_count, series->labels) &&
-           testing_has(series, select->min_ms, select->max_ms);
-}
-
-static void expect_select(struct mrd_block *block, const struct testing_set *set,
-                          const struct mrd_block_select *select,
-                          const struct mrd_block_cursor_options *options)
-{
-    struct mrd_error err = {0};
-    struct mrd_block_cursor *cursor;
-    must(mrd_block_select(block, select, options, &cursor, &err), &err);
-    const struct mrd_block_series *got = NULL;
-    bool fresh = true; /* got is to be fetched */
-    for (size_t i = 0; i < set->count; i++) {
-        const struct mrd_block_series *want = &set->items[i];
-        if (!accepts(select, want)) {
-            continue;
-        }
-        size_t f = testing_first(want->samples.times_ms, want->samples.count, select->min_ms);
-        size_t h = testing_first(want->histograms.times_ms, want->histograms.count, select->min_ms);
-        if (fresh) {
-            must(mrd_block_cursor_next(cursor, &got, &err), &err);
-        }
-        assert_non_null(got);
-        for (fresh = false; got != NULL && mrd_block_series_compare(got, want) == 0;) {
-            testing_same_samples(want, got, options->want_hlc, &f, &h);
-            must(mrd_block_cursor_next(cursor, &got, &err), &err);
-        }
-        assert_true(f == want->samples.count || want->samples.times_ms[f] > select->max_ms);
-        assert_true(h == want->histograms.count || want->histograms.times_ms[h] > select->max_ms);
-    }
-    if (fresh) {
-        must(mrd_block_cursor_next(cursor, &got, &err), &err);
-    }
-    assert_null(got);
-    mrd_block_cursor_close(&cursor);
-}
-
-static const struct {
-    enum mrd_match_type type;
-    const char *name;
-    const char *value;
-} matcher_cases[] = {
-    {MRD_MATCH_EQ,  "__name__", "m1"           },
-    {MRD_MATCH_EQ,  "__name__", "missing"      },
-    {MRD_MATCH_RE,  "__name__", "m[0-2]"       },
-    {MRD_MATCH_RE,  "__name__", "m0|m3|nothing"},
-    {MRD_MATCH_NE,  "__name__", "m2"           },
-    {MRD_MATCH_EQ,  "instance", "host-007"     },
-    {MRD_MATCH_RE,  "instance", "host-0.*"     },
-    {MRD_MATCH_RE,  "instance", ".*1"          },
-    {MRD_MATCH_NRE, "instance", "host-00.|x"   },
-    {MRD_MATCH_NRE, "instance", "host-001"     },
-    {MRD_MATCH_EQ,  "job",      ""             },
-    {MRD_MATCH_NE,  "job",      ""             },
-    {MRD_MATCH_NE,  "job",      "job1"         },
-    {MRD_MATCH_RE,  "job",      "job1|"        },
-    {MRD_MATCH_RE,  "job",      ".*"           },
-    {MRD_MATCH_RE,  "job",      ".+"           },
-    {MRD_MATCH_NRE, "job",      ".+"           },
-    {MRD_MATCH_NRE, "job",      "job[12]"      },
-    {MRD_MATCH_EQ,  "absent",   ""             },
-    {MRD_MATCH_NE,  "absent",   "x"            },
-    {MRD_MATCH_RE,  "absent",   "x"            },
-    {MRD_MATCH_NRE, "absent",   "x"            },
-    {MRD_MATCH_EQ,  "Zone",
-     "z\xc3\xbc"
-     "1"                                       },
-    {MRD_MATCH_RE,  "Zone",     "z.[23]"       },
-    {MRD_MATCH_RE,  "le",       "(?i)[0-4]"    },
-};
-
 /* Random matchers and ranges, by all ways of reading. */
 static void expect_selects(const struct mrd_block_entry *entry, const struct testing_set *set,
                            struct mrd_block_cache *cache, size_t rounds)
 {
     struct mrd_error err = {0};
-    struct mrd_matcher all[MRD_ARRAY_LEN(matcher_cases)];
-    for (size_t i = 0; i < MRD_ARRAY_LEN(all); i++) {
-        must(mrd_matcher_init(&all[i], matcher_cases[i].type, mrd_bytes_of(matcher_cases[i].name),
-                              mrd_bytes_of(matcher_cases[i].value), &err),
-             &err);
-    }
+    struct mrd_matcher all[MRD_ARRAY_LEN(testing_matcher_cases)];
+    testing_matchers(all);
     for (size_t round = 0; round < rounds; round++) {
         struct mrd_block *block;
         const struct mrd_block_open_options open = {.cache = cache,
                                                     .whole_bytes_max = round % 2 == 0 ? 0 : 64};
-        must(mrd_block_open(testing_store, entry, &open, &block, &err), &err);
+        testing_must(mrd_block_open(testing_store, entry, &open, &block, &err), &err);
         struct mrd_matcher some[3];
         struct mrd_block_select select = {.matchers = some, .matcher_count = testing_below(4)};
         for (size_t i = 0; i < select.matcher_count; i++) {
@@ -158,10 +73,10 @@ static void expect_selects(const struct mrd_block_entry *entry, const struct tes
             .pieces = testing_below(2) == 0,
             .want_hlc = entry->keeps_hlc && testing_below(2) == 0,
         };
-        expect_select(block, set, &select, &options);
+        testing_expect_select(block, set, &select, &options, 0);
         bool any_match = false;
         for (size_t i = 0; i < set->count; i++) {
-            any_match |= accepts(&select, &set->items[i]);
+            any_match |= testing_accepts(&select, &set->items[i]);
         }
         assert_true(!any_match ||
                     mrd_block_entry_may_match(entry, select.tenant, select.matchers,
@@ -192,9 +107,9 @@ static void expect_entry_survives(const struct mrd_block_entry *entry)
     struct mrd_buf bytes = {0};
     struct mrd_buf again = {0};
     struct mrd_block_entry decoded;
-    must(mrd_block_entry_encode(entry, &bytes, &err), &err);
-    must(mrd_block_entry_decode(mrd_buf_view(&bytes), testing_arena, &decoded, &err), &err);
-    must(mrd_block_entry_encode(&decoded, &again, &err), &err);
+    testing_must(mrd_block_entry_encode(entry, &bytes, &err), &err);
+    testing_must(mrd_block_entry_decode(mrd_buf_view(&bytes), testing_arena, &decoded, &err), &err);
+    testing_must(mrd_block_entry_encode(&decoded, &again, &err), &err);
     assert_true(mrd_bytes_equal(mrd_buf_view(&bytes), mrd_buf_view(&again)));
     mrd_buf_fini(&bytes);
     mrd_buf_fini(&again);
@@ -225,15 +140,16 @@ static void what_is_written_is_read(void **state)
         options.compact = i % 4 >= 2;
         struct mrd_block_entry entry;
         struct mrd_error err = {0};
-        must(testing_write(&options, &set, i % 2 == 0, &entry, &err), &err);
+        testing_must(testing_write(&options, &set, i % 2 == 0, &entry, &err), &err);
         expect_counts(&entry, &set);
         expect_entry_survives(&entry);
         expect_scan(&entry, &set, &(struct mrd_block_cursor_options){.want_hlc = options.keep_hlc});
         expect_scan(&entry, &set,
                     &(struct mrd_block_cursor_options){.pieces = true, .window_bytes = 1});
         expect_selects(&entry, &set, NULL, 60);
-        must(mrd_block_verify(testing_store, &entry, &(struct mrd_block_verify_options){0}, &err),
-             &err);
+        testing_must(
+            mrd_block_verify(testing_store, &entry, &(struct mrd_block_verify_options){0}, &err),
+            &err);
         testing_set_fini(&set);
     }
 }

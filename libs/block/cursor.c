@@ -83,7 +83,9 @@ static enum mrd_status fetch_window(struct mrd_block_cursor *cursor, struct mrd_
     mbx_pages_clear(&cursor->pages);
     for (bool first = true; settle(cursor, &at); at.segment++) {
         const struct mbx_segment *segment = segment_at(cursor, &at);
-        if (!mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms)) {
+        mbx_erased_ranges(&cursor->erased, at.series, &cursor->erased_planned);
+        if (!mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms) ||
+            mbx_segment_gone(cursor, &cursor->erased_planned, segment)) {
             continue;
         }
         const uint64_t cost = cost_of(cursor, segment);
@@ -128,10 +130,12 @@ void mrd_block_cursor_close(struct mrd_block_cursor **cursor_at)
     mbx_pages_fini(&cursor->pages);
     mbx_shared_unref(&cursor->part);
     mbx_numbers_fini(&cursor->chosen);
+    mbx_erased_fini(&cursor->erased);
+    mbx_ranges_fini(&cursor->erased_planned);
+    mbx_ranges_fini(&cursor->erased_now);
     mrd_buf_fini(&cursor->labels);
     mrd_buf_fini(&cursor->canonical);
     mbx_output_fini(&cursor->out);
-    mbx_rollup_output_fini(&cursor->rollup_out);
     free(cursor);
 }
 
@@ -150,6 +154,7 @@ enum mrd_status mrd_block_select(struct mrd_block *block, const struct mrd_block
                                  const struct mrd_block_cursor_options *options,
                                  struct mrd_block_cursor **out_cursor, struct mrd_error *err)
 {
+    mrd_assert(select->erasure_count == 0 || block->entry.resolution_ms == 0);
     mrd_auto(mrd_block_cursor_close)
     struct mrd_block_cursor *cursor = create(block, options);
     cursor->min_ms = select->min_ms;
@@ -160,6 +165,8 @@ enum mrd_status mrd_block_select(struct mrd_block *block, const struct mrd_block
         const struct mbx_query query = {select->matchers, select->matcher_count, select->min_ms,
                                         select->max_ms};
         mbx_match(tenant, &query, &cursor->chosen);
+        mbx_erased_init(&cursor->erased, tenant, select, options->labels_only, &cursor->chosen,
+                        &cursor->pages.stats.erased);
         cursor->series_count = cursor->chosen.count;
         cursor->at.tenant = (uint32_t)(tenant - cursor->part->part->tenants);
         cursor->tenants_end = cursor->at.tenant + 1;
@@ -232,11 +239,11 @@ static void set_labels(struct mrd_block_cursor *cursor)
         mrd_series_id_of(mrd_tenant_seed(tenant->name), mrd_buf_view(&cursor->canonical));
 }
 
-static void set_samples(struct mrd_block_cursor *cursor)
+static enum mrd_status set_samples(struct mrd_block_cursor *cursor, struct mrd_error *err)
 {
     if (cursor->block->entry.resolution_ms != 0) {
-        cursor->series.rows = mbx_rollup_output_view(&cursor->rollup_out);
-        return;
+        cursor->series.rows = mbx_rollup_output_view(&cursor->rollup_out, err);
+        return cursor->series.rows == NULL ? MRD_E_LIMIT : MRD_OK;
     }
     const struct mbx_output *out = &cursor->out;
     cursor->series.samples = (struct mrd_samples){
@@ -259,23 +266,46 @@ static void set_samples(struct mrd_block_cursor *cursor)
     if (out->h_hlcs.size > 0) {
         cursor->series.histogram_hlcs = (const mrd_hlc *)(const void *)out->h_hlcs.data;
     }
+    return MRD_OK;
 }
 
 static bool has_rows(const struct mrd_block_cursor *cursor)
 {
-    return cursor->out.times.size + cursor->out.h_times.size + cursor->rollup_out.ends.size > 0;
+    return cursor->out.times.size + cursor->out.h_times.size + cursor->rollup_out.count > 0;
 }
 
-/* Decodes runs of the series at hand: all that are left, or as pieces the next one that has a sample. */
-static enum mrd_status read_series(struct mrd_block_cursor *cursor, bool *out_any,
-                                   struct mrd_error *err)
+/* Makes place for the rows of the series at hand that are left. */
+static void begin_rows(struct mrd_block_cursor *cursor, struct mrd_arena *arena)
+{
+    const uint32_t count = series_at(cursor, &cursor->at)->segments_count;
+    struct mbx_position at = cursor->at;
+    size_t rows = 0;
+    for (; at.segment < count; at.segment++) {
+        const struct mbx_segment *segment = segment_at(cursor, &at);
+        if (mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms)) {
+            rows += mbx_rollup_rows_max(cursor, segment);
+        }
+    }
+    mbx_rollup_output_begin(&cursor->rollup_out, arena, rows);
+}
+
+/* Decodes runs of the series at hand: all that are left, or as pieces the next one that has a sample. Rows come into the arena. */
+static enum mrd_status read_series(struct mrd_block_cursor *cursor, struct mrd_arena *arena,
+                                   bool *out_any, struct mrd_error *err)
 {
     const uint32_t count = series_at(cursor, &cursor->at)->segments_count;
     mbx_output_clear(&cursor->out);
-    mbx_rollup_output_clear(&cursor->rollup_out);
+    if (cursor->block->entry.resolution_ms != 0) {
+        begin_rows(cursor, arena);
+    }
+    mbx_erased_ranges(&cursor->erased, cursor->at.series, &cursor->erased_now);
     for (bool enough = false; cursor->at.segment < count && !enough; cursor->at.segment++) {
         const struct mbx_segment *segment = segment_at(cursor, &cursor->at);
         if (!mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms)) {
+            continue;
+        }
+        if (mbx_segment_gone(cursor, &cursor->erased_now, segment)) {
+            cursor->pages.stats.erased += segment->rows;
             continue;
         }
         if (!is_before(&cursor->at, &cursor->window_end)) {
@@ -289,18 +319,30 @@ static enum mrd_status read_series(struct mrd_block_cursor *cursor, bool *out_an
     return MRD_OK;
 }
 
+/* Turns to the next series that is left, of whatever part; false after the last. */
+static enum mrd_status find_series(struct mrd_block_cursor *cursor, bool *out_any,
+                                   struct mrd_error *err)
+{
+    *out_any = true;
+    while (cursor->part == NULL || !settle(cursor, &cursor->at)) {
+        MRD_TRY(next_part(cursor, out_any, err));
+        if (!*out_any) {
+            return MRD_OK;
+        }
+    }
+    return MRD_OK;
+}
+
 enum mrd_status mrd_block_cursor_next(struct mrd_block_cursor *cursor,
                                       const struct mrd_block_series **out_series,
                                       struct mrd_error *err)
 {
+    *out_series = NULL;
     for (;;) {
-        while (cursor->part == NULL || !settle(cursor, &cursor->at)) {
-            bool any;
-            MRD_TRY(next_part(cursor, &any, err));
-            if (!any) {
-                *out_series = NULL;
-                return MRD_OK;
-            }
+        bool any;
+        MRD_TRY(find_series(cursor, &any, err));
+        if (!any) {
+            return MRD_OK;
         }
         set_labels(cursor);
         if (cursor->options.labels_only) {
@@ -308,12 +350,39 @@ enum mrd_status mrd_block_cursor_next(struct mrd_block_cursor *cursor,
             *out_series = &cursor->series;
             return MRD_OK;
         }
-        bool any;
-        MRD_TRY(read_series(cursor, &any, err));
+        MRD_TRY(read_series(cursor, cursor->out.arena, &any, err));
         if (any) {
-            set_samples(cursor);
+            MRD_TRY(set_samples(cursor, err));
             *out_series = &cursor->series;
             return MRD_OK;
         }
+    }
+}
+
+enum mrd_status mrd_block_cursor_next_rows(struct mrd_block_cursor *cursor, struct mrd_arena *arena,
+                                           struct mrd_block_series *out_series, bool *out_more,
+                                           struct mrd_error *err)
+{
+    mrd_assert(!cursor->scan && cursor->block->entry.resolution_ms != 0);
+    for (;;) {
+        bool any;
+        MRD_TRY(find_series(cursor, out_more, err));
+        if (!*out_more) {
+            return MRD_OK;
+        }
+        const struct mbx_tenant *tenant = tenant_at(cursor, &cursor->at);
+        const struct mbx_series *series = series_at(cursor, &cursor->at);
+        MRD_TRY(read_series(cursor, arena, &any, err));
+        if (!any) {
+            continue;
+        }
+        struct mrd_label *items = mrd_arena_alloc_array(arena, series->refs_count, sizeof(*items));
+        const struct mrd_rollup_columns *rows = mbx_rollup_output_view(&cursor->rollup_out, err);
+        if (items == NULL || rows == NULL) {
+            return mrd_arena_fail(arena, err);
+        }
+        *out_series = (struct mrd_block_series){
+            .tenant = tenant->name, .labels = mbx_labels(tenant, series, items), .rows = rows};
+        return MRD_OK;
     }
 }

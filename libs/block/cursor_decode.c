@@ -113,12 +113,38 @@ struct span {
     uint32_t end;
 };
 
+/* The number of times up to `bound`. */
+static uint32_t count_until(const int64_t *times_ms, uint32_t count, int64_t bound)
+{
+    return bound == INT64_MAX ? count : count_below(times_ms, count, bound + 1);
+}
+
 static struct span cut(const struct mrd_block_cursor *cursor, const int64_t *times_ms,
                        uint32_t count)
 {
-    return (struct span){
-        count_below(times_ms, count, cursor->min_ms),
-        cursor->max_ms == INT64_MAX ? count : count_below(times_ms, count, cursor->max_ms + 1)};
+    return (struct span){count_below(times_ms, count, cursor->min_ms),
+                         count_until(times_ms, count, cursor->max_ms)};
+}
+
+/* Takes rows off the front of `rest`, which has some: those that are erased, which are counted, then those up to the next that is, which are
+ * the answer; it may be empty. */
+static struct span next_kept(const struct mrd_block_cursor *cursor, const int64_t *times_ms,
+                             struct span *rest, uint64_t *erased_count)
+{
+    const struct mbx_ranges *erased = &cursor->erased_now;
+    size_t at = erased->count == 0 ? 0 : mbx_ranges_find(erased, times_ms[rest->begin]);
+    struct span kept = *rest;
+    if (at < erased->count && erased->items[at].min_ms <= times_ms[kept.begin]) {
+        kept.begin = count_until(times_ms, kept.end, erased->items[at].max_ms);
+        *erased_count += kept.begin - rest->begin;
+        at++;
+    }
+    if (at < erased->count) {
+        const uint32_t end = count_below(times_ms, kept.end, erased->items[at].min_ms);
+        kept.end = MRD_MAX(kept.begin, end);
+    }
+    rest->begin = kept.end;
+    return kept;
 }
 
 /* ---- columns beside the values ---- */
@@ -364,28 +390,48 @@ static enum mrd_status mark_histograms(struct mrd_block_cursor *cursor,
                          : wrong(cursor, segment, "a histogram at a time that no row has", err);
 }
 
+/* Floats and stamps of the rows that are wanted; `is_histogram` NULL: all are floats. */
+static enum mrd_status decode_rows(struct mrd_block_cursor *cursor,
+                                   const struct mbx_segment *segment, const int64_t *times_ms,
+                                   const uint8_t *is_histogram, struct mrd_error *err)
+{
+    struct span rest = cut(cursor, times_ms, segment->rows);
+    while (rest.begin < rest.end) {
+        const struct span rows = next_kept(cursor, times_ms, &rest, &cursor->pages.stats.erased);
+        if ((segment->flags & MBX_FLOATS) != 0) {
+            MRD_TRY(append_floats(cursor, segment, rows, is_histogram, err));
+        }
+        MRD_TRY(append_hlcs(cursor, segment, rows, is_histogram, err));
+    }
+    return MRD_OK;
+}
+
 static enum mrd_status decode_histograms(struct mrd_block_cursor *cursor,
                                          const struct mbx_segment *segment, struct mrd_error *err)
 {
     struct mrd_histogram_arrays arrays = {0};
     uint32_t count = 0;
     MRD_TRY(decode_chunks(cursor, segment, &arrays, &count, err));
-    const struct span of_histograms = cut(cursor, arrays.times_ms, count);
-    append_histograms(cursor, &arrays, of_histograms);
+    struct span of_histograms = cut(cursor, arrays.times_ms, count);
     uint8_t marks[MRD_BLOCK_PAGE_ROWS];
-    struct span rows = of_histograms;
+    const int64_t *times_ms = cursor->ts;
     if ((segment->flags & MBX_FLOATS) == 0) {
         if (count != segment->rows) {
             return wrong(cursor, segment, "rows without a histogram", err);
         }
         memset(marks, 1, segment->rows);
+        times_ms = arrays.times_ms;
     } else {
         MRD_TRY(find_times(cursor, segment, err));
         MRD_TRY(mark_histograms(cursor, segment, &arrays, count, marks, err));
-        rows = cut(cursor, cursor->ts, segment->rows);
-        MRD_TRY(append_floats(cursor, segment, rows, marks, err));
     }
-    return append_hlcs(cursor, segment, rows, marks, err);
+    MRD_TRY(decode_rows(cursor, segment, times_ms, marks, err));
+    uint64_t counted_as_rows = 0;
+    while (of_histograms.begin < of_histograms.end) {
+        append_histograms(cursor, &arrays,
+                          next_kept(cursor, arrays.times_ms, &of_histograms, &counted_as_rows));
+    }
+    return MRD_OK;
 }
 
 /* ---- runs ---- */
@@ -417,9 +463,7 @@ enum mrd_status mbx_segment_decode(struct mrd_block_cursor *cursor,
         MRD_TRY(decode_histograms(cursor, segment, err));
     } else {
         MRD_TRY(find_times(cursor, segment, err));
-        const struct span rows = cut(cursor, cursor->ts, segment->rows);
-        MRD_TRY(append_floats(cursor, segment, rows, NULL, err));
-        MRD_TRY(append_hlcs(cursor, segment, rows, NULL, err));
+        MRD_TRY(decode_rows(cursor, segment, cursor->ts, NULL, err));
     }
     return check_output(cursor, err);
 }

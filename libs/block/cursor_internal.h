@@ -2,6 +2,7 @@
 #ifndef MRD_BLOCK_CURSOR_INTERNAL_H
 #define MRD_BLOCK_CURSOR_INTERNAL_H
 
+#include "block/erased_internal.h"
 #include "block/pages_internal.h"
 
 /* A run of rows in the part at hand. */
@@ -20,12 +21,15 @@ struct mbx_output {
     size_t bytes_max;
 };
 
-/* Likewise of a rollup; histograms are in the arena of the other. */
+/* Likewise of a rollup: all of it in an arena, whose owner says how long it lives. */
 struct mbx_rollup_output {
-    struct mrd_buf ends;
-    struct mrd_buf columns[MRD_ROW_COLUMNS]; /* empty as long as no row has anything */
-    struct mrd_buf states;                   /* const struct mrd_rollup_row *; likewise */
-    struct mrd_rollup_columns view;
+    struct mrd_arena *arena;
+    size_t arena_before; /* what was in it before the series */
+    size_t capacity;     /* rows that the series has at most */
+    size_t count;
+    mrd_time_ms *ends_ms;
+    int64_t *columns[MRD_ROW_COLUMNS];    /* NULL as long as no row has anything */
+    const struct mrd_rollup_row **states; /* likewise */
 };
 
 struct mrd_block_cursor {
@@ -40,6 +44,9 @@ struct mrd_block_cursor {
     uint32_t tenants_end;      /* in the part */
     struct mbx_numbers chosen; /* of a select */
     uint64_t series_count;
+    struct mbx_erased erased;         /* of those */
+    struct mbx_ranges erased_planned; /* of the series at the window's end, as it is planned */
+    struct mbx_ranges erased_now;     /* of the series at hand */
 
     struct mbx_position at;
     struct mbx_position window_end;
@@ -49,7 +56,8 @@ struct mrd_block_cursor {
     struct mbx_output out;
     struct mbx_rollup_output rollup_out;
     struct mrd_block_series series;
-    int64_t ts[8192]; /* of the run that is decoded, ms */
+    int64_t ts[8192];     /* of the run that is decoded, ms */
+    uint16_t picks[8192]; /* its rows that are wanted */
 };
 
 static inline bool mbx_segment_meets(const struct mbx_segment *segment, mrd_time_ms min_ms,
@@ -58,11 +66,21 @@ static inline bool mbx_segment_meets(const struct mbx_segment *segment, mrd_time
     return segment->first_ms <= max_ms && segment->last_ms >= min_ms;
 }
 
+/* Whether the run is left out as a whole, so that it need not be read. One that the range cuts is read: what it has is to be counted. */
+static inline bool mbx_segment_gone(const struct mrd_block_cursor *cursor,
+                                    const struct mbx_ranges *erased,
+                                    const struct mbx_segment *segment)
+{
+    return erased->count > 0 && segment->first_ms >= cursor->min_ms &&
+           segment->last_ms <= cursor->max_ms &&
+           mbx_ranges_cover(erased, segment->first_ms, segment->last_ms);
+}
+
 /* Columns of which a run needs its page: bits of enum mbx_leaf. */
 unsigned mbx_segment_leaves(const struct mrd_block_cursor *cursor,
                             const struct mbx_segment *segment);
 
-/* Appends the samples of a run that are in the range; its pages are fetched. */
+/* Appends the samples of a run that are in the range and not erased; its pages are fetched. */
 MRD_MUST_CHECK enum mrd_status mbx_segment_decode(struct mrd_block_cursor *cursor,
                                                   const struct mbx_segment *segment,
                                                   struct mrd_error *err);
@@ -72,9 +90,14 @@ unsigned mbx_rollup_leaves(const struct mrd_block_cursor *cursor,
 MRD_MUST_CHECK enum mrd_status mbx_rollup_decode(struct mrd_block_cursor *cursor,
                                                  const struct mbx_segment *segment,
                                                  struct mrd_error *err);
-const struct mrd_rollup_columns *mbx_rollup_output_view(struct mbx_rollup_output *out);
-void mbx_rollup_output_clear(struct mbx_rollup_output *out);
-void mbx_rollup_output_fini(struct mbx_rollup_output *out);
+/* How many rows of a run may be wanted at most. */
+size_t mbx_rollup_rows_max(const struct mrd_block_cursor *cursor,
+                           const struct mbx_segment *segment);
+void mbx_rollup_output_begin(struct mbx_rollup_output *out, struct mrd_arena *arena,
+                             size_t capacity);
+/* In the arena; NULL if that is full. */
+const struct mrd_rollup_columns *mbx_rollup_output_view(struct mbx_rollup_output *out,
+                                                        struct mrd_error *err);
 
 void mbx_output_clear(struct mbx_output *out);
 void mbx_output_fini(struct mbx_output *out);

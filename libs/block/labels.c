@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "block/block_internal.h"
+#include "block/erased_internal.h"
 
 /* What a visit of texts works on. */
 struct visit {
@@ -13,8 +14,8 @@ struct visit {
 
 static bool covers(const struct mbx_tenant *tenant, const struct mrd_block_select *select)
 {
-    return select->matcher_count == 0 && select->min_ms <= tenant->counts.min_ms &&
-           select->max_ms >= tenant->counts.max_ms;
+    return select->matcher_count == 0 && select->erasure_count == 0 &&
+           select->min_ms <= tenant->counts.min_ms && select->max_ms >= tenant->counts.max_ms;
 }
 
 static enum mrd_status open_visit(struct mrd_block *block, const struct mrd_block_select *select,
@@ -30,7 +31,11 @@ static enum mrd_status open_visit(struct mrd_block *block, const struct mrd_bloc
     if (!out->all) {
         const struct mbx_query query = {select->matchers, select->matcher_count, select->min_ms,
                                         select->max_ms};
+        struct mbx_erased erased;
+        uint64_t gone;
         mbx_match(out->tenant, &query, &out->series);
+        mbx_erased_init(&erased, out->tenant, select, true, &out->series, &gone);
+        mbx_erased_fini(&erased);
     }
     return MRD_OK;
 }

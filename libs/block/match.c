@@ -286,6 +286,31 @@ static bool meets(const struct mbx_tenant *tenant, uint32_t ordinal, const struc
     return false;
 }
 
+static void keep_those_that_meet(const struct mbx_tenant *tenant, const struct mbx_query *query,
+                                 struct mbx_numbers *out)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < out->count; i++) {
+        if (meets(tenant, out->items[i], query)) {
+            out->items[kept++] = out->items[i];
+        }
+    }
+    out->count = kept;
+}
+
+void mbx_match_among(const struct mbx_tenant *tenant, const struct mbx_query *query,
+                     const struct mbx_numbers *among, struct mbx_numbers *out)
+{
+    *out = (struct mbx_numbers){take(among->count, sizeof(out->items[0])), among->count};
+    if (among->count > 0) {
+        memcpy(out->items, among->items, among->count * sizeof(out->items[0]));
+    }
+    for (size_t i = 0; i < query->matcher_count && out->count > 0; i++) {
+        filter(tenant, &query->matchers[i], out);
+    }
+    keep_those_that_meet(tenant, query, out);
+}
+
 void mbx_match(const struct mbx_tenant *tenant, const struct mbx_query *query,
                struct mbx_numbers *out)
 {
@@ -302,11 +327,5 @@ void mbx_match(const struct mbx_tenant *tenant, const struct mbx_query *query,
             filter(tenant, &query->matchers[i], out);
         }
     }
-    size_t kept = 0;
-    for (size_t i = 0; i < out->count; i++) {
-        if (meets(tenant, out->items[i], query)) {
-            out->items[kept++] = out->items[i];
-        }
-    }
-    out->count = kept;
+    keep_those_that_meet(tenant, query, out);
 }

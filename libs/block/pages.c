@@ -178,7 +178,8 @@ static enum mrd_status decode(struct mbx_pages *pages, enum mbx_leaf leaf, uint3
     }
     if (column->decoder == NULL) {
         column->decoder = mrd_pq_decoder_create(DECODE_BYTES_MAX);
-        const struct mrd_pq_page_format format = format_of(pages->block, leaf);
+        struct mrd_pq_page_format format = format_of(pages->block, leaf);
+        format.checked = true; /* above, header included */
         MRD_TRY(mrd_pq_decoder_begin(column->decoder, &format, err));
     }
     MRD_TRY(mrd_pq_decoder_page(column->decoder, bytes, &column->batch, err));

@@ -22,8 +22,10 @@
 #include "block/cache.h"
 #include "block/entry.h"
 #include "block/series.h"
+#include "model/erasure.h"
 #include "objstore/store.h"
 #include "rollup/columns.h"
+#include "rollup/grid.h"
 
 struct mrd_block;
 
@@ -51,6 +53,10 @@ struct mrd_block_select {
     struct mrd_bytes tenant;            /* lent for the call */
     const struct mrd_matcher *matchers; /* all must accept; lent for the call */
     size_t matcher_count;
+    /* Samples that one of them has are left out and counted (mrd_block_cursor_stats.erased), series without others are not yielded, nor
+     * their labels; those of other tenants change nothing. Not of rollups. Lent until the cursor is closed. */
+    const struct mrd_erasure *const *erasures;
+    size_t erasure_count;
     mrd_time_ms min_ms; /* inclusive; series without a sample in it are not yielded */
     mrd_time_ms max_ms;
 };
@@ -58,12 +64,13 @@ struct mrd_block_select {
 struct mrd_block_cursor_options {
     size_t
         window_bytes; /* of pages read at once; 0: 16 MiB. Those of one run are read whatever they take */
-    size_t series_bytes_max; /* decoded samples of one series; 0: 256 MiB */
-    uint64_t series_max;     /* MRD_E_LIMIT if more match; 0: any number */
-    bool want_hlc;           /* where the block keeps them */
-    unsigned columns;        /* of a rollup: those wanted, bits of rollup/columns.h; 0: all */
+    size_t series_bytes_max;     /* decoded samples of one series; 0: 256 MiB */
+    uint64_t series_max;         /* MRD_E_LIMIT if more match; 0: any number */
+    bool want_hlc;               /* where the block keeps them */
+    unsigned columns;            /* of a rollup: those wanted, bits of rollup/columns.h; 0: all */
+    struct mrd_rollup_grid grid; /* of a rollup: the windows that are wanted; others are left out */
     /* No samples: nothing of the data file is read. Then a series may be yielded that has none in the range, although
-     * its runs reach into it. */
+     * its runs reach into it where nothing is erased. */
     bool labels_only;
     /* A series may come in several pieces of up to MRD_BLOCK_PAGE_ROWS samples, so that none is too large. */
     bool pieces;
@@ -92,6 +99,12 @@ uint64_t mrd_block_cursor_series(const struct mrd_block_cursor *cursor);
 MRD_MUST_CHECK enum mrd_status mrd_block_cursor_next(struct mrd_block_cursor *cursor,
                                                      const struct mrd_block_series **out_series,
                                                      struct mrd_error *err);
+/* Likewise of a rollup's select: what *out_series points to lies in the arena, its labels in the block, and lives until the arena is reset
+ * or the cursor closed. It has no id. */
+MRD_MUST_CHECK enum mrd_status mrd_block_cursor_next_rows(struct mrd_block_cursor *cursor,
+                                                          struct mrd_arena *arena,
+                                                          struct mrd_block_series *out_series,
+                                                          bool *out_more, struct mrd_error *err);
 void mrd_block_cursor_close(struct mrd_block_cursor **cursor);
 
 /* What reading has cost so far. */
@@ -99,6 +112,8 @@ struct mrd_block_cursor_stats {
     uint64_t ranges; /* asked of the store, before it merges neighbours */
     uint64_t bytes;
     uint64_t pages; /* decoded */
+    uint64_t
+        erased; /* samples and histograms of the range left out for erasures; not of labels_only */
 };
 struct mrd_block_cursor_stats mrd_block_cursor_stats(const struct mrd_block_cursor *cursor);
 

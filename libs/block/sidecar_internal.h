@@ -160,6 +160,10 @@ struct mbx_query {
 void mbx_match(const struct mbx_tenant *tenant, const struct mbx_query *query,
                struct mbx_numbers *out);
 
+/* Those of some series that it accepts. */
+void mbx_match_among(const struct mbx_tenant *tenant, const struct mbx_query *query,
+                     const struct mbx_numbers *among, struct mbx_numbers *out);
+
 /* The label's index in tenant->names, or -1. */
 ptrdiff_t mbx_name_find(const struct mbx_tenant *tenant, struct mrd_bytes name);
 

@@ -109,7 +109,7 @@ static enum mrd_status create(struct mrd_block_writer *writer,
     MRD_TRY(copy_schema(writer, options, err));
     MRD_TRY(mrd_objstore_upload_begin(writer->store, writer->data_key, writer->control,
                                       &writer->upload, err));
-    return block_columns_open(writer, options->split_values, err);
+    return block_columns_open(writer, options, err);
 }
 
 enum mrd_status mrd_block_writer_create(const struct mrd_block_writer_options *options,

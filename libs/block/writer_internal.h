@@ -220,7 +220,8 @@ void block_run_fini(struct block_run *run);
 /* ---- writer_page.c ---- */
 
 /* Makes the columns and opens the Parquet writer. */
-enum mrd_status block_columns_open(struct mrd_block_writer *writer, bool split_values,
+enum mrd_status block_columns_open(struct mrd_block_writer *writer,
+                                   const struct mrd_block_writer_options *of,
                                    struct mrd_error *err);
 
 /* Moves the run to the pages; nothing if it is empty. */

@@ -16,7 +16,9 @@ static struct mrd_pq_node text_node(int32_t field_id)
                                 .dictionary_size_max = BLOCK_DICTIONARY_BYTES};
 }
 
-static struct mrd_pq_node node_of(const struct mrd_block_column *column, bool split_values)
+/* Doubles of rollups are read by the million: where splitting them takes less, it also decompresses twice as fast. */
+static struct mrd_pq_node node_of(const struct mrd_block_column *column,
+                                  const struct mrd_block_writer_options *options)
 {
     const bool few = column->field_id == MRD_BLOCK_FIELD_H_SCHEMA ||
                      column->field_id == MRD_BLOCK_FIELD_H_ZERO_THRESHOLD ||
@@ -39,7 +41,8 @@ static struct mrd_pq_node node_of(const struct mrd_block_column *column, bool sp
         break;
     case MRD_BLOCK_DOUBLE:
         node.type = MRD_PQ_DOUBLE;
-        if (split_values && column->field_id == MRD_BLOCK_FIELD_VALUE) {
+        if (options->resolution_ms != 0 ||
+            (options->split_values && column->field_id == MRD_BLOCK_FIELD_VALUE)) {
             node.encoding = MRD_PQ_BYTE_STREAM_SPLIT;
             node.or_plain = true;
         }
@@ -176,8 +179,8 @@ static void set_rollup_places(struct mrd_block_writer *writer)
     writer->sparse_count = SPARSE_ROLLUP_COUNT;
 }
 
-enum mrd_status block_columns_open(struct mrd_block_writer *writer, bool split_values,
-                                   struct mrd_error *err)
+enum mrd_status block_columns_open(struct mrd_block_writer *writer,
+                                   const struct mrd_block_writer_options *of, struct mrd_error *err)
 {
     const struct mrd_block_schema *schema = &writer->schema;
     struct mrd_pq_column columns[MRD_BLOCK_COLUMNS_MAX] = {0};
@@ -197,7 +200,7 @@ enum mrd_status block_columns_open(struct mrd_block_writer *writer, bool split_v
             .optional = !column->required,
             .field_id = column->field_id,
             .key = text_node(column->key_id),
-            .value = node_of(column, split_values),
+            .value = node_of(column, of),
         };
         note_leaf(&leaves, column->promoted ? -1 : column->field_id, leaf);
         leaf += map ? 2 : 1;

@@ -7,6 +7,9 @@
 enum { SHARED, OWN, ROLLUPS, KINDS };
 
 struct mrd_block_index {
+    struct mrd_bytes *owing; /* ids, sorted: a block that owes several is there as often */
+    const struct mrd_erasure **owed;
+    size_t owing_count;
     struct list {
         struct mrd_block_brief *items;
         size_t count;
@@ -58,13 +61,42 @@ static struct mrd_block_brief brief_of(const struct mrd_block_entry *entry)
                                     .entry = entry};
 }
 
+static int compare_owing(const void *a, const void *b)
+{
+    const struct mrd_block_owing *x = a;
+    const struct mrd_block_owing *y = b;
+    return mrd_bytes_compare(x->block, y->block);
+}
+
+static void take_owing(struct mrd_block_index *index, const struct mrd_block_owing *owing,
+                       size_t count)
+{
+    if (count == 0) {
+        return;
+    }
+    struct mrd_block_owing *sorted = calloc(count, sizeof(*sorted));
+    index->owing = calloc(count, sizeof(*index->owing));
+    index->owed = calloc(count, sizeof(struct mrd_erasure *));
+    mrd_assert(sorted != NULL && index->owing != NULL && index->owed != NULL);
+    memcpy(sorted, owing, count * sizeof(*sorted));
+    qsort(sorted, count, sizeof(*sorted), compare_owing);
+    for (size_t i = 0; i < count; i++) {
+        index->owing[i] = sorted[i].block;
+        index->owed[i] = sorted[i].erasure;
+    }
+    index->owing_count = count;
+    free(sorted);
+}
+
 struct mrd_block_index *
 mrd_block_index_create(const struct mrd_block_entry *(*entry_at)(const void *entries, size_t index),
-                       const void *entries, size_t count)
+                       const void *entries, size_t count, const struct mrd_block_owing *owing,
+                       size_t owing_count)
 {
     struct mrd_block_index *index = calloc(1, sizeof(*index));
     size_t counts[KINDS + 1] = {0};
     mrd_assert(index != NULL);
+    take_owing(index, owing, owing_count);
     for (size_t i = 0; i < count; i++) {
         counts[kind_of(entry_at(entries, i))]++;
     }
@@ -93,6 +125,8 @@ void mrd_block_index_destroy(struct mrd_block_index **index)
         for (size_t kind = 0; kind < KINDS; kind++) {
             free((*index)->lists[kind].items);
         }
+        free((*index)->owing);
+        free((*index)->owed);
         free(*index);
         *index = NULL;
     }
@@ -132,4 +166,31 @@ struct mrd_block_list mrd_block_index_rollups(const struct mrd_block_index *inde
                                               struct mrd_bytes tenant)
 {
     return owned_by(&index->lists[ROLLUPS], tenant);
+}
+
+/* The first place whose block comes after the one given, or is it. */
+static size_t owing_from(const struct mrd_block_index *index, struct mrd_bytes block, bool after)
+{
+    size_t low = 0;
+    size_t high = index->owing_count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const int order = mrd_bytes_compare(index->owing[middle], block);
+        if (order < 0 || (after && order == 0)) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+struct mrd_block_owed mrd_block_index_owed(const struct mrd_block_index *index,
+                                           struct mrd_bytes block)
+{
+    if (index->owing_count == 0) {
+        return (struct mrd_block_owed){.count = 0};
+    }
+    const size_t first = owing_from(index, block, false);
+    return (struct mrd_block_owed){index->owed + first, owing_from(index, block, true) - first};
 }

@@ -81,7 +81,7 @@ static void it_says_what_a_look_at_every_block_does(void **state)
     for (size_t i = 0; i < ENTRIES; i++) {
         make(&blocks[i], i);
     }
-    struct mrd_block_index *index = mrd_block_index_create(entry_at, blocks, ENTRIES);
+    struct mrd_block_index *index = mrd_block_index_create(entry_at, blocks, ENTRIES, NULL, 0);
     for (size_t i = 0; i < QUESTIONS; i++) {
         for (size_t p = 0; p < PARTITIONS; p++) {
             covers[p] = (struct mrd_block_cover){1 + below(20), 1000 + below(60)};
@@ -107,7 +107,7 @@ static void it_says_what_a_look_at_every_block_does(void **state)
 static void of_no_blocks_there_is_none(void **state)
 {
     (void)state;
-    struct mrd_block_index *index = mrd_block_index_create(entry_at, NULL, 0);
+    struct mrd_block_index *index = mrd_block_index_create(entry_at, NULL, 0, NULL, 0);
     struct mrd_block_list lists[MRD_BLOCK_LISTS];
     mrd_block_index_lists(index, MRD_BYTES("a"), lists);
     assert_int_equal(lists[0].count + lists[1].count, 0);

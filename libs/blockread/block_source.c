@@ -14,6 +14,8 @@
 enum {
     WINDOW_MIN = 64 * 1024,
     WINDOW_MAX = 8 << 20,
+    ROWS_BATCH_MAX =
+        512 * 1024, /* decoded rows are soon read: they stay in the processors' caches */
     MEMORY_DEFAULT = 256 << 20,
     SERIES_BYTES_MAX = 64 << 20, /* of one series, decoded */
     AHEAD_MAX = 64,              /* readers of later partitions that work already */
@@ -28,6 +30,7 @@ struct batch {
     struct mrd_block_series *series;
     size_t count;
     size_t capacity;
+    bool in_one_piece; /* its memory, but for what came beyond the window */
 };
 
 /* One block, for one partition. While `running` it is a pool thread's, but for what the set's lock guards. */
@@ -36,6 +39,7 @@ struct reader {
     struct mrd_source_set *set;
     const struct mrd_block_entry *entry;
     uint32_t partition;
+    struct mrd_block_select select; /* the set's, without what the block owes */
     struct mrd_block *block;
     struct mrd_block_cursor *cursor;
     uint64_t bytes_counted;
@@ -182,6 +186,10 @@ static enum mrd_status block_open(struct reader *reader, struct mrd_error *err)
     const struct mrd_block_open_options opening = {.control = &set->control,
                                                    .cache = options->cache,
                                                    .sidecar_bytes_max = memory_max(options)};
+    const struct mrd_block_owed owed = mrd_block_index_owed(options->index, reader->entry->id);
+    reader->select = set->select;
+    reader->select.erasures = owed.erasures;
+    reader->select.erasure_count = owed.count;
     MRD_BLOCK_FIGURE_ADD(options->figures, read, 1);
     MRD_TRY(mrd_block_open(options->store, reader->entry, &opening, &reader->block, err));
     if (set->what == LABEL_NAMES || set->what == LABEL_VALUES) {
@@ -191,8 +199,9 @@ static enum mrd_status block_open(struct reader *reader, struct mrd_error *err)
                                                      .series_bytes_max = SERIES_BYTES_MAX,
                                                      .series_max = options->series_max,
                                                      .columns = set->rows.columns,
+                                                     .grid = set->rows.grid,
                                                      .labels_only = set->what == SERIES_LABELS};
-    return mrd_block_select(reader->block, &set->select, &reading, &reader->cursor, err);
+    return mrd_block_select(reader->block, &reader->select, &reading, &reader->cursor, err);
 }
 
 static struct mrd_block_series *batch_add(struct batch *batch)
@@ -240,6 +249,27 @@ static enum mrd_status fill_series(struct reader *reader, struct batch *batch,
     return MRD_OK;
 }
 
+static size_t rows_batch_max(const struct mrd_source_set *set)
+{
+    return MRD_MIN(set->window, (size_t)ROWS_BATCH_MAX);
+}
+
+static enum mrd_status fill_rows(struct reader *reader, struct batch *batch, struct mrd_error *err)
+{
+    while (batch_bytes(batch) < rows_batch_max(reader->set)) {
+        struct mrd_block_series series;
+        bool more = false;
+        MRD_TRY(mrd_objstore_check(&reader->set->control, err));
+        MRD_TRY(mrd_block_cursor_next_rows(reader->cursor, batch->arena, &series, &more, err));
+        if (!more) {
+            reader->ended = true;
+            return MRD_OK;
+        }
+        *batch_add(batch) = series;
+    }
+    return MRD_OK;
+}
+
 struct text_visit {
     struct batch *batch;
     bool full;
@@ -267,10 +297,31 @@ static enum mrd_status fill_texts(struct reader *reader, struct batch *batch, st
     struct text_visit visit = {.batch = batch};
     reader->ended = true;
     MRD_TRY(set->what == LABEL_NAMES
-                ? mrd_block_label_names(reader->block, &set->select, visit_text, &visit, err)
-                : mrd_block_label_values(reader->block, &set->select, set->texts_of, visit_text,
+                ? mrd_block_label_names(reader->block, &reader->select, visit_text, &visit, err)
+                : mrd_block_label_values(reader->block, &reader->select, set->texts_of, visit_text,
                                          &visit, err));
     return visit.full ? mrd_arena_fail(batch->arena, err) : MRD_OK;
+}
+
+/* Memory for the batch, empty. That of rows is one piece, which the next batches use again. */
+static enum mrd_status batch_begin(struct batch *batch, const struct mrd_source_set *set,
+                                   struct mrd_error *err)
+{
+    const bool again = batch->count > 0;
+    batch->count = 0;
+    if (batch->arena == NULL) {
+        batch->arena = mrd_arena_create("block series", set->window + 2 * SERIES_BYTES_MAX);
+    }
+    if (again && set->what == SERIES_ROWS && !batch->in_one_piece) {
+        mrd_arena_destroy(&batch->arena);
+        batch->arena = mrd_arena_create("block series", set->window + 2 * SERIES_BYTES_MAX);
+        batch->in_one_piece = true;
+        if (mrd_arena_alloc_array(batch->arena, 1, rows_batch_max(set)) == NULL) {
+            return mrd_arena_fail(batch->arena, err);
+        }
+    }
+    mrd_arena_reset(batch->arena);
+    return MRD_OK;
 }
 
 static enum mrd_status fill(struct reader *reader, struct mrd_error *err)
@@ -278,16 +329,22 @@ static enum mrd_status fill(struct reader *reader, struct mrd_error *err)
     const struct mrd_source_set *set = reader->set;
     MRD_TRY(mrd_objstore_check(&set->control, err));
     struct batch *batch = &reader->batches[reader->filling];
-    if (batch->arena == NULL) {
-        batch->arena = mrd_arena_create("block series", set->window + 2 * SERIES_BYTES_MAX);
-    }
-    mrd_arena_reset(batch->arena);
-    batch->count = 0;
+    MRD_TRY(batch_begin(batch, set, err));
     if (reader->block == NULL) {
         MRD_TRY(block_open(reader, err));
     }
-    return set->what == LABEL_NAMES || set->what == LABEL_VALUES ? fill_texts(reader, batch, err)
-                                                                 : fill_series(reader, batch, err);
+    switch (set->what) {
+    case SERIES_ROWS:
+        return fill_rows(reader, batch, err);
+    case SERIES_SAMPLES:
+    case SERIES_LABELS:
+        return fill_series(reader, batch, err);
+    case LABEL_NAMES:
+    case LABEL_VALUES:
+        return fill_texts(reader, batch, err);
+    }
+    mrd_assert(false);
+    return MRD_OK;
 }
 
 static void count_bytes(struct reader *reader)

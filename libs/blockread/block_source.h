@@ -8,6 +8,8 @@
  * alone. Blocks of one partition are merged series by series (promql/series_merge.h); of samples with the same time the one
  * of the later sequences counts.
  *
+ * What a block owes to erasures (block_index.h) is left out of it in every way of reading: samples, names, values and series.
+ *
  * Segments are partitions, as a head's are. A block of level 0 is of one; one of a higher level has series of all, and is read once for
  * each, yielding those of the partition at hand.
  *

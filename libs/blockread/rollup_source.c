@@ -49,12 +49,24 @@ static bool ids_have(const struct ids *ids, struct mrd_bytes id)
                                           sizeof(id), compare_ids) != NULL;
 }
 
-/* All of its parents are there, or none. */
-static bool is_whole(const struct mrd_block_entry *rollup, const struct ids *live)
+static bool owes(const struct mrd_rollup_source *source, struct mrd_bytes block)
+{
+    return mrd_block_index_owed(source->options.blocks->options.index, block).count > 0;
+}
+
+/* All of its parents are there, or none, and nothing is to be left out of it. */
+static bool is_usable(const struct mrd_rollup_source *source, const struct mrd_block_entry *rollup,
+                      const struct ids *live)
 {
     size_t found = 0;
+    if (owes(source, rollup->id)) {
+        return false;
+    }
     for (size_t i = 0; i < rollup->origin.parent_count; i++) {
         found += ids_have(live, rollup->origin.parents[i]);
+        if (owes(source, rollup->origin.parents[i])) {
+            return false;
+        }
     }
     return rollup->origin.parent_count > 0 && (found == 0 || found == rollup->origin.parent_count);
 }
@@ -73,7 +85,7 @@ static void find_rollups(const struct mrd_rollup_source *source, mrd_time_ms res
     ids_sort(&live);
     for (size_t i = 0; i < rollups.count; i++) {
         const struct mrd_block_entry *entry = rollups.items[i].entry;
-        if (entry->resolution_ms == resolution_ms && is_whole(entry, &live)) {
+        if (entry->resolution_ms == resolution_ms && is_usable(source, entry, &live)) {
             mrd_rollup_list_add(out, entry);
         }
     }
@@ -203,7 +215,10 @@ static enum mrd_status cut_heads(const struct mrd_rollup_source *source,
 static void whole_windows(const struct mrd_rollup_source *source, const struct mrd_select *select,
                           mrd_time_ms resolution_ms, struct mrd_coarse_spans *out)
 {
-    const mrd_time_ms floor_ms = source->options.blocks->options.floor_ms;
+    const struct mrd_rollup_source_options *options = &source->options;
+    const mrd_time_ms floor_ms = options->floor_ms == NULL
+                                     ? options->blocks->options.floor_ms
+                                     : options->floor_ms(options->floor_context, resolution_ms);
     const mrd_time_ms first_ms = MRD_MAX(select->min_ms, floor_ms);
     out->count = 0;
     if (!mrd_block_time_fits(first_ms) || !mrd_block_time_fits(select->max_ms)) {
@@ -251,7 +266,7 @@ static enum mrd_status source_spans(void *context, const struct mrd_select *sele
 /* ---- rows ---- */
 
 static enum mrd_status source_open(void *context, const struct mrd_select *select,
-                                   mrd_time_ms resolution_ms, unsigned columns,
+                                   const struct mrd_coarse_wanted *wanted,
                                    const struct mrd_query_scope *scope,
                                    struct mrd_coarse_set **out_set, struct mrd_error *err)
 {
@@ -259,7 +274,7 @@ static enum mrd_status source_open(void *context, const struct mrd_select *selec
     const struct mrd_bytes tenant = source->options.blocks->options.tenant;
     struct mrd_rollup_list rollups = {0};
     size_t kept = 0;
-    find_rollups(source, resolution_ms, &rollups);
+    find_rollups(source, wanted->resolution_ms, &rollups);
     for (size_t i = 0; i < rollups.count; i++) {
         if (mrd_block_entry_may_match(rollups.items[i], tenant, select->matchers,
                                       select->matcher_count, select->min_ms, select->max_ms)) {
@@ -267,7 +282,7 @@ static enum mrd_status source_open(void *context, const struct mrd_select *selec
         }
     }
     rollups.count = kept;
-    return mrd_rollup_set_open(source->options.blocks, &rollups, select, columns, scope, out_set,
+    return mrd_rollup_set_open(source->options.blocks, &rollups, select, wanted, scope, out_set,
                                err);
 }
 

@@ -4,9 +4,10 @@
  * Rows answer for a time if nothing but the blocks that they stand for can have samples in it (docs/formats/rollup.md):
  *
  *   - a rollup is taken if all of its parents, or none of them, are in the state;
+ *   - and if neither it nor they owe an erasure (block_index.h): its rows may count what is erased;
  *   - where any other block of the tenant that the matchers allow has its samples, the samples are read;
  *   - heads are asked for the samples that they have in what is left: windows with any of them are read as samples;
- *   - nothing is known before the floor, and where two rollups of different merges overlap by more than one window.
+ *   - nothing is known before the resolution's floor, which may be before that of samples, and where two rollups of different merges overlap by more than one window.
  *
  * Owner:   the query; the struct and what the options point to live as long as the source.
  * Threads: the query's thread; the block source's pool works for it.
@@ -24,6 +25,9 @@ enum { MRD_ROLLUP_SOURCE_RESOLUTIONS_MAX = 8 };
 struct mrd_rollup_source_options {
     struct mrd_block_source *blocks; /* of the same state; complete */
     const struct mrd_source *heads;  /* NULL: there are none */
+    /* Before which time rollups of a resolution are not used; NULL: the floor of the blocks, which is that of samples. */
+    mrd_time_ms (*floor_ms)(const void *context, mrd_time_ms resolution_ms);
+    const void *floor_context;
 };
 
 struct mrd_rollup_source {

@@ -347,6 +347,39 @@ static void checkpoint_maybe(struct mrd_catalog *catalog,
           status == MRD_OK ? &catalog->stats.checkpoints : &catalog->stats.checkpoint_failures);
 }
 
+enum mrd_status mrd_catalog_checkpoint(struct mrd_catalog *catalog,
+                                       const struct mrd_objstore_control *control,
+                                       struct mrd_error *err)
+{
+    pthread_mutex_lock(&catalog->work);
+    enum mrd_status status = cat_refresh(catalog, control, err);
+    if (status == MRD_OK && catalog->state->number > catalog->checkpoint) {
+        status = checkpoint_write(catalog, control, err);
+    }
+    pthread_mutex_unlock(&catalog->work);
+    return status;
+}
+
+static bool note_oldest(void *context, const struct mrd_objstore_entry *entry)
+{
+    uint64_t number;
+    bool checkpoint;
+    const bool found = cat_key_parse(entry->key, &number, &checkpoint);
+    if (found) {
+        *(uint64_t *)context = number; /* keys come in their order */
+    }
+    return !found;
+}
+
+enum mrd_status mrd_catalog_oldest(struct mrd_catalog *catalog,
+                                   const struct mrd_objstore_control *control, uint64_t *out_number,
+                                   struct mrd_error *err)
+{
+    *out_number = 0;
+    return mrd_objstore_list(catalog->options.store, CAT_PREFIX, "", note_oldest, out_number,
+                             control, err);
+}
+
 /* ---- committing ---- */
 
 static enum mrd_status record_make(struct mrd_catalog *catalog, const struct cat_wish *wish,

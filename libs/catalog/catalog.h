@@ -31,6 +31,9 @@ enum {
     MRD_CATALOG_CHECKPOINT_EVERY = 64,
     MRD_CATALOG_WRITER_SIZE_MAX = 128,
     MRD_CATALOG_NAME_SIZE_MAX = 1024, /* of tenants, tables and keys */
+    MRD_CATALOG_ERASURES_MAX = 1024,  /* that are not done */
+    MRD_CATALOG_PARTITIONS_MAX = 4096,
+    MRD_CATALOG_DIGEST_SIZE = 64,
 };
 #define MRD_CATALOG_GRACE_MS ((mrd_time_ms)24 * 3600 * 1000)
 #define MRD_CATALOG_GRACE_MS_MIN ((mrd_time_ms)60 * 1000)
@@ -76,12 +79,42 @@ struct mrd_catalog_table_change {
     struct mrd_bytes to_key; /* empty: the table goes */
 };
 
+/* A request that the log has in all partitions, at `sequences`: none of them may be built up to there yet, so that what is in blocks now
+ * stands before it. If it is, the request has to be made again. */
+struct mrd_catalog_erasure_change {
+    struct mrd_id128 id;
+    struct mrd_bytes tenant;
+    mrd_hlc hlc;
+    mrd_time_ms time_min_ms;
+    mrd_time_ms time_max_ms;
+    struct mrd_bytes request_key;
+    struct mrd_bytes request_digest;
+    const uint64_t *sequences; /* at least 1 each */
+    uint32_t partition_count;  /* 1 to MRD_CATALOG_PARTITIONS_MAX */
+};
+
+/* What was done about an erasure in a block that is owed. With samples, the block is removed in the same commit and has a successor without them; with 0
+ * it had none, and may stay. */
+struct mrd_catalog_settled {
+    struct mrd_id128 erasure;
+    struct mrd_bytes block;
+    uint64_t samples;
+};
+
 /* All of it or nothing. Lent for the call. */
 struct mrd_catalog_change {
     const struct mrd_block_entry *add; /* their ids must not be there, nor among those gone */
     size_t add_count;
-    const struct mrd_bytes *remove; /* ids that must be there */
+    const struct mrd_bytes
+        *remove; /* ids that must be there, and that no erasure is owed by but those settled here */
     size_t remove_count;
+    const struct mrd_catalog_settled *settled; /* blocks must be owed */
+    size_t settled_count;
+    const struct mrd_catalog_erasure_change *erasures; /* their ids must be new */
+    size_t erasure_count;
+    /* Ids of erasures that end in a receipt: nothing may be owed nor leaving, and the log must be built past them. */
+    const struct mrd_id128 *done;
+    size_t done_count;
     const struct mrd_catalog_built_change *built;
     size_t built_count;
     const struct mrd_catalog_table_change *tables;
@@ -97,6 +130,17 @@ MRD_MUST_CHECK enum mrd_status mrd_catalog_commit(struct mrd_catalog *catalog,
                                                   const struct mrd_catalog_change *change,
                                                   const struct mrd_objstore_control *control,
                                                   struct mrd_error *err);
+
+/* Writes a checkpoint of the newest state if it has none, so that in a grace from now the chain begins there. */
+MRD_MUST_CHECK enum mrd_status mrd_catalog_checkpoint(struct mrd_catalog *catalog,
+                                                      const struct mrd_objstore_control *control,
+                                                      struct mrd_error *err);
+
+/* The number of the oldest commit or checkpoint that is stored; what was removed by commits up to it stands nowhere in the chain. 0: there is
+ * none. */
+MRD_MUST_CHECK enum mrd_status mrd_catalog_oldest(struct mrd_catalog *catalog,
+                                                  const struct mrd_objstore_control *control,
+                                                  uint64_t *out_number, struct mrd_error *err);
 
 /* ---- sweeping ---- */
 

@@ -22,9 +22,33 @@ static enum mrd_status table_check(const struct mrd_catalog_table_change *table,
                : MRD_OK;
 }
 
+static enum mrd_status erasure_check(const struct mrd_catalog_erasure_change *erasure,
+                                     struct mrd_error *err)
+{
+    if (erasure->partition_count == 0 || erasure->partition_count > MRD_CATALOG_PARTITIONS_MAX) {
+        return mrd_fail(err, MRD_E_INVALID, "an erasure in %u partitions; there may be 1 to %d",
+                        erasure->partition_count, MRD_CATALOG_PARTITIONS_MAX);
+    }
+    for (uint32_t p = 0; p < erasure->partition_count; p++) {
+        if (erasure->sequences[p] == 0) {
+            return mrd_fail(err, MRD_E_INVALID, "the log of partition %u does not have the erasure",
+                            p);
+        }
+    }
+    const bool texts_fit = erasure->tenant.size > 0 &&
+                           erasure->tenant.size <= MRD_CATALOG_NAME_SIZE_MAX &&
+                           mrd_objstore_key_valid(erasure->request_key) &&
+                           erasure->request_digest.size == MRD_CATALOG_DIGEST_SIZE;
+    return texts_fit && erasure->time_min_ms <= erasure->time_max_ms
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_INVALID, "an erasure without a tenant, request or time");
+}
+
 static enum mrd_status change_check(const struct mrd_catalog_change *change, struct mrd_error *err)
 {
-    if (change->add_count + change->remove_count + change->built_count + change->table_count == 0) {
+    if (change->add_count + change->remove_count + change->built_count + change->table_count +
+            change->settled_count + change->erasure_count + change->done_count ==
+        0) {
         return mrd_fail(err, MRD_E_INVALID, "the change is empty");
     }
     for (size_t i = 0; i < change->built_count; i++) {
@@ -43,6 +67,9 @@ static enum mrd_status change_check(const struct mrd_catalog_change *change, str
     }
     for (size_t i = 0; i < change->table_count; i++) {
         MRD_TRY(table_check(&change->tables[i], err));
+    }
+    for (size_t i = 0; i < change->erasure_count; i++) {
+        MRD_TRY(erasure_check(&change->erasures[i], err));
     }
     return MRD_OK;
 }
@@ -80,8 +107,16 @@ static enum mrd_status prepare(struct prepared *prepared, struct mrd_error *err)
         MRD_TRY(mrd_block_entry_encode(&change->add[i], &prepared->entries, err));
         prepared->ends[i] = prepared->entries.size;
     }
+    for (size_t i = 0; i < change->settled_count; i++) {
+        cat_record_add(out,
+                       &(struct cat_action){.kind = CAT_SETTLED, .settled = change->settled[i]});
+    }
     for (size_t i = 0; i < change->remove_count; i++) {
         cat_record_add(out, &(struct cat_action){.kind = CAT_REMOVE, .id = change->remove[i]});
+    }
+    for (size_t i = 0; i < change->erasure_count; i++) {
+        const struct cat_erasure_action erasure = {.change = change->erasures[i]};
+        cat_record_add(out, &(struct cat_action){.kind = CAT_ERASURE, .erasure = erasure});
     }
     for (size_t i = 0; i < change->add_count; i++) {
         cat_record_add(out,
@@ -93,10 +128,38 @@ static enum mrd_status prepare(struct prepared *prepared, struct mrd_error *err)
     for (size_t i = 0; i < change->table_count; i++) {
         cat_record_add(out, &(struct cat_action){.kind = CAT_TABLE, .table = change->tables[i]});
     }
+    for (size_t i = 0; i < change->done_count; i++) {
+        cat_record_add(out, &(struct cat_action){.kind = CAT_DONE, .done = change->done[i]});
+    }
     return MRD_OK;
 }
 
 /* ---- whether a state has it ---- */
+
+static bool erasures_done(const struct mrd_catalog_change *change,
+                          const struct mrd_catalog_state *state)
+{
+    for (size_t i = 0; i < change->settled_count; i++) {
+        const struct mrd_catalog_erasure *erasure =
+            mrd_catalog_erasure_find(state, change->settled[i].erasure);
+        if (erasure != NULL && mrd_catalog_erasure_owes(erasure, change->settled[i].block)) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < change->erasure_count; i++) {
+        const struct mrd_id128 id = change->erasures[i].id;
+        if (mrd_catalog_erasure_find(state, id) == NULL &&
+            mrd_catalog_receipt_find(state, id) == NULL) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < change->done_count; i++) {
+        if (mrd_catalog_receipt_find(state, change->done[i]) == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
 
 static bool change_done(const void *context, const struct mrd_catalog_state *state)
 {
@@ -124,7 +187,7 @@ static bool change_done(const void *context, const struct mrd_catalog_state *sta
             return false;
         }
     }
-    return true;
+    return erasures_done(change, state);
 }
 
 static enum mrd_status age_check(const struct mrd_catalog *catalog,

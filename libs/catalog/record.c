@@ -40,6 +40,62 @@ static void put_table(struct mrd_buf *out, const struct mrd_catalog_table_change
     put_text(out, table->to_key);
 }
 
+static void put_id128(struct mrd_buf *out, struct mrd_id128 id)
+{
+    mrd_buf_append_u64(out, id.low);
+    mrd_buf_append_u64(out, id.high);
+}
+
+static void put_erasure(struct mrd_buf *out, const struct mrd_catalog_erasure_change *erasure)
+{
+    put_id128(out, erasure->id);
+    put_text(out, erasure->tenant);
+    mrd_buf_append_u64(out, erasure->hlc);
+    mrd_buf_append_zigzag(out, erasure->time_min_ms);
+    mrd_buf_append_zigzag(out, erasure->time_max_ms);
+    put_text(out, erasure->request_key);
+    put_text(out, erasure->request_digest);
+    mrd_buf_append_varint(out, erasure->partition_count);
+    for (uint32_t p = 0; p < erasure->partition_count; p++) {
+        mrd_buf_append_varint(out, erasure->sequences[p]);
+    }
+}
+
+static void put_settled(struct mrd_buf *out, const struct mrd_catalog_settled *settled)
+{
+    put_id128(out, settled->erasure);
+    put_text(out, settled->block);
+    mrd_buf_append_varint(out, settled->samples);
+}
+
+static void put_erasing(struct mrd_buf *out, const struct cat_erasing_action *erasing)
+{
+    put_erasure(out, &erasing->erasure.change);
+    mrd_buf_append_zigzag(out, erasing->since_ms);
+    mrd_buf_append_varint(out, erasing->changed);
+    mrd_buf_append_zigzag(out, erasing->changed_ms);
+    mrd_buf_append_varint(out, erasing->blocks);
+    mrd_buf_append_varint(out, erasing->samples);
+    mrd_buf_append_varint(out, erasing->owed_count);
+    mrd_buf_append_bytes(out, erasing->owed);
+    mrd_buf_append_varint(out, erasing->leaving_count);
+    mrd_buf_append_bytes(out, erasing->leaving);
+}
+
+static void put_receipt(struct mrd_buf *out, const struct mrd_catalog_receipt *receipt)
+{
+    put_id128(out, receipt->id);
+    put_text(out, receipt->tenant);
+    mrd_buf_append_u64(out, receipt->hlc);
+    mrd_buf_append_zigzag(out, receipt->time_min_ms);
+    mrd_buf_append_zigzag(out, receipt->time_max_ms);
+    put_text(out, receipt->request_digest);
+    mrd_buf_append_zigzag(out, receipt->since_ms);
+    mrd_buf_append_zigzag(out, receipt->done_ms);
+    mrd_buf_append_varint(out, receipt->blocks);
+    mrd_buf_append_varint(out, receipt->samples);
+}
+
 void cat_record_add(struct mrd_buf *out, const struct cat_action *action)
 {
     mrd_buf_append_u8(out, (uint8_t)action->kind);
@@ -61,6 +117,21 @@ void cat_record_add(struct mrd_buf *out, const struct cat_action *action)
         return;
     case CAT_GONE:
         put_gone(out, &action->gone);
+        return;
+    case CAT_ERASURE:
+        put_erasure(out, &action->erasure.change);
+        return;
+    case CAT_SETTLED:
+        put_settled(out, &action->settled);
+        return;
+    case CAT_DONE:
+        put_id128(out, action->done);
+        return;
+    case CAT_ERASING:
+        put_erasing(out, &action->erasing);
+        return;
+    case CAT_RECEIPT:
+        put_receipt(out, &action->receipt);
         return;
     }
     mrd_assert(false);
@@ -159,6 +230,125 @@ static void read_table(struct mrd_reader *reader, struct mrd_catalog_table_chang
     }
 }
 
+static struct mrd_id128 read_id128(struct mrd_reader *reader)
+{
+    struct mrd_id128 id;
+    id.low = mrd_read_u64(reader);
+    id.high = mrd_read_u64(reader);
+    return id;
+}
+
+static struct mrd_bytes read_digest(struct mrd_reader *reader)
+{
+    const struct mrd_bytes digest = read_text(reader, MRD_CATALOG_DIGEST_SIZE);
+    if (digest.size != MRD_CATALOG_DIGEST_SIZE) {
+        mrd_reader_fail(reader);
+    }
+    return digest;
+}
+
+/* What the reader has gone over since `before`, of the same bytes. */
+static struct mrd_bytes passed_over(const struct mrd_reader *before,
+                                    const struct mrd_reader *reader)
+{
+    const size_t size = mrd_reader_left(before) - mrd_reader_left(reader);
+    struct mrd_reader again = *before;
+    return reader->failed ? MRD_BYTES_NONE : mrd_read_bytes(&again, size);
+}
+
+static void read_sequences(struct mrd_reader *reader, struct cat_erasure_action *out)
+{
+    const uint64_t count = mrd_read_varint(reader);
+    const struct mrd_reader before = *reader;
+    if (count == 0 || count > MRD_CATALOG_PARTITIONS_MAX) {
+        mrd_reader_fail(reader);
+        return;
+    }
+    for (uint64_t p = 0; p < count; p++) {
+        if (mrd_read_varint(reader) == 0) {
+            mrd_reader_fail(reader);
+        }
+    }
+    out->change.partition_count = (uint32_t)count;
+    out->sequences = passed_over(&before, reader);
+}
+
+static void read_erasure(struct mrd_reader *reader, struct cat_erasure_action *out)
+{
+    struct mrd_catalog_erasure_change *change = &out->change;
+    change->id = read_id128(reader);
+    change->tenant = read_text(reader, MRD_CATALOG_NAME_SIZE_MAX);
+    change->hlc = mrd_read_u64(reader);
+    change->time_min_ms = mrd_read_zigzag(reader);
+    change->time_max_ms = mrd_read_zigzag(reader);
+    change->request_key = read_text(reader, MRD_CATALOG_NAME_SIZE_MAX);
+    change->request_digest = read_digest(reader);
+    read_sequences(reader, out);
+    if (change->tenant.size == 0 || change->time_max_ms < change->time_min_ms ||
+        !mrd_objstore_key_valid(change->request_key)) {
+        mrd_reader_fail(reader);
+    }
+}
+
+static void read_settled(struct mrd_reader *reader, struct mrd_catalog_settled *out)
+{
+    out->erasure = read_id128(reader);
+    out->block = read_text(reader, MRD_BLOCK_ID_SIZE_MAX);
+    out->samples = mrd_read_varint(reader);
+    if (out->block.size == 0) {
+        mrd_reader_fail(reader);
+    }
+}
+
+struct mrd_bytes cat_record_id(struct mrd_reader *ids)
+{
+    const struct mrd_bytes id = read_text(ids, MRD_BLOCK_ID_SIZE_MAX);
+    if (id.size == 0) {
+        mrd_reader_fail(ids);
+    }
+    return id;
+}
+
+static void read_ids(struct mrd_reader *reader, size_t *out_count, struct mrd_bytes *out)
+{
+    const uint64_t count = mrd_read_varint(reader);
+    const struct mrd_reader before = *reader;
+    for (uint64_t i = 0; i < count && !reader->failed; i++) {
+        (void)cat_record_id(reader);
+    }
+    *out_count = (size_t)count;
+    *out = passed_over(&before, reader);
+}
+
+static void read_erasing(struct mrd_reader *reader, struct cat_erasing_action *out)
+{
+    read_erasure(reader, &out->erasure);
+    out->since_ms = mrd_read_zigzag(reader);
+    out->changed = mrd_read_varint(reader);
+    out->changed_ms = mrd_read_zigzag(reader);
+    out->blocks = mrd_read_varint(reader);
+    out->samples = mrd_read_varint(reader);
+    read_ids(reader, &out->owed_count, &out->owed);
+    read_ids(reader, &out->leaving_count, &out->leaving);
+}
+
+static void read_receipt(struct mrd_reader *reader, struct mrd_catalog_receipt *out)
+{
+    out->id = read_id128(reader);
+    out->tenant = read_text(reader, MRD_CATALOG_NAME_SIZE_MAX);
+    out->hlc = mrd_read_u64(reader);
+    out->time_min_ms = mrd_read_zigzag(reader);
+    out->time_max_ms = mrd_read_zigzag(reader);
+    out->request_digest = read_digest(reader);
+    out->since_ms = mrd_read_zigzag(reader);
+    out->done_ms = mrd_read_zigzag(reader);
+    out->blocks = mrd_read_varint(reader);
+    out->samples = mrd_read_varint(reader);
+    if (out->tenant.size == 0) {
+        mrd_reader_fail(reader);
+    }
+}
+
 static void action_read(struct mrd_reader *reader, struct cat_action *out)
 {
     switch (out->kind) {
@@ -178,22 +368,43 @@ static void action_read(struct mrd_reader *reader, struct cat_action *out)
     case CAT_GONE:
         read_gone(reader, &out->gone);
         return;
+    case CAT_ERASURE:
+        read_erasure(reader, &out->erasure);
+        return;
+    case CAT_SETTLED:
+        read_settled(reader, &out->settled);
+        return;
+    case CAT_DONE:
+        out->done = read_id128(reader);
+        return;
+    case CAT_ERASING:
+        read_erasing(reader, &out->erasing);
+        return;
+    case CAT_RECEIPT:
+        read_receipt(reader, &out->receipt);
+        return;
     }
 }
+
+/* Bits of kinds: actions that make a state out of nothing, and those that change one. */
+static const unsigned OF_CHECKPOINTS = 1U << CAT_ADD | 1U << CAT_GONE | 1U << CAT_BUILT |
+                                       1U << CAT_TABLE | 1U << CAT_ERASING | 1U << CAT_RECEIPT;
+static const unsigned OF_COMMITS = 1U << CAT_ADD | 1U << CAT_REMOVE | 1U << CAT_BUILT |
+                                   1U << CAT_TABLE | 1U << CAT_PURGED | 1U << CAT_ERASURE |
+                                   1U << CAT_SETTLED | 1U << CAT_DONE;
 
 enum mrd_status cat_record_next(struct mrd_reader *actions, enum cat_record_kind kind,
                                 struct cat_action *out, struct mrd_error *err)
 {
     const uint8_t number = mrd_read_u8(actions);
-    if (number < CAT_ADD || number > CAT_PURGED) {
+    if (number < CAT_ADD || number > CAT_RECEIPT) {
         return mrd_fail(err, MRD_E_UNSUPPORTED,
                         "action %u in a record of the catalog: a later release wrote it", number);
     }
     *out = (struct cat_action){.kind = (enum cat_action_kind)number};
     action_read(actions, out);
-    const bool fits = kind == CAT_CHECKPOINT ? out->kind != CAT_REMOVE && out->kind != CAT_PURGED
-                                             : out->kind != CAT_GONE;
-    return !actions->failed && fits
+    const unsigned allowed = kind == CAT_CHECKPOINT ? OF_CHECKPOINTS : OF_COMMITS;
+    return !actions->failed && (allowed >> number & 1U) != 0
                ? MRD_OK
                : mrd_fail(err, MRD_E_CORRUPT, "an action of a record is malformed");
 }

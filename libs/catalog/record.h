@@ -31,6 +31,31 @@ enum cat_action_kind {
     CAT_TABLE = 4,
     CAT_GONE = 5, /* checkpoints only */
     CAT_PURGED = 6,
+    CAT_ERASURE = 7,
+    CAT_SETTLED = 8,
+    CAT_DONE = 9,
+    CAT_ERASING = 10, /* checkpoints only */
+    CAT_RECEIPT = 11, /* checkpoints only */
+};
+
+/* An erasure whose sequences are still varints, `partition_count` of them. */
+struct cat_erasure_action {
+    struct mrd_catalog_erasure_change change; /* but the sequences */
+    struct mrd_bytes sequences;
+};
+
+/* An erasure that is not done, as a checkpoint has it. Ids are still texts. */
+struct cat_erasing_action {
+    struct cat_erasure_action erasure;
+    mrd_time_ms since_ms;
+    uint64_t changed;
+    mrd_time_ms changed_ms;
+    uint64_t blocks;
+    uint64_t samples;
+    size_t owed_count;
+    struct mrd_bytes owed;
+    size_t leaving_count;
+    struct mrd_bytes leaving;
 };
 
 struct cat_action {
@@ -40,7 +65,15 @@ struct cat_action {
     struct mrd_catalog_built_change built;
     struct mrd_catalog_table_change table;
     struct mrd_catalog_gone gone;
+    struct cat_erasure_action erasure;
+    struct mrd_catalog_settled settled;
+    struct mrd_id128 done;
+    struct cat_erasing_action erasing;
+    struct mrd_catalog_receipt receipt;
 };
+
+/* The next of the ids of an ERASING action. */
+struct mrd_bytes cat_record_id(struct mrd_reader *ids);
 
 void cat_record_begin(struct mrd_buf *out, const struct cat_header *header);
 void cat_record_add(struct mrd_buf *out, const struct cat_action *action);

@@ -2,120 +2,6 @@
 
 #include "catalog/state_internal.h"
 
-enum { ITEM_BYTES_MAX = 4 * MRD_BLOCK_ENTRY_SIZE_MAX };
-
-/* ---- items ---- */
-
-static void item_release(struct cat_item *item)
-{
-    if (atomic_fetch_sub_explicit(&item->references, 1, memory_order_acq_rel) == 1) {
-        mrd_arena_destroy(&item->arena);
-        free(item);
-    }
-}
-
-static struct cat_item *item_new(void)
-{
-    struct cat_item *item = calloc(1, sizeof(*item));
-    mrd_assert(item != NULL);
-    atomic_init(&item->references, 1);
-    item->arena = mrd_arena_create("entry of the catalog", ITEM_BYTES_MAX);
-    return item;
-}
-
-/* The arena takes all that a record may have, so this does not fail. */
-static struct mrd_bytes item_text(struct cat_item *item, struct mrd_bytes text)
-{
-    const struct mrd_bytes copy = mrd_arena_copy(item->arena, text);
-    mrd_assert(copy.data != NULL);
-    return copy;
-}
-
-static size_t item_memory(const struct cat_item *item)
-{
-    return sizeof(*item) + mrd_arena_used(item->arena);
-}
-
-/* ---- lists ---- */
-
-static int key_compare(const struct cat_item *item, struct mrd_bytes first, struct mrd_bytes second)
-{
-    const int order = mrd_bytes_compare(item->key[0], first);
-    return order != 0 ? order : mrd_bytes_compare(item->key[1], second);
-}
-
-/* Where the key is or belongs. */
-static size_t list_place(const struct cat_list *list, struct mrd_bytes first,
-                         struct mrd_bytes second, bool *out_found)
-{
-    size_t low = 0;
-    size_t high = list->count;
-    *out_found = false;
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        const int order = key_compare(list->items[middle], first, second);
-        if (order == 0) {
-            *out_found = true;
-            return middle;
-        }
-        if (order < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
-static struct cat_item *list_find(const struct cat_list *list, struct mrd_bytes first,
-                                  struct mrd_bytes second)
-{
-    bool found;
-    const size_t at = list_place(list, first, second, &found);
-    return found ? list->items[at] : NULL;
-}
-
-/* Takes the item. */
-static void list_insert(struct cat_list *list, size_t at, struct cat_item *item)
-{
-    if (list->count == list->capacity) {
-        list->capacity = MRD_MAX(2 * list->capacity, (size_t)16);
-        list->items = realloc(list->items, list->capacity * sizeof(struct cat_item *));
-        mrd_assert(list->items != NULL);
-    }
-    memmove(list->items + at + 1, list->items + at, (list->count - at) * sizeof(struct cat_item *));
-    list->items[at] = item;
-    list->count++;
-}
-
-static struct cat_item *list_remove(struct cat_list *list, size_t at)
-{
-    struct cat_item *item = list->items[at];
-    list->count--;
-    memmove(list->items + at, list->items + at + 1, (list->count - at) * sizeof(struct cat_item *));
-    return item;
-}
-
-static struct cat_list list_copy(const struct cat_list *list)
-{
-    struct cat_list copy = {.count = list->count, .capacity = list->count + 16};
-    copy.items = calloc(copy.capacity, sizeof(struct cat_item *));
-    mrd_assert(copy.items != NULL);
-    for (size_t i = 0; i < list->count; i++) {
-        copy.items[i] = list->items[i];
-        atomic_fetch_add_explicit(&copy.items[i]->references, 1, memory_order_relaxed);
-    }
-    return copy;
-}
-
-static void list_fini(struct cat_list *list)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        item_release(list->items[i]);
-    }
-    free(list->items);
-}
-
 /* ---- life ---- */
 
 struct mrd_catalog_state *cat_state_new(void)
@@ -130,9 +16,11 @@ struct mrd_catalog_state *cat_state_copy(const struct mrd_catalog_state *state)
 {
     struct mrd_catalog_state *copy = cat_state_new();
     copy->number = state->number;
-    copy->blocks = list_copy(&state->blocks);
-    copy->tables = list_copy(&state->tables);
-    copy->gone = list_copy(&state->gone);
+    copy->blocks = cat_list_copy(&state->blocks);
+    copy->tables = cat_list_copy(&state->tables);
+    copy->gone = cat_list_copy(&state->gone);
+    copy->receipts = cat_list_copy(&state->receipts);
+    cat_erasures_copy(copy, state);
     copy->built_count = state->built_count;
     copy->built_capacity = state->built_count + 1;
     copy->built = calloc(copy->built_capacity, sizeof(*copy->built));
@@ -158,65 +46,68 @@ void mrd_catalog_unpin(struct mrd_catalog_state **state)
         atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) != 1) {
         return;
     }
-    list_fini(&self->blocks);
-    list_fini(&self->tables);
-    list_fini(&self->gone);
+    cat_list_fini(&self->blocks);
+    cat_list_fini(&self->tables);
+    cat_list_fini(&self->gone);
+    cat_list_fini(&self->receipts);
+    cat_erasures_fini(self);
     free(self->built);
     free(self);
 }
 
 /* ---- actions ---- */
 
-static enum mrd_status list_add(struct mrd_catalog_state *state, struct cat_list *list,
-                                struct cat_item *item, size_t memory_max, struct mrd_error *err)
+enum mrd_status cat_state_insert(struct mrd_catalog_state *state, struct cat_list *list,
+                                 struct cat_item *item, size_t memory_max, struct mrd_error *err)
 {
     bool found;
-    const size_t at = list_place(list, item->key[0], item->key[1], &found);
-    const size_t memory = item_memory(item);
+    const size_t at = cat_list_place(list, item->key[0], item->key[1], &found);
+    const size_t memory = cat_item_memory(item);
     if (found) {
-        item_release(item);
+        cat_item_release(item);
         return mrd_fail(err, MRD_E_CONFLICT, "the catalog has it already");
     }
     if (memory > memory_max - MRD_MIN(state->memory, memory_max)) {
-        item_release(item);
+        cat_item_release(item);
         return mrd_fail(err, MRD_E_LIMIT, "the catalog takes more than %zu bytes of memory",
                         memory_max);
     }
     state->memory += memory;
-    list_insert(list, at, item);
+    cat_list_insert(list, at, item);
     return MRD_OK;
 }
 
+/* `fresh`: it comes with a commit, not with a checkpoint, which says itself what is owed. */
 static enum mrd_status add_block(struct mrd_catalog_state *state, struct mrd_bytes encoded,
-                                 size_t memory_max, struct mrd_error *err)
+                                 bool fresh, size_t memory_max, struct mrd_error *err)
 {
-    struct cat_item *item = item_new();
-    item->encoded = item_text(item, encoded);
+    struct cat_item *item = cat_item_new();
+    item->encoded = cat_item_text(item, encoded);
     const enum mrd_status status =
         mrd_block_entry_decode(item->encoded, item->arena, &item->block, err);
     if (status != MRD_OK) {
-        item_release(item);
+        cat_item_release(item);
         return status;
     }
     item->key[0] = item->block.id;
     const struct mrd_bytes id = item->block.id;
-    if (list_find(&state->gone, id, MRD_BYTES_NONE) != NULL) {
+    if (cat_list_find(&state->gone, id, MRD_BYTES_NONE) != NULL) {
         const enum mrd_status gone =
             mrd_fail(err, MRD_E_CONFLICT, "block %.*s has been removed before", MRD_FMT(id));
-        item_release(item);
+        cat_item_release(item);
         return gone;
     }
-    MRD_TRY(list_add(state, &state->blocks, item, memory_max, err));
-    return MRD_OK;
+    MRD_TRY(cat_state_insert(state, &state->blocks, item, memory_max, err));
+    return fresh ? cat_erasures_add(state, &item->block, memory_max, err) : MRD_OK;
 }
 
 static struct cat_item *gone_item(const struct mrd_catalog_gone *gone)
 {
-    struct cat_item *item = item_new();
+    struct cat_item *item = cat_item_new();
     item->gone = (struct mrd_catalog_gone){
-        .id = item_text(item, gone->id),
-        .data_key = item_text(item, gone->data_key),
-        .sidecar_key = item_text(item, gone->sidecar_key),
+        .id = cat_item_text(item, gone->id),
+        .data_key = cat_item_text(item, gone->data_key),
+        .sidecar_key = cat_item_text(item, gone->sidecar_key),
         .since_ms = gone->since_ms,
     };
     item->key[0] = item->gone.id;
@@ -227,18 +118,20 @@ static enum mrd_status remove_block(struct mrd_catalog_state *state, struct mrd_
                                     mrd_time_ms time_ms, size_t memory_max, struct mrd_error *err)
 {
     bool found;
-    const size_t at = list_place(&state->blocks, id, MRD_BYTES_NONE, &found);
+    const size_t at = cat_list_place(&state->blocks, id, MRD_BYTES_NONE, &found);
     if (!found) {
         return mrd_fail(err, MRD_E_CONFLICT, "there is no block %.*s", MRD_FMT(id));
     }
-    struct cat_item *item = list_remove(&state->blocks, at);
-    state->memory -= item_memory(item);
+    MRD_TRY(cat_erasures_remove(state, id, err));
+    struct cat_item *item = cat_list_remove(&state->blocks, at);
+    state->memory -= cat_item_memory(item);
     const struct mrd_catalog_gone gone = {.id = item->block.id,
                                           .data_key = item->block.data.key,
                                           .sidecar_key = item->block.sidecar.key,
                                           .since_ms = time_ms};
-    const enum mrd_status status = list_add(state, &state->gone, gone_item(&gone), memory_max, err);
-    item_release(item);
+    const enum mrd_status status =
+        cat_state_insert(state, &state->gone, gone_item(&gone), memory_max, err);
+    cat_item_release(item);
     return status;
 }
 
@@ -246,13 +139,14 @@ static enum mrd_status purge(struct mrd_catalog_state *state, struct mrd_bytes i
                              struct mrd_error *err)
 {
     bool found;
-    const size_t at = list_place(&state->gone, id, MRD_BYTES_NONE, &found);
+    const size_t at = cat_list_place(&state->gone, id, MRD_BYTES_NONE, &found);
     if (!found) {
         return mrd_fail(err, MRD_E_CONFLICT, "block %.*s is not among those gone", MRD_FMT(id));
     }
-    struct cat_item *item = list_remove(&state->gone, at);
-    state->memory -= item_memory(item);
-    item_release(item);
+    cat_erasures_purge(state, id);
+    struct cat_item *item = cat_list_remove(&state->gone, at);
+    state->memory -= cat_item_memory(item);
+    cat_item_release(item);
     return MRD_OK;
 }
 
@@ -305,11 +199,11 @@ static enum mrd_status set_built(struct mrd_catalog_state *state,
 
 static struct cat_item *table_item(const struct mrd_catalog_table_change *change)
 {
-    struct cat_item *item = item_new();
+    struct cat_item *item = cat_item_new();
     item->table = (struct mrd_catalog_table){
-        .tenant = item_text(item, change->tenant),
-        .name = item_text(item, change->name),
-        .metadata_key = item_text(item, change->to_key),
+        .tenant = cat_item_text(item, change->tenant),
+        .name = cat_item_text(item, change->name),
+        .metadata_key = cat_item_text(item, change->to_key),
     };
     item->key[0] = item->table.tenant;
     item->key[1] = item->table.name;
@@ -321,7 +215,7 @@ static enum mrd_status set_table(struct mrd_catalog_state *state,
                                  struct mrd_error *err)
 {
     bool found;
-    const size_t at = list_place(&state->tables, change->tenant, change->name, &found);
+    const size_t at = cat_list_place(&state->tables, change->tenant, change->name, &found);
     const struct mrd_bytes key =
         found ? state->tables.items[at]->table.metadata_key : MRD_BYTES_NONE;
     if (!mrd_bytes_equal(key, change->from_key)) {
@@ -329,31 +223,50 @@ static enum mrd_status set_table(struct mrd_catalog_state *state,
                         MRD_FMT(change->name), MRD_FMT(change->tenant));
     }
     if (found) {
-        struct cat_item *item = list_remove(&state->tables, at);
-        state->memory -= item_memory(item);
-        item_release(item);
+        struct cat_item *item = cat_list_remove(&state->tables, at);
+        state->memory -= cat_item_memory(item);
+        cat_item_release(item);
     }
     return change->to_key.size == 0
                ? MRD_OK
-               : list_add(state, &state->tables, table_item(change), memory_max, err);
+               : cat_state_insert(state, &state->tables, table_item(change), memory_max, err);
 }
 
-enum mrd_status cat_state_apply(struct mrd_catalog_state *state, const struct cat_action *action,
-                                mrd_time_ms time_ms, size_t memory_max, struct mrd_error *err)
+/* What an action is applied in. */
+struct occasion {
+    enum cat_record_kind kind;
+    struct cat_moment moment;
+    size_t memory_max;
+};
+
+static enum mrd_status apply(struct mrd_catalog_state *state, const struct cat_action *action,
+                             const struct occasion *in, struct mrd_error *err)
 {
+    const size_t memory_max = in->memory_max;
     switch (action->kind) {
     case CAT_ADD:
-        return add_block(state, action->entry, memory_max, err);
+        return add_block(state, action->entry, in->kind == CAT_COMMIT, memory_max, err);
     case CAT_REMOVE:
-        return remove_block(state, action->id, time_ms, memory_max, err);
+        return remove_block(state, action->id, in->moment.time_ms, memory_max, err);
     case CAT_BUILT:
         return set_built(state, &action->built, err);
     case CAT_TABLE:
         return set_table(state, &action->table, memory_max, err);
     case CAT_GONE:
-        return list_add(state, &state->gone, gone_item(&action->gone), memory_max, err);
+        return cat_state_insert(state, &state->gone, gone_item(&action->gone), memory_max, err);
     case CAT_PURGED:
         return purge(state, action->id, err);
+    case CAT_ERASURE:
+        return cat_erasures_begin(state, &action->erasure, &in->moment, memory_max, err);
+    case CAT_SETTLED:
+        return cat_erasures_settle(state, &action->settled, &in->moment, memory_max, err);
+    case CAT_DONE:
+        return cat_erasures_end(state, action->done, &in->moment, memory_max, err);
+    case CAT_ERASING:
+        return cat_erasures_restore(state, &action->erasing, memory_max, err);
+    case CAT_RECEIPT:
+        return cat_state_insert(state, &state->receipts, cat_receipt_item(&action->receipt),
+                                memory_max, err);
     }
     mrd_assert(false);
     return MRD_E_INVALID;
@@ -369,10 +282,14 @@ enum mrd_status cat_state_apply_record(struct mrd_catalog_state *state, struct m
     if (header.kind != kind || header.number != number) {
         return mrd_fail(err, MRD_E_CORRUPT, "it is a record of another name");
     }
+    const struct occasion in = {
+        kind, {number, header.time_ms},
+         memory_max
+    };
     while (mrd_reader_left(&actions) > 0) {
         struct cat_action action;
         MRD_TRY(cat_record_next(&actions, kind, &action, err));
-        MRD_TRY(cat_state_apply(state, &action, header.time_ms, memory_max, err));
+        MRD_TRY(apply(state, &action, &in, err));
     }
     state->number = number;
     return MRD_OK;
@@ -401,6 +318,7 @@ void cat_state_encode(const struct mrd_catalog_state *state, struct mrd_buf *out
             .tenant = table->tenant, .name = table->name, .to_key = table->metadata_key};
         cat_record_add(out, &(struct cat_action){.kind = CAT_TABLE, .table = change});
     }
+    cat_erasures_encode(state, out);
     cat_record_end(out);
 }
 
@@ -422,13 +340,13 @@ const struct mrd_block_entry *mrd_catalog_block(const struct mrd_catalog_state *
 const struct mrd_block_entry *mrd_catalog_find(const struct mrd_catalog_state *state,
                                                struct mrd_bytes id)
 {
-    const struct cat_item *item = list_find(&state->blocks, id, MRD_BYTES_NONE);
+    const struct cat_item *item = cat_list_find(&state->blocks, id, MRD_BYTES_NONE);
     return item == NULL ? NULL : &item->block;
 }
 
 struct mrd_bytes cat_state_encoded(const struct mrd_catalog_state *state, struct mrd_bytes id)
 {
-    const struct cat_item *item = list_find(&state->blocks, id, MRD_BYTES_NONE);
+    const struct cat_item *item = cat_list_find(&state->blocks, id, MRD_BYTES_NONE);
     return item == NULL ? MRD_BYTES_NONE : item->encoded;
 }
 
@@ -450,7 +368,7 @@ const struct mrd_catalog_built *mrd_catalog_builts(const struct mrd_catalog_stat
 struct mrd_bytes mrd_catalog_table(const struct mrd_catalog_state *state, struct mrd_bytes tenant,
                                    struct mrd_bytes name)
 {
-    const struct cat_item *item = list_find(&state->tables, tenant, name);
+    const struct cat_item *item = cat_list_find(&state->tables, tenant, name);
     return item == NULL ? MRD_BYTES_NONE : item->table.metadata_key;
 }
 

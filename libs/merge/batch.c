@@ -73,7 +73,8 @@ struct batch {
     struct list outputs;
     struct list rollups;
     struct list replaced;
-    struct mrd_buf bad; /* struct mrd_merge_bad */
+    struct mrd_buf bad;    /* struct mrd_merge_bad */
+    struct mrd_buf erased; /* struct mrd_merge_erased */
     struct mrd_merge_batch_result sums;
 };
 
@@ -237,6 +238,9 @@ static enum mrd_status take_result(struct batch *batch, const struct mrd_merge_r
     batch->sums.duplicates += result->duplicates;
     batch->sums.overridden += result->overridden;
     batch->sums.unordered += result->unordered;
+    batch->sums.erased += result->erased;
+    mrd_buf_append(&batch->erased, result->erasures,
+                   result->erasure_count * sizeof(*result->erasures));
     for (size_t i = 0; i < result->bad_count; i++) {
         MRD_TRY(note_bad(batch, &result->bad[i]));
     }
@@ -416,6 +420,75 @@ static enum mrd_status replace_members(struct batch *batch, struct mrd_error *er
     return MRD_OK;
 }
 
+static int compare_erased(const void *a, const void *b)
+{
+    const struct mrd_merge_erased *x = a;
+    const struct mrd_merge_erased *y = b;
+    const int order = mrd_bytes_compare(x->input, y->input);
+    return order != 0 ? order : mrd_id128_compare(x->erasure, y->erasure);
+}
+
+/* Adds up what the merges have left out of a block for a request. `all` is sorted. */
+static uint64_t sum_of(const struct mrd_merge_erased *all, size_t count,
+                       const struct mrd_merge_erased *which)
+{
+    size_t low = 0;
+    size_t high = count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (compare_erased(&all[middle], which) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    uint64_t samples = 0;
+    for (; low < count && compare_erased(&all[low], which) == 0; low++) {
+        samples += all[low].samples;
+    }
+    return samples;
+}
+
+/* Says of each replaced block what was done about the requests that it owed. */
+static enum mrd_status settle(struct batch *batch, struct mrd_merge_batch_result *result,
+                              struct mrd_error *err)
+{
+    const struct mrd_merge_erasures *erasures = batch->options->merge.erasures;
+    struct mrd_merge_erased *all = (void *)batch->erased.data;
+    const size_t count = batch->erased.size / sizeof(*all);
+    if (erasures == NULL || erasures->most == 0) {
+        return MRD_OK;
+    }
+    if (count > 0) {
+        qsort(all, count, sizeof(*all), compare_erased);
+    }
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf settled = {0};
+    const struct mrd_erasure **owed =
+        mrd_arena_alloc_array(batch->arena, erasures->most, sizeof(const struct mrd_erasure *));
+    if (owed == NULL) {
+        return mrd_arena_fail(batch->arena, err);
+    }
+    for (size_t i = 0; i < list_count(&batch->replaced); i++) {
+        const struct mrd_block_entry *block = list_items(&batch->replaced)[i];
+        const size_t owed_count =
+            erasures->owed(erasures->context, block->id, owed, erasures->most);
+        for (size_t k = 0; k < owed_count; k++) {
+            struct mrd_merge_erased one = {.input = block->id, .erasure = owed[k]->id};
+            one.samples = sum_of(all, count, &one);
+            mrd_buf_append(&settled, &one, sizeof(one));
+        }
+    }
+    struct mrd_merge_erased *sorted = (void *)settled.data;
+    result->settled_count = settled.size / sizeof(*sorted);
+    if (result->settled_count > 0) {
+        qsort(sorted, result->settled_count, sizeof(*sorted), compare_erased);
+    }
+    const struct mrd_bytes copy = mrd_arena_copy(batch->arena, mrd_buf_view(&settled));
+    result->settled = (const struct mrd_merge_erased *)(const void *)copy.data;
+    return copy.data == NULL ? mrd_arena_fail(batch->arena, err) : MRD_OK;
+}
+
 static enum mrd_status copy_list(struct batch *batch, const struct list *list,
                                  const struct mrd_block_entry *const **out, size_t *out_count,
                                  struct mrd_error *err)
@@ -445,6 +518,7 @@ static enum mrd_status run(struct batch *batch, struct mrd_merge_batch_result *o
     MRD_TRY(copy_list(batch, &batch->outputs, &result.outputs, &result.output_count, err));
     MRD_TRY(copy_list(batch, &batch->rollups, &result.rollups, &result.rollup_count, err));
     MRD_TRY(copy_list(batch, &batch->replaced, &result.replaced, &result.replaced_count, err));
+    MRD_TRY(settle(batch, &result, err));
     *out = result;
     return MRD_OK;
 }
@@ -471,6 +545,7 @@ enum mrd_status mrd_merge_batch(const struct mrd_merge_batch_options *options,
     mrd_buf_fini(&batch->rollups.items);
     mrd_buf_fini(&batch->replaced.items);
     mrd_buf_fini(&batch->bad);
+    mrd_buf_fini(&batch->erased);
     free(batch);
     return status;
 }

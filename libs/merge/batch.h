@@ -66,7 +66,11 @@ struct mrd_merge_batch_result {
     uint64_t samples_out;
     uint64_t duplicates;
     uint64_t overridden;
+    uint64_t erased;
     uint64_t unordered;
+    /* Of each replaced block each request that it owed, in the order of ids; 0: the block had nothing of it. */
+    const struct mrd_merge_erased *settled;
+    size_t settled_count;
 };
 
 /* As mrd_merge_run. */

@@ -337,12 +337,87 @@ static struct mrd_merge_batch_result merge(struct catalog *catalog, unsigned lev
     return result;
 }
 
+/* ---- what is owed ---- */
+
+static struct mrd_erasure request;
+
+/* Everything that is there in the beginning, but the last block, which came later. */
+static size_t owed(void *context, struct mrd_bytes block_id, const struct mrd_erasure **out,
+                   size_t most)
+{
+    (void)context;
+    assert_true(most > 0);
+    out[0] = &request;
+    return block_id.data[0] == 'l' && block_id.data[3] != '0' + BLOCKS - 1 ? 1 : 0;
+}
+
+static void expect_erased_values(const struct catalog *catalog, uint64_t *out_gone)
+{
+    for (size_t t = 0; t < TENANTS; t++) {
+        for (size_t s = 0; s < SERIES; s++) {
+            for (size_t i = 0; i <= TIMES; i += 7) {
+                double want = -1;
+                for (size_t b = 0; b < BLOCKS; b++) {
+                    const bool gone = b < BLOCKS - 1 && t == 1 && s == 2 &&
+                                      mrd_erasure_has_time(&request, time_of(i));
+                    want = !gone && has(b, t, s, i) ? (double)b : want;
+                    *out_gone += gone && has(b, t, s, i);
+                }
+                assert_true(value_in(catalog, 1, t, s, time_of(i)) == want);
+            }
+        }
+    }
+}
+
 static void write_blocks(struct catalog *catalog, const struct mrd_block_entry **out)
 {
     *catalog = (struct catalog){0};
     for (size_t i = 0; i < BLOCKS; i++) {
         out[i] = catalog->blocks[catalog->count++] = write_block(i);
     }
+}
+
+/* Of a block that owes it is gone, over all its days; a later write of the same time stays. Each replaced block says what it gave. */
+static void what_is_owed_is_left_out_of_all_days(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    struct catalog catalog;
+    const struct mrd_block_entry *blocks[BLOCKS];
+    struct mrd_merge_batch_result result;
+    struct mrd_matcher matcher;
+    uint64_t gone = 0;
+    uint64_t sum = 0;
+    must(mrd_matcher_init(&matcher, MRD_MATCH_EQ, MRD_BYTES("instance"), MRD_BYTES("host-2"), &err),
+         &err);
+    const struct mrd_erasure_selector selector = {&matcher, 1};
+    request = (struct mrd_erasure){
+        .id = {1, 2},
+        .tenant = MRD_BYTES("tenant-1"),
+        .time_min_ms = base_ms + DAY_MS / 2,
+        .time_max_ms = base_ms + DAY_MS * 5 / 2,
+        .selectors = &selector,
+        .selector_count = 1
+    };
+    write_blocks(&catalog, blocks);
+    struct mrd_merge_batch_options options = options_of(&catalog, 1, blocks, BLOCKS);
+    const struct mrd_merge_erasures erasures = {owed, 1, NULL};
+    options.merge.erasures = &erasures;
+    must(mrd_merge_batch(&options, testing_arena, &result, &err), &err);
+    assert_int_equal(result.samples_in,
+                     result.samples_out + result.duplicates + result.overridden + result.erased);
+    assert_int_equal(result.settled_count, BLOCKS - 1);
+    for (size_t i = 0; i < result.settled_count; i++) {
+        assert_true(mrd_bytes_equal(result.settled[i].input, blocks[i]->id));
+        assert_true(mrd_id128_equal(result.settled[i].erasure, request.id));
+        sum += result.settled[i].samples;
+    }
+    assert_true(result.erased > 0);
+    assert_int_equal(sum, result.erased);
+    commit(&catalog, &result);
+    expect_erased_values(&catalog, &gone);
+    assert_true(gone > 10);
+    mrd_matcher_fini(&matcher);
 }
 
 static void days_then_late_data_then_months(void **state)
@@ -417,6 +492,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(periods_are_the_calendars),
         cmocka_unit_test(days_then_late_data_then_months),
+        cmocka_unit_test(what_is_owed_is_left_out_of_all_days),
         cmocka_unit_test(a_bad_block_is_not_replaced),
         cmocka_unit_test(what_was_not_read_is_not_replaced),
     };

@@ -12,6 +12,7 @@ struct input {
     size_t place; /* in the options */
     bool bad;
     uint64_t samples;
+    struct mrd_merge_leave leave;
 };
 
 struct merge {
@@ -124,7 +125,20 @@ static enum mrd_status take_inputs(struct merge *merge, struct mrd_error *err)
                             MRD_FMT(merge->inputs[i].entry->id));
         }
     }
+    for (size_t i = 0; i < count; i++) {
+        struct input *input = &merge->inputs[i];
+        MRD_TRY(mrd_merge_leave_init(&input->leave, merge->options, input->entry->id, merge->result,
+                                     err));
+    }
     return MRD_OK;
+}
+
+/* Whether both come from one merge above level 0, which has each series in one of them: their names differ in the number only. */
+static bool are_of_one_merge(const struct mrd_block_entry *a, const struct mrd_block_entry *b)
+{
+    const size_t number = sizeof("0000") - 1;
+    return a->level > 0 && a->level == b->level && a->id.size == b->id.size &&
+           a->id.size > number && memcmp(a->id.data, b->id.data, a->id.size - number) == 0;
 }
 
 /* Pairs whose stamps cannot be put in order: one of them keeps none, and both their ranges overlap. */
@@ -140,7 +154,8 @@ static uint64_t count_unordered(const struct merge *merge)
             const bool times =
                 a->counts.min_ms <= b->counts.max_ms && b->counts.min_ms <= a->counts.max_ms;
             const bool apart =
-                a->level == 0 && b->level == 0 && a->origin.partition != b->origin.partition;
+                (a->level == 0 && b->level == 0 && a->origin.partition != b->origin.partition) ||
+                are_of_one_merge(a, b);
             found += !merge->inputs[k].bad && stamps && times && !apart &&
                      !(a->keeps_hlc && b->keeps_hlc);
         }
@@ -154,6 +169,14 @@ static void append_text(struct mrd_buf *out, struct mrd_bytes text)
 {
     mrd_buf_append_u32(out, (uint32_t)text.size);
     mrd_buf_append(out, text.data, text.size);
+}
+
+static void append_erasures(struct mrd_buf *out, const struct mrd_merge_leave *leave)
+{
+    for (size_t i = 0; i < leave->count; i++) {
+        mrd_buf_append_u64(out, leave->erasures[i]->id.high);
+        mrd_buf_append_u64(out, leave->erasures[i]->id.low);
+    }
 }
 
 /* The outputs' name: of everything that their bytes follow from. */
@@ -177,6 +200,7 @@ static void set_name(struct merge *merge)
     for (size_t i = 0; i < options->input_count; i++) {
         if (!merge->inputs[i].bad) {
             append_text(&bytes, merge->inputs[i].entry->id);
+            append_erasures(&bytes, &merge->inputs[i].leave);
         }
     }
     const struct mrd_id128 hash = mrd_hash128(mrd_buf_view(&bytes), 0);
@@ -229,6 +253,9 @@ static enum mrd_status walk_sources(struct merge *merge, struct mrd_merge_source
         sources[i] = (struct mrd_merge_source){.options = merge->options,
                                                .share = share_of(merge, count),
                                                .chain = merge->chains[first + i]};
+        if (merge->passes == 0) {
+            sources[i].leave = &merge->inputs[merge->chain_inputs[first + i]].leave;
+        }
         status = mrd_merge_source_open(&sources[i], err);
         bad = status == MRD_OK ? bad : i;
     }
@@ -364,6 +391,7 @@ static enum mrd_status first_chains(struct merge *merge, struct mrd_error *err)
     merge->chain_count = 0;
     for (size_t i = 0; i < count; i++) {
         merge->inputs[i].samples = 0;
+        mrd_merge_leave_reset(&merge->inputs[i].leave);
         if (!merge->inputs[i].bad) {
             merge->chain_inputs[merge->chain_count] = i;
             merge->chains[merge->chain_count++] =
@@ -406,6 +434,34 @@ static enum mrd_status conclude_rollups(struct merge *merge, struct mrd_merge_re
     return MRD_OK;
 }
 
+static enum mrd_status conclude_erasures(struct merge *merge, struct mrd_merge_result *result,
+                                         struct mrd_error *err)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < merge->options->input_count; i++) {
+        most += merge->inputs[i].leave.count;
+    }
+    if (most == 0) {
+        return MRD_OK;
+    }
+    struct mrd_merge_erased *erased = mrd_arena_alloc_array(merge->result, most, sizeof(*erased));
+    if (erased == NULL) {
+        return mrd_arena_fail(merge->result, err);
+    }
+    for (size_t i = 0; i < merge->options->input_count; i++) {
+        const struct input *input = &merge->inputs[i];
+        const struct mrd_merge_leave *leave = &input->leave;
+        for (size_t k = 0; k < leave->count && !input->bad; k++) {
+            if (leave->counts[k] > 0) {
+                erased[result->erasure_count++] = (struct mrd_merge_erased){
+                    input->entry->id, leave->erasures[k]->id, leave->counts[k]};
+            }
+        }
+    }
+    result->erasures = erased;
+    return MRD_OK;
+}
+
 /* Adds everything up, and gives the caller its own copy of what there is. */
 static enum mrd_status conclude(struct merge *merge, const struct mrd_merge_chain *made,
                                 struct mrd_merge_result *out, struct mrd_error *err)
@@ -422,13 +478,16 @@ static enum mrd_status conclude(struct merge *merge, const struct mrd_merge_chai
         const struct input *input = &merge->inputs[i];
         merge->input_samples[input->place] = input->bad ? 0 : input->samples;
         result.samples_in += input->bad ? 0 : input->samples;
+        result.erased += input->bad ? 0 : input->leave.samples;
     }
-    if (result.samples_in != result.samples_out + result.duplicates + result.overridden) {
+    if (result.samples_in !=
+        result.samples_out + result.duplicates + result.overridden + result.erased) {
         return mrd_fail(err, MRD_E_CORRUPT,
                         "merge %s: %" PRIu64 " samples in, but %" PRIu64 " out, %" PRIu64
-                        " duplicates and %" PRIu64 " overridden: nothing is changed",
+                        " duplicates, %" PRIu64 " overridden and %" PRIu64
+                        " erased: nothing is changed",
                         merge->name, result.samples_in, result.samples_out, result.duplicates,
-                        result.overridden);
+                        result.overridden, result.erased);
     }
     struct mrd_block_entry *outputs =
         mrd_arena_alloc_array(merge->result, MRD_MAX(made->count, (size_t)1), sizeof(*outputs));
@@ -441,6 +500,7 @@ static enum mrd_status conclude(struct merge *merge, const struct mrd_merge_chai
     result.outputs = outputs;
     result.output_count = made->count;
     MRD_TRY(conclude_rollups(merge, &result, err));
+    MRD_TRY(conclude_erasures(merge, &result, err));
     *out = result;
     return MRD_OK;
 }

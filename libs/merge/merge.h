@@ -13,8 +13,11 @@
  * A bad input (a page or sidecar that fails its checks, an object that is gone) is left out as a whole: its reason is told, the
  * rest is merged without it, under other names. The input itself is not touched.
  *
+ * What a request to erase has of an input that owes it is left out, whatever its stamp; other inputs keep theirs. So a sample that was written
+ * again after the request, and lies in a block that does not owe it, is there though one of the same time goes.
+ *
  * Accounting: every sample that was read from a block is in an output, or a duplicate (the same value and start time won), or
- * overridden; and an input that lies wholly in the range has given just what its entry says. If this does not add up, nothing is
+ * overridden, or erased; and an input that lies wholly in the range has given just what its entry says. If this does not add up, nothing is
  * returned: MRD_E_CORRUPT.
  *
  * Rollups (docs/formats/rollup.md) of what is merged are made in the same pass, if asked for: blocks of their own, whose `parents` are the
@@ -34,6 +37,7 @@
 #include "block/schema.h"
 #include "block/series.h"
 #include "block/writer.h"
+#include "model/erasure.h"
 #include "objstore/store.h"
 #include "rollup/builder.h"
 
@@ -48,6 +52,15 @@ struct mrd_merge_tap {
     enum mrd_status (*take)(void *context, const struct mrd_block_series *piece,
                             struct mrd_error *err);
     enum mrd_status (*restart)(void *context, struct mrd_error *err);
+    void *context;
+};
+
+/* Which requests to erase a block has to follow. */
+struct mrd_merge_erasures {
+    /* Puts those of a block into out, `most` at most; returns how many. They live as long as the merge. */
+    size_t (*owed)(void *context, struct mrd_bytes block_id, const struct mrd_erasure **out,
+                   size_t most);
+    size_t most; /* that is enough for any block */
     void *context;
 };
 
@@ -72,7 +85,8 @@ struct mrd_merge_options {
     struct mrd_block_cache
         *cache; /* of sidecars: for blocks of many tenants, which are merged one after the other. It
                                     * counts for itself; may be NULL */
-    const struct mrd_merge_tap *tap; /* may be NULL */
+    const struct mrd_merge_tap *tap;           /* may be NULL */
+    const struct mrd_merge_erasures *erasures; /* NULL: no input owes any */
     /* Rollups: ascending, each a multiple of the one before; at most MRD_ROLLUP_LEVELS_MAX, none: 0. Their keys are
      * "<prefix of the resolution><name>-r<resolution>-<shard>.parquet". */
     const mrd_time_ms *resolutions_ms;
@@ -90,6 +104,14 @@ struct mrd_merge_bad {
     const char *reason;
 };
 
+/* What was left out of an input for a request: more than 0. What several requests have is counted to one of them; a request that selects
+ * something in the input counts 1 at least. */
+struct mrd_merge_erased {
+    struct mrd_bytes input; /* its id */
+    struct mrd_id128 erasure;
+    uint64_t samples;
+};
+
 struct mrd_merge_result {
     const struct mrd_block_entry *outputs; /* none if there is no sample in the range */
     size_t output_count;
@@ -97,12 +119,16 @@ struct mrd_merge_result {
     size_t rollup_count;
     const struct mrd_merge_bad *bad; /* inputs that were left out */
     size_t bad_count;
-    uint64_t samples_in; /* floats and histograms, of the inputs that are not bad */
+    uint64_t
+        samples_in; /* floats and histograms, of the inputs that are not bad; with what is erased */
     uint64_t samples_out;
     uint64_t duplicates;
     uint64_t overridden;
+    uint64_t erased;
     uint64_t unordered;            /* pairs of inputs */
-    const uint64_t *input_samples; /* what each input gave, 0 for a bad one */
+    const uint64_t *input_samples; /* what each input had, 0 for a bad one */
+    const struct mrd_merge_erased *erasures;
+    size_t erasure_count;
     unsigned passes;
 };
 

@@ -36,10 +36,19 @@ struct mrd_merge_chain {
     size_t count;
 };
 
+/* What is to be left out of an input. */
+struct mrd_merge_leave {
+    const struct mrd_erasure **erasures; /* of the tenant, in the order of their ids */
+    uint64_t *counts;                    /* of each, as of struct mrd_merge_erased */
+    size_t count;
+    uint64_t samples; /* that were left out */
+};
+
 struct mrd_merge_source {
     const struct mrd_merge_options *options;
     struct mrd_merge_share share;
     struct mrd_merge_chain chain;
+    struct mrd_merge_leave *leave;       /* of the chain's only block; or NULL */
     size_t next;                         /* of the chain, to be opened */
     const struct mrd_block_entry *entry; /* that is open */
     uint64_t samples_before;             /* of those before it */
@@ -48,7 +57,7 @@ struct mrd_merge_source {
     const struct mrd_block_series *piece; /* NULL at the end */
     size_t f;                             /* floats of the piece that are done */
     size_t h;
-    uint64_t samples; /* that were read */
+    uint64_t samples; /* that were read, or left out */
 };
 
 /* Opens a source with options, share and chain set and all else zero, at its first piece. */
@@ -68,6 +77,21 @@ mrd_time_ms mrd_merge_source_time(const struct mrd_merge_source *source);
 struct mrd_merge_row mrd_merge_source_row(const struct mrd_merge_source *source);
 /* Moves behind it. */
 void mrd_merge_source_skip(struct mrd_merge_source *source);
+
+/* ---- erased.c: what is left out of an input ---- */
+
+/* Lists what the input owes of the tenant, in the arena. */
+MRD_MUST_CHECK enum mrd_status mrd_merge_leave_init(struct mrd_merge_leave *leave,
+                                                    const struct mrd_merge_options *options,
+                                                    struct mrd_bytes input_id,
+                                                    struct mrd_arena *arena, struct mrd_error *err);
+void mrd_merge_leave_reset(struct mrd_merge_leave *leave);
+
+/* Notes that `samples` were left out of the block. */
+MRD_MUST_CHECK enum mrd_status mrd_merge_leave_count(struct mrd_merge_leave *leave,
+                                                     const struct mrd_merge_options *options,
+                                                     struct mrd_block *block, uint64_t samples,
+                                                     struct mrd_error *err);
 
 /* ---- rollup_output.c: rollups of what is written ---- */
 

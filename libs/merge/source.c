@@ -12,8 +12,12 @@ static enum mrd_status open_block(struct mrd_merge_source *source, struct mrd_er
                                                 .cache = options->cache,
                                                 .whole_bytes_max = share->window_bytes,
                                                 .sidecar_bytes_max = share->sidecar_bytes};
-    const struct mrd_block_select select = {
+    struct mrd_block_select select = {
         .tenant = options->tenant, .min_ms = options->min_ms, .max_ms = options->max_ms};
+    if (source->leave != NULL) {
+        select.erasures = source->leave->erasures;
+        select.erasure_count = source->leave->count;
+    }
     const struct mrd_block_cursor_options cursor = {
         .window_bytes = share->window_bytes,
         .series_bytes_max = share->piece_bytes,
@@ -50,6 +54,12 @@ static const struct mrd_block_tenant *find_tenant(const struct mrd_merge_source 
 static enum mrd_status close_block(struct mrd_merge_source *source, struct mrd_error *err)
 {
     const struct mrd_block_tenant *tenant = find_tenant(source);
+    const uint64_t erased = mrd_block_cursor_stats(source->cursor).erased;
+    source->samples += erased;
+    if (erased > 0) {
+        mrd_assert(source->leave != NULL);
+        MRD_TRY(mrd_merge_leave_count(source->leave, source->options, source->block, erased, err));
+    }
     const uint64_t got = source->samples - source->samples_before;
     if (tenant != NULL && tenant->counts.min_ms >= source->options->min_ms &&
         tenant->counts.max_ms <= source->options->max_ms &&

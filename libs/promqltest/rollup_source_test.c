@@ -26,6 +26,7 @@ enum {
     STEP_MS = 15000,
     SERIES = 6,
     ENTRIES_MAX = 64,
+    ERASURES_MAX = 3,
     SEGMENTS = 3,
     THREADS = 3,
     SAMPLES_MAX = PERIODS * PERIOD_MS / STEP_MS + 1,
@@ -140,6 +141,13 @@ struct region {
     struct mrd_tiers tiers;
     struct mrd_rollup_source rollups;
     struct mrd_source source;
+    struct erased {
+        struct mrd_matcher matcher;
+        struct mrd_erasure_selector selector;
+        struct mrd_erasure erasure;
+    } erased
+        [ERASURES_MAX]; /* merged blocks and rollups owe them; what is late or in heads came after */
+    size_t erased_count;
 };
 
 struct cut {
@@ -305,6 +313,53 @@ static void write_late(struct region *region, size_t period)
 
 /* ---- a region ---- */
 
+static void make_erasures(struct region *region, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct erased *erased = &region->erased[region->erased_count++];
+        char text[32];
+        (void)snprintf(text, sizeof(text), one_in(2) ? "%zu" : "%zu|1", below(SERIES));
+        assert_int_equal(mrd_matcher_init(&erased->matcher, MRD_MATCH_RE, MRD_BYTES("i"),
+                                          mrd_bytes_of(text), NULL),
+                         MRD_OK);
+        erased->selector = (struct mrd_erasure_selector){&erased->matcher, 1};
+        erased->erasure = (struct mrd_erasure){
+            .tenant = tenant, .selectors = &erased->selector, .selector_count = 1};
+        erased->erasure.time_min_ms = (mrd_time_ms)below(PERIODS * PERIOD_MS);
+        erased->erasure.time_max_ms = erased->erasure.time_min_ms + (mrd_time_ms)below(PERIOD_MS);
+    }
+}
+
+static bool is_erased(const struct region *region, const struct series *series,
+                      const struct sample *sample)
+{
+    for (size_t i = 0; i < region->erased_count && sample->place == MERGED; i++) {
+        const struct mrd_erasure *erasure = &region->erased[i].erasure;
+        if (mrd_erasure_has_time(erasure, sample->time_ms) &&
+            mrd_erasure_selects(erasure, series->labels)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Which of the region's blocks owe which. */
+static size_t find_owing(const struct region *region, struct mrd_block_owing *out)
+{
+    size_t count = 0;
+    for (size_t k = 0; k < region->entry_count; k++) {
+        const struct mrd_block_entry *entry = &region->entries[k];
+        for (size_t i = 0; i < region->erased_count && entry->level > 0; i++) {
+            const struct mrd_erasure *erasure = &region->erased[i].erasure;
+            if (entry->counts.max_ms >= erasure->time_min_ms &&
+                entry->counts.min_ms - entry->resolution_ms <= erasure->time_max_ms) {
+                out[count++] = (struct mrd_block_owing){entry->id, erasure};
+            }
+        }
+    }
+    return count;
+}
+
 static const struct mrd_block_entry *entry_at(const void *entries, size_t index)
 {
     return &((const struct mrd_block_entry *)entries)[index];
@@ -319,6 +374,9 @@ static void fill_memory(struct region *region)
         for (size_t k = 0; k < series->count; k++) {
             const struct sample *sample = &series->samples[k];
             const struct mrd_sample put = {sample->time_ms, sample->value};
+            if (is_erased(region, series, sample)) {
+                continue;
+            }
             mrd_memory_source_put(region->whole, series->labels, put);
             if (sample->place == HEAD || sample->in_head_too) {
                 mrd_memory_source_put(region->head, series->labels, put);
@@ -331,8 +389,11 @@ static void fill_memory(struct region *region)
 
 static void wire(struct region *region)
 {
+    struct mrd_block_owing owing[ENTRIES_MAX * ERASURES_MAX];
+    const size_t owing_count = find_owing(region, owing);
     mrd_block_index_destroy(&region->index);
-    region->index = mrd_block_index_create(entry_at, region->entries, region->entry_count);
+    region->index =
+        mrd_block_index_create(entry_at, region->entries, region->entry_count, owing, owing_count);
     region->blocks.options = (struct mrd_block_source_options){.store = store,
                                                                .pool = pool,
                                                                .index = region->index,
@@ -345,12 +406,12 @@ static void wire(struct region *region)
                                        .blocks = &region->block_source,
                                        .merge = {.find_resets = mrd_histograms_find_resets}};
     region->source = mrd_tiers_source(&region->tiers);
-    region->rollups.options =
-        (struct mrd_rollup_source_options){&region->blocks, mrd_memory_source_get(region->head)};
+    region->rollups.options = (struct mrd_rollup_source_options){
+        .blocks = &region->blocks, .heads = mrd_memory_source_get(region->head)};
     region->source.coarse = mrd_rollup_source_init(&region->rollups);
 }
 
-static struct region *region_create(size_t late_periods, size_t without_rollups)
+static struct region *region_create(size_t late_periods, size_t without_rollups, size_t erasures)
 {
     struct region *region = calloc(1, sizeof(*region));
     assert_non_null(region);
@@ -375,6 +436,7 @@ static struct region *region_create(size_t late_periods, size_t without_rollups)
         write_period(region, period, (without_rollups >> period & 1) == 0);
         write_late(region, period);
     }
+    make_erasures(region, erasures);
     fill_memory(region);
     wire(region);
     return region;
@@ -385,6 +447,9 @@ static void region_destroy(struct region **region)
     mrd_memory_source_destroy(&(*region)->whole);
     mrd_memory_source_destroy(&(*region)->head);
     mrd_block_index_destroy(&(*region)->index);
+    for (size_t i = 0; i < (*region)->erased_count; i++) {
+        mrd_matcher_fini(&(*region)->erased[i].matcher);
+    }
     mrd_arena_destroy(&(*region)->arena);
     free(*region);
     *region = NULL;
@@ -480,30 +545,49 @@ static void compare(struct region *region, const struct mrd_promql_request *requ
     }
 }
 
+/* Whatever the seed: of a region with all its rollups, without late samples and erasures, rows answer this. */
+static void compare_certain(struct region *region)
+{
+    const size_t rows_before = by_rows;
+    const struct mrd_promql_request request = {.text = MRD_BYTES("sum(count_over_time(m[1h]))"),
+                                               .start_ms = 2 * PERIOD_MS,
+                                               .end_ms = 2 * PERIOD_MS,
+                                               .instant = true};
+    compare(region, &request, 300000);
+    assert_int_equal(by_rows, rows_before + 1);
+}
+
 static void rollups_answer_as_all_samples_do(void **state)
 {
     (void)state;
-    const char *seed = getenv("MRD_TEST_SEED");
-    mrd_random_seed(seed == NULL ? 20261128 : strtoull(seed, NULL, 10) | 1);
+    mrd_random_seed_for_test(20261128);
     for (size_t round = 0; round < ROUNDS; round++) {
-        struct region *region = region_create(one_in(2) ? 0 : below(8), one_in(2) ? 0 : below(8));
+        const bool whole = round % 4 == 0;
+        struct region *region =
+            region_create(whole || one_in(2) ? 0 : below(8), whole || one_in(2) ? 0 : below(8),
+                          whole || one_in(2) ? 0 : below(ERASURES_MAX + 1));
         for (size_t q = 0; q < QUERIES_PER_ROUND; q++) {
             struct mrd_random_text text = {0};
             make_query(&text);
             const struct mrd_promql_request request = make_request(&text);
             compare(region, &request, one_in(3) ? 300000 : 86400000);
         }
+        if (whole) {
+            compare_certain(region);
+        }
         region_destroy(&region);
     }
     print_message("%d queries: %zu have points, %zu read rows\n", ROUNDS * QUERIES_PER_ROUND,
                   with_points, by_rows);
-    assert_true(with_points > ROUNDS * QUERIES_PER_ROUND / 2);
-    assert_true(by_rows > ROUNDS * QUERIES_PER_ROUND / 4);
+    assert_true(by_rows >=
+                ROUNDS / 4); /* these are certain; of the random ones it is every third */
 }
 
 /* ---- which rollups are of use ---- */
 
-static struct mrd_coarse_spans spans_of(struct region *region, mrd_time_ms resolution_ms)
+/* With what blocks owe, instead of the region's. */
+static struct mrd_coarse_spans spans_owing(struct region *region, mrd_time_ms resolution_ms,
+                                           const struct mrd_block_owing *owing, size_t count)
 {
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create("spans", SIZE_MAX);
@@ -512,23 +596,48 @@ static struct mrd_coarse_spans spans_of(struct region *region, mrd_time_ms resol
     struct mrd_coarse_spans spans;
     struct mrd_error err = {0};
     wire(region);
+    mrd_block_index_destroy(&region->index);
+    region->index =
+        mrd_block_index_create(entry_at, region->entries, region->entry_count, owing, count);
+    region->blocks.options.index = region->index;
     const struct mrd_coarse *coarse = region->source.coarse;
     assert_int_equal(coarse->spans(coarse->context, &select, resolution_ms, &scope, &spans, &err),
                      MRD_OK);
     return spans;
 }
 
+static struct mrd_coarse_spans spans_of(struct region *region, mrd_time_ms resolution_ms)
+{
+    return spans_owing(region, resolution_ms, NULL, 0);
+}
+
 static void rollups_are_used_only_with_what_they_stand_for(void **state)
 {
     (void)state;
     mrd_random_seed(7);
-    struct region *region = region_create(0, 0);
+    struct region *region = region_create(0, 0, 0);
     const mrd_time_ms end_ms = PERIODS * PERIOD_MS - 1500000; /* heads have what follows */
     struct mrd_coarse_spans spans = spans_of(region, 300000);
     assert_int_equal(spans.count, 1);
     assert_int_equal(spans.items[0].begin_ms, 0);
     assert_int_equal(spans.items[0].end_ms, end_ms);
     assert_int_equal(region->rollups.coarse.resolution_count, 2);
+
+    /* What owes an erasure is not used, be it the rows or what they stand for. */
+    for (size_t k = 0; k < region->entry_count; k++) {
+        const struct mrd_block_entry *entry = &region->entries[k];
+        const bool parent = entry->resolution_ms == 0 && entry->counts.min_ms >= PERIOD_MS &&
+                            entry->counts.max_ms < 2 * PERIOD_MS;
+        const bool rows = entry->resolution_ms == 300000 && entry->counts.max_ms == PERIOD_MS;
+        if (parent || rows) {
+            const struct mrd_erasure erasure = {.tenant = tenant};
+            const struct mrd_block_owing owing = {entry->id, &erasure};
+            spans = spans_owing(region, 300000, &owing, 1);
+            assert_int_equal(spans.count, parent ? 2 : 1);
+            assert_int_equal(spans.items[0].begin_ms, parent ? 0 : PERIOD_MS);
+            assert_int_equal(spans.items[0].end_ms, parent ? PERIOD_MS - 300000 : end_ms);
+        }
+    }
 
     /* Samples that have expired: their rows stay. */
     assert_int_equal(region->entries[0].resolution_ms, 0);

@@ -122,8 +122,15 @@ static const struct mrd_config_key keep_keys[] = {
 
 static const struct mrd_config_key retention_keys[] = {
     KEY("retention.samples", MRD_CONFIG_DURATION, "0s", 0, 1e14,
-        "How long samples are to be read, by their own time: what is older is left out of every "
-        "answer at once. 0: for ever."),
+        "How long samples are kept, by their own time: what is older is left out of every answer "
+        "at once, and leaves storage when all of its day or month is older. 0: for ever."),
+    KEY("retention.rollups_5m", MRD_CONFIG_DURATION, "0s", 0, 1e14,
+        "How long rollups of 5 minutes are kept; they may be kept for longer than samples, and "
+        "answer alone then. 0: as long as samples."),
+    KEY("retention.rollups_1h", MRD_CONFIG_DURATION, "0s", 0, 1e14,
+        "How long rollups of 1 hour are kept. 0: as long as samples."),
+    KEY("retention.rollups_1d", MRD_CONFIG_DURATION, "0s", 0, 1e14,
+        "How long rollups of 1 day are kept. 0: as long as samples."),
 };
 
 const struct mrd_config_table mrd_tenancy_write_keys = {write_keys, MRD_ARRAY_LEN(write_keys)};

@@ -8,6 +8,12 @@ struct mrd_bytes mrd_upkeep_tenant_of(const struct mrd_block_entry *block)
                                                               : MRD_BYTES_NONE;
 }
 
+struct mrd_merge_range mrd_upkeep_period_of(const struct mrd_block_entry *block)
+{
+    const mrd_time_ms last_ms = block->counts.max_ms - (block->resolution_ms > 0);
+    return mrd_merge_period_of(block->level == 1 ? MRD_MERGE_DAY : MRD_MERGE_MONTH, last_ms);
+}
+
 struct place {
     struct mrd_bytes residency_class;
     struct mrd_bytes tenant;
@@ -112,19 +118,36 @@ struct mrd_upkeep_span mrd_upkeep_index_rollups(const struct mrd_upkeep_index *i
     return find(index->rollups, index->rollup_count, &place);
 }
 
-size_t mrd_upkeep_index_next_class(const struct mrd_upkeep_index *index,
-                                   struct mrd_bytes residency_class)
+/* The first block whose class comes after; NULL: none. */
+static const struct mrd_block_entry *first_behind(const struct mrd_block_entry *const *blocks,
+                                                  size_t count, struct mrd_bytes residency_class)
 {
     size_t low = 0;
-    size_t high = index->count;
+    size_t high = count;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        if (mrd_bytes_compare(index->blocks[middle]->origin.residency_class, residency_class) <=
-            0) {
+        if (mrd_bytes_compare(blocks[middle]->origin.residency_class, residency_class) <= 0) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    return low;
+    return low == count ? NULL : blocks[low];
+}
+
+bool mrd_upkeep_index_next_class(const struct mrd_upkeep_index *index,
+                                 struct mrd_bytes *residency_class)
+{
+    const struct mrd_block_entry *const found[] = {
+        first_behind(index->blocks, index->count, *residency_class),
+        first_behind(index->rollups, index->rollup_count, *residency_class)};
+    const struct mrd_bytes before = *residency_class;
+    for (size_t i = 0; i < MRD_ARRAY_LEN(found); i++) {
+        if (found[i] != NULL &&
+            (mrd_bytes_equal(*residency_class, before) ||
+             mrd_bytes_compare(found[i]->origin.residency_class, *residency_class) < 0)) {
+            *residency_class = found[i]->origin.residency_class;
+        }
+    }
+    return !mrd_bytes_equal(*residency_class, before);
 }

@@ -23,6 +23,10 @@ void mrd_upkeep_index_fini(struct mrd_upkeep_index *index);
 /* The tenant of a block above level 0; empty if its entry does not say. */
 struct mrd_bytes mrd_upkeep_tenant_of(const struct mrd_block_entry *block);
 
+/* The day or month that a block of level 1 or above is of: files of one merge have the same. The last window of a rollup ends when the next
+ * period begins. */
+struct mrd_merge_range mrd_upkeep_period_of(const struct mrd_block_entry *block);
+
 /* Those of a class, tenant and level, in the order of their first times. */
 struct mrd_upkeep_span {
     const struct mrd_block_entry *const *blocks;
@@ -37,9 +41,9 @@ struct mrd_upkeep_span mrd_upkeep_index_rollups(const struct mrd_upkeep_index *i
                                                 struct mrd_bytes residency_class,
                                                 struct mrd_bytes tenant, unsigned level);
 
-/* Where the blocks of the classes behind this one begin. */
-size_t mrd_upkeep_index_next_class(const struct mrd_upkeep_index *index,
-                                   struct mrd_bytes residency_class);
+/* The class that comes after *residency_class (empty: the first one) among those of the index. False: there is none. */
+bool mrd_upkeep_index_next_class(const struct mrd_upkeep_index *index,
+                                 struct mrd_bytes *residency_class);
 
 /* Whether all samples of a block lie in the range. */
 static inline bool mrd_upkeep_is_within(const struct mrd_block_entry *block,

@@ -481,7 +481,7 @@ static void choose_kind(struct wanted *wanted, mrd_time_ms resolution_ms)
     }
 }
 
-/* Of all classes that the region has: each class' blocks of a tenant are one run of the index. */
+/* Each class' blocks of a tenant are one run of the index. */
 static void collect_span(struct wanted *wanted, struct mrd_upkeep_span span)
 {
     for (size_t i = 0; i < span.count; i++) {
@@ -496,13 +496,12 @@ static void collect(struct wanted *wanted, const struct mrd_upkeep_index *index)
     mrd_buf_clear(&wanted->blocks);
     mrd_buf_clear(&wanted->late);
     mrd_buf_clear(&wanted->rollups);
-    for (size_t at = 0; at < index->count;) {
-        const struct mrd_bytes class = index->blocks[at]->origin.residency_class;
+    struct mrd_bytes class = MRD_BYTES_NONE;
+    while (mrd_upkeep_index_next_class(index, &class)) {
         for (unsigned level = 1; level <= MRD_BLOCK_LEVEL_MAX; level++) {
             collect_span(wanted, mrd_upkeep_index_find(index, class, wanted->tenant, level));
             collect_span(wanted, mrd_upkeep_index_rollups(index, class, wanted->tenant, level));
         }
-        at = mrd_upkeep_index_next_class(index, class);
     }
     for (size_t i = first_added(wanted); i < wanted->added_count; i++) {
         if (!mrd_bytes_equal(mrd_upkeep_tenant_of(wanted->added[i]), wanted->tenant)) {

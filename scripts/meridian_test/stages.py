@@ -9,7 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from meridian_dev.build import REPOSITORY, build_targets
+from meridian_dev.build import REPOSITORY, build_targets, python_with
 from meridian_dev.errors import UserError
 from meridian_dev.topology import SERVICES
 from meridian_test import lint
@@ -143,21 +143,6 @@ def run_judged(report: Report, name: str, tools: list[str], requirements: Path, 
             report.record(f"{name}: python packages", str(error))
             return
         run_pytest(report, name, REPOSITORY / "tests" / name, [option], python)
-
-
-def python_with(requirements: Path) -> str:
-    """A Python of our own that has these packages besides Debian's; made once, and again when the list changes."""
-    home = REPOSITORY / "build" / f"python-{requirements.parent.name}"
-    python, done = home / "bin" / "python", home / "installed.txt"
-    if done.exists() and done.read_text() == requirements.read_text():
-        return str(python)
-    for command in (["/usr/bin/python3", "-m", "venv", "--clear", "--system-site-packages", str(home)],
-                    [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(requirements)]):
-        made = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-        if made.returncode != 0:
-            raise UserError(f"{' '.join(command)}: {(made.stdout + made.stderr)[-2000:]}")
-    done.write_text(requirements.read_text())
-    return str(python)
 
 
 def run_configuration(report: Report) -> None:

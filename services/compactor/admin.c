@@ -61,19 +61,45 @@ static void post_sweep(void *context, struct mrd_http_request *request)
     mrd_http_reply_text(request, ACCEPTED, "a sweep begins, unless another compactor is at it\n");
 }
 
+static void post_expire(void *context, struct mrd_http_request *request)
+{
+    const struct cmp_admin *admin = context;
+    cmp_expiring_want(admin->expiring);
+    cmp_jobs_nudge(admin->jobs, CMP_EXPIRING_ROLE);
+    mrd_http_reply_text(request, ACCEPTED,
+                        "what is out of retention goes, unless another compactor is at it\n");
+}
+
+static void post_cool(void *context, struct mrd_http_request *request)
+{
+    const struct cmp_admin *admin = context;
+    if (!cmp_cooling_is_on(admin->cooling)) {
+        mrd_http_reply_text(request, 422,
+                            "no class is given to put blocks into: set "
+                            "compactor.cold_class\n");
+        return;
+    }
+    cmp_cooling_want(admin->cooling);
+    cmp_jobs_nudge(admin->jobs, CMP_COOLING_ROLE);
+    mrd_http_reply_text(request, ACCEPTED,
+                        "old blocks go into the colder class, unless another compactor is at it\n");
+}
+
 void cmp_admin_mount(struct cmp_admin *admin, struct mrd_http_server *server)
 {
     const struct mrd_http_route routes[] = {
         {.methods = MRD_HTTP_GET,
          .path = "/quarantine",
          .handler = get_quarantine,
-         .context = admin                                                                   },
+         .context = admin                                                                     },
         {.methods = MRD_HTTP_POST,
          .path = "/quarantine/release",
          .handler = post_release,
-         .context = admin                                                                   },
-        {.methods = MRD_HTTP_POST, .path = "/scrub", .handler = post_scrub, .context = admin},
-        {.methods = MRD_HTTP_POST, .path = "/sweep", .handler = post_sweep, .context = admin},
+         .context = admin                                                                     },
+        {.methods = MRD_HTTP_POST, .path = "/scrub",  .handler = post_scrub,  .context = admin},
+        {.methods = MRD_HTTP_POST, .path = "/sweep",  .handler = post_sweep,  .context = admin},
+        {.methods = MRD_HTTP_POST, .path = "/cool",   .handler = post_cool,   .context = admin},
+        {.methods = MRD_HTTP_POST, .path = "/expire", .handler = post_expire, .context = admin},
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(routes); i++) {
         mrd_http_route_add(server, &routes[i]);

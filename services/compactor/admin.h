@@ -4,6 +4,8 @@
  *     POST /quarantine/release?block=ID   lets one back in: it is tried again, and comes back if it is still bad
  *     POST /scrub                         reads all blocks now, whatever compactor.scrub_interval says
  *     POST /sweep                         removes now what nobody needs
+ *     POST /cool                          puts old blocks into the colder storage class now
+ *     POST /expire                        takes what is out of retention out of the catalog now
  *
  * The answer to a POST is 202: it will be done, and /metrics and the log say how it went.
  *
@@ -12,6 +14,8 @@
 #ifndef CMP_ADMIN_H
 #define CMP_ADMIN_H
 
+#include "compactor/cooling.h"
+#include "compactor/expiring.h"
 #include "compactor/merging.h"
 #include "compactor/tidying.h"
 #include "http/server.h"
@@ -20,6 +24,8 @@ struct cmp_admin {
     struct cmp_jobs *jobs;
     struct cmp_merging *merging;
     struct cmp_tidying *tidying;
+    struct cmp_expiring *expiring;
+    struct cmp_cooling *cooling;
 };
 
 /* Before the server starts. *admin is kept until it stops. */

@@ -31,7 +31,10 @@ struct cmp_flush {
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t wake;
-    struct mrd_http_request *waiting[CMP_FLUSH_WAITING_MAX];
+    struct waiting {
+        struct mrd_http_request *request;
+        bool merge; /* and not build alone */
+    } waiting[CMP_FLUSH_WAITING_MAX];
     size_t waiting_count;
     bool stopped;
 };
@@ -39,7 +42,7 @@ struct cmp_flush {
 /* The requests that are worked on, and what they wait for. */
 struct work {
     struct cmp_flush *flush;
-    struct mrd_http_request *requests[CMP_FLUSH_WAITING_MAX];
+    struct waiting requests[CMP_FLUSH_WAITING_MAX];
     size_t request_count;
     uint64_t *targets; /* per partition; 0: nothing is wanted */
     int64_t deadline_ns;
@@ -204,28 +207,77 @@ static bool pause_a_little(struct cmp_flush *flush)
     return waited == 0;
 }
 
-static enum mrd_status await_built(struct work *work, struct mrd_error *err)
+/* How many blocks of what was asked for are of level 0 and not in quarantine. */
+static size_t count_unmerged(const struct work *work)
+{
+    size_t unmerged = 0;
+    struct mrd_catalog_state *state = mrd_catalog_pin(work->flush->options.catalog);
+    for (size_t i = 0; i < mrd_catalog_block_count(state); i++) {
+        const struct mrd_block_entry *block = mrd_catalog_block(state, i);
+        const struct mrd_block_origin *origin = &block->origin;
+        unmerged += block->level == 0 && origin->partition < work->flush->options.partition_count &&
+                    origin->first_sequence <= work->targets[origin->partition] &&
+                    !cmp_merging_is_bad(work->flush->options.merging, block->id);
+    }
+    mrd_catalog_unpin(&state);
+    return unmerged;
+}
+
+/* One thing that is waited for. */
+struct stage {
+    /* MRD_OK: it is so. MRD_E_TIMEOUT, with the reason: not yet. */
+    enum mrd_status (*look)(const struct work *work, struct mrd_error *err);
+    void (*urge)(const struct work *work); /* whoever does it; every TELL_MS */
+};
+
+static enum mrd_status look_built(const struct work *work, struct mrd_error *err)
+{
+    uint32_t first = 0;
+    const uint32_t behind = count_behind(work, &first);
+    return behind == 0 ? MRD_OK : say_behind(work, behind, first, err);
+}
+
+static enum mrd_status look_merged(const struct work *work, struct mrd_error *err)
+{
+    const size_t unmerged = count_unmerged(work);
+    return unmerged == 0 ? MRD_OK
+                         : mrd_fail(err, MRD_E_TIMEOUT,
+                                    "what the log had is in blocks, of which %zu are not merged "
+                                    "into the tenants' days; the mergers go on, ask again",
+                                    unmerged);
+}
+
+static void urge_mergers(const struct work *work)
+{
+    cmp_merging_want(work->flush->options.merging);
+    cmp_jobs_nudge(work->flush->options.jobs, CMP_MERGING_ROLE);
+}
+
+static const struct stage build_stage = {look_built, tell};
+static const struct stage merge_stage = {look_merged, urge_mergers};
+
+static enum mrd_status await(const struct work *work, const struct stage *stage,
+                             struct mrd_error *err)
 {
     struct cmp_flush *flush = work->flush;
     const struct mrd_objstore_control control = {.canceled = &flush->stopping,
                                                  .clock = mrd_clock_system(),
                                                  .deadline_ns = work->deadline_ns};
-    MRD_TRY(read_targets(work, err));
-    int64_t told_ns = 0;
+    int64_t urged_ns = 0;
     for (;;) {
+        struct mrd_error why = {0};
         MRD_TRY(mrd_catalog_refresh(flush->options.catalog, &control, err));
-        uint32_t first = 0;
-        const uint32_t behind = count_behind(work, &first);
-        if (behind == 0) {
+        if (stage->look(work, &why) == MRD_OK) {
             return MRD_OK;
         }
         const int64_t now_ns = mrd_clock_monotonic_ns(mrd_clock_system());
         if (now_ns >= work->deadline_ns) {
-            return say_behind(work, behind, first, err);
+            *err = why;
+            return why.status;
         }
-        if (told_ns == 0 || now_ns - told_ns >= TELL_MS * MS) {
-            told_ns = now_ns;
-            tell(work);
+        if (urged_ns == 0 || now_ns - urged_ns >= TELL_MS * MS) {
+            urged_ns = now_ns;
+            stage->urge(work);
         }
         if (pause_a_little(flush)) {
             return mrd_fail(err, MRD_E_CANCELED, "this compactor stops; ask another");
@@ -235,7 +287,7 @@ static enum mrd_status await_built(struct work *work, struct mrd_error *err)
 
 /* ---- answering ---- */
 
-static void answer_built(const struct work *work, struct mrd_http_request *request)
+static void answer_done(const struct work *work, struct mrd_http_request *request)
 {
     struct mrd_catalog_state *state = mrd_catalog_pin(work->flush->options.catalog);
     struct mrd_buf body = {0};
@@ -252,18 +304,36 @@ static void answer_built(const struct work *work, struct mrd_http_request *reque
     mrd_http_reply(request, 200, &body);
 }
 
+/* Those that want no more than this, and all if it failed; keeps the others. */
+static void answer(struct work *work, bool merged, enum mrd_status status,
+                   const struct mrd_error *err)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < work->request_count; i++) {
+        if (status != MRD_OK) {
+            mrd_http_reply_text(work->requests[i].request, 503, "%s\n", err->text);
+        } else if (work->requests[i].merge && !merged) {
+            work->requests[kept++] = work->requests[i];
+        } else {
+            answer_done(work, work->requests[i].request);
+        }
+    }
+    work->request_count = kept;
+}
+
 static void run_work(struct work *work)
 {
     struct mrd_error err = {0};
     work->targets = calloc(work->flush->options.partition_count, sizeof(*work->targets));
     mrd_assert(work->targets != NULL);
-    const enum mrd_status status = await_built(work, &err);
-    for (size_t i = 0; i < work->request_count; i++) {
-        if (status == MRD_OK) {
-            answer_built(work, work->requests[i]);
-        } else {
-            mrd_http_reply_text(work->requests[i], 503, "%s\n", err.text);
-        }
+    enum mrd_status status = read_targets(work, &err);
+    if (status == MRD_OK) {
+        status = await(work, &build_stage, &err);
+    }
+    answer(work, false, status, &err);
+    if (work->request_count > 0) {
+        status = await(work, &merge_stage, &err);
+        answer(work, true, status, &err);
     }
     free(work->targets);
 }
@@ -282,8 +352,8 @@ static bool take_work(struct cmp_flush *flush, struct work *work)
     pthread_mutex_unlock(&flush->lock);
     work->deadline_ns = INT64_MAX;
     for (size_t i = 0; i < work->request_count; i++) {
-        work->deadline_ns =
-            MRD_MIN(work->deadline_ns, mrd_http_deadline_ns(work->requests[i]) - MARGIN_MS * MS);
+        work->deadline_ns = MRD_MIN(
+            work->deadline_ns, mrd_http_deadline_ns(work->requests[i].request) - MARGIN_MS * MS);
     }
     return work->request_count > 0;
 }
@@ -300,11 +370,24 @@ static void *run(void *context)
 static void on_request(void *context, struct mrd_http_request *request)
 {
     struct cmp_flush *flush = context;
+    struct mrd_http_params params;
+    struct mrd_bytes merge;
+    struct mrd_error err;
+    if (mrd_http_params_parse(request, &params, &err) != MRD_OK) {
+        mrd_http_reply_text(request, 400, "%s\n", err.text);
+        return;
+    }
+    const bool given = mrd_http_param_get(&params, "merge", &merge);
+    const bool build_only = given && mrd_bytes_equal(merge, MRD_BYTES("false"));
+    if (given && !build_only && !mrd_bytes_equal(merge, MRD_BYTES("true"))) {
+        mrd_http_reply_text(request, 400, "the parameter merge is true or false\n");
+        return;
+    }
     pthread_mutex_lock(&flush->lock);
     const bool stopping = atomic_load_explicit(&flush->stopping, memory_order_relaxed);
     const bool taken = !stopping && flush->waiting_count < CMP_FLUSH_WAITING_MAX;
     if (taken) {
-        flush->waiting[flush->waiting_count++] = request;
+        flush->waiting[flush->waiting_count++] = (struct waiting){request, !build_only};
         pthread_cond_broadcast(&flush->wake);
     }
     pthread_mutex_unlock(&flush->lock);

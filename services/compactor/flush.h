@@ -1,9 +1,9 @@
-/* flush.h: POST /flush on the operations port: brings all that the log has at the moment of asking to blocks, and answers when that is
- * committed. For tests, before planned work on a log, and whenever somebody wants to see blocks now.
+/* flush.h: POST /flush on the operations port: brings all that the log has at the moment of asking to blocks, merges these into the
+ * tenants' days (not with ?merge=false), and answers when that is committed. Blocks in quarantine are not waited for. For tests, before planned work on a log, and whenever somebody wants to see blocks now.
  *
  * Any compactor may be asked: it reads the last sequence of each partition's log, tells those who build the
  * partitions what is wanted (over NATS, subject mrd.build.<instance>, again every second, so that nothing hangs on one message
- * or on who builds at the moment), and watches the catalog until all of it is built.
+ * or on who builds at the moment), and watches the catalog until all of it is built; then it merges what others do not merge already.
  *
  *   200 {"status":"success","data":{"catalog":N,"partitions":[{"partition":P,"sequence":S},...]}}
  *   503 with a text that says what is not built yet: after the server's time for a request, when NATS or object storage do not
@@ -18,6 +18,7 @@
 
 #include "bus/rpc.h"
 #include "compactor/build.h"
+#include "compactor/merging.h"
 #include "http/server.h"
 
 enum { CMP_FLUSH_WAITING_MAX = 16 };
@@ -29,6 +30,7 @@ struct cmp_flush_options {
     struct mrd_catalog *catalog;
     struct mrd_members *members;
     struct cmp_build *build;
+    struct cmp_merging *merging;
     struct cmp_jobs *jobs;
     const char *instance;
     uint32_t partition_count;

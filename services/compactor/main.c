@@ -2,6 +2,8 @@
 #include "base/log.h"
 #include "compactor/admin.h"
 #include "compactor/build.h"
+#include "compactor/cooling.h"
+#include "compactor/expiring.h"
 #include "compactor/flush.h"
 #include "compactor/jobs.h"
 #include "iceberg/place.h"
@@ -71,6 +73,16 @@ static const struct mrd_config_key compactor_keys[] = {
     KEY("compactor.snapshots_kept", MRD_CONFIG_DURATION, "24h", 0, 1e12,
         "How long snapshots of the tables stay readable, and with them the files of merged "
         "blocks, after the next one was made. The files stay 24h in any case."),
+    KEY("compactor.expire_interval", MRD_CONFIG_DURATION, "1h", 0, 1e12,
+        "How often in the region blocks that are out of their tenants' retention (retention.*) "
+        "leave the catalog. 0: never, but when asked for."),
+    KEY("compactor.cold_class", MRD_CONFIG_STRING, "", 0, 0,
+        "Storage class that old blocks' data files are put into, as STANDARD_IA or GLACIER_IR: one "
+        "that can be read at once. S3 only. Empty: none."),
+    KEY("compactor.cold_after", MRD_CONFIG_DURATION, "90d", 0, 1e14,
+        "How long after the end of a block's day or month its data file is put into cold_class."),
+    KEY("compactor.cold_interval", MRD_CONFIG_DURATION, "24h", 0, 1e12,
+        "How often in the region it is looked for such files. 0: never, but when asked for."),
     KEY("compactor.sweep_interval", MRD_CONFIG_DURATION, "1h", 0, 1e12,
         "How often in the region what nobody needs any more is removed from object storage. 0: "
         "never, but when asked for."),
@@ -94,6 +106,8 @@ struct compactor {
     struct cmp_build *build;
     struct cmp_merging *merging;
     struct cmp_tidying *tidying;
+    struct cmp_expiring *expiring;
+    struct cmp_cooling *cooling;
     struct cmp_jobs *jobs;
     struct cmp_flush *flush;
     struct cmp_admin admin;
@@ -112,6 +126,8 @@ static void stop_roles(void *context, mrd_time_ms grace_ms)
     struct compactor *compactor = context;
     cmp_flush_destroy(&compactor->flush);
     cmp_jobs_destroy(&compactor->jobs);
+    cmp_cooling_destroy(&compactor->cooling);
+    cmp_expiring_destroy(&compactor->expiring);
     cmp_tidying_destroy(&compactor->tidying);
     cmp_merging_destroy(&compactor->merging);
     cmp_build_destroy(&compactor->build);
@@ -201,6 +217,7 @@ static void reload(void *context, const struct mrd_config *config)
 {
     struct compactor *compactor = context;
     cmp_merging_reload(compactor->merging, config);
+    cmp_expiring_reload(compactor->expiring, config);
 }
 
 static enum mrd_status create_roles(struct compactor *compactor, struct mrd_node *node,
@@ -214,6 +231,8 @@ static enum mrd_status create_roles(struct compactor *compactor, struct mrd_node
         cmp_merging_create(node->config, node->self.instance, kept ? &tables : NULL, node->metrics);
     compactor->tidying =
         cmp_tidying_create(node->config, node->self.instance, kept ? &tables : NULL, node->metrics);
+    compactor->expiring = cmp_expiring_create(node->config, kept ? &tables : NULL, node->metrics);
+    compactor->cooling = cmp_cooling_create(node->config, node->metrics);
     mrd_service_on_reload(node->service, reload, compactor);
     return MRD_OK;
 }
@@ -237,12 +256,16 @@ static enum mrd_status start_roles(struct compactor *compactor, struct mrd_node 
         cmp_merging_role(compactor->merging),
         cmp_tidying_sweep_role(compactor->tidying),
         cmp_tidying_scrub_role(compactor->tidying),
+        cmp_expiring_role(compactor->expiring),
+        cmp_cooling_role(compactor->cooling), /* the last: it may be off */
     };
+    const size_t role_count = MRD_ARRAY_LEN(roles) - !cmp_cooling_is_on(compactor->cooling);
     compactor->jobs = cmp_jobs_create(&options);
-    for (size_t i = 0; i < MRD_ARRAY_LEN(roles); i++) {
+    for (size_t i = 0; i < role_count; i++) {
         MRD_TRY(cmp_jobs_add(compactor->jobs, &roles[i], err));
     }
-    compactor->admin = (struct cmp_admin){compactor->jobs, compactor->merging, compactor->tidying};
+    compactor->admin = (struct cmp_admin){compactor->jobs, compactor->merging, compactor->tidying,
+                                          compactor->expiring, compactor->cooling};
     cmp_admin_mount(&compactor->admin, mrd_service_http(node->service));
     return MRD_OK;
 }
@@ -263,6 +286,7 @@ static enum mrd_status start_flush(struct compactor *compactor, const struct mrd
         .catalog = compactor->catalog,
         .members = compactor->members,
         .build = compactor->build,
+        .merging = compactor->merging,
         .jobs = compactor->jobs,
         .instance = node->self.instance,
         .partition_count = (uint32_t)mrd_config_int(node->config, "region.partitions"),
@@ -335,5 +359,6 @@ int main(int argc, char **argv)
         .context = &compactor,
     };
     definition.tables[2] = mrd_tenancy_block_keys;
+    definition.tables[3] = mrd_tenancy_retention_keys;
     return mrd_node_main(&definition, argc, argv);
 }

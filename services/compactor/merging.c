@@ -8,12 +8,20 @@
 #include "tenancy/keys.h"
 #include "tenancy/settings.h"
 
-enum { PLAN_BYTES_MAX = 1 << 30, FAILED_MAX = 256, PLAN_MS_MAX = 60 * 1000 };
+enum {
+    PLAN_BYTES_MAX = 1 << 30,
+    FAILED_MAX = 256,
+    PLAN_MS_MAX = 60 * 1000,
+    LOST_MAX = 5 /* plans of a round of which nothing could be committed */
+};
 
 struct figures {
     struct mrd_counter *merges;
     struct mrd_counter *units;
     struct mrd_counter *lost;
+    struct mrd_counter *overtaken;
+    struct mrd_counter *erased;
+    struct mrd_counter *settled;
     struct mrd_counter *failed;
     struct mrd_counter *samples_in;
     struct mrd_counter *samples_out;
@@ -53,9 +61,13 @@ struct cmp_merging {
     mrd_time_ms resolutions_ms[MRD_ROLLUP_LEVELS_MAX];
     struct failure failed[FAILED_MAX]; /* the round's */
     size_t failed_at;
+    struct mrd_catalog_requests *requests; /* of the last plan; the round's */
+    bool erased_last;                      /* whether the last unit was one that erases */
+    _Atomic bool wanted;                   /* relaxed: a wish */
 
-    pthread_mutex_t lock; /* guards what follows */
-    struct mrd_buf quarantine;
+    pthread_mutex_t lock;      /* guards what follows */
+    struct mrd_buf quarantine; /* JSON */
+    struct mrd_buf bad_ids;    /* the blocks in it: size (varint) and bytes of each */
     struct mrd_bytes releases[CMP_MERGING_RELEASES_MAX]; /* ids, on the heap */
     size_t release_count;
 };
@@ -117,6 +129,12 @@ static void figures_init(struct figures *figures, struct mrd_metrics *metrics)
          "Merges of a tenant and a day or month that were committed."                                                },
         {&figures->lost,             "meridian_merge_lost_total",
          "Units of merging that others had done meanwhile."                                                          },
+        {&figures->overtaken,        "meridian_merge_overtaken_total",
+         "Units of merging that were done in vain because a request to erase came meanwhile."                        },
+        {&figures->erased,           "meridian_merge_erased_total",
+         "Samples that committed merges have left out for requests to erase."                                        },
+        {&figures->settled,          "meridian_merge_settled_total",
+         "Blocks that owed a request to erase, and do no more, each once for each request."                          },
         {&figures->failed,           "meridian_merge_failed_total",
          "Units of merging that failed for reasons of their own."                                                    },
         {&figures->samples_in,       "meridian_merge_samples_read_total",
@@ -205,7 +223,9 @@ void cmp_merging_destroy(struct cmp_merging **merging)
     for (size_t i = 0; i < self->release_count; i++) {
         free((void *)(uintptr_t)self->releases[i].data);
     }
+    mrd_catalog_requests_destroy(&self->requests);
     mrd_buf_fini(&self->quarantine);
+    mrd_buf_fini(&self->bad_ids);
     mrd_tenancy_settings_destroy(&self->layouts);
     pthread_mutex_destroy(&self->lock);
     free(self->region);
@@ -218,7 +238,25 @@ void cmp_merging_reload(struct cmp_merging *merging, const struct mrd_config *co
     mrd_tenancy_settings_set(merging->layouts, config);
 }
 
+void cmp_merging_want(struct cmp_merging *merging)
+{
+    atomic_store_explicit(&merging->wanted, true, memory_order_relaxed);
+}
+
 /* ---- the quarantine ---- */
+
+bool cmp_merging_is_bad(struct cmp_merging *merging, struct mrd_bytes id)
+{
+    pthread_mutex_lock(&merging->lock);
+    struct mrd_reader ids = mrd_reader_of(mrd_buf_view(&merging->bad_ids));
+    bool found = false;
+    while (!found && mrd_reader_left(&ids) > 0) {
+        const uint64_t size = mrd_read_varint(&ids);
+        found = mrd_bytes_equal(mrd_read_bytes(&ids, size), id);
+    }
+    pthread_mutex_unlock(&merging->lock);
+    return found;
+}
 
 void cmp_merging_quarantine(struct cmp_merging *merging, struct mrd_buf *out)
 {
@@ -287,6 +325,11 @@ static enum mrd_status look_at_quarantine(struct cmp_merging *merging,
     MRD_TRY(mrd_upkeep_quarantine_json(out, &json, err));
     mrd_buf_append_text(&json, "}\n");
     pthread_mutex_lock(&merging->lock);
+    mrd_buf_clear(&merging->bad_ids);
+    for (size_t i = 0; i < out->count; i++) {
+        mrd_buf_append_varint(&merging->bad_ids, out->records[i].block.size);
+        mrd_buf_append_bytes(&merging->bad_ids, out->records[i].block);
+    }
     const struct mrd_buf before = merging->quarantine;
     merging->quarantine = json;
     json = before;
@@ -339,6 +382,12 @@ static void count(struct cmp_merging *merging, const struct mrd_upkeep_unit *uni
 {
     const struct figures *figures = &merging->figures;
     mrd_counter_add(figures->lost, merged->lost);
+    mrd_counter_add(figures->overtaken, merged->overtaken);
+    if (merged->overtaken) {
+        MRD_LOG_INFO("a request to erase came while blocks were merged that have some of it: they "
+                     "are merged again",
+                     mrd_log_bytes("tenant", unit->tenant));
+    }
     mrd_counter_add(figures->bad_blocks, merged->quarantined);
     if (merged->quarantined > 0) {
         MRD_LOG_ERROR("blocks are bad and are left out from now on: see /quarantine",
@@ -354,6 +403,8 @@ static void count(struct cmp_merging *merging, const struct mrd_upkeep_unit *uni
     mrd_counter_add(figures->duplicates, merged->duplicates);
     mrd_counter_add(figures->overridden, merged->overridden);
     mrd_counter_add(figures->unordered, merged->unordered);
+    mrd_counter_add(figures->erased, merged->erased);
+    mrd_counter_add(figures->settled, merged->settled);
     mrd_counter_add(figures->bytes_in, merged->bytes_in);
     mrd_counter_add(figures->bytes_out, merged->bytes_out);
     mrd_counter_add(figures->blocks_in, merged->blocks_in);
@@ -363,10 +414,11 @@ static void count(struct cmp_merging *merging, const struct mrd_upkeep_unit *uni
     mrd_counter_add(figures->publish_failures, merged->publish_error.status != MRD_OK);
     mrd_metrics_histogram_observe(figures->seconds, seconds);
     MRD_LOG_INFO(
-        "merged blocks", mrd_log_str("to", unit->kind == MRD_UPKEEP_DAYS ? "days" : "month"),
+        "merged blocks", mrd_log_str("to", mrd_upkeep_kind_name(unit->kind)),
         mrd_log_bytes("tenant", unit->tenant), mrd_log_uint("blocks", merged->blocks_in),
         mrd_log_uint("made", merged->blocks_out), mrd_log_uint("rollups", merged->rollups_out),
         mrd_log_uint("samples", merged->samples_in), mrd_log_uint("kept", merged->samples_out),
+        mrd_log_uint("erased", merged->erased), mrd_log_uint("settled", merged->settled),
         mrd_log_uint("tables", merged->tables), mrd_log_float("seconds", seconds));
     if (merged->publish_error.status != MRD_OK) {
         MRD_LOG_WARN("tables' copies for readers without a catalog are behind",
@@ -374,8 +426,14 @@ static void count(struct cmp_merging *merging, const struct mrd_upkeep_unit *uni
     }
 }
 
+/* What came of some units. */
+struct outcome {
+    bool changed; /* there is something new to plan of */
+    bool done;    /* something was committed, or put into quarantine */
+};
+
 static enum mrd_status merge_unit(struct cmp_merging *merging, struct view *view,
-                                  const struct mrd_upkeep_unit *unit, bool *out_changed,
+                                  const struct mrd_upkeep_unit *unit, struct outcome *out,
                                   struct mrd_error *err)
 {
     const struct cmp_environment *environment = view->environment;
@@ -393,18 +451,20 @@ static enum mrd_status merge_unit(struct cmp_merging *merging, struct view *view
     options.clock = environment->clock;
     options.tables = merging->keeps_tables ? &tables : NULL;
     options.quarantine = view->quarantine;
+    options.requests = merging->requests;
     const enum mrd_status status =
         mrd_upkeep_merge(&options, view->state, &view->index, unit, &merged, &why);
     const int64_t took_ns = mrd_clock_monotonic_ns(mrd_clock_system()) - began_ns;
     count(merging, unit, &merged, (double)took_ns / 1e9);
-    *out_changed = merged.committed || merged.lost || merged.quarantined > 0;
+    out->done |= merged.committed || merged.quarantined > 0;
+    out->changed |= out->done || merged.lost;
     if (status == MRD_OK || !is_own(status)) {
         return status == MRD_OK ? MRD_OK : mrd_fail(err, status, "%s", why.text);
     }
     note_failed(merging, unit);
     mrd_counter_add(merging->figures.failed, 1);
     MRD_LOG_ERROR("a merge failed and is left alone for ten minutes",
-                  mrd_log_str("to", unit->kind == MRD_UPKEEP_DAYS ? "days" : "month"),
+                  mrd_log_str("to", mrd_upkeep_kind_name(unit->kind)),
                   mrd_log_bytes("tenant", unit->tenant),
                   mrd_log_str("status", mrd_status_name(status)), mrd_log_error(&why));
     return MRD_OK;
@@ -412,34 +472,73 @@ static enum mrd_status merge_unit(struct cmp_merging *merging, struct view *view
 
 /* ---- a round ---- */
 
-/* Does the units that are not leased to others, for a minute or so: then it is time to plan anew. *out_changed: something was
- * done. Units of one plan do not touch each other's blocks, mostly; where they do, the later one loses. */
+/* Units that erase, which are the first, and others take turns: neither waits for all of the other. */
+struct turns {
+    size_t next[2]; /* of the others, of those that erase */
+    size_t end[2];
+};
+
+static struct turns turns_of(const struct mrd_upkeep_unit *units, size_t count)
+{
+    size_t erase = 0;
+    while (erase < count && units[erase].kind == MRD_UPKEEP_ERASE) {
+        erase++;
+    }
+    return (struct turns){
+        .next = {erase, 0    },
+        .end = {count, erase},
+    };
+}
+
+/* Whose turn it is; there is one left. */
+static size_t next_turn(struct turns *turns, bool erased_last)
+{
+    size_t kind = erased_last ? 0 : 1;
+    kind = turns->next[kind] < turns->end[kind] ? kind : 1 - kind;
+    return turns->next[kind]++;
+}
+
+/* Does the units that are not leased to others, for a minute or so: then it is time to plan anew. Units of one plan do not
+ * touch each other's blocks, mostly; where they do, the later one loses. */
 static enum mrd_status do_units(struct cmp_merging *merging, struct view *view,
                                 const struct mrd_upkeep_unit *units, size_t unit_count,
-                                bool *out_changed, struct mrd_error *err)
+                                struct outcome *out, struct mrd_error *err)
 {
     const int64_t until_ns =
         mrd_clock_monotonic_ns(mrd_clock_system()) + (int64_t)PLAN_MS_MAX * 1000000;
-    *out_changed = false;
+    struct turns turns = turns_of(units, unit_count);
     for (size_t i = 0; i < unit_count; i++) {
         struct mrd_lease *lease = NULL;
-        bool changed = false;
+        const struct mrd_upkeep_unit *unit = &units[next_turn(&turns, merging->erased_last)];
         MRD_TRY(mrd_objstore_check(&view->environment->control, err));
-        if (has_failed(merging, &units[i])) {
+        if (has_failed(merging, unit)) {
             continue;
         }
-        MRD_TRY(mrd_lease_try(view->environment->leases, units[i].lease, &lease, err));
+        MRD_TRY(mrd_lease_try(view->environment->leases, unit->lease, &lease, err));
         if (lease == NULL) {
             continue;
         }
-        const enum mrd_status status = merge_unit(merging, view, &units[i], &changed, err);
+        merging->erased_last = unit->kind == MRD_UPKEEP_ERASE;
+        const enum mrd_status status = merge_unit(merging, view, unit, out, err);
         mrd_lease_release(&lease);
         MRD_TRY(status);
-        *out_changed |= changed;
         if (mrd_clock_monotonic_ns(mrd_clock_system()) > until_ns) {
             break;
         }
     }
+    return MRD_OK;
+}
+
+/* Those that blocks of the state owe. */
+static enum mrd_status load_requests(struct cmp_merging *merging, const struct view *view,
+                                     struct mrd_error *err)
+{
+    const struct cmp_environment *environment = view->environment;
+    struct mrd_catalog_requests *requests;
+    MRD_TRY(mrd_catalog_requests_load(environment->store, view->state, merging->requests,
+                                      &environment->control, &requests, err));
+    mrd_catalog_requests_destroy(&merging->requests);
+    merging->requests = requests;
     return MRD_OK;
 }
 
@@ -452,7 +551,7 @@ static void show_backlog(struct cmp_merging *merging, const struct mrd_catalog_s
 }
 
 static enum mrd_status look_once(struct cmp_merging *merging,
-                                 const struct cmp_environment *environment, bool *out_changed,
+                                 const struct cmp_environment *environment, struct outcome *out,
                                  struct mrd_error *err)
 {
     mrd_auto(mrd_arena_destroy)
@@ -468,12 +567,18 @@ static enum mrd_status look_once(struct cmp_merging *merging,
                         .quarantine = &quarantine};
     plan.now_ms = mrd_clock_now_ms(environment->clock);
     plan.quarantine = &quarantine;
+    const bool wanted = atomic_exchange_explicit(&merging->wanted, false, memory_order_relaxed);
+    if (wanted) {
+        plan.age_ms_max = 0;
+    }
     mrd_upkeep_index_init(&view.index, view.state);
     show_backlog(merging, view.state, &plan);
-    enum mrd_status status =
-        mrd_upkeep_plan(view.state, &view.index, &plan, arena, &units, &unit_count, err);
+    enum mrd_status status = load_requests(merging, &view, err);
     if (status == MRD_OK) {
-        status = do_units(merging, &view, units, unit_count, out_changed, err);
+        status = mrd_upkeep_plan(view.state, &view.index, &plan, arena, &units, &unit_count, err);
+    }
+    if (status == MRD_OK) {
+        status = do_units(merging, &view, units, unit_count, out, err);
     }
     mrd_upkeep_index_fini(&view.index);
     mrd_catalog_unpin(&view.state);
@@ -483,9 +588,16 @@ static enum mrd_status look_once(struct cmp_merging *merging,
 static enum mrd_status merge_round(void *context, const struct cmp_environment *environment,
                                    struct mrd_error *err)
 {
-    bool changed = true;
-    while (changed) {
-        MRD_TRY(look_once(context, environment, &changed, err));
+    struct outcome outcome = {.changed = true};
+    for (unsigned lost = 0; outcome.changed; lost = outcome.done ? 0 : lost + 1) {
+        if (lost == LOST_MAX) {
+            MRD_LOG_WARN("merges are lost one after the other: others, or requests to erase, are "
+                         "faster; the next round tries again",
+                         mrd_log_uint("plans", lost));
+            return MRD_OK;
+        }
+        outcome = (struct outcome){0};
+        MRD_TRY(look_once(context, environment, &outcome, err));
     }
     return MRD_OK;
 }

@@ -31,6 +31,12 @@ void cmp_merging_reload(struct cmp_merging *merging, const struct mrd_config *co
 
 struct cmp_role cmp_merging_role(struct cmp_merging *merging);
 
+/* All blocks of level 0 are due with the next plan, whatever their age. Nudge the role then. */
+void cmp_merging_want(struct cmp_merging *merging);
+
+/* Whether the block was in quarantine when the last round began. */
+bool cmp_merging_is_bad(struct cmp_merging *merging, struct mrd_bytes id);
+
 /* What was in quarantine when the last round began, as a JSON object. */
 void cmp_merging_quarantine(struct cmp_merging *merging, struct mrd_buf *out);
 

@@ -4,7 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { KEY_SIZE = 64, RECORD_SIZE_MAX = 64 };
+enum { KEY_SIZE = 64, RECORD_SIZE_MAX = 64, LOOK_MS = 60 * 1000 };
+
+mrd_time_ms cmp_periodic_look_ms(const struct cmp_periodic *periodic)
+{
+    return periodic->interval_ms == 0 ? LOOK_MS
+                                      : MRD_MIN(periodic->interval_ms, (mrd_time_ms)LOOK_MS);
+}
 
 void cmp_periodic_want(struct cmp_periodic *periodic)
 {

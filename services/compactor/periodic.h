@@ -19,6 +19,9 @@ struct cmp_periodic {
 /* Asks for it now. Nudge the role then. */
 void cmp_periodic_want(struct cmp_periodic *periodic);
 
+/* How often to look whether it is due: the interval of its role. */
+mrd_time_ms cmp_periodic_look_ms(const struct cmp_periodic *periodic);
+
 /* Does `work` if it is due and nobody else is at it. A wish stays until the work was done, here or by others after the wish. */
 MRD_MUST_CHECK enum mrd_status
 cmp_periodic_run(struct cmp_periodic *periodic, const struct cmp_environment *environment,

@@ -9,8 +9,6 @@
 #include "upkeep/scrub.h"
 #include "upkeep/sweep.h"
 
-enum { LOOK_MS = 60 * 1000 /* whether it is due */ };
-
 struct figures {
     struct mrd_counter *sweeps;
     struct mrd_counter *swept_blocks;
@@ -214,16 +212,10 @@ static enum mrd_status scrub_round(void *context, const struct cmp_environment *
     return cmp_periodic_run(&tidying->scrub, environment, do_scrub, tidying, err);
 }
 
-static mrd_time_ms look_ms(const struct cmp_periodic *periodic)
-{
-    return periodic->interval_ms == 0 ? LOOK_MS
-                                      : MRD_MIN(periodic->interval_ms, (mrd_time_ms)LOOK_MS);
-}
-
 struct cmp_role cmp_tidying_sweep_role(struct cmp_tidying *tidying)
 {
     return (struct cmp_role){.name = CMP_SWEEP_ROLE,
-                             .interval_ms = look_ms(&tidying->sweep),
+                             .interval_ms = cmp_periodic_look_ms(&tidying->sweep),
                              .round = sweep_round,
                              .context = tidying};
 }
@@ -231,7 +223,7 @@ struct cmp_role cmp_tidying_sweep_role(struct cmp_tidying *tidying)
 struct cmp_role cmp_tidying_scrub_role(struct cmp_tidying *tidying)
 {
     return (struct cmp_role){.name = CMP_SCRUB_ROLE,
-                             .interval_ms = look_ms(&tidying->scrub),
+                             .interval_ms = cmp_periodic_look_ms(&tidying->scrub),
                              .round = scrub_round,
                              .context = tidying};
 }

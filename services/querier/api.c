@@ -106,15 +106,18 @@ static void append_error(const struct endpoint *endpoint, struct qry_sink *sink,
 
 /* ---- one request ---- */
 
-/* Before this nothing is read: it is past what may be looked at, or past its retention. */
-static mrd_time_ms floor_of(const struct qry_limits *limits)
+/* Before these times nothing is read: it is past what may be looked at, or past its retention. */
+static void set_floors(struct qry_call *call)
 {
+    const struct qry_limits *limits = &call->limits;
+    struct qry_tiers_floors *floors = &call->tiers.floors;
     const mrd_time_ms now_ms = qry_now_ms();
-    const mrd_time_ms lookback_ms =
-        limits->lookback_ms_max == 0 ? INT64_MIN : now_ms - limits->lookback_ms_max;
-    const mrd_time_ms retention_ms =
-        limits->retention_ms == 0 ? INT64_MIN : now_ms - limits->retention_ms;
-    return MRD_MAX(lookback_ms, retention_ms);
+    *floors = (struct qry_tiers_floors){
+        .retention = &limits->retention,
+        .now_ms = now_ms,
+        .lookback_ms = limits->lookback_ms_max == 0 ? INT64_MIN : now_ms - limits->lookback_ms_max,
+    };
+    call->remote.options.floor_ms = qry_tiers_floor(floors, 0);
 }
 
 static enum mrd_status remote_of(struct qry_api *api, struct qry_call *call, struct mrd_error *err)
@@ -126,8 +129,8 @@ static enum mrd_status remote_of(struct qry_api *api, struct qry_call *call, str
         .push_down = atomic_load_explicit(&api->push_down, memory_order_relaxed),
         .series_max = call->limits.series_max,
         .samples_max = call->limits.promql.samples_max,
-        .floor_ms = floor_of(&call->limits),
     };
+    set_floors(call);
     MRD_TRY(mrd_tenant_of_header(mrd_http_header(call->request, MRD_TENANT_HEADER),
                                  &call->remote.options.tenant, err));
     const struct mrd_bytes consistency = mrd_http_header(call->request, "X-Read-Consistency");

@@ -82,8 +82,8 @@ static struct qry_blocks_view *view_create(struct mrd_catalog *catalog)
     mrd_assert(view != NULL);
     view->references = 1;
     view->state = mrd_catalog_pin(catalog);
-    view->index =
-        mrd_block_index_create(entry_at, view->state, mrd_catalog_block_count(view->state));
+    view->index = mrd_block_index_create(entry_at, view->state,
+                                         mrd_catalog_block_count(view->state), NULL, 0);
     return view;
 }
 

@@ -77,7 +77,8 @@ static unsigned thread_count(void)
 /* What the log forgets blocks have; how long that is read is the tenant's own. */
 static mrd_time_ms retention_ms(const struct qry_call *call)
 {
-    return call->options->blocks == NULL ? call->options->retention_ms : call->limits.retention_ms;
+    return call->options->blocks == NULL ? call->options->retention_ms
+                                         : mrd_retention_of(&call->limits.retention, 0);
 }
 
 static void retention_field(const struct qry_call *call, struct mrd_buf *out)

@@ -20,7 +20,6 @@ void qry_limits_read(const struct mrd_config *config, void *out_limits)
         .steps_max = (size_t)mrd_config_int(config, "querier.steps_max"),
         .range_ms_max = mrd_config_duration(config, "querier.range_max"),
         .lookback_ms_max = mrd_config_duration(config, "querier.lookback_max"),
-        .retention_ms = mrd_config_duration(config, "retention.samples"),
         .concurrency = (unsigned)mrd_config_int(config, "querier.tenant_concurrency"),
         .queries_max = (size_t)mrd_config_int(config, "querier.tenant_queries_max"),
         .slow_log_ms = mrd_config_duration(config, "querier.slow_query_log"),
@@ -32,6 +31,7 @@ void qry_limits_read(const struct mrd_config *config, void *out_limits)
         /* The key's choices are features of the engine: limits_test.c holds them to it. */
         mrd_assert(mrd_promql_feature_enable(name, &limits.promql, &err) == MRD_OK);
     }
+    mrd_retention_read(config, &limits.retention);
     *(struct qry_limits *)out_limits = limits;
 }
 

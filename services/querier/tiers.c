@@ -133,6 +133,20 @@ static void complete_blocks(struct qry_tiers *tiers)
     blocks->floor_ms = remote->floor_ms;
 }
 
+mrd_time_ms qry_tiers_floor(const struct qry_tiers_floors *floors, mrd_time_ms resolution_ms)
+{
+    const mrd_time_ms kept_ms =
+        floors->retention == NULL
+            ? INT64_MIN
+            : mrd_retention_floor(floors->retention, resolution_ms, floors->now_ms);
+    return MRD_MAX(floors->lookback_ms, kept_ms);
+}
+
+static mrd_time_ms rollup_floor(const void *context, mrd_time_ms resolution_ms)
+{
+    return qry_tiers_floor(context, resolution_ms);
+}
+
 enum mrd_status qry_tiers_init(struct qry_tiers *tiers, const struct mrd_members_snapshot *members,
                                bool gaps_known, struct mrd_arena *arena, struct mrd_source *out,
                                struct mrd_error *err)
@@ -151,8 +165,8 @@ enum mrd_status qry_tiers_init(struct qry_tiers *tiers, const struct mrd_members
         .merge = {.samples_max = remote->samples_max, .find_resets = mrd_histograms_find_resets}
     };
     *out = mrd_tiers_source(&tiers->tiers);
-    tiers->rollups.options =
-        (struct mrd_rollup_source_options){&tiers->blocks, &tiers->head_source};
+    tiers->rollups.options = (struct mrd_rollup_source_options){&tiers->blocks, &tiers->head_source,
+                                                                rollup_floor, &tiers->floors};
     /* Of a state that cannot be had, or is old, the selects of samples say so. */
     if (tiers->pin.index != NULL && tiers->unknown.status == MRD_OK && !tiers->pin.stale) {
         out->coarse = mrd_rollup_source_init(&tiers->rollups);

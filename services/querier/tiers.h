@@ -16,13 +16,24 @@
 #include "promql/tiers.h"
 #include "querier/blocks.h"
 #include "querier/remote_source.h"
+#include "tenancy/retention.h"
 
 enum { QRY_TIERS_WARNING_MAX = 400 };
+
+/* Before which times nothing is read. */
+struct qry_tiers_floors {
+    const struct mrd_retention *retention; /* NULL: everything is kept */
+    mrd_time_ms now_ms;
+    mrd_time_ms lookback_ms; /* of samples and rollups; INT64_MIN: none */
+};
+/* Of samples (resolution 0) or rollups. */
+mrd_time_ms qry_tiers_floor(const struct qry_tiers_floors *floors, mrd_time_ms resolution_ms);
 
 struct qry_tiers {
     struct qry_remote *remote;      /* its options are completed by qry_tiers_init */
     struct mrd_block_source blocks; /* fill in store, cache, pool, memory and figures before */
     struct qry_blocks_pin pin;      /* what it goes by; a zero one: there are no blocks */
+    struct qry_tiers_floors floors; /* of rollups; those of samples are the remote's floor_ms */
 
     /* qry_tiers_init's */
     struct mrd_source head_source;

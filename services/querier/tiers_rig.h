@@ -556,6 +556,7 @@ static inline enum mrd_status rig_query_open(struct rig *rig, struct rig_query *
                                                         .push_down = true,
                                                         .floor_ms = INT64_MIN};
     query->tiers.remote = &query->remote;
+    query->tiers.floors = (struct qry_tiers_floors){.lookback_ms = INT64_MIN};
     return qry_tiers_open(&query->tiers, rig->blocks, &query->scope, &query->source, err);
 }
 

@@ -141,7 +141,8 @@ static enum mrd_status init(struct world *world, const struct mrd_members_snapsh
     world->tiers.remote = &world->remote;
     world->arena = mrd_arena_create("query", 1 << 20);
     if (blocks != NULL) {
-        world->index = mrd_block_index_create(entry_at, blocks, mrd_catalog_block_count(blocks));
+        world->index =
+            mrd_block_index_create(entry_at, blocks, mrd_catalog_block_count(blocks), NULL, 0);
         world->tiers.pin = (struct qry_blocks_pin){.state = blocks, .index = world->index};
     }
     return qry_tiers_init(&world->tiers, members, gaps_known, world->arena, &world->source, err);

@@ -301,7 +301,11 @@ static void read_one(struct mrd_objstore *store, const struct data *data,
                     &err);
             }
             const struct mrd_block_open_options open = {.cache = cache};
-            const struct mrd_block_select select = {of->tenant, matchers, 2, INT64_MIN, INT64_MAX};
+            const struct mrd_block_select select = {.tenant = of->tenant,
+                                                    .matchers = matchers,
+                                                    .matcher_count = 2,
+                                                    .min_ms = INT64_MIN,
+                                                    .max_ms = INT64_MAX};
             struct mrd_block *block;
             struct mrd_block_cursor *cursor;
             bench_must(mrd_block_open(store, entry, &open, &block, &err), &err);

@@ -109,7 +109,7 @@ static void measure(size_t count, uint32_t partitions, size_t ingesters)
     const struct mrd_members_snapshot members = members_make(arena, partitions, ingesters);
     const struct qry_cluster cluster = {.partition_count = partitions};
     const double begun_us = cpu_us();
-    struct mrd_block_index *index = mrd_block_index_create(entry_at, entries, count);
+    struct mrd_block_index *index = mrd_block_index_create(entry_at, entries, count, NULL, 0);
     const double index_us = cpu_us() - begun_us;
     const mrd_time_ms now_ms = (mrd_time_ms)count * APART_MS + BLOCK_MS + 7200001;
     double query_us = 0;

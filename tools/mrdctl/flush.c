@@ -1,4 +1,4 @@
-/* mrdctl flush: has a region's compactors bring all that the log has now to blocks. */
+/* mrdctl flush: has a region's compactors bring all that the log has now to blocks, and merge them. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -11,6 +11,7 @@
 struct options {
     struct ctl_connection_options connection;
     mrd_time_ms patience_ms;
+    bool build_only;
 };
 
 static void json_drop(json_t **json)
@@ -30,7 +31,7 @@ static enum mrd_status answer_print(struct mrd_bytes body, struct mrd_error *err
     if (!json_is_array(partitions) || !json_is_integer(json_object_get(data, "catalog"))) {
         return mrd_fail(err, MRD_E_INVALID, "the answer is not that of a compactor");
     }
-    printf("built as of commit %" JSON_INTEGER_FORMAT " of the catalog:\n",
+    printf("in blocks as of commit %" JSON_INTEGER_FORMAT " of the catalog:\n",
            json_integer_value(json_object_get(data, "catalog")));
     for (size_t i = 0; i < json_array_size(partitions); i++) {
         const json_t *one = json_array_get(partitions, i);
@@ -41,10 +42,12 @@ static enum mrd_status answer_print(struct mrd_bytes body, struct mrd_error *err
     return MRD_OK;
 }
 
-static enum mrd_status flush_try(struct ctl_connection *connection, struct mrd_error *err)
+static enum mrd_status flush_try(struct ctl_connection *connection, bool build_only,
+                                 struct mrd_error *err)
 {
     struct mrd_http_answer answer;
-    const struct mrd_http_call call = {.method = "POST", .url = "/flush"};
+    const struct mrd_http_call call = {
+        .method = "POST", .url = build_only ? "/flush?merge=false" : "/flush?merge=true"};
     MRD_TRY(ctl_connection_send(connection, &call, &answer, err));
     if (answer.status == 200) {
         return answer_print(answer.body, err);
@@ -67,7 +70,7 @@ static enum ctl_exit flush_run(const struct ctl_command *command, const struct o
     }
     ctl_patience_init(&patience, options->patience_ms);
     do {
-        status = flush_try(&connection, &err);
+        status = flush_try(&connection, options->build_only, &err);
     } while (status == MRD_E_UNAVAILABLE &&
              ctl_patience_wait(&patience, ctl_retry_after_ms(connection.client), err.text));
     return status == MRD_OK ? CTL_EXIT_DONE : ctl_fail(command, status, &err);
@@ -83,6 +86,8 @@ static enum ctl_exit run(const struct ctl_command *command, int count, char **ar
         CTL_RANGE_ROW("give-up-after", CTL_DURATION, "TIME",
                       "how long it is asked again and again; 10m", &given.patience_ms, 0,
                       CTL_TIME_MAX_MS),
+        CTL_ROW("build-only", CTL_FLAG, NULL, "do not merge the blocks into the tenants' days",
+                &given.build_only),
     };
     if (!ctl_options_take(command, options, MRD_ARRAY_LEN(options), count, arguments, NULL,
                           &code)) {
@@ -93,11 +98,12 @@ static enum ctl_exit run(const struct ctl_command *command, int count, char **ar
 
 const struct ctl_command ctl_flush = {
     .words = "flush",
-    .summary = "bring all that a region's log has now to blocks",
-    .help =
-        "mrdctl flush --url URL\n\n"
-        "Asks a compactor, any of the region, to bring all that the log has at this moment to "
-        "blocks in\n"
-        "object storage, and waits until they are committed. It says for each partition how far.",
+    .summary = "bring all that a region's log has now to the tenants' blocks",
+    .help = "mrdctl flush --url URL\n\n"
+            "Asks a compactor, any of the region, to bring all that the log has at this moment to "
+            "blocks in\n"
+            "object storage and to merge these into the tenants' days, and waits until that is "
+            "committed. It\n"
+            "says for each partition how far.",
     .run = run,
 };

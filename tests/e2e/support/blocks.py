@@ -79,8 +79,8 @@ def read_blocks(folder: Path, binaries: Path) -> Content:
     return content
 
 
-def flush(ops_url: str, seconds: float = 120) -> dict[str, Any]:
-    """Asks a compactor to bring all that the log has to blocks, and waits until it is."""
-    request = urllib.request.Request(f"{ops_url}/flush", method="POST")
+def flush(ops_url: str, seconds: float = 120, merge: bool = False) -> dict[str, Any]:
+    """Asks a compactor to bring all that the log has to blocks, merged ones if asked for, and waits until it is."""
+    request = urllib.request.Request(f"{ops_url}/flush?merge={str(merge).lower()}", method="POST")
     with urllib.request.urlopen(request, timeout=seconds) as answer:
         return json.loads(answer.read())["data"]
