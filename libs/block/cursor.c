@@ -75,11 +75,64 @@ static void want(struct mrd_block_cursor *cursor, const struct mbx_segment *segm
     }
 }
 
+/* Whether all pages from the cursor's position on are in the window, or decoded when their turn comes. */
+static bool is_at_hand(const struct mrd_block_cursor *cursor)
+{
+    int64_t decoded[MBX_LEAVES_MAX];
+    for (unsigned leaf = 0; leaf < MBX_LEAVES_MAX; leaf++) {
+        decoded[leaf] = cursor->pages.columns[leaf].page;
+    }
+    for (struct mbx_position at = cursor->at; settle(cursor, &at); at.segment++) {
+        const struct mbx_segment *segment = segment_at(cursor, &at);
+        const unsigned leaves = mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms)
+                                    ? mbx_segment_leaves(cursor, segment)
+                                    : 0;
+        for (unsigned leaf = 0; leaf < MBX_LEAVES_MAX; leaf++) {
+            if ((leaves >> leaf & 1) == 0 || decoded[leaf] == (int64_t)segment->page) {
+                continue;
+            }
+            if (!mbx_pages_have(&cursor->pages, (enum mbx_leaf)leaf, segment->page)) {
+                return false;
+            }
+            decoded[leaf] = segment->page;
+        }
+    }
+    return true;
+}
+
+/* Of the pages behind `page`, those of the columns in `leaves` that the window has room for. */
+static void want_ahead(struct mrd_block_cursor *cursor, unsigned leaves, uint32_t page,
+                       uint64_t bytes)
+{
+    for (uint32_t next = page + 1; next < cursor->part->part->page_count; next++) {
+        for (unsigned leaf = 0; leaf < MBX_LEAVES_MAX; leaf++) {
+            if ((leaves >> leaf & 1) != 0) {
+                bytes += mbx_pages_cost(&cursor->pages, (enum mbx_leaf)leaf, next);
+            }
+        }
+        if (bytes > cursor->options.window_bytes) {
+            return;
+        }
+        for (unsigned leaf = 0; leaf < MBX_LEAVES_MAX; leaf++) {
+            if ((leaves >> leaf & 1) != 0) {
+                mbx_pages_want(&cursor->pages, (enum mbx_leaf)leaf, next);
+            }
+        }
+    }
+}
+
 /* Plans from the cursor's position on what fits into a window, one run at least, and reads it. */
 static enum mrd_status fetch_window(struct mrd_block_cursor *cursor, struct mrd_error *err)
 {
     struct mbx_position at = cursor->at;
     uint64_t bytes = 0;
+    unsigned leaves = 0;
+    uint32_t page = 0;
+    bool whole = true;
+    if (cursor->options.ahead && is_at_hand(cursor)) {
+        cursor->window_end = (struct mbx_position){.tenant = cursor->tenants_end};
+        return MRD_OK;
+    }
     mbx_pages_clear(&cursor->pages);
     for (bool first = true; settle(cursor, &at); at.segment++) {
         const struct mbx_segment *segment = segment_at(cursor, &at);
@@ -90,13 +143,19 @@ static enum mrd_status fetch_window(struct mrd_block_cursor *cursor, struct mrd_
         }
         const uint64_t cost = cost_of(cursor, segment);
         if (!first && bytes + cost > cursor->options.window_bytes) {
+            whole = false;
             break;
         }
         want(cursor, segment);
         bytes += cost;
+        leaves |= mbx_segment_leaves(cursor, segment);
+        page = segment->page;
         first = false;
     }
     cursor->window_end = at;
+    if (cursor->options.ahead && whole) {
+        want_ahead(cursor, leaves, page, bytes);
+    }
     return mbx_pages_fetch(&cursor->pages, err);
 }
 
@@ -105,8 +164,9 @@ static enum mrd_status fetch_window(struct mrd_block_cursor *cursor, struct mrd_
 static struct mrd_block_cursor *create(struct mrd_block *block,
                                        const struct mrd_block_cursor_options *options)
 {
-    struct mrd_block_cursor *cursor = calloc(1, sizeof(*cursor));
+    struct mrd_block_cursor *cursor = malloc(sizeof(*cursor));
     mrd_assert(cursor != NULL);
+    memset(cursor, 0, offsetof(struct mrd_block_cursor, ts));
     cursor->block = block;
     cursor->options = *options;
     cursor->min_ms = INT64_MIN;
@@ -154,27 +214,71 @@ enum mrd_status mrd_block_select(struct mrd_block *block, const struct mrd_block
                                  const struct mrd_block_cursor_options *options,
                                  struct mrd_block_cursor **out_cursor, struct mrd_error *err)
 {
-    mrd_assert(select->erasure_count == 0 || block->entry.resolution_ms == 0);
     mrd_auto(mrd_block_cursor_close)
     struct mrd_block_cursor *cursor = create(block, options);
-    cursor->min_ms = select->min_ms;
-    cursor->max_ms = select->max_ms;
-    const struct mbx_tenant *tenant;
-    MRD_TRY(mbx_block_tenant(block, select->tenant, &cursor->part, &tenant, err));
-    if (tenant != NULL) {
-        const struct mbx_query query = {select->matchers, select->matcher_count, select->min_ms,
-                                        select->max_ms};
-        mbx_match(tenant, &query, &cursor->chosen);
-        mbx_erased_init(&cursor->erased, tenant, select, options->labels_only, &cursor->chosen,
-                        &cursor->pages.stats.erased);
-        cursor->series_count = cursor->chosen.count;
-        cursor->at.tenant = (uint32_t)(tenant - cursor->part->part->tenants);
-        cursor->tenants_end = cursor->at.tenant + 1;
-        mbx_pages_part(&cursor->pages, cursor->part->part);
-    }
-    MRD_TRY(limit_series(cursor, err));
+    MRD_TRY(mrd_block_cursor_aim(cursor, select, err));
     *out_cursor = MRD_MOVE(cursor);
     return MRD_OK;
+}
+
+/* Another selection is told of other erasures, and counts for itself what they have. */
+static void forget_erased(struct mrd_block_cursor *cursor)
+{
+    mbx_erased_fini(&cursor->erased);
+    mbx_ranges_fini(&cursor->erased_planned);
+    mbx_ranges_fini(&cursor->erased_now);
+    cursor->erased = (struct mbx_erased){0};
+    cursor->erased_planned = (struct mbx_ranges){0};
+    cursor->erased_now = (struct mbx_ranges){0};
+    cursor->pages.stats.erased = 0;
+}
+
+/* Turns to the part that has the tenant; NULL if none has: the cursor stays at its part. */
+static enum mrd_status find_tenant(struct mrd_block_cursor *cursor, struct mrd_bytes name,
+                                   const struct mbx_tenant **out, struct mrd_error *err)
+{
+    *out = cursor->part == NULL ? NULL : mbx_part_find(cursor->part->part, name);
+    if (*out != NULL) {
+        return MRD_OK;
+    }
+    struct mbx_shared *part;
+    MRD_TRY(mbx_block_tenant(cursor->block, name, &part, out, err));
+    if (*out != NULL) {
+        mbx_shared_unref(&cursor->part);
+        cursor->part = part;
+        mbx_pages_part(&cursor->pages, part->part);
+    }
+    return MRD_OK;
+}
+
+enum mrd_status mrd_block_cursor_aim(struct mrd_block_cursor *cursor,
+                                     const struct mrd_block_select *select, struct mrd_error *err)
+{
+    const struct mbx_tenant *tenant;
+    mrd_assert(!cursor->scan);
+    mrd_assert(select->erasure_count == 0 || cursor->block->entry.resolution_ms == 0);
+    mbx_numbers_fini(&cursor->chosen);
+    forget_erased(cursor);
+    cursor->min_ms = select->min_ms;
+    cursor->max_ms = select->max_ms;
+    cursor->series_count = 0;
+    cursor->at = (struct mbx_position){0};
+    cursor->window_end = (struct mbx_position){0};
+    cursor->tenants_end = 0;
+    MRD_TRY(find_tenant(cursor, select->tenant, &tenant, err));
+    if (tenant == NULL) {
+        return MRD_OK;
+    }
+    const struct mbx_query query = {select->matchers, select->matcher_count, select->min_ms,
+                                    select->max_ms};
+    mbx_match(tenant, &query, &cursor->chosen);
+    mbx_erased_init(&cursor->erased, tenant, select, cursor->options.labels_only, &cursor->chosen,
+                    &cursor->pages.stats.erased);
+    cursor->series_count = cursor->chosen.count;
+    cursor->at.tenant = (uint32_t)(tenant - cursor->part->part->tenants);
+    cursor->window_end = cursor->at; /* nothing is read yet */
+    cursor->tenants_end = cursor->at.tenant + 1;
+    return limit_series(cursor, err);
 }
 
 enum mrd_status mrd_block_scan(struct mrd_block *block,

@@ -56,6 +56,7 @@ struct mrd_block_cursor {
     struct mbx_output out;
     struct mbx_rollup_output rollup_out;
     struct mrd_block_series series;
+    /* What follows is not cleared when a cursor is made. */
     int64_t ts[8192];     /* of the run that is decoded, ms */
     uint16_t picks[8192]; /* its rows that are wanted */
 };

@@ -42,6 +42,10 @@ MRD_MUST_CHECK enum mrd_status mrd_block_open(struct mrd_objstore *store,
                                               struct mrd_block **out_block, struct mrd_error *err);
 void mrd_block_close(struct mrd_block **block);
 
+/* The same block once more, for another thread: what is known of it is shared. As long as it has twins a block is asked for its tenants
+ * only, and it is closed after them. Cost: an allocation. */
+struct mrd_block *mrd_block_twin(const struct mrd_block *block);
+
 /* ---- tenants ---- */
 
 /* All tenants of the block by name; lives as long as the block. */
@@ -74,6 +78,8 @@ struct mrd_block_cursor_options {
     bool labels_only;
     /* A series may come in several pieces of up to MRD_BLOCK_PAGE_ROWS samples, so that none is too large. */
     bool pieces;
+    /* For a cursor that will be aimed again: where the window has room, pages that follow those of the selection are read as well. */
+    bool ahead;
 };
 
 struct mrd_block_cursor;
@@ -84,6 +90,12 @@ MRD_MUST_CHECK enum mrd_status mrd_block_select(struct mrd_block *block,
                                                 const struct mrd_block_cursor_options *options,
                                                 struct mrd_block_cursor **out_cursor,
                                                 struct mrd_error *err);
+
+/* Aims a cursor of a select at another selection of its block, as if it was made for that; what has been read and decoded serves
+ * again. Who asks for the tenants in the order of the block, many small ones, reads and decodes each page once. */
+MRD_MUST_CHECK enum mrd_status mrd_block_cursor_aim(struct mrd_block_cursor *cursor,
+                                                    const struct mrd_block_select *select,
+                                                    struct mrd_error *err);
 
 /* All series of all tenants. */
 MRD_MUST_CHECK enum mrd_status mrd_block_scan(struct mrd_block *block,
@@ -113,7 +125,7 @@ struct mrd_block_cursor_stats {
     uint64_t bytes;
     uint64_t pages; /* decoded */
     uint64_t
-        erased; /* samples and histograms of the range left out for erasures; not of labels_only */
+        erased; /* samples and histograms of the range left out for erasures, of what the cursor is aimed at; not of labels_only */
 };
 struct mrd_block_cursor_stats mrd_block_cursor_stats(const struct mrd_block_cursor *cursor);
 

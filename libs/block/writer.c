@@ -95,17 +95,18 @@ static enum mrd_status create(struct mrd_block_writer *writer,
     writer->bloom_bytes_max =
         options->bloom_bytes_max == 0 ? (size_t)64 << 10 : options->bloom_bytes_max;
     writer->memory_max = options->memory_bytes_max;
+    writer->kit = options->kit;
     writer->page_begins = true;
     mbx_build_init(&writer->build, writer->zstd_level, options->resolution_ms != 0);
     writer->data_key = key_of(options->stem, ".parquet");
     writer->sidecar_key = key_of(options->stem, ".mbx");
     writer->id = mrd_bytes_text(options->id);
     if (options->resolution_ms == 0) {
-        writer->run = calloc(1, sizeof(*writer->run));
+        writer->run = block_kit_take_run(writer->kit);
     } else {
-        writer->rollup_run = calloc(1, sizeof(*writer->rollup_run));
+        writer->rollup_run = block_kit_take_rollup_run(writer->kit);
     }
-    mrd_assert((writer->run != NULL || writer->rollup_run != NULL) && writer->id != NULL);
+    mrd_assert(writer->id != NULL);
     MRD_TRY(copy_schema(writer, options, err));
     MRD_TRY(mrd_objstore_upload_begin(writer->store, writer->data_key, writer->control,
                                       &writer->upload, err));
@@ -140,14 +141,8 @@ void mrd_block_writer_destroy(struct mrd_block_writer **writer_at)
     for (size_t i = 0; i < MRD_ARRAY_LEN(bufs); i++) {
         mrd_buf_fini(bufs[i]);
     }
-    if (writer->run != NULL) {
-        block_run_fini(writer->run);
-    }
-    if (writer->rollup_run != NULL) {
-        block_rollup_run_fini(writer->rollup_run);
-    }
-    free(writer->run);
-    free(writer->rollup_run);
+    block_kit_give_run(writer->kit, &writer->run);
+    block_kit_give_rollup_run(writer->kit, &writer->rollup_run);
     free(writer->promoted_names);
     free(writer->data_key);
     free(writer->sidecar_key);

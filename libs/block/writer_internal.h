@@ -62,26 +62,11 @@ struct block_sparse_place {
     int mbx_leaf; /* of the sidecar; -1: its pages are not listed */
 };
 
-/* The open run: rows of one series that will be in one page. Values are packed, `def` says which rows have one. */
+/* The open run: rows of one series that will be in one page. Values are packed, `def` says which rows have one. What is in no row is
+ * never written to nor read: a small block does not pay for the room of a large one. */
 struct block_run {
     uint32_t rows;
-    int64_t ts[MRD_BLOCK_PAGE_ROWS]; /* us */
-    double values[MRD_BLOCK_PAGE_ROWS];
-    int64_t scaled
-        [MRD_BLOCK_PAGE_ROWS]; /* compact layout: the values, if all of them are integers / 10^digits */
-    int32_t digits[MRD_BLOCK_PAGE_ROWS]; /* all the same */
     bool is_scaled;
-    uint8_t value_def[MRD_BLOCK_PAGE_ROWS];
-    int64_t st[MRD_BLOCK_PAGE_ROWS];
-    uint8_t st_def[MRD_BLOCK_PAGE_ROWS];
-    uint8_t h_def[MRD_BLOCK_PAGE_ROWS];
-    double h_count[MRD_BLOCK_PAGE_ROWS];
-    double h_sum[MRD_BLOCK_PAGE_ROWS];
-    int32_t h_schema[MRD_BLOCK_PAGE_ROWS];
-    double h_zero_threshold[MRD_BLOCK_PAGE_ROWS];
-    double h_zero_count[MRD_BLOCK_PAGE_ROWS];
-    uint8_t chunk_def[MRD_BLOCK_PAGE_ROWS];
-    int64_t hlc[MRD_BLOCK_PAGE_ROWS];
     uint32_t value_count, st_count, h_count_count, chunk_count;
     uint32_t floats, histograms;
 
@@ -94,13 +79,33 @@ struct block_run {
     struct mrd_histogram_open open;
     struct mrd_buf counters; /* uint64_t, of the open chunk */
     struct mrd_buf entry;
+
+    int64_t ts[MRD_BLOCK_PAGE_ROWS]; /* us; the first of those that are not cleared */
+    double values[MRD_BLOCK_PAGE_ROWS];
+    int64_t scaled
+        [MRD_BLOCK_PAGE_ROWS]; /* compact layout: the values, if all of them are integers / 10^digits */
+    int32_t digits[MRD_BLOCK_PAGE_ROWS]; /* all the same */
+    uint8_t value_def[MRD_BLOCK_PAGE_ROWS];
+    int64_t st[MRD_BLOCK_PAGE_ROWS];
+    uint8_t st_def[MRD_BLOCK_PAGE_ROWS];
+    uint8_t h_def[MRD_BLOCK_PAGE_ROWS];
+    double h_count[MRD_BLOCK_PAGE_ROWS];
+    double h_sum[MRD_BLOCK_PAGE_ROWS];
+    int32_t h_schema[MRD_BLOCK_PAGE_ROWS];
+    double h_zero_threshold[MRD_BLOCK_PAGE_ROWS];
+    double h_zero_count[MRD_BLOCK_PAGE_ROWS];
+    uint8_t chunk_def[MRD_BLOCK_PAGE_ROWS];
+    int64_t hlc[MRD_BLOCK_PAGE_ROWS];
 };
 
 /* The open run of a rollup: values packed as of struct block_run. */
 struct block_rollup_run {
     uint32_t rows;
-    uint32_t flags; /* of the segment: MBX_STALE, ... */
-    int64_t ends_us[MRD_BLOCK_PAGE_ROWS];
+    uint32_t flags;            /* of the segment: MBX_STALE, ... */
+    struct mrd_buf states;     /* end to end */
+    struct mrd_buf state_ends; /* size_t */
+
+    int64_t ends_us[MRD_BLOCK_PAGE_ROWS]; /* the first of those that are not cleared */
     int64_t counts[MRD_BLOCK_PAGE_ROWS];
     struct {
         uint32_t count;
@@ -111,8 +116,6 @@ struct block_rollup_run {
         };
     } columns
         [SPARSE_ROLLUP_COUNT]; /* that of MRD_ROW_COUNT and the values of the state are not used */
-    struct mrd_buf states;     /* end to end */
-    struct mrd_buf state_ends; /* size_t */
 };
 
 /* The part of the sidecar that a page belongs to has pages_first .. pages_first + pages_count. */
@@ -139,6 +142,7 @@ struct mrd_block_writer {
     int zstd_level;
     size_t bloom_bytes_max;
     size_t memory_max;
+    struct mrd_block_writer_kit *kit; /* or NULL */
 
     struct mrd_objstore_upload *upload;
     uint8_t tail[BLOCK_TAIL_BYTES]; /* the last bytes of the data file */
@@ -215,7 +219,8 @@ enum mrd_status block_run_add(struct mrd_block_writer *writer, const struct mrd_
 /* Ends the open chunk of histograms: before the run is flushed. */
 void block_run_close_chunk(struct block_run *run);
 void block_run_clear(struct block_run *run);
-void block_run_fini(struct block_run *run);
+struct block_run *block_run_create(void);
+void block_run_destroy(struct block_run **run);
 
 /* ---- writer_page.c ---- */
 
@@ -247,13 +252,24 @@ enum mrd_status block_rows_check(const struct mrd_block_writer *writer,
 enum mrd_status block_rows_add(struct mrd_block_writer *writer, const struct mrd_rollup_row *rows,
                                size_t count, struct mrd_error *err);
 enum mrd_status block_rows_flush(struct mrd_block_writer *writer, struct mrd_error *err);
-void block_rollup_run_fini(struct block_rollup_run *run);
+struct block_rollup_run *block_rollup_run_create(void);
+void block_rollup_run_clear(struct block_rollup_run *run);
+void block_rollup_run_destroy(struct block_rollup_run **run);
 
 enum mrd_status block_page_cut(struct mrd_block_writer *writer, struct mrd_error *err);
 enum mrd_status block_group_end(struct mrd_block_writer *writer, struct mrd_error *err);
 
 /* Where the Parquet writer put a page. */
 void block_page_reported(void *context, const struct mrd_pq_page_info *page);
+
+/* ---- writer_kit.c: all of these take NULL for a kit that has nothing and keeps nothing ---- */
+
+struct block_run *block_kit_take_run(struct mrd_block_writer_kit *kit);
+void block_kit_give_run(struct mrd_block_writer_kit *kit, struct block_run **run);
+struct block_rollup_run *block_kit_take_rollup_run(struct mrd_block_writer_kit *kit);
+void block_kit_give_rollup_run(struct mrd_block_writer_kit *kit, struct block_rollup_run **run);
+/* Lent; NULL: make one. */
+struct mrd_pq_compressor *block_kit_compressor(struct mrd_block_writer_kit *kit, int level);
 
 /* ---- writer.c ---- */
 

@@ -221,6 +221,7 @@ enum mrd_status block_columns_open(struct mrd_block_writer *writer,
         .level = writer->zstd_level,
         .page_version = 1,
         .memory_bytes_max = writer->memory_max / 2,
+        .compressor = block_kit_compressor(writer->kit, writer->zstd_level),
     };
     const struct mrd_pq_sink sink = {writer, sink_write, block_page_reported};
     return mrd_pq_writer_create(&options, &sink, &writer->parquet, err);

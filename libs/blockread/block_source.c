@@ -682,6 +682,7 @@ void mrd_block_rows_close(struct mrd_source_set *set) { set_close(set); }
 
 struct gather {
     struct mrd_arena *arena;
+    const struct mrd_query_control *control;
     struct mrd_buf items; /* struct mrd_bytes, or struct mrd_labels */
 };
 
@@ -706,36 +707,40 @@ static enum mrd_status gather_labels(struct gather *gather, const struct mrd_blo
     return MRD_OK;
 }
 
-static int compare_texts(const void *a, const void *b)
+static int compare_texts(const void *a, const void *b, void *context)
 {
+    (void)context;
     return mrd_bytes_compare(*(const struct mrd_bytes *)a, *(const struct mrd_bytes *)b);
 }
 
-static int compare_label_sets(const void *a, const void *b)
+static int compare_label_sets(const void *a, const void *b, void *context)
 {
+    (void)context;
     return mrd_labels_compare(*(const struct mrd_labels *)a, *(const struct mrd_labels *)b);
 }
 
 /* Sorts the items and takes doubles out; so memory is that of different ones, and of one block's. */
-static void gather_tidy(struct gather *gather, size_t size,
-                        int (*compare)(const void *, const void *))
+static enum mrd_status gather_tidy(struct gather *gather, size_t size, mrd_order *compare,
+                                   struct mrd_error *err)
 {
+    const struct mrd_look look = mrd_query_look(gather->control);
     const size_t total = gather->items.size / size;
     size_t kept = 0;
     if (total == 0) {
-        return;
+        return MRD_OK;
     }
-    qsort(gather->items.data, total, size, compare);
+    MRD_TRY(mrd_sort(gather->items.data, total, size, compare, NULL, &look, err));
     for (size_t i = 1; i < total; i++) {
-        if (compare(gather->items.data + kept * size, gather->items.data + i * size) != 0) {
+        if (compare(gather->items.data + kept * size, gather->items.data + i * size, NULL) != 0) {
             memmove(gather->items.data + ++kept * size, gather->items.data + i * size, size);
         }
     }
     gather->items.size = (kept + 1) * size;
+    return MRD_OK;
 }
 
 static enum mrd_status gather_set(struct gather *gather, struct mrd_source_set *set, size_t size,
-                                  int (*compare)(const void *, const void *), struct mrd_error *err)
+                                  mrd_order *compare, struct mrd_error *err)
 {
     for (size_t i = 0; i < set->reader_count; i++) {
         start_ahead(set, i + 1);
@@ -751,7 +756,7 @@ static enum mrd_status gather_set(struct gather *gather, struct mrd_source_set *
                 return mrd_arena_fail(gather->arena, err);
             }
         }
-        gather_tidy(gather, size, compare);
+        MRD_TRY(gather_tidy(gather, size, compare, err));
         reader_fini(&set->readers[i]);
     }
     return MRD_OK;
@@ -803,7 +808,7 @@ static enum mrd_status list_texts(struct mrd_block_source *source,
                                   struct mrd_bytes texts_of, const struct mrd_query_scope *scope,
                                   struct mrd_texts *out, struct mrd_error *err)
 {
-    struct gather gather = {.arena = scope->arena};
+    struct gather gather = {.arena = scope->arena, .control = scope->control};
     const void *items = NULL;
     mrd_buf_init(&gather.items, mrd_arena_limit(scope->arena));
     enum mrd_status status = gather_all(source, &gather, query, what, texts_of, scope, err);
@@ -835,7 +840,7 @@ static enum mrd_status source_series(void *context, const struct mrd_label_query
                                      const struct mrd_query_scope *scope,
                                      struct mrd_label_sets *out, struct mrd_error *err)
 {
-    struct gather gather = {.arena = scope->arena};
+    struct gather gather = {.arena = scope->arena, .control = scope->control};
     const void *items = NULL;
     mrd_buf_init(&gather.items, mrd_arena_limit(scope->arena));
     enum mrd_status status =

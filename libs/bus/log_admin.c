@@ -355,6 +355,14 @@ enum mrd_status mrd_log_stored_read(struct mrd_bus *bus, uint32_t partition, uin
     return MRD_OK;
 }
 
+uint64_t mrd_log_file_bytes(int64_t bytes_max)
+{
+    enum { FILE_BYTES_MIN = 32 * 1000, FILE_BYTES_MAX = 8 << 20, FILE_BYTES_STEP = 100 };
+    const uint64_t quarter = bytes_max <= 0 ? FILE_BYTES_MAX : (uint64_t)bytes_max / 4 + 1;
+    const uint64_t rounded = quarter + FILE_BYTES_STEP;
+    return MRD_MIN(MRD_MAX(rounded, (uint64_t)FILE_BYTES_MIN), (uint64_t)FILE_BYTES_MAX);
+}
+
 enum mrd_status mrd_log_class_last(struct mrd_bus *bus, uint32_t partition,
                                    const char *residency_class, int64_t timeout_ms,
                                    uint64_t *out_sequence, struct mrd_error *err)

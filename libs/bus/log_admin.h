@@ -62,6 +62,10 @@ MRD_MUST_CHECK enum mrd_status mrd_log_state_read(struct mrd_bus *bus, uint32_t 
                                                   int64_t timeout_ms, struct mrd_log_state *out,
                                                   struct mrd_error *err);
 
+/* What NATS keeps in one file of a log at most, as it sizes them of bytes_max (nats-server's dynBlkSize). A message that was dropped may stay in the
+ * file that the first one lies in, until most of that file is dropped: when so many bytes behind it are dropped, it is gone. */
+uint64_t mrd_log_file_bytes(int64_t bytes_max);
+
 /* The sequence of the last message of a class in the partition's log; 0: there is none. */
 MRD_MUST_CHECK enum mrd_status mrd_log_class_last(struct mrd_bus *bus, uint32_t partition,
                                                   const char *residency_class, int64_t timeout_ms,

@@ -34,6 +34,7 @@
 
 #include "block/cache.h"
 #include "block/entry.h"
+#include "block/reader.h"
 #include "block/schema.h"
 #include "block/series.h"
 #include "block/writer.h"
@@ -55,6 +56,22 @@ struct mrd_merge_tap {
     void *context;
 };
 
+/* What merges of one thread hand on to each other, so that the next need not make it anew: buffers, contexts of zstd. A few MB. What is
+ * written does not depend on it. */
+struct mrd_merge_workspace;
+struct mrd_merge_workspace *mrd_merge_workspace_create(void); /* never NULL */
+void mrd_merge_workspace_destroy(struct mrd_merge_workspace **workspace);
+
+/* A block that many merges read, one after the other, each a tenant: it stays open, and what one has read of it serves the next. Its
+ * memory is not that of the merges. */
+struct mrd_merge_reader {
+    struct mrd_block *block; /* lent; NULL: the merges open it themselves */
+    size_t window_bytes;
+    size_t piece_bytes;
+    struct mrd_block_cursor
+        *cursor; /* NULL at first; whoever has the reader closes it before the block */
+};
+
 /* Which requests to erase a block has to follow. */
 struct mrd_merge_erasures {
     /* Puts those of a block into out, `most` at most; returns how many. They live as long as the merge. */
@@ -69,6 +86,7 @@ struct mrd_merge_options {
     const struct mrd_objstore_control *control;  /* may be NULL */
     const struct mrd_block_entry *const *inputs; /* all of one residency class */
     size_t input_count;                          /* 1 to MRD_BLOCK_PARENTS_MAX */
+    struct mrd_merge_reader *const *readers;     /* of the inputs, each may be NULL; NULL: none */
     struct mrd_bytes tenant;                     /* the others in the inputs are not looked at */
     mrd_time_ms min_ms;                          /* inclusive */
     mrd_time_ms max_ms;                          /* inclusive */
@@ -85,6 +103,7 @@ struct mrd_merge_options {
     struct mrd_block_cache
         *cache; /* of sidecars: for blocks of many tenants, which are merged one after the other. It
                                     * counts for itself; may be NULL */
+    struct mrd_merge_workspace *workspace;     /* may be NULL */
     const struct mrd_merge_tap *tap;           /* may be NULL */
     const struct mrd_merge_erasures *erasures; /* NULL: no input owes any */
     /* Rollups: ascending, each a multiple of the one before; at most MRD_ROLLUP_LEVELS_MAX, none: 0. Their keys are

@@ -34,6 +34,7 @@ struct mrd_merge_share {
 struct mrd_merge_chain {
     const struct mrd_block_entry *entries;
     size_t count;
+    struct mrd_merge_reader *reader; /* of the one entry; or NULL */
 };
 
 /* What is to be left out of an input. */
@@ -54,6 +55,7 @@ struct mrd_merge_source {
     uint64_t samples_before;             /* of those before it */
     struct mrd_block *block;
     struct mrd_block_cursor *cursor;
+    bool lent;                            /* block and cursor are the chain's reader's */
     const struct mrd_block_series *piece; /* NULL at the end */
     size_t f;                             /* floats of the piece that are done */
     size_t h;
@@ -78,6 +80,14 @@ struct mrd_merge_row mrd_merge_source_row(const struct mrd_merge_source *source)
 /* Moves behind it. */
 void mrd_merge_source_skip(struct mrd_merge_source *source);
 
+/* ---- workspace.c: what outlives a merge ---- */
+
+struct mrd_merge_output;
+struct mrd_merge_workspace {
+    struct mrd_block_writer_kit *kit;
+    struct mrd_merge_output *output;
+};
+
 /* ---- erased.c: what is left out of an input ---- */
 
 /* Lists what the input owes of the tenant, in the arena. */
@@ -99,7 +109,8 @@ MRD_MUST_CHECK enum mrd_status mrd_merge_leave_count(struct mrd_merge_leave *lea
 struct mrd_merge_rollup_output *
 mrd_merge_rollup_output_create(const struct mrd_merge_options *options,
                                const struct mrd_block_origin *origin, const char *name,
-                               size_t writer_bytes, struct mrd_arena *arena);
+                               size_t writer_bytes, struct mrd_block_writer_kit *kit,
+                               struct mrd_arena *arena);
 void mrd_merge_rollup_output_destroy(struct mrd_merge_rollup_output **output);
 MRD_MUST_CHECK enum mrd_status mrd_merge_rollup_output_take(struct mrd_merge_rollup_output *output,
                                                             const struct mrd_block_series *piece,
@@ -125,9 +136,9 @@ struct mrd_merge_output {
     const struct mrd_merge_tap *tap;
     struct mrd_merge_rollup_output *rollups; /* or NULL */
     size_t writer_bytes;
+    struct mrd_block_writer_kit *kit;
     struct mrd_block_writer *writer; /* NULL between blocks */
-    struct mrd_block_entry *entries;
-    size_t entry_count;
+    struct mrd_buf entries; /* struct mrd_block_entry; the workspace's, emptied for each use */
 
     /* the series at hand */
     struct mrd_arena *series_arena;
@@ -137,7 +148,7 @@ struct mrd_merge_output {
     size_t f;
     size_t h;
     bool any_start;
-    mrd_time_ms times_ms[MRD_MERGE_PIECE_ROWS];
+    mrd_time_ms times_ms[MRD_MERGE_PIECE_ROWS]; /* the first of those that are not cleared */
     mrd_time_ms starts_ms[MRD_MERGE_PIECE_ROWS];
     double values[MRD_MERGE_PIECE_ROWS];
     mrd_hlc hlcs[MRD_MERGE_PIECE_ROWS];

@@ -4,6 +4,25 @@
 
 /* ---- blocks ---- */
 
+static enum mrd_status open_reader(struct mrd_merge_source *source, struct mrd_merge_reader *reader,
+                                   const struct mrd_block_select *select, struct mrd_error *err)
+{
+    const struct mrd_block_cursor_options cursor = {.window_bytes = reader->window_bytes,
+                                                    .series_bytes_max = reader->piece_bytes,
+                                                    .pieces = true,
+                                                    .want_hlc = true,
+                                                    .ahead = true};
+    source->lent = true;
+    source->block = reader->block;
+    if (reader->cursor == NULL) {
+        MRD_TRY(mrd_block_select(reader->block, select, &cursor, &reader->cursor, err));
+    } else {
+        MRD_TRY(mrd_block_cursor_aim(reader->cursor, select, err));
+    }
+    source->cursor = reader->cursor;
+    return MRD_OK;
+}
+
 static enum mrd_status open_block(struct mrd_merge_source *source, struct mrd_error *err)
 {
     const struct mrd_merge_options *options = source->options;
@@ -24,8 +43,12 @@ static enum mrd_status open_block(struct mrd_merge_source *source, struct mrd_er
         .pieces = true,
         .want_hlc = true,
     };
+    struct mrd_merge_reader *reader = source->chain.reader;
     source->entry = &source->chain.entries[source->next++];
     source->samples_before = source->samples;
+    if (reader != NULL) {
+        return open_reader(source, reader, &select, err);
+    }
     MRD_TRY(mrd_block_open(options->store, source->entry, &open, &source->block, err));
     return mrd_block_select(source->block, &select, &cursor, &source->cursor, err);
 }
@@ -81,6 +104,10 @@ enum mrd_status mrd_merge_source_open(struct mrd_merge_source *source, struct mr
 
 void mrd_merge_source_close(struct mrd_merge_source *source)
 {
+    if (source->lent) {
+        source->cursor = NULL;
+        source->block = NULL;
+    }
     mrd_block_cursor_close(&source->cursor);
     mrd_block_close(&source->block);
 }

@@ -24,6 +24,16 @@ enum mrd_status mrd_query_check(const struct mrd_query_control *control, struct 
     return MRD_OK;
 }
 
+static enum mrd_status look(void *context, struct mrd_error *err)
+{
+    return mrd_query_check(context, err);
+}
+
+struct mrd_look mrd_query_look(const struct mrd_query_control *control)
+{
+    return (struct mrd_look){look, (void *)(uintptr_t)control};
+}
+
 /* ---- selectors ---- */
 
 /* Offers the source the aggregation over this selector. */

@@ -21,7 +21,6 @@ struct job {
     char attempt[ATTEMPT_SIZE]; /* in the keys of what is written: no two attempts share one */
     unsigned level;             /* of the outputs */
     enum mrd_merge_period period;
-    struct mrd_buf found;                        /* const struct mrd_block_entry * */
     const struct mrd_block_entry *const *blocks; /* of the unit, but those that need no merge */
     size_t block_count;
     struct mrd_upkeep_settling settling;
@@ -46,23 +45,19 @@ static bool is_of_batch(const struct job *job, const struct mrd_block_entry *blo
 
 /* What the outputs' level has of a tenant in a period, but what is in quarantine, or in the batch itself. */
 static enum mrd_status find(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
-                            const struct mrd_block_entry *const **out, size_t *out_count,
-                            struct mrd_error *err)
+                            struct mrd_buf *out, struct mrd_error *err)
 {
-    struct job *job = context;
+    const struct job *job = context;
     const struct mrd_upkeep_span span =
         mrd_upkeep_index_find(job->index, job->unit->residency_class, tenant, job->level);
     (void)err;
-    mrd_buf_clear(&job->found);
     for (size_t i = 0; i < span.count; i++) {
         if (mrd_upkeep_is_within(span.blocks[i], range) &&
             !mrd_upkeep_quarantine_has(job->options->quarantine, span.blocks[i]->id) &&
             !(job->level == span.blocks[i]->level && is_of_batch(job, span.blocks[i]))) {
-            mrd_buf_append(&job->found, (const void *)&span.blocks[i], sizeof(span.blocks[i]));
+            mrd_buf_append(out, (const void *)&span.blocks[i], sizeof(span.blocks[i]));
         }
     }
-    *out = (const struct mrd_block_entry *const *)(const void *)job->found.data;
-    *out_count = job->found.size / sizeof(span.blocks[0]);
     return MRD_OK;
 }
 
@@ -170,6 +165,7 @@ static enum mrd_status run_batch(struct job *job, struct mrd_error *err)
                   .resolution_count = options->resolution_count},
         .blocks = job->blocks,
         .block_count = job->block_count,
+        .workers = options->workers,
         .period = job->period,
         .find = find,
         .prefix = prefix,
@@ -441,7 +437,6 @@ enum mrd_status mrd_upkeep_merge(const struct mrd_upkeep_merge_options *options,
                       .result = &result,
                       .arena = mrd_arena_create("results of a merge", MRD_UPKEEP_RESULT_BYTES_MAX)};
     const enum mrd_status status = run(&job, err);
-    mrd_buf_fini(&job.found);
     mrd_arena_destroy(&job.arena);
     if (status == MRD_OK || result.committed) {
         *out = result;

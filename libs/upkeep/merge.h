@@ -14,7 +14,8 @@
  * catalog. The rest of the unit is merged without it, but for months, which wait.
  *
  * Owner:   plain values.
- * Threads: a merge runs on the calling thread; merges share the catalog and the store.
+ * Threads: the calling thread, and `workers` - 1 more for as long as it takes: merge/batch.h. `is_compact` is called by all of them. Merges
+ *          share the catalog and the store.
  * Memory:  memory_bytes_max for merging, and MRD_UPKEEP_RESULT_BYTES_MAX for what the catalog is to say of it.
  */
 #ifndef MRD_UPKEEP_MERGE_H
@@ -37,6 +38,7 @@ struct mrd_upkeep_merge_options {
     const struct mrd_upkeep_quarantine *quarantine; /* may be NULL */
     const struct mrd_catalog_requests *requests;    /* of the state; NULL: no block owes any */
     size_t memory_bytes_max;                        /* 0: 512 MiB */
+    size_t workers;                                 /* threads, which share the memory; 0 is 1 */
     uint64_t shard_bytes_max;                       /* 0: 512 MiB */
     int zstd_level_month;                           /* 0: 9 */
     /* Rollups that are made of all that is written: as of merge/merge.h, and such as have tables. */

@@ -20,7 +20,8 @@ enum {
 #define REGION_BASE_MS INT64_C(1706572800000) /* 2024-01-30 */
 #define REGION_DAY_MS ((mrd_time_ms)86400000)
 
-#define REGION_MERGE_BYTES (MRD_MERGE_MEMORY_MIN + 2 * MRD_MERGE_ROLLUP_MEMORY_MIN)
+/* Enough for readers beside the merge (merge/batch.h). */
+#define REGION_MERGE_BYTES (2 * (MRD_MERGE_MEMORY_MIN + 2 * MRD_MERGE_ROLLUP_MEMORY_MIN))
 static const mrd_time_ms region_resolutions_ms[] = {MRD_ROLLUP_1H_MS, MRD_ROLLUP_1D_MS};
 
 struct region_write {
@@ -51,6 +52,7 @@ struct region {
     unsigned blocks; /* of level 0, so far */
     size_t tenants;  /* at most REGION_TENANTS */
     size_t times;    /* at most REGION_TIMES */
+    size_t workers;  /* of merges */
     struct region_write model[REGION_TENANTS][REGION_SERIES][REGION_TIMES];
     struct region_request requests[REGION_REQUESTS];
     size_t request_count;
@@ -324,6 +326,7 @@ static inline enum mrd_status region_round(struct region *region, struct mrd_cat
     size_t count = 0;
     *out_done = 0;
     tables.store = store;
+    tables.workers = region->workers;
     MRD_TRY(mrd_upkeep_quarantine_load(store, NULL, arena, &quarantine, err));
     MRD_TRY(mrd_catalog_refresh(catalog, NULL, err));
     plan.quarantine = &quarantine;
@@ -343,7 +346,8 @@ static inline enum mrd_status region_round(struct region *region, struct mrd_cat
         .tables = region->tables.root == NULL ? NULL : &tables,
         .quarantine = &quarantine,
         .requests = requests,
-        .memory_bytes_max = REGION_MERGE_BYTES,
+        .memory_bytes_max = REGION_MERGE_BYTES * MRD_MAX(region->workers, (size_t)1),
+        .workers = region->workers,
         .resolutions_ms = region_resolutions_ms,
         .resolution_count = MRD_ARRAY_LEN(region_resolutions_ms),
     };

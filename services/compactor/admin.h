@@ -1,6 +1,7 @@
 /* admin.h: what the people who run the region ask of a compactor, on its operations port:
  *
  *     GET  /quarantine                    blocks that are bad, and why (JSON); as of the last look, seconds ago
+ *     GET  /erasures                      requests to erase that are under way and what they wait for, and receipts (JSON)
  *     POST /quarantine/release?block=ID   lets one back in: it is tried again, and comes back if it is still bad
  *     POST /scrub                         reads all blocks now, whatever compactor.scrub_interval says
  *     POST /sweep                         removes now what nobody needs
@@ -15,6 +16,7 @@
 #define CMP_ADMIN_H
 
 #include "compactor/cooling.h"
+#include "compactor/erasing.h"
 #include "compactor/expiring.h"
 #include "compactor/merging.h"
 #include "compactor/tidying.h"
@@ -25,6 +27,7 @@ struct cmp_admin {
     struct cmp_merging *merging;
     struct cmp_tidying *tidying;
     struct cmp_expiring *expiring;
+    struct cmp_erasing *erasing;
     struct cmp_cooling *cooling;
 };
 

@@ -29,6 +29,7 @@ struct build_partition {
     int64_t age_ns;     /* likewise, for how old the oldest is that is not built */
     struct build_mark marks[BUILD_MARKS_MAX]; /* ascending, some of the entries that were read */
     size_t mark_count;
+    struct build_mark last; /* entry that was read; sequence 0: none was */
 
     _Atomic uint64_t wanted;
     _Atomic bool held;

@@ -21,6 +21,7 @@ void cmp_build_mark(const struct cmp_build *build, struct build_partition *parti
     const mrd_time_ms apart_ms =
         MRD_MIN((mrd_time_ms)MARK_MS, build->options.log_window_ms / MARKS_PER_WINDOW);
     struct build_mark *marks = partition->marks;
+    partition->last = (struct build_mark){sequence, stored_ms};
     if (partition->mark_count > 0 &&
         stored_ms < marks[partition->mark_count - 1].stored_ms + apart_ms) {
         return;
@@ -34,16 +35,19 @@ void cmp_build_mark(const struct cmp_build *build, struct build_partition *parti
     marks[partition->mark_count++] = (struct build_mark){sequence, stored_ms};
 }
 
-/* Of what was stored up to before_ms: a sequence that is no later, 0: none is known. */
+/* Of what was stored up to before_ms: the sequence behind it or behind an earlier one, 0: none is known. A log that nothing comes into any more is
+ * emptied in the end, and so are the requests to erase in it. */
 static uint64_t sequence_before(const struct build_partition *partition, mrd_time_ms before_ms)
 {
     uint64_t sequence = 0;
     for (size_t i = 0; i < partition->mark_count; i++) {
         if (partition->marks[i].stored_ms <= before_ms) {
-            sequence = partition->marks[i].sequence;
+            sequence = partition->marks[i].sequence + 1;
         }
     }
-    return sequence;
+    return partition->last.sequence > 0 && partition->last.stored_ms <= before_ms
+               ? partition->last.sequence + 1
+               : sequence;
 }
 
 /* Queriers that read no blocks have what is in the log, and no less of it than they would have if it forgot by age. */

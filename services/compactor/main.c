@@ -3,6 +3,7 @@
 #include "compactor/admin.h"
 #include "compactor/build.h"
 #include "compactor/cooling.h"
+#include "compactor/erasing.h"
 #include "compactor/expiring.h"
 #include "compactor/flush.h"
 #include "compactor/jobs.h"
@@ -57,7 +58,12 @@ static const struct mrd_config_key compactor_keys[] = {
         "Days are merged into their month so long after its end, and after the receipt of samples "
         "that are late for it."),
     KEY("compactor.merge_memory_bytes_max", MRD_CONFIG_SIZE, "512MiB", 96 << 20, 1e15,
-        "Memory for one merge. A compactor does one at a time."),
+        "Memory for merging. A compactor does one merge unit at a time; its workers share this."),
+    KEY("compactor.merge_workers", MRD_CONFIG_INT, "0", 0, 256,
+        "Threads that merge the tenants of a unit, each with its share of "
+        "compactor.merge_memory_bytes_max; fewer where that is less than 96 MiB each. 0: half of "
+        "the "
+        "processors."),
     {.path = "compactor.rollups",
        .type = MRD_CONFIG_LIST,
        .initial = "1h,1d",
@@ -83,6 +89,11 @@ static const struct mrd_config_key compactor_keys[] = {
         "How long after the end of a block's day or month its data file is put into cold_class."),
     KEY("compactor.cold_interval", MRD_CONFIG_DURATION, "24h", 0, 1e12,
         "How often in the region it is looked for such files. 0: never, but when asked for."),
+    KEY("compactor.grace", MRD_CONFIG_DURATION, "24h", 60000, 1e12,
+        "How long files stay after their block has left the catalog, and how long commits do that "
+        "a "
+        "checkpoint has made needless. Longer than any query and merge takes, and than "
+        "querier.block_stale_max in all queriers. The same in all compactors."),
     KEY("compactor.sweep_interval", MRD_CONFIG_DURATION, "1h", 0, 1e12,
         "How often in the region what nobody needs any more is removed from object storage. 0: "
         "never, but when asked for."),
@@ -107,6 +118,7 @@ struct compactor {
     struct cmp_merging *merging;
     struct cmp_tidying *tidying;
     struct cmp_expiring *expiring;
+    struct cmp_erasing *erasing;
     struct cmp_cooling *cooling;
     struct cmp_jobs *jobs;
     struct cmp_flush *flush;
@@ -127,6 +139,7 @@ static void stop_roles(void *context, mrd_time_ms grace_ms)
     cmp_flush_destroy(&compactor->flush);
     cmp_jobs_destroy(&compactor->jobs);
     cmp_cooling_destroy(&compactor->cooling);
+    cmp_erasing_destroy(&compactor->erasing);
     cmp_expiring_destroy(&compactor->expiring);
     cmp_tidying_destroy(&compactor->tidying);
     cmp_merging_destroy(&compactor->merging);
@@ -144,8 +157,10 @@ static enum mrd_status open_storage(struct compactor *compactor, const struct mr
     MRD_TRY(mrd_objstore_settings_open(node->config, node->metrics, &compactor->store, err));
     MRD_LOG_INFO("object storage", mrd_log_str("store", mrd_objstore_name(compactor->store)));
     MRD_TRY(mrd_objstore_probe(compactor->store, "probe/", NULL, err));
-    const struct mrd_catalog_options catalog = {.store = compactor->store,
-                                                .writer = node->self.instance};
+    const struct mrd_catalog_options catalog = {
+        .store = compactor->store,
+        .writer = node->self.instance,
+        .grace_ms = mrd_config_duration(node->config, "compactor.grace")};
     return mrd_catalog_open(&catalog, NULL, &compactor->catalog, err);
 }
 
@@ -220,6 +235,17 @@ static void reload(void *context, const struct mrd_config *config)
     cmp_expiring_reload(compactor->expiring, config);
 }
 
+static enum mrd_status sweep_now(void *context, const struct cmp_environment *environment,
+                                 struct mrd_error *err)
+{
+    return cmp_tidying_sweep(((struct compactor *)context)->tidying, environment, err);
+}
+
+static bool is_bad(void *context, struct mrd_bytes block_id)
+{
+    return cmp_merging_is_bad(((struct compactor *)context)->merging, block_id);
+}
+
 static enum mrd_status create_roles(struct compactor *compactor, struct mrd_node *node,
                                     struct mrd_error *err)
 {
@@ -232,6 +258,9 @@ static enum mrd_status create_roles(struct compactor *compactor, struct mrd_node
     compactor->tidying =
         cmp_tidying_create(node->config, node->self.instance, kept ? &tables : NULL, node->metrics);
     compactor->expiring = cmp_expiring_create(node->config, kept ? &tables : NULL, node->metrics);
+    const struct cmp_erasing_options erasing = {
+        .sweep = sweep_now, .is_bad = is_bad, .context = compactor, .metrics = node->metrics};
+    compactor->erasing = cmp_erasing_create(&erasing);
     compactor->cooling = cmp_cooling_create(node->config, node->metrics);
     mrd_service_on_reload(node->service, reload, compactor);
     return MRD_OK;
@@ -247,16 +276,15 @@ static enum mrd_status start_roles(struct compactor *compactor, struct mrd_node 
                         .leases = compactor->leases,
                         .bus = compactor->bus,
                         .metrics = node->metrics,
-                        .clock = mrd_clock_system()},
+                        .clock = mrd_clock_system(),
+                        .grace_ms = mrd_config_duration(node->config, "compactor.grace")},
         .on_fatal = on_fatal,
         .context = compactor,
     };
     const struct cmp_role roles[] = {
-        cmp_build_role(compactor->build),
-        cmp_merging_role(compactor->merging),
-        cmp_tidying_sweep_role(compactor->tidying),
-        cmp_tidying_scrub_role(compactor->tidying),
-        cmp_expiring_role(compactor->expiring),
+        cmp_build_role(compactor->build),           cmp_merging_role(compactor->merging),
+        cmp_tidying_sweep_role(compactor->tidying), cmp_tidying_scrub_role(compactor->tidying),
+        cmp_expiring_role(compactor->expiring),     cmp_erasing_role(compactor->erasing),
         cmp_cooling_role(compactor->cooling), /* the last: it may be off */
     };
     const size_t role_count = MRD_ARRAY_LEN(roles) - !cmp_cooling_is_on(compactor->cooling);
@@ -264,8 +292,9 @@ static enum mrd_status start_roles(struct compactor *compactor, struct mrd_node 
     for (size_t i = 0; i < role_count; i++) {
         MRD_TRY(cmp_jobs_add(compactor->jobs, &roles[i], err));
     }
-    compactor->admin = (struct cmp_admin){compactor->jobs, compactor->merging, compactor->tidying,
-                                          compactor->expiring, compactor->cooling};
+    compactor->admin =
+        (struct cmp_admin){compactor->jobs,     compactor->merging, compactor->tidying,
+                           compactor->expiring, compactor->erasing, compactor->cooling};
     cmp_admin_mount(&compactor->admin, mrd_service_http(node->service));
     return MRD_OK;
 }

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "tenancy/keys.h"
@@ -181,12 +182,21 @@ static void figures_init(struct figures *figures, struct mrd_metrics *metrics)
                               seconds, MRD_ARRAY_LEN(seconds));
 }
 
+/* Half of the processors: others have to build blocks, and to answer. */
+static size_t count_workers(const struct mrd_config *config)
+{
+    const int64_t configured = mrd_config_int(config, "compactor.merge_workers");
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    return configured > 0 ? (size_t)configured : (size_t)MRD_MAX(processors / 2, 1L);
+}
+
 struct cmp_merging *cmp_merging_create(const struct mrd_config *config, const char *holder,
                                        const struct mrd_upkeep_tables *tables,
                                        struct mrd_metrics *metrics)
 {
     struct cmp_merging *merging = calloc(1, sizeof(*merging));
     mrd_assert(merging != NULL);
+    const size_t workers = count_workers(config);
     figures_init(&merging->figures, metrics);
     merging->holder = strdup(holder);
     merging->region = strdup(mrd_config_string(config, "region.id"));
@@ -201,6 +211,7 @@ struct cmp_merging *cmp_merging_create(const struct mrd_config *config, const ch
         .region = merging->region,
         .holder = merging->holder,
         .memory_bytes_max = mrd_config_size(config, "compactor.merge_memory_bytes_max"),
+        .workers = workers,
         .shard_bytes_max = mrd_config_size(config, "compactor.merge_file_bytes"),
         .is_compact = is_compact,
         .context = merging,
@@ -209,6 +220,7 @@ struct cmp_merging *cmp_merging_create(const struct mrd_config *config, const ch
     merging->merge.resolutions_ms = merging->resolutions_ms;
     merging->keeps_tables = tables != NULL;
     merging->tables = tables == NULL ? (struct mrd_upkeep_tables){0} : *tables;
+    merging->tables.workers = workers;
     merging->layouts = mrd_tenancy_settings_create(sizeof(struct layout), read_layout, config);
     pthread_mutex_init(&merging->lock, NULL);
     return merging;

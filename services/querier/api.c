@@ -302,6 +302,7 @@ static void run_job(void *context, struct mrd_http_request *request, const _Atom
     struct qry_sink sink;
     qry_sink_init(&sink, request, limits.response_bytes_max);
     sink.progress = &job->query.progress;
+    sink.canceled = canceled;
     struct qry_call call = {
         .options = &api->options,
         .limits = limits,
@@ -481,6 +482,7 @@ static const struct endpoint endpoints[] = {
          false),
     BOTH("/api/v1/admin/tsdb/clean_tombstones", MRD_HTTP_POST | MRD_HTTP_PUT,
          qry_answer_clean_tombstones, false),
+    GET("/admin/tsdb/erasures", qry_answer_erasures),
     BOTH("/api/v1/read", MRD_HTTP_POST, qry_answer_read, true),
     BOTH("/federate", MRD_HTTP_GET | MRD_HTTP_NO_HEAD, qry_answer_federate, true),
 };

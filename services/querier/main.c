@@ -32,10 +32,10 @@ static const struct mrd_config_key querier_keys[] = {
         "Lets whoever reaches the API delete series (/api/v1/admin/tsdb/delete_series), as "
         "Prometheus' --web.enable-admin-api does."),
     KEY("querier.erasure_wait", MRD_CONFIG_DURATION, "15s", 1000, 600000,
-        "How long a request to delete series waits for the log, and as long again until every "
-        "querier "
-        "and distributor has confirmed it; then it fails, though what the log has will be "
-        "applied."),
+        "How long a request to delete series waits for log and object storage, and as long again "
+        "until every querier and distributor has confirmed it; then it fails, though what the log "
+        "has will be applied. How long one to clean tombstones waits for blocks that are written "
+        "anew."),
     KEY("querier.direct_links", MRD_CONFIG_BOOL, "true", 0, 0,
         "Asks ingesters over direct connections where they take them (rpc.listen of an ingester), "
         "which is "
@@ -69,6 +69,7 @@ static void stop_storage(void *context, mrd_time_ms grace_ms)
 {
     (void)grace_ms;
     struct querier *querier = context;
+    qry_erasures_set_blocks(querier->erasures, NULL);
     qry_storage_close(&querier->storage);
 }
 
@@ -133,6 +134,7 @@ static enum mrd_status start_erasures(struct querier *querier, struct mrd_node *
         .instance = node->self.instance,
         .enabled = mrd_config_bool(node->config, "querier.admin_api"),
         .wait_ms = mrd_config_duration(node->config, "querier.erasure_wait"),
+        .has_blocks = mrd_objstore_settings_given(node->config),
         .metrics = node->metrics,
     };
     return qry_erasures_create(&options, &querier->erasures, err);
@@ -213,6 +215,7 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
     MRD_TRY(start_cluster(querier, node, err));
     mrd_service_on_stop(node->service, "storage", stop_storage, querier);
     MRD_TRY(qry_storage_open(node, &querier->storage, err));
+    qry_erasures_set_blocks(querier->erasures, querier->storage.blocks);
     const struct qry_pool_options pool = {
         .threads = (unsigned)mrd_config_int(node->config, "querier.concurrency"),
         .queue_max = (size_t)mrd_config_int(node->config, "querier.queue_max"),

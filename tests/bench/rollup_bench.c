@@ -2,7 +2,8 @@
  *
  *   rollup_bench SERIES MONTHS RESOLUTION_HOURS FOLDER [REPETITIONS [THREADS [QUERY]]]
  *
- * Writes MONTHS blocks of rows (30 days each; half of the series counters, half gauges, as of a scrape every 15 s) unless the folder has
+ * Writes MONTHS blocks of rows (30 days each; half of the series counters, a quarter of which
+ * reset once a month, half gauges, as of a scrape every 15 s) unless the folder has
  * them, then asks some queries (or the one that is given) in steps of a day, each REPETITIONS times over the same open cache. Seconds of
  * wall clock: the first, the best; of CPU: the least of all threads, and of the query's own in that run.
  */
@@ -36,6 +37,17 @@ struct bench {
     struct mrd_block_cache *cache;
 };
 
+/* A counter begins anew somewhere in the window. */
+static void reset_counter(struct mrd_rollup_floats *floats)
+{
+    for (size_t kind = 0; kind < MRD_ROLLUP_RESET_KINDS; kind++) {
+        floats->resets[kind] = 1;
+        floats->lost[kind] = floats->last;
+    }
+    floats->last = (double)(bench_chance() % 1000);
+    floats->min = 0;
+}
+
 /* A window's row as a counter or a gauge would have it; nothing of it is looked at twice. */
 static struct mrd_rollup_row make_row(struct bench *bench, size_t series, bool counter,
                                       mrd_time_ms end_ms)
@@ -55,6 +67,9 @@ static struct mrd_rollup_row make_row(struct bench *bench, size_t series, bool c
     floats->first_at.time_ms = end_ms - bench->resolution_ms + 1 + phase_ms;
     floats->last_at.time_ms =
         floats->first_at.time_ms + (mrd_time_ms)(floats->count - 1) * SAMPLE_MS;
+    if (counter && series % 4 == 0 && end_ms % (DAYS * (mrd_time_ms)DAY_MS) == 0) {
+        reset_counter(floats);
+    }
     if (counter) {
         bench->counters[series] = floats->last + (double)(bench_chance() % 20);
     }
