@@ -177,6 +177,13 @@ static enum mrd_status stream_check(const jsStreamConfig *have, const jsStreamCo
     return MRD_OK;
 }
 
+/* JetStream wants it no longer than the age. */
+static int64_t duplicate_window_of(int64_t age_ms_max)
+{
+    return age_ms_max > 0 ? MRD_MIN(age_ms_max, (int64_t)MRD_LOG_DUPLICATE_WINDOW_MS_MIN)
+                          : MRD_LOG_DUPLICATE_WINDOW_MS_MIN;
+}
+
 static enum mrd_status stream_update(jsCtx *js, jsStreamConfig *have, const jsStreamConfig *want,
                                      struct mrd_error *err)
 {
@@ -220,6 +227,11 @@ static enum mrd_status stream_ensure(jsCtx *js, const struct mrd_log_config *con
         return mrd_bus_fail(err, status, (int)code, "stream %s", name);
     }
     MRD_TRY(stream_check(info->Config, &want, err));
+    if (info->Config->MaxAge == 0 && want.MaxAge > 0 && !config->age_decides) {
+        want.MaxAge = 0;
+        want.Duplicates =
+            MRD_MAX(want.Duplicates, duplicate_window_of(0) * MS);
+    }
     return stream_update(js, info->Config, &want, err);
 }
 
@@ -261,10 +273,7 @@ enum mrd_status mrd_log_ensure(struct mrd_bus *bus, const struct mrd_log_config 
 {
     struct mrd_log_config full = *config;
     if (full.duplicate_window_ms == 0) {
-        /* JetStream wants it no longer than the age. */
-        full.duplicate_window_ms =
-            full.age_ms_max > 0 ? MRD_MIN(full.age_ms_max, (int64_t)MRD_LOG_DUPLICATE_WINDOW_MS_MIN)
-                                : MRD_LOG_DUPLICATE_WINDOW_MS_MIN;
+        full.duplicate_window_ms = duplicate_window_of(full.age_ms_max);
     }
     MRD_TRY(config_check(&full, err));
     mrd_auto(js_close)
@@ -298,9 +307,31 @@ enum mrd_status mrd_log_state_read(struct mrd_bus *bus, uint32_t partition, int6
         .messages = info->State.Msgs,
         .bytes = info->State.Bytes,
         .bytes_max = info->Config->MaxBytes,
+        .age_ms_max = info->Config->MaxAge / MS,
         .created_ns = info->Created,
     };
     return MRD_OK;
+}
+
+enum mrd_status mrd_log_age_clear(struct mrd_bus *bus, uint32_t partition, int64_t timeout_ms,
+                                  struct mrd_error *err)
+{
+    mrd_auto(js_close)
+    jsCtx *js = NULL;
+    MRD_TRY(js_open(bus, timeout_ms, &js, err));
+    char name[MRD_LOG_NAME_MAX];
+    mrd_auto(info_close)
+    jsStreamInfo *info = NULL;
+    jsErrCode code = 0;
+    const natsStatus status =
+        js_GetStreamInfo(&info, js, mrd_log_stream_name(partition, name), NULL, &code);
+    if (status != NATS_OK) {
+        return mrd_bus_fail(err, status, (int)code, "stream %s", name);
+    }
+    jsStreamConfig want = *info->Config;
+    want.MaxAge = 0;
+    want.Duplicates = MRD_MAX(want.Duplicates, duplicate_window_of(0) * MS);
+    return stream_update(js, info->Config, &want, err);
 }
 
 static void msg_close(natsMsg **msg) { natsMsg_Destroy(*msg); }

@@ -50,6 +50,7 @@ struct mrd_member {
     bool leaving;                          /* draining: serves still, takes no new partitions */
     uint64_t incarnation; /* random per process: a restart under the same name shows */
     struct mrd_link link; /* where it takes direct connections */
+    bool reads_blocks;    /* a querier's: what the log is trimmed of it finds in blocks */
     const struct mrd_member_partition *partitions; /* ascending */
     size_t partition_count;
 };

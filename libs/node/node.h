@@ -57,5 +57,10 @@ MRD_MUST_CHECK enum mrd_status mrd_node_connect(struct mrd_node *node, const cha
 /* Creates or verifies the partition log; waits for JetStream, which comes up after the port. */
 MRD_MUST_CHECK enum mrd_status mrd_node_log_ensure(const struct mrd_node *node, struct mrd_bus *bus,
                                                    struct mrd_error *err);
+/* The same for a log that differs in something from what the configuration says. */
+MRD_MUST_CHECK enum mrd_status mrd_node_log_ensure_as(const struct mrd_node *node,
+                                                      struct mrd_bus *bus,
+                                                      const struct mrd_log_config *log,
+                                                      struct mrd_error *err);
 
 #endif

@@ -30,11 +30,10 @@ static const struct mrd_config_key compactor_keys[] = {
         "Samples that are brought to one block at most, but for what one batch has more."),
     KEY("compactor.build_memory_bytes_max", MRD_CONFIG_SIZE, "512MiB", 48 << 20, 1e15,
         "Memory for the samples of one block and for writing it. One block is built at a time."),
-    KEY("compactor.trim", MRD_CONFIG_BOOL, "false", 0, 0,
+    KEY("compactor.trim", MRD_CONFIG_BOOL, "true", 0, 0,
         "Drop from the log what is in blocks, was received before compactor.log_window and is not "
-        "needed to "
-        "resolve references. Demands log.max_age=0 in all services: then nothing but this drops "
-        "anything."),
+        "needed to resolve references. The log has no age limit then, whatever log.max_age says: "
+        "nothing but this drops anything. The same in all compactors."),
     KEY("compactor.log_window", MRD_CONFIG_DURATION, "3h", 0, 1e12,
         "How long what was received stays in the log though it is in blocks, for ingesters to "
         "replay. A log that is three quarters "
@@ -192,6 +191,7 @@ static struct cmp_build *build_create(const struct compactor *compactor,
         .build_age_ms = mrd_config_duration(config, "compactor.build_age"),
         .trim = mrd_config_bool(config, "compactor.trim"),
         .log_window_ms = mrd_config_duration(config, "compactor.log_window"),
+        .log_age_ms = mrd_config_duration(config, "log.max_age"),
         .references_kept_ms = mrd_config_duration(config, "compactor.references_kept"),
         .metrics = node->metrics,
         .clock = mrd_clock_system(),
@@ -341,30 +341,29 @@ static enum mrd_status check_region(const char *region, struct mrd_error *err)
                : mrd_fail_prefix(err, MRD_E_INVALID, "region.id becomes a folder of tables");
 }
 
-/* An age limit drops whatever is old, in blocks or not. */
-static enum mrd_status check_settings(const struct mrd_config *config, struct mrd_error *err)
+/* An age limit drops whatever is old, in blocks or not. So there is none where we trim, and where we do not it is ours to bring it
+ * back: others leave a log without one alone. */
+static enum mrd_status ensure_log(const struct compactor *compactor, const struct mrd_node *node,
+                                  struct mrd_error *err)
 {
-    MRD_TRY(check_region(mrd_config_string(config, "region.id"), err));
-    const bool trim = mrd_config_bool(config, "compactor.trim");
-    if (trim && mrd_config_duration(config, "log.max_age") > 0) {
-        return mrd_fail(err, MRD_E_INVALID,
-                        "compactor.trim is on and log.max_age is not 0: the log would drop what is "
-                        "not in blocks yet; set log.max_age to 0 in all services");
-    }
-    if (!trim && mrd_config_duration(config, "log.max_age") == 0) {
+    struct mrd_log_config log = mrd_bus_settings_log(node->config);
+    if (mrd_config_bool(node->config, "compactor.trim")) {
+        log.age_ms_max = 0;
+    } else if (log.age_ms_max == 0) {
         MRD_LOG_WARN("log.max_age is 0 and compactor.trim is off: nothing drops anything from the "
                      "log, which refuses writers once it is full");
     }
-    return MRD_OK;
+    log.age_decides = true;
+    return mrd_node_log_ensure_as(node, compactor->bus, &log, err);
 }
 
 static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_error *err)
 {
     struct compactor *compactor = context;
     compactor->service = node->service;
-    MRD_TRY(check_settings(node->config, err));
+    MRD_TRY(check_region(mrd_config_string(node->config, "region.id"), err));
     MRD_TRY(mrd_node_connect(node, "build", &compactor->bus, err));
-    MRD_TRY(mrd_node_log_ensure(node, compactor->bus, err));
+    MRD_TRY(ensure_log(compactor, node, err));
     mrd_service_on_stop(node->service, "roles", stop_roles, compactor);
     MRD_TRY(open_storage(compactor, node, err));
     MRD_TRY(join_region(compactor, node, err));

@@ -172,6 +172,7 @@ static enum mrd_status start_cluster(struct querier *querier, struct mrd_node *n
     MRD_TRY(mrd_node_log_ensure(node, cluster->bus, err));
     mrd_service_on_stop(node->service, "cluster", stop_cluster, querier);
     MRD_TRY(start_erasures(querier, node, err)); /* listens before others can see us */
+    node->self.reads_blocks = mrd_objstore_settings_given(node->config);
     MRD_TRY(mrd_members_create(cluster->bus, &(struct mrd_members_options){.self = &node->self},
                                &cluster->members, err));
     MRD_TRY(qry_erasures_learn(querier->erasures, err));
