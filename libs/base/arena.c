@@ -179,6 +179,25 @@ void mrd_arena_reset(struct mrd_arena *arena)
     }
 }
 
+bool mrd_arena_join(struct mrd_arena *into, struct mrd_arena **from)
+{
+    struct mrd_arena *arena = *from;
+    mrd_assert(arena->children == 0 && arena->parent == NULL);
+    if (!arena_has(into, arena->used_bytes)) {
+        return false;
+    }
+    arena_count(into, arena->used_bytes);
+    /* Behind the newest page of `into`, so that this still serves; it is the last to go in a reset. */
+    struct arena_page **end = into->page == NULL ? &into->page : &into->page->next;
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    *end = MRD_MOVE(arena->page);
+    arena->used_bytes = 0;
+    mrd_arena_destroy(from);
+    return true;
+}
+
 void mrd_arena_destroy(struct mrd_arena **arena)
 {
     if (*arena == NULL) {

@@ -46,6 +46,10 @@ size_t mrd_arena_limit(const struct mrd_arena *arena);
 /* Forgets all allocations but keeps the first page for the next unit of work. */
 void mrd_arena_reset(struct mrd_arena *arena);
 
+/* All that came from *from (which has no arenas within it) lies in `into` from now on; *from is gone, NULL. False, and nothing has
+ * changed, if that would pass the limit. */
+MRD_MUST_CHECK bool mrd_arena_join(struct mrd_arena *into, struct mrd_arena **from);
+
 /* Frees the arena and all that came from it and sets *arena to NULL. *arena may be NULL. */
 void mrd_arena_destroy(struct mrd_arena **arena);
 

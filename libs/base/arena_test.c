@@ -116,6 +116,40 @@ static void what_is_within_an_arena_counts_against_its_limit(void **state)
     assert_int_equal(mrd_arena_used(parent), 1024);
 }
 
+static void what_is_joined_lives_on_and_counts(void **state)
+{
+    (void)state;
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *into = mrd_arena_create("test", 1 << 20);
+    struct mrd_arena *from = mrd_arena_create("test", SIZE_MAX);
+    struct mrd_arena *large = mrd_arena_create("test", SIZE_MAX);
+    struct mrd_arena *nothing = mrd_arena_create("test", SIZE_MAX);
+    const struct mrd_bytes before = mrd_arena_copy(into, MRD_BYTES("before"));
+    struct mrd_bytes texts[100];
+    for (size_t i = 0; i < 100; i++) {
+        texts[i] = mrd_arena_copy(from, MRD_BYTES("a text of another arena"));
+        assert_non_null(mrd_arena_alloc(from, 1000));
+    }
+    const size_t used = mrd_arena_used(into) + mrd_arena_used(from);
+    assert_true(mrd_arena_join(into, &nothing));
+    assert_true(mrd_arena_join(into, &from));
+    assert_null(from);
+    assert_int_equal(mrd_arena_used(into), used);
+    const struct mrd_bytes after = mrd_arena_copy(into, MRD_BYTES("after"));
+    assert_non_null(mrd_arena_alloc(large, 1 << 20));
+    assert_false(mrd_arena_join(into, &large));
+    assert_non_null(large);
+    mrd_arena_destroy(&large);
+    assert_true(mrd_bytes_equal(before, MRD_BYTES("before")));
+    assert_true(mrd_bytes_equal(after, MRD_BYTES("after")));
+    for (size_t i = 0; i < 100; i++) {
+        assert_true(mrd_bytes_equal(texts[i], MRD_BYTES("a text of another arena")));
+    }
+    mrd_arena_reset(into);
+    assert_int_equal(mrd_arena_used(into), 0);
+    assert_non_null(mrd_arena_alloc(into, 5000));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -124,6 +158,7 @@ int main(void)
         cmocka_unit_test(sizes_that_overflow_are_refused),
         cmocka_unit_test(copies_are_terminated_and_printf_fits),
         cmocka_unit_test(what_is_within_an_arena_counts_against_its_limit),
+        cmocka_unit_test(what_is_joined_lives_on_and_counts),
         cmocka_unit_test(a_reset_arena_starts_anew_within_the_same_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,15 @@ static inline bool mrd_id128_equal(struct mrd_id128 a, struct mrd_id128 b)
     return a.low == b.low && a.high == b.high;
 }
 
+/* As numbers. */
+static inline int mrd_id128_compare(struct mrd_id128 a, struct mrd_id128 b)
+{
+    if (a.high != b.high) {
+        return a.high < b.high ? -1 : 1;
+    }
+    return a.low < b.low ? -1 : a.low > b.low;
+}
+
 uint64_t mrd_hash64(struct mrd_bytes bytes, uint64_t seed);
 struct mrd_id128 mrd_hash128(struct mrd_bytes bytes, uint64_t seed);
 

@@ -29,10 +29,17 @@ static bool whole_is_right(const struct mrd_block *block, struct mrd_bytes bytes
            memcmp(bytes.data, MBX_MAGIC, MBX_MAGIC_SIZE) == 0;
 }
 
+/* The bytes of a small sidecar, once they are read. */
+static struct mrd_bytes whole_of(const struct mrd_block *block)
+{
+    return block->whole.size == 0 && block->first != NULL ? mrd_buf_view(&block->first->whole)
+                                                          : mrd_buf_view(&block->whole);
+}
+
 /* Reads all of a small sidecar, from the cache's folder if that has it. */
 static enum mrd_status read_whole(struct mrd_block *block, struct mrd_error *err)
 {
-    if (block->whole.size > 0) {
+    if (whole_of(block).size > 0) {
         return MRD_OK;
     }
     const struct mrd_id128 key = key_of(block, MBX_WHOLE);
@@ -122,7 +129,7 @@ static enum mrd_status read_directory(struct mrd_block *block, struct mbx_direct
     }
     if (is_small(block)) {
         MRD_TRY(read_whole(block, err));
-        return directory_of_end(block, mrd_buf_view(&block->whole), out_directory, err);
+        return directory_of_end(block, whole_of(block), out_directory, err);
     }
     uint8_t *end = malloc(TAIL_GUESS);
     mrd_assert(end != NULL);
@@ -231,7 +238,8 @@ static enum mrd_status load_part(struct mrd_block *block, size_t index, struct m
     }
     const struct mbx_part_at *at = &block->directory->directory->parts[index];
     MRD_TRY(read_whole(block, err));
-    const uint8_t *bytes = block->whole.data; /* the directory lies in it, and these before that */
+    const uint8_t *bytes =
+        whole_of(block).data; /* the directory lies in it, and these before that */
     return parse_part(
         block, at, (struct mrd_bytes){bytes + at->index.offset, (size_t)at->index.size},
         (struct mrd_bytes){bytes + at->pages.offset, (size_t)at->pages.size}, out_part, err);
@@ -308,6 +316,18 @@ enum mrd_status mrd_block_open(struct mrd_objstore *store, const struct mrd_bloc
     return MRD_OK;
 }
 
+struct mrd_block *mrd_block_twin(const struct mrd_block *block)
+{
+    struct mrd_block *twin = malloc(sizeof(*twin));
+    mrd_assert(twin != NULL);
+    *twin = *block;
+    twin->first = block->first == NULL ? block : block->first;
+    twin->arena = NULL;
+    twin->whole = (struct mrd_buf){0};
+    twin->directory = mbx_shared_ref(block->directory);
+    return twin;
+}
+
 void mrd_block_close(struct mrd_block **block_at)
 {
     struct mrd_block *block = MRD_MOVE(*block_at);
@@ -317,8 +337,10 @@ void mrd_block_close(struct mrd_block **block_at)
     mbx_shared_unref(&block->directory);
     mrd_arena_destroy(&block->arena);
     mrd_buf_fini(&block->whole);
-    free(block->data_key);
-    free(block->sidecar_key);
+    if (block->first == NULL) {
+        free(block->data_key);
+        free(block->sidecar_key);
+    }
     free(block);
 }
 

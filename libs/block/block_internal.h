@@ -9,7 +9,8 @@ struct mrd_block {
     struct mrd_objstore *store;
     const struct mrd_objstore_control *control;
     struct mrd_block_cache *cache;
-    struct mrd_arena *arena; /* the entry's copy */
+    const struct mrd_block *first; /* whose twin it is: entry and keys are that one's; or NULL */
+    struct mrd_arena *arena;       /* the entry's copy */
     struct mrd_block_entry entry;
     char *data_key;
     char *sidecar_key;

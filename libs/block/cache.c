@@ -43,9 +43,17 @@ void mbx_shared_unref(struct mbx_shared **shared_at)
     }
 }
 
+uint64_t mrd_block_cache_mark(struct mrd_bytes block_id, uint32_t sidecar_crc32c)
+{
+    return mrd_hash64(block_id, (uint64_t)sidecar_crc32c << 32);
+}
+
 struct mrd_id128 mbx_cache_key(struct mrd_bytes block_id, uint32_t sidecar_crc32c, uint64_t piece)
 {
-    return mrd_hash128(block_id, (uint64_t)sidecar_crc32c << 32 ^ piece);
+    return (struct mrd_id128){
+        .high = mrd_block_cache_mark(block_id, sidecar_crc32c),
+        .low = mrd_hash64(block_id, (uint64_t)sidecar_crc32c << 32 ^ (piece + 1)),
+    };
 }
 
 /* ---- least recently used ---- */
@@ -285,6 +293,42 @@ struct mrd_block_cache_stats mrd_block_cache_stats(struct mrd_block_cache *cache
     const struct mrd_block_cache_stats stats = cache->stats;
     (void)pthread_mutex_unlock(&cache->lock);
     return stats;
+}
+
+static int compare_marks(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a;
+    const uint64_t y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static bool has_mark(const uint64_t *marks, size_t count, uint64_t mark)
+{
+    return count > 0 && bsearch(&mark, marks, count, sizeof(mark), compare_marks) != NULL;
+}
+
+void mrd_block_cache_retain(struct mrd_block_cache *cache, uint64_t *marks, size_t mark_count)
+{
+    if (mark_count > 0) {
+        qsort(marks, mark_count, sizeof(*marks), compare_marks);
+    }
+    (void)pthread_mutex_lock(&cache->lock);
+    for (struct node *node = cache->memory.oldest; node != NULL;) {
+        struct node *newer = node->newer;
+        if (!has_mark(marks, mark_count, node->key.high)) {
+            drop_memory(cache, node);
+        }
+        node = newer;
+    }
+    for (struct node *node = cache->files.oldest; node != NULL;) {
+        struct node *newer = node->newer;
+        if (!has_mark(marks, mark_count, node->key.high)) {
+            drop_file(cache, node);
+        }
+        node = newer;
+    }
+    make_room(cache);
+    (void)pthread_mutex_unlock(&cache->lock);
 }
 
 static void count(uint64_t *stat, struct mrd_counter *counter)

@@ -1,6 +1,7 @@
 /* cache.h: sidecars of blocks that are read again and again: parsed in memory, as bytes in a folder.
  *
- * Blocks never change, so what is kept never goes stale; it is dropped to make room, the least recently used first. Bytes from the
+ * Blocks never change, so what is kept never goes stale; it is dropped to make room, the least recently used first, and when the block is no
+ * more (mrd_block_cache_retain): sidecars have label values, which may have to be nowhere. Bytes from the
  * folder are checked like those from the object store; what fails is removed and fetched again. The folder may be emptied at
  * any time, and may be that of the process before.
  *
@@ -12,6 +13,7 @@
 #ifndef MRD_BLOCK_CACHE_H
 #define MRD_BLOCK_CACHE_H
 
+#include "base/bytes.h"
 #include "base/metrics.h"
 #include "base/status.h"
 
@@ -28,6 +30,13 @@ MRD_MUST_CHECK enum mrd_status mrd_block_cache_create(const struct mrd_block_cac
                                                       struct mrd_block_cache **out_cache,
                                                       struct mrd_error *err);
 void mrd_block_cache_destroy(struct mrd_block_cache **cache);
+
+/* What tells a block from others here. */
+uint64_t mrd_block_cache_mark(struct mrd_bytes block_id, uint32_t sidecar_crc32c);
+
+/* Drops what is kept of all blocks but these, which are sorted. A reader that has an older state may bring one back, until the next
+ * call. Cost: a look at all that is kept. */
+void mrd_block_cache_retain(struct mrd_block_cache *cache, uint64_t *marks, size_t mark_count);
 
 struct mrd_block_cache_stats {
     uint64_t memory_hits;

@@ -75,11 +75,64 @@ static void want(struct mrd_block_cursor *cursor, const struct mbx_segment *segm
     }
 }
 
+/* Whether all pages from the cursor's position on are in the window, or decoded when their turn comes. */
+static bool is_at_hand(const struct mrd_block_cursor *cursor)
+{
+    int64_t decoded[MBX_LEAVES_MAX];
+    for (unsigned leaf = 0; leaf < MBX_LEAVES_MAX; leaf++) {
+        decoded[leaf] = cursor->pages.columns[leaf].page;
+    }
+    for (struct mbx_position at = cursor->at; settle(cursor, &at); at.segment++) {
+        const struct mbx_segment *segment = segment_at(cursor, &at);
+        const unsigned leaves = mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms)
+                                    ? mbx_segment_leaves(cursor, segment)
+                                    : 0;
+        for (unsigned leaf = 0; leaf < MBX_LEAVES_MAX; leaf++) {
+            if ((leaves >> leaf & 1) == 0 || decoded[leaf] == (int64_t)segment->page) {
+                continue;
+            }
+            if (!mbx_pages_have(&cursor->pages, (enum mbx_leaf)leaf, segment->page)) {
+                return false;
+            }
+            decoded[leaf] = segment->page;
+        }
+    }
+    return true;
+}
+
+/* Of the pages behind `page`, those of the columns in `leaves` that the window has room for. */
+static void want_ahead(struct mrd_block_cursor *cursor, unsigned leaves, uint32_t page,
+                       uint64_t bytes)
+{
+    for (uint32_t next = page + 1; next < cursor->part->part->page_count; next++) {
+        for (unsigned leaf = 0; leaf < MBX_LEAVES_MAX; leaf++) {
+            if ((leaves >> leaf & 1) != 0) {
+                bytes += mbx_pages_cost(&cursor->pages, (enum mbx_leaf)leaf, next);
+            }
+        }
+        if (bytes > cursor->options.window_bytes) {
+            return;
+        }
+        for (unsigned leaf = 0; leaf < MBX_LEAVES_MAX; leaf++) {
+            if ((leaves >> leaf & 1) != 0) {
+                mbx_pages_want(&cursor->pages, (enum mbx_leaf)leaf, next);
+            }
+        }
+    }
+}
+
 /* Plans from the cursor's position on what fits into a window, one run at least, and reads it. */
 static enum mrd_status fetch_window(struct mrd_block_cursor *cursor, struct mrd_error *err)
 {
     struct mbx_position at = cursor->at;
     uint64_t bytes = 0;
+    unsigned leaves = 0;
+    uint32_t page = 0;
+    bool whole = true;
+    if (cursor->options.ahead && is_at_hand(cursor)) {
+        cursor->window_end = (struct mbx_position){.tenant = cursor->tenants_end};
+        return MRD_OK;
+    }
     mbx_pages_clear(&cursor->pages);
     for (bool first = true; settle(cursor, &at); at.segment++) {
         const struct mbx_segment *segment = segment_at(cursor, &at);
@@ -90,13 +143,19 @@ static enum mrd_status fetch_window(struct mrd_block_cursor *cursor, struct mrd_
         }
         const uint64_t cost = cost_of(cursor, segment);
         if (!first && bytes + cost > cursor->options.window_bytes) {
+            whole = false;
             break;
         }
         want(cursor, segment);
         bytes += cost;
+        leaves |= mbx_segment_leaves(cursor, segment);
+        page = segment->page;
         first = false;
     }
     cursor->window_end = at;
+    if (cursor->options.ahead && whole) {
+        want_ahead(cursor, leaves, page, bytes);
+    }
     return mbx_pages_fetch(&cursor->pages, err);
 }
 
@@ -105,8 +164,9 @@ static enum mrd_status fetch_window(struct mrd_block_cursor *cursor, struct mrd_
 static struct mrd_block_cursor *create(struct mrd_block *block,
                                        const struct mrd_block_cursor_options *options)
 {
-    struct mrd_block_cursor *cursor = calloc(1, sizeof(*cursor));
+    struct mrd_block_cursor *cursor = malloc(sizeof(*cursor));
     mrd_assert(cursor != NULL);
+    memset(cursor, 0, offsetof(struct mrd_block_cursor, ts));
     cursor->block = block;
     cursor->options = *options;
     cursor->min_ms = INT64_MIN;
@@ -136,7 +196,6 @@ void mrd_block_cursor_close(struct mrd_block_cursor **cursor_at)
     mrd_buf_fini(&cursor->labels);
     mrd_buf_fini(&cursor->canonical);
     mbx_output_fini(&cursor->out);
-    mbx_rollup_output_fini(&cursor->rollup_out);
     free(cursor);
 }
 
@@ -155,27 +214,71 @@ enum mrd_status mrd_block_select(struct mrd_block *block, const struct mrd_block
                                  const struct mrd_block_cursor_options *options,
                                  struct mrd_block_cursor **out_cursor, struct mrd_error *err)
 {
-    mrd_assert(select->erasure_count == 0 || block->entry.resolution_ms == 0);
     mrd_auto(mrd_block_cursor_close)
     struct mrd_block_cursor *cursor = create(block, options);
-    cursor->min_ms = select->min_ms;
-    cursor->max_ms = select->max_ms;
-    const struct mbx_tenant *tenant;
-    MRD_TRY(mbx_block_tenant(block, select->tenant, &cursor->part, &tenant, err));
-    if (tenant != NULL) {
-        const struct mbx_query query = {select->matchers, select->matcher_count, select->min_ms,
-                                        select->max_ms};
-        mbx_match(tenant, &query, &cursor->chosen);
-        mbx_erased_init(&cursor->erased, tenant, select, options->labels_only, &cursor->chosen,
-                        &cursor->pages.stats.erased);
-        cursor->series_count = cursor->chosen.count;
-        cursor->at.tenant = (uint32_t)(tenant - cursor->part->part->tenants);
-        cursor->tenants_end = cursor->at.tenant + 1;
-        mbx_pages_part(&cursor->pages, cursor->part->part);
-    }
-    MRD_TRY(limit_series(cursor, err));
+    MRD_TRY(mrd_block_cursor_aim(cursor, select, err));
     *out_cursor = MRD_MOVE(cursor);
     return MRD_OK;
+}
+
+/* Another selection is told of other erasures, and counts for itself what they have. */
+static void forget_erased(struct mrd_block_cursor *cursor)
+{
+    mbx_erased_fini(&cursor->erased);
+    mbx_ranges_fini(&cursor->erased_planned);
+    mbx_ranges_fini(&cursor->erased_now);
+    cursor->erased = (struct mbx_erased){0};
+    cursor->erased_planned = (struct mbx_ranges){0};
+    cursor->erased_now = (struct mbx_ranges){0};
+    cursor->pages.stats.erased = 0;
+}
+
+/* Turns to the part that has the tenant; NULL if none has: the cursor stays at its part. */
+static enum mrd_status find_tenant(struct mrd_block_cursor *cursor, struct mrd_bytes name,
+                                   const struct mbx_tenant **out, struct mrd_error *err)
+{
+    *out = cursor->part == NULL ? NULL : mbx_part_find(cursor->part->part, name);
+    if (*out != NULL) {
+        return MRD_OK;
+    }
+    struct mbx_shared *part;
+    MRD_TRY(mbx_block_tenant(cursor->block, name, &part, out, err));
+    if (*out != NULL) {
+        mbx_shared_unref(&cursor->part);
+        cursor->part = part;
+        mbx_pages_part(&cursor->pages, part->part);
+    }
+    return MRD_OK;
+}
+
+enum mrd_status mrd_block_cursor_aim(struct mrd_block_cursor *cursor,
+                                     const struct mrd_block_select *select, struct mrd_error *err)
+{
+    const struct mbx_tenant *tenant;
+    mrd_assert(!cursor->scan);
+    mrd_assert(select->erasure_count == 0 || cursor->block->entry.resolution_ms == 0);
+    mbx_numbers_fini(&cursor->chosen);
+    forget_erased(cursor);
+    cursor->min_ms = select->min_ms;
+    cursor->max_ms = select->max_ms;
+    cursor->series_count = 0;
+    cursor->at = (struct mbx_position){0};
+    cursor->window_end = (struct mbx_position){0};
+    cursor->tenants_end = 0;
+    MRD_TRY(find_tenant(cursor, select->tenant, &tenant, err));
+    if (tenant == NULL) {
+        return MRD_OK;
+    }
+    const struct mbx_query query = {select->matchers, select->matcher_count, select->min_ms,
+                                    select->max_ms};
+    mbx_match(tenant, &query, &cursor->chosen);
+    mbx_erased_init(&cursor->erased, tenant, select, cursor->options.labels_only, &cursor->chosen,
+                    &cursor->pages.stats.erased);
+    cursor->series_count = cursor->chosen.count;
+    cursor->at.tenant = (uint32_t)(tenant - cursor->part->part->tenants);
+    cursor->window_end = cursor->at; /* nothing is read yet */
+    cursor->tenants_end = cursor->at.tenant + 1;
+    return limit_series(cursor, err);
 }
 
 enum mrd_status mrd_block_scan(struct mrd_block *block,
@@ -240,11 +343,11 @@ static void set_labels(struct mrd_block_cursor *cursor)
         mrd_series_id_of(mrd_tenant_seed(tenant->name), mrd_buf_view(&cursor->canonical));
 }
 
-static void set_samples(struct mrd_block_cursor *cursor)
+static enum mrd_status set_samples(struct mrd_block_cursor *cursor, struct mrd_error *err)
 {
     if (cursor->block->entry.resolution_ms != 0) {
-        cursor->series.rows = mbx_rollup_output_view(&cursor->rollup_out);
-        return;
+        cursor->series.rows = mbx_rollup_output_view(&cursor->rollup_out, err);
+        return cursor->series.rows == NULL ? MRD_E_LIMIT : MRD_OK;
     }
     const struct mbx_output *out = &cursor->out;
     cursor->series.samples = (struct mrd_samples){
@@ -267,20 +370,38 @@ static void set_samples(struct mrd_block_cursor *cursor)
     if (out->h_hlcs.size > 0) {
         cursor->series.histogram_hlcs = (const mrd_hlc *)(const void *)out->h_hlcs.data;
     }
+    return MRD_OK;
 }
 
 static bool has_rows(const struct mrd_block_cursor *cursor)
 {
-    return cursor->out.times.size + cursor->out.h_times.size + cursor->rollup_out.ends.size > 0;
+    return cursor->out.times.size + cursor->out.h_times.size + cursor->rollup_out.count > 0;
 }
 
-/* Decodes runs of the series at hand: all that are left, or as pieces the next one that has a sample. */
-static enum mrd_status read_series(struct mrd_block_cursor *cursor, bool *out_any,
-                                   struct mrd_error *err)
+/* Makes place for the rows of the series at hand that are left. */
+static void begin_rows(struct mrd_block_cursor *cursor, struct mrd_arena *arena)
+{
+    const uint32_t count = series_at(cursor, &cursor->at)->segments_count;
+    struct mbx_position at = cursor->at;
+    size_t rows = 0;
+    for (; at.segment < count; at.segment++) {
+        const struct mbx_segment *segment = segment_at(cursor, &at);
+        if (mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms)) {
+            rows += mbx_rollup_rows_max(cursor, segment);
+        }
+    }
+    mbx_rollup_output_begin(&cursor->rollup_out, arena, rows);
+}
+
+/* Decodes runs of the series at hand: all that are left, or as pieces the next one that has a sample. Rows come into the arena. */
+static enum mrd_status read_series(struct mrd_block_cursor *cursor, struct mrd_arena *arena,
+                                   bool *out_any, struct mrd_error *err)
 {
     const uint32_t count = series_at(cursor, &cursor->at)->segments_count;
     mbx_output_clear(&cursor->out);
-    mbx_rollup_output_clear(&cursor->rollup_out);
+    if (cursor->block->entry.resolution_ms != 0) {
+        begin_rows(cursor, arena);
+    }
     mbx_erased_ranges(&cursor->erased, cursor->at.series, &cursor->erased_now);
     for (bool enough = false; cursor->at.segment < count && !enough; cursor->at.segment++) {
         const struct mbx_segment *segment = segment_at(cursor, &cursor->at);
@@ -302,18 +423,30 @@ static enum mrd_status read_series(struct mrd_block_cursor *cursor, bool *out_an
     return MRD_OK;
 }
 
+/* Turns to the next series that is left, of whatever part; false after the last. */
+static enum mrd_status find_series(struct mrd_block_cursor *cursor, bool *out_any,
+                                   struct mrd_error *err)
+{
+    *out_any = true;
+    while (cursor->part == NULL || !settle(cursor, &cursor->at)) {
+        MRD_TRY(next_part(cursor, out_any, err));
+        if (!*out_any) {
+            return MRD_OK;
+        }
+    }
+    return MRD_OK;
+}
+
 enum mrd_status mrd_block_cursor_next(struct mrd_block_cursor *cursor,
                                       const struct mrd_block_series **out_series,
                                       struct mrd_error *err)
 {
+    *out_series = NULL;
     for (;;) {
-        while (cursor->part == NULL || !settle(cursor, &cursor->at)) {
-            bool any;
-            MRD_TRY(next_part(cursor, &any, err));
-            if (!any) {
-                *out_series = NULL;
-                return MRD_OK;
-            }
+        bool any;
+        MRD_TRY(find_series(cursor, &any, err));
+        if (!any) {
+            return MRD_OK;
         }
         set_labels(cursor);
         if (cursor->options.labels_only) {
@@ -321,12 +454,39 @@ enum mrd_status mrd_block_cursor_next(struct mrd_block_cursor *cursor,
             *out_series = &cursor->series;
             return MRD_OK;
         }
-        bool any;
-        MRD_TRY(read_series(cursor, &any, err));
+        MRD_TRY(read_series(cursor, cursor->out.arena, &any, err));
         if (any) {
-            set_samples(cursor);
+            MRD_TRY(set_samples(cursor, err));
             *out_series = &cursor->series;
             return MRD_OK;
         }
+    }
+}
+
+enum mrd_status mrd_block_cursor_next_rows(struct mrd_block_cursor *cursor, struct mrd_arena *arena,
+                                           struct mrd_block_series *out_series, bool *out_more,
+                                           struct mrd_error *err)
+{
+    mrd_assert(!cursor->scan && cursor->block->entry.resolution_ms != 0);
+    for (;;) {
+        bool any;
+        MRD_TRY(find_series(cursor, out_more, err));
+        if (!*out_more) {
+            return MRD_OK;
+        }
+        const struct mbx_tenant *tenant = tenant_at(cursor, &cursor->at);
+        const struct mbx_series *series = series_at(cursor, &cursor->at);
+        MRD_TRY(read_series(cursor, arena, &any, err));
+        if (!any) {
+            continue;
+        }
+        struct mrd_label *items = mrd_arena_alloc_array(arena, series->refs_count, sizeof(*items));
+        const struct mrd_rollup_columns *rows = mbx_rollup_output_view(&cursor->rollup_out, err);
+        if (items == NULL || rows == NULL) {
+            return mrd_arena_fail(arena, err);
+        }
+        *out_series = (struct mrd_block_series){
+            .tenant = tenant->name, .labels = mbx_labels(tenant, series, items), .rows = rows};
+        return MRD_OK;
     }
 }

@@ -21,12 +21,15 @@ struct mbx_output {
     size_t bytes_max;
 };
 
-/* Likewise of a rollup; histograms are in the arena of the other. */
+/* Likewise of a rollup: all of it in an arena, whose owner says how long it lives. */
 struct mbx_rollup_output {
-    struct mrd_buf ends;
-    struct mrd_buf columns[MRD_ROW_COLUMNS]; /* empty as long as no row has anything */
-    struct mrd_buf states;                   /* const struct mrd_rollup_row *; likewise */
-    struct mrd_rollup_columns view;
+    struct mrd_arena *arena;
+    size_t arena_before; /* what was in it before the series */
+    size_t capacity;     /* rows that the series has at most */
+    size_t count;
+    mrd_time_ms *ends_ms;
+    int64_t *columns[MRD_ROW_COLUMNS];    /* NULL as long as no row has anything */
+    const struct mrd_rollup_row **states; /* likewise */
 };
 
 struct mrd_block_cursor {
@@ -53,7 +56,9 @@ struct mrd_block_cursor {
     struct mbx_output out;
     struct mbx_rollup_output rollup_out;
     struct mrd_block_series series;
-    int64_t ts[8192]; /* of the run that is decoded, ms */
+    /* What follows is not cleared when a cursor is made. */
+    int64_t ts[8192];     /* of the run that is decoded, ms */
+    uint16_t picks[8192]; /* its rows that are wanted */
 };
 
 static inline bool mbx_segment_meets(const struct mbx_segment *segment, mrd_time_ms min_ms,
@@ -86,9 +91,14 @@ unsigned mbx_rollup_leaves(const struct mrd_block_cursor *cursor,
 MRD_MUST_CHECK enum mrd_status mbx_rollup_decode(struct mrd_block_cursor *cursor,
                                                  const struct mbx_segment *segment,
                                                  struct mrd_error *err);
-const struct mrd_rollup_columns *mbx_rollup_output_view(struct mbx_rollup_output *out);
-void mbx_rollup_output_clear(struct mbx_rollup_output *out);
-void mbx_rollup_output_fini(struct mbx_rollup_output *out);
+/* How many rows of a run may be wanted at most. */
+size_t mbx_rollup_rows_max(const struct mrd_block_cursor *cursor,
+                           const struct mbx_segment *segment);
+void mbx_rollup_output_begin(struct mbx_rollup_output *out, struct mrd_arena *arena,
+                             size_t capacity);
+/* In the arena; NULL if that is full. */
+const struct mrd_rollup_columns *mbx_rollup_output_view(struct mbx_rollup_output *out,
+                                                        struct mrd_error *err);
 
 void mbx_output_clear(struct mbx_output *out);
 void mbx_output_fini(struct mbx_output *out);

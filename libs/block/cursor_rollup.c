@@ -27,46 +27,40 @@ unsigned mbx_rollup_leaves(const struct mrd_block_cursor *cursor, const struct m
     return leaves;
 }
 
-void mbx_rollup_output_clear(struct mbx_rollup_output *out)
+/* ---- what comes out ---- */
+
+void mbx_rollup_output_begin(struct mbx_rollup_output *out, struct mrd_arena *arena,
+                             size_t capacity)
 {
-    mrd_buf_clear(&out->ends);
-    mrd_buf_clear(&out->states);
-    for (unsigned i = 0; i < MRD_ROW_COLUMNS; i++) {
-        mrd_buf_clear(&out->columns[i]);
-    }
+    *out = (struct mbx_rollup_output){
+        .arena = arena, .arena_before = mrd_arena_used(arena), .capacity = capacity};
 }
 
-void mbx_rollup_output_fini(struct mbx_rollup_output *out)
+const struct mrd_rollup_columns *mbx_rollup_output_view(struct mbx_rollup_output *out,
+                                                        struct mrd_error *err)
 {
-    mrd_buf_fini(&out->ends);
-    mrd_buf_fini(&out->states);
-    for (unsigned i = 0; i < MRD_ROW_COLUMNS; i++) {
-        mrd_buf_fini(&out->columns[i]);
+    struct mrd_rollup_columns *view = mrd_arena_alloc_array(out->arena, 1, sizeof(*view));
+    if (view == NULL) {
+        (void)mrd_arena_fail(out->arena, err);
+        return NULL;
     }
+    view->count = out->count;
+    view->ends_ms = out->ends_ms;
+    view->states = out->states;
+    for (unsigned i = 0; i < MRD_ROW_COLUMNS; i++) {
+        view->items[i] = out->columns[i];
+    }
+    return view;
 }
 
-const struct mrd_rollup_columns *mbx_rollup_output_view(struct mbx_rollup_output *out)
-{
-    out->view = (struct mrd_rollup_columns){
-        .count = out->ends.size / sizeof(mrd_time_ms),
-        .ends_ms = (const mrd_time_ms *)(const void *)out->ends.data,
-        .states = out->states.size == 0
-                      ? NULL
-                      : (const struct mrd_rollup_row *const *)(const void *)out->states.data,
-    };
-    for (unsigned i = 0; i < MRD_ROW_COLUMNS; i++) {
-        out->view.items[i] = out->columns[i].size == 0 ? NULL : out->columns[i].data;
-    }
-    return &out->view;
-}
-
-/* What is being decoded: rows [begin, end) of a run, which come behind `before` rows. */
+/* What is being decoded: some rows of a run, which come behind those that are there. */
 struct work {
     struct mrd_block_cursor *cursor;
+    struct mbx_rollup_output *out;
     const struct mbx_segment *segment;
-    uint32_t begin;
-    uint32_t end;
-    size_t before;
+    const uint16_t *picks; /* which rows of the run, ascending; NULL: all from the first on */
+    uint32_t first;
+    uint32_t count;
     struct mrd_error *err;
 };
 
@@ -76,19 +70,47 @@ static enum mrd_status wrong(const struct work *work, const char *what)
                     work->cursor->block->data_key, work->segment->page, work->segment->row, what);
 }
 
+static enum mrd_status too_large(const struct work *work)
+{
+    return mrd_fail(work->err, MRD_E_LIMIT,
+                    "block %.*s: one series takes more than the limit of %zu bytes: select a "
+                    "shorter range",
+                    MRD_FMT(work->cursor->block->entry.id), work->cursor->out.bytes_max);
+}
+
+/* Room for an item of each row. */
+static enum mrd_status take_room(const struct work *work, size_t size, void **out)
+{
+    struct mbx_rollup_output *to = work->out;
+    const size_t used = mrd_arena_used(to->arena) - to->arena_before;
+    const size_t left = work->cursor->out.bytes_max - MRD_MIN(used, work->cursor->out.bytes_max);
+    *out = left / size < to->capacity ? NULL : mrd_arena_alloc_array(to->arena, to->capacity, size);
+    return *out == NULL ? too_large(work) : MRD_OK;
+}
+
+static uint32_t row_at(const struct work *work, uint32_t i)
+{
+    return work->picks == NULL ? work->first + i : work->picks[i];
+}
+
 /* ---- windows ---- */
 
-static enum mrd_status find_ends(struct work *work)
+/* Of a row of the run; those that are not regular have been read. */
+static mrd_time_ms end_of(const struct work *work, uint32_t row)
+{
+    return (work->segment->flags & MBX_REGULAR) != 0
+               ? work->segment->first_ms + (int64_t)row * work->segment->step_ms
+               : work->cursor->ts[row];
+}
+
+static enum mrd_status read_ends(const struct work *work)
 {
     const struct mbx_segment *segment = work->segment;
     int64_t *ends_ms = work->cursor->ts;
+    struct mbx_column *column;
     if ((segment->flags & MBX_REGULAR) != 0) {
-        for (uint32_t i = 0; i < segment->rows; i++) {
-            ends_ms[i] = segment->first_ms + (int64_t)i * segment->step_ms;
-        }
         return MRD_OK;
     }
-    struct mbx_column *column;
     MRD_TRY(mbx_pages_decode(&work->cursor->pages, MBX_TS, segment->page, &column, work->err));
     const int64_t *us = column->batch.i64 + segment->row;
     const int64_t resolution_us = work->cursor->block->entry.resolution_ms * 1000;
@@ -101,91 +123,170 @@ static enum mrd_status find_ends(struct work *work)
     return fine ? MRD_OK : wrong(work, "windows are not those of the sidecar");
 }
 
-static void cut(struct work *work)
+/* The first row from `row` on that ends at or after a time, `rows` if there is none. */
+static uint32_t seek(const struct work *work, uint32_t row, uint32_t rows, mrd_time_ms time_ms)
 {
-    const struct mrd_block_cursor *cursor = work->cursor;
-    work->end = work->segment->rows;
-    while (work->begin < work->end && cursor->ts[work->begin] < cursor->min_ms) {
-        work->begin++;
+    const struct mbx_segment *segment = work->segment;
+    if (row == rows || end_of(work, row) >= time_ms) {
+        return row;
     }
-    while (work->end > work->begin && cursor->ts[work->end - 1] > cursor->max_ms) {
-        work->end--;
+    if (row + 1 == rows) { /* a run of one has no step */
+        return rows;
     }
+    if ((segment->flags & MBX_REGULAR) != 0) {
+        const mrd_time_ms distance_ms = time_ms - end_of(work, row);
+        const mrd_time_ms ahead = (distance_ms - 1) / segment->step_ms + 1;
+        return ahead >= (mrd_time_ms)(rows - row) ? rows : row + (uint32_t)ahead;
+    }
+    while (row < rows && work->cursor->ts[row] < time_ms) {
+        row++;
+    }
+    return row;
+}
+
+/* Chooses the rows that are in the range and wanted. */
+static void choose_rows(struct work *work)
+{
+    struct mrd_block_cursor *cursor = work->cursor;
+    const struct mrd_rollup_grid *grid = &cursor->options.grid;
+    const uint32_t rows = work->segment->rows;
+    const uint32_t begin = seek(work, 0, rows, cursor->min_ms);
+    const uint32_t end =
+        cursor->max_ms == INT64_MAX ? rows : seek(work, begin, rows, cursor->max_ms + 1);
+    if (grid->step_ms == 0) {
+        work->first = begin;
+        work->count = end - begin;
+        return;
+    }
+    work->picks = cursor->picks;
+    for (uint32_t row = begin; row < end;) {
+        const mrd_time_ms wait_ms = mrd_rollup_grid_wait(grid, end_of(work, row));
+        if (wait_ms == 0) {
+            cursor->picks[work->count++] = (uint16_t)row++;
+        } else {
+            row = seek(work, row, end, end_of(work, row) + wait_ms);
+        }
+    }
+}
+
+static enum mrd_status append_ends(const struct work *work)
+{
+    struct mbx_rollup_output *out = work->out;
+    if (out->ends_ms == NULL) {
+        void *room;
+        MRD_TRY(take_room(work, sizeof(*out->ends_ms), &room));
+        out->ends_ms = room;
+    }
+    for (uint32_t i = 0; i < work->count; i++) {
+        out->ends_ms[out->count + i] = end_of(work, row_at(work, i));
+    }
+    return MRD_OK;
+}
+
+size_t mbx_rollup_rows_max(const struct mrd_block_cursor *cursor, const struct mbx_segment *segment)
+{
+    const struct mrd_rollup_grid *grid = &cursor->options.grid;
+    if (grid->step_ms == 0) {
+        return segment->rows;
+    }
+    const uint64_t ranges =
+        (uint64_t)(segment->last_ms - segment->first_ms) / (uint64_t)grid->step_ms + 2;
+    const uint64_t in_each =
+        (uint64_t)grid->range_ms / (uint64_t)cursor->block->entry.resolution_ms + 1;
+    return ranges > segment->rows || in_each > segment->rows
+               ? segment->rows
+               : (size_t)MRD_MIN(ranges * in_each, (uint64_t)segment->rows);
 }
 
 /* ---- columns ---- */
 
 /* Rows of a column in which nothing is. */
-static void append_defaults(struct mrd_buf *out, enum mrd_rollup_column column, size_t count)
+static void put_defaults(int64_t *place, enum mrd_rollup_column column, size_t count)
 {
     const int64_t value = column == MRD_ROW_STALE_TS ? MRD_ROLLUP_NEVER : 0;
-    int64_t *place = (int64_t *)(void *)mrd_buf_reserve(out, count * sizeof(value));
-    for (size_t i = 0; place != NULL && i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         place[i] = value;
     }
-    out->size += place == NULL ? 0 : count * sizeof(value);
 }
 
-MRD_SIMD_CLONES static void to_ms(int64_t *times, size_t count)
+MRD_SIMD_CLONES static void put_ms(int64_t *restrict place, const int64_t *restrict us,
+                                   size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        times[i] /= 1000;
+        place[i] = us[i] / 1000;
     }
 }
 
-/* The rows of a column that has values; those of nulls are defaults. */
-static void copy_values(const struct work *work, enum mrd_rollup_column which,
-                        struct mbx_column *column, int64_t *place)
+/* Of a column in which every row has a value. */
+static void put_values(const struct work *work, const int64_t *from, bool is_time, int64_t *place)
 {
-    const uint32_t row = work->segment->row;
-    const uint32_t count = work->end - work->begin;
-    const uint8_t *def = column->batch.def;
-    size_t value = mbx_column_seek(column, row + work->begin);
-    const int64_t divisor = mrd_rollup_column_is_time(which) ? 1000 : 1;
-    if (def == NULL) {
-        memcpy(place, column->batch.i64 + value, count * sizeof(*place));
-        if (divisor > 1) {
-            to_ms(place, count);
+    if (work->picks == NULL && is_time) {
+        put_ms(place, from + work->first, work->count);
+    } else if (work->picks == NULL) {
+        memcpy(place, from + work->first, work->count * sizeof(*place));
+    } else {
+        for (uint32_t i = 0; i < work->count; i++) {
+            const int64_t value = from[work->picks[i]];
+            place[i] = is_time ? value / 1000 : value;
         }
-        return;
     }
-    const int64_t missing = which == MRD_ROW_STALE_TS ? MRD_ROLLUP_NEVER : 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const bool known = def[row + work->begin + i] != 0;
-        place[i] = known ? column->batch.i64[value] / divisor : missing;
-        value += known;
+}
+
+/* Of a column in which some have none: they have the default. */
+static void put_known(const struct work *work, struct mbx_column *column, bool is_time,
+                      int64_t missing, int64_t *place)
+{
+    for (uint32_t i = 0; i < work->count; i++) {
+        const uint32_t row = work->segment->row + row_at(work, i);
+        const size_t value = mbx_column_seek(column, row);
+        const bool known = column->batch.def[row] != 0;
+        place[i] = !known    ? missing
+                   : is_time ? column->batch.i64[value] / 1000
+                             : column->batch.i64[value];
     }
 }
 
 static enum mrd_status append_column(const struct work *work, enum mrd_rollup_column which)
 {
-    struct mrd_buf *out = &work->cursor->rollup_out.columns[which];
-    const size_t count = work->end - work->begin;
+    struct mbx_rollup_output *out = work->out;
+    const bool is_time = mrd_rollup_column_is_time(which);
     struct mbx_column *column;
     MRD_TRY(mbx_pages_decode(&work->cursor->pages, (enum mbx_leaf)(MBX_ROW + which),
                              work->segment->page, &column, work->err));
-    if (column->batch.entries == 0) {
-        if (out->size > 0) {
-            append_defaults(out, which, count);
-        }
+    if (column->batch.entries == 0 && out->columns[which] == NULL) {
         return MRD_OK;
     }
-    append_defaults(out, which, work->before - out->size / sizeof(int64_t));
-    int64_t *place = (int64_t *)(void *)mrd_buf_reserve(out, count * sizeof(*place));
-    if (place != NULL && count > 0) {
-        copy_values(work, which, column, place);
-        out->size += count * sizeof(*place);
+    if (out->columns[which] == NULL) {
+        void *room;
+        MRD_TRY(take_room(work, sizeof(*out->columns[which]), &room));
+        out->columns[which] = room;
+        put_defaults(out->columns[which], which, out->count);
+    }
+    int64_t *place = out->columns[which] + out->count;
+    if (column->batch.entries == 0) {
+        put_defaults(place, which, work->count);
+    } else if (column->batch.def == NULL) {
+        put_values(work, column->batch.i64 + work->segment->row, is_time, place);
+    } else {
+        put_known(work, column, is_time, which == MRD_ROW_STALE_TS ? MRD_ROLLUP_NEVER : 0, place);
     }
     return MRD_OK;
 }
 
-/* The last rows of a column, or NULL if it has none. */
+/* The rows that were appended last, or NULL if the column has none. */
 static const int64_t *tail_of(const struct work *work, enum mrd_rollup_column which)
 {
-    const struct mrd_buf *out = &work->cursor->rollup_out.columns[which];
-    return out->size == 0 ? NULL
-                          : (const int64_t *)(const void *)out->data + out->size / sizeof(int64_t) -
-                                (work->end - work->begin);
+    const int64_t *column = work->out->columns[which];
+    return column == NULL ? NULL : column + work->out->count;
+}
+
+MRD_SIMD_CLONES static bool are_counts(const int64_t *counts, size_t count)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < count; i++) {
+        most |= (uint64_t)counts[i];
+    }
+    return most <= (uint64_t)COUNT_MAX;
 }
 
 MRD_SIMD_CLONES static bool below(const int64_t *numbers, const int64_t *counts, size_t count)
@@ -211,20 +312,17 @@ MRD_SIMD_CLONES static bool inside(const int64_t *times_ms, const int64_t *count
 
 static enum mrd_status check_columns(const struct work *work)
 {
-    const size_t count = work->end - work->begin;
+    const size_t count = work->count;
     const int64_t *counts = tail_of(work, MRD_ROW_COUNT);
     if (counts == NULL) {
         return MRD_OK;
     }
-    bool fine = true;
-    for (size_t i = 0; i < count; i++) {
-        fine &= counts[i] >= 0 && counts[i] <= COUNT_MAX;
-    }
+    bool fine = are_counts(counts, count);
     static const enum mrd_rollup_column times[] = {MRD_ROW_FIRST_TS, MRD_ROW_LAST_TS};
     static const enum mrd_rollup_column numbers[] = {MRD_ROW_CHANGES, MRD_ROW_RESETS};
     for (size_t k = 0; k < MRD_ARRAY_LEN(times); k++) {
         const int64_t *at = tail_of(work, times[k]);
-        fine &= at == NULL || inside(at, counts, work->cursor->ts + work->begin,
+        fine &= at == NULL || inside(at, counts, work->out->ends_ms + work->out->count,
                                      work->cursor->block->entry.resolution_ms, count);
     }
     for (size_t k = 0; k < MRD_ARRAY_LEN(numbers); k++) {
@@ -264,98 +362,77 @@ static enum mrd_status decode_state(const struct work *work, uint32_t i, struct 
     const struct mrd_rollup_row *rows = NULL;
     size_t count = 0;
     const enum mrd_status status =
-        mrd_rollup_decode(bytes, work->cursor->block->entry.resolution_ms, work->cursor->out.arena,
-                          &rows, &count, work->err);
+        mrd_rollup_decode(bytes, work->cursor->block->entry.resolution_ms, work->out->arena, &rows,
+                          &count, work->err);
     if (status != MRD_OK) {
         return mrd_fail_prefix(work->err, status, "%s: page %u, row %u",
                                work->cursor->block->data_key, work->segment->page,
-                               work->segment->row + i);
+                               work->segment->row + row_at(work, i));
     }
-    if (count != 1 || rows->end_ms != work->cursor->ts[i] ||
-        !state_fits(work, i - work->begin, rows)) {
+    if (count != 1 || rows->end_ms != work->out->ends_ms[work->out->count + i] ||
+        !state_fits(work, i, rows)) {
         return wrong(work, "a state that is not that of its row");
     }
     *out = rows;
     return MRD_OK;
 }
 
-static void append_none(struct mrd_buf *out, size_t count)
-{
-    uint8_t *place = mrd_buf_reserve(out, count * sizeof(void *));
-    if (place != NULL && count > 0) {
-        memset(place, 0, count * sizeof(void *));
-        out->size += count * sizeof(void *);
-    }
-}
-
 static enum mrd_status append_states(const struct work *work)
 {
-    struct mrd_buf *out = &work->cursor->rollup_out.states;
-    const size_t count = work->end - work->begin;
+    struct mbx_rollup_output *out = work->out;
     struct mbx_column *column = NULL;
     if ((work->segment->flags & MBX_HISTOGRAMS) != 0) {
         MRD_TRY(mbx_pages_decode(&work->cursor->pages, MBX_STATE, work->segment->page, &column,
                                  work->err));
     }
-    if (column == NULL || column->batch.entries == 0) {
-        append_none(out, out->size == 0 ? 0 : count);
+    const bool any = column != NULL && column->batch.entries > 0;
+    if (!any && out->states == NULL) {
         return MRD_OK;
     }
-    append_none(out, work->before - out->size / sizeof(void *));
-    const uint8_t *def = column->batch.def;
-    size_t value = mbx_column_seek(column, work->segment->row + work->begin);
-    for (uint32_t i = work->begin; i < work->end; i++) {
+    if (out->states == NULL) {
+        void *room;
+        MRD_TRY(take_room(work, sizeof(*out->states), &room));
+        out->states = room;
+        memset((void *)out->states, 0, out->count * sizeof(*out->states));
+    }
+    for (uint32_t i = 0; i < work->count; i++) {
+        const uint32_t row = work->segment->row + row_at(work, i);
         const struct mrd_rollup_row *state = NULL;
-        if (def == NULL || def[work->segment->row + i] != 0) {
-            MRD_TRY(decode_state(work, i, column->batch.bytes[value++], &state));
+        if (any && (column->batch.def == NULL || column->batch.def[row] != 0)) {
+            MRD_TRY(
+                decode_state(work, i, column->batch.bytes[mbx_column_seek(column, row)], &state));
         }
-        mrd_buf_append(out, &state, sizeof(state));
+        out->states[out->count + i] = state;
     }
     return MRD_OK;
 }
 
 /* ---- runs ---- */
 
-static enum mrd_status check_output(const struct mrd_block_cursor *cursor, struct mrd_error *err)
-{
-    const struct mbx_rollup_output *out = &cursor->rollup_out;
-    size_t size = mrd_arena_used(cursor->out.arena) + out->ends.size + out->states.size;
-    for (unsigned i = 0; i < MRD_ROW_COLUMNS; i++) {
-        size += out->columns[i].size;
-    }
-    return size <= cursor->out.bytes_max
-               ? MRD_OK
-               : mrd_fail(err, MRD_E_LIMIT,
-                          "block %.*s: one series takes more than the limit of %zu bytes: select a "
-                          "shorter range",
-                          MRD_FMT(cursor->block->entry.id), cursor->out.bytes_max);
-}
-
 enum mrd_status mbx_rollup_decode(struct mrd_block_cursor *cursor,
                                   const struct mbx_segment *segment, struct mrd_error *err)
 {
     struct mbx_rollup_output *out = &cursor->rollup_out;
-    struct work work = {.cursor = cursor,
-                        .segment = segment,
-                        .before = out->ends.size / sizeof(mrd_time_ms),
-                        .err = err};
-    MRD_TRY(find_ends(&work));
-    cut(&work);
-    if (work.begin == work.end) {
+    struct work work = {.cursor = cursor, .out = out, .segment = segment, .err = err};
+    MRD_TRY(read_ends(&work));
+    choose_rows(&work);
+    if (work.count == 0) {
         return MRD_OK;
     }
-    mrd_buf_append(&out->ends, cursor->ts + work.begin,
-                   (work.end - work.begin) * sizeof(mrd_time_ms));
+    mrd_assert(out->count + work.count <= out->capacity);
+    MRD_TRY(append_ends(&work));
     const unsigned leaves = mbx_rollup_leaves(cursor, segment);
     for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
         if ((leaves >> (MBX_ROW + which) & 1) != 0) {
             MRD_TRY(append_column(&work, (enum mrd_rollup_column)which));
-        } else if (out->columns[which].size > 0) {
-            append_defaults(&out->columns[which], (enum mrd_rollup_column)which,
-                            work.end - work.begin);
+        } else if (out->columns[which] != NULL) {
+            put_defaults(out->columns[which] + out->count, (enum mrd_rollup_column)which,
+                         work.count);
         }
     }
     MRD_TRY(check_columns(&work));
     MRD_TRY(append_states(&work));
-    return check_output(cursor, err);
+    out->count += work.count;
+    const size_t size = mrd_arena_used(out->arena) - out->arena_before;
+    return size <= cursor->out.bytes_max ? MRD_OK : too_large(&work);
 }

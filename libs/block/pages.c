@@ -68,7 +68,9 @@ void mbx_pages_clear(struct mbx_pages *pages)
 uint64_t mbx_pages_cost(const struct mbx_pages *pages, enum mbx_leaf leaf, uint32_t page)
 {
     const struct mbx_column *column = &pages->columns[leaf];
-    const bool here = column->page == (int64_t)page || column->wanted == (int64_t)page;
+    /* The page that is decoded is there as long as no other has been wanted, which would take its place. */
+    const bool here =
+        column->wanted == (int64_t)page || (column->wanted < 0 && column->page == (int64_t)page);
     return here ? 0 : pages->part->pages[page].leaves[leaf].size;
 }
 
@@ -149,7 +151,11 @@ enum mrd_status mbx_pages_fetch(struct mbx_pages *pages, struct mrd_error *err)
     free(ranges);
     pages->stats.ranges += range_count;
     pages->stats.bytes += pages->wanted_bytes;
-    return status == MRD_OK ? MRD_OK : mrd_fail_prefix(err, status, "%s", block->data_key);
+    if (status != MRD_OK) {
+        mbx_pages_clear(pages);
+        return mrd_fail_prefix(err, status, "%s", block->data_key);
+    }
+    return MRD_OK;
 }
 
 static const struct mbx_wanted *find_wanted(const struct mbx_pages *pages, enum mbx_leaf leaf,
@@ -160,9 +166,13 @@ static const struct mbx_wanted *find_wanted(const struct mbx_pages *pages, enum 
                                    .leaf = (uint8_t)leaf};
     size_t count;
     const struct mbx_wanted *wanted = wanted_of(pages, &count);
-    wanted = bsearch(&key, wanted, count, sizeof(key), compare_wanted);
-    mrd_assert(wanted != NULL);
-    return wanted;
+    return count == 0 ? NULL : bsearch(&key, wanted, count, sizeof(key), compare_wanted);
+}
+
+bool mbx_pages_have(const struct mbx_pages *pages, enum mbx_leaf leaf, uint32_t page)
+{
+    return pages->part->pages[page].leaves[leaf].size == 0 ||
+           find_wanted(pages, leaf, page) != NULL;
 }
 
 static enum mrd_status decode(struct mbx_pages *pages, enum mbx_leaf leaf, uint32_t page,
@@ -172,13 +182,15 @@ static enum mrd_status decode(struct mbx_pages *pages, enum mbx_leaf leaf, uint3
     const struct mbx_page *of = &pages->part->pages[page];
     const struct mbx_page_at *at = &of->leaves[leaf];
     const struct mbx_wanted *wanted = find_wanted(pages, leaf, page);
+    mrd_assert(wanted != NULL);
     const struct mrd_bytes bytes = {pages->bytes + wanted->at, at->size};
     if (mrd_crc32c(0, bytes) != at->crc32c) {
         return mrd_fail(err, MRD_E_CORRUPT, "the page does not match its CRC in the sidecar");
     }
     if (column->decoder == NULL) {
         column->decoder = mrd_pq_decoder_create(DECODE_BYTES_MAX);
-        const struct mrd_pq_page_format format = format_of(pages->block, leaf);
+        struct mrd_pq_page_format format = format_of(pages->block, leaf);
+        format.checked = true; /* above, header included */
         MRD_TRY(mrd_pq_decoder_begin(column->decoder, &format, err));
     }
     MRD_TRY(mrd_pq_decoder_page(column->decoder, bytes, &column->batch, err));
@@ -216,7 +228,11 @@ size_t mbx_column_seek(struct mbx_column *column, uint32_t row)
     if (column->batch.def == NULL) {
         return row;
     }
-    mrd_assert(row >= column->row && row <= column->batch.entries);
+    mrd_assert(row <= column->batch.entries);
+    if (row < column->row) {
+        column->row = 0;
+        column->value = 0;
+    }
     for (; column->row < row; column->row++) {
         column->value += column->batch.def[column->row];
     }

@@ -51,14 +51,18 @@ void mbx_pages_clear(struct mbx_pages *pages);
 /* Bytes that asking for this page adds; 0 if it is there already or has nulls only. */
 uint64_t mbx_pages_cost(const struct mbx_pages *pages, enum mbx_leaf leaf, uint32_t page);
 void mbx_pages_want(struct mbx_pages *pages, enum mbx_leaf leaf, uint32_t page);
+/* On a failure nothing is there. */
 MRD_MUST_CHECK enum mrd_status mbx_pages_fetch(struct mbx_pages *pages, struct mrd_error *err);
+
+/* Whether the page is in the window that was fetched, or has nulls only. */
+bool mbx_pages_have(const struct mbx_pages *pages, enum mbx_leaf leaf, uint32_t page);
 
 /* Makes `page` the decoded one of the column. *out_column has an empty batch (entries 0) if all are null. */
 MRD_MUST_CHECK enum mrd_status mbx_pages_decode(struct mbx_pages *pages, enum mbx_leaf leaf,
                                                 uint32_t page, struct mbx_column **out_column,
                                                 struct mrd_error *err);
 
-/* The number of values before `row`, which never goes back within a page. */
+/* The number of values before `row`; cheap if rows rise. */
 size_t mbx_column_seek(struct mbx_column *column, uint32_t row);
 
 #endif

@@ -25,6 +25,7 @@
 #include "model/erasure.h"
 #include "objstore/store.h"
 #include "rollup/columns.h"
+#include "rollup/grid.h"
 
 struct mrd_block;
 
@@ -40,6 +41,10 @@ MRD_MUST_CHECK enum mrd_status mrd_block_open(struct mrd_objstore *store,
                                               const struct mrd_block_open_options *options,
                                               struct mrd_block **out_block, struct mrd_error *err);
 void mrd_block_close(struct mrd_block **block);
+
+/* The same block once more, for another thread: what is known of it is shared. As long as it has twins a block is asked for its tenants
+ * only, and it is closed after them. Cost: an allocation. */
+struct mrd_block *mrd_block_twin(const struct mrd_block *block);
 
 /* ---- tenants ---- */
 
@@ -63,15 +68,18 @@ struct mrd_block_select {
 struct mrd_block_cursor_options {
     size_t
         window_bytes; /* of pages read at once; 0: 16 MiB. Those of one run are read whatever they take */
-    size_t series_bytes_max; /* decoded samples of one series; 0: 256 MiB */
-    uint64_t series_max;     /* MRD_E_LIMIT if more match; 0: any number */
-    bool want_hlc;           /* where the block keeps them */
-    unsigned columns;        /* of a rollup: those wanted, bits of rollup/columns.h; 0: all */
+    size_t series_bytes_max;     /* decoded samples of one series; 0: 256 MiB */
+    uint64_t series_max;         /* MRD_E_LIMIT if more match; 0: any number */
+    bool want_hlc;               /* where the block keeps them */
+    unsigned columns;            /* of a rollup: those wanted, bits of rollup/columns.h; 0: all */
+    struct mrd_rollup_grid grid; /* of a rollup: the windows that are wanted; others are left out */
     /* No samples: nothing of the data file is read. Then a series may be yielded that has none in the range, although
      * its runs reach into it where nothing is erased. */
     bool labels_only;
     /* A series may come in several pieces of up to MRD_BLOCK_PAGE_ROWS samples, so that none is too large. */
     bool pieces;
+    /* For a cursor that will be aimed again: where the window has room, pages that follow those of the selection are read as well. */
+    bool ahead;
 };
 
 struct mrd_block_cursor;
@@ -82,6 +90,12 @@ MRD_MUST_CHECK enum mrd_status mrd_block_select(struct mrd_block *block,
                                                 const struct mrd_block_cursor_options *options,
                                                 struct mrd_block_cursor **out_cursor,
                                                 struct mrd_error *err);
+
+/* Aims a cursor of a select at another selection of its block, as if it was made for that; what has been read and decoded serves
+ * again. Who asks for the tenants in the order of the block, many small ones, reads and decodes each page once. */
+MRD_MUST_CHECK enum mrd_status mrd_block_cursor_aim(struct mrd_block_cursor *cursor,
+                                                    const struct mrd_block_select *select,
+                                                    struct mrd_error *err);
 
 /* All series of all tenants. */
 MRD_MUST_CHECK enum mrd_status mrd_block_scan(struct mrd_block *block,
@@ -97,6 +111,12 @@ uint64_t mrd_block_cursor_series(const struct mrd_block_cursor *cursor);
 MRD_MUST_CHECK enum mrd_status mrd_block_cursor_next(struct mrd_block_cursor *cursor,
                                                      const struct mrd_block_series **out_series,
                                                      struct mrd_error *err);
+/* Likewise of a rollup's select: what *out_series points to lies in the arena, its labels in the block, and lives until the arena is reset
+ * or the cursor closed. It has no id. */
+MRD_MUST_CHECK enum mrd_status mrd_block_cursor_next_rows(struct mrd_block_cursor *cursor,
+                                                          struct mrd_arena *arena,
+                                                          struct mrd_block_series *out_series,
+                                                          bool *out_more, struct mrd_error *err);
 void mrd_block_cursor_close(struct mrd_block_cursor **cursor);
 
 /* What reading has cost so far. */
@@ -105,7 +125,7 @@ struct mrd_block_cursor_stats {
     uint64_t bytes;
     uint64_t pages; /* decoded */
     uint64_t
-        erased; /* samples and histograms of the range left out for erasures; not of labels_only */
+        erased; /* samples and histograms of the range left out for erasures, of what the cursor is aimed at; not of labels_only */
 };
 struct mrd_block_cursor_stats mrd_block_cursor_stats(const struct mrd_block_cursor *cursor);
 

@@ -394,6 +394,157 @@ static void *scan_often(void *context)
     return NULL;
 }
 
+static void same_bytes(const void *a, const void *b, size_t size)
+{
+    if (size > 0) {
+        assert_int_equal(a == NULL, b == NULL);
+        assert_true(a == NULL || memcmp(a, b, size) == 0);
+    }
+}
+
+static void same_piece(const struct mrd_block_series *want, const struct mrd_block_series *got)
+{
+    assert_int_equal(want == NULL, got == NULL);
+    if (want == NULL) {
+        return;
+    }
+    const size_t f = want->samples.count;
+    const size_t h = want->histograms.count;
+    assert_int_equal(mrd_block_series_compare(want, got), 0);
+    assert_int_equal(f, got->samples.count);
+    assert_int_equal(h, got->histograms.count);
+    same_bytes(want->samples.times_ms, got->samples.times_ms, f * sizeof(mrd_time_ms));
+    same_bytes(want->samples.values, got->samples.values, f * sizeof(double));
+    same_bytes(want->samples.start_times_ms, got->samples.start_times_ms, f * sizeof(mrd_time_ms));
+    same_bytes(want->sample_hlcs, got->sample_hlcs, f * sizeof(mrd_hlc));
+    same_bytes(want->histograms.times_ms, got->histograms.times_ms, h * sizeof(mrd_time_ms));
+    same_bytes(want->histogram_hlcs, got->histogram_hlcs, h * sizeof(mrd_hlc));
+    for (size_t i = 0; i < h; i++) {
+        testing_same_histogram(&want->histograms.items[i], &got->histograms.items[i]);
+    }
+}
+
+/* Aims the cursor and reads at most `pieces` of the selection, beside a new cursor. False if the store failed. */
+static bool aim(struct mrd_block *block, struct mrd_block_cursor *aimed,
+                const struct mrd_block_select *select, size_t pieces, struct mrd_objstore *failing,
+                uint64_t nth)
+{
+    const struct mrd_block_cursor_options options = {.pieces = true, .want_hlc = true};
+    const struct mrd_fault fault = {.nth = nth, .when = MRD_FAULT_BEFORE};
+    struct mrd_error err = {0};
+    struct mrd_block_cursor *fresh = NULL;
+    const struct mrd_block_series *want = NULL;
+    const struct mrd_block_series *got = NULL;
+    must(mrd_block_select(block, select, &options, &fresh, &err), &err);
+    mrd_fault_store_arm(failing, &fault);
+    enum mrd_status status = mrd_block_cursor_aim(aimed, select, &err);
+    (void)mrd_fault_store_disarm(failing);
+    for (size_t i = 0; status == MRD_OK && i < pieces && (i == 0 || want != NULL); i++) {
+        must(mrd_block_cursor_next(fresh, &want, &err), &err);
+        mrd_fault_store_arm(failing, &fault);
+        status = mrd_block_cursor_next(aimed, &got, &err);
+        (void)mrd_fault_store_disarm(failing);
+        if (status == MRD_OK) {
+            same_piece(want, got);
+        }
+    }
+    mrd_block_cursor_close(&fresh);
+    return status == MRD_OK;
+}
+
+/* Wherever it was before, whatever was read halfway or failed to be. */
+static void a_cursor_that_is_aimed_reads_what_a_new_one_does(void **state)
+{
+    (void)state;
+    const struct testing_shape shape = {
+        .tenants = 150, .series = 1200, .rows_max = 120, .histograms = true, .starts = true};
+    testing_state = 15;
+    struct testing_set set = testing_set_create(&shape);
+    struct mrd_block_writer_options options = testing_options(testing_store, 0);
+    struct mrd_block_entry entry;
+    struct mrd_error err = {0};
+    must(testing_write(&options, &set, false, &entry, &err), &err);
+    struct mrd_objstore *failing = mrd_fault_store_create(testing_store);
+    const size_t windows[] = {1, 20000, 16 << 20};
+    for (size_t w = 0; w < 2 * MRD_ARRAY_LEN(windows); w++) {
+        const struct mrd_block_cursor_options cursor_options = {
+            .pieces = true, .want_hlc = true, .ahead = w % 2 == 0, .window_bytes = windows[w / 2]};
+        struct mrd_block *block = NULL;
+        struct mrd_block *other = NULL;
+        struct mrd_block_cursor *aimed = NULL;
+        size_t failures = 0;
+        must(mrd_block_open(failing, &entry, &(struct mrd_block_open_options){0}, &block, &err),
+             &err);
+        must(mrd_block_open(testing_store, &entry, &(struct mrd_block_open_options){0}, &other,
+                            &err),
+             &err);
+        const struct mrd_block_select nothing = {.tenant = MRD_BYTES("nobody")};
+        must(mrd_block_select(block, &nothing, &cursor_options, &aimed, &err), &err);
+        for (size_t i = 0; i < 600; i++) {
+            const struct mrd_block_series *series =
+                i < 300 ? &set.items[i * set.count / 300] : &set.items[testing_below(set.count)];
+            const mrd_time_ms from_ms =
+                INT64_C(1700000000000) + (mrd_time_ms)testing_below(3000000);
+            const bool part = i >= 150 && testing_below(2) == 0;
+            const struct mrd_block_select select = {
+                .tenant = testing_below(20) == 0 ? MRD_BYTES("nobody") : series->tenant,
+                .min_ms = part ? from_ms : INT64_MIN,
+                .max_ms = part ? from_ms + 500000 : INT64_MAX};
+            const uint64_t nth = i >= 450 && testing_below(2) == 0 ? 1 : UINT64_MAX;
+            failures += !aim(other, aimed, &select, 1 + testing_below(40), failing, nth);
+        }
+        assert_true(failures > 0 || windows[w / 2] > 1); /* all may be at hand */
+        mrd_block_cursor_close(&aimed);
+        mrd_block_close(&block);
+        mrd_block_close(&other);
+    }
+    mrd_objstore_close(&failing);
+    testing_set_fini(&set);
+}
+
+/* Tenants in the order of the block: what is read once serves all. */
+static void aiming_in_order_reads_each_page_once(void **state)
+{
+    (void)state;
+    const struct testing_shape shape = {.tenants = 200, .series = 1000, .rows_max = 100};
+    testing_state = 16;
+    struct testing_set set = testing_set_create(&shape);
+    struct mrd_block_writer_options options = testing_options(testing_store, 0);
+    struct mrd_block_entry entry;
+    struct mrd_error err = {0};
+    must(testing_write(&options, &set, false, &entry, &err), &err);
+    const struct mrd_block_cursor_options ahead = {
+        .pieces = true, .want_hlc = true, .ahead = true, .window_bytes = 16 << 20};
+    struct mrd_block *block = NULL;
+    struct mrd_block_cursor *aimed = NULL;
+    must(mrd_block_open(testing_store, &entry, &(struct mrd_block_open_options){0}, &block, &err),
+         &err);
+    size_t count = 0;
+    uint64_t samples = 0;
+    const struct mrd_block_tenant *tenants = mrd_block_tenants(block, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct mrd_block_select select = {
+            .tenant = tenants[i].name, .min_ms = INT64_MIN, .max_ms = INT64_MAX};
+        const struct mrd_block_series *piece = NULL;
+        must(aimed == NULL ? mrd_block_select(block, &select, &ahead, &aimed, &err)
+                           : mrd_block_cursor_aim(aimed, &select, &err),
+             &err);
+        do {
+            must(mrd_block_cursor_next(aimed, &piece, &err), &err);
+            samples += piece == NULL ? 0 : piece->samples.count;
+        } while (piece != NULL);
+    }
+    const struct mrd_block_cursor_stats stats = mrd_block_cursor_stats(aimed);
+    assert_int_equal(samples, entry.counts.samples);
+    assert_true(count > 100);
+    assert_true(stats.pages < 3 * (entry.counts.samples / MRD_BLOCK_PAGE_ROWS + 2));
+    assert_true(stats.ranges < 20); /* a part here and there */
+    assert_true(stats.bytes <= entry.data.size);
+    mrd_block_cursor_close(&aimed);
+    mrd_block_close(&block);
+    testing_set_fini(&set);
+}
+
 static void threads_share_a_cache(void **state)
 {
     (void)state;
@@ -438,6 +589,8 @@ int main(void)
         cmocka_unit_test(a_wrong_byte_anywhere_is_noticed),
         cmocka_unit_test(limits_are_named),
         cmocka_unit_test(the_cache_saves_reads_and_is_not_believed),
+        cmocka_unit_test(a_cursor_that_is_aimed_reads_what_a_new_one_does),
+        cmocka_unit_test(aiming_in_order_reads_each_page_once),
         cmocka_unit_test(threads_share_a_cache),
     };
     return cmocka_run_group_tests(tests, testing_open, testing_close);

@@ -132,55 +132,77 @@ static void same_columns(const struct mrd_rollup_row *want, const struct mrd_rol
     }
 }
 
-static size_t first_from(const struct rows *rows, mrd_time_ms min_ms)
+/* What is asked of a block. */
+struct asked {
+    mrd_time_ms min_ms;
+    mrd_time_ms max_ms;
+    struct mrd_block_cursor_options options;
+    struct mrd_arena *arena; /* NULL: series are the cursor's until its next one */
+};
+
+/* The first row from `at` on that is asked for; the number of rows if there is none. */
+static size_t next_asked(const struct rows *rows, size_t at, const struct asked *asked)
 {
-    size_t at = 0;
-    while (at < rows->count && rows->items[at].end_ms < min_ms) {
+    while (at < rows->count &&
+           (rows->items[at].end_ms < asked->min_ms || rows->items[at].end_ms > asked->max_ms ||
+            mrd_rollup_grid_wait(&asked->options.grid, rows->items[at].end_ms) > 0)) {
         at++;
     }
     return at;
 }
 
-static bool has_rows(const struct rows *rows, mrd_time_ms min_ms, mrd_time_ms max_ms)
+static bool take(struct mrd_block_cursor *cursor, const struct asked *asked,
+                 struct mrd_block_series *out)
 {
-    const size_t at = first_from(rows, min_ms);
-    return at < rows->count && rows->items[at].end_ms <= max_ms;
+    struct mrd_error err = {0};
+    const struct mrd_block_series *series = NULL;
+    bool more = false;
+    if (asked->arena != NULL) {
+        must(mrd_block_cursor_next_rows(cursor, asked->arena, out, &more, &err), &err);
+        return more;
+    }
+    must(mrd_block_cursor_next(cursor, &series, &err), &err);
+    if (series != NULL) {
+        *out = *series;
+    }
+    return series != NULL;
 }
 
-static void expect_range(const struct rollup *rollup, struct mrd_block *block, mrd_time_ms min_ms,
-                         mrd_time_ms max_ms, const struct mrd_block_cursor_options *options)
+static void expect_range(const struct rollup *rollup, struct mrd_block *block,
+                         const struct asked *asked)
 {
     struct mrd_error err = {0};
     struct mrd_block_cursor *cursor;
     const struct mrd_block_select select = {
-        .tenant = rollup->set.items[0].tenant, .min_ms = min_ms, .max_ms = max_ms};
-    const unsigned columns = options->columns == 0 ? MRD_ROW_ALL : options->columns;
-    const struct mrd_block_series *got = NULL;
-    must(mrd_block_select(block, &select, options, &cursor, &err), &err);
-    must(mrd_block_cursor_next(cursor, &got, &err), &err);
+        .tenant = rollup->set.items[0].tenant, .min_ms = asked->min_ms, .max_ms = asked->max_ms};
+    const unsigned columns = asked->options.columns == 0 ? MRD_ROW_ALL : asked->options.columns;
+    struct mrd_block_series got;
+    must(mrd_block_select(block, &select, &asked->options, &cursor, &err), &err);
+    bool more = take(cursor, asked, &got);
     for (size_t i = 0; i < rollup->set.count; i++) {
         const struct rows *rows = &rollup->rows[i];
-        if (!has_rows(rows, min_ms, max_ms)) {
+        size_t at = next_asked(rows, 0, asked);
+        if (at == rows->count) {
             continue;
         }
-        size_t at = first_from(rows, min_ms);
-        while (got != NULL && mrd_block_series_compare(got, &rollup->set.items[i]) == 0) {
-            assert_int_equal(got->samples.count + got->histograms.count, 0);
-            for (size_t k = 0; k < got->rows->count; k++, at++) {
+        while (more && mrd_block_series_compare(&got, &rollup->set.items[i]) == 0) {
+            assert_int_equal(got.samples.count + got.histograms.count, 0);
+            for (size_t k = 0; k < got.rows->count; k++) {
                 struct mrd_rollup_row row;
                 assert_true(at < rows->count);
-                assert_int_equal(got->rows->ends_ms[k], rows->items[at].end_ms);
-                same_columns(&rows->items[at], got->rows, k, columns);
+                assert_int_equal(got.rows->ends_ms[k], rows->items[at].end_ms);
+                same_columns(&rows->items[at], got.rows, k, columns);
                 if (columns == MRD_ROW_ALL) {
-                    mrd_rollup_columns_row(got->rows, k, &row);
+                    mrd_rollup_columns_row(got.rows, k, &row);
                     same_row(&rows->items[at], &row, rollup->resolution_ms);
                 }
+                at = next_asked(rows, at + 1, asked);
             }
-            must(mrd_block_cursor_next(cursor, &got, &err), &err);
+            more = take(cursor, asked, &got);
         }
-        assert_true(at == rows->count || rows->items[at].end_ms > max_ms);
+        assert_int_equal(at, rows->count);
     }
-    assert_null(got);
+    assert_false(more);
     mrd_block_cursor_close(&cursor);
 }
 
@@ -190,18 +212,35 @@ static void expect_rollup(const struct rollup *rollup, const struct mrd_block_en
     struct mrd_block *block;
     const struct mrd_block_open_options open = {.whole_bytes_max = testing_below(2) == 0 ? 1 : 0};
     must(mrd_block_open(testing_store, entry, &open, &block, &err), &err);
-    for (unsigned round = 0; round < 12; round++) {
-        const struct mrd_block_cursor_options options = {
-            .window_bytes = testing_below(2) == 0 ? 1 : 0,
-            .columns = round == 0 ? 0 : (unsigned)testing_below(MRD_ROW_ALL) + 1,
-            .pieces = testing_below(2) == 0};
+    struct mrd_arena *arena = mrd_arena_create("rows", SIZE_MAX);
+    for (unsigned round = 0; round < 24; round++) {
         const struct mrd_block_counts *counts = &entry->counts;
         const uint64_t span = (uint64_t)(counts->max_ms - counts->min_ms) + 1;
-        const mrd_time_ms min_ms = counts->min_ms + (mrd_time_ms)testing_below(span);
-        const mrd_time_ms max_ms = min_ms + (mrd_time_ms)testing_below(span);
-        expect_range(rollup, block, round == 0 ? INT64_MIN : min_ms,
-                     round == 0 ? INT64_MAX : max_ms, &options);
+        struct asked asked = {
+            .min_ms = INT64_MIN,
+            .max_ms = INT64_MAX,
+            .options = {.window_bytes = testing_below(2) == 0 ? 1 : 0,
+                        .columns = round == 0 ? 0 : (unsigned)testing_below(MRD_ROW_ALL) + 1,
+                        .pieces = testing_below(2) == 0},
+            .arena = testing_below(2) == 0 ? NULL : arena,
+        };
+        if (round > 0) {
+            asked.min_ms = counts->min_ms + (mrd_time_ms)testing_below(span);
+            asked.max_ms = asked.min_ms + (mrd_time_ms)testing_below(span);
+        }
+        if (testing_below(2) == 0) {
+            asked.options.grid = (struct mrd_rollup_grid){
+                .end_ms = counts->min_ms + (mrd_time_ms)testing_below(2 * span) - (mrd_time_ms)span,
+                .step_ms = rollup->resolution_ms * (mrd_time_ms)(1 + testing_below(9)),
+                .range_ms = rollup->resolution_ms * (mrd_time_ms)(1 + testing_below(3))};
+            if (testing_below(4) > 0) { /* windows end where ranges do */
+                asked.options.grid.end_ms =
+                    mrd_rollup_window_end(asked.options.grid.end_ms, rollup->resolution_ms);
+            }
+        }
+        expect_range(rollup, block, &asked);
     }
+    mrd_arena_destroy(&arena);
     mrd_block_close(&block);
 }
 

@@ -40,12 +40,12 @@ static enum mrd_status check_options(const struct mrd_block_writer_options *opti
                         "block %.*s: a rollup of %lld ms, of level %u, compact or with stamps",
                         MRD_FMT(options->id), (long long)options->resolution_ms, options->level);
     }
-    if (options->series_key != NULL &&
-        (options->level == 0 || options->resolution_ms != 0 ||
-         strlen(options->series_key) > MRD_BLOCK_KEY_SIZE_MAX)) {
-        return mrd_fail(err, MRD_E_INVALID,
-                        "block %.*s: a file of series at level 0, of a rollup, or of a key too long",
-                        MRD_FMT(options->id));
+    if (options->series_key != NULL && (options->level == 0 || options->resolution_ms != 0 ||
+                                        strlen(options->series_key) > MRD_BLOCK_KEY_SIZE_MAX)) {
+        return mrd_fail(
+            err, MRD_E_INVALID,
+            "block %.*s: a file of series at level 0, of a rollup, or of a key too long",
+            MRD_FMT(options->id));
     }
     if (options->memory_bytes_max < MRD_BLOCK_WRITER_MEMORY_MIN) {
         return mrd_fail(err, MRD_E_INVALID, "block %.*s: a memory bound of %zu bytes, at least %d",
@@ -104,6 +104,7 @@ static enum mrd_status create(struct mrd_block_writer *writer,
     writer->bloom_bytes_max =
         options->bloom_bytes_max == 0 ? (size_t)64 << 10 : options->bloom_bytes_max;
     writer->memory_max = options->memory_bytes_max;
+    writer->kit = options->kit;
     writer->page_begins = true;
     mbx_build_init(&writer->build, writer->zstd_level, options->resolution_ms != 0);
     writer->data = (struct block_out){.store = options->store,
@@ -114,13 +115,13 @@ static enum mrd_status create(struct mrd_block_writer *writer,
     writer->sidecar_key = key_of(options->stem, ".mbx");
     writer->id = mrd_bytes_text(options->id);
     if (options->resolution_ms == 0) {
-        writer->run = calloc(1, sizeof(*writer->run));
+        writer->run = block_kit_take_run(writer->kit);
     } else {
-        writer->rollup_run = calloc(1, sizeof(*writer->rollup_run));
+        writer->rollup_run = block_kit_take_rollup_run(writer->kit);
     }
-    mrd_assert((writer->run != NULL || writer->rollup_run != NULL) && writer->id != NULL);
+    mrd_assert(writer->id != NULL);
     MRD_TRY(copy_schema(writer, options, err));
-    MRD_TRY(block_columns_open(writer, options->split_values, err));
+    MRD_TRY(block_columns_open(writer, options, err));
     return options->series_key == NULL ? MRD_OK : block_series_open(writer, options, err);
 }
 
@@ -152,14 +153,8 @@ void mrd_block_writer_destroy(struct mrd_block_writer **writer_at)
     for (size_t i = 0; i < MRD_ARRAY_LEN(bufs); i++) {
         mrd_buf_fini(bufs[i]);
     }
-    if (writer->run != NULL) {
-        block_run_fini(writer->run);
-    }
-    if (writer->rollup_run != NULL) {
-        block_rollup_run_fini(writer->rollup_run);
-    }
-    free(writer->run);
-    free(writer->rollup_run);
+    block_kit_give_run(writer->kit, &writer->run);
+    block_kit_give_rollup_run(writer->kit, &writer->rollup_run);
     free(writer->promoted_names);
     free(writer->sidecar_key);
     free(writer->id);
@@ -185,10 +180,11 @@ static size_t index_memory_max(const struct mrd_block_writer *writer)
 enum mrd_status block_check_memory(struct mrd_block_writer *writer, struct mrd_error *err)
 {
     if (index_memory(writer) > index_memory_max(writer) || mbx_build_failed(&writer->build)) {
-        return mrd_fail(err, MRD_E_LIMIT,
-                        "block %s: what its sidecar says of %llu series takes more than its part of "
-                        "the limit of %zu bytes: end blocks earlier",
-                        writer->id, (unsigned long long)writer->series_count, writer->memory_max);
+        return mrd_fail(
+            err, MRD_E_LIMIT,
+            "block %s: what its sidecar says of %llu series takes more than its part of "
+            "the limit of %zu bytes: end blocks earlier",
+            writer->id, (unsigned long long)writer->series_count, writer->memory_max);
     }
     return MRD_OK;
 }

@@ -30,6 +30,12 @@ enum {
     MRD_BLOCK_WRITER_MEMORY_MIN = 16 << 20,
 };
 
+/* What writers of one thread hand on to each other, so that the next need not make it anew: room for open pages, contexts of zstd. A few
+ * MB; worth it where many small blocks are written. What is written does not depend on it. */
+struct mrd_block_writer_kit;
+struct mrd_block_writer_kit *mrd_block_writer_kit_create(void); /* never NULL */
+void mrd_block_writer_kit_destroy(struct mrd_block_writer_kit **kit);
+
 struct mrd_block_writer_options {
     struct mrd_objstore *store;
     const struct mrd_objstore_control *control; /* may be NULL */
@@ -51,6 +57,7 @@ struct mrd_block_writer_options {
     bool split_values;
     size_t bloom_bytes_max; /* 0: 64 KiB */
     size_t memory_bytes_max;
+    struct mrd_block_writer_kit *kit; /* may be NULL; lent until destroy */
 };
 
 struct mrd_block_writer;

@@ -62,26 +62,11 @@ struct block_sparse_place {
     int mbx_leaf; /* of the sidecar; -1: its pages are not listed */
 };
 
-/* The open run: rows of one series that will be in one page. Values are packed, `def` says which rows have one. */
+/* The open run: rows of one series that will be in one page. Values are packed, `def` says which rows have one. What is in no row is
+ * never written to nor read: a small block does not pay for the room of a large one. */
 struct block_run {
     uint32_t rows;
-    int64_t ts[MRD_BLOCK_PAGE_ROWS]; /* us */
-    double values[MRD_BLOCK_PAGE_ROWS];
-    int64_t scaled
-        [MRD_BLOCK_PAGE_ROWS]; /* compact layout: the values, if all of them are integers / 10^digits */
-    int32_t digits[MRD_BLOCK_PAGE_ROWS]; /* all the same */
     bool is_scaled;
-    uint8_t value_def[MRD_BLOCK_PAGE_ROWS];
-    int64_t st[MRD_BLOCK_PAGE_ROWS];
-    uint8_t st_def[MRD_BLOCK_PAGE_ROWS];
-    uint8_t h_def[MRD_BLOCK_PAGE_ROWS];
-    double h_count[MRD_BLOCK_PAGE_ROWS];
-    double h_sum[MRD_BLOCK_PAGE_ROWS];
-    int32_t h_schema[MRD_BLOCK_PAGE_ROWS];
-    double h_zero_threshold[MRD_BLOCK_PAGE_ROWS];
-    double h_zero_count[MRD_BLOCK_PAGE_ROWS];
-    uint8_t chunk_def[MRD_BLOCK_PAGE_ROWS];
-    int64_t hlc[MRD_BLOCK_PAGE_ROWS];
     uint32_t value_count, st_count, h_count_count, chunk_count;
     uint32_t floats, histograms;
 
@@ -94,13 +79,33 @@ struct block_run {
     struct mrd_histogram_open open;
     struct mrd_buf counters; /* uint64_t, of the open chunk */
     struct mrd_buf entry;
+
+    int64_t ts[MRD_BLOCK_PAGE_ROWS]; /* us; the first of those that are not cleared */
+    double values[MRD_BLOCK_PAGE_ROWS];
+    int64_t scaled
+        [MRD_BLOCK_PAGE_ROWS]; /* compact layout: the values, if all of them are integers / 10^digits */
+    int32_t digits[MRD_BLOCK_PAGE_ROWS]; /* all the same */
+    uint8_t value_def[MRD_BLOCK_PAGE_ROWS];
+    int64_t st[MRD_BLOCK_PAGE_ROWS];
+    uint8_t st_def[MRD_BLOCK_PAGE_ROWS];
+    uint8_t h_def[MRD_BLOCK_PAGE_ROWS];
+    double h_count[MRD_BLOCK_PAGE_ROWS];
+    double h_sum[MRD_BLOCK_PAGE_ROWS];
+    int32_t h_schema[MRD_BLOCK_PAGE_ROWS];
+    double h_zero_threshold[MRD_BLOCK_PAGE_ROWS];
+    double h_zero_count[MRD_BLOCK_PAGE_ROWS];
+    uint8_t chunk_def[MRD_BLOCK_PAGE_ROWS];
+    int64_t hlc[MRD_BLOCK_PAGE_ROWS];
 };
 
 /* The open run of a rollup: values packed as of struct block_run. */
 struct block_rollup_run {
     uint32_t rows;
-    uint32_t flags; /* of the segment: MBX_STALE, ... */
-    int64_t ends_us[MRD_BLOCK_PAGE_ROWS];
+    uint32_t flags;            /* of the segment: MBX_STALE, ... */
+    struct mrd_buf states;     /* end to end */
+    struct mrd_buf state_ends; /* size_t */
+
+    int64_t ends_us[MRD_BLOCK_PAGE_ROWS]; /* the first of those that are not cleared */
     int64_t counts[MRD_BLOCK_PAGE_ROWS];
     struct {
         uint32_t count;
@@ -111,8 +116,6 @@ struct block_rollup_run {
         };
     } columns
         [SPARSE_ROLLUP_COUNT]; /* that of MRD_ROW_COUNT and the values of the state are not used */
-    struct mrd_buf states;     /* end to end */
-    struct mrd_buf state_ends; /* size_t */
 };
 
 /* A Parquet file that is being written to the store. */
@@ -161,10 +164,12 @@ struct mrd_block_writer {
     int zstd_level;
     size_t bloom_bytes_max;
     size_t memory_max;
+    struct mrd_block_writer_kit *kit; /* or NULL */
 
     struct block_out data;
     struct block_series_out *series_out; /* NULL: there is no file of series */
-    struct block_leaves leaves; /* of the data file; those of names and ids are the same in the file of series */
+    struct block_leaves
+        leaves; /* of the data file; those of names and ids are the same in the file of series */
     struct mbx_build build;
     bool broken; /* something failed half-way, or finished */
 
@@ -236,16 +241,19 @@ enum mrd_status block_run_add(struct mrd_block_writer *writer, const struct mrd_
 /* Ends the open chunk of histograms: before the run is flushed. */
 void block_run_close_chunk(struct block_run *run);
 void block_run_clear(struct block_run *run);
-void block_run_fini(struct block_run *run);
+struct block_run *block_run_create(void);
+void block_run_destroy(struct block_run **run);
 
 /* ---- writer_page.c ---- */
 
 /* A schema as columns of a file; their names are lent. */
-void block_columns_of(const struct mrd_block_schema *schema, bool split_values,
+void block_columns_of(const struct mrd_block_schema *schema,
+                      const struct mrd_block_writer_options *of,
                       struct mrd_pq_column out[MRD_BLOCK_COLUMNS_MAX]);
 
 /* Makes the columns and opens the data file. */
-enum mrd_status block_columns_open(struct mrd_block_writer *writer, bool split_values,
+enum mrd_status block_columns_open(struct mrd_block_writer *writer,
+                                   const struct mrd_block_writer_options *of,
                                    struct mrd_error *err);
 
 /* Moves the run to the pages; nothing if it is empty. */
@@ -274,7 +282,9 @@ enum mrd_status block_rows_check(const struct mrd_block_writer *writer,
 enum mrd_status block_rows_add(struct mrd_block_writer *writer, const struct mrd_rollup_row *rows,
                                size_t count, struct mrd_error *err);
 enum mrd_status block_rows_flush(struct mrd_block_writer *writer, struct mrd_error *err);
-void block_rollup_run_fini(struct block_rollup_run *run);
+struct block_rollup_run *block_rollup_run_create(void);
+void block_rollup_run_clear(struct block_rollup_run *run);
+void block_rollup_run_destroy(struct block_rollup_run **run);
 
 enum mrd_status block_page_cut(struct mrd_block_writer *writer, struct mrd_error *err);
 enum mrd_status block_group_end(struct mrd_block_writer *writer, struct mrd_error *err);
@@ -313,6 +323,15 @@ enum mrd_status block_series_finish(struct mrd_block_writer *writer, struct mrd_
                                     struct mrd_block_listed_file *out, struct mrd_error *err);
 size_t block_series_memory(const struct mrd_block_writer *writer);
 void block_series_close(struct mrd_block_writer *writer);
+
+/* ---- writer_kit.c: all of these take NULL for a kit that has nothing and keeps nothing ---- */
+
+struct block_run *block_kit_take_run(struct mrd_block_writer_kit *kit);
+void block_kit_give_run(struct mrd_block_writer_kit *kit, struct block_run **run);
+struct block_rollup_run *block_kit_take_rollup_run(struct mrd_block_writer_kit *kit);
+void block_kit_give_rollup_run(struct mrd_block_writer_kit *kit, struct block_rollup_run **run);
+/* Lent; NULL: make one. */
+struct mrd_pq_compressor *block_kit_compressor(struct mrd_block_writer_kit *kit, int level);
 
 /* ---- writer.c ---- */
 

@@ -16,7 +16,9 @@ static struct mrd_pq_node text_node(int32_t field_id)
                                 .dictionary_size_max = BLOCK_DICTIONARY_BYTES};
 }
 
-static struct mrd_pq_node node_of(const struct mrd_block_column *column, bool split_values)
+/* Doubles of rollups are read by the million: where splitting them takes less, it also decompresses twice as fast. */
+static struct mrd_pq_node node_of(const struct mrd_block_column *column,
+                                  const struct mrd_block_writer_options *options)
 {
     const bool few = column->field_id == MRD_BLOCK_FIELD_H_SCHEMA ||
                      column->field_id == MRD_BLOCK_FIELD_H_ZERO_THRESHOLD ||
@@ -39,7 +41,8 @@ static struct mrd_pq_node node_of(const struct mrd_block_column *column, bool sp
         break;
     case MRD_BLOCK_DOUBLE:
         node.type = MRD_PQ_DOUBLE;
-        if (split_values && column->field_id == MRD_BLOCK_FIELD_VALUE) {
+        if (options->resolution_ms != 0 ||
+            (options->split_values && column->field_id == MRD_BLOCK_FIELD_VALUE)) {
             node.encoding = MRD_PQ_BYTE_STREAM_SPLIT;
             node.or_plain = true;
         }
@@ -162,7 +165,8 @@ static void set_rollup_places(struct mrd_block_writer *writer)
     writer->sparse_count = SPARSE_ROLLUP_COUNT;
 }
 
-void block_columns_of(const struct mrd_block_schema *schema, bool split_values,
+void block_columns_of(const struct mrd_block_schema *schema,
+                      const struct mrd_block_writer_options *of,
                       struct mrd_pq_column out[MRD_BLOCK_COLUMNS_MAX])
 {
     for (size_t i = 0; i < schema->column_count; i++) {
@@ -173,13 +177,13 @@ void block_columns_of(const struct mrd_block_schema *schema, bool split_values,
             .optional = !column->required,
             .field_id = column->field_id,
             .key = text_node(column->key_id),
-            .value = node_of(column, split_values),
+            .value = node_of(column, of),
         };
     }
 }
 
-enum mrd_status block_columns_open(struct mrd_block_writer *writer, bool split_values,
-                                   struct mrd_error *err)
+enum mrd_status block_columns_open(struct mrd_block_writer *writer,
+                                   const struct mrd_block_writer_options *of, struct mrd_error *err)
 {
     const struct mrd_block_schema *schema = &writer->schema;
     struct mrd_pq_column columns[MRD_BLOCK_COLUMNS_MAX] = {0};
@@ -190,7 +194,7 @@ enum mrd_status block_columns_open(struct mrd_block_writer *writer, bool split_v
                                   .value_e = -1,
                                   .count = -1};
     int leaf = 0;
-    block_columns_of(schema, split_values, columns);
+    block_columns_of(schema, of, columns);
     for (size_t i = 0; i < schema->column_count; i++) {
         const struct mrd_block_column *column = &schema->columns[i];
         note_leaf(&leaves, column->promoted ? -1 : column->field_id, leaf);
@@ -212,6 +216,7 @@ enum mrd_status block_columns_open(struct mrd_block_writer *writer, bool split_v
         .level = writer->zstd_level,
         .page_version = 1,
         .memory_bytes_max = writer->memory_max / 2,
+        .compressor = block_kit_compressor(writer->kit, writer->zstd_level),
     };
     return block_out_open(&writer->data, &options, err);
 }
@@ -259,10 +264,8 @@ static enum mrd_status append_text(struct mrd_pq_writer *parquet, int leaf, stru
                                    uint32_t rows, struct mrd_error *err)
 {
     static const uint8_t null = 0;
-    const struct mrd_pq_batch batch = {.entries = 1,
-                                       .values = text.size > 0,
-                                       .def = text.size > 0 ? NULL : &null,
-                                       .bytes = &text};
+    const struct mrd_pq_batch batch = {
+        .entries = 1, .values = text.size > 0, .def = text.size > 0 ? NULL : &null, .bytes = &text};
     return mrd_pq_writer_append(parquet, (size_t)leaf, &batch, rows, err);
 }
 

@@ -1,14 +1,10 @@
 /* Rows of a rollup on their way into the columns: what writer_run.c and writer_page.c do for samples. */
+#include <stdlib.h>
+
 #include "block/writer_internal.h"
 #include "rollup/codec.h"
 
-void block_rollup_run_fini(struct block_rollup_run *run)
-{
-    mrd_buf_fini(&run->states);
-    mrd_buf_fini(&run->state_ends);
-}
-
-static void clear(struct block_rollup_run *run)
+void block_rollup_run_clear(struct block_rollup_run *run)
 {
     run->rows = run->flags = 0;
     for (unsigned i = 0; i < SPARSE_ROLLUP_COUNT; i++) {
@@ -16,6 +12,25 @@ static void clear(struct block_rollup_run *run)
     }
     mrd_buf_clear(&run->states);
     mrd_buf_clear(&run->state_ends);
+}
+
+struct block_rollup_run *block_rollup_run_create(void)
+{
+    struct block_rollup_run *run = malloc(sizeof(*run));
+    mrd_assert(run != NULL);
+    memset(run, 0, offsetof(struct block_rollup_run, ends_us));
+    block_rollup_run_clear(run);
+    return run;
+}
+
+void block_rollup_run_destroy(struct block_rollup_run **run_at)
+{
+    struct block_rollup_run *run = MRD_MOVE(*run_at);
+    if (run != NULL) {
+        mrd_buf_fini(&run->states);
+        mrd_buf_fini(&run->state_ends);
+        free(run);
+    }
 }
 
 /* ---- checks ---- */
@@ -238,7 +253,8 @@ static enum mrd_status append_rows(struct mrd_block_writer *writer, struct mrd_e
     MRD_TRY(block_append_series(writer, run->rows, err));
     MRD_TRY(mrd_pq_writer_append(writer->data.parquet, (size_t)writer->leaves.ts, &batch, 1, err));
     batch.i64 = run->counts;
-    MRD_TRY(mrd_pq_writer_append(writer->data.parquet, (size_t)writer->leaves.count, &batch, 1, err));
+    MRD_TRY(
+        mrd_pq_writer_append(writer->data.parquet, (size_t)writer->leaves.count, &batch, 1, err));
     for (unsigned which = 0; which < SPARSE_ROLLUP_COUNT; which++) {
         if (which == MRD_ROW_COUNT || which == SPARSE_STATE) {
             continue;
@@ -265,6 +281,6 @@ enum mrd_status block_rows_flush(struct mrd_block_writer *writer, struct mrd_err
     mbx_build_segment(&writer->build, &segment, run->rows, 0);
     MRD_TRY(append_rows(writer, err));
     MRD_TRY(block_page_add(writer, run->rows, run->states.size, err));
-    clear(run);
+    block_rollup_run_clear(run);
     return MRD_OK;
 }

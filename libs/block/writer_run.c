@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "block/writer_internal.h"
 
 void block_run_clear(struct block_run *run)
@@ -9,12 +11,24 @@ void block_run_clear(struct block_run *run)
     run->chunk_open = false;
 }
 
-void block_run_fini(struct block_run *run)
+struct block_run *block_run_create(void)
 {
-    mrd_buf_fini(&run->chunk_bytes);
-    mrd_buf_fini(&run->chunk_ends);
-    mrd_buf_fini(&run->counters);
-    mrd_buf_fini(&run->entry);
+    struct block_run *run = malloc(sizeof(*run));
+    mrd_assert(run != NULL);
+    memset(run, 0, offsetof(struct block_run, ts));
+    return run;
+}
+
+void block_run_destroy(struct block_run **run_at)
+{
+    struct block_run *run = MRD_MOVE(*run_at);
+    if (run != NULL) {
+        mrd_buf_fini(&run->chunk_bytes);
+        mrd_buf_fini(&run->chunk_ends);
+        mrd_buf_fini(&run->counters);
+        mrd_buf_fini(&run->entry);
+        free(run);
+    }
 }
 
 /* ---- chunks of histograms ---- */

@@ -5,7 +5,8 @@
 
 enum {
     MEMORY_PART = 8, /* of the writer's memory */
-    GROUP_PART = 4,  /* of that: a row group ends when it is as large, so one large row always fits beside it */
+    GROUP_PART =
+        4, /* of that: a row group ends when it is as large, so one large row always fits beside it */
     PAGE_ROWS = 8192,
     DICTIONARY_PART = 64,
 };
@@ -38,10 +39,11 @@ enum mrd_status block_series_open(struct mrd_block_writer *writer,
     struct block_series_out *series = calloc(1, sizeof(*series));
     char *key = strdup(options->series_key);
     mrd_assert(series != NULL && key != NULL);
-    series->out = (struct block_out){.store = writer->store, .control = writer->control, .key = key};
+    series->out =
+        (struct block_out){.store = writer->store, .control = writer->control, .key = key};
     series->memory_max = writer->memory_max / MEMORY_PART;
     writer->series_out = series;
-    block_columns_of(&schema, false, columns);
+    block_columns_of(&schema, &(const struct mrd_block_writer_options){0}, columns);
     set_encodings(columns, schema.column_count, series->memory_max);
     const struct mrd_pq_sorting by_metric = {.leaf = 0};
     const struct mrd_pq_writer_options parquet = {

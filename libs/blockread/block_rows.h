@@ -10,7 +10,8 @@
 struct mrd_block_rows {
     const struct mrd_block_entry *const *entries; /* lent for the set's life */
     size_t count;
-    unsigned columns; /* wanted (rollup/columns.h) */
+    unsigned columns;            /* wanted (rollup/columns.h) */
+    struct mrd_rollup_grid grid; /* the windows that are wanted */
 };
 
 /* Opens all of them; reading begins at once. */
@@ -19,7 +20,7 @@ mrd_block_rows_open(struct mrd_block_source *source, const struct mrd_block_rows
                     const struct mrd_select *select, const struct mrd_query_scope *scope,
                     struct mrd_source_set **out_set, struct mrd_error *err);
 
-/* The next series of one of them, NULL at its end; it lives until the next call for the same. */
+/* The next series of one of them, NULL at its end; it lives until the next call for the same, its labels as long as the set. It has no id. */
 MRD_MUST_CHECK enum mrd_status mrd_block_rows_next(struct mrd_source_set *set, size_t index,
                                                    const struct mrd_block_series **out,
                                                    struct mrd_error *err);

@@ -14,6 +14,8 @@
 enum {
     WINDOW_MIN = 64 * 1024,
     WINDOW_MAX = 8 << 20,
+    ROWS_BATCH_MAX =
+        512 * 1024, /* decoded rows are soon read: they stay in the processors' caches */
     MEMORY_DEFAULT = 256 << 20,
     SERIES_BYTES_MAX = 64 << 20, /* of one series, decoded */
     AHEAD_MAX = 64,              /* readers of later partitions that work already */
@@ -28,6 +30,7 @@ struct batch {
     struct mrd_block_series *series;
     size_t count;
     size_t capacity;
+    bool in_one_piece; /* its memory, but for what came beyond the window */
 };
 
 /* One block, for one partition. While `running` it is a pool thread's, but for what the set's lock guards. */
@@ -196,6 +199,7 @@ static enum mrd_status block_open(struct reader *reader, struct mrd_error *err)
                                                      .series_bytes_max = SERIES_BYTES_MAX,
                                                      .series_max = options->series_max,
                                                      .columns = set->rows.columns,
+                                                     .grid = set->rows.grid,
                                                      .labels_only = set->what == SERIES_LABELS};
     return mrd_block_select(reader->block, &reader->select, &reading, &reader->cursor, err);
 }
@@ -245,6 +249,27 @@ static enum mrd_status fill_series(struct reader *reader, struct batch *batch,
     return MRD_OK;
 }
 
+static size_t rows_batch_max(const struct mrd_source_set *set)
+{
+    return MRD_MIN(set->window, (size_t)ROWS_BATCH_MAX);
+}
+
+static enum mrd_status fill_rows(struct reader *reader, struct batch *batch, struct mrd_error *err)
+{
+    while (batch_bytes(batch) < rows_batch_max(reader->set)) {
+        struct mrd_block_series series;
+        bool more = false;
+        MRD_TRY(mrd_objstore_check(&reader->set->control, err));
+        MRD_TRY(mrd_block_cursor_next_rows(reader->cursor, batch->arena, &series, &more, err));
+        if (!more) {
+            reader->ended = true;
+            return MRD_OK;
+        }
+        *batch_add(batch) = series;
+    }
+    return MRD_OK;
+}
+
 struct text_visit {
     struct batch *batch;
     bool full;
@@ -278,21 +303,48 @@ static enum mrd_status fill_texts(struct reader *reader, struct batch *batch, st
     return visit.full ? mrd_arena_fail(batch->arena, err) : MRD_OK;
 }
 
+/* Memory for the batch, empty. That of rows is one piece, which the next batches use again. */
+static enum mrd_status batch_begin(struct batch *batch, const struct mrd_source_set *set,
+                                   struct mrd_error *err)
+{
+    const bool again = batch->count > 0;
+    batch->count = 0;
+    if (batch->arena == NULL) {
+        batch->arena = mrd_arena_create("block series", set->window + 2 * SERIES_BYTES_MAX);
+    }
+    if (again && set->what == SERIES_ROWS && !batch->in_one_piece) {
+        mrd_arena_destroy(&batch->arena);
+        batch->arena = mrd_arena_create("block series", set->window + 2 * SERIES_BYTES_MAX);
+        batch->in_one_piece = true;
+        if (mrd_arena_alloc_array(batch->arena, 1, rows_batch_max(set)) == NULL) {
+            return mrd_arena_fail(batch->arena, err);
+        }
+    }
+    mrd_arena_reset(batch->arena);
+    return MRD_OK;
+}
+
 static enum mrd_status fill(struct reader *reader, struct mrd_error *err)
 {
     const struct mrd_source_set *set = reader->set;
     MRD_TRY(mrd_objstore_check(&set->control, err));
     struct batch *batch = &reader->batches[reader->filling];
-    if (batch->arena == NULL) {
-        batch->arena = mrd_arena_create("block series", set->window + 2 * SERIES_BYTES_MAX);
-    }
-    mrd_arena_reset(batch->arena);
-    batch->count = 0;
+    MRD_TRY(batch_begin(batch, set, err));
     if (reader->block == NULL) {
         MRD_TRY(block_open(reader, err));
     }
-    return set->what == LABEL_NAMES || set->what == LABEL_VALUES ? fill_texts(reader, batch, err)
-                                                                 : fill_series(reader, batch, err);
+    switch (set->what) {
+    case SERIES_ROWS:
+        return fill_rows(reader, batch, err);
+    case SERIES_SAMPLES:
+    case SERIES_LABELS:
+        return fill_series(reader, batch, err);
+    case LABEL_NAMES:
+    case LABEL_VALUES:
+        return fill_texts(reader, batch, err);
+    }
+    mrd_assert(false);
+    return MRD_OK;
 }
 
 static void count_bytes(struct reader *reader)
@@ -630,6 +682,7 @@ void mrd_block_rows_close(struct mrd_source_set *set) { set_close(set); }
 
 struct gather {
     struct mrd_arena *arena;
+    const struct mrd_query_control *control;
     struct mrd_buf items; /* struct mrd_bytes, or struct mrd_labels */
 };
 
@@ -654,36 +707,40 @@ static enum mrd_status gather_labels(struct gather *gather, const struct mrd_blo
     return MRD_OK;
 }
 
-static int compare_texts(const void *a, const void *b)
+static int compare_texts(const void *a, const void *b, void *context)
 {
+    (void)context;
     return mrd_bytes_compare(*(const struct mrd_bytes *)a, *(const struct mrd_bytes *)b);
 }
 
-static int compare_label_sets(const void *a, const void *b)
+static int compare_label_sets(const void *a, const void *b, void *context)
 {
+    (void)context;
     return mrd_labels_compare(*(const struct mrd_labels *)a, *(const struct mrd_labels *)b);
 }
 
 /* Sorts the items and takes doubles out; so memory is that of different ones, and of one block's. */
-static void gather_tidy(struct gather *gather, size_t size,
-                        int (*compare)(const void *, const void *))
+static enum mrd_status gather_tidy(struct gather *gather, size_t size, mrd_order *compare,
+                                   struct mrd_error *err)
 {
+    const struct mrd_look look = mrd_query_look(gather->control);
     const size_t total = gather->items.size / size;
     size_t kept = 0;
     if (total == 0) {
-        return;
+        return MRD_OK;
     }
-    qsort(gather->items.data, total, size, compare);
+    MRD_TRY(mrd_sort(gather->items.data, total, size, compare, NULL, &look, err));
     for (size_t i = 1; i < total; i++) {
-        if (compare(gather->items.data + kept * size, gather->items.data + i * size) != 0) {
+        if (compare(gather->items.data + kept * size, gather->items.data + i * size, NULL) != 0) {
             memmove(gather->items.data + ++kept * size, gather->items.data + i * size, size);
         }
     }
     gather->items.size = (kept + 1) * size;
+    return MRD_OK;
 }
 
 static enum mrd_status gather_set(struct gather *gather, struct mrd_source_set *set, size_t size,
-                                  int (*compare)(const void *, const void *), struct mrd_error *err)
+                                  mrd_order *compare, struct mrd_error *err)
 {
     for (size_t i = 0; i < set->reader_count; i++) {
         start_ahead(set, i + 1);
@@ -699,7 +756,7 @@ static enum mrd_status gather_set(struct gather *gather, struct mrd_source_set *
                 return mrd_arena_fail(gather->arena, err);
             }
         }
-        gather_tidy(gather, size, compare);
+        MRD_TRY(gather_tidy(gather, size, compare, err));
         reader_fini(&set->readers[i]);
     }
     return MRD_OK;
@@ -751,7 +808,7 @@ static enum mrd_status list_texts(struct mrd_block_source *source,
                                   struct mrd_bytes texts_of, const struct mrd_query_scope *scope,
                                   struct mrd_texts *out, struct mrd_error *err)
 {
-    struct gather gather = {.arena = scope->arena};
+    struct gather gather = {.arena = scope->arena, .control = scope->control};
     const void *items = NULL;
     mrd_buf_init(&gather.items, mrd_arena_limit(scope->arena));
     enum mrd_status status = gather_all(source, &gather, query, what, texts_of, scope, err);
@@ -783,7 +840,7 @@ static enum mrd_status source_series(void *context, const struct mrd_label_query
                                      const struct mrd_query_scope *scope,
                                      struct mrd_label_sets *out, struct mrd_error *err)
 {
-    struct gather gather = {.arena = scope->arena};
+    struct gather gather = {.arena = scope->arena, .control = scope->control};
     const void *items = NULL;
     mrd_buf_init(&gather.items, mrd_arena_limit(scope->arena));
     enum mrd_status status =

@@ -4,6 +4,7 @@
 
 #include "blockread/block_rows.h"
 #include "model/series_order.h"
+#include "rollup/pieces.h"
 
 /* ---- lists ---- */
 
@@ -53,18 +54,18 @@ struct mrd_coarse_set {
     size_t turn_count;
     bool begun;
 
-    /* the series at hand, where several blocks have it */
-    struct mrd_buf ends;
-    struct mrd_buf columns[MRD_ROW_COLUMNS];
-    struct mrd_buf states;
+    const struct mrd_rollup_columns **pieces; /* of the series at hand */
+
+    /* the same where blocks share windows */
+    struct mrd_rollup_pieces together;
     struct mrd_arena *arena; /* of joined rows */
-    struct mrd_rollup_columns view;
 };
 
 enum { JOINED_BYTES_MAX = 64 << 20 };
 
 enum mrd_status mrd_rollup_set_open(struct mrd_block_source *source, struct mrd_rollup_list *take,
-                                    const struct mrd_select *select, unsigned columns,
+                                    const struct mrd_select *select,
+                                    const struct mrd_coarse_wanted *wanted,
                                     const struct mrd_query_scope *scope,
                                     struct mrd_coarse_set **out_set, struct mrd_error *err)
 {
@@ -76,8 +77,9 @@ enum mrd_status mrd_rollup_set_open(struct mrd_block_source *source, struct mrd_
     set->current = calloc(count + 1, sizeof(*set->current));
     set->turn = calloc(count + 1, sizeof(*set->turn));
     set->arena = mrd_arena_create("rows of two blocks", JOINED_BYTES_MAX);
-    mrd_assert(set->current != NULL && set->turn != NULL);
-    const struct mrd_block_rows rows = {set->rollups.items, count, columns};
+    set->pieces = calloc(count + 1, sizeof(*set->pieces));
+    mrd_assert(set->current != NULL && set->turn != NULL && set->pieces != NULL);
+    const struct mrd_block_rows rows = {set->rollups.items, count, wanted->columns, wanted->grid};
     if (count > 0) {
         const enum mrd_status status =
             mrd_block_rows_open(source, &rows, select, scope, &set->rows, err);
@@ -96,13 +98,10 @@ void mrd_rollup_set_close(struct mrd_coarse_set *set)
         mrd_block_rows_close(set->rows);
     }
     mrd_rollup_list_fini(&set->rollups);
-    mrd_buf_fini(&set->ends);
-    mrd_buf_fini(&set->states);
-    for (unsigned i = 0; i < MRD_ROW_COLUMNS; i++) {
-        mrd_buf_fini(&set->columns[i]);
-    }
+    mrd_rollup_pieces_fini(&set->together);
     mrd_arena_destroy(&set->arena);
     free((void *)set->current);
+    free((void *)set->pieces);
     free(set->turn);
     free(set);
 }
@@ -127,7 +126,7 @@ static enum mrd_status advance(struct mrd_coarse_set *set, struct mrd_error *err
 
 static int compare(const struct mrd_block_series *a, const struct mrd_block_series *b)
 {
-    return mrd_id128_equal(a->id, b->id) ? 0 : mrd_series_order(a->labels, b->labels);
+    return mrd_labels_equal(a->labels, b->labels) ? 0 : mrd_series_order(a->labels, b->labels);
 }
 
 /* Lists the rollups whose next series is the first of all. */
@@ -150,119 +149,37 @@ static void find_turn(struct mrd_coarse_set *set)
 
 /* ---- putting rows together ---- */
 
-static void append_column(struct mrd_buf *out, const void *items, size_t before, size_t from,
-                          size_t count, int64_t missing)
+/* Whether each block's windows come after those of the one before. */
+static bool are_apart(const struct mrd_coarse_set *set)
 {
-    const size_t size = sizeof(int64_t);
-    if (items == NULL && out->size == 0) {
-        return;
+    for (size_t i = 1; i < set->turn_count; i++) {
+        const struct mrd_rollup_columns *before = set->pieces[i - 1];
+        if (before->ends_ms[before->count - 1] >= set->pieces[i]->ends_ms[0]) {
+            return false;
+        }
     }
-    const size_t have = out->size / size;
-    int64_t *place = (int64_t *)(void *)mrd_buf_reserve(out, (before - have + count) * size);
-    mrd_assert(place != NULL);
-    for (size_t i = have; i < before; i++) {
-        *place++ = missing;
-    }
-    if (items != NULL) {
-        memcpy(place, (const int64_t *)items + from, count * size);
-    }
-    for (size_t i = 0; items == NULL && i < count; i++) {
-        place[i] = missing;
-    }
-    out->size += (before - have + count) * size;
-}
-
-static void append_states(struct mrd_buf *out, const struct mrd_rollup_row *const *states,
-                          size_t before, size_t from, size_t count)
-{
-    const struct mrd_rollup_row *none = NULL;
-    if (states == NULL && out->size == 0) {
-        return;
-    }
-    while (out->size / sizeof(none) < before) {
-        mrd_buf_append(out, (const void *)&none, sizeof(none));
-    }
-    for (size_t i = 0; i < count; i++) {
-        mrd_buf_append(out, states == NULL ? (const void *)&none : (const void *)&states[from + i],
-                       sizeof(none));
-    }
-}
-
-static void append_rows(struct mrd_coarse_set *set, const struct mrd_rollup_columns *rows,
-                        size_t from)
-{
-    const size_t before = set->ends.size / sizeof(mrd_time_ms);
-    const size_t count = rows->count - from;
-    mrd_buf_append(&set->ends, rows->ends_ms + from, count * sizeof(mrd_time_ms));
-    for (unsigned i = 0; i < MRD_ROW_COLUMNS; i++) {
-        append_column(&set->columns[i], rows->items[i], before, from, count,
-                      i == MRD_ROW_STALE_TS ? MRD_ROLLUP_NEVER : 0);
-    }
-    append_states(&set->states, rows->states, before, from, count);
-}
-
-static void look(struct mrd_coarse_set *set)
-{
-    set->view = (struct mrd_rollup_columns){
-        .count = set->ends.size / sizeof(mrd_time_ms),
-        .ends_ms = (const mrd_time_ms *)(const void *)set->ends.data,
-        .states = set->states.size == 0
-                      ? NULL
-                      : (const struct mrd_rollup_row *const *)(const void *)set->states.data,
-    };
-    for (unsigned i = 0; i < MRD_ROW_COLUMNS; i++) {
-        set->view.items[i] = set->columns[i].size == 0 ? NULL : set->columns[i].data;
-    }
-}
-
-/* The last row so far and the first of the next block are of one window: they become one. */
-static enum mrd_status join_row(struct mrd_coarse_set *set, const struct mrd_rollup_columns *rows,
-                                struct mrd_error *err)
-{
-    struct mrd_rollup_row *joined = mrd_arena_alloc(set->arena, sizeof(*joined));
-    struct mrd_rollup_row later;
-    if (joined == NULL) {
-        return mrd_arena_fail(set->arena, err);
-    }
-    look(set);
-    const size_t last = set->view.count - 1;
-    mrd_rollup_columns_row(&set->view, last, joined);
-    mrd_rollup_columns_row(rows, 0, &later);
-    MRD_TRY(mrd_rollup_join(joined, &later, set->arena, err));
-    const struct mrd_rollup_row *state = joined;
-    if (set->states.size == 0) {
-        append_states(&set->states, &state, last, 0, 1);
-    } else {
-        memcpy(set->states.data + last * sizeof(state), (const void *)&state, sizeof(state));
-    }
-    return MRD_OK;
+    return true;
 }
 
 static enum mrd_status put_together(struct mrd_coarse_set *set, struct mrd_error *err)
 {
-    mrd_buf_clear(&set->ends);
-    mrd_buf_clear(&set->states);
+    mrd_rollup_pieces_clear(&set->together);
     mrd_arena_reset(set->arena);
-    for (unsigned i = 0; i < MRD_ROW_COLUMNS; i++) {
-        mrd_buf_clear(&set->columns[i]);
-    }
+    mrd_time_ms last_ms = MRD_ROLLUP_NEVER;
     for (size_t i = 0; i < set->turn_count; i++) {
-        const struct mrd_rollup_columns *rows = set->current[set->turn[i]]->rows;
-        const size_t have = set->ends.size / sizeof(mrd_time_ms);
-        const mrd_time_ms *ends_ms = (const mrd_time_ms *)(const void *)set->ends.data;
+        const struct mrd_rollup_columns *rows = set->pieces[i];
         size_t from = 0;
-        if (have > 0 && ends_ms[have - 1] == rows->ends_ms[0]) {
-            MRD_TRY(join_row(set, rows, err));
+        if (i > 0 && last_ms == rows->ends_ms[0]) {
+            MRD_TRY(mrd_rollup_pieces_join(&set->together, rows, set->arena, err));
             from = 1;
-        } else if (have > 0 && ends_ms[have - 1] > rows->ends_ms[0]) {
-            /* beside the spans, where different merges overlap: nobody looks at these */
-            while (from < rows->count && rows->ends_ms[from] <= ends_ms[have - 1]) {
-                from++;
-            }
         }
-        append_rows(set, rows, from);
+        /* beside the spans, where different merges overlap: nobody looks at these */
+        while (from < rows->count && rows->ends_ms[from] <= last_ms) {
+            from++;
+        }
+        mrd_rollup_pieces_add(&set->together, rows, from);
+        last_ms = MRD_MAX(last_ms, rows->ends_ms[rows->count - 1]);
     }
-    look(set);
     return MRD_OK;
 }
 
@@ -279,11 +196,15 @@ enum mrd_status mrd_rollup_set_next(struct mrd_coarse_set *set, struct mrd_coars
         return MRD_OK;
     }
     *out_more = true;
-    const struct mrd_block_series *first = set->current[set->turn[0]];
-    *out = (struct mrd_coarse_series){first->labels, first->rows};
-    if (set->turn_count > 1) {
+    for (size_t i = 0; i < set->turn_count; i++) {
+        set->pieces[i] = set->current[set->turn[i]]->rows;
+    }
+    *out = (struct mrd_coarse_series){set->current[set->turn[0]]->labels, set->pieces,
+                                      set->turn_count};
+    if (!are_apart(set)) {
         MRD_TRY(put_together(set, err));
-        out->rows = &set->view;
+        set->pieces[0] = mrd_rollup_pieces_view(&set->together);
+        out->piece_count = 1;
     }
     return MRD_OK;
 }

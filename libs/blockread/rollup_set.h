@@ -22,11 +22,11 @@ void mrd_rollup_list_fini(struct mrd_rollup_list *list);
 /* Takes the list, which is sorted, also on failure. */
 MRD_MUST_CHECK enum mrd_status
 mrd_rollup_set_open(struct mrd_block_source *source, struct mrd_rollup_list *take,
-                    const struct mrd_select *select, unsigned columns,
+                    const struct mrd_select *select, const struct mrd_coarse_wanted *wanted,
                     const struct mrd_query_scope *scope, struct mrd_coarse_set **out_set,
                     struct mrd_error *err);
 
-/* Of mrd_coarse. Rows of several blocks are put one behind the other; a window that two of them share is joined. */
+/* Of mrd_coarse. Each block's rows are a piece; where blocks share windows all are one, the window's rows joined. */
 enum mrd_status mrd_rollup_set_next(struct mrd_coarse_set *set, struct mrd_coarse_series *out,
                                     bool *out_more, struct mrd_error *err);
 void mrd_rollup_set_close(struct mrd_coarse_set *set);

@@ -266,7 +266,7 @@ static enum mrd_status source_spans(void *context, const struct mrd_select *sele
 /* ---- rows ---- */
 
 static enum mrd_status source_open(void *context, const struct mrd_select *select,
-                                   mrd_time_ms resolution_ms, unsigned columns,
+                                   const struct mrd_coarse_wanted *wanted,
                                    const struct mrd_query_scope *scope,
                                    struct mrd_coarse_set **out_set, struct mrd_error *err)
 {
@@ -274,7 +274,7 @@ static enum mrd_status source_open(void *context, const struct mrd_select *selec
     const struct mrd_bytes tenant = source->options.blocks->options.tenant;
     struct mrd_rollup_list rollups = {0};
     size_t kept = 0;
-    find_rollups(source, resolution_ms, &rollups);
+    find_rollups(source, wanted->resolution_ms, &rollups);
     for (size_t i = 0; i < rollups.count; i++) {
         if (mrd_block_entry_may_match(rollups.items[i], tenant, select->matchers,
                                       select->matcher_count, select->min_ms, select->max_ms)) {
@@ -282,7 +282,7 @@ static enum mrd_status source_open(void *context, const struct mrd_select *selec
         }
     }
     rollups.count = kept;
-    return mrd_rollup_set_open(source->options.blocks, &rollups, select, columns, scope, out_set,
+    return mrd_rollup_set_open(source->options.blocks, &rollups, select, wanted, scope, out_set,
                                err);
 }
 

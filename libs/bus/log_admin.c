@@ -177,6 +177,13 @@ static enum mrd_status stream_check(const jsStreamConfig *have, const jsStreamCo
     return MRD_OK;
 }
 
+/* JetStream wants it no longer than the age. */
+static int64_t duplicate_window_of(int64_t age_ms_max)
+{
+    return age_ms_max > 0 ? MRD_MIN(age_ms_max, (int64_t)MRD_LOG_DUPLICATE_WINDOW_MS_MIN)
+                          : MRD_LOG_DUPLICATE_WINDOW_MS_MIN;
+}
+
 static enum mrd_status stream_update(jsCtx *js, jsStreamConfig *have, const jsStreamConfig *want,
                                      struct mrd_error *err)
 {
@@ -220,6 +227,11 @@ static enum mrd_status stream_ensure(jsCtx *js, const struct mrd_log_config *con
         return mrd_bus_fail(err, status, (int)code, "stream %s", name);
     }
     MRD_TRY(stream_check(info->Config, &want, err));
+    if (info->Config->MaxAge == 0 && want.MaxAge > 0 && !config->age_decides) {
+        want.MaxAge = 0;
+        want.Duplicates =
+            MRD_MAX(want.Duplicates, duplicate_window_of(0) * MS);
+    }
     return stream_update(js, info->Config, &want, err);
 }
 
@@ -261,10 +273,7 @@ enum mrd_status mrd_log_ensure(struct mrd_bus *bus, const struct mrd_log_config 
 {
     struct mrd_log_config full = *config;
     if (full.duplicate_window_ms == 0) {
-        /* JetStream wants it no longer than the age. */
-        full.duplicate_window_ms =
-            full.age_ms_max > 0 ? MRD_MIN(full.age_ms_max, (int64_t)MRD_LOG_DUPLICATE_WINDOW_MS_MIN)
-                                : MRD_LOG_DUPLICATE_WINDOW_MS_MIN;
+        full.duplicate_window_ms = duplicate_window_of(full.age_ms_max);
     }
     MRD_TRY(config_check(&full, err));
     mrd_auto(js_close)
@@ -298,9 +307,31 @@ enum mrd_status mrd_log_state_read(struct mrd_bus *bus, uint32_t partition, int6
         .messages = info->State.Msgs,
         .bytes = info->State.Bytes,
         .bytes_max = info->Config->MaxBytes,
+        .age_ms_max = info->Config->MaxAge / MS,
         .created_ns = info->Created,
     };
     return MRD_OK;
+}
+
+enum mrd_status mrd_log_age_clear(struct mrd_bus *bus, uint32_t partition, int64_t timeout_ms,
+                                  struct mrd_error *err)
+{
+    mrd_auto(js_close)
+    jsCtx *js = NULL;
+    MRD_TRY(js_open(bus, timeout_ms, &js, err));
+    char name[MRD_LOG_NAME_MAX];
+    mrd_auto(info_close)
+    jsStreamInfo *info = NULL;
+    jsErrCode code = 0;
+    const natsStatus status =
+        js_GetStreamInfo(&info, js, mrd_log_stream_name(partition, name), NULL, &code);
+    if (status != NATS_OK) {
+        return mrd_bus_fail(err, status, (int)code, "stream %s", name);
+    }
+    jsStreamConfig want = *info->Config;
+    want.MaxAge = 0;
+    want.Duplicates = MRD_MAX(want.Duplicates, duplicate_window_of(0) * MS);
+    return stream_update(js, info->Config, &want, err);
 }
 
 static void msg_close(natsMsg **msg) { natsMsg_Destroy(*msg); }
@@ -322,6 +353,14 @@ enum mrd_status mrd_log_stored_read(struct mrd_bus *bus, uint32_t partition, uin
     }
     *out_ms = natsMsg_GetTime(msg) / MS;
     return MRD_OK;
+}
+
+uint64_t mrd_log_file_bytes(int64_t bytes_max)
+{
+    enum { FILE_BYTES_MIN = 32 * 1000, FILE_BYTES_MAX = 8 << 20, FILE_BYTES_STEP = 100 };
+    const uint64_t quarter = bytes_max <= 0 ? FILE_BYTES_MAX : (uint64_t)bytes_max / 4 + 1;
+    const uint64_t rounded = quarter + FILE_BYTES_STEP;
+    return MRD_MIN(MRD_MAX(rounded, (uint64_t)FILE_BYTES_MIN), (uint64_t)FILE_BYTES_MAX);
 }
 
 enum mrd_status mrd_log_class_last(struct mrd_bus *bus, uint32_t partition,

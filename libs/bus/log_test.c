@@ -316,6 +316,38 @@ static void streams_are_made_once_and_differences_are_refused(void **state)
     assert_int_equal(mrd_log_state_read(world->publish, 3, 2000, &log, &err), MRD_E_NOT_FOUND);
 }
 
+static int64_t age_of(struct world *world)
+{
+    struct mrd_log_state log;
+    assert_ok(mrd_log_state_read(world->publish, 0, 2000, &log, ok_err));
+    return log.age_ms_max;
+}
+
+/* Compactors decide whether a log forgets by age; others do not bring the limit back. */
+static void an_age_limit_that_was_taken_away_stays_away(void **state)
+{
+    struct world *world = *state;
+    struct mrd_log_config other = config_of(1, 64 << 20);
+    other.age_ms_max = 60 * 1000; /* shorter than the usual duplicate window */
+    assert_ok(log_ensure(world->publish, &other, ok_err));
+    assert_int_equal(age_of(world), 60 * 1000);
+    assert_ok(mrd_log_age_clear(world->publish, 0, 2000, ok_err));
+    assert_int_equal(age_of(world), 0);
+    assert_ok(mrd_log_age_clear(world->publish, 0, 2000, ok_err)); /* again: nothing to do */
+    other.bytes_max = 32 << 20;
+    assert_ok(log_ensure(world->publish, &other, ok_err)); /* a service that knows nothing of it */
+    assert_int_equal(age_of(world), 0);
+    struct mrd_log_state log;
+    assert_ok(mrd_log_state_read(world->publish, 0, 2000, &log, ok_err));
+    assert_int_equal(log.bytes_max, 32 << 20); /* other limits are brought to what it says */
+    other.age_decides = true;
+    assert_ok(log_ensure(world->publish, &other, ok_err));
+    assert_int_equal(age_of(world), 60 * 1000);
+    other.age_ms_max = 0;
+    assert_ok(log_ensure(world->publish, &other, ok_err));
+    assert_int_equal(age_of(world), 0);
+}
+
 static void batches_are_acknowledged_with_their_sequence_and_read_in_order(void **state)
 {
     struct world *world = *state;
@@ -697,6 +729,7 @@ int main(void)
 #define LOG_TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
         LOG_TEST(streams_are_made_once_and_differences_are_refused),
+        LOG_TEST(an_age_limit_that_was_taken_away_stays_away),
         LOG_TEST(batches_are_acknowledged_with_their_sequence_and_read_in_order),
         LOG_TEST(the_same_id_is_stored_once),
         LOG_TEST(a_killed_server_neither_loses_nor_doubles_a_batch),

@@ -35,7 +35,8 @@ bool mrd_member_record_differs(const struct mrd_member_record *a, const struct m
     const struct mrd_member *y = &b->member;
     if (x->kind != y->kind || strcmp(x->instance, y->instance) != 0 ||
         strcmp(x->zone, y->zone) != 0 || strcmp(x->ops_address, y->ops_address) != 0 ||
-        x->leaving != y->leaving || x->incarnation != y->incarnation ||
+        x->leaving != y->leaving || x->reads_blocks != y->reads_blocks ||
+        x->incarnation != y->incarnation ||
         strcmp(x->link.address, y->link.address) != 0 ||
         memcmp(x->link.secret, y->link.secret, MRD_LINK_SECRET_BYTES) != 0 ||
         x->partition_count != y->partition_count) {
@@ -76,6 +77,7 @@ void mrd_member_record_encode(const struct mrd_member *member, struct mrd_buf *o
     message.ops_address = pb_text(member->ops_address);
     message.leaving = member->leaving;
     message.incarnation = member->incarnation;
+    message.reads_blocks = member->reads_blocks;
     uint8_t secret[MRD_LINK_SECRET_BYTES];
     memcpy(secret, member->link.secret, sizeof(secret));
     if (member->link.address[0] != '\0') {
@@ -120,6 +122,7 @@ static bool member_take(const Mrd__Bus__Member *message, struct mrd_member *out)
     out->kind = (enum mrd_member_kind)message->kind;
     out->leaving = message->leaving;
     out->incarnation = message->incarnation;
+    out->reads_blocks = message->reads_blocks;
     link_take(message, &out->link);
     return message->version == RECORD_VERSION && message->kind >= MRD_MEMBER_DISTRIBUTOR &&
            message->kind <= MRD_MEMBER_COMPACTOR &&

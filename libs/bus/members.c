@@ -60,6 +60,9 @@ struct mrd_members {
     bool bucket_ready;
     int64_t bucket_try_ns;
     int64_t next_beat_ns;
+    int64_t own_sent_ns;  /* when the oldest beat was sent that has not come back; 0: all have */
+    int64_t own_heard_ns; /* when the last was sent that has; 0: none has */
+    uint64_t lapses;
     int64_t settled_ns; /* when the picture is complete; INT64_MAX: not connected yet */
     struct peer *peers[MRD_MEMBERS_MAX];
     size_t peer_count;
@@ -143,6 +146,23 @@ static void peer_heard(struct mrd_members *members, struct mrd_member_record *re
 
 /* ---- messages ---- */
 
+static int64_t heard_for_ns(const struct mrd_members *members)
+{
+    return (members->options.expire_ms - members->options.beat_ms) * MS;
+}
+
+/* One of our beats has come back: it may be any that is under way, so it counts as the oldest. */
+static void own_heard(struct mrd_members *members)
+{
+    if (members->own_sent_ns == 0) {
+        return;
+    }
+    members->lapses += members->own_heard_ns != 0 &&
+                       members->own_sent_ns - members->own_heard_ns > heard_for_ns(members);
+    members->own_heard_ns = members->own_sent_ns;
+    members->own_sent_ns = 0;
+}
+
 static void on_beat(natsConnection *nats, natsSubscription *subscription, natsMsg *msg,
                     void *closure)
 {
@@ -158,7 +178,7 @@ static void on_beat(natsConnection *nats, natsSubscription *subscription, natsMs
     pthread_mutex_lock(&members->lock);
     const bool own = members->has_self && strcmp(instance, members->self.member.instance) == 0;
     if (own) {
-        /* Our own record comes back to us. */
+        own_heard(members);
     } else if (gone) {
         const size_t index = peer_find(members, instance);
         if (index != SIZE_MAX) {
@@ -248,6 +268,7 @@ static void beat_send(struct mrd_members *members)
     }
     struct mrd_buf buf = {0};
     char subject[MRD_MEMBER_TEXT_MAX + 32];
+    members->own_sent_ns = members->own_sent_ns == 0 ? now_ns(members) : members->own_sent_ns;
     mrd_member_record_encode(&members->self.member, &buf);
     snprintf(subject, sizeof(subject), KV_SUBJECT "%s", members->self.member.instance);
     pthread_mutex_unlock(&members->lock);
@@ -285,6 +306,7 @@ static void expire(struct mrd_members *members)
 static void connected_again(struct mrd_members *members)
 {
     members->reconnected = false;
+    members->own_sent_ns = 0; /* what was under way may be lost */
     forgive(members);
     members->beat_now = true;
     members->hello_now = true;
@@ -408,6 +430,18 @@ static struct snapshot *snapshot_create(const struct mrd_members *members)
     snapshot->view.settled = members->settled_ns == 0;
     atomic_init(&snapshot->references, 1);
     return snapshot;
+}
+
+struct mrd_members_standing mrd_members_standing(struct mrd_members *members)
+{
+    pthread_mutex_lock(&members->lock);
+    const struct mrd_members_standing standing = {
+        .heard = members->own_heard_ns != 0 &&
+                 now_ns(members) - members->own_heard_ns <= heard_for_ns(members),
+        .lapses = members->lapses,
+    };
+    pthread_mutex_unlock(&members->lock);
+    return standing;
 }
 
 const struct mrd_members_snapshot *mrd_members_acquire(struct mrd_members *members)

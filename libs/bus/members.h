@@ -50,6 +50,7 @@ struct mrd_member {
     bool leaving;                          /* draining: serves still, takes no new partitions */
     uint64_t incarnation; /* random per process: a restart under the same name shows */
     struct mrd_link link; /* where it takes direct connections */
+    bool reads_blocks;    /* a querier's: what the log is trimmed of it finds in blocks */
     const struct mrd_member_partition *partitions; /* ascending */
     size_t partition_count;
 };
@@ -88,6 +89,14 @@ void mrd_members_release(const struct mrd_members_snapshot **snapshot);
 
 /* Says goodbye (others drop us at once), stops and frees. Snapshots stay valid until released. */
 void mrd_members_destroy(struct mrd_members **members);
+
+/* Whether the others hear us, as far as it can be known here: our own beats come back to us. */
+struct mrd_members_standing {
+    bool heard; /* a beat that was sent within the expiry time, less a beat, has come back */
+    uint64_t
+        lapses; /* how often that was not so for a while: others may have dropped us then, and gone on without us */
+};
+struct mrd_members_standing mrd_members_standing(struct mrd_members *members);
 
 /* ---- ownership ---- */
 

@@ -110,6 +110,7 @@ static void a_record_comes_back_as_it_was_and_rubbish_is_refused(void **state)
         .zone = "z",
         .ops_address = "host:7202",
         .incarnation = 42,
+        .reads_blocks = true,
         .link = {.address = "host:7302", .secret = {1, 2, 3}},
         .partitions = partitions,
         .partition_count = 2
@@ -122,6 +123,7 @@ static void a_record_comes_back_as_it_was_and_rubbish_is_refused(void **state)
     assert_string_equal(record.member.ops_address, "host:7202");
     assert_string_equal(record.member.link.address, "host:7302");
     assert_memory_equal(record.member.link.secret, member.link.secret, MRD_LINK_SECRET_BYTES);
+    assert_true(record.member.reads_blocks);
     assert_int_equal(record.member.partition_count, 2);
     assert_int_equal(record.member.partitions[0].sequence, 77);
     assert_int_equal(record.member.partitions[0].sequence_first, 31);
@@ -279,19 +281,34 @@ static void a_silent_member_expires(void **state)
     mrd_members_destroy(&looker);
 }
 
+static void wait_heard(struct mrd_members *members, uint64_t lapses)
+{
+    struct mrd_members_standing standing = mrd_members_standing(members);
+    for (int i = 0; i < 2000 && !standing.heard; i++) {
+        usleep(10000);
+        standing = mrd_members_standing(members);
+    }
+    assert_true(standing.heard);
+    assert_int_equal(standing.lapses, lapses);
+}
+
 static void a_restarted_server_makes_nobody_disappear(void **state)
 {
     struct world *world = *state;
     struct mrd_members *looker = join(world->a, NULL, 2000, &world->watch);
     struct mrd_members *one = join(world->b, "one", 2000, NULL);
     wait_count(looker, &world->watch, 1);
+    wait_heard(one, 0);
+    assert_false(mrd_members_standing(looker).heard); /* it says nothing */
     nats_fixture_kill(&world->nats);
     usleep(3000000); /* longer than the expiry: silence while away says nothing */
     const struct mrd_members_snapshot *snapshot = mrd_members_acquire(looker);
     assert_int_equal(snapshot->count, 1);
     mrd_members_release(&snapshot);
+    assert_false(mrd_members_standing(one).heard); /* but others may not have been away */
     nats_fixture_launch(&world->nats);
     assert_int_equal(mrd_bus_wait_connected(world->a, 20000, NULL), MRD_OK);
+    wait_heard(one, 1);
     for (int i = 0; i < 30; i++) {
         snapshot = mrd_members_acquire(looker);
         assert_int_equal(snapshot->count, 1);

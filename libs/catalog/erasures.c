@@ -31,14 +31,6 @@ static bool name_remove(struct mrd_catalog_state *state, struct cat_list *list,
 
 /* ---- erasures ---- */
 
-static int id_compare(struct mrd_id128 a, struct mrd_id128 b)
-{
-    if (a.high != b.high) {
-        return a.high < b.high ? -1 : 1;
-    }
-    return a.low < b.low ? -1 : a.low > b.low;
-}
-
 static size_t place(const struct mrd_catalog_state *state, struct mrd_id128 id, bool *out_found)
 {
     size_t low = 0;
@@ -46,7 +38,7 @@ static size_t place(const struct mrd_catalog_state *state, struct mrd_id128 id, 
     *out_found = false;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        const int order = id_compare(state->erasures[middle]->view.id, id);
+        const int order = mrd_id128_compare(state->erasures[middle]->view.id, id);
         if (order == 0) {
             *out_found = true;
             return middle;

@@ -54,13 +54,14 @@ static void add_histograms(const struct mrd_head *head, uint32_t ordinal,
     add_late(head, histograms->floats, figures);
 }
 
-void mrd_head_tenant_figures(struct mrd_head *head, struct mrd_bytes tenant,
-                             struct mrd_head_tenant_figures *out)
+enum mrd_status mrd_head_tenant_figures(struct mrd_head *head, struct mrd_bytes tenant,
+                                        const struct mrd_head_pause *pause,
+                                        struct mrd_head_tenant_figures *out, struct mrd_error *err)
 {
     *out = (struct mrd_head_tenant_figures){.time_min_ms = INT64_MAX, .time_max_ms = INT64_MIN};
     const uint32_t number = head_tenant_find(head, tenant);
     if (number == 0) {
-        return;
+        return MRD_OK;
     }
     struct head_list *list = &head_tenant(head, number)->series;
     const uint32_t *ordinals = head_list_items(head, list);
@@ -70,5 +71,7 @@ void mrd_head_tenant_figures(struct mrd_head *head, struct mrd_bytes tenant,
             add_late(head, head_series(head, ordinals[i])->late, out);
             add_histograms(head, ordinals[i], out);
         }
+        MRD_TRY(head_pause(pause, i, HEAD_PAUSE_SERIES, err));
     }
+    return MRD_OK;
 }

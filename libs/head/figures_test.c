@@ -29,7 +29,8 @@ static void check(struct mrd_head *head, const char *tenant, uint64_t chunks, mr
                   mrd_time_ms max_ms)
 {
     struct mrd_head_tenant_figures figures;
-    mrd_head_tenant_figures(head, mrd_bytes_of(tenant), &figures);
+    assert_int_equal(mrd_head_tenant_figures(head, mrd_bytes_of(tenant), NULL, &figures, NULL),
+                     MRD_OK);
     assert_int_equal(figures.chunks, chunks);
     assert_int_equal(figures.chunks, selected_chunks(head, mrd_bytes_of(tenant)));
     assert_int_equal(figures.time_min_ms, min_ms);
@@ -86,7 +87,9 @@ static void add_count(void *context, struct mrd_bytes text, uint64_t series, uin
 static uint64_t counted_jobs(struct mrd_head *head)
 {
     uint64_t count = 0;
-    mrd_head_count_by_value(head, MRD_BYTES("t"), MRD_BYTES("job"), add_count, &count);
+    assert_int_equal(mrd_head_count_by_value(head, MRD_BYTES("t"), MRD_BYTES("job"), NULL,
+                                             add_count, &count, NULL),
+                     MRD_OK);
     return count;
 }
 

@@ -223,7 +223,8 @@ void mrd_head_recycle(struct mrd_head *head);
 
 /* What long reading calls every some tens of microseconds, at places where the head may be read, by selects and lists of others as
  * well; nothing may be written meanwhile. Any status but MRD_OK ends the reading with it. Zero: there is nothing to call. Not
- * interrupted are copying and sorting a list of series numbers, 1 ns an item and rarely 20. */
+ * interrupted are copying and sorting a list of series numbers, 1 ns an item and rarely 20; their order by labels
+ * (in_order) is interrupted after each step of some milliseconds for a million series. */
 struct mrd_head_pause {
     enum mrd_status (*run)(void *context, struct mrd_error *err);
     void *context;
@@ -321,24 +322,32 @@ bool mrd_head_series_labels(const struct mrd_head *head, uint32_t ordinal, struc
 
 /* Series counts of a tenant by value of label `name` (for example the metric name), and by label
  * name with how many values it has. Series that are empty but not yet removed count,
- * but for those that an erasure has emptied. No order. */
+ * but for those that an erasure has emptied. No order. What ends them early is the pause (may be NULL). */
 typedef void (*mrd_head_emit_count)(void *context, struct mrd_bytes text, uint64_t series_count,
                                     uint64_t value_count);
-void mrd_head_count_by_value(struct mrd_head *head, struct mrd_bytes tenant, struct mrd_bytes name,
-                             mrd_head_emit_count emit, void *context);
-void mrd_head_count_by_name(struct mrd_head *head, struct mrd_bytes tenant,
-                            mrd_head_emit_count emit, void *context);
+MRD_MUST_CHECK enum mrd_status
+mrd_head_count_by_value(struct mrd_head *head, struct mrd_bytes tenant, struct mrd_bytes name,
+                        const struct mrd_head_pause *pause, mrd_head_emit_count emit, void *context,
+                        struct mrd_error *err);
+MRD_MUST_CHECK enum mrd_status mrd_head_count_by_name(struct mrd_head *head,
+                                                      struct mrd_bytes tenant,
+                                                      const struct mrd_head_pause *pause,
+                                                      mrd_head_emit_count emit, void *context,
+                                                      struct mrd_error *err);
 uint64_t mrd_head_tenant_series(struct mrd_head *head, struct mrd_bytes tenant);
 
 /* Of a tenant: chunks as a selection of everything would have them, oldest and newest time (of nothing: INT64_MAX and
- * INT64_MIN). Cost: a look at each chunk. */
+ * INT64_MIN). Cost: a look at each chunk; the pause (may be NULL) may end it. */
 struct mrd_head_tenant_figures {
     uint64_t chunks;
     mrd_time_ms time_min_ms;
     mrd_time_ms time_max_ms;
 };
-void mrd_head_tenant_figures(struct mrd_head *head, struct mrd_bytes tenant,
-                             struct mrd_head_tenant_figures *out);
+MRD_MUST_CHECK enum mrd_status mrd_head_tenant_figures(struct mrd_head *head,
+                                                       struct mrd_bytes tenant,
+                                                       const struct mrd_head_pause *pause,
+                                                       struct mrd_head_tenant_figures *out,
+                                                       struct mrd_error *err);
 
 /* ---- figures ---- */
 

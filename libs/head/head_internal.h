@@ -265,8 +265,9 @@ enum {
 static inline enum mrd_status head_pause(const struct mrd_head_pause *pause, size_t index,
                                          size_t every, struct mrd_error *err)
 {
-    return pause->run == NULL || (index + 1) % every != 0 ? MRD_OK
-                                                          : pause->run(pause->context, err);
+    return pause == NULL || pause->run == NULL || (index + 1) % every != 0
+               ? MRD_OK
+               : pause->run(pause->context, err);
 }
 
 struct mrd_head_cursor {
@@ -685,7 +686,9 @@ bool head_overlaps(const struct mrd_head *head, uint32_t ordinal, mrd_time_ms ti
 
 /* Puts live ordinals into the order of model/series_order.h. Cost: some 10 ns a series and label whose values differ, and
  * sorting the distinct ones; 20 bytes a series for the time of the call. */
-void head_order(const struct mrd_head *head, uint32_t *ordinals, size_t count);
+MRD_MUST_CHECK enum mrd_status head_order(const struct mrd_head *head, uint32_t *ordinals,
+                                          size_t count, const struct mrd_head_pause *pause,
+                                          struct mrd_error *err);
 
 /* ---- select.c ---- */
 

@@ -668,16 +668,20 @@ static void cardinality_is_counted_by_value_and_by_name(void **state)
     for (size_t i = 0; i < MRD_ARRAY_LEN(counts); i++) {
         struct mrd_head *head = make_fleet(counts[i]);
         uint64_t sums[3] = {0};
-        mrd_head_count_by_value(head, MRD_BYTES("t"), MRD_BYTES("__name__"), count_up, sums);
+        assert_int_equal(mrd_head_count_by_value(head, MRD_BYTES("t"), MRD_BYTES("__name__"), NULL,
+                                                 count_up, sums, NULL),
+                         MRD_OK);
         assert_int_equal(sums[0], counts[i]);
         assert_int_equal(sums[2], 4);
         memset(sums, 0, sizeof(sums));
-        mrd_head_count_by_name(head, MRD_BYTES("t"), count_up, sums);
+        assert_int_equal(mrd_head_count_by_name(head, MRD_BYTES("t"), NULL, count_up, sums, NULL),
+                         MRD_OK);
         assert_int_equal(sums[0], 3 * counts[i]);
         assert_int_equal(sums[1], 4 + counts[i] + 2);
         assert_int_equal(sums[2], 3);
         assert_int_equal(mrd_head_tenant_series(head, MRD_BYTES("t")), counts[i]);
-        mrd_head_count_by_name(head, MRD_BYTES("nobody"), count_up, sums);
+        assert_int_equal(
+            mrd_head_count_by_name(head, MRD_BYTES("nobody"), NULL, count_up, sums, NULL), MRD_OK);
         assert_int_equal(sums[2], 3);
         mrd_head_destroy(&head);
     }

@@ -3,6 +3,7 @@
  * Labels are handles, equal texts are equal handles. So each place of the label lists is looked at by itself: the distinct
  * handles there are few, these are sorted by text, and a series' rank at that place is a number of a few bits. The ranks of
  * all places behind each other, in words of 64 bits, sort like the label sets. */
+#include "base/sort.h"
 #include "head/head_internal.h"
 
 enum {
@@ -28,6 +29,7 @@ struct place {
 
 struct order {
     const struct mrd_head *head;
+    struct mrd_look look;
     mrd_pool_handle metric_name; /* 0: no series has a name */
     uint32_t *ordinals;
     size_t count;
@@ -186,7 +188,7 @@ static int value_compare(const void *a, const void *b, void *context)
 }
 
 /* Sorts the distinct pairs and fills ranks; the bits that a rank takes. */
-static unsigned place_rank(struct order *order)
+static enum mrd_status place_rank(struct order *order, unsigned *out_bits, struct mrd_error *err)
 {
     struct place *place = &order->place;
     const struct mrd_head *head = order->head;
@@ -196,14 +198,16 @@ static unsigned place_rank(struct order *order)
         struct place_value *value = &place->distinct[i];
         value->prefix = one_name ? prefix_of(head_at(head, value->handle), common) : 0;
     }
-    qsort_r(place->distinct, place->distinct_count, sizeof(*place->distinct), value_compare, order);
+    MRD_TRY(mrd_sort(place->distinct, place->distinct_count, sizeof(*place->distinct),
+                     value_compare, order, &order->look, err));
     place->ranks = reallocarray(place->ranks, place->distinct_count + 1, sizeof(*place->ranks));
     mrd_assert(place->ranks != NULL);
     place->ranks[0] = 0;
     for (size_t i = 0; i < place->distinct_count; i++) {
         place->ranks[place->distinct[i].index] = (uint32_t)i + 1;
     }
-    return (unsigned)(WORD_BITS - __builtin_clzll((uint64_t)place->distinct_count));
+    *out_bits = (unsigned)(WORD_BITS - __builtin_clzll((uint64_t)place->distinct_count));
+    return mrd_look(&order->look, err);
 }
 
 /* ---- sorting by words ---- */
@@ -230,31 +234,36 @@ static void radix_pass(struct order *order, unsigned shift)
     order->scratch = swap;
 }
 
-static void word_sort(struct order *order)
+static enum mrd_status word_sort(struct order *order, struct mrd_error *err)
 {
     for (unsigned shift = 0; shift < order->bits; shift += RADIX_BITS) {
         radix_pass(order, shift);
+        MRD_TRY(mrd_look(&order->look, err));
     }
     memset(order->word, 0, order->count * sizeof(*order->word));
     order->bits = 0;
+    return MRD_OK;
 }
 
 /* Places come from the last to the first, so the first decides last. */
-static void place_apply(struct order *order, size_t at)
+static enum mrd_status place_apply(struct order *order, size_t at, struct mrd_error *err)
 {
     struct place *place = &order->place;
+    unsigned bits = 0;
     place_read(order, at);
+    MRD_TRY(mrd_look(&order->look, err));
     if (place->distinct_count + (place->any_short ? 1 : 0) < 2) {
-        return;
+        return MRD_OK;
     }
-    const unsigned bits = place_rank(order);
+    MRD_TRY(place_rank(order, &bits, err));
     if (order->bits + bits > WORD_BITS) {
-        word_sort(order);
+        MRD_TRY(word_sort(order, err));
     }
     for (size_t i = 0; i < order->count; i++) {
         order->word[i] |= (uint64_t)place->ranks[place->indexes[i]] << order->bits;
     }
     order->bits += bits;
+    return mrd_look(&order->look, err);
 }
 
 static void *array_of(size_t count, size_t item_size)
@@ -274,7 +283,7 @@ static size_t longest_list(const struct order *order)
     return longest;
 }
 
-static void order_many(struct order *order)
+static enum mrd_status order_many(struct order *order, struct mrd_error *err)
 {
     const size_t count = order->count;
     order->word = array_of(count, sizeof(uint64_t));
@@ -284,10 +293,13 @@ static void order_many(struct order *order)
     for (size_t i = 0; i < count; i++) {
         order->permutation[i] = (uint32_t)i;
     }
-    for (size_t at = longest_list(order) + 1; at-- > 0;) {
-        place_apply(order, at);
+    enum mrd_status status = MRD_OK;
+    for (size_t at = longest_list(order) + 1; at-- > 0 && status == MRD_OK;) {
+        status = place_apply(order, at, err);
     }
-    word_sort(order);
+    if (status == MRD_OK) {
+        status = word_sort(order, err);
+    }
     for (size_t i = 0; i < count; i++) {
         order->scratch[i] = order->ordinals[order->permutation[i]];
     }
@@ -298,17 +310,24 @@ static void order_many(struct order *order)
     free(order->place.indexes);
     free(order->place.distinct);
     free(order->place.ranks);
+    return status;
 }
 
-void head_order(const struct mrd_head *head, uint32_t *ordinals, size_t count)
+enum mrd_status head_order(const struct mrd_head *head, uint32_t *ordinals, size_t count,
+                           const struct mrd_head_pause *pause, struct mrd_error *err)
 {
     struct order order = {.head = head,
                           .metric_name = head_name_find(head, MRD_BYTES("__name__")),
                           .ordinals = ordinals,
                           .count = count};
+    if (pause != NULL) {
+        order.look = (struct mrd_look){pause->run, pause->context};
+    }
     if (count > FEW) {
-        order_many(&order);
-    } else if (count > 1) {
+        return order_many(&order, err);
+    }
+    if (count > 1) {
         qsort_r(ordinals, count, sizeof(*ordinals), series_compare, &order);
     }
+    return MRD_OK;
 }

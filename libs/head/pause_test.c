@@ -98,9 +98,10 @@ static void others_read_in_between_and_change_nothing(void **state)
 {
     (void)state;
     struct mrd_head *head = head_of_two();
-    for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
-        struct mrd_matcher matcher = matcher_of(i);
-        const struct mrd_head_query query = query_of("large", &matcher, 1);
+    for (size_t i = 0; i < 2 * MRD_ARRAY_LEN(cases); i++) {
+        struct mrd_matcher matcher = matcher_of(i / 2);
+        struct mrd_head_query query = query_of("large", &matcher, 1);
+        query.in_order = i % 2 != 0;
         struct mrd_buf first = {0};
         struct mrd_buf second = {0};
         struct pauses pauses = {.head = head};
@@ -121,9 +122,10 @@ static void any_pause_may_end_the_reading(void **state)
 {
     (void)state;
     struct mrd_head *head = head_of_two();
-    for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
-        struct mrd_matcher matcher = matcher_of(i);
-        const struct mrd_head_query query = query_of("large", &matcher, 1);
+    for (size_t i = 0; i < 2 * MRD_ARRAY_LEN(cases); i++) {
+        struct mrd_matcher matcher = matcher_of(i / 2);
+        struct mrd_head_query query = query_of("large", &matcher, 1);
+        query.in_order = i % 2 != 0;
         enum mrd_status status = MRD_E_CANCELED;
         for (size_t last = 1; status != MRD_OK; last++) {
             struct mrd_buf out = {0};
@@ -168,9 +170,61 @@ static void lists_of_names_and_values_end_too(void **state)
     mrd_head_destroy(&head);
 }
 
+static void count_series(void *context, struct mrd_bytes text, uint64_t series, uint64_t values)
+{
+    (void)text;
+    (void)values;
+    *(size_t *)context += series;
+}
+
+enum { COUNTS = 3 };
+
+static enum mrd_status run_count(struct mrd_head *head, size_t which,
+                                 const struct mrd_head_pause *pause, size_t *out)
+{
+    struct mrd_head_tenant_figures figures = {0};
+    const struct mrd_bytes tenant = MRD_BYTES("large");
+    *out = 0;
+    if (which == 0) {
+        return mrd_head_count_by_value(head, tenant, MRD_BYTES("host"), pause, count_series, out,
+                                       NULL);
+    }
+    if (which == 1) {
+        return mrd_head_count_by_name(head, tenant, pause, count_series, out, NULL);
+    }
+    const enum mrd_status status = mrd_head_tenant_figures(head, tenant, pause, &figures, NULL);
+    *out = figures.chunks;
+    return status;
+}
+
+/* The more there is to count, the more pauses; each may end it. */
+static void counts_end_too(void **state)
+{
+    (void)state;
+    struct mrd_head *head = head_of_two();
+    for (size_t which = 0; which < COUNTS; which++) {
+        struct pauses pauses = {.head = head};
+        const struct mrd_head_pause pause = {pause_run, &pauses};
+        size_t plain = 0;
+        size_t paused = 0;
+        assert_int_equal(run_count(head, which, NULL, &plain), MRD_OK);
+        assert_int_equal(run_count(head, which, &pause, &paused), MRD_OK);
+        assert_true(plain >= SERIES);
+        assert_int_equal(paused, plain);
+        assert_true(pauses.count >= SERIES / 512);
+        for (size_t last = pauses.count; last > 0; last = last / 2) {
+            pauses = (struct pauses){.head = head, .last = last};
+            assert_int_equal(run_count(head, which, &pause, &paused), MRD_E_CANCELED);
+            assert_int_equal(pauses.count, last);
+        }
+    }
+    mrd_head_destroy(&head);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts_end_too),
         cmocka_unit_test(others_read_in_between_and_change_nothing),
         cmocka_unit_test(any_pause_may_end_the_reading),
         cmocka_unit_test(lists_of_names_and_values_end_too),

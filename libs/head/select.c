@@ -151,12 +151,12 @@ static enum mrd_status resolve(struct mrd_head_cursor *cursor, const struct mrd_
                           "%zu (querier.series_max): narrow its selectors, or raise it",
                           found.count, query->series_max);
     }
+    if (status == MRD_OK && query->in_order) {
+        status = head_order(cursor->head, found.items, found.count, &query->pause, err);
+    }
     if (status != MRD_OK) {
         head_numbers_fini(&found);
         return status;
-    }
-    if (query->in_order) {
-        head_order(cursor->head, found.items, found.count);
     }
     cursor->ordinals = found.items;
     cursor->count = found.count;
@@ -349,17 +349,20 @@ static enum mrd_status emit_matched(struct mrd_head *head, const struct mrd_head
     return status;
 }
 
-static bool any_overlaps(struct mrd_head *head, const struct mrd_head_query *query,
-                         struct head_list *series)
+static enum mrd_status any_overlaps(struct mrd_head *head, const struct mrd_head_query *query,
+                                    struct head_list *series, bool *out, struct mrd_error *err)
 {
     const uint32_t *ordinals = head_list_items(head, series);
+    *out = false;
     for (uint32_t i = 0; i < series->count; i++) {
         if ((head_hot(head, ordinals[i])->open.owner_flags & HOT_LIVE) != 0 &&
             head_overlaps(head, ordinals[i], query->time_min_ms, query->time_max_ms)) {
-            return true;
+            *out = true;
+            return MRD_OK;
         }
+        MRD_TRY(head_pause(&query->pause, i, HEAD_PAUSE_ITEMS, err));
     }
-    return false;
+    return MRD_OK;
 }
 
 /* All values of a field that have samples in the range; with names_only, the field's name once. */
@@ -372,7 +375,9 @@ static enum mrd_status emit_field(struct mrd_head *head, const struct mrd_head_q
     for (uint32_t i = 0; i < field->values.count; i++) {
         struct head_value *value = head_at(head, values[i]);
         MRD_TRY(head_pause(&query->pause, i, HEAD_PAUSE_ITEMS, err));
-        if (!any_overlaps(head, query, &value->series)) {
+        bool any = false;
+        MRD_TRY(any_overlaps(head, query, &value->series, &any, err));
+        if (!any) {
             continue;
         }
         if (names_only) {
@@ -466,18 +471,20 @@ static void make_index(struct mrd_head *head, uint32_t tenant)
     }
 }
 
-void mrd_head_count_by_value(struct mrd_head *head, struct mrd_bytes tenant, struct mrd_bytes name,
-                             mrd_head_emit_count emit, void *context)
+enum mrd_status mrd_head_count_by_value(struct mrd_head *head, struct mrd_bytes tenant,
+                                        struct mrd_bytes name, const struct mrd_head_pause *pause,
+                                        mrd_head_emit_count emit, void *context,
+                                        struct mrd_error *err)
 {
     const uint32_t number = head_tenant_find(head, tenant);
     const mrd_pool_handle text = head_name_find(head, name);
     if (number == 0 || text == 0) {
-        return;
+        return MRD_OK;
     }
     make_index(head, number);
     const mrd_pool_handle handle = head_field_find(head, number, text);
     if (handle == 0) {
-        return;
+        return MRD_OK;
     }
     struct head_field *field = head_at(head, handle);
     const uint32_t *values = head_list_items(head, &field->values);
@@ -487,15 +494,18 @@ void mrd_head_count_by_value(struct mrd_head *head, struct mrd_bytes tenant, str
         if (series_count > 0) {
             emit(context, head_pair_value(head, value->pair), series_count, 1);
         }
+        MRD_TRY(head_pause(pause, i, HEAD_PAUSE_ITEMS, err));
     }
+    return MRD_OK;
 }
 
-void mrd_head_count_by_name(struct mrd_head *head, struct mrd_bytes tenant,
-                            mrd_head_emit_count emit, void *context)
+enum mrd_status mrd_head_count_by_name(struct mrd_head *head, struct mrd_bytes tenant,
+                                       const struct mrd_head_pause *pause, mrd_head_emit_count emit,
+                                       void *context, struct mrd_error *err)
 {
     const uint32_t number = head_tenant_find(head, tenant);
     if (number == 0) {
-        return;
+        return MRD_OK;
     }
     make_index(head, number);
     for (mrd_pool_handle at = head_tenant(head, number)->first_field; at != 0;) {
@@ -508,10 +518,12 @@ void mrd_head_count_by_name(struct mrd_head *head, struct mrd_bytes tenant,
             const uint64_t series_of_value = series_of(head, &value->series);
             series_count += series_of_value;
             value_count += series_of_value > 0 ? 1 : 0;
+            MRD_TRY(head_pause(pause, i, HEAD_PAUSE_ITEMS, err));
         }
         if (series_count > 0) {
             emit(context, head_name_text(head, field->name), series_count, value_count);
         }
         at = field->next;
     }
+    return MRD_OK;
 }

@@ -76,7 +76,7 @@ static bool find(struct mrd_head *head, const struct mrd_head_query *query,
         head_match_few(head, tenant, query, out);
     }
     if (query->in_order) {
-        head_order(head, out->items, out->count);
+        mrd_assert(head_order(head, out->items, out->count, NULL, NULL) == MRD_OK);
     }
     return query->series_max == 0 || out->count <= query->series_max;
 }

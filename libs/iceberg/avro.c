@@ -4,7 +4,13 @@
 #define ZLIB_CONST /* its input is not written to */
 #include <zlib.h>
 
-enum { BLOCK_SIZE = 64 << 10, PAIRS_MAX = 1024, RAW_DEFLATE = -15 };
+enum {
+    BLOCK_SIZE = 64 << 10,
+    PAIRS_MAX = 1024,
+    RAW_DEFLATE = -15,
+    SMALL_BITS = 12,
+    SMALL_BLOCK_SIZE = 1 << SMALL_BITS, /* all of it is within one window */
+};
 
 static const struct mrd_bytes magic = {(const uint8_t *)"Obj\x01", 4};
 
@@ -111,11 +117,16 @@ void mrd_avro_writer_init(struct mrd_avro_writer *writer, struct mrd_buf *out,
     mrd_buf_append(out, writer->sync, sizeof(writer->sync));
 }
 
+/* Most manifests are a few hundred bytes: zlib's usual tables, a quarter of a megabyte to be cleared, would cost more than
+ * all the rest. What is smaller than
+ * the window is compressed as well with tables for it. */
 static void deflate_block(struct mrd_bytes plain, struct mrd_buf *out)
 {
     z_stream stream = {0};
-    const int begun = deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, RAW_DEFLATE, 8,
-                                   Z_DEFAULT_STRATEGY);
+    const bool small = plain.size <= SMALL_BLOCK_SIZE;
+    const int begun =
+        deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, small ? -SMALL_BITS : RAW_DEFLATE,
+                     small ? SMALL_BITS - 7 : 8, Z_DEFAULT_STRATEGY);
     const size_t bound = begun == Z_OK ? deflateBound(&stream, plain.size) : 0;
     uint8_t *place = begun == Z_OK ? mrd_buf_reserve(out, bound) : NULL;
     if (place != NULL && plain.size <= UINT32_MAX && bound <= UINT32_MAX) {
@@ -180,8 +191,8 @@ struct mrd_avro_file {
     enum mrd_avro_codec codec;
     struct mrd_bytes sync;
     struct mrd_buf block;
-    struct mrd_avro_pair pairs[PAIRS_MAX];
     size_t pair_count;
+    struct mrd_avro_pair pairs[PAIRS_MAX]; /* those behind pair_count are not cleared */
 };
 
 bool mrd_avro_file_metadata(const struct mrd_avro_file *file, struct mrd_bytes key,
@@ -237,8 +248,9 @@ enum mrd_status mrd_avro_file_open(struct mrd_bytes bytes, size_t limit_bytes,
                                    struct mrd_avro_file **out_file, struct mrd_error *err)
 {
     mrd_auto(mrd_avro_file_close)
-    struct mrd_avro_file *file = calloc(1, sizeof(*file));
+    struct mrd_avro_file *file = malloc(sizeof(*file));
     mrd_assert(file != NULL);
+    memset(file, 0, offsetof(struct mrd_avro_file, pairs));
     file->in = mrd_reader_of(bytes);
     mrd_buf_init(&file->block, MRD_MAX(limit_bytes, (size_t)1));
     MRD_TRY(read_header(file, err));

@@ -1,5 +1,6 @@
 /* A commit from the current metadata to the next, and the places of its objects. */
 #include "iceberg/commit_internal.h"
+#include "iceberg/json_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -270,9 +271,13 @@ static enum mrd_status begin_next(struct ice_commit *commit, const char *metadat
     commit->uuid = uuid;
     commit->next = next;
     if (metadata_key != NULL) {
-        struct mrd_iceberg_metadata *current;
-        MRD_TRY(
-            mrd_iceberg_load(commit->table, metadata_key, commit->arena, &current, commit->err));
+        const struct mrd_iceberg_metadata *current = commit->change->current;
+        if (current == NULL) {
+            struct mrd_iceberg_metadata *loaded;
+            MRD_TRY(
+                mrd_iceberg_load(commit->table, metadata_key, commit->arena, &loaded, commit->err));
+            current = loaded;
+        }
         commit->current = current;
         *next = *current;
         next->updated_ms = MRD_MAX(commit->change->time_ms, current->updated_ms);
@@ -314,13 +319,14 @@ static enum mrd_status log_metadata(struct ice_commit *commit, const char *metad
     return MRD_OK;
 }
 
-/* What cannot be read back would be the end of the table. */
-static enum mrd_status check_readable(struct ice_commit *commit, struct mrd_bytes json)
+/* What cannot be read back would be the end of the table. Reads the values, not their text: that is jansson's both ways. */
+static enum mrd_status check_readable(struct ice_commit *commit, const json_t *json)
 {
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create_within(commit->arena);
     struct mrd_iceberg_metadata *unused;
-    const enum mrd_status status = mrd_iceberg_metadata_read(json, arena, &unused, commit->err);
+    const enum mrd_status status =
+        json == NULL ? MRD_OK : ice_metadata_read_json(json, arena, &unused, commit->err);
     return status == MRD_OK || status == MRD_E_LIMIT
                ? status
                : mrd_fail_prefix(commit->err, MRD_E_INVALID, "the change would make");
@@ -331,8 +337,11 @@ static enum mrd_status put_metadata(struct ice_commit *commit, uint64_t version,
 {
     mrd_auto(mrd_buf_fini)
     struct mrd_buf json = {.limit = MRD_ICEBERG_METADATA_SIZE_MAX};
-    MRD_TRY(mrd_iceberg_metadata_write(commit->next, &json, commit->err));
-    MRD_TRY(check_readable(commit, mrd_buf_view(&json)));
+    mrd_auto(ice_json_release)
+    json_t *values = ice_metadata_json(commit->next);
+    MRD_TRY(check_readable(commit, values));
+    MRD_TRY(ice_json_write_take(json_incref(values), &json, commit->err)); /* none: says why */
+    MRD_TRY(ice_json_check_size(ICE_METADATA, mrd_buf_view(&json), commit->err));
     const char *key = mrd_arena_printf(commit->arena, "%s/metadata/%05" PRIu64 "-%s.metadata.json",
                                        commit->table->path, version, commit->uuid);
     if (key == NULL) {

@@ -59,6 +59,9 @@ struct mrd_iceberg_change {
     uint8_t uuid[MRD_ICEBERG_UUID_SIZE]; /* of this attempt, random */
     mrd_time_ms time_ms;                 /* now; a later version never has an earlier time */
 
+    /* What mrd_iceberg_load gives for the version before, if the caller has it; the result points into it. NULL: it is read. */
+    const struct mrd_iceberg_metadata *current;
+
     /* What the table is to be. Columns, specs and properties that differ from what is there are taken over, as far as
      * definition.h allows. */
     const struct mrd_iceberg_definition *definition;

@@ -14,8 +14,7 @@ static size_t count_values(struct mrd_bytes text)
     return count;
 }
 
-enum mrd_status ice_json_parse(const char *what, struct mrd_bytes text, json_t **out,
-                               struct mrd_error *err)
+enum mrd_status ice_json_check_size(const char *what, struct mrd_bytes text, struct mrd_error *err)
 {
     if (text.size > MRD_ICEBERG_METADATA_SIZE_MAX ||
         count_values(text) > MRD_ICEBERG_JSON_VALUES_MAX) {
@@ -23,6 +22,13 @@ enum mrd_status ice_json_parse(const char *what, struct mrd_bytes text, json_t *
                         what, text.size, MRD_ICEBERG_METADATA_SIZE_MAX,
                         MRD_ICEBERG_JSON_VALUES_MAX);
     }
+    return MRD_OK;
+}
+
+enum mrd_status ice_json_parse(const char *what, struct mrd_bytes text, json_t **out,
+                               struct mrd_error *err)
+{
+    MRD_TRY(ice_json_check_size(what, text, err));
     json_error_t error;
     json_t *json = json_loadb((const char *)text.data, text.size, JSON_REJECT_DUPLICATES, &error);
     if (json == NULL) {

@@ -11,6 +11,8 @@
 #include "base/arena.h"
 #include "iceberg/metadata.h"
 
+#define ICE_METADATA "Iceberg metadata" /* in error texts */
+
 struct ice_json {
     const char *what;
     struct mrd_arena *arena; /* of the texts and arrays that are kept */
@@ -23,6 +25,10 @@ static inline void ice_json_release(json_t **json) { json_decref(*json); }
 /* Bounded as metadata.h says; doubled keys are refused. */
 MRD_MUST_CHECK enum mrd_status ice_json_parse(const char *what, struct mrd_bytes text, json_t **out,
                                               struct mrd_error *err);
+
+/* MRD_E_LIMIT for a text that ice_json_parse would not take. */
+MRD_MUST_CHECK enum mrd_status ice_json_check_size(const char *what, struct mrd_bytes text,
+                                                   struct mrd_error *err);
 
 /* Keeps the first error; returns false. */
 bool ice_json_fail(struct ice_json *in, enum mrd_status status, const char *format, ...)
@@ -60,6 +66,11 @@ MRD_MUST_CHECK enum mrd_status ice_json_write_take(json_t *json, struct mrd_buf 
 json_t *ice_schema_json(const struct mrd_iceberg_schema *schema);
 json_t *ice_spec_fields_json(const struct mrd_iceberg_spec *specs, size_t spec_index);
 json_t *ice_metadata_json(const struct mrd_iceberg_metadata *metadata);
+
+/* mrd_iceberg_metadata_read of what is parsed already. */
+MRD_MUST_CHECK enum mrd_status ice_metadata_read_json(const json_t *json, struct mrd_arena *arena,
+                                                      struct mrd_iceberg_metadata **out,
+                                                      struct mrd_error *err);
 
 /* The id of the first field of a spec: ids go through all specs. */
 int32_t ice_partition_id(const struct mrd_iceberg_spec *specs, size_t spec_index);

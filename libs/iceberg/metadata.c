@@ -455,10 +455,16 @@ static void read_all(struct ice_json *in, const json_t *json, struct mrd_iceberg
 enum mrd_status mrd_iceberg_metadata_read(struct mrd_bytes text, struct mrd_arena *arena,
                                           struct mrd_iceberg_metadata **out, struct mrd_error *err)
 {
-    struct ice_json in = {.what = "Iceberg metadata", .arena = arena, .err = err};
     mrd_auto(ice_json_release)
     json_t *json = NULL;
-    MRD_TRY(ice_json_parse(in.what, text, &json, err));
+    MRD_TRY(ice_json_parse(ICE_METADATA, text, &json, err));
+    return ice_metadata_read_json(json, arena, out, err);
+}
+
+enum mrd_status ice_metadata_read_json(const json_t *json, struct mrd_arena *arena,
+                                       struct mrd_iceberg_metadata **out, struct mrd_error *err)
+{
+    struct ice_json in = {.what = ICE_METADATA, .arena = arena, .err = err};
     struct mrd_iceberg_metadata *metadata = ice_json_keep(&in, 1, sizeof(*metadata));
     if (metadata != NULL) {
         read_all(&in, json, metadata);

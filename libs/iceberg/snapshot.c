@@ -168,6 +168,9 @@ static size_t mark_removed(struct snapshot_work *work, struct mrd_iceberg_entry 
             work->removed_seen[at] = true;
             entry.status = MRD_ICEBERG_DELETED;
             entry.snapshot_id = work->id;
+            /* Their bounds are values of what was removed; nobody plans with them any more, and it may be gone for good. */
+            entry.file.columns = NULL;
+            entry.file.column_count = 0;
             work->rows_removed += entry.file.row_count;
             work->bytes_removed += entry.file.size;
             marked++;

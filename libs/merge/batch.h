@@ -9,8 +9,11 @@
  * entry says. A bad block is told, and is not replaced: it stays until somebody has looked at it.
  *
  * Owner:   results lie in the caller's arena.
- * Threads: a batch runs on the calling thread.
- * Memory:  that of one merge at a time, the directories of the batch's blocks, and a list of their tenants.
+ * Threads: the calling thread and, while it waits, `workers` - 1 more. Each takes some tenants after the others; a merge is one
+ *          thread's. The result is in the order of the tenants, whoever merged which, and what a merge finds bad is so for that
+ *          tenant: it does not depend on who was first.
+ * Memory:  merge.memory_bytes_max, shared by the workers and by what they keep open of the batch's blocks; beside it the directories of
+ *          these, and a list of their tenants.
  */
 #ifndef MRD_MERGE_BATCH_H
 #define MRD_MERGE_BATCH_H
@@ -35,10 +38,13 @@ struct mrd_merge_batch_options {
     size_t block_count;
     enum mrd_merge_period period;
 
-    /* What the outputs' level has of a tenant in a period: blocks that lie wholly in it. *out lives until the next call. */
+    /* Threads that merge, as far as the memory allows: of merge.memory_bytes_max each has its share, and what follows here is called by
+     * several at once. 0 is 1. */
+    size_t workers;
+
+    /* Appends what the outputs' level has of a tenant in a period, const struct mrd_block_entry *: blocks that lie wholly in it. */
     enum mrd_status (*find)(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
-                            const struct mrd_block_entry *const **out, size_t *out_count,
-                            struct mrd_error *err);
+                            struct mrd_buf *out, struct mrd_error *err);
     /* Appends the prefix of the outputs' keys. */
     enum mrd_status (*prefix)(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
                               struct mrd_buf *out, struct mrd_error *err);
@@ -70,7 +76,11 @@ struct mrd_merge_batch_result {
     uint64_t samples_out;
     uint64_t duplicates;
     uint64_t overridden;
+    uint64_t erased;
     uint64_t unordered;
+    /* Of each replaced block each request that it owed, in the order of ids; 0: the block had nothing of it. */
+    const struct mrd_merge_erased *settled;
+    size_t settled_count;
 };
 
 /* As mrd_merge_run. */

@@ -45,7 +45,6 @@ struct catalog {
     const struct mrd_block_entry *blocks[256];
     size_t count;
     unsigned level; /* that is asked for */
-    const struct mrd_block_entry *found[256];
     const struct mrd_block_entry *rollups[512];
     size_t rollup_count;
 };
@@ -57,21 +56,17 @@ static bool is_of(const struct mrd_block_entry *entry, struct mrd_bytes tenant)
 }
 
 static enum mrd_status find(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
-                            const struct mrd_block_entry *const **out, size_t *out_count,
-                            struct mrd_error *err)
+                            struct mrd_buf *out, struct mrd_error *err)
 {
     struct catalog *catalog = context;
-    size_t count = 0;
     (void)err;
     for (size_t i = 0; i < catalog->count; i++) {
         const struct mrd_block_entry *entry = catalog->blocks[i];
         if (entry->level == catalog->level && is_of(entry, tenant) &&
             entry->counts.min_ms >= range.first_ms && entry->counts.max_ms <= range.last_ms) {
-            catalog->found[count++] = entry;
+            mrd_buf_append(out, (const void *)&entry, sizeof(entry));
         }
     }
-    *out = catalog->found;
-    *out_count = count;
     return MRD_OK;
 }
 
@@ -309,7 +304,7 @@ static struct mrd_merge_batch_options options_of(struct catalog *catalog, unsign
     return (struct mrd_merge_batch_options){
         .merge = {.store = testing_store,
                   .level = level,
-                  .memory_bytes_max = MRD_MERGE_MEMORY_MIN + 2 * MRD_MERGE_ROLLUP_MEMORY_MIN,
+                  .memory_bytes_max = 2 * (MRD_MERGE_MEMORY_MIN + 2 * MRD_MERGE_ROLLUP_MEMORY_MIN),
                   .resolutions_ms = resolutions_ms,
                   .resolution_count = 2},
         .blocks = blocks,
@@ -337,12 +332,87 @@ static struct mrd_merge_batch_result merge(struct catalog *catalog, unsigned lev
     return result;
 }
 
+/* ---- what is owed ---- */
+
+static struct mrd_erasure request;
+
+/* Everything that is there in the beginning, but the last block, which came later. */
+static size_t owed(void *context, struct mrd_bytes block_id, const struct mrd_erasure **out,
+                   size_t most)
+{
+    (void)context;
+    assert_true(most > 0);
+    out[0] = &request;
+    return block_id.data[0] == 'l' && block_id.data[3] != '0' + BLOCKS - 1 ? 1 : 0;
+}
+
+static void expect_erased_values(const struct catalog *catalog, uint64_t *out_gone)
+{
+    for (size_t t = 0; t < TENANTS; t++) {
+        for (size_t s = 0; s < SERIES; s++) {
+            for (size_t i = 0; i <= TIMES; i += 7) {
+                double want = -1;
+                for (size_t b = 0; b < BLOCKS; b++) {
+                    const bool gone = b < BLOCKS - 1 && t == 1 && s == 2 &&
+                                      mrd_erasure_has_time(&request, time_of(i));
+                    want = !gone && has(b, t, s, i) ? (double)b : want;
+                    *out_gone += gone && has(b, t, s, i);
+                }
+                assert_true(value_in(catalog, 1, t, s, time_of(i)) == want);
+            }
+        }
+    }
+}
+
 static void write_blocks(struct catalog *catalog, const struct mrd_block_entry **out)
 {
     *catalog = (struct catalog){0};
     for (size_t i = 0; i < BLOCKS; i++) {
         out[i] = catalog->blocks[catalog->count++] = write_block(i);
     }
+}
+
+/* Of a block that owes it is gone, over all its days; a later write of the same time stays. Each replaced block says what it gave. */
+static void what_is_owed_is_left_out_of_all_days(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    struct catalog catalog;
+    const struct mrd_block_entry *blocks[BLOCKS];
+    struct mrd_merge_batch_result result;
+    struct mrd_matcher matcher;
+    uint64_t gone = 0;
+    uint64_t sum = 0;
+    must(mrd_matcher_init(&matcher, MRD_MATCH_EQ, MRD_BYTES("instance"), MRD_BYTES("host-2"), &err),
+         &err);
+    const struct mrd_erasure_selector selector = {&matcher, 1};
+    request = (struct mrd_erasure){
+        .id = {1, 2},
+        .tenant = MRD_BYTES("tenant-1"),
+        .time_min_ms = base_ms + DAY_MS / 2,
+        .time_max_ms = base_ms + DAY_MS * 5 / 2,
+        .selectors = &selector,
+        .selector_count = 1
+    };
+    write_blocks(&catalog, blocks);
+    struct mrd_merge_batch_options options = options_of(&catalog, 1, blocks, BLOCKS);
+    const struct mrd_merge_erasures erasures = {owed, 1, NULL};
+    options.merge.erasures = &erasures;
+    must(mrd_merge_batch(&options, testing_arena, &result, &err), &err);
+    assert_int_equal(result.samples_in,
+                     result.samples_out + result.duplicates + result.overridden + result.erased);
+    assert_int_equal(result.settled_count, BLOCKS - 1);
+    for (size_t i = 0; i < result.settled_count; i++) {
+        assert_true(mrd_bytes_equal(result.settled[i].input, blocks[i]->id));
+        assert_true(mrd_id128_equal(result.settled[i].erasure, request.id));
+        sum += result.settled[i].samples;
+    }
+    assert_true(result.erased > 0);
+    assert_int_equal(sum, result.erased);
+    commit(&catalog, &result);
+    expect_erased_values(&catalog, &gone);
+    assert_true(gone > 10);
+    mrd_matcher_fini(&matcher);
 }
 
 static void days_then_late_data_then_months(void **state)
@@ -412,13 +482,188 @@ static void what_was_not_read_is_not_replaced(void **state)
     assert_non_null(strstr(err.text, "nothing is changed"));
 }
 
+/* ---- many tenants ---- */
+
+enum { CROWD = 120, CROWD_BLOCKS = 5, CROWD_SAMPLES = 150 };
+
+/* Tenants that are in some of the blocks, some with samples of two days, one that is larger than the rest together. */
+static const struct mrd_block_entry *write_crowd(size_t block)
+{
+    static mrd_time_ms times[8 * 8192];
+    static double values[8 * 8192];
+    struct mrd_error err = {0};
+    struct mrd_block_writer_options options = testing_options(testing_store, 0);
+    struct mrd_block_entry *entry = mrd_arena_alloc(testing_arena, sizeof(*entry));
+    mrd_auto(mrd_block_writer_destroy)
+    struct mrd_block_writer *writer = NULL;
+    const char *name = mrd_arena_printf(testing_arena, "crowd-%zu", block);
+    options.stem = name;
+    options.id = mrd_bytes_of(name);
+    options.keep_hlc = false;
+    must(mrd_block_writer_create(&options, &writer, &err), &err);
+    for (size_t t = 0; t < CROWD; t++) {
+        const size_t series_count = t == 50 ? 3 : 1 + t % 3;
+        const size_t samples = t == 50 ? MRD_ARRAY_LEN(times) : CROWD_SAMPLES;
+        for (size_t s = 0; s < series_count && (t + block) % 4 != 0; s++) {
+            const char *tenant = mrd_arena_printf(testing_arena, "crowd-%04zu", t);
+            const char *metric = mrd_arena_printf(testing_arena, "metric_%zu", s);
+            const struct mrd_label items[] = {
+                {MRD_BYTES("__name__"), mrd_bytes_of(metric)}
+            };
+            struct mrd_block_series series = {
+                .tenant = mrd_bytes_of(tenant), .labels = {items, 1}
+            };
+            const mrd_time_ms begin_ms =
+                base_ms + (t % 10 == 3 ? DAY_MS - 20000 : 1000 * (mrd_time_ms)t);
+            series.id = testing_id(&series);
+            for (size_t i = 0; i < samples; i++) {
+                times[i] = begin_ms + (mrd_time_ms)((i * CROWD_BLOCKS + block) / 2) * 500;
+                values[i] = (double)(testing_next() >> 20); /* which make most of the file */
+            }
+            size_t count = 1; /* times rise */
+            for (size_t i = 1; i < samples; i++) {
+                if (times[i] > times[count - 1]) {
+                    times[count] = times[i];
+                    values[count++] = values[i];
+                }
+            }
+            series.samples = (struct mrd_samples){times, values, count, NULL};
+            must(mrd_block_writer_add(writer, &series, &err), &err);
+        }
+    }
+    const struct mrd_block_origin origin = {
+        .residency_class = MRD_BYTES("eu"), .hlc_min = 10 * block + 1, .hlc_fence = 10 * block + 9};
+    must(mrd_block_writer_finish(writer, &origin, testing_arena, entry, &err), &err);
+    return entry;
+}
+
+static struct mrd_merge_batch_result merge_crowd(const struct mrd_block_entry *const *blocks,
+                                                 size_t workers, size_t worker_bytes)
+{
+    struct mrd_error err = {0};
+    struct catalog catalog = {0};
+    struct mrd_merge_batch_result result;
+    struct mrd_merge_batch_options options = options_of(&catalog, 1, blocks, CROWD_BLOCKS);
+    options.workers = workers;
+    options.merge.memory_bytes_max = workers * worker_bytes;
+    must(mrd_merge_batch(&options, testing_arena, &result, &err), &err);
+    assert_int_equal(result.samples_in, result.samples_out + result.duplicates + result.overridden);
+    return result;
+}
+
+static void expect_same_entries(const struct mrd_block_entry *const *a,
+                                const struct mrd_block_entry *const *b, size_t count, bool names)
+{
+    for (size_t i = 0; i < count; i++) {
+        assert_true(!names || mrd_bytes_equal(a[i]->id, b[i]->id));
+        assert_true(!names || mrd_bytes_equal(a[i]->data.key, b[i]->data.key));
+        assert_true(!names || a[i]->data.crc32c == b[i]->data.crc32c);
+        assert_true(!names || a[i]->sidecar.crc32c == b[i]->sidecar.crc32c);
+        assert_memory_equal(&a[i]->counts, &b[i]->counts, sizeof(a[i]->counts));
+    }
+}
+
+static void expect_same_results(const struct mrd_merge_batch_result *a,
+                                const struct mrd_merge_batch_result *b, bool names)
+{
+    assert_int_equal(a->output_count, b->output_count);
+    assert_int_equal(a->rollup_count, b->rollup_count);
+    assert_int_equal(a->replaced_count, b->replaced_count);
+    assert_int_equal(a->bad_count, b->bad_count);
+    assert_int_equal(a->merges, b->merges);
+    assert_int_equal(a->samples_in, b->samples_in);
+    assert_int_equal(a->samples_out, b->samples_out);
+    assert_int_equal(a->overridden, b->overridden);
+    assert_int_equal(a->duplicates, b->duplicates);
+    expect_same_entries(a->outputs, b->outputs, a->output_count, names);
+    expect_same_entries(a->rollups, b->rollups, a->rollup_count, names);
+    for (size_t i = 0; i < a->replaced_count; i++) {
+        assert_ptr_equal(a->replaced[i], b->replaced[i]);
+    }
+    for (size_t i = 0; i < a->bad_count; i++) {
+        assert_ptr_equal(a->bad[i].input, b->bad[i].input);
+    }
+}
+
+/* In every byte, whoever merges which tenant. With less memory, and so without readers, the files have the same samples. */
+static void several_workers_make_what_one_makes(void **state)
+{
+    (void)state;
+    const size_t least = MRD_MERGE_MEMORY_MIN + 2 * MRD_MERGE_ROLLUP_MEMORY_MIN;
+    const struct mrd_block_entry *blocks[CROWD_BLOCKS];
+    uint64_t samples = 0;
+    testing_state = 21;
+    for (size_t i = 0; i < CROWD_BLOCKS; i++) {
+        blocks[i] = write_crowd(i);
+        samples += blocks[i]->counts.samples;
+    }
+    const struct mrd_merge_batch_result one = merge_crowd(blocks, 1, 2 * least);
+    const struct mrd_merge_batch_result four = merge_crowd(blocks, 4, 2 * least);
+    const struct mrd_merge_batch_result poor = merge_crowd(blocks, 1, least);
+    assert_int_equal(one.samples_in, samples);
+    assert_true(one.output_count > CROWD);
+    assert_int_equal(one.replaced_count, CROWD_BLOCKS);
+    expect_same_results(&one, &four, true);
+    expect_same_results(&one, &poor, false);
+}
+
+/* A page that is wrong is so for those tenants that need it, for each worker alike. */
+static void several_workers_find_the_same_bad(void **state)
+{
+    (void)state;
+    const size_t least = MRD_MERGE_MEMORY_MIN + 2 * MRD_MERGE_ROLLUP_MEMORY_MIN;
+    struct mrd_error err = {0};
+    const struct mrd_block_entry *blocks[CROWD_BLOCKS];
+    testing_state = 22;
+    for (size_t i = 0; i < CROWD_BLOCKS; i++) {
+        blocks[i] = write_crowd(i);
+    }
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf bytes = {0};
+    must(mrd_objstore_get(testing_store, "crowd-2.parquet", 1 << 28, NULL, &bytes, &err), &err);
+    for (size_t i = bytes.size / 2; i < bytes.size / 2 + 64; i++) {
+        bytes.data[i] ^= 0x55;
+    }
+    must(mrd_objstore_put(testing_store, "crowd-2.parquet", mrd_buf_view(&bytes), NULL, &err),
+         &err);
+    const struct mrd_merge_batch_result one = merge_crowd(blocks, 1, 2 * least);
+    const struct mrd_merge_batch_result four = merge_crowd(blocks, 4, 2 * least);
+    assert_int_equal(one.bad_count, 1);
+    assert_ptr_equal(one.bad[0].input, blocks[2]);
+    assert_int_equal(one.replaced_count, CROWD_BLOCKS - 1);
+    expect_same_results(&one, &four, true);
+    must(mrd_objstore_delete(testing_store, "crowd-3.parquet", NULL, &err), &err);
+    const struct mrd_merge_batch_result gone = merge_crowd(blocks, 4, 2 * least);
+    assert_int_equal(gone.bad_count, 2);
+    assert_int_equal(gone.replaced_count, CROWD_BLOCKS - 2);
+}
+
+static void a_canceled_batch_ends(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    struct catalog catalog = {0};
+    const struct mrd_block_entry *blocks[1] = {write_crowd(0)};
+    struct mrd_merge_batch_result result;
+    _Atomic bool canceled = true;
+    const struct mrd_objstore_control control = {.canceled = &canceled};
+    struct mrd_merge_batch_options options = options_of(&catalog, 1, blocks, 1);
+    options.merge.control = &control;
+    options.workers = 4;
+    assert_int_equal(mrd_merge_batch(&options, testing_arena, &result, &err), MRD_E_CANCELED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(periods_are_the_calendars),
         cmocka_unit_test(days_then_late_data_then_months),
+        cmocka_unit_test(what_is_owed_is_left_out_of_all_days),
         cmocka_unit_test(a_bad_block_is_not_replaced),
         cmocka_unit_test(what_was_not_read_is_not_replaced),
+        cmocka_unit_test(several_workers_make_what_one_makes),
+        cmocka_unit_test(several_workers_find_the_same_bad),
+        cmocka_unit_test(a_canceled_batch_ends),
     };
     return cmocka_run_group_tests(tests, testing_open, testing_close);
 }

@@ -9,9 +9,11 @@ enum { MEMORY_BYTES_MAX = 512 << 20 };
 /* The inputs by id, and which of them are bad. */
 struct input {
     const struct mrd_block_entry *entry;
-    size_t place; /* in the options */
+    struct mrd_merge_reader *reader; /* or NULL */
+    size_t place;                    /* in the options */
     bool bad;
     uint64_t samples;
+    struct mrd_merge_leave leave;
 };
 
 struct merge {
@@ -37,8 +39,8 @@ struct merge {
     size_t temporary_count;
     ptrdiff_t failed;   /* the input that ended the attempt, or -1 */
     bool source_failed; /* an input or a temporary block did */
-    struct mrd_merge_output *output;
-    struct mrd_block_entry *entries;               /* MRD_MERGE_OUTPUTS_MAX, of the output */
+    struct mrd_merge_workspace *workspace;
+    struct mrd_merge_output *output;               /* the workspace's */
     struct mrd_merge_rollup_output *rollup_output; /* of one attempt; or NULL */
     const struct mrd_block_entry *rollups;
     size_t rollup_count;
@@ -115,7 +117,10 @@ static enum mrd_status take_inputs(struct merge *merge, struct mrd_error *err)
         return mrd_arena_fail(merge->result, err);
     }
     for (size_t i = 0; i < count; i++) {
-        merge->inputs[i] = (struct input){.entry = merge->options->inputs[i], .place = i};
+        struct mrd_merge_reader *const *readers = merge->options->readers;
+        merge->inputs[i] = (struct input){.entry = merge->options->inputs[i],
+                                          .reader = readers == NULL ? NULL : readers[i],
+                                          .place = i};
     }
     qsort(merge->inputs, count, sizeof(merge->inputs[0]), compare_inputs);
     for (size_t i = 1; i < count; i++) {
@@ -124,7 +129,20 @@ static enum mrd_status take_inputs(struct merge *merge, struct mrd_error *err)
                             MRD_FMT(merge->inputs[i].entry->id));
         }
     }
+    for (size_t i = 0; i < count; i++) {
+        struct input *input = &merge->inputs[i];
+        MRD_TRY(mrd_merge_leave_init(&input->leave, merge->options, input->entry->id, merge->result,
+                                     err));
+    }
     return MRD_OK;
+}
+
+/* Whether both come from one merge above level 0, which has each series in one of them: their names differ in the number only. */
+static bool are_of_one_merge(const struct mrd_block_entry *a, const struct mrd_block_entry *b)
+{
+    const size_t number = sizeof("0000") - 1;
+    return a->level > 0 && a->level == b->level && a->id.size == b->id.size &&
+           a->id.size > number && memcmp(a->id.data, b->id.data, a->id.size - number) == 0;
 }
 
 /* Pairs whose stamps cannot be put in order: one of them keeps none, and both their ranges overlap. */
@@ -140,7 +158,8 @@ static uint64_t count_unordered(const struct merge *merge)
             const bool times =
                 a->counts.min_ms <= b->counts.max_ms && b->counts.min_ms <= a->counts.max_ms;
             const bool apart =
-                a->level == 0 && b->level == 0 && a->origin.partition != b->origin.partition;
+                (a->level == 0 && b->level == 0 && a->origin.partition != b->origin.partition) ||
+                are_of_one_merge(a, b);
             found += !merge->inputs[k].bad && stamps && times && !apart &&
                      !(a->keeps_hlc && b->keeps_hlc);
         }
@@ -154,6 +173,14 @@ static void append_text(struct mrd_buf *out, struct mrd_bytes text)
 {
     mrd_buf_append_u32(out, (uint32_t)text.size);
     mrd_buf_append(out, text.data, text.size);
+}
+
+static void append_erasures(struct mrd_buf *out, const struct mrd_merge_leave *leave)
+{
+    for (size_t i = 0; i < leave->count; i++) {
+        mrd_buf_append_u64(out, leave->erasures[i]->id.high);
+        mrd_buf_append_u64(out, leave->erasures[i]->id.low);
+    }
 }
 
 /* The outputs' name: of everything that their bytes follow from. */
@@ -177,6 +204,7 @@ static void set_name(struct merge *merge)
     for (size_t i = 0; i < options->input_count; i++) {
         if (!merge->inputs[i].bad) {
             append_text(&bytes, merge->inputs[i].entry->id);
+            append_erasures(&bytes, &merge->inputs[i].leave);
         }
     }
     const struct mrd_id128 hash = mrd_hash128(mrd_buf_view(&bytes), 0);
@@ -229,6 +257,9 @@ static enum mrd_status walk_sources(struct merge *merge, struct mrd_merge_source
         sources[i] = (struct mrd_merge_source){.options = merge->options,
                                                .share = share_of(merge, count),
                                                .chain = merge->chains[first + i]};
+        if (merge->passes == 0) {
+            sources[i].leave = &merge->inputs[merge->chain_inputs[first + i]].leave;
+        }
         status = mrd_merge_source_open(&sources[i], err);
         bad = status == MRD_OK ? bad : i;
     }
@@ -249,21 +280,24 @@ static enum mrd_status walk_sources(struct merge *merge, struct mrd_merge_source
 
 static void set_output(struct merge *merge, const char *name, bool last)
 {
-    *merge->output = (struct mrd_merge_output){
-        .options = merge->options,
-        .origin = &merge->origin,
-        .arena = merge->arena,
-        .name = name,
-        .series_prefix = last ? merge->options->series_prefix : NULL,
-        .compact = merge->options->compact && last,
-        .keep_hlc = merge->options->keep_hlc || !last,
-        .zstd_level = last ? merge->options->zstd_level : 1, /* it is read once */
-        .tap = last ? merge->options->tap : NULL,
-        .rollups = last ? merge->rollup_output : NULL,
-        .writer_bytes = merge->memory_bytes / 2,
-        .entries = merge->entries,
-        .series_arena = merge->series_arena,
-    };
+    struct mrd_merge_output *output = merge->output;
+    const struct mrd_buf entries = output->entries;
+    memset(output, 0, offsetof(struct mrd_merge_output, times_ms));
+    output->options = merge->options;
+    output->origin = &merge->origin;
+    output->arena = merge->arena;
+    output->name = name;
+    output->series_prefix = last ? merge->options->series_prefix : NULL;
+    output->compact = merge->options->compact && last;
+    output->keep_hlc = merge->options->keep_hlc || !last;
+    output->zstd_level = last ? merge->options->zstd_level : 1; /* it is read once */
+    output->tap = last ? merge->options->tap : NULL;
+    output->rollups = last ? merge->rollup_output : NULL;
+    output->writer_bytes = merge->memory_bytes / 2;
+    output->entries = entries;
+    output->kit = merge->workspace->kit;
+    output->series_arena = merge->series_arena;
+    mrd_buf_clear(&output->entries);
 }
 
 /* Merges chains [first, first + count) into blocks of a name. *out has those that are whole, after a failure too. */
@@ -278,14 +312,13 @@ static enum mrd_status merge_group(struct merge *merge, size_t first, size_t cou
         mrd_merge_source_close(&sources[i]);
     }
     mrd_block_writer_destroy(&merge->output->writer);
-    const size_t made = merge->output->entry_count;
-    struct mrd_block_entry *entries =
-        mrd_arena_alloc_array(merge->arena, MRD_MAX(made, (size_t)1), sizeof(*entries));
-    if (entries == NULL) {
+    const struct mrd_bytes made =
+        mrd_arena_copy(merge->arena, mrd_buf_view(&merge->output->entries));
+    if (made.data == NULL) {
         return mrd_arena_fail(merge->arena, err);
     }
-    memcpy(entries, merge->entries, made * sizeof(*entries));
-    *out = (struct mrd_merge_chain){entries, made};
+    *out = (struct mrd_merge_chain){(const struct mrd_block_entry *)(const void *)made.data,
+                                    made.size / sizeof(struct mrd_block_entry), NULL};
     return status;
 }
 
@@ -365,10 +398,11 @@ static enum mrd_status first_chains(struct merge *merge, struct mrd_error *err)
     merge->chain_count = 0;
     for (size_t i = 0; i < count; i++) {
         merge->inputs[i].samples = 0;
+        mrd_merge_leave_reset(&merge->inputs[i].leave);
         if (!merge->inputs[i].bad) {
             merge->chain_inputs[merge->chain_count] = i;
             merge->chains[merge->chain_count++] =
-                (struct mrd_merge_chain){merge->inputs[i].entry, 1};
+                (struct mrd_merge_chain){merge->inputs[i].entry, 1, merge->inputs[i].reader};
         }
     }
     return MRD_OK;
@@ -407,6 +441,34 @@ static enum mrd_status conclude_rollups(struct merge *merge, struct mrd_merge_re
     return MRD_OK;
 }
 
+static enum mrd_status conclude_erasures(struct merge *merge, struct mrd_merge_result *result,
+                                         struct mrd_error *err)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < merge->options->input_count; i++) {
+        most += merge->inputs[i].leave.count;
+    }
+    if (most == 0) {
+        return MRD_OK;
+    }
+    struct mrd_merge_erased *erased = mrd_arena_alloc_array(merge->result, most, sizeof(*erased));
+    if (erased == NULL) {
+        return mrd_arena_fail(merge->result, err);
+    }
+    for (size_t i = 0; i < merge->options->input_count; i++) {
+        const struct input *input = &merge->inputs[i];
+        const struct mrd_merge_leave *leave = &input->leave;
+        for (size_t k = 0; k < leave->count && !input->bad; k++) {
+            if (leave->counts[k] > 0) {
+                erased[result->erasure_count++] = (struct mrd_merge_erased){
+                    input->entry->id, leave->erasures[k]->id, leave->counts[k]};
+            }
+        }
+    }
+    result->erasures = erased;
+    return MRD_OK;
+}
+
 /* Adds everything up, and gives the caller its own copy of what there is. */
 static enum mrd_status conclude(struct merge *merge, const struct mrd_merge_chain *made,
                                 struct mrd_merge_result *out, struct mrd_error *err)
@@ -423,13 +485,16 @@ static enum mrd_status conclude(struct merge *merge, const struct mrd_merge_chai
         const struct input *input = &merge->inputs[i];
         merge->input_samples[input->place] = input->bad ? 0 : input->samples;
         result.samples_in += input->bad ? 0 : input->samples;
+        result.erased += input->bad ? 0 : input->leave.samples;
     }
-    if (result.samples_in != result.samples_out + result.duplicates + result.overridden) {
+    if (result.samples_in !=
+        result.samples_out + result.duplicates + result.overridden + result.erased) {
         return mrd_fail(err, MRD_E_CORRUPT,
                         "merge %s: %" PRIu64 " samples in, but %" PRIu64 " out, %" PRIu64
-                        " duplicates and %" PRIu64 " overridden: nothing is changed",
+                        " duplicates, %" PRIu64 " overridden and %" PRIu64
+                        " erased: nothing is changed",
                         merge->name, result.samples_in, result.samples_out, result.duplicates,
-                        result.overridden);
+                        result.overridden, result.erased);
     }
     struct mrd_block_entry *outputs =
         mrd_arena_alloc_array(merge->result, MRD_MAX(made->count, (size_t)1), sizeof(*outputs));
@@ -442,6 +507,7 @@ static enum mrd_status conclude(struct merge *merge, const struct mrd_merge_chai
     result.outputs = outputs;
     result.output_count = made->count;
     MRD_TRY(conclude_rollups(merge, &result, err));
+    MRD_TRY(conclude_erasures(merge, &result, err));
     *out = result;
     return MRD_OK;
 }
@@ -451,7 +517,8 @@ static enum mrd_status last_pass(struct merge *merge, struct mrd_merge_chain *ou
 {
     if (merge->options->resolution_count > 0) {
         merge->rollup_output = mrd_merge_rollup_output_create(
-            merge->options, &merge->origin, merge->name, merge->rollup_writer_bytes, merge->arena);
+            merge->options, &merge->origin, merge->name, merge->rollup_writer_bytes,
+            merge->workspace->kit, merge->arena);
     }
     MRD_TRY(merge_group(merge, 0, merge->chain_count, merge->name, true, out, err));
     return merge->rollup_output == NULL
@@ -476,9 +543,24 @@ static enum mrd_status attempt(struct merge *merge, struct mrd_merge_result *out
     return conclude(merge, &made, out, err);
 }
 
+/* Readers have bounds of their own, which are not those that another attempt goes by. False if there are none. */
+static bool leave_readers(struct merge *merge)
+{
+    bool any = false;
+    for (size_t i = 0; i < merge->options->input_count; i++) {
+        any |= merge->inputs[i].reader != NULL;
+        merge->inputs[i].reader = NULL;
+    }
+    return any;
+}
+
 /* Whether to begin again: without the input that failed, or with fewer at a time. */
 static bool learns(struct merge *merge, enum mrd_status status, const struct mrd_error *err)
 {
+    const bool had_readers = leave_readers(merge);
+    if (status == MRD_E_LIMIT && merge->source_failed && had_readers) {
+        return true;
+    }
     if (status == MRD_E_LIMIT && merge->source_failed && merge->fan_in > 2) {
         merge->fan_in = MRD_MIN(merge->fan_in, merge->options->input_count);
         merge->fan_in = MRD_MAX(merge->fan_in / 2, (size_t)2);
@@ -544,8 +626,8 @@ bool mrd_merge_stands_for(const struct mrd_block_entry *rollup, const struct mrd
 enum mrd_status mrd_merge_run(const struct mrd_merge_options *options, struct mrd_arena *arena,
                               struct mrd_merge_result *out, struct mrd_error *err)
 {
-    struct mrd_error own;
-    struct mrd_error *why = err == NULL ? &own : err;
+    struct mrd_error unused;
+    struct mrd_error *why = err == NULL ? &unused : err;
     MRD_TRY(check_options(options, err));
     struct merge merge = {
         .options = options,
@@ -557,9 +639,11 @@ enum mrd_status mrd_merge_run(const struct mrd_merge_options *options, struct mr
     merge.fan_in = MRD_MIN(MRD_MAX(merge.fan_in, (size_t)2), (size_t)MRD_MERGE_FAN_IN_MAX);
     share_memory(&merge);
     MRD_TRY(take_inputs(&merge, err));
-    merge.output = calloc(1, sizeof(*merge.output));
-    merge.entries = calloc(MRD_MERGE_OUTPUTS_MAX, sizeof(*merge.entries));
-    mrd_assert(merge.output != NULL && merge.entries != NULL);
+    mrd_auto(mrd_merge_workspace_destroy)
+    struct mrd_merge_workspace *own =
+        options->workspace == NULL ? mrd_merge_workspace_create() : NULL;
+    merge.workspace = own == NULL ? options->workspace : own;
+    merge.output = merge.workspace->output;
     enum mrd_status status = run_once(&merge, out, why);
     while (status != MRD_OK && learns(&merge, status, why)) {
         status = options->tap == NULL ? MRD_OK : options->tap->restart(options->tap->context, why);
@@ -570,7 +654,5 @@ enum mrd_status mrd_merge_run(const struct mrd_merge_options *options, struct mr
             merge.source_failed = false;
         }
     }
-    free(merge.entries);
-    free(merge.output);
     return status;
 }

@@ -13,8 +13,11 @@
  * A bad input (a page or sidecar that fails its checks, an object that is gone) is left out as a whole: its reason is told, the
  * rest is merged without it, under other names. The input itself is not touched.
  *
+ * What a request to erase has of an input that owes it is left out, whatever its stamp; other inputs keep theirs. So a sample that was written
+ * again after the request, and lies in a block that does not owe it, is there though one of the same time goes.
+ *
  * Accounting: every sample that was read from a block is in an output, or a duplicate (the same value and start time won), or
- * overridden; and an input that lies wholly in the range has given just what its entry says. If this does not add up, nothing is
+ * overridden, or erased; and an input that lies wholly in the range has given just what its entry says. If this does not add up, nothing is
  * returned: MRD_E_CORRUPT.
  *
  * Rollups (docs/formats/rollup.md) of what is merged are made in the same pass, if asked for: blocks of their own, whose `parents` are the
@@ -31,9 +34,11 @@
 
 #include "block/cache.h"
 #include "block/entry.h"
+#include "block/reader.h"
 #include "block/schema.h"
 #include "block/series.h"
 #include "block/writer.h"
+#include "model/erasure.h"
 #include "objstore/store.h"
 #include "rollup/builder.h"
 
@@ -51,17 +56,44 @@ struct mrd_merge_tap {
     void *context;
 };
 
+/* What merges of one thread hand on to each other, so that the next need not make it anew: buffers, contexts of zstd. A few MB. What is
+ * written does not depend on it. */
+struct mrd_merge_workspace;
+struct mrd_merge_workspace *mrd_merge_workspace_create(void); /* never NULL */
+void mrd_merge_workspace_destroy(struct mrd_merge_workspace **workspace);
+
+/* A block that many merges read, one after the other, each a tenant: it stays open, and what one has read of it serves the next. Its
+ * memory is not that of the merges. */
+struct mrd_merge_reader {
+    struct mrd_block *block; /* lent; NULL: the merges open it themselves */
+    size_t window_bytes;
+    size_t piece_bytes;
+    struct mrd_block_cursor
+        *cursor; /* NULL at first; whoever has the reader closes it before the block */
+};
+
+/* Which requests to erase a block has to follow. */
+struct mrd_merge_erasures {
+    /* Puts those of a block into out, `most` at most; returns how many. They live as long as the merge. */
+    size_t (*owed)(void *context, struct mrd_bytes block_id, const struct mrd_erasure **out,
+                   size_t most);
+    size_t most; /* that is enough for any block */
+    void *context;
+};
+
 struct mrd_merge_options {
     struct mrd_objstore *store;
     const struct mrd_objstore_control *control;  /* may be NULL */
     const struct mrd_block_entry *const *inputs; /* all of one residency class */
     size_t input_count;                          /* 1 to MRD_BLOCK_PARENTS_MAX */
+    struct mrd_merge_reader *const *readers;     /* of the inputs, each may be NULL; NULL: none */
     struct mrd_bytes tenant;                     /* the others in the inputs are not looked at */
     mrd_time_ms min_ms;                          /* inclusive */
     mrd_time_ms max_ms;                          /* inclusive */
     const char *prefix; /* of the outputs' keys: "<prefix><name>-<shard>.parquet" */
-    const char *series_prefix; /* likewise of their files of series (block/schema.h); NULL: they have none */
-    unsigned level;     /* of the outputs, at least 1 */
+    const char *
+        series_prefix; /* likewise of their files of series (block/schema.h); NULL: they have none */
+    unsigned level;    /* of the outputs, at least 1 */
     const struct mrd_block_promoted *promoted;
     size_t promoted_count;
     bool compact;   /* values as scaled integers where that is exact (block/writer.h) */
@@ -73,7 +105,9 @@ struct mrd_merge_options {
     struct mrd_block_cache
         *cache; /* of sidecars: for blocks of many tenants, which are merged one after the other. It
                                     * counts for itself; may be NULL */
-    const struct mrd_merge_tap *tap; /* may be NULL */
+    struct mrd_merge_workspace *workspace;     /* may be NULL */
+    const struct mrd_merge_tap *tap;           /* may be NULL */
+    const struct mrd_merge_erasures *erasures; /* NULL: no input owes any */
     /* Rollups: ascending, each a multiple of the one before; at most MRD_ROLLUP_LEVELS_MAX, none: 0. Their keys are
      * "<prefix of the resolution><name>-r<resolution>-<shard>.parquet". */
     const mrd_time_ms *resolutions_ms;
@@ -91,6 +125,14 @@ struct mrd_merge_bad {
     const char *reason;
 };
 
+/* What was left out of an input for a request: more than 0. What several requests have is counted to one of them; a request that selects
+ * something in the input counts 1 at least. */
+struct mrd_merge_erased {
+    struct mrd_bytes input; /* its id */
+    struct mrd_id128 erasure;
+    uint64_t samples;
+};
+
 struct mrd_merge_result {
     const struct mrd_block_entry *outputs; /* none if there is no sample in the range */
     size_t output_count;
@@ -98,12 +140,16 @@ struct mrd_merge_result {
     size_t rollup_count;
     const struct mrd_merge_bad *bad; /* inputs that were left out */
     size_t bad_count;
-    uint64_t samples_in; /* floats and histograms, of the inputs that are not bad */
+    uint64_t
+        samples_in; /* floats and histograms, of the inputs that are not bad; with what is erased */
     uint64_t samples_out;
     uint64_t duplicates;
     uint64_t overridden;
+    uint64_t erased;
     uint64_t unordered;            /* pairs of inputs */
-    const uint64_t *input_samples; /* what each input gave, 0 for a bad one */
+    const uint64_t *input_samples; /* what each input had, 0 for a bad one */
+    const struct mrd_merge_erased *erasures;
+    size_t erasure_count;
     unsigned passes;
 };
 

@@ -34,21 +34,32 @@ struct mrd_merge_share {
 struct mrd_merge_chain {
     const struct mrd_block_entry *entries;
     size_t count;
+    struct mrd_merge_reader *reader; /* of the one entry; or NULL */
+};
+
+/* What is to be left out of an input. */
+struct mrd_merge_leave {
+    const struct mrd_erasure **erasures; /* of the tenant, in the order of their ids */
+    uint64_t *counts;                    /* of each, as of struct mrd_merge_erased */
+    size_t count;
+    uint64_t samples; /* that were left out */
 };
 
 struct mrd_merge_source {
     const struct mrd_merge_options *options;
     struct mrd_merge_share share;
     struct mrd_merge_chain chain;
+    struct mrd_merge_leave *leave;       /* of the chain's only block; or NULL */
     size_t next;                         /* of the chain, to be opened */
     const struct mrd_block_entry *entry; /* that is open */
     uint64_t samples_before;             /* of those before it */
     struct mrd_block *block;
     struct mrd_block_cursor *cursor;
+    bool lent;                            /* block and cursor are the chain's reader's */
     const struct mrd_block_series *piece; /* NULL at the end */
     size_t f;                             /* floats of the piece that are done */
     size_t h;
-    uint64_t samples; /* that were read */
+    uint64_t samples; /* that were read, or left out */
 };
 
 /* Opens a source with options, share and chain set and all else zero, at its first piece. */
@@ -69,13 +80,37 @@ struct mrd_merge_row mrd_merge_source_row(const struct mrd_merge_source *source)
 /* Moves behind it. */
 void mrd_merge_source_skip(struct mrd_merge_source *source);
 
+/* ---- workspace.c: what outlives a merge ---- */
+
+struct mrd_merge_output;
+struct mrd_merge_workspace {
+    struct mrd_block_writer_kit *kit;
+    struct mrd_merge_output *output;
+};
+
+/* ---- erased.c: what is left out of an input ---- */
+
+/* Lists what the input owes of the tenant, in the arena. */
+MRD_MUST_CHECK enum mrd_status mrd_merge_leave_init(struct mrd_merge_leave *leave,
+                                                    const struct mrd_merge_options *options,
+                                                    struct mrd_bytes input_id,
+                                                    struct mrd_arena *arena, struct mrd_error *err);
+void mrd_merge_leave_reset(struct mrd_merge_leave *leave);
+
+/* Notes that `samples` were left out of the block. */
+MRD_MUST_CHECK enum mrd_status mrd_merge_leave_count(struct mrd_merge_leave *leave,
+                                                     const struct mrd_merge_options *options,
+                                                     struct mrd_block *block, uint64_t samples,
+                                                     struct mrd_error *err);
+
 /* ---- rollup_output.c: rollups of what is written ---- */
 
 /* Everything is lent until destroy; entries lie in the arena. */
 struct mrd_merge_rollup_output *
 mrd_merge_rollup_output_create(const struct mrd_merge_options *options,
                                const struct mrd_block_origin *origin, const char *name,
-                               size_t writer_bytes, struct mrd_arena *arena);
+                               size_t writer_bytes, struct mrd_block_writer_kit *kit,
+                               struct mrd_arena *arena);
 void mrd_merge_rollup_output_destroy(struct mrd_merge_rollup_output **output);
 MRD_MUST_CHECK enum mrd_status mrd_merge_rollup_output_take(struct mrd_merge_rollup_output *output,
                                                             const struct mrd_block_series *piece,
@@ -93,8 +128,8 @@ enum { MRD_MERGE_PIECE_ROWS = 8192, MRD_MERGE_PIECE_HISTOGRAMS = 1024 };
 struct mrd_merge_output {
     const struct mrd_merge_options *options;
     const struct mrd_block_origin *origin;
-    struct mrd_arena *arena; /* of the entries */
-    const char *name;        /* of the blocks, without their numbers */
+    struct mrd_arena *arena;   /* of the entries */
+    const char *name;          /* of the blocks, without their numbers */
     const char *series_prefix; /* NULL: no files of series */
     bool compact;
     bool keep_hlc;
@@ -102,9 +137,9 @@ struct mrd_merge_output {
     const struct mrd_merge_tap *tap;
     struct mrd_merge_rollup_output *rollups; /* or NULL */
     size_t writer_bytes;
+    struct mrd_block_writer_kit *kit;
     struct mrd_block_writer *writer; /* NULL between blocks */
-    struct mrd_block_entry *entries;
-    size_t entry_count;
+    struct mrd_buf entries; /* struct mrd_block_entry; the workspace's, emptied for each use */
 
     /* the series at hand */
     struct mrd_arena *series_arena;
@@ -114,7 +149,7 @@ struct mrd_merge_output {
     size_t f;
     size_t h;
     bool any_start;
-    mrd_time_ms times_ms[MRD_MERGE_PIECE_ROWS];
+    mrd_time_ms times_ms[MRD_MERGE_PIECE_ROWS]; /* the first of those that are not cleared */
     mrd_time_ms starts_ms[MRD_MERGE_PIECE_ROWS];
     double values[MRD_MERGE_PIECE_ROWS];
     mrd_hlc hlcs[MRD_MERGE_PIECE_ROWS];

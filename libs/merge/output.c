@@ -8,13 +8,13 @@ static enum mrd_status open_writer(struct mrd_merge_output *output, struct mrd_e
     const char *id = NULL;
     const char *stem = NULL;
     const char *series_key = NULL;
-    if (output->entry_count == MRD_MERGE_OUTPUTS_MAX) {
+    const size_t number = output->entries.size / sizeof(struct mrd_block_entry);
+    if (number == MRD_MERGE_OUTPUTS_MAX) {
         return mrd_fail(err, MRD_E_LIMIT, "merge %s: more than %d outputs: raise shard_bytes_max",
                         output->name, MRD_MERGE_OUTPUTS_MAX);
     }
-    id = mrd_arena_printf(output->arena, "%s-%04zu", output->name, output->entry_count);
-    stem = mrd_arena_printf(output->arena, "%s%s-%04zu", options->prefix, output->name,
-                            output->entry_count);
+    id = mrd_arena_printf(output->arena, "%s-%04zu", output->name, number);
+    stem = mrd_arena_printf(output->arena, "%s%s-%04zu", options->prefix, output->name, number);
     if (output->series_prefix != NULL) {
         series_key = mrd_arena_printf(output->arena, "%s%s.parquet", output->series_prefix, id);
     }
@@ -34,6 +34,7 @@ static enum mrd_status open_writer(struct mrd_merge_output *output, struct mrd_e
         .series_key = series_key,
         .zstd_level = output->zstd_level,
         .memory_bytes_max = output->writer_bytes,
+        .kit = output->kit,
     };
     return mrd_block_writer_create(&writer, &output->writer, err);
 }
@@ -43,9 +44,9 @@ enum mrd_status mrd_merge_output_end(struct mrd_merge_output *output, struct mrd
     if (output->writer == NULL) {
         return MRD_OK;
     }
-    MRD_TRY(mrd_block_writer_finish(output->writer, output->origin, output->arena,
-                                    &output->entries[output->entry_count], err));
-    output->entry_count++;
+    struct mrd_block_entry entry;
+    MRD_TRY(mrd_block_writer_finish(output->writer, output->origin, output->arena, &entry, err));
+    mrd_buf_append(&output->entries, &entry, sizeof(entry));
     mrd_block_writer_destroy(&output->writer);
     return MRD_OK;
 }

@@ -17,6 +17,7 @@ struct mrd_merge_rollup_output {
     struct mrd_arena *arena; /* of the entries */
     const char *name;
     size_t writer_bytes;
+    struct mrd_block_writer_kit *kit;
     struct mrd_merge_rollups *rows;
     struct level levels[MRD_ROLLUP_LEVELS_MAX];
     struct mrd_buf entries; /* struct mrd_block_entry, in the order in which they are finished */
@@ -54,6 +55,7 @@ static enum mrd_status open_writer(struct mrd_merge_rollup_output *output, size_
         .zstd_level = options->zstd_level,
         .resolution_ms = resolution_ms,
         .memory_bytes_max = output->writer_bytes,
+        .kit = output->kit,
     };
     return mrd_block_writer_create(&writer, &level->writer, err);
 }
@@ -113,7 +115,8 @@ static enum mrd_status cannot_restart(void *context, struct mrd_error *err)
 struct mrd_merge_rollup_output *
 mrd_merge_rollup_output_create(const struct mrd_merge_options *options,
                                const struct mrd_block_origin *origin, const char *name,
-                               size_t writer_bytes, struct mrd_arena *arena)
+                               size_t writer_bytes, struct mrd_block_writer_kit *kit,
+                               struct mrd_arena *arena)
 {
     struct mrd_merge_rollup_output *output = calloc(1, sizeof(*output));
     mrd_assert(output != NULL);
@@ -122,6 +125,7 @@ mrd_merge_rollup_output_create(const struct mrd_merge_options *options,
     output->arena = arena;
     output->name = name;
     output->writer_bytes = writer_bytes;
+    output->kit = kit;
     const struct mrd_merge_rollups_sink sink = {take_row, cannot_restart, output};
     output->rows =
         mrd_merge_rollups_create(options->resolutions_ms, options->resolution_count, &sink);

@@ -4,6 +4,25 @@
 
 /* ---- blocks ---- */
 
+static enum mrd_status open_reader(struct mrd_merge_source *source, struct mrd_merge_reader *reader,
+                                   const struct mrd_block_select *select, struct mrd_error *err)
+{
+    const struct mrd_block_cursor_options cursor = {.window_bytes = reader->window_bytes,
+                                                    .series_bytes_max = reader->piece_bytes,
+                                                    .pieces = true,
+                                                    .want_hlc = true,
+                                                    .ahead = true};
+    source->lent = true;
+    source->block = reader->block;
+    if (reader->cursor == NULL) {
+        MRD_TRY(mrd_block_select(reader->block, select, &cursor, &reader->cursor, err));
+    } else {
+        MRD_TRY(mrd_block_cursor_aim(reader->cursor, select, err));
+    }
+    source->cursor = reader->cursor;
+    return MRD_OK;
+}
+
 static enum mrd_status open_block(struct mrd_merge_source *source, struct mrd_error *err)
 {
     const struct mrd_merge_options *options = source->options;
@@ -12,16 +31,24 @@ static enum mrd_status open_block(struct mrd_merge_source *source, struct mrd_er
                                                 .cache = options->cache,
                                                 .whole_bytes_max = share->window_bytes,
                                                 .sidecar_bytes_max = share->sidecar_bytes};
-    const struct mrd_block_select select = {
+    struct mrd_block_select select = {
         .tenant = options->tenant, .min_ms = options->min_ms, .max_ms = options->max_ms};
+    if (source->leave != NULL) {
+        select.erasures = source->leave->erasures;
+        select.erasure_count = source->leave->count;
+    }
     const struct mrd_block_cursor_options cursor = {
         .window_bytes = share->window_bytes,
         .series_bytes_max = share->piece_bytes,
         .pieces = true,
         .want_hlc = true,
     };
+    struct mrd_merge_reader *reader = source->chain.reader;
     source->entry = &source->chain.entries[source->next++];
     source->samples_before = source->samples;
+    if (reader != NULL) {
+        return open_reader(source, reader, &select, err);
+    }
     MRD_TRY(mrd_block_open(options->store, source->entry, &open, &source->block, err));
     return mrd_block_select(source->block, &select, &cursor, &source->cursor, err);
 }
@@ -50,6 +77,12 @@ static const struct mrd_block_tenant *find_tenant(const struct mrd_merge_source 
 static enum mrd_status close_block(struct mrd_merge_source *source, struct mrd_error *err)
 {
     const struct mrd_block_tenant *tenant = find_tenant(source);
+    const uint64_t erased = mrd_block_cursor_stats(source->cursor).erased;
+    source->samples += erased;
+    if (erased > 0) {
+        mrd_assert(source->leave != NULL);
+        MRD_TRY(mrd_merge_leave_count(source->leave, source->options, source->block, erased, err));
+    }
     const uint64_t got = source->samples - source->samples_before;
     if (tenant != NULL && tenant->counts.min_ms >= source->options->min_ms &&
         tenant->counts.max_ms <= source->options->max_ms &&
@@ -71,6 +104,10 @@ enum mrd_status mrd_merge_source_open(struct mrd_merge_source *source, struct mr
 
 void mrd_merge_source_close(struct mrd_merge_source *source)
 {
+    if (source->lent) {
+        source->cursor = NULL;
+        source->block = NULL;
+    }
     mrd_block_cursor_close(&source->cursor);
     mrd_block_close(&source->block);
 }

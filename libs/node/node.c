@@ -104,12 +104,18 @@ enum mrd_status mrd_node_log_ensure(const struct mrd_node *node, struct mrd_bus 
                                     struct mrd_error *err)
 {
     const struct mrd_log_config log = mrd_bus_settings_log(node->config);
+    return mrd_node_log_ensure_as(node, bus, &log, err);
+}
+
+enum mrd_status mrd_node_log_ensure_as(const struct mrd_node *node, struct mrd_bus *bus,
+                                       const struct mrd_log_config *log, struct mrd_error *err)
+{
     const struct mrd_clock *clock = mrd_clock_system();
     const int64_t end_ns = mrd_clock_monotonic_ns(clock) + START_TIMEOUT_MS * INT64_C(1000000);
-    enum mrd_status status = mrd_log_ensure(bus, &log, LOG_CALL_MS, err);
+    enum mrd_status status = mrd_log_ensure(bus, log, LOG_CALL_MS, err);
     while (status == MRD_E_UNAVAILABLE && mrd_clock_monotonic_ns(clock) < end_ns) {
         usleep(RETRY_MS * 1000);
-        status = mrd_log_ensure(bus, &log, LOG_CALL_MS, err);
+        status = mrd_log_ensure(bus, log, LOG_CALL_MS, err);
     }
     if (status == MRD_OK) {
         tell_durability(node);
@@ -166,6 +172,7 @@ int mrd_node_main(const struct mrd_node_definition *definition, int argc, char *
         .keys = keys,
         .key_count = key_count,
         .overrides = &mrd_tenancy_overrides,
+        .http_handlers_wait = definition->http_handlers_wait,
     };
     int exit_code;
     if (mrd_service_open(&service, argc, argv, &node.service, &exit_code)) {

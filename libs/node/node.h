@@ -35,9 +35,10 @@ struct mrd_node {
 };
 
 struct mrd_node_definition {
-    const char *name; /* as in struct mrd_service_definition, and so the next two */
+    const char *name; /* as in struct mrd_service_definition, and so the next three */
     const char *summary;
     const char *listen_default;
+    bool http_handlers_wait;
     enum mrd_member_kind kind;
     struct mrd_config_table tables[MRD_NODE_TABLES_MAX]; /* keys beside those of the bus */
     /* Starts the parts in order. On failure those already registered are stopped in reverse. */
@@ -56,5 +57,10 @@ MRD_MUST_CHECK enum mrd_status mrd_node_connect(struct mrd_node *node, const cha
 /* Creates or verifies the partition log; waits for JetStream, which comes up after the port. */
 MRD_MUST_CHECK enum mrd_status mrd_node_log_ensure(const struct mrd_node *node, struct mrd_bus *bus,
                                                    struct mrd_error *err);
+/* The same for a log that differs in something from what the configuration says. */
+MRD_MUST_CHECK enum mrd_status mrd_node_log_ensure_as(const struct mrd_node *node,
+                                                      struct mrd_bus *bus,
+                                                      const struct mrd_log_config *log,
+                                                      struct mrd_error *err);
 
 #endif

@@ -202,6 +202,18 @@ static void fault_close(struct mrd_objstore *base)
     free(fault_store_of(base));
 }
 
+static enum mrd_status fault_set_class(struct mrd_objstore *base, const char *key,
+                                       const char *storage_class,
+                                       const struct mrd_objstore_control *control,
+                                       struct mrd_error *err)
+{
+    struct fault_store *store = fault_store_of(base);
+    uint64_t call;
+    MRD_TRY(enter(store, &call, err));
+    return leave(store, call,
+                 mrd_objstore_set_class(store->inner, key, storage_class, control, err), err);
+}
+
 static const struct mrd_objstore_ops fault_ops = {
     .put = fault_put,
     .put_if_absent = fault_put_if_absent,
@@ -214,6 +226,7 @@ static const struct mrd_objstore_ops fault_ops = {
     .read = fault_read,
     .list = fault_list,
     .delete_many = fault_delete_many,
+    .set_class = fault_set_class,
     .sweep = fault_sweep,
     .close = fault_close,
 };

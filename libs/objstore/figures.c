@@ -14,7 +14,7 @@ static const char *const op_names[OP_COUNT] = {
     [OP_UPLOAD] = "upload", [OP_HEAD] = "head",
     [OP_GET] = "get",       [OP_READ] = "read",
     [OP_LIST] = "list",     [OP_DELETE] = "delete",
-    [OP_SWEEP] = "sweep",
+    [OP_SWEEP] = "sweep",   [OP_SET_CLASS] = "set_class",
 };
 
 struct objstore_figures *objstore_figures_create(struct mrd_metrics *metrics)

@@ -15,6 +15,7 @@ enum objstore_op {
     OP_LIST,
     OP_DELETE,
     OP_SWEEP,
+    OP_SET_CLASS,
     OP_COUNT
 };
 

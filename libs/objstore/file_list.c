@@ -160,6 +160,7 @@ static enum mrd_status visit_object(struct walk *walk, struct mrd_error *err)
         return errno == ENOENT ? MRD_OK : file_fail(walk->path, "stat", err);
     }
     const struct mrd_objstore_entry entry = {
+        .storage_class = "",
         .key = walk->path,
         .info = {.size = (uint64_t)info.st_size,
                  .modified_ms = info.st_mtim.tv_sec * 1000 + info.st_mtim.tv_nsec / 1000000}

@@ -4,6 +4,7 @@
  *   s3_read.c      ranges to requests and back
  *   s3_list.c      listings, sweeping
  *   s3_upload.c    multipart uploads
+ *   s3_class.c     moving objects between storage classes
  *   s3_exchange.c  calls with their attempts, back-off, and the pool of connections
  *   s3_attempt.c   one request: signed, sent, its answer judged
  */
@@ -166,6 +167,8 @@ enum mrd_status s3_read(struct mrd_objstore *base, const char *key,
 enum mrd_status s3_list(struct mrd_objstore *base, const char *prefix, const char *after,
                         mrd_objstore_visit *visit, void *context,
                         const struct mrd_objstore_control *control, struct mrd_error *err);
+enum mrd_status s3_set_class(struct mrd_objstore *base, const char *key, const char *storage_class,
+                             const struct mrd_objstore_control *control, struct mrd_error *err);
 enum mrd_status s3_sweep(struct mrd_objstore *base, mrd_time_ms age_ms,
                          const struct mrd_objstore_control *control, struct mrd_error *err);
 enum mrd_status s3_upload_begin(struct mrd_objstore *base, const char *key,

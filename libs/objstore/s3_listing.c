@@ -90,8 +90,10 @@ static bool page_add(struct s3_page *page)
     page->offsets[page->count] = page->names.size;
     page->entries[page->count].info = page->info;
     mrd_buf_append(&page->names, page->key, strlen(page->key) + 1);
+    mrd_buf_append(&page->names, page->storage_class, strlen(page->storage_class) + 1);
     page->count++;
     page->has_key = page->has_size = page->has_time = false;
+    page->storage_class[0] = 0;
     return true;
 }
 
@@ -106,6 +108,10 @@ static bool take_object_field(void *context, const char *path, const char *text)
     }
     if (strcmp(path, OBJECTS "/Contents/LastModified") == 0) {
         return page->has_time = time_parse(text, &page->info.modified_ms);
+    }
+    if (strcmp(path, OBJECTS "/Contents/StorageClass") == 0) {
+        s3_xml_copy(page->storage_class, sizeof(page->storage_class), text);
+        return true;
     }
     if (strcmp(path, OBJECTS "/Contents") == 0) {
         return page_add(page);
@@ -126,11 +132,14 @@ enum mrd_status s3_page_parse(struct s3_page *page, struct mrd_bytes document,
     page->truncated = false;
     page->token[0] = 0;
     page->has_key = page->has_size = page->has_time = false;
+    page->storage_class[0] = 0;
     mrd_buf_clear(&page->names);
     MRD_TRY(s3_xml_parse(document, "list", take_object_field, page, err));
     mrd_assert(!page->names.failed);
     for (size_t i = 0; i < page->count; i++) {
-        page->entries[i].key = (const char *)page->names.data + page->offsets[i];
+        struct mrd_objstore_entry *entry = &page->entries[i];
+        entry->key = (const char *)page->names.data + page->offsets[i];
+        entry->storage_class = entry->key + strlen(entry->key) + 1;
     }
     return check_more(page->truncated, page->token, "list", err);
 }

@@ -20,9 +20,10 @@ struct s3_page {
     char token[S3_TOKEN_SIZE_MAX]; /* where it goes on */
 
     struct mrd_buf names;
-    size_t offsets[S3_PAGE_MAX]; /* of the entries' keys in names */
+    size_t offsets[S3_PAGE_MAX]; /* of the entries' keys in names; their classes follow them */
     char key[S3_FULL_KEY_SIZE];  /* of the element under way, as what follows */
     struct mrd_objstore_info info;
+    char storage_class[64];
     bool has_key, has_size, has_time;
 };
 

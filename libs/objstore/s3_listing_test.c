@@ -23,14 +23,19 @@ static void objects_are_read(void **state)
     (void)state;
     assert_int_equal(
         parse("<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t/+=&amp;"
-              "</NextContinuationToken>" OBJECT("a%2fb+c%41", "5497558138880", TIME)
-                  OBJECT("d", "0", TIME) "</ListBucketResult>"),
+              "</NextContinuationToken>" OBJECT(
+                  "a%2fb+c%41", "5497558138880",
+                  TIME) "<Contents><Key>d</Key><Size>0</Size><LastModified>" TIME
+                        "</LastModified><StorageClass>GLACIER_IR</StorageClass></Contents>"
+                        "</ListBucketResult>"),
         MRD_OK);
     assert_int_equal(page.count, 2);
     assert_string_equal(page.entries[0].key, "a/b cA");
     assert_true(page.entries[0].info.size == (uint64_t)5 << 40);
     assert_int_equal(page.entries[0].info.modified_ms, 1369353601000);
+    assert_string_equal(page.entries[0].storage_class, "");
     assert_string_equal(page.entries[1].key, "d");
+    assert_string_equal(page.entries[1].storage_class, "GLACIER_IR");
     assert_true(page.truncated);
     assert_string_equal(page.token, "t/+=&");
     assert_int_equal(parse("<ListBucketResult/>"), MRD_OK);

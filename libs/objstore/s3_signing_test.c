@@ -239,6 +239,47 @@ static void class_and_encryption_are_asked_for(void **state)
         strstr((const char *)got.data, KMS ", \"x-amz-storage-class\": \"STANDARD_IA\"}"));
 }
 
+static bool take_class(void *context, const struct mrd_objstore_entry *entry)
+{
+    (void)snprintf(context, 64, "%s", entry->storage_class);
+    return true;
+}
+
+static void an_object_changes_its_class(void **state)
+{
+    (void)state;
+    struct mrd_s3_options options = s3_fixture_options(&server);
+    options.encryption = MRD_S3_ENCRYPTION_AES256;
+    options.attempts_max = 1;
+    struct mrd_objstore *store = NULL;
+    char class[64];
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf got = {0};
+    static const char key[] = "classes/(dot)x'!*=y";
+    assert_int_equal(mrd_s3_store_open(&options, &store, &told), MRD_OK);
+    assert_int_equal(mrd_objstore_put(store, key, MRD_BYTES("bytes"), NULL, &told), MRD_OK);
+    assert_int_equal(mrd_objstore_set_class(store, key, "GLACIER_IR", NULL, &told), MRD_OK);
+    assert_int_equal(mrd_objstore_list(store, "classes/", "", take_class, class, NULL, &told),
+                     MRD_OK);
+    assert_string_equal(class, "GLACIER_IR");
+    assert_int_equal(mrd_objstore_get(store, key, 100, NULL, &got, &told), MRD_OK);
+    assert_true(mrd_bytes_equal(mrd_buf_view(&got), MRD_BYTES("bytes")));
+    assert_int_equal(mrd_objstore_set_class(store, key, "GLACIER_IR", NULL, &told),
+                     MRD_E_INVALID); /* it is */
+    assert_int_equal(mrd_objstore_set_class(store, key, "NONE", NULL, &told), MRD_E_INVALID);
+    assert_int_equal(mrd_objstore_set_class(store, "classes/none", "GLACIER_IR", NULL, &told),
+                     MRD_E_NOT_FOUND);
+    /* A failure behind the status of a success. */
+    s3_fixture_say(&server, "faults",
+                   "body method=PUT status=200 text=<Error><Code>InternalError</Code>"
+                   "<Message>later</Message></Error>",
+                   &got);
+    assert_int_equal(mrd_objstore_set_class(store, key, "STANDARD_IA", NULL, &told),
+                     MRD_E_UNAVAILABLE);
+    assert_non_null(strstr(told.text, "InternalError"));
+    mrd_objstore_close(&store);
+}
+
 static void rotated_keys_are_taken_up(void **state)
 {
     (void)state;
@@ -272,6 +313,7 @@ int main(void)
         cmocka_unit_test(tls_is_verified),
         cmocka_unit_test(nobody_there_is_unavailable),
         cmocka_unit_test(class_and_encryption_are_asked_for),
+        cmocka_unit_test(an_object_changes_its_class),
         cmocka_unit_test(rotated_keys_are_taken_up),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

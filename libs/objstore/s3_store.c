@@ -348,6 +348,7 @@ static const struct mrd_objstore_ops s3_ops = {
     .read = s3_read,
     .list = s3_list,
     .delete_many = s3_delete_many,
+    .set_class = s3_set_class,
     .sweep = s3_sweep,
     .close = s3_close,
 };

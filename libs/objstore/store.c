@@ -233,6 +233,23 @@ enum mrd_status mrd_objstore_list(struct mrd_objstore *store, const char *prefix
         store->ops->list(store, prefix, after, visit, context, control, err), 0);
 }
 
+/* ---- storage classes ---- */
+
+enum mrd_status mrd_objstore_set_class(struct mrd_objstore *store, const char *key,
+                                       const char *storage_class,
+                                       const struct mrd_objstore_control *control,
+                                       struct mrd_error *err)
+{
+    MRD_TRY(check_call(key, control, err));
+    if (store->ops->set_class == NULL) {
+        return mrd_fail(err, MRD_E_UNSUPPORTED, "%s has no storage classes", store->name);
+    }
+    const int64_t begin_ns = objstore_figures_now_ns();
+    return objstore_figures_count(store->figures, OP_SET_CLASS, begin_ns,
+                                  store->ops->set_class(store, key, storage_class, control, err),
+                                  0);
+}
+
 /* ---- removing ---- */
 
 enum mrd_status mrd_objstore_delete_many(struct mrd_objstore *store, const char *const *keys,

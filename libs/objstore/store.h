@@ -125,8 +125,9 @@ MRD_MUST_CHECK enum mrd_status mrd_objstore_read(struct mrd_objstore *store, con
                                                  struct mrd_error *err);
 
 struct mrd_objstore_entry {
-    const char *key; /* lent for the visit */
+    const char *key; /* lent for the visit, as what follows */
     struct mrd_objstore_info info;
+    const char *storage_class; /* as the store calls it; "": it has none, or does not tell */
 };
 
 /* False ends the listing early (which then is MRD_OK). May call the store, deletes included. */
@@ -140,6 +141,16 @@ MRD_MUST_CHECK enum mrd_status mrd_objstore_list(struct mrd_objstore *store, con
                                                  void *context,
                                                  const struct mrd_objstore_control *control,
                                                  struct mrd_error *err);
+
+/* ---- storage classes ---- */
+
+/* Puts an object into another storage class ("STANDARD_IA"), without its bytes passing through here: key and bytes stay, and readers see
+ * the object all the while; its time of modification becomes now. MRD_E_UNSUPPORTED: the store has no classes (a folder).
+ * MRD_E_INVALID: no such class, the object is in it already, or is too large (5 GiB on S3). */
+MRD_MUST_CHECK enum mrd_status mrd_objstore_set_class(struct mrd_objstore *store, const char *key,
+                                                      const char *storage_class,
+                                                      const struct mrd_objstore_control *control,
+                                                      struct mrd_error *err);
 
 /* ---- removing ---- */
 

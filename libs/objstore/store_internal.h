@@ -43,6 +43,10 @@ struct mrd_objstore_ops {
     enum mrd_status (*list)(struct mrd_objstore *store, const char *prefix, const char *after,
                             mrd_objstore_visit *visit, void *context,
                             const struct mrd_objstore_control *control, struct mrd_error *err);
+    /* NULL: there are no classes. */
+    enum mrd_status (*set_class)(struct mrd_objstore *store, const char *key,
+                                 const char *storage_class,
+                                 const struct mrd_objstore_control *control, struct mrd_error *err);
     enum mrd_status (*delete_many)(struct mrd_objstore *store, const char *const *keys,
                                    size_t key_count, const struct mrd_objstore_control *control,
                                    struct mrd_error *err);

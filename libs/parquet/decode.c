@@ -77,8 +77,9 @@ enum mrd_status mrd_pq_decoder_begin(struct mrd_pq_decoder *decoder,
 }
 
 /* Parses the header and checks the body behind it. */
-static enum mrd_status open_page(struct mrd_bytes page, struct mrd_pq_page_header *out_header,
-                                 struct mrd_bytes *out_body, struct mrd_error *err)
+static enum mrd_status open_page(struct mrd_bytes page, bool checked,
+                                 struct mrd_pq_page_header *out_header, struct mrd_bytes *out_body,
+                                 struct mrd_error *err)
 {
     size_t header_size;
     MRD_TRY(mrd_pq_page_header_read(page, out_header, &header_size, err));
@@ -87,9 +88,9 @@ static enum mrd_status open_page(struct mrd_bytes page, struct mrd_pq_page_heade
                         out_header->stored_size, page.size - header_size);
     }
     *out_body = (struct mrd_bytes){page.data + header_size, out_header->stored_size};
-    const uint32_t crc =
-        out_header->has_crc ? (uint32_t)crc32(0, out_body->data, (uInt)out_body->size) : 0;
-    if (out_header->has_crc && crc != out_header->crc) {
+    const bool check = out_header->has_crc && !checked;
+    const uint32_t crc = check ? (uint32_t)crc32(0, out_body->data, (uInt)out_body->size) : 0;
+    if (check && crc != out_header->crc) {
         return mrd_fail(err, MRD_E_CORRUPT, "a page's CRC is %08x, its header says %08x", crc,
                         out_header->crc);
     }
@@ -126,7 +127,7 @@ enum mrd_status mrd_pq_decoder_dictionary(struct mrd_pq_decoder *decoder, struct
 {
     struct mrd_pq_page_header header;
     struct mrd_bytes body;
-    MRD_TRY(open_page(page, &header, &body, err));
+    MRD_TRY(open_page(page, decoder->format.checked, &header, &body, err));
     if (header.type != MRD_PQ_DICTIONARY_PAGE || header.encoding == MRD_PQ_RLE_DICTIONARY ||
         (header.encoding != MRD_PQ_PLAIN && header.encoding != MRD_PQ_PLAIN_DICTIONARY)) {
         return mrd_fail(err, MRD_E_CORRUPT, "a dictionary page of type %d in encoding %u",
@@ -311,7 +312,7 @@ enum mrd_status mrd_pq_decoder_page(struct mrd_pq_decoder *decoder, struct mrd_b
 {
     struct mrd_pq_page_header header;
     struct mrd_bytes body;
-    MRD_TRY(open_page(page, &header, &body, err));
+    MRD_TRY(open_page(page, decoder->format.checked, &header, &body, err));
     if (header.type != MRD_PQ_DATA_PAGE && header.type != MRD_PQ_DATA_PAGE_V2) {
         return mrd_fail(err, MRD_E_CORRUPT, "a page of type %d where data should be", header.type);
     }

@@ -24,6 +24,7 @@ struct mrd_pq_page_format {
     uint8_t def_max;
     uint8_t rep_max;
     uint32_t codec; /* the file's number; mrd_pq_decoder_begin refuses those we do not know */
+    bool checked; /* the bytes of pages have been checked: by the header's CRC they are not again */
 };
 
 /* Never NULL. */

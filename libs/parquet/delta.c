@@ -148,7 +148,9 @@ static bool read_miniblock(struct mrd_reader *in, const struct delta_header *hea
     if (mrd_pq_packed_size(wanted, width) > size) {
         return mrd_reader_fail(in);
     }
-    const struct mrd_bytes packed = mrd_read_bytes(in, size);
+    /* Bits are taken in words: what follows may be read with them, and is masked away. */
+    struct mrd_bytes packed = mrd_read_bytes(in, size);
+    packed.size += mrd_reader_left(in);
     uint64_t above[256];
     for (size_t done = 0; done < wanted; done += MRD_ARRAY_LEN(above)) {
         const size_t n = MRD_MIN(wanted - done, MRD_ARRAY_LEN(above));

@@ -251,9 +251,9 @@ enum mrd_status mrd_pq_column_open(const struct mrd_pq_file *file, size_t row_gr
     column->arena = mrd_arena_create("parquet page index", limit_bytes);
     column->decoder = mrd_pq_decoder_create(limit_bytes);
     mrd_buf_init(&column->bytes, limit_bytes);
-    const struct mrd_pq_page_format format = {column->leaf->type, column->leaf->fixed_size,
+    const struct mrd_pq_page_format format = {column->leaf->type,    column->leaf->fixed_size,
                                               column->leaf->def_max, column->leaf->rep_max,
-                                              column->chunk->codec};
+                                              column->chunk->codec,  false};
     enum mrd_status status = mrd_pq_decoder_begin(column->decoder, &format, err);
     status = status != MRD_OK ? status : list_pages(column, err);
     if (status != MRD_OK) {

@@ -94,9 +94,61 @@ static enum mrd_status decode_rle_booleans(struct mrd_bytes bytes, size_t count,
     return MRD_OK;
 }
 
-MRD_SIMD_CLONES static void join8(const uint8_t *in, size_t count, uint64_t *out)
+/* Sixteen values from sixteen bytes of each of the eight streams: bytes of two streams are laid side by side, then pairs, then fours. */
+typedef uint8_t lanes8 __attribute__((vector_size(16)));
+typedef uint16_t lanes16 __attribute__((vector_size(16)));
+typedef uint32_t lanes32 __attribute__((vector_size(16)));
+
+static inline void zip8(lanes8 a, lanes8 b, lanes16 out[2])
 {
-    for (size_t i = 0; i < count; i++) {
+    out[0] = (lanes16)__builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22,
+                                              7, 23);
+    out[1] = (lanes16)__builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29,
+                                              14, 30, 15, 31);
+}
+
+static inline void zip16(lanes16 a, lanes16 b, lanes32 out[2])
+{
+    out[0] = (lanes32)__builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+    out[1] = (lanes32)__builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+}
+
+static inline void zip32(lanes32 a, lanes32 b, lanes32 out[2])
+{
+    out[0] = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    out[1] = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+}
+
+static inline void join_sixteen(const uint8_t *in, size_t count, uint64_t *out)
+{
+    lanes16 pairs[4][2];
+    for (size_t k = 0; k < 4; k++) {
+        lanes8 low;
+        lanes8 high;
+        memcpy(&low, in + 2 * k * count, sizeof(low));
+        memcpy(&high, in + (2 * k + 1) * count, sizeof(high));
+        zip8(low, high, pairs[k]);
+    }
+    for (size_t half = 0; half < 2; half++) {
+        lanes32 low[2];
+        lanes32 high[2];
+        zip16(pairs[0][half], pairs[1][half], low);
+        zip16(pairs[2][half], pairs[3][half], high);
+        for (size_t k = 0; k < 2; k++) {
+            lanes32 values[2];
+            zip32(low[k], high[k], values);
+            memcpy(out + 8 * half + 4 * k, values, sizeof(values));
+        }
+    }
+}
+
+static void join8(const uint8_t *in, size_t count, uint64_t *out)
+{
+    size_t i = 0;
+    for (; count - i >= 16; i += 16) {
+        join_sixteen(in + i, count, out + i);
+    }
+    for (; i < count; i++) {
         uint64_t word = 0;
         for (size_t k = 0; k < 8; k++) {
             word |= (uint64_t)in[k * count + i] << (8 * k);

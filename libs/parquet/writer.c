@@ -133,7 +133,10 @@ enum mrd_status mrd_pq_writer_create(const struct mrd_pq_writer_options *options
     writer->codec = options->codec;
     writer->page_version = options->page_version;
     writer->memory_max = options->memory_bytes_max;
-    writer->compressor = mrd_pq_compressor_create(options->codec, options->level);
+    if (options->compressor == NULL) {
+        writer->own = mrd_pq_compressor_create(options->codec, options->level);
+    }
+    writer->compressor = options->compressor == NULL ? writer->own : options->compressor;
     writer->column_indexes.limit = options->memory_bytes_max;
     writer->offset_indexes.limit = options->memory_bytes_max;
     copy_columns(writer, options);
@@ -187,7 +190,7 @@ void mrd_pq_writer_destroy(struct mrd_pq_writer **writer_at)
     for (size_t i = 0; i < MRD_ARRAY_LEN(bufs); i++) {
         mrd_buf_fini(bufs[i]);
     }
-    mrd_pq_compressor_destroy(&writer->compressor);
+    mrd_pq_compressor_destroy(&writer->own);
     free(writer->columns);
     free(writer->sorting);
     free(writer->leaves);

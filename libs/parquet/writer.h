@@ -76,6 +76,8 @@ struct mrd_pq_sink {
     void (*page)(void *context, const struct mrd_pq_page_info *page);
 };
 
+struct mrd_pq_compressor;
+
 struct mrd_pq_writer_options {
     const struct mrd_pq_column *columns; /* copied */
     size_t column_count;
@@ -85,6 +87,8 @@ struct mrd_pq_writer_options {
     int level;               /* zstd: 1 to 19 */
     int page_version;        /* data pages 1 or 2 */
     size_t memory_bytes_max;
+    struct mrd_pq_compressor
+        *compressor; /* of this codec and level, lent until destroy; NULL: one of its own */
 };
 
 struct mrd_pq_writer;

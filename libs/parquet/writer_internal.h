@@ -79,7 +79,8 @@ struct mrd_pq_writer {
     size_t sorting_count;
     struct pq_leaf *leaves;
     size_t leaf_count;
-    struct mrd_pq_compressor *compressor;
+    struct mrd_pq_compressor *compressor; /* ours or lent */
+    struct mrd_pq_compressor *own;        /* or NULL */
     enum mrd_pq_codec codec;
     int page_version;
     size_t memory_max;

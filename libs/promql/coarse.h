@@ -11,6 +11,7 @@
 
 #include "promql/source.h"
 #include "rollup/columns.h"
+#include "rollup/grid.h"
 
 enum { MRD_COARSE_SPANS_MAX = 12 };
 
@@ -25,9 +26,17 @@ struct mrd_coarse_spans {
     size_t count;
 };
 
+/* Which rows a query needs, and what of them. */
+struct mrd_coarse_wanted {
+    mrd_time_ms resolution_ms;
+    unsigned columns;            /* bits of enum mrd_rollup_column */
+    struct mrd_rollup_grid grid; /* windows beside it need not come */
+};
+
 struct mrd_coarse_series {
     struct mrd_labels labels;
-    const struct mrd_rollup_columns *rows; /* one a window at most */
+    const struct mrd_rollup_columns *const *pieces; /* by time, one row a window at most */
+    size_t piece_count;                             /* 1 at least, none of them empty */
 };
 
 struct mrd_coarse_set; /* the source's own */
@@ -44,10 +53,9 @@ struct mrd_coarse {
                              mrd_time_ms resolution_ms, const struct mrd_query_scope *scope,
                              struct mrd_coarse_spans *out, struct mrd_error *err);
 
-    /* The rows whose windows end in [min_ms, max_ms] of the select, with these columns at least (bits of enum mrd_rollup_column). Must
-     * not wait. */
+    /* The rows whose windows end in [min_ms, max_ms] of the select, with the wanted columns at least. Must not wait. */
     enum mrd_status (*open)(void *context, const struct mrd_select *select,
-                            mrd_time_ms resolution_ms, unsigned columns,
+                            const struct mrd_coarse_wanted *wanted,
                             const struct mrd_query_scope *scope, struct mrd_coarse_set **out_set,
                             struct mrd_error *err);
 

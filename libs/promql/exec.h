@@ -10,6 +10,7 @@
 #ifndef MRD_PROMQL_EXEC_H
 #define MRD_PROMQL_EXEC_H
 
+#include "base/sort.h"
 #include "promql/plan.h"
 
 /* ---- the query ---- */
@@ -26,7 +27,30 @@ struct pql_exec {
     struct pql_cleanup *cleanups; /* for what the arena does not free */
     bool without_coarse;          /* over samples alone */
     const char *refused;          /* why rows cannot answer; static text */
+    size_t unlooked;              /* work since the last look at the control */
 };
+
+/* Counts work that was done, in units of some 100 ns (a label set looked at, an allocation); a look at the control every few
+ * milliseconds. Whatever is done once for every series, step or sample calls this, mrd_query_check, or something that
+ * does: pql_alloc, pql_label_table_add, pql_source_next. */
+enum { PQL_WORK_MAX = 16 * 1024 };
+static inline enum mrd_status pql_work(struct pql_exec *exec, size_t units, struct mrd_error *err)
+{
+    exec->unlooked += units;
+    if (exec->unlooked < PQL_WORK_MAX) {
+        return MRD_OK;
+    }
+    exec->unlooked = 0;
+    return mrd_query_check(exec->control, err);
+}
+
+/* The control as a look; lives as long as the query. */
+struct mrd_look pql_look(struct pql_exec *exec);
+
+/* base/sort.h with looks at the control. */
+MRD_MUST_CHECK enum mrd_status pql_sort(struct pql_exec *exec, void *items, size_t count,
+                                        size_t item_size, mrd_order *order, void *context,
+                                        struct mrd_error *err);
 
 /* Calls run(subject) when the query ends. */
 struct pql_cleanup {
@@ -69,7 +93,15 @@ MRD_MUST_CHECK enum mrd_status pql_histogram_to_stats(struct mrd_float_histogram
                                                       pql_histogram before, struct mrd_arena *arena,
                                                       struct mrd_error *err);
 
-/* The histograms of a source's series in the engine's form, without staleness markers. */
+/* The i-th histogram of a source's series in the engine's form. What the first one says of a reset is forgotten: the one
+ * before it was not asked for, so whether storage has looked at it depends on where its chunks, blocks and tiers end. It would
+ * change no value, but which warnings an answer has. */
+MRD_MUST_CHECK enum mrd_status pql_histogram_load(const struct mrd_histograms *from, size_t i,
+                                                  struct mrd_arena *arena,
+                                                  struct mrd_float_histogram **out,
+                                                  struct mrd_error *err);
+
+/* All of them, without staleness markers. */
 MRD_MUST_CHECK enum mrd_status pql_histograms_load(const struct mrd_histograms *from,
                                                    bool stats_only, struct mrd_arena *arena,
                                                    struct pql_histogram_samples *out,

@@ -145,6 +145,7 @@ static enum mrd_status merge_group(struct aggregate_op *op, struct group *group,
     struct pql_exec *exec = exec_of(op);
     const struct pql_node *node = op->fold.node;
     const size_t steps = steps_of(op);
+    MRD_TRY(pql_work(exec, 1 + steps / 16, err));
     group->in_now = false;
     if (can_swap(group, exec)) {
         const struct pql_group_state empty = group->total;
@@ -186,6 +187,7 @@ static enum mrd_status aggregate_emit(struct pql_fold_op *base, struct mrd_error
     for (uint32_t i = 0; i < op->table.count; i++) {
         struct group *group = &op->groups[i];
         struct pql_group_state *total = &group->total;
+        MRD_TRY(pql_work(exec, 1 + steps / 16, err));
         pql_group_finish(base->node->aggregation, total, steps);
         struct pql_series result = {
             .labels = op->table.keys[i], .values = total->values, .drop_name = group->drop_name};
@@ -205,7 +207,6 @@ static enum mrd_status aggregate_write(const struct pql_fold_op *base, struct mr
 {
     const struct aggregate_op *op = (const struct aggregate_op *)base;
     uint64_t count = 0;
-    (void)err;
     for (uint32_t i = 0; i < op->table.count; i++) {
         count += op->groups[i].in_now;
     }
@@ -213,6 +214,7 @@ static enum mrd_status aggregate_write(const struct pql_fold_op *base, struct mr
     for (uint32_t i = 0; i < op->table.count; i++) {
         const struct group *group = &op->groups[i];
         if (group->in_now) {
+            MRD_TRY(pql_work(exec_of(op), 1 + steps_of(op) / 4, err));
             pql_labels_write(op->table.keys[i], group->drop_name, out);
             pql_group_state_write(base->node->aggregation, &group->now, steps_of(op), out);
         }
@@ -236,6 +238,7 @@ static enum mrd_status read_group(struct aggregate_op *op, struct mrd_reader *in
     }
     MRD_TRY(find_group(op, key, &group, err));
     group->drop_name |= drop_name;
+    MRD_TRY(pql_work(exec_of(op), steps_of(op) / 4, err));
     MRD_TRY(
         pql_group_state_read(node->aggregation, in, steps_of(op), &group->now, &histograms, err));
     if (!histograms) {

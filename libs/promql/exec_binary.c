@@ -286,7 +286,7 @@ static enum mrd_status combine_histograms(struct vector_op *op, struct combine *
     const bool one_to_one = node->matching.cardinality == MRD_ONE_TO_ONE;
     struct pql_series *result = NULL;
     uint32_t *claims = NULL;
-    for (size_t i = 0; i < op->list.op.steps; i++) {
+    for (size_t i = 0; i < op->match.error_step; i++) {
         const struct pql_operand left = pql_operand_of(swapped ? one : many, i);
         const struct pql_operand right = pql_operand_of(swapped ? many : one, i);
         struct pql_combined combined;
@@ -318,6 +318,7 @@ static enum mrd_status combine_histograms(struct vector_op *op, struct combine *
     return MRD_OK;
 }
 
+/* Steps from where the matching is wrong on need not be computed: there is no answer. */
 static enum mrd_status combine_pair(struct vector_op *op, struct combine *combine, uint32_t group,
                                     const struct pql_series *many, const struct pql_series *one,
                                     struct mrd_error *err)
@@ -330,7 +331,7 @@ static enum mrd_status combine_pair(struct vector_op *op, struct combine *combin
     if (many->histograms != NULL || one->histograms != NULL || pql_op_trims(node->op)) {
         return combine_histograms(op, combine, group, many, one, err);
     }
-    for (size_t i = 0; i < op->list.op.steps; i++) {
+    for (size_t i = 0; i < op->match.error_step; i++) {
         if (pql_is_none(many->values[i]) || pql_is_none(one->values[i])) {
             continue;
         }
@@ -367,6 +368,7 @@ static enum mrd_status combine_many(struct vector_op *op, struct combine *combin
     const struct pql_series *fill = NULL;
     MRD_TRY(mrd_query_check(op->list.op.exec->control, err));
     for (uint32_t o = match->one_first[group]; o != UINT32_MAX; o = match->one_next[o]) {
+        MRD_TRY(pql_work(op->list.op.exec, 1 + match->error_step / 16, err));
         MRD_TRY(combine_pair(op, combine, group, many, &match->one.items[o], err));
     }
     MRD_TRY(pql_match_fill_one(match, op->node, group, &fill, err));
@@ -377,6 +379,9 @@ static enum mrd_status combine_all(struct vector_op *op, struct mrd_error *err)
 {
     struct pql_match *match = &op->match;
     struct combine combine = {.error_step = op->list.op.steps};
+    if (match->error_step == 0) {
+        return pql_match_fail(match, op->node, err);
+    }
     for (size_t m = 0; m < match->many.count; m++) {
         MRD_TRY(combine_many(op, &combine, m, err));
     }

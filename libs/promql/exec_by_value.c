@@ -170,10 +170,13 @@ struct quantile_op {
 };
 
 /* Turns `members` (indices into input) of one group into its column. */
-static void quantile_group(const struct quantile_op *op, const struct pql_series_list *input,
-                           const uint32_t *members, size_t member_count, double *scratch,
-                           double *out)
+static enum mrd_status quantile_group(const struct quantile_op *op,
+                                      const struct pql_series_list *input, const uint32_t *members,
+                                      size_t member_count, double *scratch, double *out,
+                                      struct mrd_error *err)
 {
+    struct pql_exec *exec = op->list.op.exec;
+    const struct mrd_look look = pql_look(exec);
     for (size_t i = 0; i < op->list.op.steps; i++) {
         size_t count = 0;
         for (size_t m = 0; m < member_count; m++) {
@@ -182,9 +185,11 @@ static void quantile_group(const struct quantile_op *op, const struct pql_series
                 scratch[count++] = value;
             }
         }
-        pql_sort_doubles(scratch, count);
+        MRD_TRY(pql_work(exec, 1 + member_count / 2, err));
+        MRD_TRY(pql_sort_doubles(scratch, count, &look, err));
         out[i] = count == 0 ? pql_none() : pql_quantile_sorted(op->q[i], scratch, count);
     }
+    return MRD_OK;
 }
 
 /* Lists the members of each group one after the other; starts[g] .. starts[g + 1] are group g's. */
@@ -291,8 +296,8 @@ static enum mrd_status quantile_fill(struct pql_list_op *base, struct mrd_error 
         for (uint32_t m = starts[g]; m < starts[g + 1]; m++) {
             series.drop_name |= input.items[members[m]].drop_name;
         }
-        quantile_group(op, &input, members + starts[g], starts[g + 1] - starts[g], scratch,
-                       series.values);
+        MRD_TRY(quantile_group(op, &input, members + starts[g], starts[g + 1] - starts[g], scratch,
+                               series.values, err));
         MRD_TRY(pql_series_list_add(exec, &base->list, series, err));
     }
     return MRD_OK;

@@ -1,6 +1,8 @@
 /* Ranges answered from rows of windows (exec_coarse.h). */
 #include "promql/exec_coarse.h"
 
+#include "rollup/pieces.h"
+#include "rollup/slide.h"
 #include "rollup/windows.h"
 
 /* ---- sets ---- */
@@ -33,12 +35,13 @@ enum mrd_status pql_coarse_open(struct pql_exec *exec, struct pql_selector *sele
         coarse->select.min_ms = MRD_MIN(coarse->select.min_ms, part->span.begin_ms + 1);
         coarse->select.max_ms = part->span.end_ms;
     }
-    const unsigned columns =
-        mrd_rollup_columns_of(coarse->function, exec->options->use_start_timestamps);
+    const struct mrd_coarse_wanted wanted = {
+        .resolution_ms = coarse->resolution_ms,
+        .columns = mrd_rollup_columns_of(coarse->function, exec->options->use_start_timestamps),
+        .grid = coarse->grid};
     exec->stats->coarse_selects++;
     exec->stats->resolution_ms = MRD_MAX(exec->stats->resolution_ms, coarse->resolution_ms);
-    return source->open(source->context, &coarse->select, coarse->resolution_ms, columns, &scope,
-                        &coarse->set, err);
+    return source->open(source->context, &coarse->select, &wanted, &scope, &coarse->set, err);
 }
 
 void pql_coarse_close(const struct pql_exec *exec, struct pql_selector *selector)
@@ -70,6 +73,8 @@ struct coarse_op {
 
     /* the series at hand */
     struct mrd_labels labels;
+    struct mrd_rollup_slide slide;
+    struct mrd_rollup_pieces pieces;
     struct mrd_rollup_row *rows;
     size_t row_count;
     size_t row_capacity;
@@ -248,13 +253,14 @@ static void set_question(struct coarse_op *op, size_t step)
     op->question.begin_ms = op->question.end_ms - op->grid.range_ms;
 }
 
-/* A value for each step, from the rows that lie in its range. */
-static enum mrd_status answer_all(struct coarse_op *op, struct mrd_error *err)
+/* A value for each of these steps, from the rows that lie in its range. */
+static enum mrd_status answer_steps(struct coarse_op *op, size_t step, size_t step_end,
+                                    struct mrd_error *err)
 {
     size_t from = 0;
     size_t to = 0;
     op->suffix_to = 0;
-    for (size_t step = 0; step < op->op.steps; step++) {
+    for (; step < step_end; step++) {
         set_question(op, step);
         while (to < op->row_count && op->rows[to].end_ms <= op->question.end_ms) {
             to++;
@@ -269,18 +275,52 @@ static enum mrd_status answer_all(struct coarse_op *op, struct mrd_error *err)
     return MRD_OK;
 }
 
-/* ---- a window a step: most of what is asked over long times ---- */
+/* ---- floats alone, as much of their rows as is looked at ---- */
 
-/* Whether rows are those of the only part, without anything beside their columns, and no range has more than one. */
-static bool is_plain(const struct coarse_op *op, const struct mrd_rollup_columns *columns,
-                     const struct pql_edge_series *edges)
+/* Whether all rows are such; then *out_done says so and the answers are there. */
+static enum mrd_status answer_floats(struct coarse_op *op, const struct mrd_coarse_series *series,
+                                     const struct pql_edge_series *edges, bool *out_done,
+                                     struct mrd_error *err)
 {
     const struct pql_coarse *coarse = op->selector->coarse;
+    const struct mrd_rollup_ranges ranges = {op->grid.end0_ms, op->grid.end_step_ms,
+                                             op->grid.range_ms, op->op.steps};
+    size_t edge = 0;
+    bool can = mrd_rollup_slide_begin(&op->slide, &op->question);
+    for (size_t i = 0; can && i < coarse->part_count; i++) {
+        const struct mrd_coarse_span *span = &coarse->parts[i].span;
+        for (size_t k = 0; can && coarse->parts[i].coarse && k < series->piece_count; k++) {
+            can = mrd_rollup_slide_add_columns(&op->slide, series->pieces[k], span->begin_ms,
+                                               span->end_ms);
+        }
+        while (can && edges != NULL && edge < edges->count &&
+               edges->rows[edge].end_ms <= span->end_ms) {
+            can = mrd_rollup_slide_add_row(&op->slide, &edges->rows[edge++]);
+        }
+    }
+    *out_done = can;
+    const char *why = can ? mrd_rollup_slide_answer(&op->slide, &ranges, op->column) : NULL;
+    return why == NULL ? MRD_OK : refuse(op, why, err);
+}
+
+/* ---- a window a step: most of what is asked over long times ---- */
+
+/* Whether no range has more than one window, none goes over the border of a part, and rows have nothing beside their columns. */
+static bool is_plain(const struct coarse_op *op, const struct mrd_coarse_series *series)
+{
+    const struct pql_coarse *coarse = op->selector->coarse;
+    const mrd_time_ms resolution_ms = coarse->resolution_ms;
     const bool one_each = coarse->function == MRD_ROLLUP_INSTANT ||
                           coarse->function == MRD_ROLLUP_TIMESTAMP ||
-                          op->grid.range_ms == coarse->resolution_ms;
-    return one_each && columns != NULL && columns->states == NULL && edges == NULL &&
-           coarse->part_count == 1 && op->grid.range_ms <= coarse->resolution_ms;
+                          op->grid.range_ms == resolution_ms;
+    const bool aligned =
+        op->grid.end0_ms % resolution_ms == 0 && op->grid.end_step_ms % resolution_ms == 0;
+    bool states = false;
+    for (size_t i = 0; i < series->piece_count; i++) {
+        states |= series->pieces[i]->states != NULL;
+    }
+    return one_each && aligned && series->piece_count > 0 && !states &&
+           op->grid.range_ms <= resolution_ms;
 }
 
 /* The column that is the answer as it is, or MRD_ROW_COLUMNS. */
@@ -314,9 +354,9 @@ static enum mrd_status answer_window(struct coarse_op *op, const struct mrd_roll
 
 /* Steps whose windows are rows one after the other: how many from this row on. */
 static size_t run_of(const struct coarse_op *op, const struct mrd_rollup_columns *columns,
-                     size_t step, size_t at)
+                     size_t at, size_t steps)
 {
-    const size_t most = MRD_MIN(columns->count - at, op->op.steps - step);
+    const size_t most = MRD_MIN(columns->count - at, steps);
     const mrd_time_ms step_ms = op->grid.end_step_ms;
     size_t count = 1;
     while (count < most &&
@@ -326,29 +366,31 @@ static size_t run_of(const struct coarse_op *op, const struct mrd_rollup_columns
     return count;
 }
 
-static enum mrd_status answer_plain(struct coarse_op *op, const struct mrd_rollup_columns *columns,
-                                    struct mrd_error *err)
+/* Steps from *step_at on up to where the rows end, or before step_end. */
+static enum mrd_status answer_piece(struct coarse_op *op, const struct mrd_rollup_columns *columns,
+                                    size_t *step_at, size_t step_end, struct mrd_error *err)
 {
     const mrd_time_ms resolution_ms = op->selector->coarse->resolution_ms;
     const bool at_once = mrd_rollup_windows_can(&op->question, columns, resolution_ms);
-    const mrd_time_ms begin_ms = op->selector->coarse->parts[0].span.begin_ms;
+    const mrd_time_ms last_ms = columns->ends_ms[columns->count - 1];
     const int64_t *counts = columns->items[MRD_ROW_COUNT];
     const enum mrd_rollup_column which = answer_column(op->question.function);
     const double *answers = which == MRD_ROW_COLUMNS ? NULL : columns->items[which];
     size_t at = 0;
-    while (at < columns->count && columns->ends_ms[at] <= begin_ms) {
-        at++;
-    }
-    for (size_t step = 0; step < op->op.steps; step++) {
+    for (size_t step = *step_at; step < step_end; step++) {
         const mrd_time_ms end_ms = op->grid.end0_ms + (mrd_time_ms)step * op->grid.end_step_ms;
-        while (at < columns->count && columns->ends_ms[at] < end_ms) {
+        *step_at = step;
+        if (end_ms > last_ms) {
+            return MRD_OK;
+        }
+        while (columns->ends_ms[at] < end_ms) {
             at++;
         }
-        if (at == columns->count || columns->ends_ms[at] != end_ms) {
+        if (columns->ends_ms[at] != end_ms) {
             continue;
         }
         if (at_once) {
-            const size_t count = run_of(op, columns, step, at);
+            const size_t count = run_of(op, columns, at, step_end - step);
             mrd_rollup_windows_change(op->question.function, columns, resolution_ms, at, count,
                                       op->column + step);
             step += count - 1;
@@ -357,6 +399,47 @@ static enum mrd_status answer_plain(struct coarse_op *op, const struct mrd_rollu
         } else {
             MRD_TRY(answer_window(op, columns, step, at, err));
         }
+    }
+    *step_at = step_end;
+    return MRD_OK;
+}
+
+/* The rows of samples that end in (begin, end], as the rows of the series. */
+static enum mrd_status take_edges(struct coarse_op *op, const struct pql_edge_series *edges,
+                                  const struct mrd_coarse_span *span, struct mrd_error *err)
+{
+    op->row_count = 0;
+    for (size_t i = 0; edges != NULL && i < edges->count; i++) {
+        if (edges->rows[i].end_ms > span->begin_ms && edges->rows[i].end_ms <= span->end_ms) {
+            struct mrd_rollup_row *row = NULL;
+            MRD_TRY(add_row(op, &row, err));
+            *row = edges->rows[i];
+        }
+    }
+    return MRD_OK;
+}
+
+/* Part by part: a step is of the part that has its window. */
+static enum mrd_status answer_parts(struct coarse_op *op, const struct mrd_coarse_series *series,
+                                    const struct pql_edge_series *edges, struct mrd_error *err)
+{
+    const struct pql_coarse *coarse = op->selector->coarse;
+    size_t step = 0;
+    for (size_t i = 0; i < coarse->part_count; i++) {
+        const struct pql_coarse_part *part = &coarse->parts[i];
+        size_t end = step;
+        while (end < op->op.steps &&
+               op->grid.end0_ms + (mrd_time_ms)end * op->grid.end_step_ms <= part->span.end_ms) {
+            end++;
+        }
+        for (size_t k = 0; part->coarse && k < series->piece_count && step < end; k++) {
+            MRD_TRY(answer_piece(op, series->pieces[k], &step, end, err));
+        }
+        if (!part->coarse && step < end) {
+            MRD_TRY(take_edges(op, edges, &part->span, err));
+            MRD_TRY(answer_steps(op, step, end, err));
+        }
+        step = end;
     }
     return MRD_OK;
 }
@@ -380,8 +463,22 @@ static void say_notes(struct coarse_op *op)
     }
 }
 
+/* The rows of all pieces; NULL if there are none. */
+static const struct mrd_rollup_columns *together(struct coarse_op *op,
+                                                 const struct mrd_coarse_series *series)
+{
+    if (series->piece_count < 2) {
+        return series->piece_count == 0 ? NULL : series->pieces[0];
+    }
+    mrd_rollup_pieces_clear(&op->pieces);
+    for (size_t i = 0; i < series->piece_count; i++) {
+        mrd_rollup_pieces_add(&op->pieces, series->pieces[i], 0);
+    }
+    return mrd_rollup_pieces_view(&op->pieces);
+}
+
 /* Whether the series has any value. */
-static enum mrd_status compute(struct coarse_op *op, const struct mrd_rollup_columns *columns,
+static enum mrd_status compute(struct coarse_op *op, const struct mrd_coarse_series *series,
                                const struct pql_edge_series *edges, bool *out_any,
                                struct mrd_error *err)
 {
@@ -389,35 +486,47 @@ static enum mrd_status compute(struct coarse_op *op, const struct mrd_rollup_col
     pql_column_clear(op->column, op->op.steps);
     op->any_histogram = false;
     op->overlaps = 0;
-    if (is_plain(op, columns, edges)) {
-        MRD_TRY(answer_plain(op, columns, err));
+    bool done = is_plain(op, series);
+    if (done) {
+        MRD_TRY(answer_parts(op, series, edges, err));
     } else {
-        MRD_TRY(gather_rows(op, columns, edges, err));
-        MRD_TRY(answer_all(op, err));
+        MRD_TRY(answer_floats(op, series, edges, &done, err));
+    }
+    if (!done) {
+        MRD_TRY(gather_rows(op, together(op, series), edges, err));
+        MRD_TRY(answer_steps(op, 0, op->op.steps, err));
     }
     say_notes(op);
     *out_any = op->any_histogram || !pql_column_empty(op->column, op->op.steps);
     return MRD_OK;
 }
 
+static void count_rows(struct coarse_op *op, const struct mrd_coarse_series *series)
+{
+    uint64_t rows = 0;
+    for (size_t i = 0; i < series->piece_count; i++) {
+        rows += series->pieces[i]->count;
+    }
+    pql_count_read(op->op.exec, 1, rows);
+    op->op.exec->stats->rows_read += rows;
+}
+
 /* The next series of rows, or when there is none left, one that has samples alone. */
-static enum mrd_status next_input(struct coarse_op *op, const struct mrd_rollup_columns **columns,
+static enum mrd_status next_input(struct coarse_op *op, struct mrd_coarse_series *series,
                                   const struct pql_edge_series **edges, bool *out_more,
                                   struct mrd_error *err)
 {
     struct pql_exec *exec = op->op.exec;
-    struct mrd_coarse_series series = {0};
+    *series = (struct mrd_coarse_series){0};
     MRD_TRY(mrd_query_check(exec->control, err));
-    MRD_TRY(exec->source->coarse->next(op->selector->coarse->set, &series, out_more, err));
-    *columns = series.rows;
+    MRD_TRY(exec->source->coarse->next(op->selector->coarse->set, series, out_more, err));
     *edges = NULL;
-    op->labels = series.labels;
+    op->labels = series->labels;
     if (*out_more) {
-        pql_count_read(exec, 1, series.rows->count);
-        exec->stats->rows_read += series.rows->count;
+        count_rows(op, series);
         const uint32_t index = op->edges.table.count == 0
                                    ? UINT32_MAX
-                                   : pql_label_table_find(&op->edges.table, series.labels);
+                                   : pql_label_table_find(&op->edges.table, series->labels);
         if (index != UINT32_MAX) {
             op->edges.items[index].used = true;
             *edges = &op->edges.items[index];
@@ -444,14 +553,14 @@ static enum mrd_status coarse_next(struct pql_op *base, struct pql_series *out, 
         op->edges_read = true;
     }
     for (;;) {
-        const struct mrd_rollup_columns *columns;
+        struct mrd_coarse_series series;
         const struct pql_edge_series *edges;
         bool any = false;
-        MRD_TRY(next_input(op, &columns, &edges, out_more, err));
+        MRD_TRY(next_input(op, &series, &edges, out_more, err));
         if (!*out_more) {
             return MRD_OK;
         }
-        MRD_TRY(compute(op, columns, edges, &any, err));
+        MRD_TRY(compute(op, &series, edges, &any, err));
         if (any) {
             break;
         }
@@ -462,6 +571,13 @@ static enum mrd_status coarse_next(struct pql_op *base, struct pql_series *out, 
     }
     const bool keeps_name = op->node->kind == PQL_SELECT || op->node->function->keeps_name;
     return keeps_name ? MRD_OK : pql_series_drop_name(base->exec, &op->scratch, out, err);
+}
+
+static void coarse_op_fini(void *subject)
+{
+    struct coarse_op *op = subject;
+    mrd_rollup_slide_fini(&op->slide);
+    mrd_rollup_pieces_fini(&op->pieces);
 }
 
 enum mrd_status pql_build_coarse(struct pql_exec *exec, const struct pql_node *node,
@@ -488,6 +604,7 @@ enum mrd_status pql_build_coarse(struct pql_exec *exec, const struct pql_node *n
         .question = {.function = function,
                .use_start_timestamps = exec->options->use_start_timestamps},
     };
+    MRD_TRY(pql_defer(exec, coarse_op_fini, op, err));
     MRD_TRY(PQL_NEW(exec, op->op.steps, &op->column, err));
     *out = &op->op;
     return MRD_OK;

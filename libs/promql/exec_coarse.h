@@ -22,6 +22,7 @@ struct pql_coarse_part {
 struct pql_coarse {
     mrd_time_ms resolution_ms;
     enum mrd_rollup_function function;
+    struct mrd_rollup_grid grid;
     struct pql_coarse_part parts[2 * MRD_COARSE_SPANS_MAX + 1]; /* in order, no gaps */
     size_t part_count;
     struct mrd_select select; /* of rows */

@@ -8,7 +8,6 @@
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
 struct bucket {
@@ -290,8 +289,9 @@ static enum mrd_status histogram_add(struct histogram_op *op, const struct pql_s
     return pql_histogram_points(series, steps) > 0 ? add_native(op, series, err) : MRD_OK;
 }
 
-static int order_members(const void *a, const void *b)
+static int order_members(const void *a, const void *b, void *context)
 {
+    (void)context;
     const struct bucket_series *x = a;
     const struct bucket_series *y = b;
     if (x->group != y->group) {
@@ -300,8 +300,9 @@ static int order_members(const void *a, const void *b)
     return (x->bound > y->bound) - (x->bound < y->bound);
 }
 
-static int order_natives(const void *a, const void *b)
+static int order_natives(const void *a, const void *b, void *context)
 {
+    (void)context;
     const uint32_t x = ((const struct native_series *)a)->group;
     const uint32_t y = ((const struct native_series *)b)->group;
     return (x > y) - (x < y);
@@ -402,8 +403,8 @@ static enum mrd_status histogram_group(struct histogram_op *op, const struct mem
                                        size_t quantile, double *out, struct bucket *scratch,
                                        struct mrd_error *err)
 {
-    MRD_TRY(mrd_query_check(op->list.op.exec->control, err));
     for (size_t i = 0; i < op->list.op.steps; i++) {
+        MRD_TRY(pql_work(op->list.op.exec, 1 + members->classic_count, err));
         const pql_histogram native = native_at(members, i);
         size_t present = 0;
         for (size_t m = 0; m < members->classic_count; m++) {
@@ -500,6 +501,7 @@ static enum mrd_status add_quantile_series(struct histogram_op *op, const double
     for (size_t i = 0; i < steps; i++) {
         struct pql_series part = *whole;
         bool earlier = false;
+        MRD_TRY(pql_work(exec, 1 + i / 64, err));
         for (size_t j = 0; j < i && !earlier; j++) {
             earlier = mrd_double_bits(q[j]) == mrd_double_bits(q[i]);
         }
@@ -568,12 +570,10 @@ static enum mrd_status histogram_fill(struct pql_list_op *base, struct mrd_error
         MRD_TRY(histogram_add(op, &input.items[i], err));
     }
     MRD_TRY(PQL_NEW(exec, op->member_count + 1, &scratch, err));
-    if (op->member_count > 1) {
-        qsort(op->members, op->member_count, sizeof(*op->members), order_members);
-    }
-    if (op->native_count > 1) {
-        qsort(op->natives, op->native_count, sizeof(*op->natives), order_natives);
-    }
+    MRD_TRY(pql_sort(exec, op->members, op->member_count, sizeof(*op->members), order_members, NULL,
+                     err));
+    MRD_TRY(pql_sort(exec, op->natives, op->native_count, sizeof(*op->natives), order_natives, NULL,
+                     err));
     for (size_t k = 0; k < MRD_MAX(op->quantile_count, (size_t)1); k++) {
         MRD_TRY(histogram_compute(op, k, scratch, err));
     }

@@ -36,6 +36,7 @@ static enum mrd_status match_link(struct pql_exec *exec, size_t group_count,
     MRD_TRY(PQL_NEW(exec, group_count, &first, err));
     MRD_TRY(PQL_NEW(exec, count, &next, err));
     memset(first, 0xff, group_count * sizeof(*first));
+    MRD_TRY(pql_work(exec, count / 16, err));
     for (size_t i = count; i-- > 0;) {
         next[i] = first[group_of[i]];
         first[group_of[i]] = (uint32_t)i;
@@ -45,35 +46,66 @@ static enum mrd_status match_link(struct pql_exec *exec, size_t group_count,
     return MRD_OK;
 }
 
-/* True if any series of the list has a value at the step. */
-static bool any_at(const struct pql_series_list *list, size_t step)
+/* Steps at which something is evaluated: with nothing on the "many" side and no fill, nothing is. */
+static enum mrd_status match_evaluated(struct pql_exec *exec, const struct pql_match *match,
+                                       const struct pql_node *node, bool **out,
+                                       struct mrd_error *err)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        if (pql_series_has(&list->items[i], step)) {
-            return true;
+    const size_t steps = node->steps.count;
+    const bool filled = node->matching.fill_left_set || node->matching.fill_right_set;
+    bool *evaluated = NULL;
+    MRD_TRY(PQL_NEW(exec, steps, &evaluated, err));
+    memset(evaluated, filled, steps);
+    for (size_t m = 0; m < match->many.count && !filled; m++) {
+        MRD_TRY(pql_work(exec, 1 + steps / 32, err));
+        for (size_t i = 0; i < steps; i++) {
+            evaluated[i] |= pql_series_has(&match->many.items[m], i);
         }
     }
-    return false;
+    *out = evaluated;
+    return MRD_OK;
 }
 
-/* Notes the first step at which series `b` meets an earlier one of its group, if it is the earliest so
- * far. With nothing on the other side at a step and no fill, nothing is evaluated there. */
-static void match_find_error(struct pql_match *match, const struct pql_node *node, uint32_t b)
+/* Notes the first step at which series of a group meet, if it is the earliest so far; of several pairs at that step the
+ * one whose later series comes first. first_at[i] is the group's first series with a value at step i. */
+static enum mrd_status match_find_error(struct pql_exec *exec, struct pql_match *match,
+                                        const bool *evaluated, uint32_t group, uint32_t *first_at,
+                                        struct mrd_error *err)
 {
-    const struct pql_series *series = match->one.items;
-    const bool filled = node->matching.fill_left_set || node->matching.fill_right_set;
-    for (uint32_t a = match->one_first[match->one_group[b]]; a != b; a = match->one_next[a]) {
-        const size_t end = match->error_step;
-        for (size_t i = 0; i < end; i++) {
-            if (pql_series_has(&series[b], i) && pql_series_has(&series[a], i) &&
-                (filled || any_at(&match->many, i))) {
+    const size_t end = MRD_MIN(match->error_step + 1, match->steps);
+    memset(first_at, 0xff, end * sizeof(*first_at));
+    for (uint32_t b = match->one_first[group]; b != UINT32_MAX; b = match->one_next[b]) {
+        MRD_TRY(pql_work(exec, 1 + end / 32, err));
+        for (size_t i = 0; i < end && i <= match->error_step; i++) {
+            if (!evaluated[i] || !pql_series_has(&match->one.items[b], i)) {
+                continue;
+            }
+            if (first_at[i] == UINT32_MAX) {
+                first_at[i] = b;
+            } else if (i < match->error_step || b < match->error_one[0]) {
                 match->error_step = i;
                 match->error_one[0] = b;
-                match->error_one[1] = a;
-                break;
+                match->error_one[1] = first_at[i];
             }
         }
     }
+    return MRD_OK;
+}
+
+static enum mrd_status match_find_errors(struct pql_exec *exec, struct pql_match *match,
+                                         const struct pql_node *node, struct mrd_error *err)
+{
+    bool *evaluated = NULL;
+    uint32_t *first_at = NULL;
+    MRD_TRY(match_evaluated(exec, match, node, &evaluated, err));
+    MRD_TRY(PQL_NEW(exec, match->steps, &first_at, err));
+    for (uint32_t group = 0; group < match->group_count; group++) {
+        const uint32_t first = match->one_first[group];
+        if (first != UINT32_MAX && match->one_next[first] != UINT32_MAX) {
+            MRD_TRY(match_find_error(exec, match, evaluated, group, first_at, err));
+        }
+    }
+    return MRD_OK;
 }
 
 enum mrd_status pql_match_make(struct pql_exec *exec, const struct pql_node *node,
@@ -81,7 +113,7 @@ enum mrd_status pql_match_make(struct pql_exec *exec, const struct pql_node *nod
                                struct mrd_error *err)
 {
     const size_t steps = node->steps.count;
-    *out = (struct pql_match){.table = {.exec = exec}, .error_step = steps};
+    *out = (struct pql_match){.table = {.exec = exec}, .steps = steps, .error_step = steps};
     MRD_TRY(pql_collect(many, &out->many, err));
     MRD_TRY(pql_collect(one, &out->one, err));
     MRD_TRY(match_groups(exec, out, &node->matching, &out->many, &out->many_group, err));
@@ -91,10 +123,7 @@ enum mrd_status pql_match_make(struct pql_exec *exec, const struct pql_node *nod
                        &out->many_next, err));
     MRD_TRY(match_link(exec, out->group_count, out->one_group, out->one.count, &out->one_first,
                        &out->one_next, err));
-    for (size_t i = 0; i < out->one.count && out->error_step > 0; i++) {
-        match_find_error(out, node, (uint32_t)i);
-    }
-    return MRD_OK;
+    return match_find_errors(exec, out, node, err);
 }
 
 /* ---- filling ---- */
@@ -118,16 +147,19 @@ static struct side side_of(const struct pql_match *match, const struct pql_node 
 }
 
 /* The value at each step where the group has no series. */
-static void fill_column(const struct side *side, uint32_t group, double *column, size_t steps)
+static enum mrd_status fill_column(struct pql_exec *exec, const struct side *side, uint32_t group,
+                                   double *column, size_t steps, struct mrd_error *err)
 {
     pql_column_fill(column, steps, side->value);
     for (uint32_t at = side->first[group]; at != UINT32_MAX; at = side->next[at]) {
+        MRD_TRY(pql_work(exec, 1 + steps / 16, err));
         for (size_t i = 0; i < steps; i++) {
             if (pql_series_has(&side->list->items[at], i)) {
                 column[i] = pql_none();
             }
         }
     }
+    return MRD_OK;
 }
 
 static enum mrd_status match_fill(struct pql_match *match, const struct pql_node *node,
@@ -149,7 +181,7 @@ static enum mrd_status match_fill(struct pql_match *match, const struct pql_node
     *fill = (struct pql_series){.labels = match->table.keys[group]};
     MRD_TRY(pql_hold(exec, steps, err));
     MRD_TRY(PQL_NEW(exec, steps, &fill->values, err));
-    fill_column(&side, group, fill->values, steps);
+    MRD_TRY(fill_column(exec, &side, group, fill->values, steps, err));
     (*fills)[group] = fill;
     return MRD_OK;
 }

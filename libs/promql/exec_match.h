@@ -25,6 +25,7 @@ struct pql_match {
     struct pql_series **fill_one; /* by group, made when first asked for */
     struct pql_series **fill_many;
 
+    size_t steps;
     size_t error_step; /* first step with two "one" series in a group; steps if there is none */
     uint32_t error_one[2];
 };

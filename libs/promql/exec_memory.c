@@ -4,12 +4,32 @@
 enum mrd_status pql_alloc(struct pql_exec *exec, size_t count, size_t item_size, void **out,
                           struct mrd_error *err)
 {
+    MRD_TRY(pql_work(exec, 1 + count * item_size / 1024, err));
     void *items = mrd_arena_alloc_array(exec->arena, count, item_size);
     if (items == NULL) {
         return mrd_arena_fail(exec->arena, err);
     }
     *out = items;
     return MRD_OK;
+}
+
+static enum mrd_status look(void *context, struct mrd_error *err)
+{
+    struct pql_exec *exec = context;
+    const enum mrd_status status = mrd_query_check(exec->control, err);
+    if (status != MRD_OK) {
+        exec->unlooked = PQL_WORK_MAX; /* who cannot return it is found out by the next pql_work */
+    }
+    return status;
+}
+
+struct mrd_look pql_look(struct pql_exec *exec) { return (struct mrd_look){look, exec}; }
+
+enum mrd_status pql_sort(struct pql_exec *exec, void *items, size_t count, size_t item_size,
+                         mrd_order *order, void *context, struct mrd_error *err)
+{
+    const struct mrd_look control = pql_look(exec);
+    return mrd_sort(items, count, item_size, order, context, &control, err);
 }
 
 enum mrd_status pql_defer(struct pql_exec *exec, void (*run)(void *subject), void *subject,
@@ -69,6 +89,17 @@ enum mrd_status pql_histogram_to_stats(struct mrd_float_histogram *histogram, pq
     return MRD_OK;
 }
 
+enum mrd_status pql_histogram_load(const struct mrd_histograms *from, size_t i,
+                                   struct mrd_arena *arena, struct mrd_float_histogram **out,
+                                   struct mrd_error *err)
+{
+    MRD_TRY(mrd_float_histogram_from(&from->items[i], arena, out, err));
+    if (i == 0 && (*out)->reset != MRD_HISTOGRAM_GAUGE) {
+        (*out)->reset = MRD_HISTOGRAM_RESET_UNKNOWN;
+    }
+    return MRD_OK;
+}
+
 enum mrd_status pql_histograms_load(const struct mrd_histograms *from, bool stats_only,
                                     struct mrd_arena *arena, struct pql_histogram_samples *out,
                                     struct mrd_error *err)
@@ -86,7 +117,7 @@ enum mrd_status pql_histograms_load(const struct mrd_histograms *from, bool stat
     for (size_t i = 0; i < from->count; i++) {
         struct mrd_float_histogram *made = NULL;
         if (!mrd_histogram_is_stale(&from->items[i])) {
-            MRD_TRY(mrd_float_histogram_from(&from->items[i], arena, &made, err));
+            MRD_TRY(pql_histogram_load(from, i, arena, &made, err));
             if (stats_only) {
                 const struct mrd_float_histogram whole = *made;
                 const bool first = out->count == 0;
@@ -298,6 +329,7 @@ enum mrd_status pql_series_list_merge(struct pql_exec *exec, struct pql_series_l
         if (is_new) {
             list->items[kept++] = list->items[i];
         } else {
+            MRD_TRY(pql_work(exec, steps / 16, err));
             MRD_TRY(merge_into(exec, &list->items[index], &list->items[i], steps, strict, err));
         }
     }

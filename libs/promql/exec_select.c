@@ -69,14 +69,14 @@ static enum mrd_status select_convert(const struct select_op *op,
 {
     struct mrd_float_histogram *before = NULL;
     size_t at = i;
-    MRD_TRY(mrd_float_histogram_from(&histograms->items[i], op->converted, out, err));
+    MRD_TRY(pql_histogram_load(histograms, i, op->converted, out, err));
     if (!op->selector->stats_only) {
         return MRD_OK;
     }
     while (at > 0 && before == NULL) {
         at--;
         if (!mrd_histogram_is_stale(&histograms->items[at])) {
-            MRD_TRY(mrd_float_histogram_from(&histograms->items[at], op->converted, &before, err));
+            MRD_TRY(pql_histogram_load(histograms, at, op->converted, &before, err));
         }
     }
     return pql_histogram_to_stats(*out, before, op->converted, err);

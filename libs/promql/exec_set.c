@@ -43,6 +43,7 @@ static enum mrd_status presence_note(struct set_op *op, const struct pql_series 
                                      struct mrd_error *err)
 {
     bool *group = NULL;
+    MRD_TRY(pql_work(op->op.exec, op->op.steps / 16, err));
     MRD_TRY(presence_group(op, series, &group, err));
     for (size_t i = 0; i < op->op.steps; i++) {
         group[i] |= pql_series_has(series, i);
@@ -55,6 +56,7 @@ static enum mrd_status presence_filter(struct set_op *op, struct pql_series *ser
                                        bool keep_present, struct mrd_error *err)
 {
     struct mrd_labels key;
+    MRD_TRY(pql_work(op->op.exec, 1 + op->op.steps / 16, err));
     MRD_TRY(pql_match_key(op->op.exec, &op->present.scratch, &op->node->matching, series->labels,
                           &key, err));
     const uint32_t index = pql_label_table_find(&op->present.table, key);

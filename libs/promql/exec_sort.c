@@ -3,7 +3,6 @@
 #include "promql/exec.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 struct sort_op {
     struct pql_list_op list;
@@ -12,8 +11,9 @@ struct sort_op {
 };
 
 /* Ascending or descending by value, NaN last both ways. */
-static int order_ascending(const void *a, const void *b)
+static int order_ascending(const void *a, const void *b, void *context)
 {
+    (void)context;
     const double x = ((const struct pql_series *)a)->values[0];
     const double y = ((const struct pql_series *)b)->values[0];
     if (isnan(x) || isnan(y)) {
@@ -21,8 +21,9 @@ static int order_ascending(const void *a, const void *b)
     }
     return (x > y) - (x < y);
 }
-static int order_descending(const void *a, const void *b)
+static int order_descending(const void *a, const void *b, void *context)
 {
+    (void)context;
     const double x = ((const struct pql_series *)a)->values[0];
     const double y = ((const struct pql_series *)b)->values[0];
     if (isnan(x) || isnan(y)) {
@@ -139,17 +140,12 @@ static enum mrd_status sort_fill(struct pql_list_op *base, struct mrd_error *err
     const struct pql_function *function = op->node->function;
     struct pql_series *items = base->list.items;
     const size_t count = base->list.count;
-    if (count < 2) {
-        return MRD_OK;
-    }
     if (function->kind == PQL_CALL_SORT_BY_LABEL) {
         struct by_label how = {op->node, function->descending ? -1 : 1};
-        qsort_r(items, count, sizeof(*items), order_by_labels, &how);
-    } else {
-        qsort(items, count, sizeof(*items),
-              function->descending ? order_descending : order_ascending);
+        return pql_sort(base->op.exec, items, count, sizeof(*items), order_by_labels, &how, err);
     }
-    return MRD_OK;
+    return pql_sort(base->op.exec, items, count, sizeof(*items),
+                    function->descending ? order_descending : order_ascending, NULL, err);
 }
 
 enum mrd_status pql_build_sort(struct pql_exec *exec, const struct pql_node *node,

@@ -136,6 +136,7 @@ static enum mrd_status merge_heap(struct topk_op *op, struct pql_topk_heap *tota
 {
     struct pql_exec *exec = exec_of(op);
     const enum mrd_aggregation kind = op->fold.node->aggregation;
+    MRD_TRY(pql_work(exec, 1 + now->count, err));
     for (size_t m = 0; m < now->count; m++) {
         if (pql_topk_wants(kind, total, k, now->items[m].value)) {
             MRD_TRY(pql_topk_put(exec, kind, total, k, &now->items[m], err));
@@ -195,7 +196,7 @@ static enum mrd_status topk_emit_instant(struct topk_op *op, struct mrd_error *e
     struct pql_exec *exec = exec_of(op);
     for (size_t g = 0; g < op->table.count; g++) {
         struct pql_topk_heap *heap = &op->groups[g].total[0];
-        pql_topk_sort(op->fold.node->aggregation, heap);
+        MRD_TRY(pql_topk_sort(exec, op->fold.node->aggregation, heap, err));
         for (size_t m = 0; m < heap->count; m++) {
             struct pql_series series = op->kept.items[heap->items[m].series];
             MRD_TRY(PQL_NEW(exec, 1, &series.values, err));
@@ -213,6 +214,7 @@ static enum mrd_status topk_emit_range(struct topk_op *op, struct mrd_error *err
     for (size_t g = 0; g < op->table.count; g++) {
         for (size_t i = 0; i < steps; i++) {
             const struct pql_topk_heap *heap = &op->groups[g].total[i];
+            MRD_TRY(pql_work(exec, 1 + heap->count, err));
             for (size_t m = 0; m < heap->count; m++) {
                 struct pql_series *series = &op->kept.items[heap->items[m].series];
                 if (series->values == NULL) {
@@ -295,6 +297,7 @@ static enum mrd_status number_series(const struct topk_op *op, uint32_t **out_nu
     for (uint32_t g = 0; g < op->table.count; g++) {
         for (size_t i = 0; op->groups[g].in_now && i < steps_of(op); i++) {
             const struct pql_topk_heap *heap = &op->groups[g].now[i];
+            MRD_TRY(pql_work(exec_of(op), 1 + heap->count, err));
             for (size_t m = 0; m < heap->count; m++) {
                 numbers[heap->items[m].series] = 0;
             }
@@ -331,6 +334,7 @@ static enum mrd_status topk_write(const struct pql_fold_op *base, struct mrd_buf
     MRD_TRY(number_series(op, &numbers, &series, err));
     mrd_buf_append_varint(out, series);
     for (size_t s = 0; s < op->kept.count; s++) {
+        MRD_TRY(pql_work(exec_of(op), 1, err));
         if (numbers[s] != UINT32_MAX) {
             pql_labels_write(op->kept.items[s].labels, op->kept.items[s].drop_name, out);
         }
@@ -345,6 +349,7 @@ static enum mrd_status topk_write(const struct pql_fold_op *base, struct mrd_buf
         }
         pql_labels_write(op->table.keys[g], false, out);
         for (size_t i = 0; i < steps_of(op); i++) {
+            MRD_TRY(pql_work(exec_of(op), 1 + op->groups[g].now[i].count, err));
             write_heap(&op->groups[g].now[i], numbers, out);
         }
     }
@@ -368,6 +373,7 @@ static enum mrd_status read_heap(struct topk_op *op, struct mrd_reader *in, doub
     if (count > 0 && !(k >= (double)count)) {
         return pql_states_corrupt(err, "a group has more members than k");
     }
+    MRD_TRY(pql_work(exec_of(op), 1 + count, err));
     for (uint64_t m = 0; m < count; m++) {
         const uint64_t series = mrd_read_varint(in);
         const double value = pql_number_read(in);

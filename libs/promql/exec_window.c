@@ -323,8 +323,9 @@ static enum mrd_status window_check_smoothing(const struct window_op *op, struct
     return MRD_OK;
 }
 
-/* Samples that all windows together see, between two looks at the deadline. */
-enum { SAMPLES_PER_CHECK = 4 * 1000 * 1000 };
+/* Samples that all windows together see, between two looks at the control: less than a millisecond for a sum, some for what sorts
+ * or fits lines. */
+enum { SAMPLES_PER_CHECK = 256 * 1024 };
 
 static uint64_t window_cost(const struct pql_windows *windows)
 {
@@ -362,9 +363,7 @@ static enum mrd_status window_apply(struct window_op *op, struct mrd_error *err)
         const struct pql_windows part =
             window_part(&op->windows, start, MRD_MIN(stride, steps - start));
         op->function(&part, op->column + start);
-        if (start > 0) {
-            MRD_TRY(mrd_query_check(op->op.exec->control, err));
-        }
+        MRD_TRY(pql_work(op->op.exec, cost <= SAMPLES_PER_CHECK ? cost / 16 : PQL_WORK_MAX, err));
     }
     return MRD_OK;
 }
@@ -510,8 +509,9 @@ enum mrd_status pql_build_window(struct pql_exec *exec, const struct pql_node *n
     }
     MRD_TRY(PQL_NEW(exec, 1, &op, err));
     *op = (struct window_op){
-        .op = {.next = window_next, .exec = exec, .steps = node->steps.count},
+        .op = {.next = window_next,         .exec = exec, .steps = node->steps.count},
         .node = node,
+        .windows = {.look = pql_look(exec)},
     };
     MRD_TRY(pql_build_range(exec, range, &op->input, err));
     MRD_TRY(pql_edge_function(node->function, op->input->timing.edge, &op->function, err));

@@ -187,7 +187,7 @@ static enum mrd_status table_grow(struct pql_label_table *table, struct mrd_erro
     for (size_t i = 0; i < table->count; i++) {
         table_insert(table, (uint32_t)i);
     }
-    return MRD_OK;
+    return pql_work(exec, table->count / 8, err);
 }
 
 static uint32_t table_find(const struct pql_label_table *table, struct mrd_labels labels,
@@ -215,6 +215,7 @@ uint32_t pql_label_table_find(const struct pql_label_table *table, struct mrd_la
 enum mrd_status pql_label_table_add(struct pql_label_table *table, struct mrd_labels labels,
                                     uint32_t *out_index, bool *out_new, struct mrd_error *err)
 {
+    MRD_TRY(pql_work(table->exec, 1, err));
     const uint64_t hash = mrd_labels_hash(labels);
     const uint32_t found = table_find(table, labels, hash);
     if (found != UINT32_MAX) {

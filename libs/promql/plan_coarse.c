@@ -132,6 +132,10 @@ static enum mrd_status choose(struct pql_exec *exec, const struct use *use, stru
     MRD_TRY(PQL_NEW(exec, 1, &use->selector->coarse, err));
     *use->selector->coarse =
         (struct pql_coarse){.resolution_ms = chosen_ms, .function = use->function};
+    if (use->range_ms < use->end_step_ms) {
+        use->selector->coarse->grid =
+            (struct mrd_rollup_grid){use->end0_ms, use->end_step_ms, use->range_ms};
+    }
     list_parts(select, &best, use->selector->coarse);
     use->selector->fragment = NULL; /* the aggregation above it is made here */
     return MRD_OK;

@@ -1,10 +1,10 @@
 #include "promql/quantile.h"
 
 #include <math.h>
-#include <stdlib.h>
 
-static int double_order(const void *a, const void *b)
+static int double_order(const void *a, const void *b, void *context)
 {
+    (void)context;
     const double x = *(const double *)a;
     const double y = *(const double *)b;
     const int x_nan = isnan(x);
@@ -15,11 +15,10 @@ static int double_order(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-void pql_sort_doubles(double *values, size_t count)
+enum mrd_status pql_sort_doubles(double *values, size_t count, const struct mrd_look *look,
+                                 struct mrd_error *err)
 {
-    if (count > 1) {
-        qsort(values, count, sizeof(values[0]), double_order);
-    }
+    return mrd_sort(values, count, sizeof(values[0]), double_order, NULL, look, err);
 }
 
 double pql_quantile_sorted(double q, const double *sorted, size_t count)

@@ -2,10 +2,11 @@
 #ifndef MRD_PROMQL_QUANTILE_H
 #define MRD_PROMQL_QUANTILE_H
 
-#include <stddef.h>
+#include "base/sort.h"
 
-/* Sorts ascending, NaN first. In place, no memory. */
-void pql_sort_doubles(double *values, size_t count);
+/* Sorts ascending, NaN first; ends when the look (may be NULL) says so, as mrd_sort does. */
+MRD_MUST_CHECK enum mrd_status pql_sort_doubles(double *values, size_t count,
+                                                const struct mrd_look *look, struct mrd_error *err);
 
 /* The q-quantile of values sorted by pql_sort_doubles: NaN if there are none or q is NaN, -Inf for
  * q < 0, +Inf for q > 1, else interpolated linearly between the two nearest ranks. */

@@ -3,8 +3,6 @@
 #include "promql/exec_coarse.h"
 #include "promql/fragment.h"
 
-#include <stdlib.h>
-
 /* ---- control ---- */
 
 enum mrd_status mrd_query_check(const struct mrd_query_control *control, struct mrd_error *err)
@@ -24,6 +22,16 @@ enum mrd_status mrd_query_check(const struct mrd_query_control *control, struct 
         return mrd_fail(err, MRD_E_TIMEOUT, "query timed out in expression evaluation");
     }
     return MRD_OK;
+}
+
+static enum mrd_status look(void *context, struct mrd_error *err)
+{
+    return mrd_query_check(context, err);
+}
+
+struct mrd_look mrd_query_look(const struct mrd_query_control *control)
+{
+    return (struct mrd_look){look, (void *)(uintptr_t)control};
 }
 
 /* ---- selectors ---- */
@@ -307,6 +315,7 @@ static enum mrd_status run_range(struct answer *answer, const struct pql_node *r
     for (;;) {
         struct pql_range_series series;
         bool more = false;
+        MRD_TRY(mrd_query_check(answer->exec->control, err));
         MRD_TRY(op->next(op, &series, &more, err));
         if (!more) {
             return MRD_OK;
@@ -315,8 +324,9 @@ static enum mrd_status run_range(struct answer *answer, const struct pql_node *r
     }
 }
 
-static int order_answer(const void *a, const void *b)
+static int order_answer(const void *a, const void *b, void *context)
 {
+    (void)context;
     return mrd_labels_compare(((const struct mrd_promql_series *)a)->labels,
                               ((const struct mrd_promql_series *)b)->labels);
 }
@@ -329,8 +339,9 @@ static enum mrd_status run_series(struct pql_exec *exec, const struct pql_node *
     const bool range = root->type == PQL_RANGE;
     MRD_TRY(range ? run_range(&answer, root, err) : run_vector(&answer, root, err));
     const bool vector = exec->request->instant && !range;
-    if (!vector && answer.count > 1) {
-        qsort(answer.items, answer.count, sizeof(*answer.items), order_answer);
+    if (!vector) {
+        MRD_TRY(pql_sort(exec, answer.items, answer.count, sizeof(*answer.items), order_answer,
+                         NULL, err));
     }
     out->type = vector ? MRD_PROMQL_VECTOR : MRD_PROMQL_MATRIX;
     out->series = answer.items;

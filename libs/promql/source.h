@@ -21,6 +21,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/sort.h"
 #include "model/histogram.h"
 #include "model/labels.h"
 #include "model/matcher.h"
@@ -42,6 +43,9 @@ struct mrd_query_control {
 /* MRD_E_CANCELED or MRD_E_TIMEOUT with Prometheus' text, else MRD_OK. control may be NULL. */
 MRD_MUST_CHECK enum mrd_status mrd_query_check(const struct mrd_query_control *control,
                                                struct mrd_error *err);
+
+/* The same as a look (base/sort.h); lives as long as the control. */
+struct mrd_look mrd_query_look(const struct mrd_query_control *control);
 
 /* What the samples will be used for. A source may use it to fetch less or to push work down; what it
  * yields must lead to the same answer. */

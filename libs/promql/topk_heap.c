@@ -1,7 +1,6 @@
 #include "promql/topk_heap.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 /* The member that goes first when a better one comes: NaN, then the smallest (largest for bottomk). */
 static bool before(enum mrd_aggregation kind, double a, double b)
@@ -88,10 +87,10 @@ static int order_members(const void *a, const void *b, void *context)
     return 0;
 }
 
-/* glibc's qsort is a merge sort, so ties stay in heap order. */
-void pql_topk_sort(enum mrd_aggregation kind, struct pql_topk_heap *heap)
+enum mrd_status pql_topk_sort(struct pql_exec *exec, enum mrd_aggregation kind,
+                              struct pql_topk_heap *heap, struct mrd_error *err)
 {
-    if (kind != MRD_AGG_LIMITK && heap->count > 1) {
-        qsort_r(heap->items, heap->count, sizeof(*heap->items), order_members, &kind);
-    }
+    return kind == MRD_AGG_LIMITK ? MRD_OK
+                                  : pql_sort(exec, heap->items, heap->count, sizeof(*heap->items),
+                                             order_members, &kind, err);
 }

@@ -47,7 +47,8 @@ MRD_MUST_CHECK enum mrd_status pql_topk_append(struct pql_exec *exec, struct pql
                                                const struct pql_topk_member *member,
                                                struct mrd_error *err);
 
-/* Best first. */
-void pql_topk_sort(enum mrd_aggregation kind, struct pql_topk_heap *heap);
+/* Best first; of equal ones, in heap order. */
+MRD_MUST_CHECK enum mrd_status pql_topk_sort(struct pql_exec *exec, enum mrd_aggregation kind,
+                                             struct pql_topk_heap *heap, struct mrd_error *err);
 
 #endif

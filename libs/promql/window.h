@@ -8,6 +8,7 @@
 #ifndef MRD_PROMQL_WINDOW_H
 #define MRD_PROMQL_WINDOW_H
 
+#include "base/sort.h"
 #include "model/span.h"
 #include "promql/ast.h"
 #include "promql/column.h"
@@ -33,6 +34,8 @@ struct pql_windows {
     enum mrd_edge edge;    /* with another than NONE: pql_windows_slide_edges */
     double *scratch;       /* `count` doubles for functions that sort */
     uint32_t *marks;       /* `count` positions for functions that list counter resets */
+    struct mrd_look
+        look; /* for functions that sort; once it has ended one, what they write is of no use */
 };
 
 /* Fills from and to for the series in times_ms. Cost: one pass over samples and steps. */

@@ -119,26 +119,34 @@ static inline double window_variance(const double *values, size_t count)
     return (squares.sum + squares.compensation) / (double)count;
 }
 
-static double window_quantile(const double *values, size_t count, double q, double *scratch)
+/* NaN if it was ended, which the caller of the function finds out with its next pql_work. */
+static double sorted_quantile(const struct pql_windows *windows, size_t count, double q)
 {
-    memcpy(scratch, values, count * sizeof(values[0]));
-    pql_sort_doubles(scratch, count);
-    return pql_quantile_sorted(q, scratch, count);
+    return pql_sort_doubles(windows->scratch, count, &windows->look, NULL) == MRD_OK
+               ? pql_quantile_sorted(q, windows->scratch, count)
+               : NAN;
 }
 
-static double window_mad(const double *values, size_t count, double *scratch)
+static double window_quantile(const struct pql_windows *windows, const double *values, size_t count,
+                              double q)
 {
+    memcpy(windows->scratch, values, count * sizeof(values[0]));
+    return sorted_quantile(windows, count, q);
+}
+
+static double window_mad(const struct pql_windows *windows, const double *values, size_t count)
+{
+    double *scratch = windows->scratch;
     for (size_t i = 0; i < count; i++) {
         if (isnan(values[i])) {
             return NAN;
         }
     }
-    const double median = window_quantile(values, count, 0.5, scratch);
+    const double median = window_quantile(windows, values, count, 0.5);
     for (size_t i = 0; i < count; i++) {
         scratch[i] = fabs(values[i] - median);
     }
-    pql_sort_doubles(scratch, count);
-    return pql_quantile_sorted(0.5, scratch, count);
+    return sorted_quantile(windows, count, 0.5);
 }
 
 WINDOW_FUNCTION(sum_over_time, window_sum(values, count))
@@ -151,9 +159,8 @@ WINDOW_FUNCTION(stddev_over_time, sqrt(window_variance(values, count)))
 WINDOW_FUNCTION(last_over_time, values[count - 1])
 WINDOW_FUNCTION(first_over_time, values[0])
 WINDOW_FUNCTION(present_over_time, 1)
-WINDOW_FUNCTION(quantile_over_time,
-                window_quantile(values, count, windows->args[0][i], windows->scratch))
-WINDOW_FUNCTION(mad_over_time, window_mad(values, count, windows->scratch))
+WINDOW_FUNCTION(quantile_over_time, window_quantile(windows, values, count, windows->args[0][i]))
+WINDOW_FUNCTION(mad_over_time, window_mad(windows, values, count))
 WINDOW_FUNCTION(ts_of_first_over_time, (double)times_ms[0] / 1000)
 /* Prometheus takes the later of a float's and a histogram's time, and 0 where there is none. */
 WINDOW_FUNCTION(ts_of_last_over_time, (double)MRD_MAX(times_ms[count - 1], (mrd_time_ms)0) / 1000)

@@ -77,8 +77,7 @@ static void compare_plans(struct mrd_memory_source *source, const struct asked *
 static void pushed_down_or_not_the_answer_is_the_same(void **state)
 {
     (void)state;
-    const char *seed = getenv("MRD_TEST_SEED");
-    mrd_random_seed(seed == NULL ? 20240917 : strtoull(seed, NULL, 10) | 1);
+    mrd_random_seed_for_test(20240917);
     struct mrd_memory_source *source = mrd_memory_source_create();
     for (size_t round = 0; round < ROUNDS; round++) {
         mrd_random_fill(source);

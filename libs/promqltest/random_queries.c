@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum {
     SAMPLES = MRD_RANDOM_SAMPLES,
@@ -14,6 +15,21 @@ enum {
 static uint64_t random_state;
 
 void mrd_random_seed(uint64_t seed) { random_state = seed; }
+
+/* Neighbouring numbers begin far apart (the finaliser of splitmix64). */
+static uint64_t spread(uint64_t number)
+{
+    number = (number ^ number >> 30) * 0xbf58476d1ce4e5b9u;
+    number = (number ^ number >> 27) * 0x94d049bb133111ebu;
+    return number ^ number >> 31;
+}
+
+void mrd_random_seed_for_test(uint64_t usual)
+{
+    const char *text = getenv("MRD_TEST_SEED");
+    const uint64_t seed = text == NULL ? usual : spread(strtoull(text, NULL, 10));
+    mrd_random_seed(seed == 0 ? 1 : seed);
+}
 
 uint64_t mrd_random_next(void)
 {
@@ -145,6 +161,19 @@ void mrd_random_fill(struct mrd_memory_source *source)
         for (size_t i = 0; i < count; i++) {
             mrd_random_series(source, names[n], i);
         }
+    }
+}
+
+void mrd_random_certain(struct mrd_memory_source *source)
+{
+    static const struct mrd_label items[] = {
+        {MRD_BYTES(MRD_METRIC_NAME), MRD_BYTES("certain")},
+        {MRD_BYTES("instance"),      MRD_BYTES("0")      },
+        {MRD_BYTES("job"),           MRD_BYTES("0")      },
+    };
+    for (size_t i = 0; i < SAMPLES; i++) {
+        mrd_memory_source_put(source, (struct mrd_labels){items, MRD_ARRAY_LEN(items)},
+                              (struct mrd_sample){(mrd_time_ms)i * STEP_MS, (double)i});
     }
 }
 

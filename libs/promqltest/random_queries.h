@@ -17,6 +17,8 @@ enum {
 };
 
 void mrd_random_seed(uint64_t seed); /* not 0 */
+/* The seed that the environment's MRD_TEST_SEED says, else `usual`. */
+void mrd_random_seed_for_test(uint64_t usual);
 uint64_t mrd_random_next(void);
 size_t mrd_random_below(size_t limit);
 
@@ -26,6 +28,9 @@ void mrd_random_series(struct mrd_memory_source *source, const char *name, size_
 
 /* Other series: some of each kind. */
 void mrd_random_fill(struct mrd_memory_source *source);
+
+/* Beside them, whatever the seed: a series certain{instance="0", job="0"} with a sample every MRD_RANDOM_STEP_MS. */
+void mrd_random_certain(struct mrd_memory_source *source);
 
 struct mrd_random_text {
     char bytes[1024];

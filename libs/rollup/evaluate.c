@@ -1,7 +1,5 @@
 #include "rollup/evaluate_internal.h"
 
-#include <float.h>
-
 static const struct {
     const char *name;
     enum mrd_rollup_function function;
@@ -49,18 +47,12 @@ struct mrd_rollup_shape mrd_rollup_shape_of(const struct mrd_rollup_question *qu
     };
 }
 
-/* Up to the edge if the next sample could have been just beyond it, else half an average interval. */
-static double reach(double to_edge, double average)
-{
-    return to_edge >= average * 1.1 ? average / 2 : to_edge;
-}
-
 double mrd_rollup_stretch(const struct mrd_rollup_shape *shape, double to_zero)
 {
     const double average = shape->sampled / (double)(shape->count - 1);
-    const double stretched = reach(shape->to_start, average);
+    const double stretched = mrd_rollup_reach(shape->to_start, average);
     const double to_start = to_zero < stretched ? to_zero : stretched;
-    const double to_end = reach(shape->to_end, average);
+    const double to_end = mrd_rollup_reach(shape->to_end, average);
     return (shape->sampled + to_start + to_end) / shape->sampled;
 }
 
@@ -70,13 +62,7 @@ double mrd_rollup_stretch_from_zero(const struct mrd_rollup_question *question,
     const struct mrd_rollup_shape shape = mrd_rollup_shape_of(question, first, last, count);
     const double average = count == 1 ? 0 : shape.sampled / (double)(count - 1);
     const double counted = (double)(last.time_ms - first.start_ms) / 1000;
-    return (counted + reach(shape.to_end, average)) / counted;
-}
-
-/* Go's time.Duration.Seconds. */
-static double range_seconds(mrd_time_ms range_ms)
-{
-    return (double)(range_ms / 1000) + (double)(range_ms % 1000 * 1000000) / 1e9;
+    return (counted + mrd_rollup_reach(shape.to_end, average)) / counted;
 }
 
 /* ---- floats ---- */
@@ -84,15 +70,8 @@ static double range_seconds(mrd_time_ms range_ms)
 static double per_second(const struct mrd_rollup_question *question, double factor)
 {
     return question->function == MRD_ROLLUP_RATE
-               ? factor / range_seconds(question->end_ms - question->begin_ms)
+               ? factor / mrd_rollup_range_seconds(question->end_ms - question->begin_ms)
                : factor;
-}
-
-/* Sums that may have passed the range of a double on their way depend on the order in which they were made. */
-static bool sum_is_safe(const struct mrd_rollup_floats *floats, uint64_t terms)
-{
-    const double greatest = fmax(fabs(floats->min), fabs(floats->max));
-    return !(greatest * (double)terms > DBL_MAX / 4);
 }
 
 static struct mrd_rollup_answer float_change(const struct mrd_rollup_question *question,
@@ -103,8 +82,9 @@ static struct mrd_rollup_answer float_change(const struct mrd_rollup_question *q
     const double first = floats->first;
     double difference = floats->last - first;
     double to_zero = INFINITY;
-    if (counter && floats->resets[kind] > 1 && !sum_is_safe(floats, floats->resets[kind] + 2)) {
-        return mrd_rollup_raw("what was lost in resets may overflow");
+    if (counter && floats->resets[kind] > 1 &&
+        !mrd_rollup_sum_is_safe(floats->min, floats->max, floats->resets[kind] + 2)) {
+        return mrd_rollup_raw(MRD_ROLLUP_LOST_MAY_OVERFLOW);
     }
     if (counter && floats->resets[kind] > 0) {
         difference += floats->lost[kind];
@@ -127,11 +107,10 @@ static struct mrd_rollup_answer float_change(const struct mrd_rollup_question *q
 
 static struct mrd_rollup_answer float_sum(const struct mrd_rollup_floats *floats, double by)
 {
-    if (!sum_is_safe(floats, floats->count)) {
-        return mrd_rollup_raw("a sum may overflow");
+    if (!mrd_rollup_sum_is_safe(floats->min, floats->max, floats->count)) {
+        return mrd_rollup_raw(MRD_ROLLUP_SUM_MAY_OVERFLOW);
     }
-    return mrd_rollup_float(by == 1 ? floats->sum.sum + floats->sum.compensation
-                                    : floats->sum.sum / by + floats->sum.compensation / by);
+    return mrd_rollup_float(mrd_rollup_sum_by(&floats->sum, by));
 }
 
 struct mrd_rollup_answer mrd_rollup_of_floats(const struct mrd_rollup_question *question,

@@ -7,8 +7,8 @@
 
 #include "rollup/columns.h"
 
-/* Whether mrd_rollup_windows_change does it: rate, increase or delta of windows of at most 24 days, of rows without states, resets and
- * start times that count. */
+/* Whether mrd_rollup_windows_change does it: rate, increase or delta of windows of at most 24 days, of rows without states and start times
+ * that count; what they lost in resets does not overflow. Cost: a look at each row that may have resets. */
 bool mrd_rollup_windows_can(const struct mrd_rollup_question *question,
                             const struct mrd_rollup_columns *columns, mrd_time_ms resolution_ms);
 

@@ -1,4 +1,5 @@
 /* Many windows at once against one after the other, bit for bit. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,6 +33,27 @@ static double firsts[ROWS];
 static double lasts[ROWS];
 static mrd_time_ms first_ms[ROWS];
 static mrd_time_ms last_ms[ROWS];
+static int64_t resets[ROWS];
+static double lost[ROWS];
+static double least[ROWS];
+static double greatest[ROWS];
+
+static void add_resets(struct mrd_rollup_columns *columns)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        resets[i] = counts[i] > 1 && below(3) == 0 ? 1 + (int64_t)below(2) : 0;
+        lost[i] = resets[i] > 0 ? (double)below(1000) / 8 : 0;
+        least[i] = -1e306 * (double)below(3);
+        greatest[i] = 1e306 * (double)below(3);
+        if (resets[i] == 1) { /* it counts whatever it is */
+            lost[i] = any_value();
+        }
+    }
+    columns->items[MRD_ROW_RESETS] = resets;
+    columns->items[MRD_ROW_LOST] = lost;
+    columns->items[MRD_ROW_MIN] = least;
+    columns->items[MRD_ROW_MAX] = greatest;
+}
 
 static struct mrd_rollup_columns make_rows(void)
 {
@@ -52,6 +74,15 @@ static struct mrd_rollup_columns make_rows(void)
     return columns;
 }
 
+/* Without values that let sums overflow. */
+static void make_safe(struct mrd_rollup_columns *columns)
+{
+    for (size_t i = 0; i < columns->count; i++) {
+        firsts[i] = fabs(firsts[i]) > 1e300 ? 7 : firsts[i];
+        lasts[i] = fabs(lasts[i]) > 1e300 ? 9 : lasts[i];
+    }
+}
+
 static void many_windows_are_each_by_itself(void **unused)
 {
     static const enum mrd_rollup_function functions[] = {MRD_ROLLUP_RATE, MRD_ROLLUP_INCREASE,
@@ -59,8 +90,14 @@ static void many_windows_are_each_by_itself(void **unused)
     (void)unused;
     size_t answers = 0;
     for (size_t round = 0; round < 60; round++) {
-        const struct mrd_rollup_columns columns = make_rows();
+        struct mrd_rollup_columns columns = make_rows();
         const enum mrd_rollup_function function = functions[round % 3];
+        if (below(2) == 0) {
+            make_safe(&columns);
+            add_resets(&columns);
+        }
+        assert_true(mrd_rollup_windows_can(&(struct mrd_rollup_question){.function = function},
+                                           &columns, RESOLUTION_MS));
         const size_t from = below(ROWS / 2);
         const size_t count = below(ROWS - from) + 1;
         double out[ROWS];
@@ -95,9 +132,16 @@ static void what_needs_more_than_edges_is_not_done_at_once(void **unused)
     question.function = MRD_ROLLUP_SUM;
     assert_false(mrd_rollup_windows_can(&question, &columns, RESOLUTION_MS));
     question.function = MRD_ROLLUP_INCREASE;
-    columns.items[MRD_ROW_RESETS] = counts;
+    make_safe(&columns);
+    add_resets(&columns);
+    assert_true(mrd_rollup_windows_can(&question, &columns, RESOLUTION_MS));
+    resets[ROWS - 1] = 2;
+    greatest[ROWS - 1] = 1e308;
     assert_false(mrd_rollup_windows_can(&question, &columns, RESOLUTION_MS));
-    columns.items[MRD_ROW_RESETS] = NULL;
+    question.function = MRD_ROLLUP_DELTA; /* of no counter: what was lost is not asked for */
+    assert_true(mrd_rollup_windows_can(&question, &columns, RESOLUTION_MS));
+    question.function = MRD_ROLLUP_INCREASE;
+    columns.items[MRD_ROW_RESETS] = columns.items[MRD_ROW_LOST] = NULL;
     columns.items[MRD_ROW_FIRST_ST] = first_ms;
     assert_false(mrd_rollup_windows_can(&question, &columns, RESOLUTION_MS));
 }

@@ -4,12 +4,13 @@
 static struct region region;
 
 /* One tenant and day, two blocks that overlap. `month`: they are merged already, and the month is due. */
-static void begin(bool month)
+static void begin(bool month, size_t workers)
 {
     struct mrd_error err = {0};
     size_t done = 0;
     region_open(&region, 3);
-    region.tenants = 1;
+    region.workers = workers;
+    region.tenants = workers; /* each finds work */
     region.times = 12;
     (void)region_write(&region, 60, region.now_ms - 2 * 3600 * 1000);
     (void)region_write(&region, 60, region.now_ms - 2 * 3600 * 1000);
@@ -36,11 +37,11 @@ static void expect_all(void)
 }
 
 /* Returns false once the n-th call never came. */
-static bool fail_at(uint64_t nth, bool month, bool crash)
+static bool fail_at(uint64_t nth, bool month, bool crash, size_t workers)
 {
     struct mrd_error err = {0};
     size_t done = 0;
-    begin(month);
+    begin(month, workers);
     const struct mrd_fault fault = {.nth = nth, .when = MRD_FAULT_AFTER, .crash = crash};
     mrd_fault_store_arm(region.store, &fault);
     const enum mrd_status status =
@@ -59,10 +60,10 @@ static bool fail_at(uint64_t nth, bool month, bool crash)
     return came;
 }
 
-static void walk(bool month, bool crash)
+static void walk(bool month, bool crash, size_t workers)
 {
     uint64_t nth = 1;
-    while (fail_at(nth, month, crash)) {
+    while (fail_at(nth, month, crash, workers)) {
         nth++;
         assert_true(nth < 1000);
     }
@@ -72,17 +73,29 @@ static void walk(bool month, bool crash)
 static void a_merge_into_days_may_die_anywhere(void **state)
 {
     (void)state;
-    walk(false, true);
+    walk(false, true, 1);
 }
 static void a_merge_into_days_may_lose_any_call(void **state)
 {
     (void)state;
-    walk(false, false);
+    walk(false, false, 1);
 }
 static void a_merge_into_a_month_may_die_anywhere(void **state)
 {
     (void)state;
-    walk(true, true);
+    walk(true, true, 1);
+}
+
+/* Which call is the n-th is a matter of chance then; what holds is not. */
+static void workers_may_die_anywhere(void **state)
+{
+    (void)state;
+    walk(false, true, 2);
+}
+static void workers_may_lose_any_call(void **state)
+{
+    (void)state;
+    walk(false, false, 2);
 }
 
 int main(void)
@@ -91,6 +104,8 @@ int main(void)
         cmocka_unit_test(a_merge_into_days_may_die_anywhere),
         cmocka_unit_test(a_merge_into_days_may_lose_any_call),
         cmocka_unit_test(a_merge_into_a_month_may_die_anywhere),
+        cmocka_unit_test(workers_may_die_anywhere),
+        cmocka_unit_test(workers_may_lose_any_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,22 +17,13 @@ struct expiry {
 
 /* ---- what has expired ---- */
 
-/* The end of the day or month that the block is of: files of one merge have the same. The last window of a rollup ends when the
- * next period begins. */
-static mrd_time_ms period_end(const struct mrd_block_entry *block)
-{
-    const mrd_time_ms last_ms = block->counts.max_ms - (block->resolution_ms > 0);
-    return mrd_merge_period_of(block->level == 1 ? MRD_MERGE_DAY : MRD_MERGE_MONTH, last_ms)
-        .last_ms;
-}
-
 static bool is_expired(const struct expiry *expiry, const struct mrd_block_entry *block)
 {
     const struct mrd_upkeep_expire_options *options = expiry->options;
     const struct mrd_bytes tenant = mrd_upkeep_tenant_of(block);
     const mrd_time_ms kept_ms =
         tenant.size == 0 ? 0 : options->kept_ms(options->context, tenant, block->resolution_ms);
-    return kept_ms > 0 && period_end(block) < options->now_ms - kept_ms;
+    return kept_ms > 0 && mrd_upkeep_period_of(block).last_ms < options->now_ms - kept_ms;
 }
 
 static bool owes(const struct expiry *expiry, const struct mrd_block_entry *block)

@@ -8,6 +8,12 @@ struct mrd_bytes mrd_upkeep_tenant_of(const struct mrd_block_entry *block)
                                                               : MRD_BYTES_NONE;
 }
 
+struct mrd_merge_range mrd_upkeep_period_of(const struct mrd_block_entry *block)
+{
+    const mrd_time_ms last_ms = block->counts.max_ms - (block->resolution_ms > 0);
+    return mrd_merge_period_of(block->level == 1 ? MRD_MERGE_DAY : MRD_MERGE_MONTH, last_ms);
+}
+
 struct place {
     struct mrd_bytes residency_class;
     struct mrd_bytes tenant;

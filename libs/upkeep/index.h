@@ -23,6 +23,10 @@ void mrd_upkeep_index_fini(struct mrd_upkeep_index *index);
 /* The tenant of a block above level 0; empty if its entry does not say. */
 struct mrd_bytes mrd_upkeep_tenant_of(const struct mrd_block_entry *block);
 
+/* The day or month that a block of level 1 or above is of: files of one merge have the same. The last window of a rollup ends when the next
+ * period begins. */
+struct mrd_merge_range mrd_upkeep_period_of(const struct mrd_block_entry *block);
+
 /* Those of a class, tenant and level, in the order of their first times. */
 struct mrd_upkeep_span {
     const struct mrd_block_entry *const *blocks;

@@ -21,7 +21,9 @@ struct job {
     char attempt[ATTEMPT_SIZE]; /* in the keys of what is written: no two attempts share one */
     unsigned level;             /* of the outputs */
     enum mrd_merge_period period;
-    struct mrd_buf found; /* const struct mrd_block_entry * */
+    const struct mrd_block_entry *const *blocks; /* of the unit, but those that need no merge */
+    size_t block_count;
+    struct mrd_upkeep_settling settling;
     struct mrd_merge_batch_result merged;
     struct mrd_block_entry *added; /* the outputs, then their rollups */
     size_t added_count;
@@ -31,24 +33,31 @@ struct job {
 
 /* ---- what the batch asks ---- */
 
-/* What the outputs' level has of a tenant in a period, but what is in quarantine. */
-static enum mrd_status find(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
-                            const struct mrd_block_entry *const **out, size_t *out_count,
-                            struct mrd_error *err)
+static bool is_of_batch(const struct job *job, const struct mrd_block_entry *block)
 {
-    struct job *job = context;
+    for (size_t i = 0; i < job->block_count; i++) {
+        if (job->blocks[i] == block) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the outputs' level has of a tenant in a period, but what is in quarantine, or in the batch itself. */
+static enum mrd_status find(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
+                            struct mrd_buf *out, struct mrd_error *err)
+{
+    const struct job *job = context;
     const struct mrd_upkeep_span span =
         mrd_upkeep_index_find(job->index, job->unit->residency_class, tenant, job->level);
     (void)err;
-    mrd_buf_clear(&job->found);
     for (size_t i = 0; i < span.count; i++) {
         if (mrd_upkeep_is_within(span.blocks[i], range) &&
-            !mrd_upkeep_quarantine_has(job->options->quarantine, span.blocks[i]->id)) {
-            mrd_buf_append(&job->found, (const void *)&span.blocks[i], sizeof(span.blocks[i]));
+            !mrd_upkeep_quarantine_has(job->options->quarantine, span.blocks[i]->id) &&
+            !(job->level == span.blocks[i]->level && is_of_batch(job, span.blocks[i]))) {
+            mrd_buf_append(out, (const void *)&span.blocks[i], sizeof(span.blocks[i]));
         }
     }
-    *out = (const struct mrd_block_entry *const *)(const void *)job->found.data;
-    *out_count = job->found.size / sizeof(span.blocks[0]);
     return MRD_OK;
 }
 
@@ -102,6 +111,19 @@ static enum mrd_status adjust(void *context, struct mrd_bytes tenant, struct mrd
     return MRD_OK;
 }
 
+static size_t owed(void *context, struct mrd_bytes block_id, const struct mrd_erasure **out,
+                   size_t most)
+{
+    const struct job *job = context;
+    return mrd_catalog_requests_owed(job->options->requests, block_id, out, most);
+}
+
+static unsigned level_of(const struct mrd_upkeep_unit *unit)
+{
+    static const unsigned levels[] = {[MRD_UPKEEP_DAYS] = 1, [MRD_UPKEEP_MONTH] = 2};
+    return unit->kind == MRD_UPKEEP_ERASE ? unit->level : levels[unit->kind];
+}
+
 static void begin(struct job *job)
 {
     uint32_t chance;
@@ -110,8 +132,13 @@ static void begin(struct job *job)
     job->begun_ms = mrd_clock_now_ms(job->options->clock);
     (void)snprintf(job->attempt, sizeof(job->attempt), "%012" PRIx64 "%08" PRIx32,
                    (uint64_t)job->begun_ms, chance);
-    job->level = job->unit->kind == MRD_UPKEEP_DAYS ? 1 : 2;
-    job->period = job->unit->kind == MRD_UPKEEP_DAYS ? MRD_MERGE_DAY : MRD_MERGE_MONTH;
+    job->level = level_of(job->unit);
+    job->period = job->level == 1 ? MRD_MERGE_DAY : MRD_MERGE_MONTH;
+    job->blocks = job->unit->blocks;
+    job->block_count = job->unit->block_count;
+    job->settling = (struct mrd_upkeep_settling){.store = job->options->store,
+                                                 .control = job->options->control,
+                                                 .requests = job->options->requests};
 }
 
 /* Rollups need some of their own. */
@@ -130,6 +157,8 @@ static enum mrd_status run_batch(struct job *job, struct mrd_error *err)
     const struct mrd_block_cache_options caching = {.memory_bytes_max = CACHE_BYTES};
     const int zstd_month =
         options->zstd_level_month == 0 ? ZSTD_LEVEL_MONTH : options->zstd_level_month;
+    const struct mrd_merge_erasures erasures = {
+        .owed = owed, .most = mrd_catalog_requests_count(options->requests), .context = job};
     mrd_auto(mrd_block_cache_destroy)
     struct mrd_block_cache *cache = NULL;
     MRD_TRY(mrd_block_cache_create(&caching, &cache, err));
@@ -144,10 +173,12 @@ static enum mrd_status run_batch(struct job *job, struct mrd_error *err)
                   .shard_bytes_max = options->shard_bytes_max,
                   .memory_bytes_max = memory_of(options),
                   .cache = cache,
+                  .erasures = &erasures,
                   .resolutions_ms = options->resolutions_ms,
                   .resolution_count = options->resolution_count},
-        .blocks = job->unit->blocks,
-        .block_count = job->unit->block_count,
+        .blocks = job->blocks,
+        .block_count = job->block_count,
+        .workers = options->workers,
         .period = job->period,
         .find = find,
         .prefix = prefix,
@@ -188,8 +219,8 @@ static enum mrd_status examine_bad(struct job *job, struct mrd_error *err)
 static enum mrd_status examine_all(struct job *job, const struct mrd_error *why,
                                    struct mrd_error *err)
 {
-    for (size_t i = 0; i < job->unit->block_count; i++) {
-        MRD_TRY(examine(job, job->unit->blocks[i], err));
+    for (size_t i = 0; i < job->block_count; i++) {
+        MRD_TRY(examine(job, job->blocks[i], err));
     }
     return job->result->quarantined > 0 ? MRD_OK : mrd_fail(err, MRD_E_CORRUPT, "%s", why->text);
 }
@@ -236,6 +267,9 @@ static enum mrd_status list_changes(struct job *job, struct mrd_error *err)
     job->result->samples_out = merged->samples_out;
     job->result->duplicates = merged->duplicates;
     job->result->overridden = merged->overridden;
+    job->result->erased = merged->erased;
+    job->settling.done = merged->settled;
+    job->settling.done_count = merged->settled_count;
     job->result->unordered = merged->unordered;
     return MRD_OK;
 }
@@ -297,8 +331,18 @@ static enum mrd_status commit_on(struct job *job, struct mrd_catalog_state *stat
                                                     removed.size / sizeof(struct mrd_bytes)};
     const struct mrd_catalog_table_change *tables = NULL;
     size_t table_count = 0;
+    const struct mrd_catalog_settled *settled = NULL;
+    size_t settled_count = 0;
+    bool overtaken = false;
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create_within(job->arena);
+    MRD_TRY(mrd_upkeep_settle(&job->settling, state, blocks.remove, blocks.remove_count, arena,
+                              &settled, &settled_count, &overtaken, err));
+    if (overtaken) {
+        job->result->lost = true;
+        job->result->overtaken = true;
+        return MRD_OK;
+    }
     if (options->tables != NULL) {
         MRD_TRY(mrd_upkeep_tables_change(options->tables, state, index, &blocks, arena, &tables,
                                          &table_count, err));
@@ -307,6 +351,8 @@ static enum mrd_status commit_on(struct job *job, struct mrd_catalog_state *stat
                                               .add_count = blocks.add_count,
                                               .remove = blocks.remove,
                                               .remove_count = blocks.remove_count,
+                                              .settled = settled,
+                                              .settled_count = settled_count,
                                               .tables = tables,
                                               .table_count = table_count,
                                               .begun_ms = job->begun_ms};
@@ -317,6 +363,7 @@ static enum mrd_status commit_on(struct job *job, struct mrd_catalog_state *stat
     MRD_TRY(status);
     job->result->committed = true;
     job->result->tables = table_count;
+    job->result->settled += settled_count;
     if (options->tables != NULL &&
         mrd_upkeep_tables_publish(options->tables, tables, table_count,
                                   &job->result->publish_error) == MRD_OK) {
@@ -341,10 +388,38 @@ static enum mrd_status commit(struct job *job, struct mrd_error *err)
     return status;
 }
 
+/* ---- erasing ---- */
+
+/* What has nothing of what it owes is settled at once, without being written anew. */
+static enum mrd_status look(struct job *job, struct mrd_error *err)
+{
+    const struct mrd_upkeep_merge_options *options = job->options;
+    struct mrd_upkeep_looked looked;
+    size_t settled = 0;
+    MRD_TRY(job->block_count > 0
+                ? mrd_upkeep_look(&job->settling, job->unit, job->arena, &looked, err)
+                : mrd_upkeep_look_at_rollups(job->state, job->index, job->unit, job->arena, &looked,
+                                             err));
+    MRD_TRY(mrd_upkeep_settle_nothing(options->catalog, options->control, looked.settled,
+                                      looked.settled_count, &settled, err));
+    job->result->settled = settled;
+    job->result->committed = settled > 0;
+    job->result->lost = looked.settled_count > 0 && settled == 0;
+    job->blocks = looked.blocks;
+    job->block_count = looked.block_count;
+    return MRD_OK;
+}
+
 static enum mrd_status run(struct job *job, struct mrd_error *err)
 {
     struct mrd_error why = {0};
     begin(job);
+    if (job->unit->kind == MRD_UPKEEP_ERASE) {
+        MRD_TRY(look(job, err));
+        if (job->block_count == 0) {
+            return MRD_OK;
+        }
+    }
     const enum mrd_status status = run_batch(job, &why);
     if (status == MRD_E_CORRUPT) {
         return examine_all(job, &why, err);
@@ -376,7 +451,6 @@ enum mrd_status mrd_upkeep_merge(const struct mrd_upkeep_merge_options *options,
                       .result = &result,
                       .arena = mrd_arena_create("results of a merge", MRD_UPKEEP_RESULT_BYTES_MAX)};
     const enum mrd_status status = run(&job, err);
-    mrd_buf_fini(&job.found);
     mrd_arena_destroy(&job.arena);
     if (status == MRD_OK || result.committed) {
         *out = result;

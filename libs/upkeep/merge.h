@@ -7,17 +7,21 @@
  *
  * Rollups are made with the blocks that they stand for and committed with them; those of blocks that go, go with them.
  *
+ * What erasures have of the blocks is left out, and the commit says so (settle.h). If one came meanwhile that has something of what was
+ * written, the merge is lost likewise (`overtaken`).
+ *
  * A block that turns out bad is read once more as a whole; if it is bad indeed, it goes into quarantine (quarantine.h) and stays in the
  * catalog. The rest of the unit is merged without it, but for months, which wait.
  *
  * Owner:   plain values.
- * Threads: a merge runs on the calling thread; merges share the catalog and the store.
+ * Threads: the calling thread, and `workers` - 1 more for as long as it takes: merge/batch.h. `is_compact` is called by all of them. Merges
+ *          share the catalog and the store.
  * Memory:  memory_bytes_max for merging, and MRD_UPKEEP_RESULT_BYTES_MAX for what the catalog is to say of it.
  */
 #ifndef MRD_UPKEEP_MERGE_H
 #define MRD_UPKEEP_MERGE_H
 
-#include "upkeep/plan.h"
+#include "upkeep/settle.h"
 #include "upkeep/tables.h"
 
 enum { MRD_UPKEEP_ATTEMPTS = 8 /* to commit */ };
@@ -32,7 +36,9 @@ struct mrd_upkeep_merge_options {
     const char *holder;                             /* who does it, for records of bad blocks */
     const struct mrd_upkeep_tables *tables;         /* NULL: no tables are kept */
     const struct mrd_upkeep_quarantine *quarantine; /* may be NULL */
+    const struct mrd_catalog_requests *requests;    /* of the state; NULL: no block owes any */
     size_t memory_bytes_max;                        /* 0: 512 MiB */
+    size_t workers;                                 /* threads, which share the memory; 0 is 1 */
     uint64_t shard_bytes_max;                       /* 0: 512 MiB */
     int zstd_level_month;                           /* 0: 9 */
     /* Rollups that are made of all that is written: as of merge/merge.h, and such as have tables. */
@@ -46,6 +52,7 @@ struct mrd_upkeep_merge_options {
 struct mrd_upkeep_merged {
     bool committed; /* something has changed */
     bool lost;      /* others were faster: look at the catalog again */
+    bool overtaken; /* likewise, and it was an erasure */
     size_t blocks_in;
     size_t blocks_out;
     size_t rollups_out; /* beside these; bytes_out has them */
@@ -57,8 +64,10 @@ struct mrd_upkeep_merged {
     uint64_t samples_out;
     uint64_t duplicates;
     uint64_t overridden;
+    uint64_t erased;
     uint64_t unordered;
-    size_t tables; /* that have a new version */
+    size_t settled; /* pairs of a block and an erasure of which nothing is owed any more */
+    size_t tables;  /* that have a new version */
     struct mrd_error
         publish_error; /* copies for readers without a catalog are behind; MRD_OK: they are not */
 };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "upkeep/settle.h"
 
 static uint64_t samples_of(const struct mrd_block_entry *block)
 {
@@ -27,10 +28,18 @@ static bool is_usable(const struct mrd_block_entry *block,
 
 struct plan {
     const struct mrd_upkeep_plan_options *options;
+    const struct mrd_catalog_state *state;
     const struct mrd_upkeep_index *index;
     struct mrd_arena *arena;
     struct mrd_buf units; /* struct mrd_upkeep_unit */
 };
+
+const char *mrd_upkeep_kind_name(enum mrd_upkeep_kind kind)
+{
+    static const char *const names[] = {
+        [MRD_UPKEEP_DAYS] = "days", [MRD_UPKEEP_MONTH] = "month", [MRD_UPKEEP_ERASE] = "erase"};
+    return names[kind];
+}
 
 /* Classes and tenants may be long, and have characters that keys of leases do not have. */
 static void set_lease(struct mrd_upkeep_unit *unit)
@@ -41,9 +50,10 @@ static void set_lease(struct mrd_upkeep_unit *unit)
     mrd_buf_append_bytes(&bytes, unit->residency_class);
     mrd_buf_append_bytes(&bytes, unit->tenant);
     mrd_buf_append_u64(&bytes, (uint64_t)unit->range.first_ms);
+    mrd_buf_append_u32(&bytes, unit->level);
     const struct mrd_id128 hash = mrd_hash128(mrd_buf_view(&bytes), 0);
     (void)snprintf(unit->lease, sizeof(unit->lease), "merge/%s/%016" PRIx64 "%016" PRIx64,
-                   unit->kind == MRD_UPKEEP_DAYS ? "days" : "month", hash.high, hash.low);
+                   mrd_upkeep_kind_name(unit->kind), hash.high, hash.low);
 }
 
 static enum mrd_status add_unit(struct plan *plan, const struct mrd_upkeep_unit *like,
@@ -52,6 +62,7 @@ static enum mrd_status add_unit(struct plan *plan, const struct mrd_upkeep_unit 
 {
     struct mrd_upkeep_unit unit = *like;
     const size_t kept = MRD_MIN(count, (size_t)MRD_MERGE_BATCH_MAX);
+    mrd_assert(kept == 0 || blocks != NULL);
     const struct mrd_bytes copy = mrd_arena_copy(
         plan->arena, (struct mrd_bytes){(const uint8_t *)(const void *)blocks,
                                         kept * sizeof(const struct mrd_block_entry *)});
@@ -122,6 +133,16 @@ static uint64_t rewritten(const struct plan *plan, struct mrd_bytes residency_cl
     return samples;
 }
 
+static bool owes_any(const struct plan *plan, const struct mrd_block_entry *block)
+{
+    for (size_t i = 0; i < mrd_catalog_erasure_count(plan->state); i++) {
+        if (mrd_catalog_erasure_owes(mrd_catalog_erasure_at(plan->state, i), block->id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_due(const struct plan *plan, const struct mrd_block_entry *const *blocks,
                    size_t count)
 {
@@ -129,6 +150,11 @@ static bool is_due(const struct plan *plan, const struct mrd_block_entry *const 
     if (count >= MRD_MERGE_BATCH_MAX ||
         received_ms(blocks[0]) <= options->now_ms - options->age_ms_max) {
         return true;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (owes_any(plan, blocks[i])) {
+            return true;
+        }
     }
     const struct weight weight = weight_of(blocks, count);
     return weight.samples / MRD_MAX(weight.tenants, (uint64_t)1) >= options->tenant_rows_min &&
@@ -240,16 +266,140 @@ static enum mrd_status plan_months(struct plan *plan, struct mrd_error *err)
     return MRD_OK;
 }
 
-/* Days before months; then what was received first. */
+/* ---- what owes erasures ---- */
+
+/* Files above level 0, and rollups, that owe. */
+struct owing {
+    struct mrd_buf files; /* const struct mrd_block_entry * */
+    struct mrd_buf rollups;
+};
+
+static void list_owing(const struct plan *plan, const struct mrd_catalog_erasure *erasure,
+                       struct owing *owing)
+{
+    for (size_t i = 0; i < erasure->owed_count; i++) {
+        const struct mrd_block_entry *block =
+            mrd_catalog_find(plan->state, mrd_catalog_erasure_owed(erasure, i));
+        if (block == NULL || block->level == 0 || !is_usable(block, plan->options)) {
+            continue;
+        }
+        if (block->resolution_ms == 0) {
+            mrd_buf_append(&owing->files, (const void *)&block, sizeof(block));
+        } else if (mrd_upkeep_rollup_is_free(plan->state, block, erasure)) {
+            mrd_buf_append(&owing->rollups, (const void *)&block, sizeof(block));
+        }
+    }
+}
+
+/* By class, tenant, level and time, as an index has them. */
+static int compare_owing(const void *a, const void *b)
+{
+    const struct mrd_block_entry *x = *(const struct mrd_block_entry *const *)a;
+    const struct mrd_block_entry *y = *(const struct mrd_block_entry *const *)b;
+    int order = mrd_bytes_compare(x->origin.residency_class, y->origin.residency_class);
+    order =
+        order != 0 ? order : mrd_bytes_compare(mrd_upkeep_tenant_of(x), mrd_upkeep_tenant_of(y));
+    if (order == 0 && x->level != y->level) {
+        order = x->level < y->level ? -1 : 1;
+    }
+    if (order == 0 && x->counts.min_ms != y->counts.min_ms) {
+        order = x->counts.min_ms < y->counts.min_ms ? -1 : 1;
+    }
+    return order != 0 ? order : mrd_bytes_compare(x->id, y->id);
+}
+
+/* Sorts, and leaves each once. */
+static size_t sort_owing(struct mrd_buf *list)
+{
+    const struct mrd_block_entry **blocks = (void *)list->data;
+    const size_t count = list->size / sizeof(const struct mrd_block_entry *);
+    size_t kept = 0;
+    if (count > 0) {
+        qsort(blocks, count, sizeof(const struct mrd_block_entry *), compare_owing);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (kept == 0 || blocks[kept - 1] != blocks[i]) {
+            blocks[kept++] = blocks[i];
+        }
+    }
+    return kept;
+}
+
+static struct mrd_upkeep_unit erase_unit(const struct mrd_block_entry *block)
+{
+    return (struct mrd_upkeep_unit){.kind = MRD_UPKEEP_ERASE,
+                                    .residency_class = block->origin.residency_class,
+                                    .tenant = mrd_upkeep_tenant_of(block),
+                                    .level = block->level};
+}
+
+/* A unit for each month of files. */
+static enum mrd_status plan_files(struct plan *plan, const struct mrd_block_entry *const *blocks,
+                                  size_t count, struct mrd_error *err)
+{
+    for (size_t i = 0; i < count;) {
+        struct mrd_upkeep_unit unit = erase_unit(blocks[i]);
+        unit.range = mrd_merge_period_of(MRD_MERGE_MONTH, blocks[i]->counts.min_ms);
+        size_t end = i + 1;
+        while (end < count && blocks[end]->level == unit.level &&
+               is_same_tenant(blocks[i], blocks[end]) &&
+               blocks[end]->counts.min_ms <= unit.range.last_ms) {
+            end++;
+        }
+        MRD_TRY(add_unit(plan, &unit, blocks + i, end - i, err));
+        i = end;
+    }
+    return MRD_OK;
+}
+
+/* A unit for each tenant and level. */
+static enum mrd_status plan_rollups(struct plan *plan, const struct mrd_block_entry *const *blocks,
+                                    size_t count, struct mrd_error *err)
+{
+    for (size_t i = 0; i < count;) {
+        const struct mrd_upkeep_unit unit = erase_unit(blocks[i]);
+        size_t end = i + 1;
+        while (end < count && blocks[end]->level == unit.level &&
+               is_same_tenant(blocks[i], blocks[end])) {
+            end++;
+        }
+        MRD_TRY(add_unit(plan, &unit, NULL, 0, err));
+        i = end;
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status plan_erasing(struct plan *plan, struct mrd_error *err)
+{
+    struct owing owing = {0};
+    for (size_t i = 0; i < mrd_catalog_erasure_count(plan->state); i++) {
+        list_owing(plan, mrd_catalog_erasure_at(plan->state, i), &owing);
+    }
+    const size_t files = sort_owing(&owing.files);
+    const size_t rollups = sort_owing(&owing.rollups);
+    enum mrd_status status = plan_files(plan, (const void *)owing.files.data, files, err);
+    if (status == MRD_OK) {
+        status = plan_rollups(plan, (const void *)owing.rollups.data, rollups, err);
+    }
+    mrd_buf_fini(&owing.files);
+    mrd_buf_fini(&owing.rollups);
+    return status;
+}
+
+/* ---- the order ---- */
+
+/* What erases before days before months; then what was received first. */
 static int compare_units(const void *a, const void *b)
 {
+    static const int ranks[] = {
+        [MRD_UPKEEP_ERASE] = 0, [MRD_UPKEEP_DAYS] = 1, [MRD_UPKEEP_MONTH] = 2};
     const struct mrd_upkeep_unit *x = a;
     const struct mrd_upkeep_unit *y = b;
     if (x->kind != y->kind) {
-        return x->kind == MRD_UPKEEP_DAYS ? -1 : 1;
+        return ranks[x->kind] < ranks[y->kind] ? -1 : 1;
     }
-    const mrd_time_ms x_ms = received_ms(x->blocks[0]);
-    const mrd_time_ms y_ms = received_ms(y->blocks[0]);
+    const mrd_time_ms x_ms = x->block_count == 0 ? INT64_MIN : received_ms(x->blocks[0]);
+    const mrd_time_ms y_ms = y->block_count == 0 ? INT64_MIN : received_ms(y->blocks[0]);
     return x_ms == y_ms ? strcmp(x->lease, y->lease) : (x_ms < y_ms ? -1 : 1);
 }
 
@@ -276,12 +426,13 @@ enum mrd_status mrd_upkeep_plan(const struct mrd_catalog_state *state,
                                 struct mrd_arena *arena, const struct mrd_upkeep_unit **out_units,
                                 size_t *out_count, struct mrd_error *err)
 {
-    struct plan plan = {.options = options, .index = index, .arena = arena};
+    struct plan plan = {.options = options, .state = state, .index = index, .arena = arena};
     size_t count = 0;
     const struct mrd_block_entry **blocks = level0(state, options, &count);
     enum mrd_status status = plan_days(&plan, blocks, count, err);
     free(blocks);
     status = status == MRD_OK ? plan_months(&plan, err) : status;
+    status = status == MRD_OK ? plan_erasing(&plan, err) : status;
     status = status == MRD_OK ? finish(&plan, out_units, out_count, err) : status;
     mrd_buf_fini(&plan.units);
     return status;

@@ -4,6 +4,10 @@
  *           catalog all at once, when every tenant's rows are in files; so this is one unit of work for a class.
  *   month   a tenant's files of days of a month that is over, to files of the month; again, when late samples have opened it.
  *           Whole or not at all: not while one of them is in quarantine.
+ *   erase   a tenant's files of days in a month, or of the month, that owe erasures: those of the same period are merged into the same level
+ *           without what is to be erased. Without blocks: rollups that have nothing of what they owe.
+ *
+ * What owes erasures is due at once: blocks of level 0 make the days of their class due. A block in quarantine goes on owing.
  *
  * How often level 0 is merged is a matter of cost: each merge writes the tenants' files of the day anew. So it is done early when
  * there is much for each tenant (one large tenant: minutes), and as late as age_ms_max when there is little (many small ones). What is
@@ -19,7 +23,10 @@
 #include "upkeep/index.h"
 #include "upkeep/quarantine.h"
 
-enum mrd_upkeep_kind { MRD_UPKEEP_DAYS, MRD_UPKEEP_MONTH };
+enum mrd_upkeep_kind { MRD_UPKEEP_DAYS, MRD_UPKEEP_MONTH, MRD_UPKEEP_ERASE };
+
+/* "days", "month", "erase". */
+const char *mrd_upkeep_kind_name(enum mrd_upkeep_kind kind);
 
 enum {
     MRD_UPKEEP_REWRITE = 4,
@@ -30,9 +37,10 @@ struct mrd_upkeep_unit {
     enum mrd_upkeep_kind kind;
     char lease[MRD_UPKEEP_LEASE_SIZE]; /* key of the lease that it is done under */
     struct mrd_bytes residency_class;
-    struct mrd_bytes tenant;                     /* of a month */
-    struct mrd_merge_range range;                /* of a month */
-    const struct mrd_block_entry *const *blocks; /* of level 0, or 1: 1 to MRD_MERGE_BATCH_MAX */
+    struct mrd_bytes tenant;                     /* not of days */
+    struct mrd_merge_range range;                /* of a month, or a month of files that owe */
+    unsigned level;                              /* of erasing: of the blocks */
+    const struct mrd_block_entry *const *blocks; /* up to MRD_MERGE_BATCH_MAX */
     size_t block_count;
     uint64_t samples;
 };
@@ -46,7 +54,7 @@ struct mrd_upkeep_plan_options {
     const struct mrd_upkeep_quarantine *quarantine; /* may be NULL */
 };
 
-/* What is due: days first, then months, the oldest first. */
+/* What is due: what erases, then days, then months, the oldest first. */
 MRD_MUST_CHECK enum mrd_status
 mrd_upkeep_plan(const struct mrd_catalog_state *state, const struct mrd_upkeep_index *index,
                 const struct mrd_upkeep_plan_options *options, struct mrd_arena *arena,

@@ -250,6 +250,49 @@ static void what_is_in_quarantine_is_left_out(void **state)
     mrd_catalog_unpin(&pinned);
 }
 
+static void what_owes_an_erasure_is_due_at_once(void **state)
+{
+    (void)state;
+    const struct mrd_upkeep_unit *units;
+    struct mrd_error err = {0};
+    struct fact fact = {.level = 1,
+                        .class = "eu",
+                        .tenant = "tenant-1",
+                        .samples = 10,
+                        .tenants = 1,
+                        .received_ms = DAY0};
+    for (size_t day = 0; day < 4; day++) { /* two of January, two of February */
+        fact.first_ms = fact.last_ms = DAY0 + (mrd_time_ms)day * REGION_DAY_MS + 1;
+        (void)add(&fact);
+    }
+    fact.level = 2;
+    fact.first_ms = fact.last_ms = DAY0;
+    const struct mrd_upkeep_record record = {.block = mrd_bytes_of(add(&fact))};
+    const struct mrd_upkeep_quarantine quarantine = {&record, 1};
+    fact.level = 0;
+    (void)add(&fact);
+    fact.tenant = "tenant-2"; /* owes nothing, and is of the same class */
+    fact.first_ms = fact.last_ms = DAY0 + 1;
+    (void)add(&fact);
+    struct mrd_upkeep_plan_options options = options_at(DAY0 + 1);
+    assert_int_equal(plan(&options, &units), 0);
+    region_erase(&region, (struct region_request){.tenant = 1, .last = REGION_TIMES - 1}, 0);
+    region_must(mrd_catalog_refresh(region.catalog, NULL, &err), &err);
+
+    assert_int_equal(plan(&options, &units), 4);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(units[i].kind, MRD_UPKEEP_ERASE);
+        assert_true(mrd_bytes_equal(units[i].tenant, MRD_BYTES("tenant-1")));
+        assert_int_equal(units[i].block_count, 3 - units[i].level);
+        assert_string_not_equal(units[i].lease, units[(i + 1) % 3].lease);
+    }
+    assert_int_equal(units[3].kind, MRD_UPKEEP_DAYS);
+    assert_int_equal(units[3].block_count, 2);
+    options.quarantine = &quarantine; /* of what is bad nobody knows what it has */
+    assert_int_equal(plan(&options, &units), 3);
+    assert_int_equal(units[0].level + units[1].level, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +302,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(classes_are_apart_and_batches_bounded, begin, end),
         cmocka_unit_test_setup_teardown(months_are_merged_when_they_are_over, begin, end),
         cmocka_unit_test_setup_teardown(what_is_in_quarantine_is_left_out, begin, end),
+        cmocka_unit_test_setup_teardown(what_owes_an_erasure_is_due_at_once, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "catalog/request.h"
+
 enum { BATCH_KEYS = 512, PATH_SIZE = 512 };
 
 /* ---- lists ---- */
@@ -378,11 +380,45 @@ static enum mrd_status sweep_quarantine(struct sweep *sweep)
     return MRD_OK;
 }
 
+/* ---- requests to erase ---- */
+
+static bool is_named_request(const struct mrd_catalog_state *state, const char *key)
+{
+    for (size_t i = 0; i < mrd_catalog_erasure_count(state); i++) {
+        if (mrd_bytes_equal(mrd_catalog_erasure_at(state, i)->request_key, mrd_bytes_of(key))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool visit_request(void *context, const struct mrd_objstore_entry *entry)
+{
+    struct sweep *sweep = context;
+    if (entry->info.modified_ms < sweep->old_before_ms &&
+        !is_named_request(sweep->state, entry->key)) {
+        sweep->status = mrd_objstore_delete(sweep->options->catalog.store, entry->key,
+                                            sweep->options->control, sweep->err);
+        sweep->out->requests += sweep->status == MRD_OK;
+    }
+    return sweep->status == MRD_OK;
+}
+
+/* Those that no erasure has which is not done. One that the catalog takes a grace after it was stored is refused by nobody, but whoever asks
+ * commits it at once. */
+static enum mrd_status sweep_requests(struct sweep *sweep)
+{
+    MRD_TRY(mrd_objstore_list(sweep->options->catalog.store, MRD_CATALOG_REQUEST_PREFIX, "",
+                              visit_request, sweep, sweep->options->control, sweep->err));
+    return sweep->status;
+}
+
 static enum mrd_status run(struct sweep *sweep, mrd_time_ms grace_ms)
 {
     MRD_TRY(sweep_region(sweep));
     MRD_TRY(sweep_catalog(sweep));
     MRD_TRY(sweep_quarantine(sweep));
+    MRD_TRY(sweep_requests(sweep));
     return mrd_objstore_sweep(sweep->options->catalog.store, grace_ms, sweep->options->control,
                               sweep->err);
 }

@@ -1,6 +1,6 @@
 /* sweep.h: removes what nobody needs any more: snapshots of tables, and the files that only they had; files of blocks that
  * have been merged; files and metadata that were written and never committed; uploads that were broken off; records of
- * quarantine about blocks that are gone.
+ * quarantine about blocks that are gone; requests to erase that are done, or that the catalog never took.
  *
  * Nothing goes that the catalog names, that a snapshot which a table still has names, or that is younger than the grace. So a table's
  * file stays until the table has forgotten every snapshot with it (tables.h, keep_ms), and a reader's as long as the grace.
@@ -32,6 +32,7 @@ struct mrd_upkeep_swept {
     uint64_t table_files; /* objects under the region's prefix */
     uint64_t snapshots;   /* versions of tables that have forgotten some */
     uint64_t records;     /* of quarantine */
+    uint64_t requests;    /* to erase */
     uint64_t tables_failed;
     struct mrd_error table_error; /* of the last of these */
 };

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "base/parallel.h"
 #include "iceberg/tables.h"
 
 const struct mrd_block_promoted mrd_upkeep_promoted[] = {
@@ -249,6 +250,7 @@ static enum mrd_status make(struct version *version, struct mrd_arena *result,
     const mrd_time_ms now_ms = mrd_clock_now_ms(version->tables->clock);
     struct mrd_iceberg_change change = {
         .time_ms = now_ms,
+        .current = version->metadata,
         .definition = definition,
         .operation = operation_of(version),
         .added = version->added,
@@ -277,7 +279,8 @@ enum mrd_status mrd_upkeep_table_version(const struct mrd_upkeep_tables *tables,
                                          const char **out_key, struct mrd_error *err)
 {
     mrd_auto(mrd_arena_destroy)
-    struct mrd_arena *own = mrd_arena_create("table", MRD_UPKEEP_TABLE_BYTES_MAX);
+    struct mrd_arena *own =
+        mrd_arena_create("table", MRD_UPKEEP_TABLE_BYTES_MAX / MRD_MAX(tables->workers, (size_t)1));
     struct version *version = mrd_arena_alloc(own, sizeof(*version));
     if (version == NULL) {
         return mrd_arena_fail(own, err);
@@ -605,26 +608,54 @@ static enum mrd_status change_tenant(const struct mrd_upkeep_tables *tables,
     return MRD_OK;
 }
 
-enum mrd_status mrd_upkeep_tables_change(const struct mrd_upkeep_tables *tables,
-                                         struct mrd_catalog_state *state,
-                                         const struct mrd_upkeep_index *index,
-                                         const struct mrd_upkeep_blocks_change *change,
-                                         struct mrd_arena *arena,
-                                         const struct mrd_catalog_table_change **out,
-                                         size_t *out_count, struct mrd_error *err)
+/* ---- by several workers ---- */
+
+enum { RUN_TENANTS_MAX = 16 }; /* that one worker does in a row */
+
+struct maker {
+    struct wanted wanted;
+    struct mrd_arena *arena;
+};
+
+struct making {
+    const struct mrd_upkeep_tables *tables; /* of each worker, by its share of the memory */
+    struct mrd_catalog_state *state;
+    const struct mrd_upkeep_index *index;
+    const struct mrd_bytes *names; /* of the tenants */
+    size_t name_count;
+    struct maker *makers;
+    size_t run_tenants;
+    size_t run_count;
+    struct mrd_buf *changes; /* of each run */
+};
+
+static enum mrd_status make_run(void *context, size_t worker, size_t run, struct mrd_error *err)
+{
+    struct making *making = context;
+    struct maker *maker = &making->makers[worker];
+    const size_t end = MRD_MIN((run + 1) * making->run_tenants, making->name_count);
+    for (size_t i = run * making->run_tenants; i < end; i++) {
+        maker->wanted.tenant = making->names[i];
+        MRD_TRY(change_tenant(making->tables, making->state, making->index, &maker->wanted,
+                              maker->arena, &making->changes[run], err));
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status join_makers(const struct making *making, size_t workers,
+                                   struct mrd_arena *arena,
+                                   const struct mrd_catalog_table_change **out, size_t *out_count,
+                                   struct mrd_error *err)
 {
     mrd_auto(mrd_buf_fini)
-    struct mrd_buf tenants = {0};
-    mrd_auto(mrd_buf_fini)
     struct mrd_buf changes = {0};
-    mrd_auto(wanted_fini)
-    struct wanted wanted;
-    wanted_init(&wanted, change);
-    list_tenants(state, change, &tenants);
-    const struct mrd_bytes *names = (const void *)tenants.data;
-    for (size_t i = 0; i < tenants.size / sizeof(*names); i++) {
-        wanted.tenant = names[i];
-        MRD_TRY(change_tenant(tables, state, index, &wanted, arena, &changes, err));
+    for (size_t i = 0; i < making->run_count; i++) {
+        mrd_buf_append_bytes(&changes, mrd_buf_view(&making->changes[i]));
+    }
+    for (size_t i = 0; i < workers; i++) {
+        if (!mrd_arena_join(arena, &making->makers[i].arena)) {
+            return mrd_arena_fail(arena, err);
+        }
     }
     const struct mrd_bytes copy = mrd_arena_copy(arena, mrd_buf_view(&changes));
     if (copy.data == NULL) {
@@ -635,23 +666,105 @@ enum mrd_status mrd_upkeep_tables_change(const struct mrd_upkeep_tables *tables,
     return MRD_OK;
 }
 
+static enum mrd_status make_all(struct making *making, size_t workers,
+                                const struct mrd_upkeep_blocks_change *change,
+                                struct mrd_arena *arena,
+                                const struct mrd_catalog_table_change **out, size_t *out_count,
+                                struct mrd_error *err)
+{
+    struct mrd_upkeep_tables tables = *making->tables;
+    struct making all = *making;
+    tables.workers = workers; /* by which each knows its share */
+    all.tables = &tables;
+    all.run_tenants =
+        MRD_MIN(MRD_MAX(all.name_count / 4 / workers, (size_t)1), (size_t)RUN_TENANTS_MAX);
+    all.run_count = (all.name_count + all.run_tenants - 1) / all.run_tenants;
+    all.changes = calloc(all.run_count + 1, sizeof(*all.changes));
+    all.makers = calloc(workers, sizeof(*all.makers));
+    mrd_assert(all.changes != NULL && all.makers != NULL);
+    for (size_t i = 0; i < workers; i++) {
+        wanted_init(&all.makers[i].wanted, change);
+        all.makers[i].arena = mrd_arena_create("changes of tables", mrd_arena_limit(arena));
+    }
+    const struct mrd_parallel parallel = {.name = "tables",
+                                          .workers = workers,
+                                          .pieces = all.run_count,
+                                          .piece = make_run,
+                                          .context = &all};
+    enum mrd_status status = mrd_parallel_run(&parallel, err);
+    if (status == MRD_OK) {
+        status = join_makers(&all, workers, arena, out, out_count, err);
+    }
+    for (size_t i = 0; i < workers; i++) {
+        wanted_fini(&all.makers[i].wanted);
+        mrd_arena_destroy(&all.makers[i].arena);
+    }
+    for (size_t i = 0; i < all.run_count; i++) {
+        mrd_buf_fini(&all.changes[i]);
+    }
+    free(all.changes);
+    free(all.makers);
+    return status;
+}
+
+enum mrd_status mrd_upkeep_tables_change(const struct mrd_upkeep_tables *tables,
+                                         struct mrd_catalog_state *state,
+                                         const struct mrd_upkeep_index *index,
+                                         const struct mrd_upkeep_blocks_change *change,
+                                         struct mrd_arena *arena,
+                                         const struct mrd_catalog_table_change **out,
+                                         size_t *out_count, struct mrd_error *err)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf tenants = {0};
+    list_tenants(state, change, &tenants);
+    struct making making = {.tables = tables,
+                            .state = state,
+                            .index = index,
+                            .names = (const void *)tenants.data,
+                            .name_count = tenants.size / sizeof(struct mrd_bytes)};
+    const size_t workers = MRD_MAX(MRD_MIN(tables->workers, making.name_count), (size_t)1);
+    enum mrd_status status = make_all(&making, workers, change, arena, out, out_count, err);
+    if (status == MRD_E_LIMIT && workers > 1) {
+        status = make_all(&making, 1, change, arena, out, out_count, err);
+    }
+    return status;
+}
+
+struct publishing {
+    const struct mrd_upkeep_tables *tables;
+    const struct mrd_catalog_table_change *changes;
+};
+
+static enum mrd_status publish(void *context, size_t worker, size_t index, struct mrd_error *err)
+{
+    const struct mrd_upkeep_tables *tables = ((const struct publishing *)context)->tables;
+    const struct mrd_catalog_table_change *change =
+        &((const struct publishing *)context)->changes[index];
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf path = {0};
+    (void)worker;
+    mrd_upkeep_table_path(tables->region, change->tenant, (const char *)change->name.data,
+                          &path); /* a name of ours, with its NUL */
+    mrd_buf_append_u8(&path, 0);
+    const struct mrd_iceberg_table table = {.store = tables->store,
+                                            .control = tables->control,
+                                            .root = tables->root,
+                                            .path = (const char *)path.data};
+    char key[MRD_OBJSTORE_KEY_SIZE_MAX + 1];
+    (void)snprintf(key, sizeof(key), "%.*s", MRD_FMT(change->to_key));
+    return mrd_iceberg_publish(&table, key, err);
+}
+
 enum mrd_status mrd_upkeep_tables_publish(const struct mrd_upkeep_tables *tables,
                                           const struct mrd_catalog_table_change *changes,
                                           size_t count, struct mrd_error *err)
 {
-    for (size_t i = 0; i < count; i++) {
-        mrd_auto(mrd_buf_fini)
-        struct mrd_buf path = {0};
-        mrd_upkeep_table_path(tables->region, changes[i].tenant, (const char *)changes[i].name.data,
-                              &path); /* a name of ours, with its NUL */
-        mrd_buf_append_u8(&path, 0);
-        const struct mrd_iceberg_table table = {.store = tables->store,
-                                                .control = tables->control,
-                                                .root = tables->root,
-                                                .path = (const char *)path.data};
-        char key[MRD_OBJSTORE_KEY_SIZE_MAX + 1];
-        (void)snprintf(key, sizeof(key), "%.*s", MRD_FMT(changes[i].to_key));
-        MRD_TRY(mrd_iceberg_publish(&table, key, err));
-    }
-    return MRD_OK;
+    struct publishing publishing = {tables, changes};
+    const struct mrd_parallel parallel = {.name = "tables",
+                                          .workers = tables->workers,
+                                          .pieces = count,
+                                          .piece = publish,
+                                          .context = &publishing};
+    return mrd_parallel_run(&parallel, err);
 }

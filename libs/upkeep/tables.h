@@ -8,8 +8,9 @@
  * anyone is put right.
  *
  * Owner:   plain values; what is made lies in the arena.
- * Threads: pure functions but for the store.
- * Memory:  MRD_UPKEEP_TABLE_BYTES_MAX for the table at hand.
+ * Threads: pure functions but for the store; mrd_upkeep_tables_change has `workers` - 1 more for as long as it takes.
+ * Memory:  MRD_UPKEEP_TABLE_BYTES_MAX for the tables at hand. Where the share of one of several workers is too little, one
+ *          makes the change anew with all of it.
  * Errors:  those of iceberg/commit.h.
  */
 #ifndef MRD_UPKEEP_TABLES_H
@@ -36,6 +37,7 @@ struct mrd_upkeep_tables {
     const char *root;    /* URI of the store's root (iceberg/place.h) */
     const char *region;  /* tables lie at <region>/<tenant>/<table> */
     mrd_time_ms keep_ms; /* snapshots stay readable for so long after they were succeeded */
+    size_t workers;      /* threads that make the tables of a change; 0 is 1 */
 };
 
 /* Appends "<region>/<tenant>/<table>". Tenants whose names are no segments of keys come under others (docs/formats/iceberg.md). */

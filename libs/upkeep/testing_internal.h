@@ -4,6 +4,7 @@
 #define MRD_UPKEEP_TESTING_INTERNAL_H
 
 #include "block/testing_internal.h"
+#include "catalog/request.h"
 #include "objstore/fault_store.h"
 #include "rollup/row.h"
 #include "upkeep/merge.h"
@@ -14,17 +15,29 @@ enum {
     REGION_TIMES = 64, /* of a series: four days, over the end of a month */
     REGION_STEP_MS = 90 * 60 * 1000,
     REGION_CHECK_BYTES = 256 << 20,
+    REGION_REQUESTS = 8,
 };
 #define REGION_BASE_MS INT64_C(1706572800000) /* 2024-01-30 */
 #define REGION_DAY_MS ((mrd_time_ms)86400000)
 
-#define REGION_MERGE_BYTES (MRD_MERGE_MEMORY_MIN + 2 * MRD_MERGE_ROLLUP_MEMORY_MIN)
+/* Enough for readers beside the merge (merge/batch.h). */
+#define REGION_MERGE_BYTES (2 * (MRD_MERGE_MEMORY_MIN + 2 * MRD_MERGE_ROLLUP_MEMORY_MIN))
 static const mrd_time_ms region_resolutions_ms[] = {MRD_ROLLUP_1H_MS, MRD_ROLLUP_1D_MS};
 
 struct region_write {
     bool there;
     mrd_hlc hlc;
     double value;
+};
+
+/* Erases the series `series` of a tenant at times [first, last], of all blocks whose number is below `number`. */
+struct region_request {
+    struct mrd_id128 id;
+    size_t tenant;
+    size_t series; /* REGION_SERIES: one that there is not */
+    size_t first;
+    size_t last;
+    unsigned number;
 };
 
 struct region {
@@ -39,7 +52,10 @@ struct region {
     unsigned blocks; /* of level 0, so far */
     size_t tenants;  /* at most REGION_TENANTS */
     size_t times;    /* at most REGION_TIMES */
+    size_t workers;  /* of merges */
     struct region_write model[REGION_TENANTS][REGION_SERIES][REGION_TIMES];
+    struct region_request requests[REGION_REQUESTS];
+    size_t request_count;
 };
 
 static inline void region_must(enum mrd_status status, const struct mrd_error *err)
@@ -113,6 +129,30 @@ static inline void region_note(struct region_write *known, mrd_hlc hlc, double v
     }
 }
 
+static inline void region_name(size_t tenant, char out[24])
+{
+    (void)snprintf(out, 24, tenant == 0 ? ".tenant-%zu" : "tenant-%zu", tenant);
+}
+
+static inline bool region_erases(const struct region_request *request, size_t tenant, size_t series,
+                                 size_t at)
+{
+    return request->tenant == tenant && request->series == series && at >= request->first &&
+           at <= request->last;
+}
+
+/* Whether what the block at hand says of a time is erased already. */
+static inline bool region_is_erased(const struct region *region, size_t tenant, size_t series,
+                                    size_t at)
+{
+    bool erased = false;
+    for (size_t i = 0; i < region->request_count; i++) {
+        const struct region_request *request = &region->requests[i];
+        erased |= region->blocks < request->number && region_erases(request, tenant, series, at);
+    }
+    return erased;
+}
+
 static inline void region_fill(struct region *region, struct mrd_block_writer *writer,
                                size_t tenant, size_t index, unsigned dense, mrd_hlc base)
 {
@@ -123,7 +163,7 @@ static inline void region_fill(struct region *region, struct mrd_block_writer *w
     double values[REGION_TIMES];
     mrd_hlc hlcs[REGION_TIMES];
     size_t count = 0;
-    (void)snprintf(name, sizeof(name), tenant == 0 ? ".tenant-%zu" : "tenant-%zu", tenant);
+    region_name(tenant, name);
     (void)snprintf(instance, sizeof(instance), "host-%zu", index);
     const struct mrd_label items[] = {
         {MRD_BYTES("__name__"), MRD_BYTES("m")        },
@@ -138,7 +178,9 @@ static inline void region_fill(struct region *region, struct mrd_block_writer *w
             times[count] = region_time(i);
             values[count] = (double)testing_below(4); /* the same value often */
             hlcs[count] = base + testing_below(3);
-            region_note(&region->model[tenant][index][i], hlcs[count], values[count]);
+            if (!region_is_erased(region, tenant, index, i)) {
+                region_note(&region->model[tenant][index][i], hlcs[count], values[count]);
+            }
             count++;
         }
     }
@@ -178,6 +220,85 @@ static inline const struct mrd_block_entry *region_write(struct region *region, 
     return entry;
 }
 
+/* ---- erasures ---- */
+
+static inline void region_put_request(struct region *region, const struct region_request *request,
+                                      struct mrd_catalog_erasure_change *change,
+                                      struct mrd_catalog_request *names)
+{
+    struct mrd_error err = {0};
+    char name[24];
+    char instance[24];
+    struct mrd_matcher matcher;
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf bytes = {0};
+    region_name(request->tenant, name);
+    (void)snprintf(instance, sizeof(instance), "host-%zu", request->series);
+    region_must(mrd_matcher_init(&matcher, MRD_MATCH_EQ, MRD_BYTES("instance"),
+                                 mrd_bytes_of(instance), &err),
+                &err);
+    const struct mrd_erasure_selector selector = {&matcher, 1};
+    const struct mrd_erasure erasure = {.id = request->id,
+                                        .tenant = mrd_bytes_of(name),
+                                        .hlc = mrd_hlc_make(region->now_ms, 0),
+                                        .time_min_ms = region_time(request->first),
+                                        .time_max_ms = region_time(request->last),
+                                        .selectors = &selector,
+                                        .selector_count = 1};
+    region_must(mrd_erasure_encode(&erasure, &bytes, &err), &err);
+    mrd_matcher_fini(&matcher);
+    region_must(
+        mrd_catalog_request_put(region->files, erasure.id, mrd_buf_view(&bytes), NULL, names, &err),
+        &err);
+    change->hlc = erasure.hlc;
+    change->time_min_ms = erasure.time_min_ms;
+    change->time_max_ms = erasure.time_max_ms;
+}
+
+/* Commits a request; `later`: how many blocks that come yet are of what stands before it. */
+static inline void region_erase(struct region *region, struct region_request request,
+                                unsigned later)
+{
+    struct mrd_error err = {0};
+    struct mrd_catalog_request names;
+    char name[24];
+    assert_true(region->request_count < REGION_REQUESTS);
+    request.id = (struct mrd_id128){testing_next(), region->request_count};
+    request.number = region->blocks + later + 1;
+    region_name(request.tenant, name);
+    const uint64_t sequence = request.number;
+    struct mrd_catalog_erasure_change change = {
+        .id = request.id, .sequences = &sequence, .partition_count = 1};
+    region_put_request(region, &request, &change, &names);
+    change.tenant = mrd_bytes_of(name);
+    change.request_key = mrd_bytes_of(names.key);
+    change.request_digest = mrd_bytes_of(names.digest);
+    struct mrd_catalog *catalog = region_open_catalog(region, region->files);
+    const struct mrd_catalog_change commit = {.erasures = &change, .erasure_count = 1};
+    region_must(mrd_catalog_commit(catalog, &commit, NULL, &err), &err);
+    mrd_catalog_close(&catalog);
+    region->requests[region->request_count++] = request;
+    for (size_t i = 0; request.series < REGION_SERIES && i < REGION_TIMES; i++) {
+        if (region_erases(&request, request.tenant, request.series, i)) {
+            region->model[request.tenant][request.series][i] = (struct region_write){0};
+        }
+    }
+}
+
+/* How many blocks owe something. */
+static inline size_t region_owed(struct region *region)
+{
+    size_t owed = 0;
+    struct mrd_catalog *catalog = region_open_catalog(region, region->files);
+    struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
+    for (size_t i = 0; i < mrd_catalog_erasure_count(state); i++) {
+        owed += mrd_catalog_erasure_at(state, i)->owed_count;
+    }
+    mrd_catalog_unpin(&state);
+    mrd_catalog_close(&catalog);
+    return owed;
+}
+
 /* ---- merging ---- */
 
 static inline struct mrd_upkeep_plan_options region_plan(const struct region *region)
@@ -205,10 +326,15 @@ static inline enum mrd_status region_round(struct region *region, struct mrd_cat
     size_t count = 0;
     *out_done = 0;
     tables.store = store;
+    tables.workers = region->workers;
     MRD_TRY(mrd_upkeep_quarantine_load(store, NULL, arena, &quarantine, err));
     MRD_TRY(mrd_catalog_refresh(catalog, NULL, err));
     plan.quarantine = &quarantine;
+    mrd_auto(mrd_catalog_unpin)
     struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
+    mrd_auto(mrd_catalog_requests_destroy)
+    struct mrd_catalog_requests *requests = NULL;
+    MRD_TRY(mrd_catalog_requests_load(store, state, NULL, NULL, &requests, err));
     mrd_upkeep_index_init(&index, state);
     enum mrd_status status = mrd_upkeep_plan(state, &index, &plan, arena, &units, &count, err);
     const struct mrd_upkeep_merge_options options = {
@@ -219,7 +345,9 @@ static inline enum mrd_status region_round(struct region *region, struct mrd_cat
         .holder = "test",
         .tables = region->tables.root == NULL ? NULL : &tables,
         .quarantine = &quarantine,
-        .memory_bytes_max = REGION_MERGE_BYTES,
+        .requests = requests,
+        .memory_bytes_max = REGION_MERGE_BYTES * MRD_MAX(region->workers, (size_t)1),
+        .workers = region->workers,
         .resolutions_ms = region_resolutions_ms,
         .resolution_count = MRD_ARRAY_LEN(region_resolutions_ms),
     };
@@ -232,7 +360,6 @@ static inline enum mrd_status region_round(struct region *region, struct mrd_cat
         }
     }
     mrd_upkeep_index_fini(&index);
-    mrd_catalog_unpin(&state);
     return status;
 }
 

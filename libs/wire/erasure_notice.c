@@ -1,30 +1,33 @@
 #include "wire/erasure_notice.h"
 
-enum { NOTICE_VERSION = 1 };
+enum { VERSION_HEADS = 1, VERSION_BLOCKS = 2 };
 
-void mrd_erasure_notice_encode(mrd_hlc hlc, const uint64_t *sequences, size_t partition_count,
-                               struct mrd_buf *out)
+void mrd_erasure_notice_encode(const struct mrd_erasure_notice *notice, const uint64_t *sequences,
+                               size_t partition_count, struct mrd_buf *out)
 {
     mrd_assert(partition_count > 0 && partition_count <= MRD_ERASURE_NOTICE_PARTITIONS_MAX);
-    mrd_buf_append_u8(out, NOTICE_VERSION);
-    mrd_buf_append_u64(out, hlc);
+    mrd_buf_append_u8(out, notice->commit == 0 ? VERSION_HEADS : VERSION_BLOCKS);
+    mrd_buf_append_u64(out, notice->hlc);
     mrd_buf_append_varint(out, partition_count);
     for (size_t i = 0; i < partition_count; i++) {
         mrd_buf_append_varint(out, sequences[i]);
     }
+    if (notice->commit != 0) {
+        mrd_buf_append_varint(out, notice->commit);
+    }
 }
 
-enum mrd_status mrd_erasure_notice_decode(struct mrd_bytes notice, size_t partition_count,
-                                          mrd_hlc *out_hlc, uint64_t *sequences,
+enum mrd_status mrd_erasure_notice_decode(struct mrd_bytes bytes, size_t partition_count,
+                                          struct mrd_erasure_notice *out, uint64_t *sequences,
                                           struct mrd_error *err)
 {
-    struct mrd_reader reader = mrd_reader_of(notice);
+    struct mrd_reader reader = mrd_reader_of(bytes);
     const uint8_t version = mrd_read_u8(&reader);
-    if (notice.size > 0 && version != NOTICE_VERSION) {
+    if (bytes.size > 0 && version != VERSION_HEADS && version != VERSION_BLOCKS) {
         return mrd_fail(err, MRD_E_UNSUPPORTED,
                         "notice of an erasure: version %u is not known to this build", version);
     }
-    const mrd_hlc hlc = mrd_read_u64(&reader);
+    struct mrd_erasure_notice notice = {.hlc = mrd_read_u64(&reader)};
     const uint64_t count = mrd_read_varint(&reader);
     if (reader.failed || count != partition_count) {
         return mrd_fail(err, MRD_E_CORRUPT, "notice of an erasure in %zu partitions, not %zu",
@@ -36,9 +39,11 @@ enum mrd_status mrd_erasure_notice_decode(struct mrd_bytes notice, size_t partit
             sequences[i] = sequence;
         }
     }
-    if (reader.failed || mrd_reader_left(&reader) > 0) {
+    notice.commit = version == VERSION_BLOCKS ? mrd_read_varint(&reader) : 0;
+    const bool fits = (version == VERSION_BLOCKS) == (notice.commit != 0);
+    if (reader.failed || !fits || mrd_reader_left(&reader) > 0) {
         return mrd_fail(err, MRD_E_CORRUPT, "notice of an erasure: malformed");
     }
-    *out_hlc = hlc;
+    *out = notice;
     return MRD_OK;
 }

@@ -46,10 +46,9 @@ class Region:
 
     @property
     def trims(self) -> bool:
-        """Whether a compactor drops from the log what is in blocks: then no age limit may do so before it."""
-        names = ["all", "compactor", *(f"compactor-{number + 1}" for number in range(self.services["compactor"]))]
-        settings = [self.settings_of(name) for name in names]
-        return any(own.get("compactor.trim", own.get("trim")) is True for own in settings)
+        """Whether compactors drop from the log what is in blocks: then it has no age limit from the beginning, be they ever so late."""
+        settings = [self.settings_of(name) for name in ("all", "compactor")]
+        return self.services["compactor"] > 0 and all(own.get("compactor.trim", own.get("trim")) is not False for own in settings)
 
     def settings_of(self, name: str) -> dict[str, Any]:
         return dict(self.settings.get(name, {}))

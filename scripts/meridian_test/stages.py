@@ -29,7 +29,7 @@ E2E_PROGRAMS = ("meridian-promql-scripts", "block_dump", "mrdctl")
 
 SOURCES = ("libs", "services", "tools")
 
-THREADED = ("base", "http", "bus", "objstore", "block", "catalog", "upkeep", "service", "mrdctl", *SERVICES)
+THREADED = ("base", "http", "bus", "objstore", "block", "catalog", "merge", "upkeep", "service", "mrdctl", *SERVICES)
 """Folders whose unit tests start threads: those which ThreadSanitizer can say something about."""
 
 CONFIGURATION = REPOSITORY / "docs" / "configuration.md"

@@ -17,6 +17,21 @@ static void get_quarantine(void *context, struct mrd_http_request *request)
     mrd_http_reply(request, 200, &body);
 }
 
+static void get_erasures(void *context, struct mrd_http_request *request)
+{
+    const struct cmp_admin *admin = context;
+    struct mrd_buf body = {0};
+    cmp_erasing_json(admin->erasing, &body);
+    if (body.size == 0) {
+        mrd_http_reply_text(request, mrd_http_status_of(MRD_E_UNAVAILABLE),
+                            "the catalog was not looked at yet: object storage does not answer, "
+                            "or the compactor has just begun\n");
+        return;
+    }
+    mrd_http_header_set(request, "Content-Type", "application/json");
+    mrd_http_reply(request, 200, &body);
+}
+
 static void post_release(void *context, struct mrd_http_request *request)
 {
     const struct cmp_admin *admin = context;
@@ -70,20 +85,37 @@ static void post_expire(void *context, struct mrd_http_request *request)
                         "what is out of retention goes, unless another compactor is at it\n");
 }
 
+static void post_cool(void *context, struct mrd_http_request *request)
+{
+    const struct cmp_admin *admin = context;
+    if (!cmp_cooling_is_on(admin->cooling)) {
+        mrd_http_reply_text(request, 422,
+                            "no class is given to put blocks into: set "
+                            "compactor.cold_class\n");
+        return;
+    }
+    cmp_cooling_want(admin->cooling);
+    cmp_jobs_nudge(admin->jobs, CMP_COOLING_ROLE);
+    mrd_http_reply_text(request, ACCEPTED,
+                        "old blocks go into the colder class, unless another compactor is at it\n");
+}
+
 void cmp_admin_mount(struct cmp_admin *admin, struct mrd_http_server *server)
 {
     const struct mrd_http_route routes[] = {
         {.methods = MRD_HTTP_GET,
          .path = "/quarantine",
          .handler = get_quarantine,
-         .context = admin                                                                     },
+         .context = admin                                                                        },
+        {.methods = MRD_HTTP_GET,  .path = "/erasures", .handler = get_erasures, .context = admin},
         {.methods = MRD_HTTP_POST,
          .path = "/quarantine/release",
          .handler = post_release,
-         .context = admin                                                                     },
-        {.methods = MRD_HTTP_POST, .path = "/scrub",  .handler = post_scrub,  .context = admin},
-        {.methods = MRD_HTTP_POST, .path = "/sweep",  .handler = post_sweep,  .context = admin},
-        {.methods = MRD_HTTP_POST, .path = "/expire", .handler = post_expire, .context = admin},
+         .context = admin                                                                        },
+        {.methods = MRD_HTTP_POST, .path = "/scrub",    .handler = post_scrub,   .context = admin},
+        {.methods = MRD_HTTP_POST, .path = "/sweep",    .handler = post_sweep,   .context = admin},
+        {.methods = MRD_HTTP_POST, .path = "/cool",     .handler = post_cool,    .context = admin},
+        {.methods = MRD_HTTP_POST, .path = "/expire",   .handler = post_expire,  .context = admin},
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(routes); i++) {
         mrd_http_route_add(server, &routes[i]);

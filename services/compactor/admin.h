@@ -1,9 +1,11 @@
 /* admin.h: what the people who run the region ask of a compactor, on its operations port:
  *
  *     GET  /quarantine                    blocks that are bad, and why (JSON); as of the last look, seconds ago
+ *     GET  /erasures                      requests to erase that are under way and what they wait for, and receipts (JSON)
  *     POST /quarantine/release?block=ID   lets one back in: it is tried again, and comes back if it is still bad
  *     POST /scrub                         reads all blocks now, whatever compactor.scrub_interval says
  *     POST /sweep                         removes now what nobody needs
+ *     POST /cool                          puts old blocks into the colder storage class now
  *     POST /expire                        takes what is out of retention out of the catalog now
  *
  * The answer to a POST is 202: it will be done, and /metrics and the log say how it went.
@@ -13,6 +15,8 @@
 #ifndef CMP_ADMIN_H
 #define CMP_ADMIN_H
 
+#include "compactor/cooling.h"
+#include "compactor/erasing.h"
 #include "compactor/expiring.h"
 #include "compactor/merging.h"
 #include "compactor/tidying.h"
@@ -23,6 +27,8 @@ struct cmp_admin {
     struct cmp_merging *merging;
     struct cmp_tidying *tidying;
     struct cmp_expiring *expiring;
+    struct cmp_erasing *erasing;
+    struct cmp_cooling *cooling;
 };
 
 /* Before the server starts. *admin is kept until it stops. */

@@ -454,6 +454,7 @@ static enum mrd_status partition_round(struct cmp_build *build,
     atomic_store_explicit(&partition->built, built, memory_order_relaxed);
     atomic_store_explicit(&partition->log_last, log.sequence_last, memory_order_relaxed);
     atomic_store_explicit(&partition->log_permille, log_permille(&log), memory_order_relaxed);
+    MRD_TRY(cmp_build_guard_age(build, environment, partition, &log, built, err));
     MRD_TRY(check_log(environment, partition, &log, built, err));
     const bool due = is_due(build, partition, &log, built);
     atomic_store_explicit(&partition->waiting_ns, partition->waiting_since_ns,
@@ -523,6 +524,7 @@ static enum mrd_status round_run(void *context, const struct cmp_environment *en
     struct cmp_build *build = context;
     build->store_unusable = false;
     const struct mrd_members_snapshot *snapshot = mrd_members_acquire(build->options.members);
+    cmp_build_look_at_queriers(build, snapshot);
     /* Who has not heard of the others yet would take what is theirs. */
     const enum mrd_status status =
         snapshot->settled ? round_all(build, environment, snapshot, err) : MRD_OK;
@@ -603,6 +605,26 @@ static double read_fullest(void *context)
     return (double)permille / 1000;
 }
 
+static double read_nearest_to_age(void *context)
+{
+    const struct cmp_build *build = context;
+    uint64_t permille = 0;
+    for (uint32_t i = 0; i < build->options.partition_count; i++) {
+        const struct build_partition *partition = &build->partitions[i];
+        if (atomic_load_explicit(&partition->held, memory_order_relaxed)) {
+            permille = MRD_MAX(
+                permille, atomic_load_explicit(&partition->age_permille, memory_order_relaxed));
+        }
+    }
+    return (double)permille / 1000;
+}
+
+static double read_blind(void *context)
+{
+    const struct cmp_build *build = context;
+    return (double)atomic_load_explicit(&build->blind, memory_order_relaxed);
+}
+
 static double read_memory(void *context)
 {
     const struct cmp_build *build = context;
@@ -632,6 +654,13 @@ void cmp_build_metrics_init(struct cmp_build *build)
     mrd_metrics_callback(metrics, MRD_METRIC_GAUGE, "meridian_build_log_full_ratio",
                          "How full the fullest of these partitions' logs is, 0 to 1.",
                          MRD_NO_LABELS, read_fullest, build);
+    mrd_metrics_callback(metrics, MRD_METRIC_GAUGE, "meridian_build_log_age_ratio",
+                         "How near these partitions' logs are to forgetting by age what is not in "
+                         "blocks, 0 to 1.",
+                         MRD_NO_LABELS, read_nearest_to_age, build);
+    mrd_metrics_callback(metrics, MRD_METRIC_GAUGE, "meridian_build_queriers_without_blocks",
+                         "Queriers that read no blocks, for which the log is kept longer.",
+                         MRD_NO_LABELS, read_blind, build);
     mrd_metrics_callback(metrics, MRD_METRIC_GAUGE, "meridian_build_memory_bytes",
                          "Memory of references, labels and rows of these partitions.",
                          MRD_NO_LABELS, read_memory, build);

@@ -12,7 +12,9 @@
  * the first builder. Of another log, and of one that ends before what is built, nothing is built: somebody has to decide.
  *
  * After a commit the log is trimmed, if that is on: what blocks have, was received before the head window, and is not needed
- * to resolve references that may still come.
+ * to resolve references that may still come. Nothing else may drop anything then, so an age limit of the stream is taken from it. While
+ * a querier says that it reads no blocks, the window is as long as the age limit would be. Where trimming is off, what comes near
+ * the stream's age limit without being built is told.
  *
  * Owner:   whoever created it; destroyed after the jobs (jobs.h). What the options point to outlives it.
  * Threads: the round: one. cmp_build_want and cmp_build_owner: any.
@@ -35,6 +37,7 @@ struct cmp_build_options {
     mrd_time_ms build_age_ms;
     bool trim;
     mrd_time_ms log_window_ms;
+    mrd_time_ms log_age_ms; /* the window where queriers read no blocks (log.max_age); 0: without end */
     mrd_time_ms references_kept_ms;
     struct mrd_metrics *metrics;
     const struct mrd_clock *clock;

@@ -26,8 +26,10 @@ struct build_partition {
         log_created_ns; /* of the log that was found to be the one that is built; 0: not looked yet */
     bool went_back;     /* it ended before what is built: not built before somebody has looked */
     int64_t trim_ns;    /* when to look next */
+    int64_t age_ns;     /* likewise, for how old the oldest is that is not built */
     struct build_mark marks[BUILD_MARKS_MAX]; /* ascending, some of the entries that were read */
     size_t mark_count;
+    struct build_mark last; /* entry that was read; sequence 0: none was */
 
     _Atomic uint64_t wanted;
     _Atomic bool held;
@@ -36,6 +38,7 @@ struct build_partition {
     _Atomic uint64_t memory;
     _Atomic int64_t waiting_ns;    /* waiting_since_ns, for others */
     _Atomic uint64_t log_permille; /* how full the log is */
+    _Atomic uint64_t age_permille; /* how near the log is to forgetting what is not built */
 };
 
 struct cmp_build {
@@ -45,6 +48,7 @@ struct cmp_build {
     struct mrd_counter *trimmed;
     struct build_partition *partitions;
     uint32_t next;       /* partition that the next round begins with */
+    _Atomic size_t blind; /* queriers that read no blocks, as of this round */
     bool store_unusable; /* of this round: what is built cannot be stored */
 };
 
@@ -57,6 +61,17 @@ uint64_t cmp_build_built(struct mrd_catalog *catalog, uint32_t partition);
 /* An entry was read. */
 void cmp_build_mark(const struct cmp_build *build, struct build_partition *partition,
                     uint64_t sequence, mrd_time_ms stored_ms);
+
+/* Queriers that cannot find in blocks what the log is trimmed of. */
+void cmp_build_look_at_queriers(struct cmp_build *build,
+                                const struct mrd_members_snapshot *snapshot);
+
+/* Where trimming is on, takes the stream's age limit away. Else it says how near the limit is to what is not built. */
+MRD_MUST_CHECK enum mrd_status cmp_build_guard_age(const struct cmp_build *build,
+                                                   const struct cmp_environment *environment,
+                                                   struct build_partition *partition,
+                                                   const struct mrd_log_state *log, uint64_t built,
+                                                   struct mrd_error *err);
 
 /* Drops from the log what nobody needs there any more, if that is on and due. */
 MRD_MUST_CHECK enum mrd_status cmp_build_trim(struct cmp_build *build,

@@ -132,6 +132,7 @@ struct settings {
     uint64_t samples_max;
     bool trim;
     mrd_time_ms references_kept_ms;
+    mrd_time_ms log_age_ms;
 };
 
 /* A new process over what there is. Opening the catalog may fail, as all with the store: then there is no role to run. */
@@ -153,6 +154,7 @@ static bool process_start(struct process *process, struct world *world, struct m
         .build_age_ms = 1,
         .trim = settings->trim,
         .log_window_ms = 0,
+        .log_age_ms = settings->log_age_ms,
         .references_kept_ms = settings->references_kept_ms,
         .metrics = process->metrics,
         .clock = mrd_clock_system(),
@@ -421,6 +423,115 @@ static void what_the_log_lost_before_it_was_built_is_counted(void **state)
     scene_fini(&scene);
 }
 
+/* ---- who drops what of the log ---- */
+
+static struct mrd_log_state log_of(const struct scene *scene)
+{
+    struct mrd_log_state log;
+    struct mrd_error err = {0};
+    must(mrd_log_state_read(scene->world->bus, 0, 5000, &log, &err), &err);
+    return log;
+}
+
+static void limit_age(const struct scene *scene, mrd_time_ms age_ms)
+{
+    const struct mrd_log_config config = {.region = "r",
+                                          .partition_count = 1,
+                                          .replicas = 1,
+                                          .bytes_max = 64 << 20,
+                                          .age_ms_max = age_ms,
+                                          .age_decides = true};
+    struct mrd_error err = {0};
+    must(mrd_log_ensure(scene->world->bus, &config, 5000, &err), &err);
+}
+
+static bool is_trimmed(void *context) { return log_of(context).sequence_first > 1; }
+static bool is_without_age(void *context) { return log_of(context).age_ms_max == 0; }
+
+static void who_trims_takes_the_age_limit_away_whenever_it_comes_back(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene, &(struct settings){.samples_max = 1000, .trim = true, .log_age_ms = 3600000});
+    for (int i = 0; i < 2; i++) {
+        limit_age(&scene, 3600 * 1000);
+        assert_false(is_without_age(&scene));
+        run_until(&scene.process, is_without_age, &scene);
+    }
+    publish(scene.world, 2);
+    run_until(&scene.process, is_all_built, &scene.process);
+    check_content(scene.world, scene.store);
+    scene_fini(&scene);
+}
+
+static bool age_is_told(void *context)
+{
+    return metric(context, "meridian_build_log_age_ratio") >= 0.5;
+}
+
+static bool age_is_no_more_told(void *context)
+{
+    return metric(context, "meridian_build_log_age_ratio") == 0;
+}
+
+static void what_nears_the_age_limit_before_it_is_built_is_told(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene, &(struct settings){.samples_max = 1000});
+    limit_age(&scene, 5000);
+    run_until(&scene.process, age_is_no_more_told, &scene); /* there is nothing to build */
+    const struct mrd_catalog_built_change built = {.partition = 0, .to = 1};
+    const struct mrd_catalog_change change = {.built = &built, .built_count = 1};
+    struct mrd_error err = {0};
+    must(mrd_objstore_put(scene.store, "logs/0", MRD_BYTES("1700000000000000000\n"), NULL, &err),
+         &err); /* another log: nothing of this one is built */
+    publish(scene.world, 2);
+    run_until(&scene.process, age_is_told, &scene);
+    must(mrd_catalog_commit(scene.process.catalog, &change, NULL, &err), &err);
+    run_until(&scene.process, is_trimmed, &scene); /* by age */
+    scene_fini(&scene);
+}
+
+static bool sees_querier(void *context)
+{
+    return metric(context, "meridian_build_queriers_without_blocks") == 1;
+}
+static bool sees_none(void *context)
+{
+    return metric(context, "meridian_build_queriers_without_blocks") == 0;
+}
+
+/* A querier that reads no blocks is left with what it had if the log forgot by age; one that reads them finds there what is gone. */
+static void the_log_is_kept_for_queriers_that_read_no_blocks(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene, &(struct settings){.samples_max = 1000,
+                                          .trim = true,
+                                          .log_age_ms = 3600 * 1000,
+                                          .references_kept_ms = 1});
+    struct mrd_member self = {.kind = MRD_MEMBER_QUERIER, .instance = "q-1"};
+    const struct mrd_members_options options = {.self = &self, .beat_ms = 20};
+    struct mrd_members *querier = NULL;
+    struct mrd_error err = {0};
+    must(mrd_members_create(scene.world->bus, &options, &querier, &err), &err);
+    run_until(&scene.process, sees_querier, &scene);
+    publish(scene.world, 4);
+    run_until(&scene.process, is_all_built, &scene.process);
+    for (int i = 0; i < 20; i++) {
+        (void)scene.process.role.round(scene.process.role.context, &scene.process.environment, &err);
+    }
+    assert_false(is_trimmed(&scene));
+    self.reads_blocks = true;
+    mrd_members_update(querier, &self);
+    run_until(&scene.process, sees_none, &scene);
+    run_until(&scene.process, is_trimmed, &scene);
+    mrd_members_destroy(&querier);
+    check_content(scene.world, scene.store);
+    scene_fini(&scene);
+}
+
 static bool has_failed(void *context)
 {
     return metric(context, "meridian_build_partition_failures_total") >= 1;
@@ -539,6 +650,9 @@ int main(void)
         cmocka_unit_test(a_store_that_fails_for_a_while_loses_and_doubles_nothing),
         cmocka_unit_test(an_unreadable_batch_goes_to_quarantine_and_the_rest_is_built),
         cmocka_unit_test(what_the_log_lost_before_it_was_built_is_counted),
+        cmocka_unit_test(who_trims_takes_the_age_limit_away_whenever_it_comes_back),
+        cmocka_unit_test(what_nears_the_age_limit_before_it_is_built_is_told),
+        cmocka_unit_test(the_log_is_kept_for_queriers_that_read_no_blocks),
         cmocka_unit_test(of_a_log_that_ends_before_what_is_built_nothing_is_built),
         cmocka_unit_test(who_takes_over_resolves_what_was_announced_before),
         cmocka_unit_test(of_another_log_nothing_is_built),

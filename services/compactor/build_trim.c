@@ -9,6 +9,9 @@ enum {
     MARKS_PER_WINDOW = 8,
     TRIM_EVERY_MS = 10000,
     LOG_CALL_MS = 5000,
+    AGE_LOOK_MS = 30000,
+    AGE_PERMILLE_WARN = 500, /* of the log's age limit */
+    TELL_MS = 60000,
 };
 static const int64_t MS = 1000000;
 
@@ -18,6 +21,7 @@ void cmp_build_mark(const struct cmp_build *build, struct build_partition *parti
     const mrd_time_ms apart_ms =
         MRD_MIN((mrd_time_ms)MARK_MS, build->options.log_window_ms / MARKS_PER_WINDOW);
     struct build_mark *marks = partition->marks;
+    partition->last = (struct build_mark){sequence, stored_ms};
     if (partition->mark_count > 0 &&
         stored_ms < marks[partition->mark_count - 1].stored_ms + apart_ms) {
         return;
@@ -31,16 +35,30 @@ void cmp_build_mark(const struct cmp_build *build, struct build_partition *parti
     marks[partition->mark_count++] = (struct build_mark){sequence, stored_ms};
 }
 
-/* Of what was stored up to before_ms: a sequence that is no later, 0: none is known. */
+/* Of what was stored up to before_ms: the sequence behind it or behind an earlier one, 0: none is known. A log that nothing comes into any more is
+ * emptied in the end, and so are the requests to erase in it. */
 static uint64_t sequence_before(const struct build_partition *partition, mrd_time_ms before_ms)
 {
     uint64_t sequence = 0;
     for (size_t i = 0; i < partition->mark_count; i++) {
         if (partition->marks[i].stored_ms <= before_ms) {
-            sequence = partition->marks[i].sequence;
+            sequence = partition->marks[i].sequence + 1;
         }
     }
-    return sequence;
+    return partition->last.sequence > 0 && partition->last.stored_ms <= before_ms
+               ? partition->last.sequence + 1
+               : sequence;
+}
+
+/* Queriers that read no blocks have what is in the log, and no less of it than they would have if it forgot by age. */
+static mrd_time_ms window_ms(const struct cmp_build *build)
+{
+    const struct cmp_build_options *options = &build->options;
+    if (atomic_load_explicit(&build->blind, memory_order_relaxed) == 0) {
+        return options->log_window_ms;
+    }
+    return options->log_age_ms == 0 ? INT64_MAX / 2
+                                    : MRD_MAX(options->log_window_ms, options->log_age_ms);
 }
 
 /* The first sequence that is still needed. */
@@ -54,10 +72,88 @@ static uint64_t needed_from(const struct cmp_build *build, const struct build_pa
                                                         now_ms - options->references_kept_ms));
     /* The window saves a new ingester the blocks of the last hours. Before a log refuses writers, it is given up. */
     if (log->bytes < (uint64_t)log->bytes_max / 4 * 3) {
-        first = MRD_MIN(first, sequence_before(partition, now_ms - options->log_window_ms));
+        first = MRD_MIN(first, sequence_before(partition, now_ms - window_ms(build)));
     }
     return first;
 }
+
+/* ---- who drops what ---- */
+
+void cmp_build_look_at_queriers(struct cmp_build *build,
+                                const struct mrd_members_snapshot *snapshot)
+{
+    size_t blind = 0;
+    const char *name = "";
+    for (size_t i = 0; i < snapshot->count; i++) {
+        const struct mrd_member *member = &snapshot->members[i];
+        if (member->kind == MRD_MEMBER_QUERIER && !member->reads_blocks) {
+            blind++;
+            name = member->instance;
+        }
+    }
+    atomic_store_explicit(&build->blind, blind, memory_order_relaxed);
+    if (blind > 0 && build->options.trim) {
+        MRD_LOG_EVERY(TELL_MS, MRD_LEVEL_WARN,
+                      "a querier reads no blocks, so the log is kept as long as log.max_age says and "
+                      "answers of that querier end there: give it the compactors' objstore settings",
+                      mrd_log_str("querier", name), mrd_log_uint("queriers", blind));
+    }
+}
+
+/* Trimming is off, and the log forgets by age. */
+static enum mrd_status look_at_age(const struct cmp_environment *environment,
+                                   struct build_partition *partition,
+                                   const struct mrd_log_state *log, uint64_t built,
+                                   const struct mrd_clock *clock, struct mrd_error *err)
+{
+    mrd_time_ms stored_ms = 0;
+    const uint64_t oldest = MRD_MAX(built + 1, log->sequence_first);
+    const enum mrd_status status = mrd_log_stored_read(environment->bus, partition->number, oldest,
+                                                       LOG_CALL_MS, &stored_ms, err);
+    if (status != MRD_OK && status != MRD_E_NOT_FOUND) {
+        return status;
+    }
+    const mrd_time_ms age_ms = mrd_clock_now_ms(clock) - stored_ms;
+    const uint64_t permille =
+        status == MRD_OK && age_ms > 0 ? (uint64_t)(age_ms * 1000 / log->age_ms_max) : 0;
+    atomic_store_explicit(&partition->age_permille, permille, memory_order_relaxed);
+    if (permille >= AGE_PERMILLE_WARN) {
+        MRD_LOG_EVERY(TELL_MS, MRD_LEVEL_ERROR,
+                      "the log will forget by age what is not in blocks: compactor.trim=true takes "
+                      "its age limit away, a greater log.max_age in all services gives time",
+                      mrd_log_uint("partition", partition->number),
+                      mrd_log_uint("first", oldest), mrd_log_int("stored_ms_ago", age_ms),
+                      mrd_log_int("max_age_ms", log->age_ms_max));
+    }
+    return MRD_OK;
+}
+
+enum mrd_status cmp_build_guard_age(const struct cmp_build *build,
+                                    const struct cmp_environment *environment,
+                                    struct build_partition *partition,
+                                    const struct mrd_log_state *log, uint64_t built,
+                                    struct mrd_error *err)
+{
+    if (log->age_ms_max > 0 && build->options.trim) {
+        MRD_LOG_WARN("the log had an age limit, by which it would forget what is not in blocks: it "
+                     "is taken away, since compactors trim it (log.max_age is for regions without)",
+                     mrd_log_uint("partition", partition->number),
+                     mrd_log_int("max_age_ms", log->age_ms_max));
+        return mrd_log_age_clear(environment->bus, partition->number, LOG_CALL_MS, err);
+    }
+    const int64_t now_ns = mrd_clock_monotonic_ns(build->options.clock);
+    if (log->age_ms_max == 0 || log->sequence_last <= built) {
+        atomic_store_explicit(&partition->age_permille, 0, memory_order_relaxed);
+        return MRD_OK;
+    }
+    if (now_ns < partition->age_ns) {
+        return MRD_OK;
+    }
+    partition->age_ns = now_ns + MRD_MIN((mrd_time_ms)AGE_LOOK_MS, log->age_ms_max / 10) * MS;
+    return look_at_age(environment, partition, log, built, build->options.clock, err);
+}
+
+/* ---- trimming ---- */
 
 enum mrd_status cmp_build_trim(struct cmp_build *build, const struct cmp_environment *environment,
                                struct build_partition *partition, const struct mrd_log_state *log,

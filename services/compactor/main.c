@@ -2,6 +2,8 @@
 #include "base/log.h"
 #include "compactor/admin.h"
 #include "compactor/build.h"
+#include "compactor/cooling.h"
+#include "compactor/erasing.h"
 #include "compactor/expiring.h"
 #include "compactor/flush.h"
 #include "compactor/jobs.h"
@@ -28,11 +30,10 @@ static const struct mrd_config_key compactor_keys[] = {
         "Samples that are brought to one block at most, but for what one batch has more."),
     KEY("compactor.build_memory_bytes_max", MRD_CONFIG_SIZE, "512MiB", 48 << 20, 1e15,
         "Memory for the samples of one block and for writing it. One block is built at a time."),
-    KEY("compactor.trim", MRD_CONFIG_BOOL, "false", 0, 0,
+    KEY("compactor.trim", MRD_CONFIG_BOOL, "true", 0, 0,
         "Drop from the log what is in blocks, was received before compactor.log_window and is not "
-        "needed to "
-        "resolve references. Demands log.max_age=0 in all services: then nothing but this drops "
-        "anything."),
+        "needed to resolve references. The log has no age limit then, whatever log.max_age says: "
+        "nothing but this drops anything. The same in all compactors."),
     KEY("compactor.log_window", MRD_CONFIG_DURATION, "3h", 0, 1e12,
         "How long what was received stays in the log though it is in blocks, for ingesters to "
         "replay. A log that is three quarters "
@@ -57,7 +58,12 @@ static const struct mrd_config_key compactor_keys[] = {
         "Days are merged into their month so long after its end, and after the receipt of samples "
         "that are late for it."),
     KEY("compactor.merge_memory_bytes_max", MRD_CONFIG_SIZE, "512MiB", 96 << 20, 1e15,
-        "Memory for one merge. A compactor does one at a time."),
+        "Memory for merging. A compactor does one merge unit at a time; its workers share this."),
+    KEY("compactor.merge_workers", MRD_CONFIG_INT, "0", 0, 256,
+        "Threads that merge the tenants of a unit, each with its share of "
+        "compactor.merge_memory_bytes_max; fewer where that is less than 96 MiB each. 0: half of "
+        "the "
+        "processors."),
     {.path = "compactor.rollups",
        .type = MRD_CONFIG_LIST,
        .initial = "1h,1d",
@@ -76,6 +82,18 @@ static const struct mrd_config_key compactor_keys[] = {
     KEY("compactor.expire_interval", MRD_CONFIG_DURATION, "1h", 0, 1e12,
         "How often in the region blocks that are out of their tenants' retention (retention.*) "
         "leave the catalog. 0: never, but when asked for."),
+    KEY("compactor.cold_class", MRD_CONFIG_STRING, "", 0, 0,
+        "Storage class that old blocks' data files are put into, as STANDARD_IA or GLACIER_IR: one "
+        "that can be read at once. S3 only. Empty: none."),
+    KEY("compactor.cold_after", MRD_CONFIG_DURATION, "90d", 0, 1e14,
+        "How long after the end of a block's day or month its data file is put into cold_class."),
+    KEY("compactor.cold_interval", MRD_CONFIG_DURATION, "24h", 0, 1e12,
+        "How often in the region it is looked for such files. 0: never, but when asked for."),
+    KEY("compactor.grace", MRD_CONFIG_DURATION, "24h", 60000, 1e12,
+        "How long files stay after their block has left the catalog, and how long commits do that "
+        "a "
+        "checkpoint has made needless. Longer than any query and merge takes, and than "
+        "querier.block_stale_max in all queriers. The same in all compactors."),
     KEY("compactor.sweep_interval", MRD_CONFIG_DURATION, "1h", 0, 1e12,
         "How often in the region what nobody needs any more is removed from object storage. 0: "
         "never, but when asked for."),
@@ -100,6 +118,8 @@ struct compactor {
     struct cmp_merging *merging;
     struct cmp_tidying *tidying;
     struct cmp_expiring *expiring;
+    struct cmp_erasing *erasing;
+    struct cmp_cooling *cooling;
     struct cmp_jobs *jobs;
     struct cmp_flush *flush;
     struct cmp_admin admin;
@@ -118,6 +138,8 @@ static void stop_roles(void *context, mrd_time_ms grace_ms)
     struct compactor *compactor = context;
     cmp_flush_destroy(&compactor->flush);
     cmp_jobs_destroy(&compactor->jobs);
+    cmp_cooling_destroy(&compactor->cooling);
+    cmp_erasing_destroy(&compactor->erasing);
     cmp_expiring_destroy(&compactor->expiring);
     cmp_tidying_destroy(&compactor->tidying);
     cmp_merging_destroy(&compactor->merging);
@@ -135,8 +157,10 @@ static enum mrd_status open_storage(struct compactor *compactor, const struct mr
     MRD_TRY(mrd_objstore_settings_open(node->config, node->metrics, &compactor->store, err));
     MRD_LOG_INFO("object storage", mrd_log_str("store", mrd_objstore_name(compactor->store)));
     MRD_TRY(mrd_objstore_probe(compactor->store, "probe/", NULL, err));
-    const struct mrd_catalog_options catalog = {.store = compactor->store,
-                                                .writer = node->self.instance};
+    const struct mrd_catalog_options catalog = {
+        .store = compactor->store,
+        .writer = node->self.instance,
+        .grace_ms = mrd_config_duration(node->config, "compactor.grace")};
     return mrd_catalog_open(&catalog, NULL, &compactor->catalog, err);
 }
 
@@ -167,6 +191,7 @@ static struct cmp_build *build_create(const struct compactor *compactor,
         .build_age_ms = mrd_config_duration(config, "compactor.build_age"),
         .trim = mrd_config_bool(config, "compactor.trim"),
         .log_window_ms = mrd_config_duration(config, "compactor.log_window"),
+        .log_age_ms = mrd_config_duration(config, "log.max_age"),
         .references_kept_ms = mrd_config_duration(config, "compactor.references_kept"),
         .metrics = node->metrics,
         .clock = mrd_clock_system(),
@@ -210,6 +235,17 @@ static void reload(void *context, const struct mrd_config *config)
     cmp_expiring_reload(compactor->expiring, config);
 }
 
+static enum mrd_status sweep_now(void *context, const struct cmp_environment *environment,
+                                 struct mrd_error *err)
+{
+    return cmp_tidying_sweep(((struct compactor *)context)->tidying, environment, err);
+}
+
+static bool is_bad(void *context, struct mrd_bytes block_id)
+{
+    return cmp_merging_is_bad(((struct compactor *)context)->merging, block_id);
+}
+
 static enum mrd_status create_roles(struct compactor *compactor, struct mrd_node *node,
                                     struct mrd_error *err)
 {
@@ -222,6 +258,10 @@ static enum mrd_status create_roles(struct compactor *compactor, struct mrd_node
     compactor->tidying =
         cmp_tidying_create(node->config, node->self.instance, kept ? &tables : NULL, node->metrics);
     compactor->expiring = cmp_expiring_create(node->config, kept ? &tables : NULL, node->metrics);
+    const struct cmp_erasing_options erasing = {
+        .sweep = sweep_now, .is_bad = is_bad, .context = compactor, .metrics = node->metrics};
+    compactor->erasing = cmp_erasing_create(&erasing);
+    compactor->cooling = cmp_cooling_create(node->config, node->metrics);
     mrd_service_on_reload(node->service, reload, compactor);
     return MRD_OK;
 }
@@ -236,21 +276,25 @@ static enum mrd_status start_roles(struct compactor *compactor, struct mrd_node 
                         .leases = compactor->leases,
                         .bus = compactor->bus,
                         .metrics = node->metrics,
-                        .clock = mrd_clock_system()},
+                        .clock = mrd_clock_system(),
+                        .grace_ms = mrd_config_duration(node->config, "compactor.grace")},
         .on_fatal = on_fatal,
         .context = compactor,
     };
     const struct cmp_role roles[] = {
         cmp_build_role(compactor->build),           cmp_merging_role(compactor->merging),
         cmp_tidying_sweep_role(compactor->tidying), cmp_tidying_scrub_role(compactor->tidying),
-        cmp_expiring_role(compactor->expiring),
+        cmp_expiring_role(compactor->expiring),     cmp_erasing_role(compactor->erasing),
+        cmp_cooling_role(compactor->cooling), /* the last: it may be off */
     };
+    const size_t role_count = MRD_ARRAY_LEN(roles) - !cmp_cooling_is_on(compactor->cooling);
     compactor->jobs = cmp_jobs_create(&options);
-    for (size_t i = 0; i < MRD_ARRAY_LEN(roles); i++) {
+    for (size_t i = 0; i < role_count; i++) {
         MRD_TRY(cmp_jobs_add(compactor->jobs, &roles[i], err));
     }
-    compactor->admin = (struct cmp_admin){compactor->jobs, compactor->merging, compactor->tidying,
-                                          compactor->expiring};
+    compactor->admin =
+        (struct cmp_admin){compactor->jobs,     compactor->merging, compactor->tidying,
+                           compactor->expiring, compactor->erasing, compactor->cooling};
     cmp_admin_mount(&compactor->admin, mrd_service_http(node->service));
     return MRD_OK;
 }
@@ -297,30 +341,29 @@ static enum mrd_status check_region(const char *region, struct mrd_error *err)
                : mrd_fail_prefix(err, MRD_E_INVALID, "region.id becomes a folder of tables");
 }
 
-/* An age limit drops whatever is old, in blocks or not. */
-static enum mrd_status check_settings(const struct mrd_config *config, struct mrd_error *err)
+/* An age limit drops whatever is old, in blocks or not. So there is none where we trim, and where we do not it is ours to bring it
+ * back: others leave a log without one alone. */
+static enum mrd_status ensure_log(const struct compactor *compactor, const struct mrd_node *node,
+                                  struct mrd_error *err)
 {
-    MRD_TRY(check_region(mrd_config_string(config, "region.id"), err));
-    const bool trim = mrd_config_bool(config, "compactor.trim");
-    if (trim && mrd_config_duration(config, "log.max_age") > 0) {
-        return mrd_fail(err, MRD_E_INVALID,
-                        "compactor.trim is on and log.max_age is not 0: the log would drop what is "
-                        "not in blocks yet; set log.max_age to 0 in all services");
-    }
-    if (!trim && mrd_config_duration(config, "log.max_age") == 0) {
+    struct mrd_log_config log = mrd_bus_settings_log(node->config);
+    if (mrd_config_bool(node->config, "compactor.trim")) {
+        log.age_ms_max = 0;
+    } else if (log.age_ms_max == 0) {
         MRD_LOG_WARN("log.max_age is 0 and compactor.trim is off: nothing drops anything from the "
                      "log, which refuses writers once it is full");
     }
-    return MRD_OK;
+    log.age_decides = true;
+    return mrd_node_log_ensure_as(node, compactor->bus, &log, err);
 }
 
 static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_error *err)
 {
     struct compactor *compactor = context;
     compactor->service = node->service;
-    MRD_TRY(check_settings(node->config, err));
+    MRD_TRY(check_region(mrd_config_string(node->config, "region.id"), err));
     MRD_TRY(mrd_node_connect(node, "build", &compactor->bus, err));
-    MRD_TRY(mrd_node_log_ensure(node, compactor->bus, err));
+    MRD_TRY(ensure_log(compactor, node, err));
     mrd_service_on_stop(node->service, "roles", stop_roles, compactor);
     MRD_TRY(open_storage(compactor, node, err));
     MRD_TRY(join_region(compactor, node, err));

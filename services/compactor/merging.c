@@ -3,17 +3,26 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "tenancy/keys.h"
 #include "tenancy/settings.h"
 
-enum { PLAN_BYTES_MAX = 1 << 30, FAILED_MAX = 256, PLAN_MS_MAX = 60 * 1000 };
+enum {
+    PLAN_BYTES_MAX = 1 << 30,
+    FAILED_MAX = 256,
+    PLAN_MS_MAX = 60 * 1000,
+    LOST_MAX = 5 /* plans of a round of which nothing could be committed */
+};
 
 struct figures {
     struct mrd_counter *merges;
     struct mrd_counter *units;
     struct mrd_counter *lost;
+    struct mrd_counter *overtaken;
+    struct mrd_counter *erased;
+    struct mrd_counter *settled;
     struct mrd_counter *failed;
     struct mrd_counter *samples_in;
     struct mrd_counter *samples_out;
@@ -53,7 +62,9 @@ struct cmp_merging {
     mrd_time_ms resolutions_ms[MRD_ROLLUP_LEVELS_MAX];
     struct failure failed[FAILED_MAX]; /* the round's */
     size_t failed_at;
-    _Atomic bool wanted; /* relaxed: a wish */
+    struct mrd_catalog_requests *requests; /* of the last plan; the round's */
+    bool erased_last;                      /* whether the last unit was one that erases */
+    _Atomic bool wanted;                   /* relaxed: a wish */
 
     pthread_mutex_t lock;      /* guards what follows */
     struct mrd_buf quarantine; /* JSON */
@@ -119,6 +130,12 @@ static void figures_init(struct figures *figures, struct mrd_metrics *metrics)
          "Merges of a tenant and a day or month that were committed."                                                },
         {&figures->lost,             "meridian_merge_lost_total",
          "Units of merging that others had done meanwhile."                                                          },
+        {&figures->overtaken,        "meridian_merge_overtaken_total",
+         "Units of merging that were done in vain because a request to erase came meanwhile."                        },
+        {&figures->erased,           "meridian_merge_erased_total",
+         "Samples that committed merges have left out for requests to erase."                                        },
+        {&figures->settled,          "meridian_merge_settled_total",
+         "Blocks that owed a request to erase, and do no more, each once for each request."                          },
         {&figures->failed,           "meridian_merge_failed_total",
          "Units of merging that failed for reasons of their own."                                                    },
         {&figures->samples_in,       "meridian_merge_samples_read_total",
@@ -165,12 +182,21 @@ static void figures_init(struct figures *figures, struct mrd_metrics *metrics)
                               seconds, MRD_ARRAY_LEN(seconds));
 }
 
+/* Half of the processors: others have to build blocks, and to answer. */
+static size_t count_workers(const struct mrd_config *config)
+{
+    const int64_t configured = mrd_config_int(config, "compactor.merge_workers");
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    return configured > 0 ? (size_t)configured : (size_t)MRD_MAX(processors / 2, 1L);
+}
+
 struct cmp_merging *cmp_merging_create(const struct mrd_config *config, const char *holder,
                                        const struct mrd_upkeep_tables *tables,
                                        struct mrd_metrics *metrics)
 {
     struct cmp_merging *merging = calloc(1, sizeof(*merging));
     mrd_assert(merging != NULL);
+    const size_t workers = count_workers(config);
     figures_init(&merging->figures, metrics);
     merging->holder = strdup(holder);
     merging->region = strdup(mrd_config_string(config, "region.id"));
@@ -185,6 +211,7 @@ struct cmp_merging *cmp_merging_create(const struct mrd_config *config, const ch
         .region = merging->region,
         .holder = merging->holder,
         .memory_bytes_max = mrd_config_size(config, "compactor.merge_memory_bytes_max"),
+        .workers = workers,
         .shard_bytes_max = mrd_config_size(config, "compactor.merge_file_bytes"),
         .is_compact = is_compact,
         .context = merging,
@@ -193,6 +220,7 @@ struct cmp_merging *cmp_merging_create(const struct mrd_config *config, const ch
     merging->merge.resolutions_ms = merging->resolutions_ms;
     merging->keeps_tables = tables != NULL;
     merging->tables = tables == NULL ? (struct mrd_upkeep_tables){0} : *tables;
+    merging->tables.workers = workers;
     merging->layouts = mrd_tenancy_settings_create(sizeof(struct layout), read_layout, config);
     pthread_mutex_init(&merging->lock, NULL);
     return merging;
@@ -207,6 +235,7 @@ void cmp_merging_destroy(struct cmp_merging **merging)
     for (size_t i = 0; i < self->release_count; i++) {
         free((void *)(uintptr_t)self->releases[i].data);
     }
+    mrd_catalog_requests_destroy(&self->requests);
     mrd_buf_fini(&self->quarantine);
     mrd_buf_fini(&self->bad_ids);
     mrd_tenancy_settings_destroy(&self->layouts);
@@ -365,6 +394,12 @@ static void count(struct cmp_merging *merging, const struct mrd_upkeep_unit *uni
 {
     const struct figures *figures = &merging->figures;
     mrd_counter_add(figures->lost, merged->lost);
+    mrd_counter_add(figures->overtaken, merged->overtaken);
+    if (merged->overtaken) {
+        MRD_LOG_INFO("a request to erase came while blocks were merged that have some of it: they "
+                     "are merged again",
+                     mrd_log_bytes("tenant", unit->tenant));
+    }
     mrd_counter_add(figures->bad_blocks, merged->quarantined);
     if (merged->quarantined > 0) {
         MRD_LOG_ERROR("blocks are bad and are left out from now on: see /quarantine",
@@ -380,6 +415,8 @@ static void count(struct cmp_merging *merging, const struct mrd_upkeep_unit *uni
     mrd_counter_add(figures->duplicates, merged->duplicates);
     mrd_counter_add(figures->overridden, merged->overridden);
     mrd_counter_add(figures->unordered, merged->unordered);
+    mrd_counter_add(figures->erased, merged->erased);
+    mrd_counter_add(figures->settled, merged->settled);
     mrd_counter_add(figures->bytes_in, merged->bytes_in);
     mrd_counter_add(figures->bytes_out, merged->bytes_out);
     mrd_counter_add(figures->blocks_in, merged->blocks_in);
@@ -389,10 +426,11 @@ static void count(struct cmp_merging *merging, const struct mrd_upkeep_unit *uni
     mrd_counter_add(figures->publish_failures, merged->publish_error.status != MRD_OK);
     mrd_metrics_histogram_observe(figures->seconds, seconds);
     MRD_LOG_INFO(
-        "merged blocks", mrd_log_str("to", unit->kind == MRD_UPKEEP_DAYS ? "days" : "month"),
+        "merged blocks", mrd_log_str("to", mrd_upkeep_kind_name(unit->kind)),
         mrd_log_bytes("tenant", unit->tenant), mrd_log_uint("blocks", merged->blocks_in),
         mrd_log_uint("made", merged->blocks_out), mrd_log_uint("rollups", merged->rollups_out),
         mrd_log_uint("samples", merged->samples_in), mrd_log_uint("kept", merged->samples_out),
+        mrd_log_uint("erased", merged->erased), mrd_log_uint("settled", merged->settled),
         mrd_log_uint("tables", merged->tables), mrd_log_float("seconds", seconds));
     if (merged->publish_error.status != MRD_OK) {
         MRD_LOG_WARN("tables' copies for readers without a catalog are behind",
@@ -400,8 +438,14 @@ static void count(struct cmp_merging *merging, const struct mrd_upkeep_unit *uni
     }
 }
 
+/* What came of some units. */
+struct outcome {
+    bool changed; /* there is something new to plan of */
+    bool done;    /* something was committed, or put into quarantine */
+};
+
 static enum mrd_status merge_unit(struct cmp_merging *merging, struct view *view,
-                                  const struct mrd_upkeep_unit *unit, bool *out_changed,
+                                  const struct mrd_upkeep_unit *unit, struct outcome *out,
                                   struct mrd_error *err)
 {
     const struct cmp_environment *environment = view->environment;
@@ -419,18 +463,20 @@ static enum mrd_status merge_unit(struct cmp_merging *merging, struct view *view
     options.clock = environment->clock;
     options.tables = merging->keeps_tables ? &tables : NULL;
     options.quarantine = view->quarantine;
+    options.requests = merging->requests;
     const enum mrd_status status =
         mrd_upkeep_merge(&options, view->state, &view->index, unit, &merged, &why);
     const int64_t took_ns = mrd_clock_monotonic_ns(mrd_clock_system()) - began_ns;
     count(merging, unit, &merged, (double)took_ns / 1e9);
-    *out_changed = merged.committed || merged.lost || merged.quarantined > 0;
+    out->done |= merged.committed || merged.quarantined > 0;
+    out->changed |= out->done || merged.lost;
     if (status == MRD_OK || !is_own(status)) {
         return status == MRD_OK ? MRD_OK : mrd_fail(err, status, "%s", why.text);
     }
     note_failed(merging, unit);
     mrd_counter_add(merging->figures.failed, 1);
     MRD_LOG_ERROR("a merge failed and is left alone for ten minutes",
-                  mrd_log_str("to", unit->kind == MRD_UPKEEP_DAYS ? "days" : "month"),
+                  mrd_log_str("to", mrd_upkeep_kind_name(unit->kind)),
                   mrd_log_bytes("tenant", unit->tenant),
                   mrd_log_str("status", mrd_status_name(status)), mrd_log_error(&why));
     return MRD_OK;
@@ -438,34 +484,73 @@ static enum mrd_status merge_unit(struct cmp_merging *merging, struct view *view
 
 /* ---- a round ---- */
 
-/* Does the units that are not leased to others, for a minute or so: then it is time to plan anew. *out_changed: something was
- * done. Units of one plan do not touch each other's blocks, mostly; where they do, the later one loses. */
+/* Units that erase, which are the first, and others take turns: neither waits for all of the other. */
+struct turns {
+    size_t next[2]; /* of the others, of those that erase */
+    size_t end[2];
+};
+
+static struct turns turns_of(const struct mrd_upkeep_unit *units, size_t count)
+{
+    size_t erase = 0;
+    while (erase < count && units[erase].kind == MRD_UPKEEP_ERASE) {
+        erase++;
+    }
+    return (struct turns){
+        .next = {erase, 0    },
+        .end = {count, erase},
+    };
+}
+
+/* Whose turn it is; there is one left. */
+static size_t next_turn(struct turns *turns, bool erased_last)
+{
+    size_t kind = erased_last ? 0 : 1;
+    kind = turns->next[kind] < turns->end[kind] ? kind : 1 - kind;
+    return turns->next[kind]++;
+}
+
+/* Does the units that are not leased to others, for a minute or so: then it is time to plan anew. Units of one plan do not
+ * touch each other's blocks, mostly; where they do, the later one loses. */
 static enum mrd_status do_units(struct cmp_merging *merging, struct view *view,
                                 const struct mrd_upkeep_unit *units, size_t unit_count,
-                                bool *out_changed, struct mrd_error *err)
+                                struct outcome *out, struct mrd_error *err)
 {
     const int64_t until_ns =
         mrd_clock_monotonic_ns(mrd_clock_system()) + (int64_t)PLAN_MS_MAX * 1000000;
-    *out_changed = false;
+    struct turns turns = turns_of(units, unit_count);
     for (size_t i = 0; i < unit_count; i++) {
         struct mrd_lease *lease = NULL;
-        bool changed = false;
+        const struct mrd_upkeep_unit *unit = &units[next_turn(&turns, merging->erased_last)];
         MRD_TRY(mrd_objstore_check(&view->environment->control, err));
-        if (has_failed(merging, &units[i])) {
+        if (has_failed(merging, unit)) {
             continue;
         }
-        MRD_TRY(mrd_lease_try(view->environment->leases, units[i].lease, &lease, err));
+        MRD_TRY(mrd_lease_try(view->environment->leases, unit->lease, &lease, err));
         if (lease == NULL) {
             continue;
         }
-        const enum mrd_status status = merge_unit(merging, view, &units[i], &changed, err);
+        merging->erased_last = unit->kind == MRD_UPKEEP_ERASE;
+        const enum mrd_status status = merge_unit(merging, view, unit, out, err);
         mrd_lease_release(&lease);
         MRD_TRY(status);
-        *out_changed |= changed;
         if (mrd_clock_monotonic_ns(mrd_clock_system()) > until_ns) {
             break;
         }
     }
+    return MRD_OK;
+}
+
+/* Those that blocks of the state owe. */
+static enum mrd_status load_requests(struct cmp_merging *merging, const struct view *view,
+                                     struct mrd_error *err)
+{
+    const struct cmp_environment *environment = view->environment;
+    struct mrd_catalog_requests *requests;
+    MRD_TRY(mrd_catalog_requests_load(environment->store, view->state, merging->requests,
+                                      &environment->control, &requests, err));
+    mrd_catalog_requests_destroy(&merging->requests);
+    merging->requests = requests;
     return MRD_OK;
 }
 
@@ -478,7 +563,7 @@ static void show_backlog(struct cmp_merging *merging, const struct mrd_catalog_s
 }
 
 static enum mrd_status look_once(struct cmp_merging *merging,
-                                 const struct cmp_environment *environment, bool *out_changed,
+                                 const struct cmp_environment *environment, struct outcome *out,
                                  struct mrd_error *err)
 {
     mrd_auto(mrd_arena_destroy)
@@ -500,10 +585,12 @@ static enum mrd_status look_once(struct cmp_merging *merging,
     }
     mrd_upkeep_index_init(&view.index, view.state);
     show_backlog(merging, view.state, &plan);
-    enum mrd_status status =
-        mrd_upkeep_plan(view.state, &view.index, &plan, arena, &units, &unit_count, err);
+    enum mrd_status status = load_requests(merging, &view, err);
     if (status == MRD_OK) {
-        status = do_units(merging, &view, units, unit_count, out_changed, err);
+        status = mrd_upkeep_plan(view.state, &view.index, &plan, arena, &units, &unit_count, err);
+    }
+    if (status == MRD_OK) {
+        status = do_units(merging, &view, units, unit_count, out, err);
     }
     mrd_upkeep_index_fini(&view.index);
     mrd_catalog_unpin(&view.state);
@@ -513,9 +600,16 @@ static enum mrd_status look_once(struct cmp_merging *merging,
 static enum mrd_status merge_round(void *context, const struct cmp_environment *environment,
                                    struct mrd_error *err)
 {
-    bool changed = true;
-    while (changed) {
-        MRD_TRY(look_once(context, environment, &changed, err));
+    struct outcome outcome = {.changed = true};
+    for (unsigned lost = 0; outcome.changed; lost = outcome.done ? 0 : lost + 1) {
+        if (lost == LOST_MAX) {
+            MRD_LOG_WARN("merges are lost one after the other: others, or requests to erase, are "
+                         "faster; the next round tries again",
+                         mrd_log_uint("plans", lost));
+            return MRD_OK;
+        }
+        outcome = (struct outcome){0};
+        MRD_TRY(look_once(context, environment, &outcome, err));
     }
     return MRD_OK;
 }

@@ -138,7 +138,8 @@ static enum mrd_status do_sweep(void *context, const struct cmp_environment *env
     const struct mrd_upkeep_sweep_options options = {
         .catalog = {.store = environment->store,
                     .clock = environment->clock,
-                    .writer = tidying->holder},
+                    .writer = tidying->holder,
+                    .grace_ms = environment->grace_ms},
         .control = &environment->control,
         .blocks_prefix = CMP_BLOCKS_PREFIX "/",
         .region = tidying->region,
@@ -163,6 +164,12 @@ static enum mrd_status do_sweep(void *context, const struct cmp_environment *env
                  mrd_log_uint("table_files", swept.table_files),
                  mrd_log_uint("commits", swept.catalog.commits));
     return MRD_OK;
+}
+
+enum mrd_status cmp_tidying_sweep(struct cmp_tidying *tidying,
+                                  const struct cmp_environment *environment, struct mrd_error *err)
+{
+    return do_sweep(tidying, environment, err);
 }
 
 static enum mrd_status sweep_round(void *context, const struct cmp_environment *environment,

@@ -25,6 +25,11 @@ void cmp_tidying_destroy(struct cmp_tidying **tidying);
 struct cmp_role cmp_tidying_sweep_role(struct cmp_tidying *tidying);
 struct cmp_role cmp_tidying_scrub_role(struct cmp_tidying *tidying);
 
+/* Sweeps, whoever else is at it: for who needs it to be done now. */
+MRD_MUST_CHECK enum mrd_status cmp_tidying_sweep(struct cmp_tidying *tidying,
+                                                 const struct cmp_environment *environment,
+                                                 struct mrd_error *err);
+
 /* It is due now; nudge the role then. */
 void cmp_tidying_want_sweep(struct cmp_tidying *tidying);
 void cmp_tidying_want_scrub(struct cmp_tidying *tidying);

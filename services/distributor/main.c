@@ -86,9 +86,9 @@ static void stop_intakes(void *context, mrd_time_ms grace_ms)
 static enum mrd_status on_erasure(void *context, struct mrd_bytes notice, struct mrd_error *err)
 {
     struct distributor *distributor = context;
-    mrd_hlc hlc;
-    MRD_TRY(mrd_erasure_notice_decode(notice, distributor->partition_count, &hlc, NULL, err));
-    return mrd_hlc_merge(&distributor->hlc, hlc, err);
+    struct mrd_erasure_notice erasure;
+    MRD_TRY(mrd_erasure_notice_decode(notice, distributor->partition_count, &erasure, NULL, err));
+    return mrd_hlc_merge(&distributor->hlc, erasure.hlc, err);
 }
 
 static void on_reload(void *context, const struct mrd_config *config)

@@ -324,7 +324,11 @@ static void find_exemplars(struct ing_store *store, size_t series, struct found 
     assert_int_equal(
         mrd_matcher_init(&matcher, MRD_MATCH_EQ, MRD_BYTES("__name__"), mrd_bytes_of(value), NULL),
         MRD_OK);
-    const struct ing_exemplar_query query = {MRD_BYTES("t"), &matcher, 1, INT64_MIN, INT64_MAX};
+    const struct ing_exemplar_query query = {.tenant = MRD_BYTES("t"),
+                                             .matchers = &matcher,
+                                             .matcher_count = 1,
+                                             .time_min_ms = INT64_MIN,
+                                             .time_max_ms = INT64_MAX};
     struct mrd_arena *arena = mrd_arena_create("test", 1 << 20);
     *out = (struct found){0};
     assert_int_equal(

@@ -9,6 +9,7 @@ enum {
     SERIES_BYTES_MAX = 4096,
     RING_CAPACITY_MIN = 16,
     LABELS_ARENA_BYTES = 1 << 20, /* of one series */
+    SERIES_PER_LOOK = 64,
     NONE = -1,
 };
 
@@ -372,6 +373,9 @@ enum mrd_status ing_exemplars_select(const struct ing_exemplars *exemplars,
         const struct series *series = tenant->series.items[i];
         struct mrd_labels labels;
         mrd_arena_reset(arena);
+        if (i % SERIES_PER_LOOK == SERIES_PER_LOOK - 1) {
+            MRD_TRY(mrd_look(&query->look, err));
+        }
         MRD_TRY(mrd_labels_decode(series->labels, arena, &labels, err));
         if (!mrd_matchers_match(query->matchers, query->matcher_count, labels)) {
             continue;

@@ -12,6 +12,7 @@
 #ifndef ING_EXEMPLARS_H
 #define ING_EXEMPLARS_H
 
+#include "base/sort.h"
 #include "model/erasure.h"
 #include "model/exemplar.h"
 #include "model/matcher.h"
@@ -47,6 +48,7 @@ struct ing_exemplar_query {
     size_t matcher_count;
     mrd_time_ms time_min_ms; /* both included */
     mrd_time_ms time_max_ms;
+    struct mrd_look look; /* asked every few series */
 };
 
 /* Calls emit for each exemplar found: series by labels, of a series the oldest first. The views end with the call.

@@ -53,7 +53,11 @@ static void expect(const struct ing_exemplars *exemplars, const char *tenant, co
     assert_int_equal(
         mrd_matcher_init(&matcher, MRD_MATCH_RE, MRD_BYTES("__name__"), mrd_bytes_of(regex), NULL),
         MRD_OK);
-    const struct ing_exemplar_query query = {mrd_bytes_of(tenant), &matcher, 1, min_ms, max_ms};
+    const struct ing_exemplar_query query = {.tenant = mrd_bytes_of(tenant),
+                                             .matchers = &matcher,
+                                             .matcher_count = 1,
+                                             .time_min_ms = min_ms,
+                                             .time_max_ms = max_ms};
     struct mrd_arena *arena = mrd_arena_create("test", 1 << 16);
     struct mrd_buf out = {0};
     assert_int_equal(ing_exemplars_select(exemplars, &query, arena, note, &out, NULL), MRD_OK);

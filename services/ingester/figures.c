@@ -28,6 +28,8 @@ static const struct {
             "Samples taken elsewhere than at their series' end."),
     COUNTER(duplicate_samples, "samples_duplicate", "Samples that were there already, or lost."),
     COUNTER(refused_samples, "samples_refused", "Samples with impossible times."),
+    COUNTER(samples_dropped, "samples_forgotten",
+            "Samples that left the heads after the log had forgotten them or was trimmed of them."),
     COUNTER(batches_duplicate, "batches_duplicate", "Batches that had been applied before."),
     COUNTER(erasures, "erasures", "Requests to erase samples that were applied."),
     COUNTER(samples_erased, "samples_erased",

@@ -23,6 +23,10 @@ static const struct mrd_config_key ingester_keys[] = {
         "0: 60 % of what the machine or the control group has."),
     KEY("ingester.head_window", MRD_CONFIG_DURATION, "0", 0, 1e12,
         "How far back a new owner replays a partition. 0: all that the log holds."),
+    KEY("ingester.forget_delay", MRD_CONFIG_DURATION, "15m", 1000, 86400000,
+        "How much longer than the log the heads keep what it was trimmed of, at most twice that. "
+        "Queriers are told that blocks have it so long before it goes: three times what a query may "
+        "take is enough."),
     KEY("ingester.bucket", MRD_CONFIG_DURATION, "2h", 60000, 1e12,
         "Time buckets of the heads: chunks do not cross them."),
     KEY("ingester.loads_max", MRD_CONFIG_INT, "8", 0, MRD_LOG_PARTITIONS_MAX,
@@ -154,7 +158,7 @@ static enum mrd_status start_partitions(struct ingester *ingester, struct mrd_no
         .replicas = (uint32_t)mrd_config_int(config, "ingester.replicas"),
         .loads_max = (uint32_t)mrd_config_int(config, "ingester.loads_max"),
         .store = {.bucket_ms = mrd_config_duration(config, "ingester.bucket"),
-                  .retention_ms = mrd_config_duration(config, "log.max_age"),
+                  .forget_delay_ms = mrd_config_duration(config, "ingester.forget_delay"),
                   .settings = ingester->limits,
                   .budget = &ingester->budget},
         .window_ms = mrd_config_duration(config, "ingester.head_window"),

@@ -324,7 +324,7 @@ static void look_at_logs(struct ing_owner *owner)
         if (mrd_log_state_read(owner->options.log_bus, i, LOG_CALL_MS, &log, &ignored) != MRD_OK) {
             return; /* NATS is away: nothing is trimmed meanwhile, and others' matters do not wait */
         }
-        ing_partition_trimmed(partition, log.sequence_first);
+        ing_partition_log(partition, &log);
     }
 }
 

@@ -46,7 +46,8 @@ struct ing_partition {
     _Atomic bool over_budget;
     _Atomic bool caught_up;
     _Atomic uint64_t rewinds;
-    _Atomic uint64_t log_first; /* relaxed: a figure by itself */
+    _Atomic uint64_t log_first; /* relaxed: a figure by itself, and so the next */
+    _Atomic mrd_time_ms log_age_ms;
 
     pthread_mutex_t gate_lock; /* guards the gate; and the sleep of those who wait for `applied` */
     pthread_cond_t gate_open;
@@ -199,6 +200,8 @@ static void on_tidy(struct mrd_shard *shard, struct mrd_shard_timer *timer)
     const mrd_time_ms now_ms = live ? mrd_clock_now_ms(partition->options.clock) : 0;
     ing_store_trimmed(partition->store,
                       atomic_load_explicit(&partition->log_first, memory_order_relaxed));
+    ing_store_age(partition->store,
+                  atomic_load_explicit(&partition->log_age_ms, memory_order_relaxed));
     const bool more = ing_store_tidy(partition->store, now_ms, SWEEP_SERIES, on_hole, partition);
     mrd_shard_timer_start(shard, timer,
                           mrd_shard_now_ns(shard) + (more ? SWEEP_PAUSE_MS : TIDY_MS) * MS);
@@ -515,9 +518,10 @@ const struct ing_store_figures *ing_partition_figures(const struct ing_partition
     return ing_store_figures(partition->store);
 }
 
-void ing_partition_trimmed(struct ing_partition *partition, uint64_t sequence)
+void ing_partition_log(struct ing_partition *partition, const struct mrd_log_state *log)
 {
-    atomic_store_explicit(&partition->log_first, sequence, memory_order_relaxed);
+    atomic_store_explicit(&partition->log_first, log->sequence_first, memory_order_relaxed);
+    atomic_store_explicit(&partition->log_age_ms, log->age_ms_max, memory_order_relaxed);
 }
 
 void ing_partition_progress(struct ing_partition *partition, struct ing_partition_progress *out)

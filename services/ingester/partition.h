@@ -12,6 +12,7 @@
 #define ING_PARTITION_H
 
 #include "base/metrics.h"
+#include "bus/log_admin.h"
 #include "bus/log_reader.h"
 #include "ingester/store.h"
 
@@ -49,8 +50,8 @@ struct ing_partition_progress {
     uint64_t sequences_missing;
 };
 void ing_partition_progress(struct ing_partition *partition, struct ing_partition_progress *out);
-/* The log begins at `sequence` now (ing_store_trimmed). */
-void ing_partition_trimmed(struct ing_partition *partition, uint64_t sequence);
+/* What the log has now: the head follows its beginning and its age limit (ing_store_trimmed, ing_store_age). */
+void ing_partition_log(struct ing_partition *partition, const struct mrd_log_state *log);
 const struct ing_store_figures *ing_partition_figures(const struct ing_partition *partition);
 
 /* The last sequence that is applied. */

@@ -56,7 +56,9 @@ static void emit_family(void *context, const struct ing_family *family)
 static enum mrd_status list_exemplars(struct list_ask *ask, struct mrd_error *err)
 {
     const struct mrd_query_request *request = &ask->question->request;
+    const struct mrd_head_pause pause = ing_question_pause(ask->question);
     const struct ing_exemplar_query query = {
+        .look = {pause.run, pause.context},
         .tenant = request->tenant,
         .matchers = request->matchers,
         .matcher_count = request->matcher_count,
@@ -86,11 +88,14 @@ static enum mrd_status list_run(struct ing_ask *base, struct mrd_head *head, str
     } else {
         const struct mrd_bytes label =
             request->label.size == 0 ? MRD_BYTES(MRD_METRIC_NAME) : request->label;
-        mrd_head_count_by_value(head, request->tenant, label, emit_value_count, ask);
-        mrd_head_count_by_name(head, request->tenant, emit_name_count, ask);
+        MRD_TRY(mrd_head_count_by_value(head, request->tenant, label, &query.pause,
+                                        emit_value_count, ask, err));
+        MRD_TRY(
+            mrd_head_count_by_name(head, request->tenant, &query.pause, emit_name_count, ask, err));
         ask->total = mrd_head_tenant_series(head, request->tenant);
         if (mrd_bytes_equal(label, MRD_BYTES(MRD_METRIC_NAME))) {
-            mrd_head_tenant_figures(head, request->tenant, &ask->figures);
+            MRD_TRY(
+                mrd_head_tenant_figures(head, request->tenant, &query.pause, &ask->figures, err));
         }
     }
     return ask->texts.failed ? mrd_fail(err, MRD_E_LIMIT,
@@ -134,8 +139,9 @@ static enum mrd_status texts_send(struct ing_question *question, struct mrd_byte
     }
 }
 
-static int count_compare(const void *a, const void *b)
+static int count_compare(const void *a, const void *b, void *context)
 {
+    (void)context;
     const struct mrd_query_count *x = a;
     const struct mrd_query_count *y = b;
     if (x->list != y->list) {
@@ -162,6 +168,13 @@ static enum mrd_status counts_write(struct ing_question *question, struct mrd_qu
     return texts_send(question, mrd_buf_view(&items), err);
 }
 
+/* On the worker's own thread: the shard has answered. */
+static enum mrd_status call_look(void *context, struct mrd_error *err)
+{
+    const struct ing_question *question = context;
+    return mrd_rpc_call_check(question->call, err);
+}
+
 /* The greatest of each list first; `limit` of each. */
 static enum mrd_status counts_send(struct ing_question *question, const struct list_ask *ask,
                                    struct mrd_error *err)
@@ -173,8 +186,12 @@ static enum mrd_status counts_send(struct ing_question *question, const struct l
     while (count < ask->count && mrd_query_count_read(&reader, &counts[count])) {
         count++;
     }
-    qsort(counts, count, sizeof(*counts), count_compare);
-    const enum mrd_status status = counts_write(question, counts, count, err);
+    const struct mrd_look look = {call_look, question};
+    enum mrd_status status =
+        mrd_sort(counts, count, sizeof(*counts), count_compare, NULL, &look, err);
+    if (status == MRD_OK) {
+        status = counts_write(question, counts, count, err);
+    }
     free(counts);
     return status;
 }

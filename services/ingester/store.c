@@ -7,11 +7,9 @@ enum {
     /* How long after the first entry that we could read rows may lack their announcement: an epoch, and five minutes
      * for batches that were stored late. */
     EDGE_MS = MRD_BATCH_EPOCH_MS + 5 * 60 * 1000,
-    /* What is going to be forgotten is said so long before, so that queries under way do not rely on it. */
-    FORGET_AHEAD_MS = 15 * 60 * 1000,
-    COVERAGE_SPAN_MS = 60 * 1000,
-    /* What was said is true until forgetting comes so much closer; less than FORGET_AHEAD_MS, twice. */
-    HELD_MS = 5 * 60 * 1000,
+    /* Of the delay of forgetting, which is said beforehand so that queries under way do not rely on what goes. */
+    COVERAGE_SPANS_PER_DELAY = 15,
+    HELD_PER_DELAY = 3,
 };
 
 _Static_assert(MRD_REFERENCE_NONE == MRD_HEAD_ORDINAL_NONE, "rows that name nothing are skipped");
@@ -33,11 +31,13 @@ struct ing_store {
     mrd_time_ms log_ms;        /* the log's time: greatest stored_ms */
     int64_t counted;           /* our share of the budget's `used` */
     struct ing_coverage coverage;
-    struct held {
-        mrd_time_ms kept_from_ms; /* forgetting was there */
-        uint64_t first;           /* and this was said */
-    } held[2];                    /* the latest, and the one before */
+    struct forgetting {
+        mrd_time_ms said_ms;    /* batches stamped up to it will go */
+        mrd_time_ms said_at_ms; /* since then, by the clock that tidying goes by */
+        mrd_time_ms gone_ms;    /* and up to it they have gone */
+    } forgetting;
     uint64_t log_first;           /* sequence that the log begins with; 0: not known */
+    mrd_time_ms log_age_ms;       /* what is older the log forgets; 0: nothing by age */
     bool incomplete;              /* of the batch at hand, something did not come into the head */
     struct ing_store_figures figures;
 };
@@ -57,7 +57,10 @@ enum mrd_status ing_store_create(const struct ing_store_options *options,
     struct ing_store *store = calloc(1, sizeof(*store));
     mrd_assert(store != NULL);
     store->options = *options;
-    store->coverage.span_ms = COVERAGE_SPAN_MS;
+    if (options->forget_delay_ms == 0) {
+        store->options.forget_delay_ms = ING_FORGET_DELAY_MS;
+    }
+    store->coverage.span_ms = store->options.forget_delay_ms / COVERAGE_SPANS_PER_DELAY;
     const struct mrd_head_options head = {.bucket_ms = options->bucket_ms,
                                           .memory_bytes_limit = options->budget->limit};
     const enum mrd_status status = mrd_head_create(&head, &store->head, err);
@@ -367,7 +370,6 @@ static void count_unresolved(struct ing_store *store, uint64_t rows,
 static void held_reset(struct ing_store *store)
 {
     const uint64_t first = ing_coverage_first(&store->coverage);
-    store->held[0] = store->held[1] = (struct held){store->held[0].kept_from_ms, first};
     set(&store->figures.sequence_first, first);
     set(&store->figures.sequence_held, first);
 }
@@ -377,20 +379,6 @@ void ing_store_begin(struct ing_store *store, uint64_t sequence)
     mrd_assert(!store->started);
     ing_coverage_lost(&store->coverage, sequence);
     held_reset(store);
-}
-
-/* Only forgetting has come further: samples go FORGET_AHEAD_MS after it is said that they will. */
-static void held_move(struct ing_store *store, mrd_time_ms kept_from_ms)
-{
-    const uint64_t first = ing_coverage_first(&store->coverage);
-    if (kept_from_ms - store->held[0].kept_from_ms >= HELD_MS) {
-        store->held[1] = kept_from_ms - store->held[0].kept_from_ms >= 2 * (mrd_time_ms)HELD_MS
-                             ? (struct held){kept_from_ms, first}
-                             : store->held[0];
-        store->held[0] = (struct held){kept_from_ms, first};
-    }
-    set(&store->figures.sequence_first, first);
-    set(&store->figures.sequence_held, store->held[1].first);
 }
 
 /* What was missing before the batch, or of it, is not in the head. */
@@ -486,18 +474,47 @@ static bool sweep(struct ing_store *store, mrd_time_ms kept_from_ms, size_t seri
 
 void ing_store_trimmed(struct ing_store *store, uint64_t sequence) { store->log_first = sequence; }
 
-/* Batches stamped before it may go from the head; 0 or less: none. */
-static mrd_time_ms kept_from(const struct ing_store *store, mrd_time_ms now_ms)
+void ing_store_age(struct ing_store *store, mrd_time_ms age_ms_max)
 {
-    const mrd_time_ms retention_ms = store->options.retention_ms;
+    store->log_age_ms = age_ms_max;
+}
+
+/* Batches stamped up to it are to go from the head; 0 or less: none. */
+static mrd_time_ms to_forget(const struct ing_store *store, mrd_time_ms now_ms)
+{
     const mrd_time_ms by_age_ms =
-        retention_ms > 0 ? MRD_MAX(store->log_ms, now_ms) - retention_ms : 0;
+        store->log_age_ms > 0 ? now_ms - store->log_age_ms + store->options.forget_delay_ms : 0;
     if (store->log_first <= 1) {
         return by_age_ms;
     }
-    const mrd_time_ms trimmed_ms = ing_coverage_stamp_before(&store->coverage, store->log_first);
-    return trimmed_ms < FORGET_AHEAD_MS ? by_age_ms
-                                        : MRD_MAX(by_age_ms, trimmed_ms - FORGET_AHEAD_MS);
+    return MRD_MAX(by_age_ms, ing_coverage_stamp_before(&store->coverage, store->log_first));
+}
+
+/* First it is said what will go, for those who ask from now on; a third of the delay later who was told before is not answered any more;
+ * and when the delay is over none of them is under way, and it goes. What goes next is said then, however much that is. */
+static void forgetting_move(struct ing_store *store, mrd_time_ms now_ms)
+{
+    struct forgetting *forgetting = &store->forgetting;
+    const mrd_time_ms delay_ms = store->options.forget_delay_ms;
+    const mrd_time_ms since_ms = now_ms - forgetting->said_at_ms;
+    if (forgetting->said_ms > forgetting->gone_ms) {
+        if (since_ms >= delay_ms / HELD_PER_DELAY) {
+            set(&store->figures.sequence_held, ing_coverage_first(&store->coverage));
+        }
+        forgetting->gone_ms = since_ms >= delay_ms ? forgetting->said_ms : forgetting->gone_ms;
+    }
+    const mrd_time_ms next_ms = to_forget(store, now_ms);
+    if (forgetting->said_ms > forgetting->gone_ms || next_ms <= forgetting->said_ms) {
+        return;
+    }
+    const uint64_t before = ing_coverage_first(&store->coverage);
+    ing_coverage_forget(&store->coverage, next_ms);
+    const bool nobody_relies_on_it = ing_coverage_first(&store->coverage) == before;
+    *forgetting = (struct forgetting){.said_ms = next_ms,
+                                      .said_at_ms = now_ms,
+                                      .gone_ms = nobody_relies_on_it ? next_ms
+                                                                     : forgetting->gone_ms};
+    set(&store->figures.sequence_first, ing_coverage_first(&store->coverage));
 }
 
 bool ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_max,
@@ -515,13 +532,9 @@ bool ing_store_tidy(struct ing_store *store, mrd_time_ms now_ms, size_t series_m
     add(&store->figures.batches_missing, missing);
     mrd_erasures_expire(ing_erasures_list(store->erasures),
                         (mrd_time_ms)epoch_min * MRD_BATCH_EPOCH_MS);
-    const mrd_time_ms kept_from_ms = kept_from(store, now_ms);
-    bool more = false;
-    if (kept_from_ms > 0) {
-        ing_coverage_forget(&store->coverage, kept_from_ms + FORGET_AHEAD_MS);
-        held_move(store, kept_from_ms);
-        more = sweep(store, kept_from_ms, series_max, epoch_min);
-    }
+    forgetting_move(store, MRD_MAX(store->log_ms, now_ms));
+    const bool more = store->forgetting.gone_ms > 0 &&
+                      sweep(store, store->forgetting.gone_ms, series_max, epoch_min);
     ing_store_publish(store);
     return more;
 }

@@ -21,6 +21,8 @@
 #include "tenancy/settings.h"
 #include "wire/references.h"
 
+#define ING_FORGET_DELAY_MS ((mrd_time_ms)15 * 60 * 1000)
+
 /* The process' memory for heads, shared by its stores. */
 struct ing_budget {
     size_t limit; /* bytes; 0: none */
@@ -30,8 +32,7 @@ struct ing_budget {
 struct ing_store_options {
     uint32_t partition;
     mrd_time_ms bucket_ms;
-    mrd_time_ms
-        retention_ms; /* by receipt: what is older is forgotten; 0: what the log has forgotten */
+    mrd_time_ms forget_delay_ms; /* what the log has not any more goes so much later, at most twice that; 0: ING_FORGET_DELAY_MS */
     struct ing_limits limits;              /* of every tenant, where there are no settings */
     struct mrd_tenancy_settings *settings; /* struct ing_limits, the tenants' own; NULL: none */
     struct ing_budget *budget;
@@ -74,8 +75,7 @@ struct ing_store_figures {
     _Atomic uint64_t memory_exemplars;
     _Atomic uint64_t memory_families;
     _Atomic uint64_t sequence_first; /* ing_coverage_first */
-    _Atomic uint64_t
-        sequence_held; /* what that was when forgetting was HELD_MS less far, and is still true */
+    _Atomic uint64_t sequence_held; /* what that was until a third of the delay ago, and is still true */
     _Atomic uint64_t exemplars_stored;
     _Atomic uint64_t families_stored;
     _Atomic uint64_t erasures;       /* requests applied */
@@ -112,8 +112,11 @@ MRD_MUST_CHECK enum mrd_status ing_store_apply(struct ing_store *store, struct m
                                                struct mrd_error *err);
 
 /* The log begins at `sequence` now: what lay before it was trimmed (blocks have it) or has become too old. Samples of batches stamped before
- * all that is left are forgotten by the tidying a quarter of an hour later, by stamps; before that ing_coverage_first says so. */
+ * all that is left are forgotten by the tidying forget_delay_ms later, by stamps; before that ing_coverage_first says so. */
 void ing_store_trimmed(struct ing_store *store, uint64_t sequence);
+
+/* The log forgets what is older, by receipt, and so does the head; 0, as at first: nothing by age. */
+void ing_store_age(struct ing_store *store, mrd_time_ms age_ms_max);
 
 /* Forgets what is due: old tables, trimmed samples. now_ms is the wall clock once the log's end was
  * reached, else 0: then only the log's own time counts. Looks at series_max series at most. Calls

@@ -19,12 +19,13 @@ struct rig {
     uint64_t number;
 };
 
-static void rig_init(struct rig *rig, mrd_time_ms retention_ms, size_t budget)
+static void rig_init(struct rig *rig, mrd_time_ms age_ms_max, size_t budget)
 {
     *rig = (struct rig){.budget = {.limit = budget}};
     const struct ing_store_options options = {
-        .bucket_ms = 2 * HOUR, .retention_ms = retention_ms, .budget = &rig->budget};
+        .bucket_ms = 2 * HOUR, .budget = &rig->budget};
     assert_int_equal(ing_store_create(&options, &rig->store, NULL), MRD_OK);
+    ing_store_age(rig->store, age_ms_max);
     rig->builder = mrd_batch_builder_create();
 }
 
@@ -361,7 +362,14 @@ static void what_the_log_was_trimmed_of_is_forgotten(void **state)
     ing_store_trimmed(rig.store, 21); /* ten hours */
     ing_store_tidy(rig.store, 0, 1000, on_hole, &holes);
     assert_int_equal(figure(&figures->sequence_first), 21);
-    /* Whole buckets of two hours that end before 9:45. */
+    assert_int_equal(figure(&figures->sequence_held), 1); /* who was told so before still gets it */
+    const mrd_time_ms said_ms = T0 + 39 * HOUR / 2;
+    ing_store_tidy(rig.store, said_ms + HOUR / 12, 1000, on_hole, &holes);
+    assert_int_equal(figure(&figures->sequence_held), 21);
+    ing_store_tidy(rig.store, said_ms + HOUR / 4 - 1, 1000, on_hole, &holes);
+    assert_int_equal(figure(&figures->samples_dropped), 0);
+    ing_store_tidy(rig.store, said_ms + HOUR / 4, 1000, on_hole, &holes);
+    /* Whole buckets of two hours that end before 9:30. */
     assert_in_range(figure(&figures->samples_dropped), 10 * 2 * 6, 10 * 20);
     ing_store_tidy(rig.store, 0, 1000, on_hole, &holes);
     ing_store_publish(rig.store);
@@ -369,9 +377,57 @@ static void what_the_log_was_trimmed_of_is_forgotten(void **state)
     rig_fini(&rig);
 }
 
+/* Two days of writes, a batch every ten minutes, with other series all the time. What the head holds then. */
+static void live_for_two_days(struct rig *rig, bool trims, uint64_t *out_series, uint64_t *out_samples,
+                              uint64_t *out_bytes)
+{
+    enum { STEPS = 48 * 6, WINDOW_STEPS = 3 * 6, SERIES = 200, COME_AND_GO = 20 };
+    size_t holes = 0;
+    for (uint32_t step = 0; step < STEPS; step++) {
+        const mrd_time_ms now_ms = T0 + step * HOUR / 6;
+        build(rig, now_ms, step * COME_AND_GO, SERIES, true);
+        assert_int_equal(apply(rig, now_ms), MRD_OK);
+        if (trims && step > WINDOW_STEPS) {
+            ing_store_trimmed(rig->store, step - WINDOW_STEPS);
+        }
+        while (ing_store_tidy(rig->store, now_ms, 1000, on_hole, &holes)) {}
+    }
+    assert_int_equal(holes, 0);
+    const struct ing_store_figures *figures = ing_store_figures(rig->store);
+    assert_in_range(figure(&figures->sequence_first), trims ? STEPS - 4 - WINDOW_STEPS : 1,
+                    trims ? STEPS - 1 - WINDOW_STEPS : 1);
+    assert_int_equal(figure(&figures->rows_unresolved), 0);
+    *out_series = figure(&figures->series);
+    *out_samples = figure(&figures->samples_stored);
+    *out_bytes = figure(&figures->memory_total);
+}
+
+static void a_head_holds_the_window_that_its_log_holds(void **state)
+{
+    (void)state;
+    struct rig all;
+    struct rig trimmed;
+    uint64_t series[2];
+    uint64_t samples[2];
+    uint64_t bytes[2];
+    rig_init(&all, 0, 0);
+    rig_init(&trimmed, 0, 0);
+    live_for_two_days(&all, false, &series[0], &samples[0], &bytes[0]);
+    live_for_two_days(&trimmed, true, &series[1], &samples[1], &bytes[1]);
+    assert_int_equal(samples[0], 288 * 200);
+    assert_int_equal(series[0], 287 * 20 + 200);
+    /* Three hours, the quarter of an hour of warning, and what chunks of two hours and series' label epochs round up to. */
+    assert_in_range(samples[1], 18 * 200, 33 * 200);
+    assert_in_range(series[1], 200, series[0] / 4);
+    assert_in_range(bytes[1], 1, bytes[0] / 2);
+    rig_fini(&all);
+    rig_fini(&trimmed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_head_holds_the_window_that_its_log_holds),
         cmocka_unit_test(what_the_log_was_trimmed_of_is_forgotten),
         cmocka_unit_test(the_same_batch_again_changes_nothing),
         cmocka_unit_test(histograms_are_applied_like_samples),

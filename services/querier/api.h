@@ -37,7 +37,7 @@ struct qry_api_options {
     /* For status: */
     struct mrd_service *service; /* whose configuration is shown */
     mrd_time_ms started_ms;
-    mrd_time_ms retention_ms;
+    mrd_time_ms retention_ms; /* of the log, where there are no blocks */
     unsigned concurrency;
 
     struct qry_active *active; /* the API's own */

@@ -14,7 +14,8 @@
 enum {
     OPEN_TIMEOUT_MS = 600000, /* a checkpoint may have a gigabyte */
     REFRESH_TIMEOUT_MS = 120000,
-    WAIT_MS = 20, /* then a waiting query looks whether it is over */
+    WAIT_MS = 20,  /* then a waiting query looks whether it is over */
+    READS_MAX = 5, /* of the catalog in one refresh, while requests that it names go */
 };
 static const int64_t MS = 1000000;
 
@@ -35,6 +36,7 @@ struct metrics {
 struct qry_blocks_view {
     _Atomic uint32_t references;
     struct mrd_catalog_state *state;
+    struct mrd_catalog_requests *requests; /* which the index points to */
     struct mrd_block_index *index;
 };
 
@@ -76,14 +78,34 @@ static const struct mrd_block_entry *entry_at(const void *state, size_t index)
     return mrd_catalog_block(state, index);
 }
 
-static struct qry_blocks_view *view_create(struct mrd_catalog *catalog)
+/* Which blocks owe which requests. */
+static void list_owing(const struct mrd_catalog_requests *requests, struct mrd_buf *out)
 {
+    for (size_t i = 0; i < mrd_catalog_requests_count(requests); i++) {
+        const struct mrd_catalog_erasure *erasure;
+        const struct mrd_erasure *request = mrd_catalog_requests_at(requests, i, &erasure);
+        for (size_t k = 0; k < erasure->owed_count; k++) {
+            const struct mrd_block_owing owing = {mrd_catalog_erasure_owed(erasure, k), request};
+            mrd_buf_append(out, &owing, sizeof(owing));
+        }
+    }
+}
+
+/* Takes the state. */
+static struct qry_blocks_view *view_create(struct mrd_catalog_state *state,
+                                           struct mrd_catalog_requests *requests)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf owing = {0};
     struct qry_blocks_view *view = calloc(1, sizeof(*view));
     mrd_assert(view != NULL);
+    list_owing(requests, &owing);
     view->references = 1;
-    view->state = mrd_catalog_pin(catalog);
-    view->index = mrd_block_index_create(entry_at, view->state,
-                                         mrd_catalog_block_count(view->state), NULL, 0);
+    view->state = state;
+    view->requests = requests;
+    view->index = mrd_block_index_create(entry_at, state, mrd_catalog_block_count(state),
+                                         (const struct mrd_block_owing *)(const void *)owing.data,
+                                         owing.size / sizeof(struct mrd_block_owing));
     return view;
 }
 
@@ -93,25 +115,45 @@ static void view_release(struct qry_blocks_view *view)
     if (view != NULL &&
         atomic_fetch_sub_explicit(&view->references, 1, memory_order_acq_rel) == 1) {
         mrd_block_index_destroy(&view->index);
+        mrd_catalog_requests_destroy(&view->requests);
         mrd_catalog_unpin(&view->state);
         free(view);
     }
 }
 
-/* A view of what was read last: the one in force, if nothing has changed. Only this thread exchanges it. */
-static struct qry_blocks_view *view_after(struct qry_blocks *blocks, struct mrd_catalog *catalog)
+/* Makes *view one of what was read last; it stays, if nothing has changed. */
+static enum mrd_status view_after(struct qry_blocks *blocks, struct mrd_catalog *catalog,
+                                  const struct mrd_objstore_control *control,
+                                  struct qry_blocks_view **view, struct mrd_error *err)
 {
+    mrd_auto(mrd_catalog_unpin)
     struct mrd_catalog_state *now = mrd_catalog_pin(catalog);
-    const bool same =
-        blocks->view != NULL && mrd_catalog_number(blocks->view->state) == mrd_catalog_number(now);
-    mrd_catalog_unpin(&now);
-    return same ? blocks->view : view_create(catalog);
+    const struct mrd_catalog_requests *before = *view == NULL ? NULL : (*view)->requests;
+    struct mrd_catalog_requests *requests = NULL;
+    if (*view != NULL && mrd_catalog_number((*view)->state) == mrd_catalog_number(now)) {
+        return MRD_OK;
+    }
+    MRD_TRY(mrd_catalog_requests_load(blocks->options.store, now, before, control, &requests, err));
+    *view = view_create(MRD_MOVE(now), requests);
+    return MRD_OK;
 }
 
 /* ---- the thread ---- */
 
 static enum mrd_status read_catalog(struct qry_blocks *blocks, struct mrd_catalog **catalog,
+                                    const struct mrd_objstore_control *control,
                                     struct mrd_error *err)
+{
+    const struct mrd_catalog_options options = {.store = blocks->options.store,
+                                                .writer = blocks->options.writer};
+    return *catalog == NULL ? mrd_catalog_open(&options, control, catalog, err)
+                            : mrd_catalog_refresh(*catalog, control, err);
+}
+
+/* Reads what was committed, and the requests that the blocks of then owe. *view stays on failure, or has come some commits
+ * further. Requests that are done go: a state that names one that has gone is not the last. */
+static enum mrd_status read_state(struct qry_blocks *blocks, struct mrd_catalog **catalog,
+                                  struct qry_blocks_view **view, struct mrd_error *err)
 {
     const struct mrd_objstore_control control = {
         .canceled = &blocks->stopping,
@@ -119,9 +161,37 @@ static enum mrd_status read_catalog(struct qry_blocks *blocks, struct mrd_catalo
         .deadline_ns = mrd_clock_monotonic_ns(mrd_clock_system()) +
                        (*catalog == NULL ? OPEN_TIMEOUT_MS : REFRESH_TIMEOUT_MS) * MS,
     };
-    const struct mrd_catalog_options options = {.store = blocks->options.store};
-    return *catalog == NULL ? mrd_catalog_open(&options, &control, catalog, err)
-                            : mrd_catalog_refresh(*catalog, &control, err);
+    for (int reads = 1;; reads++) {
+        struct mrd_error why = {0};
+        const enum mrd_status status = read_catalog(blocks, catalog, &control, err);
+        if (*catalog == NULL) {
+            return status;
+        }
+        const enum mrd_status loaded = view_after(blocks, *catalog, &control, view, &why);
+        if (status == MRD_OK && loaded == MRD_E_NOT_FOUND && reads < READS_MAX) {
+            continue;
+        }
+        if (status == MRD_OK && loaded != MRD_OK) {
+            *err = why;
+        }
+        return status == MRD_OK ? loaded : status;
+    }
+}
+
+/* Indexes of blocks that are no more are dropped. */
+static void tidy_cache(struct qry_blocks *blocks, struct mrd_catalog *catalog)
+{
+    struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
+    const size_t count = mrd_catalog_block_count(state);
+    uint64_t *marks = calloc(count + 1, sizeof(*marks));
+    mrd_assert(marks != NULL);
+    for (size_t i = 0; i < count; i++) {
+        const struct mrd_block_entry *block = mrd_catalog_block(state, i);
+        marks[i] = mrd_block_cache_mark(block->id, block->sidecar.crc32c);
+    }
+    mrd_block_cache_retain(blocks->cache, marks, count);
+    free(marks);
+    mrd_catalog_unpin(&state);
 }
 
 /* One refresh with all that belongs to it; lock held, but not while storage is waited for. */
@@ -130,13 +200,12 @@ static void refresh(struct qry_blocks *blocks)
     const uint64_t asked = blocks->asked;
     struct mrd_catalog *catalog = blocks->catalog;
     struct mrd_error err = {0};
+    struct qry_blocks_view *view = blocks->view; /* which only this thread exchanges */
     pthread_mutex_unlock(&blocks->lock);
     const int64_t begun_ns = now_ns(blocks);
-    const enum mrd_status status = read_catalog(blocks, &catalog, &err);
+    const enum mrd_status status = read_state(blocks, &catalog, &view, &err);
     mrd_counter_add(status == MRD_OK ? blocks->metrics.refreshes : blocks->metrics.refreshes_failed,
                     1);
-    /* a refresh that failed may have come some commits further */
-    struct qry_blocks_view *view = catalog == NULL ? NULL : view_after(blocks, catalog);
     pthread_mutex_lock(&blocks->lock);
     struct qry_blocks_view *old = view == blocks->view ? NULL : blocks->view;
     blocks->view = view;
@@ -152,8 +221,11 @@ static void refresh(struct qry_blocks *blocks)
     pthread_cond_broadcast(&blocks->changed);
     pthread_mutex_unlock(&blocks->lock);
     view_release(old);
+    if (status == MRD_OK) {
+        tidy_cache(blocks, catalog);
+    }
     if (tell && !atomic_load_explicit(&blocks->stopping, memory_order_relaxed)) {
-        blocks->options.on_change(blocks->options.context, catalog != NULL,
+        blocks->options.on_change(blocks->options.context, view != NULL,
                                   status == MRD_OK ? NULL : &err);
     }
     pthread_mutex_lock(&blocks->lock);
@@ -367,13 +439,20 @@ void qry_blocks_unpin(struct qry_blocks_pin *pin)
     *pin = (struct qry_blocks_pin){.view = NULL};
 }
 
+/* Lock held. */
+static void ask(struct qry_blocks *blocks)
+{
+    blocks->asked++;
+    pthread_cond_broadcast(&blocks->changed);
+}
+
 enum mrd_status qry_blocks_refresh(struct qry_blocks *blocks,
                                    const struct mrd_query_control *control, struct mrd_error *err)
 {
     enum mrd_status status = MRD_OK;
     pthread_mutex_lock(&blocks->lock);
-    const uint64_t number = ++blocks->asked;
-    pthread_cond_broadcast(&blocks->changed);
+    ask(blocks);
+    const uint64_t number = blocks->asked;
     while (blocks->served < number && status == MRD_OK) {
         (void)wait_ms(blocks, WAIT_MS);
         status = mrd_query_check(control, err);
@@ -385,6 +464,54 @@ enum mrd_status qry_blocks_refresh(struct qry_blocks *blocks,
     }
     pthread_mutex_unlock(&blocks->lock);
     return status;
+}
+
+static uint64_t number_of(const struct qry_blocks_view *view)
+{
+    return view == NULL ? 0 : mrd_catalog_number(view->state);
+}
+
+enum mrd_status qry_blocks_reach(struct qry_blocks *blocks, uint64_t number, struct mrd_error *err)
+{
+    enum mrd_status status = MRD_OK;
+    pthread_mutex_lock(&blocks->lock);
+    const uint64_t have = number_of(blocks->view);
+    if (have < number) {
+        const bool failed = blocks->status != MRD_OK;
+        ask(blocks);
+        status = mrd_fail(err, MRD_E_UNAVAILABLE,
+                          "the catalog of blocks was read up to %" PRIu64 " of %" PRIu64 "%s%s",
+                          have, number, failed ? ": " : "", failed ? blocks->why.text : "");
+    }
+    pthread_mutex_unlock(&blocks->lock);
+    return status;
+}
+
+enum mrd_status qry_blocks_commit(struct qry_blocks *blocks,
+                                  const struct mrd_catalog_change *change,
+                                  const struct mrd_query_control *control, uint64_t *out_number,
+                                  struct mrd_error *err)
+{
+    const struct mrd_objstore_control calls = {.canceled = control->canceled,
+                                               .clock = control->clock,
+                                               .deadline_ns = control->deadline_ns};
+    struct qry_blocks_pin pin = {0};
+    MRD_TRY(qry_blocks_pin(blocks, &pin, err)); /* then there is a catalog, which stays */
+    qry_blocks_unpin(&pin);
+    pthread_mutex_lock(&blocks->lock);
+    struct mrd_catalog *catalog = blocks->catalog;
+    pthread_mutex_unlock(&blocks->lock);
+    MRD_TRY(mrd_catalog_commit(catalog, change, &calls, err));
+    MRD_TRY(qry_blocks_refresh(blocks, control, err));
+    MRD_TRY(qry_blocks_pin(blocks, &pin, err));
+    *out_number = mrd_catalog_number(pin.state);
+    qry_blocks_unpin(&pin);
+    return MRD_OK;
+}
+
+struct mrd_objstore *qry_blocks_store(const struct qry_blocks *blocks)
+{
+    return blocks->options.store;
 }
 
 /* ---- gaps ---- */

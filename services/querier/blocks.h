@@ -6,6 +6,8 @@
  * of blocks that left the catalog are deleted, so what an old state names is still there. Object storage may be away at the
  * start: then there is no state yet, and the thread goes on trying.
  *
+ * A state is in force with the requests to erase that its blocks owe, which are read with it: if one cannot be, the state before stays.
+ *
  * Owner:   main; created before queries, destroyed after them.
  * Threads: any.
  * Memory:  the catalog's states, the cache's, and per query what its block source takes (blockread/block_source.h).
@@ -14,10 +16,11 @@
 #define QRY_BLOCKS_H
 
 #include "blockread/block_source.h"
-#include "catalog/catalog.h"
+#include "catalog/request.h"
 
 struct qry_blocks_options {
     struct mrd_objstore *store; /* lent, outlives all */
+    const char *writer;         /* this process' name, for its commits */
     const char *cache_folder;   /* NULL: none */
     size_t cache_memory_bytes_max;
     uint64_t cache_folder_bytes_max;
@@ -61,6 +64,21 @@ void qry_blocks_unpin(struct qry_blocks_pin *pin); /* which may be zero */
 MRD_MUST_CHECK enum mrd_status qry_blocks_refresh(struct qry_blocks *blocks,
                                                   const struct mrd_query_control *control,
                                                   struct mrd_error *err);
+
+/* MRD_OK: the state in force has commit `number`, or a later one. Else MRD_E_UNAVAILABLE says which one it is; a refresh was asked for.
+ * Does not wait. */
+MRD_MUST_CHECK enum mrd_status qry_blocks_reach(struct qry_blocks *blocks, uint64_t number,
+                                                struct mrd_error *err);
+
+/* Commits (mrd_catalog_commit), and waits until the state in force has it; *out_number is that state's. MRD_E_UNAVAILABLE before the catalog was
+ * read too: then nothing is committed. */
+MRD_MUST_CHECK enum mrd_status qry_blocks_commit(struct qry_blocks *blocks,
+                                                 const struct mrd_catalog_change *change,
+                                                 const struct mrd_query_control *control,
+                                                 uint64_t *out_number, struct mrd_error *err);
+
+/* Where blocks are kept. */
+struct mrd_objstore *qry_blocks_store(const struct qry_blocks *blocks);
 
 /* ---- gaps: what the log has lost before it was built into blocks ---- */
 

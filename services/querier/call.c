@@ -11,6 +11,7 @@ enum mrd_status qry_call_open(struct qry_call *call, enum qry_call_warnings warn
         return MRD_OK;
     }
     call->tiers.remote = &call->remote;
+    call->tiers.erasures = call->options->erasures;
     MRD_TRY(qry_tiers_open(&call->tiers, call->options->blocks, &call->scope, &call->source, err));
     return warnings == QRY_CALL_CANNOT_WARN && call->tiers.gap && !call->remote.options.partial
                ? mrd_fail(err, MRD_E_UNAVAILABLE,

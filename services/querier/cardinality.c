@@ -1,7 +1,5 @@
 #include "querier/cardinality.h"
 
-#include <stdlib.h>
-
 #include "querier/remote_ask.h"
 
 /* What comes in: struct qry_count, the name in the arena. A partition whose answer starts over takes
@@ -81,22 +79,23 @@ static enum mrd_status gather_event(void *context, const struct qry_fanout_event
     return MRD_OK;
 }
 
-static int compare_names(const void *a, const void *b)
+static int compare_names(const void *a, const void *b, void *context)
 {
+    (void)context;
     return mrd_bytes_compare(((const struct qry_count *)a)->name,
                              ((const struct qry_count *)b)->name);
 }
 
 /* Sorts a list, adds up what has the same name, and copies it to the arena. */
 static enum mrd_status finish_list(struct gather *gather, struct mrd_buf *list,
-                                   struct qry_counts *out, struct mrd_error *err)
+                                   const struct mrd_query_scope *scope, struct qry_counts *out,
+                                   struct mrd_error *err)
 {
     struct qry_count *items = (struct qry_count *)(void *)list->data;
     const size_t given = list->size / sizeof(*items);
     size_t count = 0;
-    if (given > 0) {
-        qsort(items, given, sizeof(*items), compare_names);
-    }
+    const struct mrd_look look = mrd_query_look(scope->control);
+    MRD_TRY(mrd_sort(items, given, sizeof(*items), compare_names, NULL, &look, err));
     for (size_t i = 0; i < given; i++) {
         if (count > 0 && mrd_bytes_equal(items[count - 1].name, items[i].name)) {
             items[count - 1].count += items[i].count;
@@ -123,8 +122,8 @@ enum mrd_status qry_cardinality_read(const struct qry_remote *remote, struct mrd
     const struct mrd_query_request request = {
         .kind = MRD_QUERY_CARDINALITY, .tenant = remote->options.tenant, .label = label};
     MRD_TRY(qry_remote_ask(remote, &request, scope, gather_event, &gather, err));
-    MRD_TRY(finish_list(&gather, &gather.lists[MRD_QUERY_COUNT_VALUES], &out->values, err));
-    MRD_TRY(finish_list(&gather, &gather.lists[MRD_QUERY_COUNT_NAMES], &out->names, err));
+    MRD_TRY(finish_list(&gather, &gather.lists[MRD_QUERY_COUNT_VALUES], scope, &out->values, err));
+    MRD_TRY(finish_list(&gather, &gather.lists[MRD_QUERY_COUNT_NAMES], scope, &out->names, err));
     out->series = gather.series;
     out->chunks = gather.chunks;
     out->time_min_ms = gather.time_min_ms;

@@ -74,10 +74,17 @@ static unsigned thread_count(void)
     return count;
 }
 
+/* What the log forgets blocks have; how long that is read is the tenant's own. */
+static mrd_time_ms retention_ms(const struct qry_call *call)
+{
+    return call->options->blocks == NULL ? call->options->retention_ms
+                                         : mrd_retention_of(&call->limits.retention, 0);
+}
+
 static void retention_field(const struct qry_call *call, struct mrd_buf *out)
 {
     char text[MRD_DURATION_TEXT_MAX];
-    text_field(out, "storageRetention", mrd_duration_format(call->options->retention_ms, text));
+    text_field(out, "storageRetention", mrd_duration_format(retention_ms(call), text));
 }
 
 enum mrd_status qry_answer_runtimeinfo(struct qry_call *call, struct mrd_error *err)
@@ -146,7 +153,7 @@ enum mrd_status qry_answer_flags(struct qry_call *call, struct mrd_error *err)
     duration_flag(body, "query.timeout", limits->query_timeout_ms);
     count_flag(body, "storage.remote.read-max-bytes-in-frame", QRY_READ_FRAME_BYTES);
     count_flag(body, "storage.remote.read-sample-limit", limits->read_samples_max);
-    duration_flag(body, "storage.tsdb.retention.time", options->retention_ms);
+    duration_flag(body, "storage.tsdb.retention.time", retention_ms(call));
     text_field(body, "web.enable-admin-api",
                qry_erasures_enabled(options->erasures) ? "true" : "false");
     mrd_buf_append_u8(body, '}');

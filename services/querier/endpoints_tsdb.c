@@ -1,11 +1,9 @@
 /* status/tsdb: what Prometheus tells about its head, of one tenant over all partitions. */
-#include <inttypes.h>
-#include <stdlib.h>
-
 #include "querier/cardinality.h"
 #include "querier/endpoints.h"
 #include "querier/json.h"
 #include "querier/params.h"
+#include <inttypes.h>
 
 enum { TSDB_LIMIT_DEFAULT = 10, TSDB_LIMIT_MAX = 10000 };
 
@@ -29,8 +27,9 @@ static void figures_fini(struct figures *figures)
     mrd_buf_fini(&figures->pairs);
 }
 
-static int compare_counts(const void *a, const void *b)
+static int compare_counts(const void *a, const void *b, void *context)
 {
+    (void)context;
     const struct qry_count *x = a;
     const struct qry_count *y = b;
     if (x->count != y->count) {
@@ -65,8 +64,9 @@ static enum mrd_status add_pairs(struct figures *figures, struct mrd_bytes name,
 }
 
 /* Adds what the counts of one label's values say. */
-static enum mrd_status add_label(struct figures *figures, struct mrd_bytes name,
-                                 struct qry_counts values, struct mrd_error *err)
+static enum mrd_status add_label(const struct qry_call *call, struct figures *figures,
+                                 struct mrd_bytes name, struct qry_counts values,
+                                 struct mrd_error *err)
 {
     uint64_t memory = 0; /* as Prometheus counts it: two bytes beside each name and value */
     for (size_t i = 0; i < values.count; i++) {
@@ -82,7 +82,8 @@ static enum mrd_status add_label(struct figures *figures, struct mrd_bytes name,
     }
     if (values.count > 0) {
         memcpy(sorted, values.items, values.count * sizeof(*sorted));
-        qsort(sorted, values.count, sizeof(*sorted), compare_counts);
+        const struct mrd_look look = mrd_query_look(&call->control);
+        MRD_TRY(mrd_sort(sorted, values.count, sizeof(*sorted), compare_counts, NULL, &look, err));
     }
     if (mrd_bytes_equal(name, MRD_BYTES(MRD_METRIC_NAME))) {
         mrd_buf_append(&figures->metrics, sorted, values.count * sizeof(*sorted));
@@ -106,19 +107,19 @@ static enum mrd_status read_figures(struct qry_call *call, struct figures *figur
         if (!mrd_bytes_equal(name, metric_name)) {
             MRD_TRY(qry_cardinality_read(&call->remote, name, &call->scope, &of_label, err));
         }
-        MRD_TRY(add_label(figures, name, of_label.values, err));
+        MRD_TRY(add_label(call, figures, name, of_label.values, err));
     }
     return MRD_OK;
 }
 
-static void append_list(const struct figures *figures, const char *name, struct mrd_buf *list,
-                        struct mrd_buf *out)
+static enum mrd_status append_list(const struct qry_call *call, const struct figures *figures,
+                                   const char *name, struct mrd_buf *list, struct mrd_buf *out,
+                                   struct mrd_error *err)
 {
     struct qry_count *items = (struct qry_count *)(void *)list->data;
     const size_t count = list->size / sizeof(*items);
-    if (count > 0) {
-        qsort(items, count, sizeof(*items), compare_counts);
-    }
+    const struct mrd_look look = mrd_query_look(&call->control);
+    MRD_TRY(mrd_sort(items, count, sizeof(*items), compare_counts, NULL, &look, err));
     mrd_buf_printf(out, ",\"%s\":[", name);
     for (size_t i = 0; i < count && i < figures->limit; i++) {
         mrd_buf_append_text(out, i == 0 ? "{\"name\":" : ",{\"name\":");
@@ -126,6 +127,7 @@ static void append_list(const struct figures *figures, const char *name, struct 
         mrd_buf_printf(out, ",\"value\":%" PRIu64 "}", items[i].count);
     }
     mrd_buf_append_u8(out, ']');
+    return MRD_OK;
 }
 
 static enum mrd_status tsdb_limit(const struct qry_call *call, size_t *out, struct mrd_error *err)
@@ -154,10 +156,10 @@ enum mrd_status qry_answer_tsdb(struct qry_call *call, struct mrd_error *err)
                    ",\"maxTime\":%" PRId64 "}",
                    figures.all.series, figures.pair_count, figures.all.chunks,
                    figures.all.time_min_ms, figures.all.time_max_ms);
-    append_list(&figures, "seriesCountByMetricName", &figures.metrics, body);
-    append_list(&figures, "labelValueCountByLabelName", &figures.values, body);
-    append_list(&figures, "memoryInBytesByLabelName", &figures.memory, body);
-    append_list(&figures, "seriesCountByLabelValuePair", &figures.pairs, body);
+    MRD_TRY(append_list(call, &figures, "seriesCountByMetricName", &figures.metrics, body, err));
+    MRD_TRY(append_list(call, &figures, "labelValueCountByLabelName", &figures.values, body, err));
+    MRD_TRY(append_list(call, &figures, "memoryInBytesByLabelName", &figures.memory, body, err));
+    MRD_TRY(append_list(call, &figures, "seriesCountByLabelValuePair", &figures.pairs, body, err));
     mrd_buf_append_text(body, "}}");
     return MRD_OK;
 }

@@ -9,9 +9,8 @@
 #include <time.h>
 
 #include "bus/log_admin.h"
-#include "bus/log_writer.h"
 #include "bus/notice.h"
-#include "wire/batch.h"
+#include "querier/erasure_log.h"
 #include "wire/erasure_notice.h"
 
 static const int64_t MS = 1000000;
@@ -21,13 +20,17 @@ enum {
     LEARN_TRIES = 30,
     LEARN_PAUSE_MS = 1000,
     LOG_TIMEOUT_MS = 5000,
-    FULL_PAUSE_MS = 50,
+    COMMIT_PAUSE_MS = 200,
+    ATTEMPTS_MAX = 8, /* of one request, while blocks are built past it */
 };
 
 struct qry_erasures {
     struct qry_erasures_options options;
     struct mrd_notice_listener *listener;
     struct mrd_log_writer *writer; /* NULL: requests may not be made here */
+    pthread_mutex_t lock;          /* guards blocks, and is held while a notice looks at them */
+    struct qry_blocks *blocks;     /* NULL: none, or none yet */
+    _Atomic uint64_t lapses;       /* of our membership that the catalog was read after */
     struct mrd_hlc_clock hlc;
     _Atomic uint64_t *floors; /* per partition; only rise */
     _Atomic bool any;         /* set after the floors, read before them */
@@ -71,17 +74,87 @@ enum mrd_status qry_erasures_floor(const struct qry_erasures *erasures, struct m
     return MRD_OK;
 }
 
-static enum mrd_status on_notice(void *context, struct mrd_bytes notice, struct mrd_error *err)
+/* ---- the catalog ---- */
+
+/* Whether queries from now on go by a state that has the commit. */
+static enum mrd_status check_commit(struct qry_erasures *erasures, uint64_t commit,
+                                    struct mrd_error *err)
+{
+    if ((commit != 0) != erasures->options.has_blocks) {
+        return mrd_fail(err, MRD_E_UNSUPPORTED,
+                        "object storage is configured %s: give all queriers the same objstore.*",
+                        commit == 0 ? "here, but not where the request was made"
+                                    : "where the request was made, but not here");
+    }
+    if (commit == 0) {
+        return MRD_OK;
+    }
+    pthread_mutex_lock(&erasures->lock);
+    const enum mrd_status status =
+        erasures->blocks == NULL
+            ? mrd_fail(err, MRD_E_UNAVAILABLE, "the querier is starting or stopping")
+            : qry_blocks_reach(erasures->blocks, commit, err);
+    pthread_mutex_unlock(&erasures->lock);
+    return status;
+}
+
+void qry_erasures_set_blocks(struct qry_erasures *erasures, struct qry_blocks *blocks)
+{
+    pthread_mutex_lock(&erasures->lock);
+    erasures->blocks = blocks;
+    pthread_mutex_unlock(&erasures->lock);
+}
+
+static struct qry_blocks *blocks_of(struct qry_erasures *erasures)
+{
+    pthread_mutex_lock(&erasures->lock);
+    struct qry_blocks *blocks = erasures->blocks;
+    pthread_mutex_unlock(&erasures->lock);
+    return blocks;
+}
+
+bool qry_erasures_in_touch(struct qry_erasures *erasures, struct mrd_members *members)
+{
+    const struct mrd_members_standing standing = mrd_members_standing(members);
+    return standing.heard && standing.lapses == atomic_load(&erasures->lapses);
+}
+
+enum mrd_status qry_erasures_catch_up(struct qry_erasures *erasures, struct mrd_members *members,
+                                      struct qry_blocks *blocks,
+                                      const struct mrd_query_control *control,
+                                      struct mrd_error *err)
+{
+    const struct mrd_members_standing before = mrd_members_standing(members);
+    struct qry_blocks_pin pin = {0};
+    MRD_TRY(qry_blocks_refresh(blocks, control, err));
+    MRD_TRY(qry_blocks_pin(blocks, &pin, err));
+    for (size_t i = 0; i < mrd_catalog_erasure_count(pin.state); i++) {
+        const struct mrd_catalog_erasure *erasure = mrd_catalog_erasure_at(pin.state, i);
+        if (erasure->partition_count == erasures->options.partition_count) {
+            raise_floors(erasures, erasure->sequences);
+        }
+    }
+    qry_blocks_unpin(&pin);
+    if (before.heard) { /* whoever was answered since was answered with our confirmation */
+        atomic_store(&erasures->lapses, before.lapses);
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status on_notice(void *context, struct mrd_bytes bytes, struct mrd_error *err)
 {
     struct qry_erasures *erasures = context;
     const uint32_t count = erasures->options.partition_count;
     uint64_t *sequences = calloc(count, sizeof(*sequences));
     mrd_assert(sequences != NULL);
-    mrd_hlc hlc;
-    enum mrd_status status = mrd_erasure_notice_decode(notice, count, &hlc, sequences, err);
+    struct mrd_erasure_notice notice;
+    enum mrd_status status = mrd_erasure_notice_decode(bytes, count, &notice, sequences, err);
     if (status == MRD_OK) {
         raise_floors(erasures, sequences);
-        status = mrd_hlc_merge(&erasures->hlc, hlc, err);
+        status = mrd_hlc_merge(&erasures->hlc, notice.hlc, err);
+    }
+    if (status == MRD_OK) {
+        status = check_commit(erasures, notice.commit, err);
     }
     free(sequences);
     return status;
@@ -99,6 +172,8 @@ enum mrd_status qry_erasures_create(const struct qry_erasures_options *options,
     erasures->options = *options;
     erasures->floors = calloc(options->partition_count, sizeof(*erasures->floors));
     mrd_assert(erasures->floors != NULL);
+    pthread_mutex_init(&erasures->lock, NULL);
+    atomic_init(&erasures->lapses, UINT64_MAX); /* the first query reads the catalog */
     mrd_hlc_init(&erasures->hlc, mrd_clock_system(), SKEW_MS_MAX);
     erasures->requests = mrd_metrics_counter(options->metrics, requests_name, requests_help,
                                              MRD_LABELS({"outcome", "done"}));
@@ -124,12 +199,18 @@ void qry_erasures_destroy(struct qry_erasures **erasures)
         struct qry_erasures *self = MRD_MOVE(*erasures);
         mrd_notice_unlisten(&self->listener);
         mrd_log_writer_destroy(&self->writer);
+        pthread_mutex_destroy(&self->lock);
         free(self->floors);
         free(self);
     }
 }
 
 bool qry_erasures_enabled(const struct qry_erasures *erasures) { return erasures->options.enabled; }
+
+mrd_time_ms qry_erasures_wait_ms(const struct qry_erasures *erasures)
+{
+    return erasures->options.wait_ms;
+}
 
 static void pause_ms(int64_t ms)
 {
@@ -167,172 +248,155 @@ enum mrd_status qry_erasures_learn(struct qry_erasures *erasures, struct mrd_err
     return MRD_OK;
 }
 
-/* ---- into the log ---- */
+/* ---- a request ---- */
 
-/* The acknowledgements of one request. */
-struct publication {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    size_t waiting;        /* guarded by the lock, and so is what follows */
-    enum mrd_status worst; /* of the partitions that do not have it */
-    char text[160];
-    struct publication_part {
-        struct publication *publication;
-        uint32_t partition;
-        uint64_t sequence;
-    } * parts;
+/* One that is on its way: each attempt has an id and a stamp of its own. */
+struct request {
+    struct qry_blocks *blocks; /* NULL: there are none */
+    struct mrd_erasure erasure;
+    struct mrd_buf encoded;
+    struct mrd_catalog_request object; /* of the encoded one */
+    mrd_time_ms begun_ms;
+    uint64_t *sequences;
+    uint64_t commit;
+    int64_t deadline_ns;
 };
 
-static void on_done(void *context, const struct mrd_log_ack *ack)
+static int64_t now_ns(void) { return mrd_clock_monotonic_ns(mrd_clock_system()); }
+
+static struct mrd_objstore_control control_of(const struct request *request)
 {
-    struct publication_part *part = context;
-    struct publication *publication = part->publication;
-    pthread_mutex_lock(&publication->lock);
-    part->sequence = ack->sequence;
-    if (ack->status != MRD_OK && publication->worst == MRD_OK) {
-        publication->worst = ack->status;
-        (void)snprintf(publication->text, sizeof(publication->text), "partition %" PRIu32 ": %s",
-                       part->partition, ack->text == NULL ? "" : ack->text);
-    }
-    publication->waiting--;
-    pthread_cond_signal(&publication->changed);
-    pthread_mutex_unlock(&publication->lock);
+    return (struct mrd_objstore_control){.clock = mrd_clock_system(),
+                                         .deadline_ns = request->deadline_ns};
 }
 
-/* The message of one partition. Its writer's name is this request's alone, so it has one number. */
-static void build_message(const struct qry_erasures *erasures, const struct mrd_erasure *erasure,
-                          struct mrd_bytes encoded, uint32_t partition, char id[MRD_BATCH_ID_MAX],
-                          struct mrd_buf *out)
+/* What is wrong with object storage, in words for whoever asked. */
+static enum mrd_status store_failed(enum mrd_status status, const char *what, struct mrd_error *err)
 {
-    char instance[MRD_BATCH_NAME_MAX + 1];
-    (void)snprintf(instance, sizeof(instance), "erasure-%016" PRIx64 "%016" PRIx64,
-                   erasure->id.high, erasure->id.low);
-    const struct mrd_batch_header header = {
-        .region = mrd_bytes_of(erasures->options.region),
-        .residency_class = MRD_BYTES(MRD_ERASURE_CLASS),
-        .instance = mrd_bytes_of(instance),
-        .partition = partition,
-        .epoch = mrd_batch_epoch_of(mrd_hlc_time_ms(erasure->hlc)),
-        .number = 1,
-        .hlc = erasure->hlc,
-    };
-    struct mrd_batch_builder *builder = mrd_batch_builder_create();
-    (void)mrd_batch_builder_tenant(builder, erasure->tenant);
-    mrd_batch_builder_erasure(builder, encoded);
-    mrd_batch_builder_finish(builder, &header, MRD_BATCH_NONE, out);
-    mrd_batch_builder_destroy(&builder);
-    (void)mrd_batch_id(&header, id);
+    if (status == MRD_E_DENIED) {
+        return mrd_fail_prefix(err, MRD_E_UNSUPPORTED,
+                               "deleting series needs a querier that may get, put and delete "
+                               "objects under erasures/ and catalog/, which its credentials "
+                               "(objstore.*) do not allow");
+    }
+    const bool over = status == MRD_E_TIMEOUT;
+    return mrd_fail_prefix(err, over ? MRD_E_UNAVAILABLE : status, "%s", what);
 }
 
-/* Offers one message until it is taken or the time is over. */
-static enum mrd_status offer(struct qry_erasures *erasures, const struct mrd_log_batch *batch,
-                             struct mrd_error *err)
+/* Before the log has it: if object storage is away, nothing has happened. */
+static enum mrd_status store_request(struct request *request, struct mrd_error *err)
 {
-    for (;;) {
-        const enum mrd_status status = mrd_log_writer_publish(erasures->writer, batch, err);
-        const bool again = status == MRD_E_UNAVAILABLE || status == MRD_E_LIMIT;
-        if (!again ||
-            mrd_clock_monotonic_ns(mrd_clock_system()) + FULL_PAUSE_MS * MS > batch->deadline_ns) {
-            return status;
-        }
-        pause_ms(FULL_PAUSE_MS);
-    }
-}
-
-static enum mrd_status publish_parts(struct qry_erasures *erasures,
-                                     const struct mrd_erasure *erasure, struct mrd_bytes encoded,
-                                     int64_t deadline_ns, struct publication *publication,
-                                     struct mrd_error *err)
-{
-    mrd_auto(mrd_buf_fini)
-    struct mrd_buf message = {0};
-    for (uint32_t p = 0; p < erasures->options.partition_count; p++) {
-        struct publication_part *part = &publication->parts[p];
-        *part = (struct publication_part){.publication = publication, .partition = p};
-        char id[MRD_BATCH_ID_MAX];
-        build_message(erasures, erasure, encoded, p, id, &message);
-        const struct mrd_log_batch batch = {
-            .partition = p,
-            .residency_class = MRD_ERASURE_CLASS,
-            .id = id,
-            .payload = mrd_buf_view(&message),
-            .deadline_ns = deadline_ns,
-            .done = on_done,
-            .context = part,
-        };
-        pthread_mutex_lock(&publication->lock);
-        publication->waiting++;
-        pthread_mutex_unlock(&publication->lock);
-        const enum mrd_status status = offer(erasures, &batch, err);
-        if (status != MRD_OK) {
-            pthread_mutex_lock(&publication->lock);
-            publication->waiting--;
-            pthread_mutex_unlock(&publication->lock);
-            return status;
-        }
-    }
-    return MRD_OK;
-}
-
-/* Every acknowledgement comes at the deadline at the latest. */
-static enum mrd_status await_parts(struct publication *publication, struct mrd_error *err)
-{
-    pthread_mutex_lock(&publication->lock);
-    while (publication->waiting > 0) {
-        pthread_cond_wait(&publication->changed, &publication->lock);
-    }
-    const enum mrd_status worst = publication->worst;
-    pthread_mutex_unlock(&publication->lock);
-    return worst == MRD_OK
+    const struct mrd_objstore_control control = control_of(request);
+    request->begun_ms = mrd_clock_now_ms(mrd_clock_system());
+    const enum mrd_status status =
+        mrd_catalog_request_put(qry_blocks_store(request->blocks), request->erasure.id,
+                                mrd_buf_view(&request->encoded), &control, &request->object, err);
+    return status == MRD_OK
                ? MRD_OK
-               : mrd_fail(err, worst == MRD_E_LIMIT ? MRD_E_LIMIT : MRD_E_UNAVAILABLE,
-                          "the log has not taken the erasure everywhere: ask again (%s)",
-                          publication->text);
+               : store_failed(status,
+                              "nothing was deleted, object storage has not taken the request", err);
 }
 
-/* Into every partition's log; *sequences says where it stands. */
-static enum mrd_status publish(struct qry_erasures *erasures, const struct mrd_erasure *erasure,
-                               int64_t deadline_ns, uint64_t *sequences, struct mrd_error *err)
+/* No state names it: the object has label values, and a sweep would leave it for a day. */
+static void drop_request(const struct request *request)
 {
-    mrd_auto(mrd_buf_fini)
-    struct mrd_buf encoded = {0};
-    MRD_TRY(mrd_erasure_encode(erasure, &encoded, err));
-    const uint32_t count = erasures->options.partition_count;
-    struct publication publication = {.worst = MRD_OK};
-    publication.parts = calloc(count, sizeof(*publication.parts));
-    mrd_assert(publication.parts != NULL);
-    pthread_mutex_init(&publication.lock, NULL);
-    pthread_cond_init(&publication.changed, NULL);
-    struct mrd_error waiting = {0};
-    enum mrd_status status =
-        publish_parts(erasures, erasure, mrd_buf_view(&encoded), deadline_ns, &publication, err);
-    const enum mrd_status waited = await_parts(&publication, &waiting);
-    if (status == MRD_OK && waited != MRD_OK) {
-        status = waited;
-        *err = waiting;
+    const struct mrd_objstore_control control = control_of(request);
+    if (request->blocks != NULL) {
+        (void)!mrd_objstore_delete(qry_blocks_store(request->blocks), request->object.key, &control,
+                                   NULL);
     }
-    for (uint32_t p = 0; p < count; p++) {
-        sequences[p] = publication.parts[p].sequence;
+}
+
+/* MRD_E_CONFLICT: blocks are built past it. */
+static enum mrd_status commit(const struct qry_erasures *erasures, struct request *request,
+                              struct mrd_error *err)
+{
+    const struct mrd_catalog_erasure_change erasure = {
+        .id = request->erasure.id,
+        .tenant = request->erasure.tenant,
+        .hlc = request->erasure.hlc,
+        .time_min_ms = request->erasure.time_min_ms,
+        .time_max_ms = request->erasure.time_max_ms,
+        .request_key = mrd_bytes_of(request->object.key),
+        .request_digest = mrd_bytes_of(request->object.digest),
+        .sequences = request->sequences,
+        .partition_count = erasures->options.partition_count,
+    };
+    const struct mrd_catalog_change change = {
+        .erasures = &erasure, .erasure_count = 1, .begun_ms = request->begun_ms};
+    const struct mrd_query_control control = {.clock = mrd_clock_system(),
+                                              .deadline_ns = request->deadline_ns};
+    for (;;) { /* the same again until it is known how it ended */
+        const enum mrd_status status =
+            qry_blocks_commit(request->blocks, &change, &control, &request->commit, err);
+        const bool again =
+            status == MRD_E_UNAVAILABLE && now_ns() + COMMIT_PAUSE_MS * MS < request->deadline_ns;
+        if (!again) {
+            return status == MRD_OK || status == MRD_E_CONFLICT
+                       ? status
+                       : store_failed(status,
+                                      "the log has the request, but the catalog of blocks may "
+                                      "not: ask again",
+                                      err);
+        }
+        pause_ms(COMMIT_PAUSE_MS);
     }
-    pthread_cond_destroy(&publication.changed);
-    pthread_mutex_destroy(&publication.lock);
-    free(publication.parts);
+}
+
+/* Into the log, then into the catalog: what is in the catalog stands in all logs. */
+static enum mrd_status attempt(struct qry_erasures *erasures, struct request *request,
+                               struct mrd_error *err)
+{
+    const struct qry_erasure_log log = {erasures->writer, erasures->options.region,
+                                        erasures->options.partition_count};
+    struct mrd_erasure *erasure = &request->erasure;
+    /* Never fails: a few bytes from an initialised pool (getrandom(2)). */
+    mrd_assert(getrandom(&erasure->id, sizeof(erasure->id), 0) == (ssize_t)sizeof(erasure->id));
+    erasure->hlc = mrd_hlc_next(&erasures->hlc);
+    mrd_buf_clear(&request->encoded);
+    MRD_TRY(mrd_erasure_encode(erasure, &request->encoded, err));
+    if (request->blocks != NULL) {
+        MRD_TRY(store_request(request, err));
+    }
+    enum mrd_status status = qry_erasure_publish(&log, erasure, mrd_buf_view(&request->encoded),
+                                                 request->deadline_ns, request->sequences, err);
+    if (status != MRD_OK) {
+        drop_request(request);
+        return status;
+    }
+    raise_floors(erasures, request->sequences);
+    status = request->blocks == NULL ? MRD_OK : commit(erasures, request, err);
+    if (status == MRD_E_CONFLICT) {
+        drop_request(request);
+    }
     return status;
 }
 
-/* ---- a request ---- */
+static enum mrd_status attempts(struct qry_erasures *erasures, struct request *request,
+                                struct mrd_error *err)
+{
+    enum mrd_status status = MRD_E_CONFLICT;
+    for (int i = 0; i < ATTEMPTS_MAX && status == MRD_E_CONFLICT; i++) {
+        status = attempt(erasures, request, err);
+    }
+    return status != MRD_E_CONFLICT
+               ? status
+               : mrd_fail_prefix(err, MRD_E_UNAVAILABLE,
+                                 "blocks were built past the request each time: ask again");
+}
 
-static enum mrd_status tell(struct qry_erasures *erasures, struct mrd_members *members, mrd_hlc hlc,
-                            const uint64_t *sequences, int64_t deadline_ns, struct mrd_error *err)
+static enum mrd_status tell(struct qry_erasures *erasures, struct mrd_members *members,
+                            const struct request *request, struct mrd_error *err)
 {
     mrd_auto(mrd_buf_fini)
     struct mrd_buf bytes = {0};
-    mrd_erasure_notice_encode(hlc, sequences, erasures->options.partition_count, &bytes);
+    const struct mrd_erasure_notice told = {request->erasure.hlc, request->commit};
+    mrd_erasure_notice_encode(&told, request->sequences, erasures->options.partition_count, &bytes);
     const struct mrd_notice notice = {
         .bytes = mrd_buf_view(&bytes),
         .kinds = MRD_NOTICE_TO(MRD_MEMBER_QUERIER) | MRD_NOTICE_TO(MRD_MEMBER_DISTRIBUTOR),
         .except = erasures->options.instance,
-        .deadline_ns = deadline_ns,
+        .deadline_ns = now_ns() + erasures->options.wait_ms * MS,
     };
     const enum mrd_status status = mrd_notice_tell(erasures->options.bus, members, &notice, err);
     return status == MRD_OK ? MRD_OK
@@ -341,20 +405,35 @@ static enum mrd_status tell(struct qry_erasures *erasures, struct mrd_members *m
                                               "a query may show the samples until then");
 }
 
-static enum mrd_status request(struct qry_erasures *erasures, struct mrd_members *members,
-                               const struct mrd_erasure *erasure, struct mrd_error *err)
+/* What can be seen before anything is done. */
+static enum mrd_status check_region(const struct qry_erasures *erasures,
+                                    struct mrd_members *members, struct qry_blocks *blocks,
+                                    struct mrd_error *err)
 {
-    const int64_t deadline_ns =
-        mrd_clock_monotonic_ns(mrd_clock_system()) + erasures->options.wait_ms * MS;
-    uint64_t *sequences = calloc(erasures->options.partition_count, sizeof(*sequences));
-    mrd_assert(sequences != NULL);
-    enum mrd_status status = publish(erasures, erasure, deadline_ns, sequences, err);
-    if (status == MRD_OK) {
-        raise_floors(erasures, sequences);
-        status = tell(erasures, members, erasure->hlc, sequences,
-                      deadline_ns + erasures->options.wait_ms * MS, err);
+    if (erasures->options.has_blocks) {
+        struct qry_blocks_pin pin = {0};
+        MRD_TRY(qry_blocks_pin(blocks, &pin, err));
+        const size_t count = mrd_catalog_erasure_count(pin.state);
+        qry_blocks_unpin(&pin);
+        return count < MRD_CATALOG_ERASURES_MAX
+                   ? MRD_OK
+                   : mrd_fail(err, MRD_E_UNAVAILABLE,
+                              "%zu deletions are not done in blocks yet: ask again later", count);
     }
-    free(sequences);
+    const struct mrd_members_snapshot *snapshot = mrd_members_acquire(members);
+    const struct mrd_member *compactor = NULL;
+    for (size_t i = 0; i < snapshot->count && compactor == NULL; i++) {
+        compactor =
+            snapshot->members[i].kind == MRD_MEMBER_COMPACTOR ? &snapshot->members[i] : NULL;
+    }
+    const enum mrd_status status =
+        compactor == NULL
+            ? MRD_OK
+            : mrd_fail(err, MRD_E_UNSUPPORTED,
+                       "%s keeps blocks in object storage, which this querier knows nothing of: "
+                       "configure objstore.* for the queriers as it is for the compactors",
+                       compactor->instance);
+    mrd_members_release(&snapshot);
     return status;
 }
 
@@ -362,11 +441,20 @@ enum mrd_status qry_erasures_request(struct qry_erasures *erasures, struct mrd_m
                                      const struct mrd_erasure *erasure, struct mrd_error *err)
 {
     mrd_assert(erasures->writer != NULL);
-    struct mrd_erasure stamped = *erasure;
-    /* Never fails: a few bytes from an initialised pool (getrandom(2)). */
-    mrd_assert(getrandom(&stamped.id, sizeof(stamped.id), 0) == (ssize_t)sizeof(stamped.id));
-    stamped.hlc = mrd_hlc_next(&erasures->hlc);
-    const enum mrd_status status = request(erasures, members, &stamped, err);
+    struct request request = {.blocks = blocks_of(erasures),
+                              .erasure = *erasure,
+                              .deadline_ns = now_ns() + erasures->options.wait_ms * MS};
+    request.sequences = calloc(erasures->options.partition_count, sizeof(*request.sequences));
+    mrd_assert(request.sequences != NULL);
+    enum mrd_status status = check_region(erasures, members, request.blocks, err);
+    if (status == MRD_OK) {
+        status = attempts(erasures, &request, err);
+    }
+    if (status == MRD_OK) {
+        status = tell(erasures, members, &request, err);
+    }
+    free(request.sequences);
+    mrd_buf_fini(&request.encoded);
     mrd_counter_add(status == MRD_OK ? erasures->requests : erasures->failed, 1);
     return status;
 }

@@ -1,7 +1,5 @@
 #include "querier/extras.h"
 
-#include <stdlib.h>
-
 #include "querier/remote_ask.h"
 
 /* What comes in. A partition whose answer starts over takes back what it gave. */
@@ -102,8 +100,9 @@ static enum mrd_status finish(struct gather *gather, size_t item_size, size_t co
 
 /* ---- exemplars ---- */
 
-static int compare_exemplars(const void *a, const void *b)
+static int compare_exemplars(const void *a, const void *b, void *context)
 {
+    (void)context;
     const struct qry_exemplar *x = a;
     const struct qry_exemplar *y = b;
     const int series = mrd_labels_compare(x->series, y->series);
@@ -124,7 +123,7 @@ static size_t drop_doubles(struct qry_exemplar *items, size_t count)
 {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
-        if (kept == 0 || compare_exemplars(&items[kept - 1], &items[i]) != 0) {
+        if (kept == 0 || compare_exemplars(&items[kept - 1], &items[i], NULL) != 0) {
             items[kept++] = items[i];
         }
     }
@@ -153,7 +152,9 @@ enum mrd_status qry_exemplars_read(const struct qry_remote *remote,
     void *items;
     const size_t count = gather.items.size / sizeof(struct qry_exemplar);
     MRD_TRY(finish(&gather, sizeof(struct qry_exemplar), count, &items, err));
-    qsort(items, count, sizeof(struct qry_exemplar), compare_exemplars);
+    const struct mrd_look look = mrd_query_look(scope->control);
+    MRD_TRY(
+        mrd_sort(items, count, sizeof(struct qry_exemplar), compare_exemplars, NULL, &look, err));
     *out = (struct qry_exemplars){items, drop_doubles(items, count)};
     return MRD_OK;
 }
@@ -161,8 +162,9 @@ enum mrd_status qry_exemplars_read(const struct qry_remote *remote,
 /* ---- metadata ---- */
 
 /* By name, the newest first. */
-static int compare_families(const void *a, const void *b)
+static int compare_families(const void *a, const void *b, void *context)
 {
+    (void)context;
     const struct mrd_query_family *x = a;
     const struct mrd_query_family *y = b;
     const int names = mrd_bytes_compare(x->metadata.family, y->metadata.family);
@@ -189,7 +191,8 @@ enum mrd_status qry_families_read(const struct qry_remote *remote, struct mrd_by
     const size_t given = gather.items.size / sizeof(struct mrd_query_family);
     MRD_TRY(finish(&gather, sizeof(struct mrd_query_family), given, &memory, err));
     struct mrd_query_family *items = memory;
-    qsort(items, given, sizeof(*items), compare_families);
+    const struct mrd_look look = mrd_query_look(scope->control);
+    MRD_TRY(mrd_sort(items, given, sizeof(*items), compare_families, NULL, &look, err));
     size_t count = 0;
     for (size_t i = 0; i < given; i++) {
         if (count == 0 ||

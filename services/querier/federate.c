@@ -1,7 +1,5 @@
 #include "querier/federate.h"
 
-#include <stdlib.h>
-
 #include "querier/exposition.h"
 #include "querier/hash_set.h"
 
@@ -98,8 +96,9 @@ static enum mrd_status gather_set(const struct qry_call *call, struct gather *ga
     return status;
 }
 
-static int compare_items(const void *a, const void *b)
+static int compare_items(const void *a, const void *b, void *context)
 {
+    (void)context;
     const struct qry_exposed *x = a;
     const struct qry_exposed *y = b;
     const int order = mrd_bytes_compare(x->name, y->name);
@@ -141,6 +140,7 @@ static enum mrd_status encode_items(struct qry_call *call, const struct qry_expo
     mrd_buf_init(&metrics, mrd_arena_limit(call->arena));
     mrd_buf_init(&metric, mrd_arena_limit(call->arena));
     for (size_t i = 0; i < count; i++) {
+        MRD_TRY(mrd_query_check(&call->control, err)); /* a family is drained as a whole only */
         mrd_buf_clear(&metric);
         qry_exposed_encode(&items[i], format, &metric);
         mrd_family_metric_append(mrd_buf_view(&metric), &metrics);
@@ -182,11 +182,9 @@ static enum mrd_status gather_all(const struct qry_call *call, struct gather *ga
         };
         MRD_TRY(gather_set(call, gather, &select, err));
     }
-    if (gather->items.size > 0) {
-        qsort(gather->items.data, gather->items.size / sizeof(struct qry_exposed),
-              sizeof(struct qry_exposed), compare_items);
-    }
-    return MRD_OK;
+    const struct mrd_look look = mrd_query_look(&call->control);
+    return mrd_sort(gather->items.data, gather->items.size / sizeof(struct qry_exposed),
+                    sizeof(struct qry_exposed), compare_items, NULL, &look, err);
 }
 
 enum mrd_status qry_answer_federate(struct qry_call *call, struct mrd_error *err)

@@ -32,10 +32,10 @@ static const struct mrd_config_key querier_keys[] = {
         "Lets whoever reaches the API delete series (/api/v1/admin/tsdb/delete_series), as "
         "Prometheus' --web.enable-admin-api does."),
     KEY("querier.erasure_wait", MRD_CONFIG_DURATION, "15s", 1000, 600000,
-        "How long a request to delete series waits for the log, and as long again until every "
-        "querier "
-        "and distributor has confirmed it; then it fails, though what the log has will be "
-        "applied."),
+        "How long a request to delete series waits for log and object storage, and as long again "
+        "until every querier and distributor has confirmed it; then it fails, though what the log "
+        "has will be applied. How long one to clean tombstones waits for blocks that are written "
+        "anew."),
     KEY("querier.direct_links", MRD_CONFIG_BOOL, "true", 0, 0,
         "Asks ingesters over direct connections where they take them (rpc.listen of an ingester), "
         "which is "
@@ -69,6 +69,7 @@ static void stop_storage(void *context, mrd_time_ms grace_ms)
 {
     (void)grace_ms;
     struct querier *querier = context;
+    qry_erasures_set_blocks(querier->erasures, NULL);
     qry_storage_close(&querier->storage);
 }
 
@@ -133,6 +134,7 @@ static enum mrd_status start_erasures(struct querier *querier, struct mrd_node *
         .instance = node->self.instance,
         .enabled = mrd_config_bool(node->config, "querier.admin_api"),
         .wait_ms = mrd_config_duration(node->config, "querier.erasure_wait"),
+        .has_blocks = mrd_objstore_settings_given(node->config),
         .metrics = node->metrics,
     };
     return qry_erasures_create(&options, &querier->erasures, err);
@@ -170,6 +172,7 @@ static enum mrd_status start_cluster(struct querier *querier, struct mrd_node *n
     MRD_TRY(mrd_node_log_ensure(node, cluster->bus, err));
     mrd_service_on_stop(node->service, "cluster", stop_cluster, querier);
     MRD_TRY(start_erasures(querier, node, err)); /* listens before others can see us */
+    node->self.reads_blocks = mrd_objstore_settings_given(node->config);
     MRD_TRY(mrd_members_create(cluster->bus, &(struct mrd_members_options){.self = &node->self},
                                &cluster->members, err));
     MRD_TRY(qry_erasures_learn(querier->erasures, err));
@@ -212,8 +215,9 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
     MRD_TRY(start_cluster(querier, node, err));
     mrd_service_on_stop(node->service, "storage", stop_storage, querier);
     MRD_TRY(qry_storage_open(node, &querier->storage, err));
+    qry_erasures_set_blocks(querier->erasures, querier->storage.blocks);
     const struct qry_pool_options pool = {
-        .threads = (unsigned)mrd_config_int(node->config, "querier.concurrency"),
+        .places = (unsigned)mrd_config_int(node->config, "querier.concurrency"),
         .queue_max = (size_t)mrd_config_int(node->config, "querier.queue_max"),
         .metrics = node->metrics,
     };
@@ -245,6 +249,7 @@ int main(int argc, char **argv)
         .summary =
             "Answers PromQL and the Prometheus HTTP API over the region's ingesters and blocks.",
         .listen_default = "0.0.0.0:7204",
+        .http_handlers_wait = true,
         .kind = MRD_MEMBER_QUERIER,
         .tables = {{querier_keys, MRD_ARRAY_LEN(querier_keys)}},
         .start = start,

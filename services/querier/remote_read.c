@@ -1,7 +1,5 @@
 #include "querier/remote_read.h"
 
-#include <stdlib.h>
-
 #include "codec/snappy_block.h"
 #include "codec/varbit_chunk.h"
 #include "codec/xor2_chunk.h"
@@ -280,8 +278,9 @@ static enum mrd_status read_set(struct read_result *result, struct mrd_source_se
     return MRD_OK;
 }
 
-static int compare_series(const void *a, const void *b)
+static int compare_series(const void *a, const void *b, void *context)
 {
+    (void)context;
     return mrd_labels_compare(((const struct read_series *)a)->labels,
                               ((const struct read_series *)b)->labels);
 }
@@ -305,11 +304,11 @@ static enum mrd_status read_query(struct read_result *result, const struct mrd_r
     MRD_TRY(call->source.open(call->source.context, &select, &call->scope, &set, err));
     const enum mrd_status status = read_set(result, set, err);
     call->source.close(set);
-    if (status == MRD_OK && result->series.size > 0) {
-        qsort(result->series.data, result->series.size / sizeof(struct read_series),
-              sizeof(struct read_series), compare_series);
-    }
-    return status;
+    const struct mrd_look look = mrd_query_look(&call->control);
+    return status != MRD_OK
+               ? status
+               : mrd_sort(result->series.data, result->series.size / sizeof(struct read_series),
+                          sizeof(struct read_series), compare_series, NULL, &look, err);
 }
 
 static const struct read_series *series_of(const struct read_result *result, size_t *out_count)

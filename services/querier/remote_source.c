@@ -344,26 +344,27 @@ static enum mrd_status gather_all(const struct qry_remote *remote, struct gather
                : MRD_OK;
 }
 
-static int compare_texts(const void *a, const void *b)
+static int compare_texts(const void *a, const void *b, void *context)
 {
+    (void)context;
     return mrd_bytes_compare(*(const struct mrd_bytes *)a, *(const struct mrd_bytes *)b);
 }
 
-static int compare_label_sets(const void *a, const void *b)
+static int compare_label_sets(const void *a, const void *b, void *context)
 {
+    (void)context;
     return mrd_labels_compare(*(const struct mrd_labels *)a, *(const struct mrd_labels *)b);
 }
 
 /* Sorts the gathered items and copies them to the arena, cut at the limit. */
 static enum mrd_status gather_finish(struct gather *gather, size_t item_size, size_t limit,
-                                     int (*compare)(const void *, const void *),
+                                     mrd_order *compare, const struct mrd_query_scope *scope,
                                      struct mrd_bytes *out, bool *out_truncated,
                                      struct mrd_error *err)
 {
     size_t count = gather->items.size / item_size;
-    if (count > 0) {
-        qsort(gather->items.data, count, item_size, compare);
-    }
+    const struct mrd_look look = mrd_query_look(scope->control);
+    MRD_TRY(mrd_sort(gather->items.data, count, item_size, compare, NULL, &look, err));
     *out_truncated = limit != 0 && count > limit;
     count = *out_truncated ? limit : count;
     *out = mrd_arena_copy(gather->arena, (struct mrd_bytes){gather->items.data, count * item_size});
@@ -380,8 +381,8 @@ static enum mrd_status gather_texts(const struct qry_remote *remote,
     struct gather gather = {.arena = scope->arena, .read = gather_text};
     MRD_TRY(gather_all(remote, &gather, request, query, scope, err));
     struct mrd_bytes items;
-    MRD_TRY(gather_finish(&gather, sizeof(struct mrd_bytes), query->limit, compare_texts, &items,
-                          &out->truncated, err));
+    MRD_TRY(gather_finish(&gather, sizeof(struct mrd_bytes), query->limit, compare_texts, scope,
+                          &items, &out->truncated, err));
     out->items = (const struct mrd_bytes *)(const void *)items.data;
     out->count = items.size / sizeof(struct mrd_bytes);
     return MRD_OK;
@@ -414,7 +415,7 @@ static enum mrd_status source_series(void *context, const struct mrd_label_query
     MRD_TRY(gather_all(context, &gather, &request, query, scope, err));
     struct mrd_bytes items;
     MRD_TRY(gather_finish(&gather, sizeof(struct mrd_labels), query->limit, compare_label_sets,
-                          &items, &out->truncated, err));
+                          scope, &items, &out->truncated, err));
     out->items = (const struct mrd_labels *)(const void *)items.data;
     out->count = items.size / sizeof(struct mrd_labels);
     return MRD_OK;

@@ -58,6 +58,12 @@ static enum mrd_status hand_on(struct qry_sink *sink, bool last, struct mrd_erro
     return write_waiting(sink, mrd_buf_view(&sink->encoded), err);
 }
 
+/* Relaxed: only the flag itself is communicated. */
+static bool is_canceled(const struct qry_sink *sink)
+{
+    return sink->canceled != NULL && atomic_load_explicit(sink->canceled, memory_order_relaxed);
+}
+
 bool qry_sink_drain(void *context)
 {
     struct qry_sink *sink = context;
@@ -69,7 +75,11 @@ bool qry_sink_drain(void *context)
         if (!qry_sink_begun(sink)) {
             begin(sink);
         }
-        (void)!hand_on(sink, false, &sink->broken);
+        if (is_canceled(sink)) {
+            (void)!mrd_fail(&sink->broken, MRD_E_CANCELED, "the query was canceled");
+        } else {
+            (void)!hand_on(sink, false, &sink->broken);
+        }
     }
     if (sink->broken.status != MRD_OK) {
         mrd_buf_clear(&sink->body); /* nobody will see it */

@@ -29,6 +29,7 @@ struct qry_sink {
     struct mrd_buf encoded;
     struct mrd_http_writer *writer; /* NULL: nothing was sent yet */
     int64_t began_ns;               /* when something was sent first; 0: not yet */
+    const _Atomic bool *canceled;   /* ends an answer that has begun; NULL: never */
     struct mrd_query_progress
         *progress;           /* told of writing and of waiting for the client; NULL: nobody looks */
     struct mrd_error broken; /* its status is not OK once nobody reads any more */

@@ -59,6 +59,7 @@ static enum mrd_status open_blocks(struct mrd_node *node, struct qry_storage *st
     const char *folder = mrd_config_string(config, "querier.block_cache_folder");
     const struct qry_blocks_options options = {
         .store = storage->store,
+        .writer = node->self.instance,
         .cache_folder = folder[0] == '\0' ? NULL : folder,
         .cache_memory_bytes_max = mrd_config_size(config, "querier.block_cache_bytes_max"),
         .cache_folder_bytes_max = mrd_config_size(config, "querier.block_cache_folder_bytes_max"),

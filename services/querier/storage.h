@@ -1,7 +1,8 @@
 /* storage.h: object storage as the querier is configured for it: the store, its blocks, its tables. All of it is optional: where
  * objstore.* names no store, there are no blocks, and heads have all.
  *
- * The querier only reads: credentials that can get and list are enough, and a bucket is not tried out by writing to it.
+ * The querier only reads, unless series are deleted through it (erasures.h): credentials that can get and list are enough, and a bucket is not tried
+ * out by writing to it.
  *
  * Owner:   main; opened before queries, closed after them.
  * Threads: main's.

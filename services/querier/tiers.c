@@ -6,7 +6,10 @@
 #include "base/duration.h"
 #include "codec/resets.h"
 
-enum { BLOCKS_SHARE = 2 }; /* one in so many bytes of a query's memory, for reading blocks */
+enum {
+    BLOCKS_SHARE = 2,      /* one in so many bytes of a query's memory, for reading blocks */
+    ASSURE_WAIT_MS = 2000, /* for the catalog; then what needs no blocks goes on without */
+};
 
 /* ---- what heads hold ---- */
 
@@ -103,6 +106,21 @@ static enum mrd_status is_stale(const struct qry_tiers *tiers, const struct mrd_
     return MRD_OK;
 }
 
+/* A partial answer goes without blocks: rather nothing than what is erased. */
+static enum mrd_status is_unsure(const struct qry_tiers *tiers, const struct mrd_query_scope *scope,
+                                 struct mrd_error *err)
+{
+    if (!tiers->remote->options.partial) {
+        *err = tiers->unsure;
+        return err->status;
+    }
+    char warning[QRY_TIERS_WARNING_MAX];
+    (void)snprintf(warning, sizeof(warning), "partial answer: %.*s", QRY_TIERS_WARNING_MAX - 20,
+                   tiers->unsure.text);
+    warn(scope, warning);
+    return MRD_OK;
+}
+
 static enum mrd_status needs_blocks(void *context, const struct mrd_select *select,
                                     const struct mrd_query_scope *scope, bool *out_needed,
                                     struct mrd_error *err)
@@ -117,6 +135,10 @@ static enum mrd_status needs_blocks(void *context, const struct mrd_select *sele
                                           select->min_ms, select->max_ms);
     if (tiers->warning[0] != '\0') {
         warn(scope, tiers->warning);
+    }
+    if (*out_needed && tiers->unsure.status != MRD_OK) {
+        *out_needed = false;
+        return is_unsure(tiers, scope, err);
     }
     return *out_needed && tiers->pin.stale ? is_stale(tiers, scope, err) : MRD_OK;
 }
@@ -168,7 +190,8 @@ enum mrd_status qry_tiers_init(struct qry_tiers *tiers, const struct mrd_members
     tiers->rollups.options = (struct mrd_rollup_source_options){&tiers->blocks, &tiers->head_source,
                                                                 rollup_floor, &tiers->floors};
     /* Of a state that cannot be had, or is old, the selects of samples say so. */
-    if (tiers->pin.index != NULL && tiers->unknown.status == MRD_OK && !tiers->pin.stale) {
+    if (tiers->pin.index != NULL && tiers->unknown.status == MRD_OK &&
+        tiers->unsure.status == MRD_OK && !tiers->pin.stale) {
         out->coarse = mrd_rollup_source_init(&tiers->rollups);
     }
     return MRD_OK;
@@ -233,6 +256,40 @@ static enum mrd_status unavailable(struct qry_tiers *tiers, struct mrd_error *er
     return MRD_OK;
 }
 
+/* Where the others may have gone on without us, what we know may lack erasures: then the state must be one of now. */
+static enum mrd_status assure(struct qry_tiers *tiers, const struct mrd_query_scope *scope,
+                              struct mrd_error *err)
+{
+    struct qry_remote_options *remote = &tiers->remote->options;
+    struct mrd_members *members = remote->cluster->members;
+    if (tiers->erasures == NULL || qry_erasures_in_touch(tiers->erasures, members)) {
+        return MRD_OK;
+    }
+    struct mrd_query_control soon = {.clock = mrd_clock_system()};
+    if (scope->control != NULL) {
+        soon.canceled = scope->control->canceled;
+    }
+    soon.deadline_ns = mrd_clock_monotonic_ns(soon.clock) + ASSURE_WAIT_MS * (int64_t)1000000;
+    const enum mrd_status status =
+        qry_erasures_catch_up(tiers->erasures, members, tiers->region, &soon, &tiers->unsure);
+    if (status == MRD_E_TIMEOUT) {
+        (void)mrd_fail(
+            &tiers->unsure, MRD_E_UNAVAILABLE,
+            "the catalog of blocks in object storage cannot be read in time, and what was "
+            "read of it before may lack deletions");
+    }
+    if (status == MRD_E_TIMEOUT || status == MRD_E_UNAVAILABLE) {
+        return mrd_query_check(scope->control, err); /* the selects that need blocks say so */
+    }
+    if (status != MRD_OK) {
+        *err = tiers->unsure;
+        return status;
+    }
+    qry_blocks_unpin(&tiers->pin);
+    MRD_TRY(qry_blocks_pin(tiers->region, &tiers->pin, err));
+    return qry_erasures_floor(tiers->erasures, scope->arena, &remote->sequences_min, err);
+}
+
 static enum mrd_status open_with(struct qry_tiers *tiers,
                                  const struct mrd_members_snapshot *members,
                                  const struct mrd_query_scope *scope, struct mrd_source *out,
@@ -242,6 +299,9 @@ static enum mrd_status open_with(struct qry_tiers *tiers,
         MRD_TRY(unavailable(tiers, err));
     } else if (!are_gaps_known(tiers, members) && refresh(tiers, members, scope, err) != MRD_OK) {
         MRD_TRY(unavailable(tiers, err));
+    }
+    if (tiers->pin.view != NULL) { /* as it is to be used */
+        MRD_TRY(assure(tiers, scope, err));
     }
     return qry_tiers_init(tiers, members, true, scope->arena, out, err);
 }

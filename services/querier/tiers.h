@@ -4,7 +4,8 @@
  * without, and which ingesters hold enough to be asked.
  *
  * Where the log was trimmed and no block has what it had, even in a state read after that was seen, every answer has a
- * warning. A state that is too old (blocks.h) is an error where blocks are needed, and a warning where a partial answer was asked for.
+ * warning. A state that is too old (blocks.h), or that may lack erasures which others have been told are done (erasures.h), is an error where blocks
+ * are needed, and a warning where a partial answer was asked for: of an old one with what it has, of the other without blocks.
  *
  * Owner:   the query; the struct, the arena and what the options point to live as long as the source.
  * Threads: the query's thread.
@@ -15,6 +16,7 @@
 #include "blockread/rollup_source.h"
 #include "promql/tiers.h"
 #include "querier/blocks.h"
+#include "querier/erasures.h"
 #include "querier/remote_source.h"
 #include "tenancy/retention.h"
 
@@ -33,6 +35,7 @@ struct qry_tiers {
     struct qry_remote *remote;      /* its options are completed by qry_tiers_init */
     struct mrd_block_source blocks; /* fill in store, cache, pool, memory and figures before */
     struct qry_blocks_pin pin;      /* what it goes by; a zero one: there are no blocks */
+    struct qry_erasures *erasures;  /* NULL: there are none to be missed */
     struct qry_tiers_floors floors; /* of rollups; those of samples are the remote's floor_ms */
 
     /* qry_tiers_init's */
@@ -46,6 +49,7 @@ struct qry_tiers {
     /* qry_tiers_open's */
     struct qry_blocks *region;
     struct mrd_error unknown; /* of every select: no state can be had */
+    struct mrd_error unsure;  /* of those that need blocks: the state may lack erasures */
     struct mrd_block_source_figures figures;
 };
 

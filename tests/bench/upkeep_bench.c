@@ -1,6 +1,6 @@
 /* upkeep_bench: how fast the compactor merges, from the catalog to the catalog.
  *
- *   upkeep_bench [blocks] [tenants] [series of a tenant] [samples of a series in a block] [partitions] [memory limit, MiB]
+ *   upkeep_bench [blocks] [tenants] [series of a tenant] [samples of a series in a block] [partitions] [memory limit, MiB] [workers]
  *
  * Writes blocks of level 0 with all their stamps, as the builder does: many tenants, each block the series of one partition, one after the
  * other in time, all within a day. Then merges them as the service does: plan, merge, tables, commit; then a second time as many blocks of the
@@ -22,7 +22,7 @@
 #define BASE_MS INT64_C(1706745600000) /* 2024-02-01 */
 
 struct bench {
-    size_t blocks, tenants, series, samples, partitions, memory_bytes;
+    size_t blocks, tenants, series, samples, partitions, memory_bytes, workers;
     struct mrd_objstore *store;
     struct mrd_catalog *catalog;
     struct mrd_upkeep_tables tables;
@@ -144,6 +144,7 @@ static struct mrd_upkeep_merged merge_all(struct bench *bench)
                                                      .holder = "bench",
                                                      .tables = &bench->tables,
                                                      .memory_bytes_max = bench->memory_bytes,
+                                                     .workers = bench->workers,
                                                      .resolutions_ms = resolutions_ms,
                                                      .resolution_count =
                                                          MRD_ARRAY_LEN(resolutions_ms)};
@@ -194,7 +195,8 @@ int main(int argc, char **argv)
                           .series = bench_argument(argc, argv, 3, 10000),
                           .samples = bench_argument(argc, argv, 4, 40),
                           .partitions = bench_argument(argc, argv, 5, 4),
-                          .memory_bytes = bench_argument(argc, argv, 6, 512) << 20};
+                          .memory_bytes = bench_argument(argc, argv, 6, 512) << 20,
+                          .workers = bench_argument(argc, argv, 7, 1)};
     char folder[256];
     const char *base = getenv("TMPDIR");
     (void)snprintf(folder, sizeof(folder), "%s/mrd-upkeep-bench-XXXXXX",
@@ -214,7 +216,8 @@ int main(int argc, char **argv)
                                               .clock = &bench.clock,
                                               .root = "file:///bench",
                                               .region = "eu",
-                                              .keep_ms = 86400000};
+                                              .keep_ms = 86400000,
+                                              .workers = bench.workers};
     for (size_t half = 0; half < 2; half++) {
         for (size_t i = 0; i < bench.blocks; i++) {
             write_block(&bench, half * bench.blocks + i);

@@ -25,7 +25,7 @@ from support.ledger import Fate, Ledger, labels_key
 
 PARTITIONS = 4
 TOPOLOGY = {"partitions": PARTITIONS, "services": {"compactor": 0, "ingester": 2}}
-SETTINGS = [f"compactor.compactor.{setting}" for setting in ("build_age=300ms", "trim=true", "log_window=0s", "references_kept=1s")]
+SETTINGS = [f"compactor.compactor.{setting}" for setting in ("build_age=300ms", "log_window=0s", "references_kept=1s")]
 TRIM_SECONDS = 120
 MATCH = ("match[]", METRIC)
 JOINED = {"__name__": "joined", "of": "both"}

@@ -19,9 +19,13 @@ from test_query_api import ask
 
 SERIES = 2000
 TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
-# Sorts 3,600 values for each series and step: minutes of work. The first is folded by the ingester, the second by the querier.
+SERVICES = ("ingester", "querier")
+# Sorts 3,600 values for each series and step: minutes of work. The first is folded by the ingester, the second by the querier, of the third
+# the ingester's shard itself goes through long label values, many times.
 WORK = "quantile_over_time(0.5, busy[1h:1s])"
-QUERIES = {"ingester": f"sum({WORK})", "querier": WORK}
+VALUE_BYTES, MATCHERS = 2000, 1500
+MATCHING = "count(busy{" + ",".join(f'long=~".*y[0-9]+(k{k})?z*"' for k in range(MATCHERS)) + "})"
+CASES = {"ingester": ("ingester", f"sum({WORK})"), "querier": ("querier", WORK), "shard": ("ingester", MATCHING)}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,7 @@ def cluster(binaries, tmp_path_factory) -> Iterator[Cluster]:
 
     region = started(tmp_path_factory.mktemp("cancellation"), binaries, {"partitions": 2})
     now = int(time.time() * 1000)
-    body = b"".join(rw.series_of({"__name__": "busy", "n": str(n)}, [(now - 3_000_000 + 60_000 * k, n * k % 97) for k in range(50)])
+    body = b"".join(rw.series_of({"__name__": "busy", "long": "x" * VALUE_BYTES + f"y{n}", "n": str(n)}, [(now - 3_000_000 + 60_000 * k, n * k % 97) for k in range(50)])
                     for n in range(SERIES))
     assert rw.push(region.region["push_url"], body).status == 204
     yield region
@@ -70,10 +74,10 @@ def wait_at_work(cluster: Cluster, name: str) -> None:
 def stopped_after(cluster: Cluster, since: float) -> dict[str, float]:
     """Watches both for two seconds and prints how long after `since` each had used all that it uses, but for two ticks of the
     clock, which is what an idle service takes."""
-    seen = {name: [(0.0, cpu_seconds(cluster, name))] for name in QUERIES}
+    seen = {name: [(0.0, cpu_seconds(cluster, name))] for name in SERVICES}
     while time.monotonic() < since + 2:
         time.sleep(0.005)
-        for name in QUERIES:
+        for name in SERVICES:
             seen[name].append((time.monotonic() - since, cpu_seconds(cluster, name)))
     spent = {name: looks[-1][1] - looks[0][1] for name, looks in seen.items()}
     for name, looks in seen.items():
@@ -89,12 +93,13 @@ def check_stopped(cluster: Cluster, since: float) -> None:
     wait_until(lambda: count(cluster, "querier", "meridian_querier_queries_running ") == 0, 10, "the query to end")
 
 
-@pytest.mark.parametrize("name", list(QUERIES))
-def test_a_closed_connection_stops_the_work_everywhere(cluster, name):
+@pytest.mark.parametrize("case", list(CASES))
+def test_a_closed_connection_stops_the_work_everywhere(cluster, case):
+    name, query = CASES[case]
     canceled = r'meridian_querier_answers_total\{outcome="canceled"\}'
     before, questions = count(cluster, "querier", canceled), ended_questions(cluster)
     parts = urllib.parse.urlsplit(cluster.region["query_url"])
-    form = urllib.parse.urlencode(parameters(QUERIES[name])).encode()
+    form = urllib.parse.urlencode(parameters(query)).encode()
     with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
         connection.sendall(f"POST /api/v1/query_range HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
                            f"Content-Length: {len(form)}\r\n\r\n".encode() + form)
@@ -105,10 +110,11 @@ def test_a_closed_connection_stops_the_work_everywhere(cluster, name):
         wait_until(lambda: ended_questions(cluster) > questions, 10, "the question to end as canceled")
 
 
-@pytest.mark.parametrize("name", list(QUERIES))
-def test_a_timeout_stops_the_work_everywhere(cluster, name):
+@pytest.mark.parametrize("case", list(CASES))
+def test_a_timeout_stops_the_work_everywhere(cluster, case):
+    name, query = CASES[case]
     questions, worked = ended_questions(cluster), cpu_seconds(cluster, name)
-    answer = ask(cluster.region["query_url"], "POST", "/api/v1/query_range", parameters(QUERIES[name], timeout="2s"), {"X-Scope-OrgID": "anonymous"})
+    answer = ask(cluster.region["query_url"], "POST", "/api/v1/query_range", parameters(query, timeout="2s"), {"X-Scope-OrgID": "anonymous"})
     since = time.monotonic()
     assert answer.status == 503 and answer.json["errorType"] == "timeout", answer.json
     assert cpu_seconds(cluster, name) > worked + 0.1  # it was at work when its time was up

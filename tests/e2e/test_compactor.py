@@ -97,8 +97,7 @@ def logs(region: Cluster) -> dict[str, dict[str, int]]:
 
 def test_the_log_is_trimmed_of_what_is_in_blocks_and_of_nothing_else(start, tools):
     region = start({**TWO_COMPACTORS, "partitions": 2}, settings=[
-        *QUICK, "compactor.compactor.trim=true", "compactor.compactor.log_window=500ms",
-        "compactor.compactor.references_kept=5s"])
+        *QUICK, "compactor.compactor.log_window=500ms", "compactor.compactor.references_kept=5s"])
     with Fleet(region.push_urls) as fleet:
         fleet.await_progress(20)
         # Another distributor process, whose batches do not name what the first has announced.
@@ -116,13 +115,6 @@ def test_the_log_is_trimmed_of_what_is_in_blocks_and_of_nothing_else(start, tool
     for instance in region.instances("ingester"):  # heads begin anew, with what is left of the log
         region.kill_and_wait(instance)
     Api(region.region["query_url"], strong=True).check(METRIC, fleet.ledger)
-
-
-def test_trimming_with_an_age_limit_of_the_log_is_refused(binaries):
-    command = [binaries / "meridian-compactor", "--set", "compactor.trim=true", "--set", "log.max_age=1h"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
-    assert "set log.max_age to 0 in all services" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", ["blocks", "catalog", "logs", "probe", "quarantine", "upkeep"])

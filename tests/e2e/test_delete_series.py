@@ -244,12 +244,6 @@ def test_everything_is_not_deleted_by_a_slip(twice, tenant, match):
     assert answer.status == 400 and "match[] must contain at least one non-empty matcher" in answer.json["error"]
 
 
-def test_where_blocks_are_kept_it_is_refused(start):
-    region = start(settings=["querier.querier.admin_api=true"])
-    answer = delete(region.query_urls()[0], "t", "a")
-    assert answer.status == 422 and "blocks" in answer.json["error"]
-
-
 def test_clean_tombstones_says_what_it_cannot_do(twice, tenant):
     answer = send(twice.query_urls()[0], "POST", CLEAN, tenant, [])
     assert answer.status == 422 and "log.max_age" in answer.json["error"]

@@ -147,14 +147,14 @@ def test_an_ingester_that_is_paused_again_and_again_catches_up(start):
 
 
 def test_a_full_log_is_503_and_takes_writes_again_when_there_is_room(start):
-    # Blocks are built long before the log forgets: else there is a gap, and answers say so.
-    region = start({"partitions": 1}, settings=[f"all.log.max_bytes={2 << 20}", "all.log.max_age=60s", "compactor.compactor.build_age=2s"])
+    region = start({"partitions": 1}, settings=[f"all.log.max_bytes={2 << 20}", "compactor.compactor.references_kept=1s"])
+    region.stop("compactor-1")
     connection = rw.Connection(region.push_urls()[0])
     api = Api(region.query_urls()[0], strong=True)
     start_ms = (int(time.time()) - 3600) * 1000
     ledger = Ledger()
     refused = None
-    for number in range(100):  # 20,000 values each that nothing compresses: 2 MiB are full long before they age
+    for number in range(100):  # 20,000 values each that nothing compresses
         request, samples = noise("noise", number, start_ms)
         ledger.record_all(samples, Fate.UNKNOWN)
         answer = connection.post(rw.snappy(request))
@@ -164,13 +164,15 @@ def test_a_full_log_is_503_and_takes_writes_again_when_there_is_room(start):
         ledger.record_all(samples, Fate.ACKNOWLEDGED)
     assert refused is not None and refused.status == 503, refused
     api.check("noise", ledger)
-    # The log is trimmed by age here, so room comes back by itself; what has aged is forgotten everywhere.
+    # A full log is built and trimmed of all that is in blocks, whatever its window.
+    region.start("compactor-1")
     later = Ledger()
     request, samples = noise("later", 1000, start_ms)
     later.record_all(samples, Fate.UNKNOWN)
     wait_until(lambda: connection.post(rw.snappy(request)).status < 300, 120, "room in the log")
     later.record_all(samples, Fate.ACKNOWLEDGED)
     api.check("later", later)
+    api.check("noise", ledger)
 
 
 def noise(name: str, number: int, start_ms: int) -> tuple[bytes, list]:

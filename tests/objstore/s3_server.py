@@ -233,6 +233,24 @@ def store(world: World, key: str, body: bytes, headers: dict[str, str], etag: st
 
 # ---- operations ----
 
+def copy(world: World, key: str, headers: dict[str, str]) -> Answer:
+    """An object onto itself, as whoever changes its class does."""
+    source = unquote_to_bytes(headers["x-amz-copy-source"]).decode()
+    if source != f"/{world.bucket}/{key}":
+        raise S3Error(400, "InvalidRequest", "only copies of an object onto itself are here")
+    with world.lock:
+        stored = world.objects.get(key)
+        if stored is None:
+            raise S3Error(404, "NoSuchKey", "The specified key does not exist.")
+        if headers.get("x-amz-storage-class", "STANDARD") == stored.headers.get("x-amz-storage-class", "STANDARD"):
+            raise S3Error(400, "InvalidRequest", "This copy request is illegal because it is trying to copy an object to itself without changing "
+                                                 "the object's metadata, storage class, website redirect location or encryption attributes.")
+        if headers["x-amz-storage-class"] not in ("STANDARD", "STANDARD_IA", "GLACIER_IR"):
+            raise S3Error(400, "InvalidStorageClass", "The storage class you specified is not valid")
+        stored = store(world, key, stored.body, {**stored.headers, **headers}, crc=stored.crc)
+    return document("CopyObjectResult", f"<ETag>{escape(stored.etag)}</ETag><LastModified>{iso(stored.time)}</LastModified>")
+
+
 def put(world: World, key: str, headers: dict[str, str], body: bytes, ignore_condition: bool) -> Answer:
     with world.lock:
         if headers.get("if-none-match") == "*" and key in world.objects and not ignore_condition:
@@ -322,7 +340,8 @@ def list_objects(world: World, params: dict[str, str]) -> Answer:
         inner += f"<NextContinuationToken>{base64.b64encode(page[-1][0].encode()).decode()}</NextContinuationToken>"
     for key, stored in page:
         inner += (f"<Contents><Key>{encode(key)}</Key><LastModified>{iso(stored.time)}</LastModified><ETag>{escape(stored.etag)}</ETag>"
-                  f"<Size>{len(stored.body)}</Size><StorageClass>STANDARD</StorageClass></Contents>\n")
+                  f"<Size>{len(stored.body)}</Size>"
+                  f"<StorageClass>{stored.headers.get('x-amz-storage-class', 'STANDARD')}</StorageClass></Contents>\n")
     return document("ListBucketResult", inner)
 
 
@@ -363,6 +382,8 @@ def serve(world: World, method: str, key: str, params: dict[str, str], headers: 
             return list_uploads(world, params) if "uploads" in params else list_objects(world, params)
         if method == "POST" and "delete" in params:
             return delete_objects(world, headers, body)
+    elif method == "PUT" and "x-amz-copy-source" in headers:
+        return copy(world, key, headers)
     elif method == "PUT":
         return put_part(world, key, params, headers, body) if "uploadId" in params else put(
             world, key, headers, body, fault is not None and fault.do == "ignore_condition")

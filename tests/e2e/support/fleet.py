@@ -25,8 +25,9 @@ class Writer:
     """A thread that sends one sample of each of its series per request, a quarter of a second of their time apart."""
 
     def __init__(self, name: str, push_urls: Callable[[], list[str]], ledger: Ledger, series_count: int,
-                 first_ms: int, tenant: str | None = None):
+                 first_ms: int, tenant: str | None = None, pause_seconds: float = 0):
         self.name = name
+        self.pause_seconds = pause_seconds
         self.push_urls = push_urls
         self.ledger = ledger
         self.first_ms = first_ms
@@ -51,6 +52,8 @@ class Writer:
             fate = self.send_round(number)
             if fate is Fate.ACKNOWLEDGED:
                 self.rounds_acknowledged += 1
+            if self.pause_seconds > 0:
+                self.stopping.wait(self.pause_seconds)
         if self.connection:
             self.connection.close()
 
@@ -98,13 +101,15 @@ class Writer:
 
 
 class Fleet:
-    """Several writers and the ledger they share. A context manager: leaving it stops them."""
+    """Several writers and the ledger they share, which pause after each request. A context manager: leaving it stops them."""
 
-    def __init__(self, push_urls: Callable[[], list[str]], writers: int = 3, series: int = 100, tenant: str | None = None):
+    def __init__(self, push_urls: Callable[[], list[str]], writers: int = 3, series: int = 100, tenant: str | None = None,
+                 pause_seconds: float = 0):
         self.ledger = Ledger()
         self.first_ms = (int(time.time()) - 3 * 3600) * 1000
         self.writers = [
-            Writer(f"w{number}", lambda shift=number: rotated(push_urls(), shift), self.ledger, series, self.first_ms, tenant)
+            Writer(f"w{number}", lambda shift=number: rotated(push_urls(), shift), self.ledger, series, self.first_ms, tenant,
+                   pause_seconds)
             for number in range(writers)
         ]
 

@@ -1,0 +1,37 @@
+/* sort.h: sorting what may be long, for whom may lose interest meanwhile.
+ *
+ * Threads: none of its own.
+ * Memory:  as much again as the items, of the heap, while it runs; nothing for up to MRD_SORT_RUN items.
+ */
+#ifndef MRD_BASE_SORT_H
+#define MRD_BASE_SORT_H
+
+#include <stddef.h>
+
+#include "base/status.h"
+
+enum {
+    MRD_SORT_RUN =
+        2048 /* items, or comparisons, from one look to the next: a few hundred microseconds */
+};
+
+/* Asked now and then by work that may take long, whether to go on; with anything but MRD_OK it ends. */
+struct mrd_look {
+    enum mrd_status (*run)(void *context, struct mrd_error *err); /* NULL: it always goes on */
+    void *context;
+};
+
+static inline enum mrd_status mrd_look(const struct mrd_look *look, struct mrd_error *err)
+{
+    return look == NULL || look->run == NULL ? MRD_OK : look->run(look->context, err);
+}
+
+typedef int mrd_order(const void *a, const void *b, void *context);
+
+/* Stable. What ends it early is the look, whose status is returned, or memory (MRD_E_LIMIT): then all items are still
+ * there, in any order. */
+MRD_MUST_CHECK enum mrd_status mrd_sort(void *items, size_t count, size_t item_size,
+                                        mrd_order *order, void *context,
+                                        const struct mrd_look *look, struct mrd_error *err);
+
+#endif

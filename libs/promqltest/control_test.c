@@ -1,0 +1,172 @@
+/* The control of a query: whatever takes long looks at it, the more often the longer it takes, and ends when it says so. Looks are
+ * counted, not timed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "promql/engine.h"
+#include "promqltest/memory_source.h"
+
+enum { SERIES = 20000, LONG_SAMPLES = 30000, STEP_MS = 1000 };
+
+/* ---- looks: one query at a time ---- */
+
+static size_t looks;
+static size_t last_look; /* the one at which the query is canceled; SIZE_MAX: none */
+static _Atomic bool canceled;
+
+static void look(void)
+{
+    looks++;
+    atomic_store_explicit(&canceled, looks >= last_look, memory_order_relaxed);
+}
+
+static struct mrd_memory_source *wide;   /* SERIES of m and of n, a sample each */
+static struct mrd_memory_source *longer; /* two series of many samples */
+
+static void put(struct mrd_memory_source *source, const char *name, size_t i, size_t samples)
+{
+    char texts[3][32];
+    (void)snprintf(texts[0], sizeof(texts[0]), "i-%07zu", i * 7919 % SERIES);
+    (void)snprintf(texts[1], sizeof(texts[1]), "%zu", i % 10);
+    (void)snprintf(texts[2], sizeof(texts[2]), "%zu", i % 16);
+    const struct mrd_label items[] = {
+        {MRD_BYTES(MRD_METRIC_NAME), mrd_bytes_of(name)    },
+        {MRD_BYTES("instance"),      mrd_bytes_of(texts[0])},
+        {MRD_BYTES("job"),           mrd_bytes_of(texts[1])},
+        {MRD_BYTES("le"),            mrd_bytes_of(texts[2])},
+    };
+    for (size_t k = 0; k < samples; k++) {
+        mrd_memory_source_put(
+            source, (struct mrd_labels){items, MRD_ARRAY_LEN(items)},
+            (struct mrd_sample){(mrd_time_ms)k * STEP_MS, (double)((i * 31 + k * 7919) % 100003)});
+    }
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    wide = mrd_memory_source_create();
+    longer = mrd_memory_source_create();
+    for (size_t i = 0; i < SERIES; i++) {
+        put(wide, "m", i, 1);
+        put(wide, "n", i, 1);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        put(longer, "long", i, LONG_SAMPLES);
+    }
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    mrd_memory_source_destroy(&wide);
+    mrd_memory_source_destroy(&longer);
+    return 0;
+}
+
+/* Looks of the query until it ended, or was canceled at the n-th one; *out_series is how many it read and answered with. */
+static enum mrd_status run(const char *text, bool instant, size_t cancel_at, size_t *out_series)
+{
+    const bool over_long = strstr(text, "long") != NULL;
+    struct mrd_memory_source *source = over_long ? longer : wide;
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("query", SIZE_MAX);
+    const mrd_time_ms end_ms = over_long ? (mrd_time_ms)LONG_SAMPLES * STEP_MS : 2 * STEP_MS;
+    const struct mrd_promql_request request = {.text = mrd_bytes_of(text),
+                                               .start_ms = instant ? end_ms : end_ms / 2,
+                                               .end_ms = end_ms,
+                                               .step_ms = instant ? 0 : end_ms / 100,
+                                               .instant = instant};
+    const struct mrd_promql_options options = {.features = {.experimental_functions = true}};
+    const struct mrd_query_control control = {.canceled = &canceled, .checkpoint = look};
+    struct mrd_promql_result result = {0};
+    struct mrd_error err = {0};
+    looks = 0;
+    last_look = cancel_at;
+    atomic_store(&canceled, false);
+    const enum mrd_status status = mrd_promql_query(
+        &options, &request, mrd_memory_source_get(source), &control, arena, &result, &err);
+    *out_series = result.stats.series_read + result.series_count;
+    assert_int_equal(mrd_memory_source_open_sets(source), 0);
+    return status;
+}
+
+/* Looks beyond one for each series that is read and one for each in the answer. A sort has one for every 2,048 items in each of its
+ * passes over them, what handles label sets or makes columns one in about 16,000 of them. */
+static const struct {
+    const char *text;
+    bool instant;
+    size_t looks_min;
+    bool fails; /* as it is wrong, not for the looks */
+} cases[] = {
+    {"sort(m)",                                                 true,  40,  false},
+    {"sort_desc(m)",                                            true,  40,  false},
+    {"sort_by_label(m, \"instance\")",                          true,  40,  false},
+    {"m",                                                       false, 40,  false}, /* ranges come by labels */
+    {"topk(1e6, m)",                                            true,  40,  false},
+    {"quantile(0.5, m)",                                        true,  40,  false},
+    {"quantile by (instance) (0.5, m)",                         true,  10,  false},
+    {"count_values(\"x\", m)",                                  true,  5,   false},
+    {"sum by (instance) (m)",                                   true,  5,   false},
+    {"count(sum by (instance) (m))",                            true,  5,   false},
+    {"m + on (instance) n",                                     true,  10,  false},
+    {"m + on (job) group_left n",                               true,  5,   true }, /* many to many: the pairs are not counted */
+    {"m + on () none",                                          true,  3,   false}, /* one group of all, without another side */
+    {"m and on (instance) n",                                   true,  5,   false},
+    {"histogram_quantile(0.5, m)",                              true,  40,  false},
+    {"label_replace(m, \"x\", \"$1\", \"instance\", \"(.*)\")", true,  5,   false},
+    {"quantile_over_time(0.5, long[4h])",                       true,  10,  false}, /* a single window of each series */
+    {"quantile_over_time(0.5, long[4h])",                       false, 500, false},
+    {"deriv(long[4h])",                                         false, 5,   false},
+    {"sum_over_time(long[4h])",                                 false, 5,   false},
+    {"max_over_time(sum(long)[4h:1s])",                         true,  0,   false},
+};
+
+static void the_longer_it_takes_the_more_often_it_looks(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
+        size_t series = 0;
+        const enum mrd_status status = run(cases[i].text, cases[i].instant, SIZE_MAX, &series);
+        const size_t extra = looks - MRD_MIN(looks, series);
+        if (status != (cases[i].fails ? MRD_E_INVALID : MRD_OK) || extra < cases[i].looks_min) {
+            fail_msg("%s: %s, %zu series and %zu looks beside", cases[i].text,
+                     mrd_status_name(status), series, extra);
+        }
+    }
+}
+
+/* At any look, and from then on next to nothing is done that would look again: a function over windows goes on to its next windows
+ * of the same part, whose sorts end at once. */
+static void a_query_ends_at_the_look_that_says_so(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
+        size_t series = 0;
+        (void)run(cases[i].text, cases[i].instant, SIZE_MAX, &series);
+        const size_t total = looks;
+        const size_t places[] = {1, total / 3, total - total / 20, total - 1, total};
+        for (size_t p = 0; p < MRD_ARRAY_LEN(places); p++) {
+            const size_t at = MRD_MAX(places[p], (size_t)1);
+            const enum mrd_status status = run(cases[i].text, cases[i].instant, at, &series);
+            if (status != MRD_E_CANCELED || looks > at + 32) {
+                fail_msg("%s, canceled at look %zu of %zu: %s after %zu", cases[i].text, at, total,
+                         mrd_status_name(status), looks);
+            }
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_longer_it_takes_the_more_often_it_looks),
+        cmocka_unit_test(a_query_ends_at_the_look_that_says_so),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -1,0 +1,45 @@
+/* erasing.h: the role "erase": brings requests to erase to their end, a receipt in the catalog (catalog/state.h). Writing blocks anew is merging's
+ * (merging.h); here everything else goes that still has what is erased, and it is looked that it has gone.
+ *
+ *   owing       blocks are to be written anew; those in quarantine need a person
+ *   building    the log before the request is not in blocks yet
+ *   waiting     the grace of the catalog since the last change is not over
+ *   sweeping    files of blocks that have gone, or commits of before, are still there: a table's snapshot may need them
+ *   log         a partition's log has not dropped the request and what stands before it (compactor.trim)
+ *   log_files   it has, but NATS may keep it in a file that begins before (bus/log_admin.h)
+ *   done        the receipt is there
+ *
+ * Any number of compactors may run it; one at a time does. It may die anywhere: each step looks at what is there. What is known
+ * of the log's files is lost with the process, and then waited for again.
+ *
+ * Owner:   whoever created it; destroyed after the jobs.
+ * Threads: the round: one. cmp_erasing_json: any.
+ */
+#ifndef CMP_ERASING_H
+#define CMP_ERASING_H
+
+#include "compactor/jobs.h"
+
+#define CMP_ERASING_ROLE "erase"
+
+struct cmp_erasing;
+
+struct cmp_erasing_options {
+    /* Removes what nobody needs (tidying.h). */
+    enum mrd_status (*sweep)(void *context, const struct cmp_environment *environment,
+                             struct mrd_error *err);
+    /* Whether the block is in quarantine. */
+    bool (*is_bad)(void *context, struct mrd_bytes block_id);
+    void *context;
+    struct mrd_metrics *metrics;
+};
+
+struct cmp_erasing *cmp_erasing_create(const struct cmp_erasing_options *options);
+void cmp_erasing_destroy(struct cmp_erasing **erasing);
+
+struct cmp_role cmp_erasing_role(struct cmp_erasing *erasing);
+
+/* The erasures and receipts as of the last look, a JSON object; nothing before the first. */
+void cmp_erasing_json(struct cmp_erasing *erasing, struct mrd_buf *out);
+
+#endif

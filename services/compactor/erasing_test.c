@@ -1,0 +1,353 @@
+/* The role "erase" against a real log and a store that fails: a receipt comes when nothing is left, and not before. */
+#include "compactor/erasing.h"
+
+#include "bus/log_admin.h"
+#include "bus/log_writer.h"
+#include "bus/nats_fixture.h"
+#include "upkeep/sweep.h"
+#include "upkeep/testing_internal.h"
+
+enum { MINUTE_MS = 60 * 1000, GRACE_MS = MINUTE_MS, WAIT_MS = 60000, MESSAGES = 10 };
+
+static struct nats_fixture nats;
+static struct mrd_bus *bus;
+static struct mrd_leases *leases;
+static struct region region;
+static struct mrd_metrics *metrics;
+static _Atomic bool stopping;
+static size_t sweeps;
+
+/* ---- the log ---- */
+
+static void on_ack(void *context, const struct mrd_log_ack *ack)
+{
+    assert_int_equal(ack->status, MRD_OK);
+    atomic_fetch_add((_Atomic size_t *)context, 1);
+}
+
+static int begin_log(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    nats_fixture_start(&nats);
+    bus = nats_fixture_connect(&nats);
+    const struct mrd_log_config config = {
+        .region = "eu", .partition_count = 1, .replicas = 1, .bytes_max = 64 << 20};
+    region_must(mrd_log_ensure(bus, &config, WAIT_MS, &err), &err);
+    const struct mrd_leases_options holder = {.holder = "c-1"};
+    region_must(mrd_leases_create(bus, &holder, &leases, &err), &err);
+    metrics = mrd_metrics_create();
+    return 0;
+}
+
+static int end_log(void **state)
+{
+    (void)state;
+    mrd_leases_destroy(&leases);
+    mrd_bus_close(&bus);
+    nats_fixture_stop(&nats);
+    mrd_metrics_destroy(&metrics);
+    return 0;
+}
+
+static void publish(size_t count)
+{
+    struct mrd_error err = {0};
+    struct mrd_log_writer *writer = NULL;
+    static _Atomic size_t acknowledged;
+    const size_t before = atomic_load(&acknowledged);
+    const struct mrd_log_writer_options options = {.partition_count = 1};
+    region_must(mrd_log_writer_create(bus, &options, &writer, &err), &err);
+    for (size_t i = 0; i < count; i++) {
+        char id[MRD_LOG_ID_MAX];
+        (void)snprintf(id, sizeof(id), "w-%zu", before + i);
+        const struct mrd_log_batch batch = {
+            .residency_class = "eu",
+            .id = id,
+            .payload = MRD_BYTES("anything"),
+            .deadline_ns = mrd_clock_monotonic_ns(mrd_clock_system()) + (int64_t)WAIT_MS * 1000000,
+            .done = on_ack,
+            .context = &acknowledged,
+        };
+        region_must(mrd_log_writer_publish(writer, &batch, &err), &err);
+    }
+    while (atomic_load(&acknowledged) < before + count) {
+        usleep(200);
+    }
+    mrd_log_writer_destroy(&writer);
+}
+
+static void trim(uint64_t sequence)
+{
+    struct mrd_error err = {0};
+    region_must(mrd_log_trim(bus, 0, sequence, WAIT_MS, &err), &err);
+}
+
+static struct mrd_log_state log_state(void)
+{
+    struct mrd_error err = {0};
+    struct mrd_log_state log;
+    region_must(mrd_log_state_read(bus, 0, WAIT_MS, &log, &err), &err);
+    return log;
+}
+
+/* ---- the region ---- */
+
+static int64_t monotonic(void *context)
+{
+    return ((const struct region *)context)->now_ms * 1000000;
+}
+
+static struct mrd_catalog *open_catalog(struct mrd_objstore *store)
+{
+    struct mrd_error err = {0};
+    struct mrd_catalog *catalog = NULL;
+    const struct mrd_catalog_options options = {
+        .store = store, .clock = &region.clock, .writer = "test", .grace_ms = GRACE_MS};
+    region_must(mrd_catalog_open(&options, NULL, &catalog, &err), &err);
+    return catalog;
+}
+
+/* One tenant with a file of a day or two and all that belongs to it; some of it is erased, `owing`: to be. Objects have the
+ * times of the machine's clock. */
+static void begin(bool owing)
+{
+    region_open(&region, 5);
+    region.now_ms = mrd_clock_now_ms(mrd_clock_system());
+    region.clock.monotonic_ns = monotonic;
+    region.tables.keep_ms = GRACE_MS;
+    region.tenants = 1;
+    region.times = 20;
+    (void)region_write(&region, 60, region.now_ms - 2 * 3600 * 1000);
+    region_settle(&region);
+    region_erase(&region, (struct region_request){.series = 1, .first = 1, .last = 14}, 0);
+    if (!owing) {
+        region_settle(&region);
+    }
+    mrd_catalog_close(&region.catalog);
+    region.catalog = open_catalog(region.store);
+}
+
+static void build_past(void)
+{
+    struct mrd_error err = {0};
+    const struct mrd_catalog_built_change built = {.to = region.requests[0].number};
+    const struct mrd_catalog_change change = {.built = &built, .built_count = 1};
+    region_must(mrd_catalog_commit(region.catalog, &change, NULL, &err), &err);
+}
+
+static enum mrd_status sweep(void *context, const struct cmp_environment *environment,
+                             struct mrd_error *err)
+{
+    struct mrd_upkeep_swept swept;
+    struct mrd_upkeep_tables tables = region.tables;
+    (void)context;
+    sweeps++;
+    tables.store = environment->store;
+    const struct mrd_upkeep_sweep_options options = {
+        .catalog = {.store = environment->store,
+                    .clock = environment->clock,
+                    .grace_ms = environment->grace_ms,
+                    .writer = "sweep"},
+        .blocks_prefix = "blocks/",
+        .region = "eu",
+        .tables = &tables
+    };
+    return mrd_upkeep_sweep(&options, &swept, err);
+}
+
+static bool is_bad(void *context, struct mrd_bytes id)
+{
+    (void)context;
+    (void)id;
+    return true; /* of those that owe */
+}
+
+static struct cmp_erasing *create(void)
+{
+    const struct cmp_erasing_options options = {
+        .sweep = sweep, .is_bad = is_bad, .metrics = metrics};
+    return cmp_erasing_create(&options);
+}
+
+static enum mrd_status round_of(struct cmp_erasing *erasing, struct mrd_error *err)
+{
+    const struct cmp_environment environment = {.store = region.store,
+                                                .catalog = region.catalog,
+                                                .leases = leases,
+                                                .bus = bus,
+                                                .metrics = metrics,
+                                                .clock = &region.clock,
+                                                .grace_ms = GRACE_MS,
+                                                .control = {.canceled = &stopping},
+                                                .stopping = &stopping};
+    const struct cmp_role role = cmp_erasing_role(erasing);
+    return role.round(role.context, &environment, err);
+}
+
+static bool is_done(void)
+{
+    struct mrd_catalog_state *state = mrd_catalog_pin(region.catalog);
+    const bool done =
+        mrd_catalog_erasure_count(state) == 0 && mrd_catalog_receipt_count(state) == 1;
+    mrd_catalog_unpin(&state);
+    return done;
+}
+
+static void expect_state(struct cmp_erasing *erasing, const char *name)
+{
+    struct mrd_error err = {0};
+    char text[64];
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf json = {0};
+    region_must(round_of(erasing, &err), &err);
+    cmp_erasing_json(erasing, &json);
+    mrd_buf_append_u8(&json, 0);
+    (void)snprintf(text, sizeof(text), "\"state\":\"%s\"", name);
+    if (strstr((const char *)json.data, text) == NULL) {
+        fail_msg("%s is not %s", (const char *)json.data, name);
+    }
+}
+
+static bool count_one(void *context, const struct mrd_objstore_entry *entry)
+{
+    (void)entry;
+    (*(size_t *)context)++;
+    return true;
+}
+
+static size_t count_objects(const char *prefix)
+{
+    struct mrd_error err = {0};
+    size_t found = 0;
+    region_must(mrd_objstore_list(region.files, prefix, "", count_one, &found, NULL, &err), &err);
+    return found;
+}
+
+static size_t count_gone(void)
+{
+    struct mrd_catalog_state *state = mrd_catalog_pin(region.catalog);
+    const size_t gone = mrd_catalog_gone_count(state);
+    mrd_catalog_unpin(&state);
+    return gone;
+}
+
+/* Nothing of level 0 is left, nor of what was written anew, nor commits of before. */
+static void expect_nothing_left(void)
+{
+    struct mrd_error err = {0};
+    uint64_t oldest;
+    struct mrd_catalog_state *state = mrd_catalog_pin(region.catalog);
+    assert_int_equal(count_gone(), 0);
+    assert_int_equal(count_objects("blocks/"), 0);
+    assert_int_equal(count_objects("erasures/"), 0);
+    region_must(mrd_catalog_oldest(region.catalog, NULL, &oldest, &err), &err);
+    const struct mrd_catalog_receipt *receipt = mrd_catalog_receipt_at(state, 0);
+    assert_true(receipt->blocks > 0 && receipt->samples > 0);
+    assert_true(oldest > 5);
+    mrd_catalog_unpin(&state);
+    region_expect_model(&region, true);
+}
+
+/* ---- tests ---- */
+
+static void each_condition_is_waited_for(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    begin(true);
+    struct cmp_erasing *erasing = create();
+    expect_state(erasing, "owing");
+    region_settle(&region);
+    expect_state(erasing, "building");
+    build_past();
+    expect_state(erasing, "waiting");
+    region.now_ms += GRACE_MS - 10;
+    expect_state(erasing, "waiting");
+    assert_int_equal(sweeps, 0);
+    region.now_ms += MINUTE_MS;
+    publish(MESSAGES);
+    for (size_t i = 0; i < 10 && count_gone() > 0; i++) { /* tables keep some for a while */
+        expect_state(erasing, "sweeping");
+        region.now_ms += MINUTE_MS;
+    }
+    expect_state(erasing, "log");
+    const uint64_t last = log_state().sequence_last;
+    assert_true(region.requests[0].number < last);
+    trim(region.requests[0].number); /* the request itself is still there */
+    expect_state(erasing, "log");
+    trim(region.requests[0].number + 1);
+    expect_state(erasing, "log_files"); /* in the same file as what follows */
+    expect_state(erasing, "log_files");
+    assert_false(is_done());
+    trim(last + 1);
+    region_must(round_of(erasing, &err), &err);
+    assert_true(is_done());
+    expect_nothing_left();
+    cmp_erasing_destroy(&erasing);
+    region_close(&region);
+}
+
+/* Rounds, minutes apart, until the receipt is there. */
+static void go_on(void)
+{
+    struct mrd_error err = {0};
+    struct cmp_erasing *erasing = create();
+    for (size_t i = 0; i < 20 && !is_done(); i++) {
+        region_must(round_of(erasing, &err), &err);
+        region.now_ms += MINUTE_MS;
+    }
+    assert_true(is_done());
+    cmp_erasing_destroy(&erasing);
+}
+
+/* Returns false once the n-th call never came. */
+static bool fail_at(uint64_t nth, bool crash)
+{
+    struct mrd_error err = {0};
+    begin(false);
+    build_past();
+    struct cmp_erasing *erasing = create();
+    const struct mrd_fault fault = {.nth = nth, .when = MRD_FAULT_AFTER, .crash = crash};
+    mrd_fault_store_arm(region.store, &fault);
+    enum mrd_status status = MRD_OK;
+    for (size_t i = 0; i < 20 && status == MRD_OK && !is_done(); i++) {
+        status = round_of(erasing, &err);
+        region.now_ms += MINUTE_MS;
+    }
+    const bool came = mrd_fault_store_disarm(region.store);
+    if (!came) {
+        region_must(status, &err);
+    }
+    cmp_erasing_destroy(&erasing);
+    mrd_catalog_close(&region.catalog);
+    region.catalog = open_catalog(region.store);
+    go_on();
+    expect_nothing_left();
+    region_close(&region);
+    return came;
+}
+
+static void it_may_die_anywhere(void **state)
+{
+    (void)state;
+    publish(1);
+    trim(log_state().sequence_last + 1);
+    for (size_t crash = 0; crash < 2; crash++) {
+        uint64_t nth = 1;
+        while (fail_at(nth, crash == 1)) {
+            nth++;
+            assert_true(nth < 1000);
+        }
+        assert_true(nth > 20);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_condition_is_waited_for),
+        cmocka_unit_test(it_may_die_anywhere),
+    };
+    return cmocka_run_group_tests(tests, begin_log, end_log);
+}
