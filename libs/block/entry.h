@@ -17,7 +17,8 @@
 enum {
     MRD_BLOCK_FORMAT_VERSION = 1,        /* of blocks of samples */
     MRD_BLOCK_FORMAT_VERSION_ROLLUP = 2, /* of rollups: readers of the first version refuse them */
-    MRD_BLOCK_ENTRY_VERSION_SERIES = 3,  /* of the entries of blocks with a file of series: likewise */
+    MRD_BLOCK_ENTRY_VERSION_SERIES =
+        3, /* of the entries of blocks with a file of series: likewise */
     MRD_BLOCK_LEVEL_MAX = 9,
     MRD_BLOCK_ID_SIZE_MAX = 80,
     MRD_BLOCK_KEY_SIZE_MAX = 1000,
@@ -106,7 +107,8 @@ struct mrd_block_entry {
     size_t column_count;
     const uint64_t *row_group_offsets; /* Iceberg's split offsets */
     size_t row_group_count;
-    struct mrd_block_listed_file series_file; /* a row for each of counts.series (block/schema.h); of samples above level 0, if at all */
+    struct mrd_block_listed_file
+        series_file; /* a row for each of counts.series (block/schema.h); of samples above level 0, if at all */
 };
 
 /* Appends the entry's bytes. MRD_E_INVALID for an entry that decoding would refuse. */

@@ -78,7 +78,7 @@ enum mrd_block_field_id {
     MRD_BLOCK_FIELD_LABELS_KEY = 50,
     MRD_BLOCK_FIELD_LABELS_VALUE = 51,
     MRD_BLOCK_FIELD_SAMPLES = 60, /* of files of series */
-    MRD_BLOCK_FIELD_COUNT = 70, /* of rollups, from here on */
+    MRD_BLOCK_FIELD_COUNT = 70,   /* of rollups, from here on */
     MRD_BLOCK_FIELD_SUM = 71,
     MRD_BLOCK_FIELD_MIN = 72,
     MRD_BLOCK_FIELD_MAX = 73,

@@ -181,21 +181,22 @@ static void many_series_stay_within_the_bound(void **state)
         const double value = 1;
         (void)snprintf(text, sizeof(text), "%0*u", TEXT, count);
         const struct mrd_label labels[] = {
-            {MRD_BYTES("__name__"), MRD_BYTES("m")   },
+            {MRD_BYTES("__name__"), MRD_BYTES("m")    },
             {MRD_BYTES("instance"), mrd_bytes_of(text)}
         };
         struct mrd_block_series series = {
-            .tenant = MRD_BYTES("one"), .labels = {labels, 2},
-                       .samples = {&at_ms, &value, 1, NULL}
+            .tenant = MRD_BYTES("one"),
+            .labels = {labels, 2},
+            .samples = { &at_ms, &value,  1, NULL}
         };
         series.id = testing_id(&series);
         must(mrd_block_writer_add(writer, &series, &err), &err);
         most = MRD_MAX(most, mrd_block_writer_size(writer).memory_size);
     }
     assert_true(count > SERIES / 4 && most < options.memory_bytes_max);
-    must(mrd_block_writer_finish(writer, &(struct mrd_block_origin){0}, testing_arena, &entry,
-                                 &err),
-         &err);
+    must(
+        mrd_block_writer_finish(writer, &(struct mrd_block_origin){0}, testing_arena, &entry, &err),
+        &err);
     mrd_block_writer_destroy(&writer);
     assert_int_equal(entry.counts.series, count);
     assert_true(entry.series_file.row_group_count > 1); /* or it shows nothing */
@@ -261,9 +262,9 @@ static void the_entry_keeps_it(void **state)
         assert_true(mrd_bytes_equal(got.series_file.columns[i].min, want->columns[i].min));
     }
     for (size_t size = 0; size < bytes.size; size++) {
-        assert_int_equal(mrd_block_entry_decode((struct mrd_bytes){bytes.data, size}, testing_arena,
-                                                &got, NULL),
-                         MRD_E_CORRUPT);
+        assert_int_equal(
+            mrd_block_entry_decode((struct mrd_bytes){bytes.data, size}, testing_arena, &got, NULL),
+            MRD_E_CORRUPT);
     }
     entry.level = 0; /* there the files are of many tenants, and in no table */
     mrd_buf_clear(&bytes);

@@ -85,8 +85,8 @@ static enum mrd_status check_series_file(struct verifier *verifier)
     for (uint64_t at = 0; at < file->size;) {
         const size_t size = (size_t)MRD_MIN(file->size - at, (uint64_t)WINDOW_BYTES);
         const struct mrd_objstore_range range = {at, size, bytes};
-        MRD_TRY(mrd_objstore_read(verifier->store, key, &range, 1, verifier->control,
-                                  verifier->err));
+        MRD_TRY(
+            mrd_objstore_read(verifier->store, key, &range, 1, verifier->control, verifier->err));
         crc = mrd_crc32c(crc, (struct mrd_bytes){bytes, size});
         at += size;
     }

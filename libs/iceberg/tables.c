@@ -13,7 +13,7 @@ static const struct {
     {MRD_BLOCK_FIELD_H_SUM,     "native histogram: sum of observations"                       },
     {MRD_BLOCK_FIELD_H_CHUNK,   "native histograms, encoded; on the first row of each chunk"  },
     {MRD_BLOCK_FIELD_HLC,       "stamp of the write, where blocks are not yet merged"         },
-    {MRD_BLOCK_FIELD_SAMPLES,   "rows of the table of samples in the same day or month"        },
+    {MRD_BLOCK_FIELD_SAMPLES,   "rows of the table of samples in the same day or month"       },
     {MRD_BLOCK_FIELD_COUNT,     "samples of the window, without staleness markers"            },
     {MRD_BLOCK_FIELD_INCREASE,  "of a counter from first to last, resets made good"           },
     {MRD_BLOCK_FIELD_SUM_ERROR, "what was lost of the sum in rounding; NULL: nothing"         },
@@ -85,8 +85,8 @@ static void begin(struct mrd_iceberg_table_definition *out)
 static void add_specs(struct mrd_iceberg_table_definition *out, int32_t source_id, const char *day,
                       const char *month)
 {
-    out->specs[MRD_ICEBERG_BY_DAY] = (struct mrd_iceberg_spec){
-        .fields = {{source_id, MRD_ICEBERG_DAY, day}}, .field_count = 1};
+    out->specs[MRD_ICEBERG_BY_DAY] =
+        (struct mrd_iceberg_spec){.fields = {{source_id, MRD_ICEBERG_DAY, day}}, .field_count = 1};
     out->specs[MRD_ICEBERG_BY_MONTH] = (struct mrd_iceberg_spec){
         .fields = {{source_id, MRD_ICEBERG_MONTH, month}}, .field_count = 1};
     out->definition.spec_count = 2;

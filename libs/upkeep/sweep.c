@@ -36,7 +36,8 @@ static void names_of_state(struct names *names, const struct mrd_catalog_state *
     for (size_t i = 0; i < blocks; i++) {
         names->items[names->count++] = mrd_catalog_block(state, i)->data.key;
         names->items[names->count++] = mrd_catalog_block(state, i)->sidecar.key;
-        names->items[names->count++] = mrd_catalog_block(state, i)->series_file.file.key; /* or empty */
+        names->items[names->count++] =
+            mrd_catalog_block(state, i)->series_file.file.key; /* or empty */
     }
     for (size_t i = 0; i < gone; i++) {
         names->items[names->count++] = mrd_catalog_gone_at(state, i)->data_key;

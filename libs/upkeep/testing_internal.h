@@ -588,8 +588,7 @@ static inline void region_find_tables(struct region *region, struct region_found
     struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
     memset(out, 0, sizeof(*out));
     for (size_t i = 0; i < mrd_catalog_table_count(state); i++) {
-        region_find_table(region, state, mrd_catalog_table_at(state, i), out, &rolled,
-                          &listed);
+        region_find_table(region, state, mrd_catalog_table_at(state, i), out, &rolled, &listed);
     }
     assert_int_equal(out->twice, 0);
     assert_int_equal(listed, 0);
