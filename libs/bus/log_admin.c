@@ -229,8 +229,7 @@ static enum mrd_status stream_ensure(jsCtx *js, const struct mrd_log_config *con
     MRD_TRY(stream_check(info->Config, &want, err));
     if (info->Config->MaxAge == 0 && want.MaxAge > 0 && !config->age_decides) {
         want.MaxAge = 0;
-        want.Duplicates =
-            MRD_MAX(want.Duplicates, duplicate_window_of(0) * MS);
+        want.Duplicates = MRD_MAX(want.Duplicates, duplicate_window_of(0) * MS);
     }
     return stream_update(js, info->Config, &want, err);
 }

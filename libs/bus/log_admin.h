@@ -20,10 +20,11 @@ enum {
 struct mrd_log_config {
     const char *region; /* name of the region; the log of one is not opened as another's */
     uint32_t partition_count;
-    uint32_t replicas;           /* 1, 3 or 5 */
-    int64_t bytes_max;           /* per partition; required: it is what back-pressure comes from */
-    int64_t age_ms_max;          /* 0: kept until trimmed */
-    bool age_decides; /* an existing stream that has no age limit gets this one; false: it stays without, for
+    uint32_t replicas;  /* 1, 3 or 5 */
+    int64_t bytes_max;  /* per partition; required: it is what back-pressure comes from */
+    int64_t age_ms_max; /* 0: kept until trimmed */
+    bool
+        age_decides; /* an existing stream that has no age limit gets this one; false: it stays without, for
                        * compactors trim it, and whoever does not know that must not have it forget */
     int64_t duplicate_window_ms; /* 0: the minimum, or the age if that is shorter */
 };

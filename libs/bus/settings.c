@@ -53,8 +53,7 @@ const struct mrd_config_key mrd_bus_settings_keys[MRD_BUS_SETTINGS_KEYS] = {
        .type = MRD_CONFIG_DURATION,
        .initial = "1d",
        .doc = "Age at which the log forgets a batch, in blocks or not. 0: never. Of no effect where "
-              "compactors trim the log (compactor.trim): they take the age limit from it.",
-       .min = 0,
+            "compactors trim the log (compactor.trim): they take the age limit from it.",          .min = 0,
        .max = 1e12                  },
 };
 

@@ -37,7 +37,8 @@ struct cmp_build_options {
     mrd_time_ms build_age_ms;
     bool trim;
     mrd_time_ms log_window_ms;
-    mrd_time_ms log_age_ms; /* the window where queriers read no blocks (log.max_age); 0: without end */
+    mrd_time_ms
+        log_age_ms; /* the window where queriers read no blocks (log.max_age); 0: without end */
     mrd_time_ms references_kept_ms;
     struct mrd_metrics *metrics;
     const struct mrd_clock *clock;

@@ -47,9 +47,9 @@ struct cmp_build {
     struct mrd_counter *partition_failures;
     struct mrd_counter *trimmed;
     struct build_partition *partitions;
-    uint32_t next;       /* partition that the next round begins with */
+    uint32_t next;        /* partition that the next round begins with */
     _Atomic size_t blind; /* queriers that read no blocks, as of this round */
-    bool store_unusable; /* of this round: what is built cannot be stored */
+    bool store_unusable;  /* of this round: what is built cannot be stored */
 };
 
 void cmp_build_metrics_init(struct cmp_build *build);

@@ -452,7 +452,8 @@ static void who_trims_takes_the_age_limit_away_whenever_it_comes_back(void **sta
 {
     (void)state;
     struct scene scene;
-    scene_init(&scene, &(struct settings){.samples_max = 1000, .trim = true, .log_age_ms = 3600000});
+    scene_init(&scene,
+               &(struct settings){.samples_max = 1000, .trim = true, .log_age_ms = 3600000});
     for (int i = 0; i < 2; i++) {
         limit_age(&scene, 3600 * 1000);
         assert_false(is_without_age(&scene));
@@ -520,7 +521,8 @@ static void the_log_is_kept_for_queriers_that_read_no_blocks(void **state)
     publish(scene.world, 4);
     run_until(&scene.process, is_all_built, &scene.process);
     for (int i = 0; i < 20; i++) {
-        (void)scene.process.role.round(scene.process.role.context, &scene.process.environment, &err);
+        (void)scene.process.role.round(scene.process.role.context, &scene.process.environment,
+                                       &err);
     }
     assert_false(is_trimmed(&scene));
     self.reads_blocks = true;

@@ -93,10 +93,11 @@ void cmp_build_look_at_queriers(struct cmp_build *build,
     }
     atomic_store_explicit(&build->blind, blind, memory_order_relaxed);
     if (blind > 0 && build->options.trim) {
-        MRD_LOG_EVERY(TELL_MS, MRD_LEVEL_WARN,
-                      "a querier reads no blocks, so the log is kept as long as log.max_age says and "
-                      "answers of that querier end there: give it the compactors' objstore settings",
-                      mrd_log_str("querier", name), mrd_log_uint("queriers", blind));
+        MRD_LOG_EVERY(
+            TELL_MS, MRD_LEVEL_WARN,
+            "a querier reads no blocks, so the log is kept as long as log.max_age says and "
+            "answers of that querier end there: give it the compactors' objstore settings",
+            mrd_log_str("querier", name), mrd_log_uint("queriers", blind));
     }
 }
 
@@ -121,8 +122,8 @@ static enum mrd_status look_at_age(const struct cmp_environment *environment,
         MRD_LOG_EVERY(TELL_MS, MRD_LEVEL_ERROR,
                       "the log will forget by age what is not in blocks: compactor.trim=true takes "
                       "its age limit away, a greater log.max_age in all services gives time",
-                      mrd_log_uint("partition", partition->number),
-                      mrd_log_uint("first", oldest), mrd_log_int("stored_ms_ago", age_ms),
+                      mrd_log_uint("partition", partition->number), mrd_log_uint("first", oldest),
+                      mrd_log_int("stored_ms_ago", age_ms),
                       mrd_log_int("max_age_ms", log->age_ms_max));
     }
     return MRD_OK;

@@ -25,7 +25,8 @@ static const struct mrd_config_key ingester_keys[] = {
         "How far back a new owner replays a partition. 0: all that the log holds."),
     KEY("ingester.forget_delay", MRD_CONFIG_DURATION, "15m", 1000, 86400000,
         "How much longer than the log the heads keep what it was trimmed of, at most twice that. "
-        "Queriers are told that blocks have it so long before it goes: three times what a query may "
+        "Queriers are told that blocks have it so long before it goes: three times what a query "
+        "may "
         "take is enough."),
     KEY("ingester.bucket", MRD_CONFIG_DURATION, "2h", 60000, 1e12,
         "Time buckets of the heads: chunks do not cross them."),

@@ -36,9 +36,9 @@ struct ing_store {
         mrd_time_ms said_at_ms; /* since then, by the clock that tidying goes by */
         mrd_time_ms gone_ms;    /* and up to it they have gone */
     } forgetting;
-    uint64_t log_first;           /* sequence that the log begins with; 0: not known */
-    mrd_time_ms log_age_ms;       /* what is older the log forgets; 0: nothing by age */
-    bool incomplete;              /* of the batch at hand, something did not come into the head */
+    uint64_t log_first;     /* sequence that the log begins with; 0: not known */
+    mrd_time_ms log_age_ms; /* what is older the log forgets; 0: nothing by age */
+    bool incomplete;        /* of the batch at hand, something did not come into the head */
     struct ing_store_figures figures;
 };
 
@@ -510,10 +510,10 @@ static void forgetting_move(struct ing_store *store, mrd_time_ms now_ms)
     const uint64_t before = ing_coverage_first(&store->coverage);
     ing_coverage_forget(&store->coverage, next_ms);
     const bool nobody_relies_on_it = ing_coverage_first(&store->coverage) == before;
-    *forgetting = (struct forgetting){.said_ms = next_ms,
-                                      .said_at_ms = now_ms,
-                                      .gone_ms = nobody_relies_on_it ? next_ms
-                                                                     : forgetting->gone_ms};
+    *forgetting =
+        (struct forgetting){.said_ms = next_ms,
+                            .said_at_ms = now_ms,
+                            .gone_ms = nobody_relies_on_it ? next_ms : forgetting->gone_ms};
     set(&store->figures.sequence_first, ing_coverage_first(&store->coverage));
 }
 

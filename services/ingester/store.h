@@ -32,7 +32,8 @@ struct ing_budget {
 struct ing_store_options {
     uint32_t partition;
     mrd_time_ms bucket_ms;
-    mrd_time_ms forget_delay_ms; /* what the log has not any more goes so much later, at most twice that; 0: ING_FORGET_DELAY_MS */
+    mrd_time_ms
+        forget_delay_ms; /* what the log has not any more goes so much later, at most twice that; 0: ING_FORGET_DELAY_MS */
     struct ing_limits limits;              /* of every tenant, where there are no settings */
     struct mrd_tenancy_settings *settings; /* struct ing_limits, the tenants' own; NULL: none */
     struct ing_budget *budget;
@@ -75,7 +76,8 @@ struct ing_store_figures {
     _Atomic uint64_t memory_exemplars;
     _Atomic uint64_t memory_families;
     _Atomic uint64_t sequence_first; /* ing_coverage_first */
-    _Atomic uint64_t sequence_held; /* what that was until a third of the delay ago, and is still true */
+    _Atomic uint64_t
+        sequence_held; /* what that was until a third of the delay ago, and is still true */
     _Atomic uint64_t exemplars_stored;
     _Atomic uint64_t families_stored;
     _Atomic uint64_t erasures;       /* requests applied */

@@ -22,8 +22,7 @@ struct rig {
 static void rig_init(struct rig *rig, mrd_time_ms age_ms_max, size_t budget)
 {
     *rig = (struct rig){.budget = {.limit = budget}};
-    const struct ing_store_options options = {
-        .bucket_ms = 2 * HOUR, .budget = &rig->budget};
+    const struct ing_store_options options = {.bucket_ms = 2 * HOUR, .budget = &rig->budget};
     assert_int_equal(ing_store_create(&options, &rig->store, NULL), MRD_OK);
     ing_store_age(rig->store, age_ms_max);
     rig->builder = mrd_batch_builder_create();
@@ -378,8 +377,8 @@ static void what_the_log_was_trimmed_of_is_forgotten(void **state)
 }
 
 /* Two days of writes, a batch every ten minutes, with other series all the time. What the head holds then. */
-static void live_for_two_days(struct rig *rig, bool trims, uint64_t *out_series, uint64_t *out_samples,
-                              uint64_t *out_bytes)
+static void live_for_two_days(struct rig *rig, bool trims, uint64_t *out_series,
+                              uint64_t *out_samples, uint64_t *out_bytes)
 {
     enum { STEPS = 48 * 6, WINDOW_STEPS = 3 * 6, SERIES = 200, COME_AND_GO = 20 };
     size_t holes = 0;
