@@ -61,6 +61,21 @@ static void put_column(const struct mrd_block_file_column *column, struct mrd_bu
     }
 }
 
+/* Columns and row groups. */
+static void put_parts(const struct mrd_block_listed_file *file, struct mrd_buf *out)
+{
+    mrd_buf_append_varint(out, file->column_count);
+    for (size_t i = 0; i < file->column_count; i++) {
+        put_column(&file->columns[i], out);
+    }
+    mrd_buf_append_varint(out, file->row_group_count);
+    uint64_t before = 0;
+    for (size_t i = 0; i < file->row_group_count; i++) {
+        mrd_buf_append_varint(out, file->row_group_offsets[i] - before);
+        before = file->row_group_offsets[i];
+    }
+}
+
 static void put_entry(const struct mrd_block_entry *entry, struct mrd_buf *out)
 {
     const bool listed = entry->tenants != NULL;
@@ -84,15 +99,12 @@ static void put_entry(const struct mrd_block_entry *entry, struct mrd_buf *out)
         mbx_counts_write(&entry->tenants[i].counts, out);
     }
     put_text(entry->bloom.bits, out);
-    mrd_buf_append_varint(out, entry->column_count);
-    for (size_t i = 0; i < entry->column_count; i++) {
-        put_column(&entry->columns[i], out);
-    }
-    mrd_buf_append_varint(out, entry->row_group_count);
-    uint64_t before = 0;
-    for (size_t i = 0; i < entry->row_group_count; i++) {
-        mrd_buf_append_varint(out, entry->row_group_offsets[i] - before);
-        before = entry->row_group_offsets[i];
+    const struct mrd_block_listed_file data = {entry->data, entry->columns, entry->column_count,
+                                               entry->row_group_offsets, entry->row_group_count};
+    put_parts(&data, out);
+    if (entry->series_file.file.key.size > 0) {
+        put_file(&entry->series_file.file, out);
+        put_parts(&entry->series_file, out);
     }
 }
 
@@ -214,7 +226,7 @@ static enum mrd_status get_column(struct decoder *decoder, struct mrd_block_file
     return fine ? MRD_OK : wrong(decoder, "a column");
 }
 
-static enum mrd_status get_columns(struct decoder *decoder, struct mrd_block_entry *entry)
+static enum mrd_status get_columns(struct decoder *decoder, struct mrd_block_listed_file *out)
 {
     const uint64_t count = mrd_read_varint(&decoder->in);
     struct mrd_block_file_column *columns;
@@ -223,12 +235,12 @@ static enum mrd_status get_columns(struct decoder *decoder, struct mrd_block_ent
     for (uint64_t i = 0; i < count; i++) {
         MRD_TRY(get_column(decoder, &columns[i]));
     }
-    entry->columns = columns;
-    entry->column_count = (size_t)count;
+    out->columns = columns;
+    out->column_count = (size_t)count;
     return MRD_OK;
 }
 
-static enum mrd_status get_row_groups(struct decoder *decoder, struct mrd_block_entry *entry)
+static enum mrd_status get_row_groups(struct decoder *decoder, struct mrd_block_listed_file *out)
 {
     const uint64_t count = mrd_read_varint(&decoder->in);
     uint64_t *offsets;
@@ -237,14 +249,29 @@ static enum mrd_status get_row_groups(struct decoder *decoder, struct mrd_block_
     uint64_t at = 0;
     for (uint64_t i = 0; i < count; i++) {
         const uint64_t step = mrd_read_varint(&decoder->in);
-        if (step == 0 || __builtin_add_overflow(at, step, &at) || at >= entry->data.size) {
+        if (step == 0 || __builtin_add_overflow(at, step, &at) || at >= out->file.size) {
             return wrong(decoder, "a row group");
         }
         offsets[i] = at;
     }
-    entry->row_group_offsets = offsets;
-    entry->row_group_count = (size_t)count;
+    out->row_group_offsets = offsets;
+    out->row_group_count = (size_t)count;
     return MRD_OK;
+}
+
+static enum mrd_status get_parts(struct decoder *decoder, struct mrd_block_listed_file *out)
+{
+    MRD_TRY(get_columns(decoder, out));
+    return get_row_groups(decoder, out);
+}
+
+static enum mrd_status get_series_file(struct decoder *decoder, struct mrd_block_entry *entry)
+{
+    if (entry->level == 0) {
+        return wrong(decoder, "a file of series at level 0");
+    }
+    MRD_TRY(get_file(decoder, &entry->series_file.file));
+    return get_parts(decoder, &entry->series_file);
 }
 
 /* A rollup is of one tenant, and has neither stamps nor scaled values. */
@@ -260,19 +287,19 @@ static enum mrd_status get_resolution(struct decoder *decoder, struct mrd_block_
 }
 
 static enum mrd_status get_head(struct decoder *decoder, struct mrd_block_entry *entry,
-                                bool *out_listed)
+                                bool *out_listed, bool *out_series)
 {
     struct mrd_reader *in = &decoder->in;
     if (!mrd_bytes_equal(mrd_read_bytes(in, sizeof(ENTRY_MAGIC) - 1), MRD_BYTES(ENTRY_MAGIC))) {
         return wrong(decoder, "its beginning");
     }
     const uint64_t version = mrd_read_varint(in);
-    if (!in->failed && version != MRD_BLOCK_FORMAT_VERSION &&
-        version != MRD_BLOCK_FORMAT_VERSION_ROLLUP) {
+    if (!in->failed &&
+        (version < MRD_BLOCK_FORMAT_VERSION || version > MRD_BLOCK_ENTRY_VERSION_SERIES)) {
         return mrd_fail(decoder->err, MRD_E_UNSUPPORTED,
-                        "a block of format version %llu, this reads %d and %d: upgrade",
+                        "a block of format version %llu, this reads %d to %d: upgrade",
                         (unsigned long long)version, MRD_BLOCK_FORMAT_VERSION,
-                        MRD_BLOCK_FORMAT_VERSION_ROLLUP);
+                        MRD_BLOCK_ENTRY_VERSION_SERIES);
     }
     entry->id = get_text(decoder, MRD_BLOCK_ID_SIZE_MAX);
     const uint64_t level = mrd_read_varint(in);
@@ -284,7 +311,8 @@ static enum mrd_status get_head(struct decoder *decoder, struct mrd_block_entry 
     entry->compact_layout = (flags & FLAG_COMPACT) != 0;
     entry->keeps_hlc = (flags & FLAG_HLC) != 0;
     *out_listed = (flags & FLAG_TENANTS) != 0;
-    return version == MRD_BLOCK_FORMAT_VERSION ? MRD_OK : get_resolution(decoder, entry);
+    *out_series = version == MRD_BLOCK_ENTRY_VERSION_SERIES;
+    return version == MRD_BLOCK_FORMAT_VERSION_ROLLUP ? get_resolution(decoder, entry) : MRD_OK;
 }
 
 static enum mrd_status get_bloom(struct decoder *decoder, struct mrd_block_bloom *out)
@@ -298,7 +326,8 @@ static enum mrd_status get_bloom(struct decoder *decoder, struct mrd_block_bloom
 static enum mrd_status get_entry(struct decoder *decoder, struct mrd_block_entry *entry)
 {
     bool listed = false;
-    MRD_TRY(get_head(decoder, entry, &listed));
+    bool series = false;
+    MRD_TRY(get_head(decoder, entry, &listed, &series));
     MRD_TRY(get_file(decoder, &entry->data));
     MRD_TRY(get_file(decoder, &entry->sidecar));
     MRD_TRY(get_origin(decoder, &entry->origin));
@@ -307,8 +336,15 @@ static enum mrd_status get_entry(struct decoder *decoder, struct mrd_block_entry
     }
     MRD_TRY(get_tenants(decoder, listed, entry));
     MRD_TRY(get_bloom(decoder, &entry->bloom));
-    MRD_TRY(get_columns(decoder, entry));
-    MRD_TRY(get_row_groups(decoder, entry));
+    struct mrd_block_listed_file data = {.file = entry->data};
+    MRD_TRY(get_parts(decoder, &data));
+    entry->columns = data.columns;
+    entry->column_count = data.column_count;
+    entry->row_group_offsets = data.row_group_offsets;
+    entry->row_group_count = data.row_group_count;
+    if (series) {
+        MRD_TRY(get_series_file(decoder, entry));
+    }
     return decoder->in.failed || mrd_reader_left(&decoder->in) > 0 ? wrong(decoder, "its end")
                                                                    : MRD_OK;
 }

@@ -17,6 +17,8 @@
 enum {
     MRD_BLOCK_FORMAT_VERSION = 1,        /* of blocks of samples */
     MRD_BLOCK_FORMAT_VERSION_ROLLUP = 2, /* of rollups: readers of the first version refuse them */
+    MRD_BLOCK_ENTRY_VERSION_SERIES =
+        3, /* of the entries of blocks with a file of series: likewise */
     MRD_BLOCK_LEVEL_MAX = 9,
     MRD_BLOCK_ID_SIZE_MAX = 80,
     MRD_BLOCK_KEY_SIZE_MAX = 1000,
@@ -64,6 +66,15 @@ struct mrd_block_file_column {
     struct mrd_bytes max;
 };
 
+/* A Parquet file as Iceberg's manifests want it. */
+struct mrd_block_listed_file {
+    struct mrd_block_file file; /* its key is empty: there is none */
+    const struct mrd_block_file_column *columns;
+    size_t column_count;
+    const uint64_t *row_group_offsets; /* Iceberg's split offsets */
+    size_t row_group_count;
+};
+
 /* Where the block's samples came from. */
 struct mrd_block_origin {
     /* level 0: a range of a partition's log */
@@ -96,6 +107,8 @@ struct mrd_block_entry {
     size_t column_count;
     const uint64_t *row_group_offsets; /* Iceberg's split offsets */
     size_t row_group_count;
+    struct mrd_block_listed_file
+        series_file; /* a row for each of counts.series (block/schema.h); of samples above level 0, if at all */
 };
 
 /* Appends the entry's bytes. MRD_E_INVALID for an entry that decoding would refuse. */
@@ -115,9 +128,12 @@ MRD_MUST_CHECK enum mrd_status mrd_block_entry_copy(const struct mrd_block_entry
                                                     struct mrd_block_entry *out,
                                                     struct mrd_error *err);
 
-/* The files that hold it: the format version. */
+/* The format version of the entry; but for blocks with a file of series it is that of the block's files. */
 static inline int mrd_block_entry_version(const struct mrd_block_entry *entry)
 {
+    if (entry->series_file.file.key.size > 0) {
+        return MRD_BLOCK_ENTRY_VERSION_SERIES;
+    }
     return entry->resolution_ms == 0 ? MRD_BLOCK_FORMAT_VERSION : MRD_BLOCK_FORMAT_VERSION_ROLLUP;
 }
 

@@ -98,7 +98,7 @@ static void entries_of_later_versions_are_not_guessed_at(void **state)
     struct mrd_block_entry got;
     struct mrd_error err;
     assert_int_equal(mrd_block_entry_encode(&entry, &bytes, NULL), MRD_OK);
-    bytes.data[8] = MRD_BLOCK_FORMAT_VERSION_ROLLUP + 1; /* the version stands behind the magic */
+    bytes.data[8] = MRD_BLOCK_ENTRY_VERSION_SERIES + 1; /* the version stands behind the magic */
     const uint32_t crc = mrd_crc32c(0, (struct mrd_bytes){bytes.data, bytes.size - 4});
     memcpy(bytes.data + bytes.size - 4, &crc, 4);
     assert_int_equal(mrd_block_entry_decode(mrd_buf_view(&bytes), arena, &got, &err),

@@ -71,6 +71,14 @@ static void add_rows(struct mrd_block_schema *schema)
     }
 }
 
+static void add_series(struct mrd_block_schema *schema)
+{
+    add(schema, "series_id", MRD_BLOCK_FIELD_SERIES_ID, MRD_BLOCK_LONG, true);
+    add(schema, "first_ts", MRD_BLOCK_FIELD_FIRST_TS, MRD_BLOCK_TIMESTAMPTZ, true);
+    add(schema, "last_ts", MRD_BLOCK_FIELD_LAST_TS, MRD_BLOCK_TIMESTAMPTZ, true);
+    add(schema, "samples", MRD_BLOCK_FIELD_SAMPLES, MRD_BLOCK_LONG, true);
+}
+
 static bool is_column_name(const char *name)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
@@ -91,7 +99,7 @@ static enum mrd_status check_promoted(const struct mrd_block_schema *schema,
     bool taken = column->field_id < MRD_BLOCK_FIELD_PROMOTED ||
                  (column->field_id >= MRD_BLOCK_FIELD_LABELS &&
                   column->field_id <= MRD_BLOCK_FIELD_OWN_LAST);
-    static const char *const others[] = {"labels", "tenant", "value_i", "value_e"};
+    static const char *const others[] = {"labels", "tenant", "value_i", "value_e", "samples"};
     bool same_name = false;
     for (size_t i = 0; i < MRD_ARRAY_LEN(others); i++) {
         same_name |= strcasecmp(column->name, others[i]) == 0;
@@ -130,7 +138,10 @@ enum mrd_status mrd_block_schema_init(const struct mrd_block_schema_options *opt
         schema.columns[schema.column_count - 1].key_id = MRD_BLOCK_FIELD_LABELS_KEY;
         schema.columns[schema.column_count - 1].value_id = MRD_BLOCK_FIELD_LABELS_VALUE;
     }
-    if (options->rollup) {
+    if (options->series) {
+        mrd_assert(options->level > 0);
+        add_series(&schema);
+    } else if (options->rollup) {
         mrd_assert(options->level > 0);
         mrd_assert(!options->compact);
         add_rows(&schema);

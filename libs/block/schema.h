@@ -39,6 +39,12 @@
  *   histograms        86      long                     no native histograms; else how many
  *   state             87      binary                   the columns say it all; else the row (docs/formats/rollup.md)
  *
+ * A file of series, which a block of level 1 and above may have beside its own (a row for each series), has metric, promoted labels, labels and
+ * series_id as above, then
+ *
+ *   first_ts, last_ts 76, 77  timestamptz              required: of the series' first and last sample in the block
+ *   samples           60      long                     required: how many rows of the data file are the series'
+ *
  * Rows are sorted by (tenant,) metric; within a metric all rows of a series follow each other by ts.
  *
  * Owner:   plain values; names point into the options.
@@ -71,7 +77,8 @@ enum mrd_block_field_id {
     MRD_BLOCK_FIELD_TENANT = 41,
     MRD_BLOCK_FIELD_LABELS_KEY = 50,
     MRD_BLOCK_FIELD_LABELS_VALUE = 51,
-    MRD_BLOCK_FIELD_COUNT = 70, /* of rollups, from here on */
+    MRD_BLOCK_FIELD_SAMPLES = 60, /* of files of series */
+    MRD_BLOCK_FIELD_COUNT = 70,   /* of rollups, from here on */
     MRD_BLOCK_FIELD_SUM = 71,
     MRD_BLOCK_FIELD_MIN = 72,
     MRD_BLOCK_FIELD_MAX = 73,
@@ -130,6 +137,7 @@ struct mrd_block_schema_options {
     size_t promoted_count;
     bool compact; /* with value_i and value_e */
     bool rollup;  /* rows of windows, not samples */
+    bool series;  /* rows of series; level 1 and above */
 };
 
 struct mrd_block_schema {

@@ -40,6 +40,13 @@ static enum mrd_status check_options(const struct mrd_block_writer_options *opti
                         "block %.*s: a rollup of %lld ms, of level %u, compact or with stamps",
                         MRD_FMT(options->id), (long long)options->resolution_ms, options->level);
     }
+    if (options->series_key != NULL && (options->level == 0 || options->resolution_ms != 0 ||
+                                        strlen(options->series_key) > MRD_BLOCK_KEY_SIZE_MAX)) {
+        return mrd_fail(
+            err, MRD_E_INVALID,
+            "block %.*s: a file of series at level 0, of a rollup, or of a key too long",
+            MRD_FMT(options->id));
+    }
     if (options->memory_bytes_max < MRD_BLOCK_WRITER_MEMORY_MIN) {
         return mrd_fail(err, MRD_E_INVALID, "block %.*s: a memory bound of %zu bytes, at least %d",
                         MRD_FMT(options->id), options->memory_bytes_max,
@@ -60,9 +67,11 @@ static enum mrd_status copy_schema(struct mrd_block_writer *writer,
                                    const struct mrd_block_writer_options *options,
                                    struct mrd_error *err)
 {
-    const struct mrd_block_schema_options of = {options->level, options->promoted,
-                                                options->promoted_count, options->compact,
-                                                options->resolution_ms != 0};
+    const struct mrd_block_schema_options of = {.level = options->level,
+                                                .promoted = options->promoted,
+                                                .promoted_count = options->promoted_count,
+                                                .compact = options->compact,
+                                                .rollup = options->resolution_ms != 0};
     MRD_TRY(mrd_block_schema_init(&of, &writer->schema, err));
     size_t size = 1;
     for (size_t i = 0; i < writer->schema.column_count; i++) {
@@ -98,7 +107,11 @@ static enum mrd_status create(struct mrd_block_writer *writer,
     writer->kit = options->kit;
     writer->page_begins = true;
     mbx_build_init(&writer->build, writer->zstd_level, options->resolution_ms != 0);
-    writer->data_key = key_of(options->stem, ".parquet");
+    writer->data = (struct block_out){.store = options->store,
+                                      .control = options->control,
+                                      .key = key_of(options->stem, ".parquet"),
+                                      .page = block_page_reported,
+                                      .context = writer};
     writer->sidecar_key = key_of(options->stem, ".mbx");
     writer->id = mrd_bytes_text(options->id);
     if (options->resolution_ms == 0) {
@@ -108,9 +121,8 @@ static enum mrd_status create(struct mrd_block_writer *writer,
     }
     mrd_assert(writer->id != NULL);
     MRD_TRY(copy_schema(writer, options, err));
-    MRD_TRY(mrd_objstore_upload_begin(writer->store, writer->data_key, writer->control,
-                                      &writer->upload, err));
-    return block_columns_open(writer, options, err);
+    MRD_TRY(block_columns_open(writer, options, err));
+    return options->series_key == NULL ? MRD_OK : block_series_open(writer, options, err);
 }
 
 enum mrd_status mrd_block_writer_create(const struct mrd_block_writer_options *options,
@@ -131,8 +143,8 @@ void mrd_block_writer_destroy(struct mrd_block_writer **writer_at)
     if (writer == NULL) {
         return;
     }
-    mrd_pq_writer_destroy(&writer->parquet);
-    mrd_objstore_upload_destroy(&writer->upload);
+    block_series_close(writer);
+    block_out_close(&writer->data);
     mbx_build_fini(&writer->build);
     struct mrd_buf *bufs[] = {&writer->labels_text, &writer->labels_items, &writer->canonical,
                               &writer->rep,         &writer->keys,         &writer->label_values,
@@ -144,7 +156,6 @@ void mrd_block_writer_destroy(struct mrd_block_writer **writer_at)
     block_kit_give_run(writer->kit, &writer->run);
     block_kit_give_rollup_run(writer->kit, &writer->rollup_run);
     free(writer->promoted_names);
-    free(writer->data_key);
     free(writer->sidecar_key);
     free(writer->id);
     free(writer);
@@ -161,25 +172,35 @@ static size_t index_memory(const struct mrd_block_writer *writer)
            writer->page_rows_at.size + writer->parts.size + run;
 }
 
+static size_t index_memory_max(const struct mrd_block_writer *writer)
+{
+    return writer->memory_max / 8 * (writer->series_out == NULL ? 4 : 3);
+}
+
 enum mrd_status block_check_memory(struct mrd_block_writer *writer, struct mrd_error *err)
 {
-    if (index_memory(writer) > writer->memory_max / 2 || mbx_build_failed(&writer->build)) {
-        return mrd_fail(err, MRD_E_LIMIT,
-                        "block %s: what its sidecar says of %llu series takes more than half of "
-                        "the limit of %zu bytes: end blocks earlier",
-                        writer->id, (unsigned long long)writer->series_count, writer->memory_max);
+    if (index_memory(writer) > index_memory_max(writer) || mbx_build_failed(&writer->build)) {
+        return mrd_fail(
+            err, MRD_E_LIMIT,
+            "block %s: what its sidecar says of %llu series takes more than its part of "
+            "the limit of %zu bytes: end blocks earlier",
+            writer->id, (unsigned long long)writer->series_count, writer->memory_max);
     }
     return MRD_OK;
 }
 
 struct mrd_block_writer_size mrd_block_writer_size(const struct mrd_block_writer *writer)
 {
-    const size_t open = mrd_pq_writer_memory(writer->parquet);
+    const size_t open = mrd_pq_writer_memory(writer->data.parquet);
+    const size_t index = index_memory(writer);
+    const size_t all = open + index + block_series_memory(writer);
     return (struct mrd_block_writer_size){
         .series = writer->series_count,
         .rows = writer->rows + block_open_rows(writer),
-        .data_size = writer->data_size + open / 2, /* open pages are not compressed yet */
-        .memory_size = open + index_memory(writer),
+        .data_size = writer->data.size + open / 2, /* open pages are not compressed yet */
+        .memory_size = all,
+        .full = all >= writer->memory_max / 4 * 3 || index >= index_memory_max(writer) / 4 * 3 ||
+                writer->series_count >= MRD_BLOCK_SERIES_MAX / 2,
     };
 }
 
@@ -378,10 +399,19 @@ enum mrd_status block_tenant_end(struct mrd_block_writer *writer, struct mrd_err
     return mbx_build_tenant_end(&writer->build) ? block_part_end(writer, err) : MRD_OK;
 }
 
-static enum mrd_status series_end(struct mrd_block_writer *writer, struct mrd_error *err)
+enum mrd_status block_series_end(struct mrd_block_writer *writer, struct mrd_error *err)
 {
     MRD_TRY(block_run_flush(writer, err));
+    if (writer->begun && writer->series_out != NULL) {
+        MRD_TRY(block_series_add(writer, err));
+    }
     writer->begun = false;
+    return MRD_OK;
+}
+
+static enum mrd_status end_series(struct mrd_block_writer *writer, struct mrd_error *err)
+{
+    MRD_TRY(block_series_end(writer, err));
     if (writer->group_rows + writer->page_rows < MRD_BLOCK_ROW_GROUP_ROWS) {
         return MRD_OK;
     }
@@ -392,7 +422,7 @@ static enum mrd_status series_end(struct mrd_block_writer *writer, struct mrd_er
 static enum mrd_status next_series(struct mrd_block_writer *writer,
                                    const struct mrd_block_series *series, struct mrd_error *err)
 {
-    MRD_TRY(series_end(writer, err));
+    MRD_TRY(end_series(writer, err));
     if (writer->any && !mrd_bytes_equal(writer->series.tenant, series->tenant)) {
         MRD_TRY(block_tenant_end(writer, err));
     }
@@ -411,7 +441,9 @@ static void begin_rows(struct mrd_block_writer *writer)
     if (!writer->begun) {
         mbx_build_series(&writer->build, writer->series.labels);
         writer->begun = true;
+        writer->first_ms = INT64_MAX;
         writer->last_ms = INT64_MIN;
+        writer->series_rows = 0;
         writer->series_count++;
     }
 }
@@ -429,10 +461,13 @@ static enum mrd_status apply(struct mrd_block_writer *writer, const struct mrd_b
     }
     begin_rows(writer);
     MRD_TRY(block_run_add(writer, series, err));
+    writer->series_rows += samples->count + histograms->count;
     if (samples->count > 0) {
+        writer->first_ms = MRD_MIN(writer->first_ms, samples->times_ms[0]);
         writer->last_ms = MRD_MAX(writer->last_ms, samples->times_ms[samples->count - 1]);
     }
     if (histograms->count > 0) {
+        writer->first_ms = MRD_MIN(writer->first_ms, histograms->times_ms[0]);
         writer->last_ms = MRD_MAX(writer->last_ms, histograms->times_ms[histograms->count - 1]);
     }
     return MRD_OK;

@@ -4,11 +4,11 @@
  *
  * Same calls, same bytes: nothing depends on time, addresses or chance, so whoever writes a block again writes
  * the same objects. Until the catalog names it, a block does not count; a writer that is destroyed unfinished leaves nothing visible,
- * or the data file alone if finish failed behind it.
+ * or the files that finish had ended when it failed.
  *
  * Owner:   whoever made it; store and control are lent until destroy.
  * Threads: one at a time.
- * Memory:  bounded by memory_bytes_max: half for the open row group (encoded) and open pages, half for what the sidecar will say: about
+ * Memory:  bounded by memory_bytes_max: half for the open row group (encoded) and open pages, half (with a file of series less an eighth) for what the sidecar will say: about
  *          100 bytes a series and 12 for each of its labels, 100 bytes and twice its text for each label pair. Samples that are
  *          written are not held. More is MRD_E_LIMIT: end the block before (mrd_block_writer_size says how large it has become).
  * Errors:  MRD_E_INVALID for a series that does not fit (order, times, labels) leaves the writer as it was and says what is
@@ -50,6 +50,8 @@ struct mrd_block_writer_options {
     bool keep_hlc; /* fill the column hlc; every piece must bring stamps then */
     /* Not 0: a rollup, rows of windows of that size (mrd_block_writer_add_rows), level 1 or above, neither compact nor keep_hlc. */
     mrd_time_ms resolution_ms;
+    /* Not NULL: the key of a file of series (schema.h) that is written beside; of samples, level 1 and above. An eighth of the memory is for it. */
+    const char *series_key;
     int zstd_level; /* 1 to 19; 0: 3 */
     /* Values as BYTE_STREAM_SPLIT where that is smaller: some 5% less, half as fast; old versions of Spark cannot read it. */
     bool split_values;
@@ -86,10 +88,11 @@ struct mrd_block_writer_size {
     uint64_t rows;
     uint64_t data_size;
     size_t memory_size;
+    bool full; /* some part of it is near its bound: end the block */
 };
 struct mrd_block_writer_size mrd_block_writer_size(const struct mrd_block_writer *writer);
 
-/* Writes the rest of the data file, then the sidecar, reads the ends of both back and compares. On success both
+/* Writes the rest of the data file and of the file of series, then the sidecar, reads the ends of all back and compares. On success all
  * objects are durable; *out_entry lies in `arena`. A block without a series is MRD_E_INVALID: there is nothing to keep. */
 MRD_MUST_CHECK enum mrd_status mrd_block_writer_finish(struct mrd_block_writer *writer,
                                                        const struct mrd_block_origin *origin,

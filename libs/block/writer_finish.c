@@ -11,7 +11,7 @@
 static enum mrd_status set_text(struct mrd_block_writer *writer, const char *key, const char *value,
                                 struct mrd_error *err)
 {
-    return mrd_pq_writer_set(writer->parquet, mrd_bytes_of(key), mrd_bytes_of(value), err);
+    return mrd_pq_writer_set(writer->data.parquet, mrd_bytes_of(key), mrd_bytes_of(value), err);
 }
 
 static enum mrd_status set_number(struct mrd_block_writer *writer, const char *key, uint64_t value,
@@ -36,7 +36,7 @@ static enum mrd_status set_metadata(struct mrd_block_writer *writer,
     MRD_TRY(set_number(writer, "meridian.level", writer->level, err));
     MRD_TRY(set_number(writer, "meridian.hlc_min", origin->hlc_min, err));
     MRD_TRY(set_number(writer, "meridian.hlc_fence", origin->hlc_fence, err));
-    return mrd_pq_writer_set(writer->parquet, mrd_bytes_of("meridian.residency_class"),
+    return mrd_pq_writer_set(writer->data.parquet, mrd_bytes_of("meridian.residency_class"),
                              origin->residency_class, err);
 }
 
@@ -87,27 +87,6 @@ static void write_sidecar(struct mrd_block_writer *writer, const struct mrd_pq_w
     };
     mbx_directory_write(&directory, writer->zstd_level, out);
     free(at);
-}
-
-/* ---- reading back ---- */
-
-static enum mrd_status verify_tail(struct mrd_block_writer *writer, const char *key, uint64_t size,
-                                   struct mrd_bytes tail, struct mrd_error *err)
-{
-    struct mrd_objstore_info info;
-    MRD_TRY(mrd_objstore_head(writer->store, key, writer->control, &info, err));
-    if (info.size != size) {
-        return mrd_fail(err, MRD_E_CORRUPT, "%s has %" PRIu64 " bytes, written were %" PRIu64, key,
-                        info.size, size);
-    }
-    uint8_t read[BLOCK_TAIL_BYTES];
-    mrd_assert(tail.size > 0 && tail.size <= sizeof(read));
-    const struct mrd_objstore_range range = {size - tail.size, tail.size, read};
-    MRD_TRY(mrd_objstore_read(writer->store, key, &range, 1, writer->control, err));
-    if (memcmp(read, tail.data, tail.size) != 0) {
-        return mrd_fail(err, MRD_E_CORRUPT, "%s does not end as it was written", key);
-    }
-    return MRD_OK;
 }
 
 /* ---- the entry ---- */
@@ -163,49 +142,6 @@ static bool add_bloom(struct mrd_block_writer *writer, struct mrd_arena *arena,
     return true;
 }
 
-static bool add_columns(struct mrd_block_writer *writer, struct mrd_arena *arena,
-                        struct mrd_block_entry *entry)
-{
-    const size_t count = mrd_pq_writer_leaf_count(writer->parquet);
-    struct mrd_block_file_column *columns = mrd_arena_alloc_array(arena, count, sizeof(columns[0]));
-    bool failed = columns == NULL;
-    for (size_t i = 0; !failed && i < count; i++) {
-        const struct mrd_pq_totals totals = mrd_pq_writer_totals(writer->parquet, i);
-        columns[i] = (struct mrd_block_file_column){
-            .field_id = mrd_pq_writer_leaf(writer->parquet, i)->field_id,
-            .stored_size = totals.stored_size,
-            .value_count = totals.stats.entries,
-            .null_count = totals.stats.nulls,
-            .nan_count = totals.stats.nans,
-            .has_min = totals.bounds.min.present,
-            .has_max = totals.bounds.max.present,
-        };
-        if (columns[i].has_min) {
-            columns[i].min = copy_text(
-                arena, (struct mrd_bytes){totals.bounds.min.data, totals.bounds.min.size}, &failed);
-        }
-        if (columns[i].has_max) {
-            columns[i].max = copy_text(
-                arena, (struct mrd_bytes){totals.bounds.max.data, totals.bounds.max.size}, &failed);
-        }
-    }
-    entry->columns = columns;
-    entry->column_count = count;
-    return !failed;
-}
-
-static bool add_row_groups(struct mrd_block_writer *writer, const struct mrd_pq_written *data,
-                           struct mrd_arena *arena, struct mrd_block_entry *entry)
-{
-    uint64_t *offsets = mrd_arena_alloc_array(arena, data->row_groups, sizeof(offsets[0]));
-    for (uint32_t i = 0; offsets != NULL && i < data->row_groups; i++) {
-        offsets[i] = mrd_pq_writer_row_group_offset(writer->parquet, i);
-    }
-    entry->row_group_offsets = offsets;
-    entry->row_group_count = data->row_groups;
-    return offsets != NULL;
-}
-
 static bool add_origin(const struct mrd_block_origin *origin, struct mrd_arena *arena,
                        struct mrd_block_entry *entry)
 {
@@ -222,26 +158,29 @@ static bool add_origin(const struct mrd_block_origin *origin, struct mrd_arena *
 }
 
 static enum mrd_status make_entry(struct mrd_block_writer *writer,
-                                  const struct mrd_block_origin *origin,
-                                  const struct mrd_pq_written *data, struct mrd_bytes sidecar,
+                                  const struct mrd_block_origin *origin, struct mrd_bytes sidecar,
                                   struct mrd_arena *arena, struct mrd_block_entry *out,
                                   struct mrd_error *err)
 {
     bool failed = false;
+    struct mrd_block_listed_file data;
     struct mrd_block_entry entry = {
         .id = copy_text(arena, mrd_bytes_of(writer->id), &failed),
         .level = writer->level,
         .resolution_ms = writer->resolution_ms,
         .compact_layout = writer->compact,
         .keeps_hlc = writer->keep_hlc,
-        .data = {copy_text(arena,                    mrd_bytes_of(writer->data_key), &failed),     data->size,
-                 data->crc32c          },
-        .sidecar = { copy_text(arena, mrd_bytes_of(writer->sidecar_key),                       &failed), sidecar.size,
-                 mrd_crc32c(0, sidecar)},
+        .sidecar = {copy_text(arena, mrd_bytes_of(writer->sidecar_key), &failed), sidecar.size,
+                    mrd_crc32c(0, sidecar)},
     };
+    MRD_TRY(block_out_list(&writer->data, arena, &data, err));
+    entry.data = data.file;
+    entry.columns = data.columns;
+    entry.column_count = data.column_count;
+    entry.row_group_offsets = data.row_group_offsets;
+    entry.row_group_count = data.row_group_count;
     if (failed || !add_origin(origin, arena, &entry) || !add_tenants(writer, arena, &entry) ||
-        !add_bloom(writer, arena, &entry) || !add_columns(writer, arena, &entry) ||
-        !add_row_groups(writer, data, arena, &entry)) {
+        !add_bloom(writer, arena, &entry)) {
         return mrd_arena_fail(arena, err);
     }
     *out = entry;
@@ -251,10 +190,9 @@ static enum mrd_status make_entry(struct mrd_block_writer *writer,
 /* ---- finish ---- */
 
 static enum mrd_status finish_data(struct mrd_block_writer *writer,
-                                   const struct mrd_block_origin *origin,
-                                   struct mrd_pq_written *out, struct mrd_error *err)
+                                   const struct mrd_block_origin *origin, struct mrd_error *err)
 {
-    MRD_TRY(block_run_flush(writer, err));
+    MRD_TRY(block_series_end(writer, err));
     MRD_TRY(block_tenant_end(writer, err));
     if (writer->build.tenant_count > 0) {
         MRD_TRY(block_part_end(writer, err));
@@ -262,34 +200,35 @@ static enum mrd_status finish_data(struct mrd_block_writer *writer,
     MRD_TRY(block_page_cut(writer, err));
     MRD_TRY(block_group_end(writer, err));
     MRD_TRY(set_metadata(writer, origin, err));
-    MRD_TRY(mrd_pq_writer_close(writer->parquet, out, err));
-    if (out->row_groups > MRD_BLOCK_ROW_GROUPS_MAX) {
-        return mrd_fail(err, MRD_E_LIMIT, "block %s: %u row groups, at most %d: end blocks earlier",
-                        writer->id, out->row_groups, MRD_BLOCK_ROW_GROUPS_MAX);
-    }
-    return mrd_objstore_upload_finish(writer->upload, err);
+    return block_out_finish(&writer->data, err);
 }
 
 static enum mrd_status finish(struct mrd_block_writer *writer,
                               const struct mrd_block_origin *origin, struct mrd_arena *arena,
                               struct mrd_block_entry *out_entry, struct mrd_error *err)
 {
-    struct mrd_pq_written data;
-    MRD_TRY(finish_data(writer, origin, &data, err));
+    struct mrd_block_listed_file series = {0};
+    struct mrd_block_entry entry;
+    MRD_TRY(finish_data(writer, origin, err));
+    if (writer->series_out != NULL) {
+        MRD_TRY(block_series_finish(writer, arena, &series, err));
+    }
     struct mrd_buf *sidecar = &writer->build.sidecar;
     repoint_names(&writer->build);
-    write_sidecar(writer, &data, sidecar);
+    write_sidecar(writer, &writer->data.written, sidecar);
     if (sidecar->failed) {
         return mrd_fail(err, MRD_E_LIMIT, "block %s: no room for its sidecar", writer->id);
     }
     const struct mrd_bytes bytes = mrd_buf_view(sidecar);
     MRD_TRY(mrd_objstore_put(writer->store, writer->sidecar_key, bytes, writer->control, err));
-    MRD_TRY(verify_tail(writer, writer->data_key, data.size,
-                        (struct mrd_bytes){writer->tail, writer->tail_size}, err));
+    MRD_TRY(block_out_verify(&writer->data, err));
     const size_t tail = MRD_MIN(bytes.size, (size_t)BLOCK_TAIL_BYTES);
-    MRD_TRY(verify_tail(writer, writer->sidecar_key, bytes.size,
-                        (struct mrd_bytes){bytes.data + bytes.size - tail, tail}, err));
-    return make_entry(writer, origin, &data, bytes, arena, out_entry, err);
+    MRD_TRY(block_verify_tail(writer->store, writer->control, writer->sidecar_key, bytes.size,
+                              (struct mrd_bytes){bytes.data + bytes.size - tail, tail}, err));
+    MRD_TRY(make_entry(writer, origin, bytes, arena, &entry, err));
+    entry.series_file = series;
+    *out_entry = entry;
+    return MRD_OK;
 }
 
 enum mrd_status mrd_block_writer_finish(struct mrd_block_writer *writer,

@@ -1,6 +1,6 @@
 /* writer_internal.h: the parts of a writer. writer.c has its life and takes series, writer_run.c collects the rows of the
- * series at hand, writer_page.c puts them into the columns, writer_rollup.c does both for rows of rollups, writer_finish.c ends the
- * files.
+ * series at hand, writer_page.c puts them into the columns, writer_rollup.c does both for rows of rollups, writer_series.c has the file of series,
+ * writer_file.c a Parquet file on its way into the store, writer_finish.c ends the files.
  */
 #ifndef MRD_BLOCK_WRITER_INTERNAL_H
 #define MRD_BLOCK_WRITER_INTERNAL_H
@@ -118,6 +118,29 @@ struct block_rollup_run {
         [SPARSE_ROLLUP_COUNT]; /* that of MRD_ROW_COUNT and the values of the state are not used */
 };
 
+/* A Parquet file that is being written to the store. */
+struct block_out {
+    struct mrd_objstore *store;
+    const struct mrd_objstore_control *control;
+    char *key;
+    struct mrd_objstore_upload *upload;
+    struct mrd_pq_writer *parquet;
+    void (*page)(void *context, const struct mrd_pq_page_info *page); /* may be NULL */
+    void *context;
+    struct mrd_pq_written written;  /* once it is finished */
+    uint8_t tail[BLOCK_TAIL_BYTES]; /* its last bytes */
+    size_t tail_size;
+    uint64_t size;
+};
+
+/* The file of series. */
+struct block_series_out {
+    struct block_out out;
+    size_t memory_max;
+    uint64_t page_rows;
+    uint64_t group_rows;
+};
+
 /* The part of the sidecar that a page belongs to has pages_first .. pages_first + pages_count. */
 struct block_part {
     struct mbx_frame index;
@@ -129,7 +152,6 @@ struct block_part {
 struct mrd_block_writer {
     struct mrd_objstore *store;
     const struct mrd_objstore_control *control;
-    char *data_key;
     char *sidecar_key;
     char *id;
     unsigned level;
@@ -144,12 +166,10 @@ struct mrd_block_writer {
     size_t memory_max;
     struct mrd_block_writer_kit *kit; /* or NULL */
 
-    struct mrd_objstore_upload *upload;
-    uint8_t tail[BLOCK_TAIL_BYTES]; /* the last bytes of the data file */
-    size_t tail_size;
-    uint64_t data_size;
-    struct mrd_pq_writer *parquet;
-    struct block_leaves leaves;
+    struct block_out data;
+    struct block_series_out *series_out; /* NULL: there is no file of series */
+    struct block_leaves
+        leaves; /* of the data file; those of names and ids are the same in the file of series */
     struct mbx_build build;
     bool broken; /* something failed half-way, or finished */
 
@@ -160,7 +180,9 @@ struct mrd_block_writer {
     struct mrd_buf labels_items; /* struct mrd_label, into labels_text */
     struct mrd_buf canonical;
     struct mrd_block_series series; /* tenant, labels, id */
-    mrd_time_ms last_ms;            /* of its last row; valid with begun */
+    mrd_time_ms first_ms;           /* of its first and last row; valid with begun */
+    mrd_time_ms last_ms;
+    uint64_t series_rows; /* likewise */
     uint64_t tenant_seed;
     bool tenant_begun;   /* the sidecar knows the tenant */
     struct mrd_buf rep;  /* repetition levels of the labels: 0, 1, 1, ... */
@@ -224,7 +246,12 @@ void block_run_destroy(struct block_run **run);
 
 /* ---- writer_page.c ---- */
 
-/* Makes the columns and opens the Parquet writer. */
+/* A schema as columns of a file; their names are lent. */
+void block_columns_of(const struct mrd_block_schema *schema,
+                      const struct mrd_block_writer_options *of,
+                      struct mrd_pq_column out[MRD_BLOCK_COLUMNS_MAX]);
+
+/* Makes the columns and opens the data file. */
 enum mrd_status block_columns_open(struct mrd_block_writer *writer,
                                    const struct mrd_block_writer_options *of,
                                    struct mrd_error *err);
@@ -237,6 +264,9 @@ enum mrd_status block_page_room(struct mrd_block_writer *writer, uint32_t rows,
                                 struct mrd_error *err);
 enum mrd_status block_append_series(struct mrd_block_writer *writer, uint32_t rows,
                                     struct mrd_error *err);
+/* Metric, promoted labels, labels and id of the series at hand, in a file whose leaves of these are those of the data file. */
+enum mrd_status block_append_names(struct mrd_block_writer *writer, struct mrd_pq_writer *parquet,
+                                   uint32_t rows, struct mrd_error *err);
 enum mrd_status block_append_sparse(struct mrd_block_writer *writer, unsigned which,
                                     const struct mrd_pq_batch *batch, struct mrd_error *err);
 /* The run is in the page. */
@@ -262,6 +292,38 @@ enum mrd_status block_group_end(struct mrd_block_writer *writer, struct mrd_erro
 /* Where the Parquet writer put a page. */
 void block_page_reported(void *context, const struct mrd_pq_page_info *page);
 
+/* ---- writer_file.c ---- */
+
+/* Begins a file with store, control, key (on the heap, it is the file's), page and context set and all else zero. */
+enum mrd_status block_out_open(struct block_out *out, const struct mrd_pq_writer_options *options,
+                               struct mrd_error *err);
+void block_out_close(struct block_out *out);
+
+/* Ends the file: it is durable, if not looked at yet. MRD_E_LIMIT: too many row groups. */
+enum mrd_status block_out_finish(struct block_out *out, struct mrd_error *err);
+
+/* Reads the end of an object back and compares; the second, of a file that is finished. */
+enum mrd_status block_verify_tail(struct mrd_objstore *store,
+                                  const struct mrd_objstore_control *control, const char *key,
+                                  uint64_t size, struct mrd_bytes tail, struct mrd_error *err);
+enum mrd_status block_out_verify(const struct block_out *out, struct mrd_error *err);
+
+/* What the catalog keeps of a finished file; MRD_E_LIMIT from the arena. */
+enum mrd_status block_out_list(const struct block_out *out, struct mrd_arena *arena,
+                               struct mrd_block_listed_file *listed, struct mrd_error *err);
+
+/* ---- writer_series.c ---- */
+
+enum mrd_status block_series_open(struct mrd_block_writer *writer,
+                                  const struct mrd_block_writer_options *options,
+                                  struct mrd_error *err);
+/* The series at hand, which has rows, has ended. */
+enum mrd_status block_series_add(struct mrd_block_writer *writer, struct mrd_error *err);
+enum mrd_status block_series_finish(struct mrd_block_writer *writer, struct mrd_arena *arena,
+                                    struct mrd_block_listed_file *out, struct mrd_error *err);
+size_t block_series_memory(const struct mrd_block_writer *writer);
+void block_series_close(struct mrd_block_writer *writer);
+
 /* ---- writer_kit.c: all of these take NULL for a kit that has nothing and keeps nothing ---- */
 
 struct block_run *block_kit_take_run(struct mrd_block_writer_kit *kit);
@@ -275,6 +337,8 @@ struct mrd_pq_compressor *block_kit_compressor(struct mrd_block_writer_kit *kit,
 
 enum mrd_status block_tenant_end(struct mrd_block_writer *writer, struct mrd_error *err);
 enum mrd_status block_part_end(struct mrd_block_writer *writer, struct mrd_error *err);
+/* The series at hand has ended, with all its rows in pages. */
+enum mrd_status block_series_end(struct mrd_block_writer *writer, struct mrd_error *err);
 enum mrd_status block_check_memory(struct mrd_block_writer *writer, struct mrd_error *err);
 
 #endif

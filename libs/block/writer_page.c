@@ -106,20 +106,6 @@ static void note_leaf(struct block_leaves *leaves, int32_t field_id, int leaf)
     }
 }
 
-static enum mrd_status sink_write(void *context, struct mrd_bytes bytes, struct mrd_error *err)
-{
-    struct mrd_block_writer *writer = context;
-    const size_t kept = MRD_MIN(bytes.size, (size_t)BLOCK_TAIL_BYTES);
-    const size_t before = MRD_MIN(writer->tail_size, BLOCK_TAIL_BYTES - kept);
-    memmove(writer->tail, writer->tail + writer->tail_size - before, before);
-    if (kept > 0) {
-        memcpy(writer->tail + before, bytes.data + bytes.size - kept, kept);
-    }
-    writer->tail_size = before + kept;
-    writer->data_size += bytes.size;
-    return mrd_objstore_upload_write(writer->upload, bytes, err);
-}
-
 /* Which leaf each sparse column is, in the file and in the sidecar. */
 static void set_places(struct mrd_block_writer *writer)
 {
@@ -179,6 +165,23 @@ static void set_rollup_places(struct mrd_block_writer *writer)
     writer->sparse_count = SPARSE_ROLLUP_COUNT;
 }
 
+void block_columns_of(const struct mrd_block_schema *schema,
+                      const struct mrd_block_writer_options *of,
+                      struct mrd_pq_column out[MRD_BLOCK_COLUMNS_MAX])
+{
+    for (size_t i = 0; i < schema->column_count; i++) {
+        const struct mrd_block_column *column = &schema->columns[i];
+        out[i] = (struct mrd_pq_column){
+            .name = column->name,
+            .shape = column->type == MRD_BLOCK_STRING_MAP ? MRD_PQ_MAP : MRD_PQ_FLAT,
+            .optional = !column->required,
+            .field_id = column->field_id,
+            .key = text_node(column->key_id),
+            .value = node_of(column, of),
+        };
+    }
+}
+
 enum mrd_status block_columns_open(struct mrd_block_writer *writer,
                                    const struct mrd_block_writer_options *of, struct mrd_error *err)
 {
@@ -191,19 +194,11 @@ enum mrd_status block_columns_open(struct mrd_block_writer *writer,
                                   .value_e = -1,
                                   .count = -1};
     int leaf = 0;
+    block_columns_of(schema, of, columns);
     for (size_t i = 0; i < schema->column_count; i++) {
         const struct mrd_block_column *column = &schema->columns[i];
-        const bool map = column->type == MRD_BLOCK_STRING_MAP;
-        columns[i] = (struct mrd_pq_column){
-            .name = column->name,
-            .shape = map ? MRD_PQ_MAP : MRD_PQ_FLAT,
-            .optional = !column->required,
-            .field_id = column->field_id,
-            .key = text_node(column->key_id),
-            .value = node_of(column, of),
-        };
         note_leaf(&leaves, column->promoted ? -1 : column->field_id, leaf);
-        leaf += map ? 2 : 1;
+        leaf += column->type == MRD_BLOCK_STRING_MAP ? 2 : 1;
     }
     writer->leaves = leaves;
     if (writer->resolution_ms == 0) {
@@ -223,8 +218,7 @@ enum mrd_status block_columns_open(struct mrd_block_writer *writer,
         .memory_bytes_max = writer->memory_max / 2,
         .compressor = block_kit_compressor(writer->kit, writer->zstd_level),
     };
-    const struct mrd_pq_sink sink = {writer, sink_write, block_page_reported};
-    return mrd_pq_writer_create(&options, &sink, &writer->parquet, err);
+    return block_out_open(&writer->data, &options, err);
 }
 
 /* ---- sparse columns ---- */
@@ -234,7 +228,7 @@ static enum mrd_status append_nulls(struct mrd_block_writer *writer, int leaf, u
 {
     const uint8_t null = 0;
     const struct mrd_pq_batch batch = {.entries = 1, .values = 0, .def = &null};
-    return mrd_pq_writer_append(writer->parquet, (size_t)leaf, &batch, (size_t)count, err);
+    return mrd_pq_writer_append(writer->data.parquet, (size_t)leaf, &batch, (size_t)count, err);
 }
 
 /* Appends rows of a column that may be null. */
@@ -249,7 +243,7 @@ enum mrd_status block_append_sparse(struct mrd_block_writer *writer, unsigned wh
             return MRD_OK;
         }
         MRD_TRY(append_nulls(writer, leaf, sparse->pending, err));
-        MRD_TRY(mrd_pq_writer_cut_page(writer->parquet, (size_t)leaf, err));
+        MRD_TRY(mrd_pq_writer_cut_page(writer->data.parquet, (size_t)leaf, err));
         MRD_TRY(append_nulls(writer, leaf, sparse->here, err));
         *sparse = (struct block_sparse){.filled = true};
     }
@@ -260,19 +254,23 @@ enum mrd_status block_append_sparse(struct mrd_block_writer *writer, unsigned wh
     if (dense.values == dense.entries) {
         dense.def = NULL;
     }
-    return mrd_pq_writer_append(writer->parquet, (size_t)leaf, &dense, 1, err);
+    return mrd_pq_writer_append(writer->data.parquet, (size_t)leaf, &dense, 1, err);
 }
 
 /* ---- rows ---- */
 
-static enum mrd_status append_text(struct mrd_block_writer *writer, int leaf, struct mrd_bytes text,
+/* Empty: null. */
+static enum mrd_status append_text(struct mrd_pq_writer *parquet, int leaf, struct mrd_bytes text,
                                    uint32_t rows, struct mrd_error *err)
 {
-    const struct mrd_pq_batch batch = {.entries = 1, .values = 1, .bytes = &text};
-    return mrd_pq_writer_append(writer->parquet, (size_t)leaf, &batch, rows, err);
+    static const uint8_t null = 0;
+    const struct mrd_pq_batch batch = {
+        .entries = 1, .values = text.size > 0, .def = text.size > 0 ? NULL : &null, .bytes = &text};
+    return mrd_pq_writer_append(parquet, (size_t)leaf, &batch, rows, err);
 }
 
-static enum mrd_status append_promoted(struct mrd_block_writer *writer, uint32_t rows,
+static enum mrd_status append_promoted(struct mrd_block_writer *writer,
+                                       struct mrd_pq_writer *parquet, uint32_t rows,
                                        struct mrd_error *err)
 {
     int leaf = writer->leaves.promoted;
@@ -283,18 +281,13 @@ static enum mrd_status append_promoted(struct mrd_block_writer *writer, uint32_t
         }
         const struct mrd_bytes value =
             mrd_labels_get(writer->series.labels, mrd_bytes_of(column->name));
-        if (value.size > 0) {
-            MRD_TRY(append_text(writer, leaf, value, rows, err));
-        } else {
-            MRD_TRY(append_nulls(writer, leaf, rows, err));
-        }
-        leaf++;
+        MRD_TRY(append_text(parquet, leaf++, value, rows, err));
     }
     return MRD_OK;
 }
 
-static enum mrd_status append_labels(struct mrd_block_writer *writer, uint32_t rows,
-                                     struct mrd_error *err)
+static enum mrd_status append_labels(struct mrd_block_writer *writer, struct mrd_pq_writer *parquet,
+                                     uint32_t rows, struct mrd_error *err)
 {
     static const uint8_t empty = 0; /* the map's repeated node is not reached */
     const size_t count = writer->keys.size / sizeof(struct mrd_bytes);
@@ -305,41 +298,39 @@ static enum mrd_status append_labels(struct mrd_block_writer *writer, uint32_t r
         .rep = count == 0 ? NULL : writer->rep.data,
         .bytes = (const struct mrd_bytes *)(const void *)writer->keys.data,
     };
-    MRD_TRY(mrd_pq_writer_append(writer->parquet, (size_t)writer->leaves.labels_key, &batch, rows,
-                                 err));
+    MRD_TRY(mrd_pq_writer_append(parquet, (size_t)writer->leaves.labels_key, &batch, rows, err));
     batch.bytes = (const struct mrd_bytes *)(const void *)writer->label_values.data;
-    return mrd_pq_writer_append(writer->parquet, (size_t)writer->leaves.labels_value, &batch, rows,
-                                err);
+    return mrd_pq_writer_append(parquet, (size_t)writer->leaves.labels_value, &batch, rows, err);
 }
 
 /* Ends the pages of all columns before ts. */
 static enum mrd_status cut_labels(struct mrd_block_writer *writer, struct mrd_error *err)
 {
     for (int leaf = 0; leaf < writer->leaves.ts; leaf++) {
-        MRD_TRY(mrd_pq_writer_cut_page(writer->parquet, (size_t)leaf, err));
+        MRD_TRY(mrd_pq_writer_cut_page(writer->data.parquet, (size_t)leaf, err));
     }
     writer->label_rows = 0;
     writer->label_bytes = 0;
     return MRD_OK;
 }
 
-static enum mrd_status append_names(struct mrd_block_writer *writer, uint32_t rows,
-                                    struct mrd_error *err)
+enum mrd_status block_append_names(struct mrd_block_writer *writer, struct mrd_pq_writer *parquet,
+                                   uint32_t rows, struct mrd_error *err)
 {
     const struct mrd_bytes metric =
         mrd_labels_get(writer->series.labels, MRD_BYTES(MRD_METRIC_NAME));
+    const struct mrd_pq_batch name = {.entries = 1, .values = 1, .bytes = &metric}; /* or empty */
     if (writer->leaves.tenant >= 0) {
-        MRD_TRY(append_text(writer, writer->leaves.tenant, writer->series.tenant, rows, err));
+        MRD_TRY(append_text(parquet, writer->leaves.tenant, writer->series.tenant, rows, err));
     }
-    MRD_TRY(append_text(writer, writer->leaves.metric, metric, rows, err));
-    MRD_TRY(append_promoted(writer, rows, err));
+    MRD_TRY(mrd_pq_writer_append(parquet, (size_t)writer->leaves.metric, &name, rows, err));
+    MRD_TRY(append_promoted(writer, parquet, rows, err));
     if (writer->leaves.labels_key >= 0) {
-        MRD_TRY(append_labels(writer, rows, err));
+        MRD_TRY(append_labels(writer, parquet, rows, err));
     }
     const int64_t id = (int64_t)writer->series.id.low;
     const struct mrd_pq_batch batch = {.entries = 1, .values = 1, .i64 = &id};
-    return mrd_pq_writer_append(writer->parquet, (size_t)writer->leaves.series_id, &batch, rows,
-                                err);
+    return mrd_pq_writer_append(parquet, (size_t)writer->leaves.series_id, &batch, rows, err);
 }
 
 /* Texts that no longer fit a dictionary are held once a row until their page ends, so pages end by bytes as
@@ -352,7 +343,7 @@ enum mrd_status block_append_series(struct mrd_block_writer *writer, uint32_t ro
     for (uint32_t left = rows; left > 0;) {
         const size_t fit = (bytes_max - MRD_MIN(bytes_max, writer->label_bytes)) / each + 1;
         const uint32_t now = (uint32_t)MRD_MIN((size_t)left, fit);
-        MRD_TRY(append_names(writer, now, err));
+        MRD_TRY(block_append_names(writer, writer->data.parquet, now, err));
         writer->label_bytes += now * each;
         writer->label_rows += now;
         left -= now;
@@ -424,7 +415,7 @@ static enum mrd_status append_rows(struct mrd_block_writer *writer, const struct
     const struct mrd_pq_batch st = {
         .entries = run->rows, .values = run->st_count, .def = run->st_def, .i64 = run->st};
     MRD_TRY(block_append_series(writer, run->rows, err));
-    MRD_TRY(mrd_pq_writer_append(writer->parquet, (size_t)writer->leaves.ts, &ts, 1, err));
+    MRD_TRY(mrd_pq_writer_append(writer->data.parquet, (size_t)writer->leaves.ts, &ts, 1, err));
     MRD_TRY(append_values(writer, run, err));
     MRD_TRY(block_append_sparse(writer, SPARSE_ST, &st, err));
     MRD_TRY(append_numbers(writer, run, err));
@@ -538,7 +529,7 @@ static enum mrd_status cut_sparse(struct mrd_block_writer *writer, struct mbx_pa
             continue;
         }
         const struct block_sparse_place *place = &writer->places[i];
-        MRD_TRY(mrd_pq_writer_cut_page(writer->parquet, (size_t)place->leaf, err));
+        MRD_TRY(mrd_pq_writer_cut_page(writer->data.parquet, (size_t)place->leaf, err));
         *sparse = (struct block_sparse){0};
         if (place->mbx_leaf >= 0) {
             leaves[place->mbx_leaf].size = 1; /* to be filled in by the report */
@@ -555,10 +546,10 @@ enum mrd_status block_page_cut(struct mrd_block_writer *writer, struct mrd_error
     const struct mbx_page page = {.rows = writer->page_rows};
     struct mbx_page_at leaves[MBX_LEAVES_MAX] = {0};
     leaves[MBX_TS].size = 1;
-    MRD_TRY(mrd_pq_writer_cut_page(writer->parquet, (size_t)writer->leaves.ts, err));
+    MRD_TRY(mrd_pq_writer_cut_page(writer->data.parquet, (size_t)writer->leaves.ts, err));
     if (writer->leaves.count >= 0) {
         leaves[MBX_ROW + MRD_ROW_COUNT].size = 1;
-        MRD_TRY(mrd_pq_writer_cut_page(writer->parquet, (size_t)writer->leaves.count, err));
+        MRD_TRY(mrd_pq_writer_cut_page(writer->data.parquet, (size_t)writer->leaves.count, err));
     }
     MRD_TRY(cut_sparse(writer, leaves, err));
     mrd_buf_append(&writer->pages, &page, sizeof(page));
@@ -569,7 +560,7 @@ enum mrd_status block_page_cut(struct mrd_block_writer *writer, struct mrd_error
     writer->page_chunk_bytes = 0;
     writer->page_begins = true;
     const bool full = writer->group_rows >= MRD_BLOCK_ROW_GROUP_ROWS * 2 ||
-                      mrd_pq_writer_memory(writer->parquet) > writer->memory_max / 4;
+                      mrd_pq_writer_memory(writer->data.parquet) > writer->memory_max / 4;
     return full ? block_group_end(writer, err) : MRD_OK;
 }
 
@@ -585,7 +576,7 @@ enum mrd_status block_group_end(struct mrd_block_writer *writer, struct mrd_erro
         writer->sparse[i] = (struct block_sparse){0};
     }
     memset(writer->report_at, 0, sizeof(writer->report_at));
-    MRD_TRY(mrd_pq_writer_end_row_group(writer->parquet, err));
+    MRD_TRY(mrd_pq_writer_end_row_group(writer->data.parquet, err));
     size_t count;
     (void)block_pages(writer, &count);
     writer->group_pages_first = count;

@@ -251,9 +251,10 @@ static enum mrd_status append_rows(struct mrd_block_writer *writer, struct mrd_e
     const struct block_rollup_run *run = writer->rollup_run;
     struct mrd_pq_batch batch = {.entries = run->rows, .values = run->rows, .i64 = run->ends_us};
     MRD_TRY(block_append_series(writer, run->rows, err));
-    MRD_TRY(mrd_pq_writer_append(writer->parquet, (size_t)writer->leaves.ts, &batch, 1, err));
+    MRD_TRY(mrd_pq_writer_append(writer->data.parquet, (size_t)writer->leaves.ts, &batch, 1, err));
     batch.i64 = run->counts;
-    MRD_TRY(mrd_pq_writer_append(writer->parquet, (size_t)writer->leaves.count, &batch, 1, err));
+    MRD_TRY(
+        mrd_pq_writer_append(writer->data.parquet, (size_t)writer->leaves.count, &batch, 1, err));
     for (unsigned which = 0; which < SPARSE_ROLLUP_COUNT; which++) {
         if (which == MRD_ROW_COUNT || which == SPARSE_STATE) {
             continue;

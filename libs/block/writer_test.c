@@ -231,6 +231,7 @@ static void long_labels_stay_within_the_bound(void **state)
     struct mrd_block_writer_options options = testing_options(testing_store, 1);
     options.memory_bytes_max = MRD_BLOCK_WRITER_MEMORY_MIN;
     options.keep_hlc = false;
+    options.series_key = "test/blocks/series.parquet";
     struct mrd_error err = {0};
     struct mrd_block_writer *writer;
     must(mrd_block_writer_create(&options, &writer, &err), &err);
@@ -304,6 +305,7 @@ static bool write_under_fault(struct mrd_objstore *faults, const struct testing_
                               const struct mrd_fault *fault, bool *out_written)
 {
     struct mrd_block_writer_options options = testing_options(faults, 1);
+    options.series_key = "test/blocks/series.parquet";
     struct mrd_block_entry entry;
     struct mrd_error err = {0};
     mrd_fault_store_arm(faults, fault);
@@ -357,6 +359,7 @@ static void an_unfinished_block_leaves_nothing(void **state)
     struct testing_set set = testing_set_create(&small);
     struct mrd_block_writer_options options = testing_options(testing_store, 1);
     options.stem = "unfinished/block";
+    options.series_key = "unfinished/series";
     struct mrd_block_writer *writer;
     struct mrd_error err = {0};
     must(mrd_block_writer_create(&options, &writer, &err), &err);

@@ -8,8 +8,10 @@
  *   RUNNING -> SUSPENDED    it returned without a reply; the connection is out of the event loop
  *   RUNNING, SUSPENDED -> ANSWERED    by the owner, from any thread; `response` is set before
  *   SUSPENDED -> EXPIRED    by the sweeper: the deadline passed, the server thread answers 503
+ *   RUNNING -> EXPIRED      the same where handlers wait; the 503 goes out when the handler has returned
  *
- * Who makes the step away from SUSPENDED resumes the connection, nobody else does. What libmicrohttpd
+ * Who makes the step away from SUSPENDED resumes the connection, nobody else does. Where handlers wait (waiting.c) the server
+ * thread is the connection's own, and SUSPENDED is that thread's sleep; libmicrohttpd knows of none. What libmicrohttpd
  * keeps in its pool (headers, URI) is copied, since the owner may hold a request longer than it lives.
  */
 #ifndef MRD_HTTP_INTERNAL_H
@@ -18,8 +20,10 @@
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
+#include "base/fiber.h"
 #include "http/router.h"
 #include "http/server.h"
 
@@ -31,6 +35,7 @@ enum {
                                     still there when the answer comes */
     HTTP_REPLY_HEADERS_MAX = 16,
     REPLY_BLOCK_SIZE = 32 << 10, /* what a reply of unknown size is read in */
+    HTTP_FIBERS_KEPT = 16,       /* stacks of handlers that are kept for the next ones */
     HTTP_CODE_MIN = 100,
     HTTP_CODE_MAX = 599
 };
@@ -116,6 +121,13 @@ struct mrd_http_request {
     bool written;     /* the reply comes from a writer; set before ANSWERED */
     _Atomic bool cut; /* its client takes nothing: the sweeper shuts the connection */
 
+    /* Where handlers wait. */
+    struct mrd_fiber *fiber; /* the handler's, until it has returned; the server thread's */
+    sem_t resumed;           /* posted by whoever makes the step away from SUSPENDED */
+    _Atomic int64_t
+        client_since_ns; /* the client is to take some of a written reply; 0: we are to write. Relaxed, the sweeper may
+                                        see it a moment late */
+
     unsigned refusal_status; /* 0: none */
     char refusal[160];
     char allow[64];
@@ -161,6 +173,8 @@ struct mrd_http_server {
     pthread_cond_t wake;  /* for the sweeper, with the lock */
     struct http_connection *connections;
     bool sweeper_stop;
+    struct mrd_fiber *fibers[HTTP_FIBERS_KEPT]; /* that have ended; under the lock */
+    size_t fiber_count;
 
     _Atomic bool draining;  /* replies close their connections */
     _Atomic bool expiring;  /* nothing is waited for any more */
@@ -180,10 +194,18 @@ void session_completed(void *server, struct MHD_Connection *connection, void **c
 void session_connection(void *server, struct MHD_Connection *connection, void **socket_context,
                         enum MHD_ConnectionNotificationCode code);
 
+/* waiting.c: where handlers wait. False: there is no memory for its stack, and it was not called. */
+MRD_MUST_CHECK bool waiting_run(struct mrd_http_request *request);
+/* Until the handler, whose fiber this is, yields again or has returned. */
+void waiting_resume(struct mrd_http_server *server, struct mrd_fiber *fiber);
+void waiting_fini(struct mrd_http_server *server);
+
 /* request.c */
 void request_release(struct mrd_http_request *request);
 /* Tries the step; on success from SUSPENDED the caller must resume the connection. */
 bool request_step(struct mrd_http_request *request, enum http_state from, enum http_state to);
+/* Lets the server thread go on with a request that was suspended; it may be freed at once. */
+void request_resume(struct mrd_http_request *request);
 void request_body_forget(struct mrd_http_request *request);
 
 /* reply.c */

@@ -100,7 +100,7 @@ static void answer(struct mrd_http_request *request, unsigned status, struct MHD
     if (request_step(request, HTTP_RUNNING, HTTP_ANSWERED)) {
         /* the server thread looks at the state when the handler returns or has suspended */
     } else if (request_step(request, HTTP_SUSPENDED, HTTP_ANSWERED)) {
-        MHD_resume_connection(request->connection);
+        request_resume(request);
     } else {
         mrd_counter_add(server->counts.late, 1); /* expired; released with the request */
     }

@@ -11,6 +11,15 @@ bool request_step(struct mrd_http_request *request, enum http_state from, enum h
                                                    memory_order_acq_rel, memory_order_acquire);
 }
 
+void request_resume(struct mrd_http_request *request)
+{
+    if (request->server->config.handlers_wait) {
+        (void)sem_post(&request->resumed);
+    } else {
+        MHD_resume_connection(request->connection);
+    }
+}
+
 void request_body_forget(struct mrd_http_request *request)
 {
     atomic_fetch_sub_explicit(&request->server->bodies_size, request->body_counted,
@@ -37,6 +46,7 @@ static void request_destroy(struct mrd_http_request *request)
     free(request->params);
     free(request->params_storage[0]);
     free(request->params_storage[1]);
+    (void)sem_destroy(&request->resumed);
     free(request);
     atomic_fetch_sub_explicit(&server->live, 1, memory_order_release);
 }

@@ -12,7 +12,11 @@
 
 /* ---- configuration ---- */
 
-enum { HTTP_THREADS_MAX = 64, HTTP_BACKLOG = 1024 };
+enum {
+    HTTP_THREADS_MAX = 64,
+    HTTP_BACKLOG = 1024,
+    HTTP_STACK_BYTES = 256 << 10 /* of a connection's thread; handlers have stacks of their own */
+};
 
 static unsigned threads_default(void)
 {
@@ -256,22 +260,29 @@ static void log_nothing(void *context, const char *format, va_list arguments)
 static struct MHD_Daemon *daemon_start(struct mrd_http_server *server)
 {
     const struct mrd_http_config *config = &server->config;
-    const unsigned idle_s = (unsigned)((config->idle_ms_max + 999) / 1000);
-    const struct MHD_OptionItem pool[] = {
-        {MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)config->threads, NULL},
-        {MHD_OPTION_END,              0,                         NULL},
+    /* A thread of its own for each connection spins in the last second of a timeout (0.9.75): the sweeper ends idle ones there. */
+    const unsigned idle_s =
+        config->handlers_wait ? 0 : (unsigned)((config->idle_ms_max + 999) / 1000);
+    const struct MHD_OptionItem options[] = {
+        {config->handlers_wait ? MHD_OPTION_THREAD_STACK_SIZE : MHD_OPTION_THREAD_POOL_SIZE,
+         config->handlers_wait ? HTTP_STACK_BYTES : (intptr_t)config->threads,                  NULL},
+        {MHD_OPTION_END,                                                                     0, NULL},
     };
+    const unsigned flags =
+        config->handlers_wait
+            ? MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ITC
+            : MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
     return MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        session_access, server, MHD_OPTION_EXTERNAL_LOGGER, log_nothing, NULL,
-        MHD_OPTION_LISTEN_SOCKET, server->listen_fd, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_MEMORY,
-        MHD_OPTION_CONNECTION_LIMIT, config->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-        config->connections_per_ip_max, MHD_OPTION_CONNECTION_TIMEOUT, idle_s,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, session_completed, server,
-        MHD_OPTION_NOTIFY_CONNECTION, session_connection, server, MHD_OPTION_URI_LOG_CALLBACK,
-        session_uri, server, MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, NULL, MHD_OPTION_ARRAY,
-        config->threads > 1 ? pool : &pool[1], MHD_OPTION_END);
+        flags | MHD_USE_ERROR_LOG, 0, NULL, NULL, session_access, server,
+        MHD_OPTION_EXTERNAL_LOGGER, log_nothing, NULL, MHD_OPTION_LISTEN_SOCKET, server->listen_fd,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HTTP_CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT, config->connections_max,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, config->connections_per_ip_max,
+        MHD_OPTION_CONNECTION_TIMEOUT, idle_s, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_NOTIFY_COMPLETED, session_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
+        session_connection, server, MHD_OPTION_URI_LOG_CALLBACK, session_uri, server,
+        MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, NULL, MHD_OPTION_ARRAY,
+        config->handlers_wait || config->threads > 1 ? options : &options[1], MHD_OPTION_END);
 }
 
 enum mrd_status mrd_http_server_start(struct mrd_http_server *server, struct mrd_error *err)
@@ -367,6 +378,7 @@ void mrd_http_server_destroy(struct mrd_http_server **server)
     for (size_t i = 0; i < gone->route_count; i++) {
         free(gone->routes[i]);
     }
+    waiting_fini(gone);
     mrd_metrics_forget(gone->metrics, gone);
     mrd_metrics_destroy(&gone->own_metrics);
     pthread_mutex_destroy(&gone->lock);

@@ -1,9 +1,12 @@
-/* server.h: an HTTP/1.1 server whose handlers never wait.
+/* server.h: an HTTP/1.1 server.
  *
  * A few server threads (libmicrohttpd's epoll pool) read requests and write replies. When a request's
  * body is complete its handler is called on a server thread with the whole body; it either replies at
  * once or keeps the request, hands it to a thread of its own (a shard's message), and replies from
  * there. A handler must not block.
+ *
+ * With handlers_wait every connection has a server thread of its own instead, and its handlers may block: who works for
+ * long on a thread of his own saves being woken twice, and so does each of his clients, for the price of a thread for each connection.
  *
  * Life:    a request is the handler's from the call until it replies; exactly one mrd_http_reply* call
  *          per request, whatever happened meanwhile. After that the pointer is invalid.
@@ -48,9 +51,11 @@ enum mrd_http_method {
 
 /* 0 takes the default in brackets. */
 struct mrd_http_config {
-    const char *listen;              /* "127.0.0.1:7201", ":7201" (all addresses), "[::1]:0" */
-    unsigned threads;                /* [the smaller of 2 and the cores] */
-    unsigned connections_max;        /* in all [4096]; more wait in the listen queue */
+    const char *listen; /* "127.0.0.1:7201", ":7201" (all addresses), "[::1]:0" */
+    bool handlers_wait; /* a thread for each connection, on which handlers may block */
+    unsigned threads;   /* unless handlers wait [the smaller of 2 and the cores] */
+    unsigned
+        connections_max; /* in all [4096]; more wait in the listen queue, or are closed where handlers wait */
     unsigned connections_per_ip_max; /* [no limit]; more are closed */
     size_t body_size_max;            /* for routes that do not say [1 MiB] */
     size_t bodies_size_max;      /* of all bodies in the server's hands [256 MiB]; over it: 503 */
@@ -192,7 +197,8 @@ void mrd_http_reply_stream(struct mrd_http_request *request, unsigned status,
 struct mrd_http_writer;
 
 /* Sends status and headers, and keeps the request valid until the writer ends. Not on a server thread:
- * writing may wait for one. Never NULL. */
+ * writing may wait for one. But where handlers wait, in the handler, which ends it before it returns: another fiber of the
+ * same thread sends (base/fiber.h). Never NULL. */
 struct mrd_http_writer *mrd_http_reply_begin(struct mrd_http_request *request, unsigned status,
                                              size_t queue_bytes);
 

@@ -10,6 +10,8 @@
 #include "base/shard.h"
 #include "http/raw_client.h"
 
+static bool handlers_wait; /* all is the same, whoever calls the handlers */
+
 struct fixture {
     struct mrd_http_server *server;
     struct mrd_shard *worker;
@@ -160,6 +162,7 @@ static void start(struct fixture *fixture, struct mrd_http_config config)
     const struct mrd_shard_config shard = {.name = "worker"};
     assert_int_equal(mrd_shard_create(&shard, &fixture->worker, &err), MRD_OK);
     config.listen = "127.0.0.1:0";
+    config.handlers_wait = handlers_wait;
     config.metrics = fixture->metrics;
     assert_int_equal(mrd_http_server_create(&config, &fixture->server, &err), MRD_OK);
     const struct mrd_http_route routes[] = {
@@ -676,5 +679,7 @@ int main(void)
         cmocka_unit_test(requests_are_counted_by_route_and_status),
         cmocka_unit_test(bad_listen_addresses_are_refused_with_advice),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const int failed = cmocka_run_group_tests_name("threads for all", tests, NULL, NULL);
+    handlers_wait = true;
+    return failed + cmocka_run_group_tests_name("a thread a connection", tests, NULL, NULL);
 }

@@ -105,6 +105,7 @@ void *session_uri(void *context, const char *uri, struct MHD_Connection *connect
         request->query = (struct mrd_bytes){(const uint8_t *)rest + 1, strcspn(rest + 1, "#")};
     }
     atomic_init(&request->references, 1);
+    mrd_assert(sem_init(&request->resumed, 0, 0) == 0);
     atomic_fetch_add(&server->open, 1); /* sequentially consistent: see stop_waiting */
     atomic_fetch_add_explicit(&server->live, 1, memory_order_relaxed);
     mrd_gauge_add(server->counts.requests, 1);
@@ -457,6 +458,34 @@ static void list_set(struct mrd_http_request *request, bool listed)
     }
 }
 
+/* What came of a request whose handler has returned, or was resumed. */
+static enum MHD_Result queue_outcome(struct mrd_http_request *request, enum http_state state)
+{
+    if (state == HTTP_EXPIRED) {
+        list_set(request, false);
+        return queue_expired(request);
+    }
+    list_set(request, request->written);
+    return queue_answer(request);
+}
+
+/* Calls the handler on this thread, which is the connection's own, and sleeps until there is an answer. */
+static enum MHD_Result dispatch_waiting(struct mrd_http_request *request)
+{
+    list_set(request, true); /* so that the handler learns when nobody waits any more */
+    if (!waiting_run(request)) {
+        list_set(request, false);
+        atomic_fetch_sub_explicit(&request->references, 1, memory_order_relaxed);
+        refuse(request, 503, "memory", "out of memory for the handler");
+        return refuse_now(request, true);
+    }
+    if (request_step(request, HTTP_RUNNING, HTTP_SUSPENDED)) { /* another thread has it */
+        while (sem_wait(&request->resumed) != 0) {}
+    }
+    return queue_outcome(
+        request, (enum http_state)atomic_load_explicit(&request->state, memory_order_acquire));
+}
+
 static enum MHD_Result dispatch(struct mrd_http_request *request)
 {
     struct mrd_http_server *server = request->server;
@@ -466,6 +495,9 @@ static enum MHD_Result dispatch(struct mrd_http_request *request)
     mrd_counter_add(server->counts.body_bytes, request->body.size);
     atomic_fetch_add_explicit(&request->references, 1, memory_order_relaxed);
     atomic_store_explicit(&request->state, HTTP_RUNNING, memory_order_relaxed);
+    if (server->config.handlers_wait) {
+        return dispatch_waiting(request);
+    }
     struct MHD_Connection *connection = request->connection;
     request->route->route.handler(request->route->route.context, request);
     /* Our own reference keeps it; acquire pairs with the owner's release in request_step. */
@@ -483,18 +515,17 @@ static enum MHD_Result dispatch(struct mrd_http_request *request)
 
 static enum MHD_Result complete(struct mrd_http_request *request)
 {
-    switch ((enum http_state)atomic_load_explicit(&request->state, memory_order_acquire)) {
+    const enum http_state state =
+        (enum http_state)atomic_load_explicit(&request->state, memory_order_acquire);
+    switch (state) {
     case HTTP_READING:
         if (request->refusal_status == 0 && atomic_load(&request->server->expiring)) {
             refuse(request, 503, "stopping", "the server is stopping");
         }
         return request->refusal_status != 0 ? refuse_now(request, true) : dispatch(request);
     case HTTP_ANSWERED:
-        list_set(request, request->written);
-        return queue_answer(request);
     case HTTP_EXPIRED:
-        list_set(request, false);
-        return queue_expired(request);
+        return queue_outcome(request, state);
     case HTTP_RUNNING:
     case HTTP_SUSPENDED:
         break;

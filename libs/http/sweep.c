@@ -48,13 +48,23 @@ static void watch_client(struct http_connection *peer, int64_t now_ns)
     }
 }
 
+/* Where handlers wait, one that has filled its queue stands still while the client takes of it: it looks at nothing then. */
+static bool client_fails(const struct http_connection *peer, int64_t now_ns)
+{
+    const struct mrd_http_request *request = peer->suspended;
+    const int64_t since_ns = atomic_load_explicit(&request->client_since_ns, memory_order_relaxed);
+    return since_ns != 0 && (atomic_load_explicit(&request->gone, memory_order_relaxed) ||
+                             now_ns - since_ns > request->server->config.stall_ms_max * 1000000);
+}
+
 /* A reply that is being written: the server thread may be out of reach, waiting for bytes. */
 static void watch_written(struct http_connection *peer, int64_t now_ns)
 {
-    if (atomic_load_explicit(&peer->suspended->cut, memory_order_relaxed)) {
+    watch_client(peer, now_ns);
+    if (atomic_load_explicit(&peer->suspended->cut, memory_order_relaxed) ||
+        client_fails(peer, now_ns)) {
         shut(peer->suspended->server, peer, HTTP_PHASE_REPLY);
     }
-    watch_client(peer, now_ns);
 }
 
 /* Under the lock; the request lives as long as it is in `suspended`. True: the caller resumes it. */
@@ -66,14 +76,15 @@ static bool watch_request(struct http_connection *peer, int64_t now_ns)
     if (state == HTTP_ANSWERED && request->written) {
         watch_written(peer, now_ns);
     }
-    if (state != HTTP_SUSPENDED) {
+    const bool runs = state == HTTP_RUNNING && request->server->config.handlers_wait;
+    if (state != HTTP_SUSPENDED && !runs) {
         return false;
     }
     if (is_expired(request, now_ns)) {
         atomic_store_explicit(&request->gone, true, memory_order_relaxed);
-        if (request_step(request, HTTP_SUSPENDED, HTTP_EXPIRED)) {
+        if (request_step(request, (enum http_state)state, HTTP_EXPIRED)) {
             mrd_counter_add(request->server->counts.expired, 1);
-            return true;
+            return !runs;
         }
     } else {
         watch_client(peer, now_ns);
@@ -81,15 +92,15 @@ static bool watch_request(struct http_connection *peer, int64_t now_ns)
     return false;
 }
 
-/* The connections to resume, as many as fit; libmicrohttpd is not called under our lock. */
+/* The requests to resume, as many as fit; libmicrohttpd is not called under our lock. */
 static size_t watch_requests(struct mrd_http_server *server, int64_t now_ns,
-                             struct MHD_Connection *out[SWEEP_BATCH])
+                             struct mrd_http_request *out[SWEEP_BATCH])
 {
     size_t count = 0;
     pthread_mutex_lock(&server->lock);
     for (struct http_connection *peer = server->connections; peer != NULL; peer = peer->next) {
         if (peer->suspended != NULL && count < SWEEP_BATCH && watch_request(peer, now_ns)) {
-            out[count++] = peer->suspended->connection;
+            out[count++] = peer->suspended;
         }
     }
     pthread_mutex_unlock(&server->lock);
@@ -98,12 +109,12 @@ static size_t watch_requests(struct mrd_http_server *server, int64_t now_ns,
 
 static void sweep_requests(struct mrd_http_server *server)
 {
-    struct MHD_Connection *resumed[SWEEP_BATCH];
+    struct mrd_http_request *resumed[SWEEP_BATCH];
     size_t count;
     do {
         count = watch_requests(server, http_now_ns(), resumed);
         for (size_t i = 0; i < count; i++) {
-            MHD_resume_connection(resumed[i]); /* suspended until now: only we may resume it */
+            request_resume(resumed[i]); /* suspended until now: only we may resume it */
         }
     } while (count == SWEEP_BATCH);
 }
@@ -142,10 +153,14 @@ static bool is_too_old(struct mrd_http_server *server, struct http_connection *p
     const int64_t age_ms = (now_ns - since_ns) / 1000000;
     switch ((enum http_phase)phase) {
     case HTTP_PHASE_NEW:
+        return age_ms > (config->handlers_wait ? MRD_MIN(config->head_ms_max, config->idle_ms_max)
+                                               : config->head_ms_max);
     case HTTP_PHASE_HEAD:
         return age_ms > config->head_ms_max;
     case HTTP_PHASE_IDLE:
-        return age_ms > config->idle_ms_max + config->head_ms_max ||
+        return age_ms >
+                   config->idle_ms_max +
+                       (config->handlers_wait ? 0 : config->head_ms_max) || /* see daemon_start */
                (age_ms >= SWEEP_AGES_MS &&
                 idle_is_too_slow(peer, since_ns, now_ns, config->head_ms_max * 1000000));
     case HTTP_PHASE_BODY:

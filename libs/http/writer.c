@@ -1,5 +1,6 @@
 /* Replies that the owner's thread writes while the client reads: a ring between that thread and the
- * server thread, which takes the connection out of its event loop while the ring is empty. */
+ * server thread, which takes the connection out of its event loop while the ring is empty. Where handlers wait both are one
+ * thread: the handler's fiber stands still while the ring is full, and goes on when libmicrohttpd has emptied it. */
 #include <stdlib.h>
 #include <time.h>
 
@@ -11,8 +12,10 @@ enum {
 };
 
 struct mrd_http_writer {
-    struct mrd_http_request *request; /* a reference of the writer's own */
-    _Atomic int references;           /* the writing thread's, the response's */
+    struct mrd_http_request *request; /* a reference of the writer's own, until it has ended */
+    struct mrd_http_server *server;
+    struct mrd_fiber *fiber; /* of the handler that writes, where handlers wait; else NULL */
+    _Atomic int references;  /* the writing thread's, the response's */
 
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t room;
@@ -55,16 +58,36 @@ static size_t ring_take(struct mrd_http_writer *writer, char *out, size_t size_m
     return size;
 }
 
+/* Lets the handler write until the ring is full or the reply has ended. The lock is held, but not meanwhile. */
+static void ring_fill(struct mrd_http_writer *writer)
+{
+    pthread_mutex_unlock(&writer->lock);
+    waiting_resume(writer->server, writer->fiber);
+    pthread_mutex_lock(&writer->lock);
+    mrd_assert(writer->ended || writer->size > 0);
+}
+
+/* Tells the sweeper whose turn it is. The request is kept by the server thread until it is completed. */
+static void turn_set(struct mrd_http_writer *writer, int64_t client_since_ns)
+{
+    atomic_store_explicit(&writer->request->client_since_ns, client_since_ns, memory_order_relaxed);
+}
+
 static ssize_t writer_pull(void *context, uint64_t position, char *out, size_t size_max)
 {
     (void)position;
     struct mrd_http_writer *writer = context;
     ssize_t result = 0;
     pthread_mutex_lock(&writer->lock);
+    if (writer->fiber != NULL && writer->size == 0 && !writer->ended) {
+        turn_set(writer, 0);
+        ring_fill(writer);
+    }
     if (writer->ended && !writer->whole) {
         result = MHD_CONTENT_READER_END_WITH_ERROR;
     } else if (writer->size > 0) {
         result = (ssize_t)ring_take(writer, out, size_max);
+        turn_set(writer, writer->taken_ns);
     } else if (writer->ended) {
         result = MHD_CONTENT_READER_END_OF_STREAM;
     } else {
@@ -82,6 +105,11 @@ static void writer_closed(void *context)
     pthread_mutex_lock(&writer->lock);
     mrd_assert(!writer->suspended);
     writer->closed = true;
+    while (writer->fiber != NULL && !writer->ended) { /* it finds that nobody reads, and ends */
+        pthread_mutex_unlock(&writer->lock);
+        waiting_resume(writer->server, writer->fiber);
+        pthread_mutex_lock(&writer->lock);
+    }
     pthread_cond_signal(&writer->room);
     pthread_mutex_unlock(&writer->lock);
     writer_release(writer);
@@ -94,6 +122,9 @@ static struct mrd_http_writer *writer_create(struct mrd_http_request *request, s
     struct mrd_http_writer *writer = calloc(1, sizeof(*writer));
     mrd_assert(writer != NULL);
     writer->request = request;
+    writer->server = request->server;
+    writer->fiber = request->fiber;
+    mrd_assert((writer->fiber != NULL) == writer->server->config.handlers_wait);
     writer->capacity = MRD_MAX(queue_bytes, (size_t)WRITER_TAKE_MIN);
     writer->ring = malloc(writer->capacity);
     mrd_assert(writer->ring != NULL);
@@ -125,7 +156,7 @@ struct mrd_http_writer *mrd_http_reply_begin(struct mrd_http_request *request, u
  * libmicrohttpd is not called under it. */
 static void unlock_and_resume(struct mrd_http_writer *writer)
 {
-    struct mrd_http_server *server = writer->request->server;
+    struct mrd_http_server *server = writer->server;
     const bool resume = writer->suspended;
     writer->suspended = false;
     if (resume) { /* stop waits for this before the daemon goes; see reply.c */
@@ -138,9 +169,15 @@ static void unlock_and_resume(struct mrd_http_writer *writer)
     }
 }
 
-/* Waits a moment for room. The lock is held. */
+/* Waits a moment for room, or until the ring is empty. The lock is held. */
 static void room_wait(struct mrd_http_writer *writer)
 {
+    if (writer->fiber != NULL) {
+        pthread_mutex_unlock(&writer->lock);
+        mrd_fiber_yield(writer->fiber);
+        pthread_mutex_lock(&writer->lock);
+        return;
+    }
     struct timespec until;
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += WRITER_LOOK_MS * 1000000L;

@@ -1,4 +1,5 @@
-/* Written replies over real sockets: a thread of the test's own writes while a client reads, or not. */
+/* Written replies over real sockets: a thread of the test's own, or a handler that may wait, writes while a client
+ * reads, or not. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +10,8 @@
 #include "http/server.h"
 
 enum { PIECE_SIZE = 10007, QUEUE_SIZE = 64 << 10 };
+
+static bool handlers_wait; /* then it is the handler that writes */
 
 /* One reply that is written: by whom, how much, and what came of it. */
 struct writing {
@@ -56,6 +59,11 @@ static void written(void *context, struct mrd_http_request *request)
 {
     struct fixture *fixture = context;
     fixture->writing.request = request;
+    if (handlers_wait) {
+        (void)write_main(&fixture->writing);
+        fixture->writing.started = true; /* and ended */
+        return;
+    }
     mrd_assert(pthread_create(&fixture->writing.thread, NULL, write_main, &fixture->writing) == 0);
     fixture->writing.started = true;
 }
@@ -65,7 +73,9 @@ static void join(struct fixture *fixture)
     while (!fixture->writing.started) { /* the server thread is about to say so */
         usleep(1000);
     }
-    pthread_join(fixture->writing.thread, NULL);
+    if (!handlers_wait) {
+        pthread_join(fixture->writing.thread, NULL);
+    }
     fixture->writing.started = false;
 }
 
@@ -74,7 +84,11 @@ static void start(struct fixture *fixture, mrd_time_ms stall_ms_max, struct writ
     struct mrd_error err;
     *fixture = (struct fixture){.metrics = mrd_metrics_create(), .writing = writing};
     const struct mrd_http_config config = {
-        .listen = "127.0.0.1:0", .metrics = fixture->metrics, .stall_ms_max = stall_ms_max};
+        .listen = "127.0.0.1:0",
+        .handlers_wait = handlers_wait,
+        .metrics = fixture->metrics,
+        .stall_ms_max = stall_ms_max,
+    };
     assert_int_equal(mrd_http_server_create(&config, &fixture->server, &err), MRD_OK);
     mrd_http_route_add(fixture->server, &(struct mrd_http_route){.methods = MRD_HTTP_GET,
                                                                  .path = "/written",
@@ -214,5 +228,7 @@ int main(void)
         cmocka_unit_test(a_client_that_takes_nothing_is_cut_off),
         cmocka_unit_test(stopping_ends_the_writing),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const int failed = cmocka_run_group_tests_name("a thread that writes", tests, NULL, NULL);
+    handlers_wait = true;
+    return failed + cmocka_run_group_tests_name("handlers that write", tests, NULL, NULL);
 }

@@ -530,7 +530,10 @@ static void all_tables_have_good_definitions(void **state)
     assert_int_equal(mrd_block_schema_init(&of_rows, &rows, NULL), MRD_OK);
     mrd_iceberg_rollup_table(&rows, &made);
     assert_int_equal(mrd_iceberg_definition_check(&made.definition, NULL), MRD_OK);
-    mrd_iceberg_series_table(&two, &made);
+    const struct mrd_block_schema_options of_series = {
+        .level = 1, .promoted = promoted, .promoted_count = 2, .series = true};
+    assert_int_equal(mrd_block_schema_init(&of_series, &rows, NULL), MRD_OK);
+    mrd_iceberg_series_table(&rows, &made);
     assert_int_equal(mrd_iceberg_definition_check(&made.definition, NULL), MRD_OK);
 }
 

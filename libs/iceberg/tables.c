@@ -13,6 +13,7 @@ static const struct {
     {MRD_BLOCK_FIELD_H_SUM,     "native histogram: sum of observations"                       },
     {MRD_BLOCK_FIELD_H_CHUNK,   "native histograms, encoded; on the first row of each chunk"  },
     {MRD_BLOCK_FIELD_HLC,       "stamp of the write, where blocks are not yet merged"         },
+    {MRD_BLOCK_FIELD_SAMPLES,   "rows of the table of samples in the same day or month"       },
     {MRD_BLOCK_FIELD_COUNT,     "samples of the window, without staleness markers"            },
     {MRD_BLOCK_FIELD_INCREASE,  "of a counter from first to last, resets made good"           },
     {MRD_BLOCK_FIELD_SUM_ERROR, "what was lost of the sum in rounding; NULL: nothing"         },
@@ -63,14 +64,6 @@ static void add_column(struct mrd_iceberg_table_definition *out,
     }
 }
 
-static void add_field(struct mrd_iceberg_table_definition *out, int32_t id, const char *name,
-                      enum mrd_iceberg_type type, bool required, const char *doc)
-{
-    mrd_assert(out->definition.field_count < MRD_ARRAY_LEN(out->fields));
-    out->fields[out->definition.field_count++] = (struct mrd_iceberg_field){
-        .id = id, .name = name, .doc = doc, .type = type, .required = required};
-}
-
 /* What all tables have in common: order by metric, nothing else. The order within a metric is that of the labels as they
  * are compared in blocks, for which Iceberg has no word. */
 static void begin(struct mrd_iceberg_table_definition *out)
@@ -88,27 +81,15 @@ static void begin(struct mrd_iceberg_table_definition *out)
     out->definition.property_count = 2;
 }
 
-static void add_specs(struct mrd_iceberg_table_definition *out)
+/* By day and by month of a column, with names as Iceberg gives them. */
+static void add_specs(struct mrd_iceberg_table_definition *out, int32_t source_id, const char *day,
+                      const char *month)
 {
-    out->specs[MRD_ICEBERG_BY_DAY] = (struct mrd_iceberg_spec){
-        .fields = {{MRD_BLOCK_FIELD_TS, MRD_ICEBERG_DAY, "ts_day"}}, .field_count = 1};
+    out->specs[MRD_ICEBERG_BY_DAY] =
+        (struct mrd_iceberg_spec){.fields = {{source_id, MRD_ICEBERG_DAY, day}}, .field_count = 1};
     out->specs[MRD_ICEBERG_BY_MONTH] = (struct mrd_iceberg_spec){
-        .fields = {{MRD_BLOCK_FIELD_TS, MRD_ICEBERG_MONTH, "ts_month"}}, .field_count = 1};
+        .fields = {{source_id, MRD_ICEBERG_MONTH, month}}, .field_count = 1};
     out->definition.spec_count = 2;
-}
-
-/* Metric, promoted labels, labels, series id. */
-static void add_identity(const struct mrd_block_schema *schema,
-                         struct mrd_iceberg_table_definition *out)
-{
-    for (size_t i = 0; i < schema->column_count; i++) {
-        const struct mrd_block_column *column = &schema->columns[i];
-        if (column->promoted || column->field_id == MRD_BLOCK_FIELD_METRIC ||
-            column->field_id == MRD_BLOCK_FIELD_LABELS ||
-            column->field_id == MRD_BLOCK_FIELD_SERIES_ID) {
-            add_column(out, column);
-        }
-    }
 }
 
 void mrd_iceberg_samples_table(const struct mrd_block_schema *schema,
@@ -118,7 +99,7 @@ void mrd_iceberg_samples_table(const struct mrd_block_schema *schema,
     for (size_t i = 0; i < schema->column_count; i++) {
         add_column(out, &schema->columns[i]);
     }
-    add_specs(out);
+    add_specs(out, MRD_BLOCK_FIELD_TS, "ts_day", "ts_month");
 }
 
 void mrd_iceberg_rollup_table(const struct mrd_block_schema *schema,
@@ -138,30 +119,27 @@ void mrd_iceberg_rollup_table(const struct mrd_block_schema *schema,
 void mrd_iceberg_series_table(const struct mrd_block_schema *schema,
                               struct mrd_iceberg_table_definition *out)
 {
+    mrd_assert(mrd_block_schema_find(schema, MRD_BLOCK_FIELD_SAMPLES) >= 0);
     begin(out);
-    add_identity(schema, out);
-    add_field(out, MRD_ICEBERG_FIELD_FIRST_DAY, "first_day", MRD_ICEBERG_DATE, true,
-              "the first day of the month on which the series has samples");
-    add_field(out, MRD_ICEBERG_FIELD_LAST_DAY, "last_day", MRD_ICEBERG_DATE, true,
-              "the last one of the same month");
-    out->specs[MRD_ICEBERG_SERIES_BY_MONTH] = (struct mrd_iceberg_spec){
-        .fields = {{MRD_ICEBERG_FIELD_FIRST_DAY, MRD_ICEBERG_MONTH, "first_month"}},
-        .field_count = 1};
-    out->definition.spec_count = 1;
+    for (size_t i = 0; i < schema->column_count; i++) {
+        add_column(out, &schema->columns[i]);
+    }
+    add_specs(out, MRD_BLOCK_FIELD_FIRST_TS, "first_ts_day", "first_ts_month");
 }
 
 /* ---- blocks ---- */
 
-static enum mrd_status columns_of(const struct mrd_block_entry *entry, struct mrd_arena *arena,
-                                  struct mrd_iceberg_file *out, struct mrd_error *err)
+static enum mrd_status columns_of(const struct mrd_block_listed_file *listed,
+                                  struct mrd_arena *arena, struct mrd_iceberg_file *out,
+                                  struct mrd_error *err)
 {
     struct mrd_iceberg_column *columns =
-        mrd_arena_alloc(arena, MRD_MAX(entry->column_count, (size_t)1) * sizeof(*columns));
+        mrd_arena_alloc(arena, MRD_MAX(listed->column_count, (size_t)1) * sizeof(*columns));
     if (columns == NULL) {
         return mrd_arena_fail(arena, err);
     }
-    for (size_t i = 0; i < entry->column_count; i++) {
-        const struct mrd_block_file_column *from = &entry->columns[i];
+    for (size_t i = 0; i < listed->column_count; i++) {
+        const struct mrd_block_file_column *from = &listed->columns[i];
         columns[i] = (struct mrd_iceberg_column){
             .field_id = from->field_id,
             .stored_size = from->stored_size,
@@ -175,13 +153,14 @@ static enum mrd_status columns_of(const struct mrd_block_entry *entry, struct mr
         };
     }
     out->columns = columns;
-    out->column_count = entry->column_count;
+    out->column_count = listed->column_count;
     return MRD_OK;
 }
 
-enum mrd_status mrd_iceberg_file_of_block(const struct mrd_block_entry *entry, uint32_t spec_id,
-                                          struct mrd_arena *arena, struct mrd_iceberg_file *out,
-                                          struct mrd_error *err)
+static enum mrd_status file_of(const struct mrd_block_entry *entry,
+                               const struct mrd_block_listed_file *listed, uint64_t rows,
+                               uint32_t spec_id, struct mrd_arena *arena,
+                               struct mrd_iceberg_file *out, struct mrd_error *err)
 {
     const bool rollup = entry->resolution_ms != 0;
     mrd_assert(spec_id <= (rollup ? MRD_ICEBERG_ROLLUP_WHOLE : MRD_ICEBERG_BY_MONTH));
@@ -196,19 +175,37 @@ enum mrd_status mrd_iceberg_file_of_block(const struct mrd_block_entry *entry, u
                         mrd_iceberg_transform_name(transform));
     }
     struct mrd_iceberg_file file = {
-        .path = (const char *)mrd_arena_copy(arena, entry->data.key).data,
-        .size = entry->data.size,
-        .row_count = entry->counts.samples + entry->counts.histograms,
+        .path = (const char *)mrd_arena_copy(arena, listed->file.key).data,
+        .size = listed->file.size,
+        .row_count = rows,
         .spec_id = spec_id,
         .partition = {rollup ? 0 : first},
         .sorted = true,
-        .split_offsets = entry->row_group_offsets,
-        .split_count = entry->row_group_count,
+        .split_offsets = listed->row_group_offsets,
+        .split_count = listed->row_group_count,
     };
     if (file.path == NULL) {
         return mrd_arena_fail(arena, err);
     }
-    MRD_TRY(columns_of(entry, arena, &file, err));
+    MRD_TRY(columns_of(listed, arena, &file, err));
     *out = file;
     return MRD_OK;
+}
+
+enum mrd_status mrd_iceberg_file_of_block(const struct mrd_block_entry *entry, uint32_t spec_id,
+                                          struct mrd_arena *arena, struct mrd_iceberg_file *out,
+                                          struct mrd_error *err)
+{
+    const struct mrd_block_listed_file data = {entry->data, entry->columns, entry->column_count,
+                                               entry->row_group_offsets, entry->row_group_count};
+    return file_of(entry, &data, entry->counts.samples + entry->counts.histograms, spec_id, arena,
+                   out, err);
+}
+
+enum mrd_status mrd_iceberg_series_of_block(const struct mrd_block_entry *entry, uint32_t spec_id,
+                                            struct mrd_arena *arena, struct mrd_iceberg_file *out,
+                                            struct mrd_error *err)
+{
+    mrd_assert(entry->series_file.file.key.size > 0);
+    return file_of(entry, &entry->series_file, entry->counts.series, spec_id, arena, out, err);
 }

@@ -397,10 +397,10 @@ static void take_result(struct worker *worker, const struct mrd_merge_result *re
     }
 }
 
-/* All prefixes as texts, one after the other in `texts`: first that of the outputs. */
+/* All prefixes as texts, one after the other in `texts`: first that of the outputs. *out_series is left alone if there is none. */
 static enum mrd_status find_prefixes(struct worker *worker, struct mrd_merge_range range,
                                      struct mrd_buf *texts, const char **out_rollups,
-                                     struct mrd_error *err)
+                                     const char **out_series, struct mrd_error *err)
 {
     const struct mrd_merge_batch_options *options = worker->batch->options;
     const struct mrd_bytes tenant = worker->tenant->name;
@@ -413,6 +413,12 @@ static enum mrd_status find_prefixes(struct worker *worker, struct mrd_merge_ran
         MRD_TRY(options->rollup_prefix(options->context, tenant, range,
                                        options->merge.resolutions_ms[i], texts, err));
         mrd_buf_append_u8(texts, 0);
+    }
+    const size_t series_at = texts->size;
+    if (options->series_prefix != NULL) {
+        MRD_TRY(options->series_prefix(options->context, tenant, range, texts, err));
+        mrd_buf_append_u8(texts, 0);
+        *out_series = (const char *)texts->data + series_at;
     }
     for (size_t i = 0; i < count; i++) {
         out_rollups[i] = (const char *)texts->data + at[i];
@@ -483,7 +489,8 @@ static enum mrd_status merge_period(struct worker *worker, struct mrd_merge_rang
     struct mrd_buf prefix = {0};
     const char *prefixes[MRD_ROLLUP_LEVELS_MAX] = {NULL};
     MRD_TRY(add_found(worker, range, err));
-    MRD_TRY(find_prefixes(worker, range, &prefix, prefixes, err));
+    merge.series_prefix = NULL;
+    MRD_TRY(find_prefixes(worker, range, &prefix, prefixes, &merge.series_prefix, err));
     merge.inputs = (const struct mrd_block_entry *const *)(const void *)worker->inputs.items.data;
     merge.input_count = list_count(&worker->inputs);
     merge.tenant = worker->tenant->name;

@@ -52,6 +52,10 @@ struct mrd_merge_batch_options {
     enum mrd_status (*rollup_prefix)(void *context, struct mrd_bytes tenant,
                                      struct mrd_merge_range range, mrd_time_ms resolution_ms,
                                      struct mrd_buf *out, struct mrd_error *err);
+    /* Likewise of the keys of files of series. May be NULL: there are none. */
+    enum mrd_status (*series_prefix)(void *context, struct mrd_bytes tenant,
+                                     struct mrd_merge_range range, struct mrd_buf *out,
+                                     struct mrd_error *err);
     /* Last changes to the options of a merge: the tenant's layout, a tap. May be NULL. */
     enum mrd_status (*adjust)(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
                               struct mrd_merge_options *merge, struct mrd_error *err);

@@ -287,6 +287,7 @@ static void set_output(struct merge *merge, const char *name, bool last)
     output->origin = &merge->origin;
     output->arena = merge->arena;
     output->name = name;
+    output->series_prefix = last ? merge->options->series_prefix : NULL;
     output->compact = merge->options->compact && last;
     output->keep_hlc = merge->options->keep_hlc || !last;
     output->zstd_level = last ? merge->options->zstd_level : 1; /* it is read once */

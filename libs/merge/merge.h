@@ -91,7 +91,9 @@ struct mrd_merge_options {
     mrd_time_ms min_ms;                          /* inclusive */
     mrd_time_ms max_ms;                          /* inclusive */
     const char *prefix; /* of the outputs' keys: "<prefix><name>-<shard>.parquet" */
-    unsigned level;     /* of the outputs, at least 1 */
+    const char *
+        series_prefix; /* likewise of their files of series (block/schema.h); NULL: they have none */
+    unsigned level;    /* of the outputs, at least 1 */
     const struct mrd_block_promoted *promoted;
     size_t promoted_count;
     bool compact;   /* values as scaled integers where that is exact (block/writer.h) */

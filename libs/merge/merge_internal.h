@@ -128,8 +128,9 @@ enum { MRD_MERGE_PIECE_ROWS = 8192, MRD_MERGE_PIECE_HISTOGRAMS = 1024 };
 struct mrd_merge_output {
     const struct mrd_merge_options *options;
     const struct mrd_block_origin *origin;
-    struct mrd_arena *arena; /* of the entries */
-    const char *name;        /* of the blocks, without their numbers */
+    struct mrd_arena *arena;   /* of the entries */
+    const char *name;          /* of the blocks, without their numbers */
+    const char *series_prefix; /* NULL: no files of series */
     bool compact;
     bool keep_hlc;
     int zstd_level;

@@ -7,6 +7,7 @@ static enum mrd_status open_writer(struct mrd_merge_output *output, struct mrd_e
     const struct mrd_merge_options *options = output->options;
     const char *id = NULL;
     const char *stem = NULL;
+    const char *series_key = NULL;
     const size_t number = output->entries.size / sizeof(struct mrd_block_entry);
     if (number == MRD_MERGE_OUTPUTS_MAX) {
         return mrd_fail(err, MRD_E_LIMIT, "merge %s: more than %d outputs: raise shard_bytes_max",
@@ -14,7 +15,10 @@ static enum mrd_status open_writer(struct mrd_merge_output *output, struct mrd_e
     }
     id = mrd_arena_printf(output->arena, "%s-%04zu", output->name, number);
     stem = mrd_arena_printf(output->arena, "%s%s-%04zu", options->prefix, output->name, number);
-    if (id == NULL || stem == NULL) {
+    if (output->series_prefix != NULL) {
+        series_key = mrd_arena_printf(output->arena, "%s%s.parquet", output->series_prefix, id);
+    }
+    if (id == NULL || stem == NULL || (output->series_prefix != NULL && series_key == NULL)) {
         return mrd_arena_fail(output->arena, err);
     }
     const struct mrd_block_writer_options writer = {
@@ -27,6 +31,7 @@ static enum mrd_status open_writer(struct mrd_merge_output *output, struct mrd_e
         .promoted_count = options->promoted_count,
         .compact = output->compact,
         .keep_hlc = output->keep_hlc,
+        .series_key = series_key,
         .zstd_level = output->zstd_level,
         .memory_bytes_max = output->writer_bytes,
         .kit = output->kit,
@@ -107,9 +112,7 @@ enum mrd_status mrd_merge_output_series_end(struct mrd_merge_output *output, str
     MRD_TRY(mrd_merge_output_flush(output, err));
     const struct mrd_block_writer_size size = mrd_block_writer_size(output->writer);
     const bool is_large = size.data_size >= (most == 0 ? (uint64_t)512 << 20 : most);
-    const bool is_full =
-        size.memory_size >= output->writer_bytes / 4 * 3 || size.series >= MRD_BLOCK_SERIES_MAX / 2;
-    return is_large || is_full ? mrd_merge_output_end(output, err) : MRD_OK;
+    return is_large || size.full ? mrd_merge_output_end(output, err) : MRD_OK;
 }
 
 /* ---- rows ---- */

@@ -82,9 +82,7 @@ static enum mrd_status end_large(struct mrd_merge_rollup_output *output, struct 
     const uint64_t most = output->options->shard_bytes_max;
     const struct mrd_block_writer_size size = mrd_block_writer_size(level->writer);
     const bool is_large = size.data_size >= (most == 0 ? (uint64_t)512 << 20 : most);
-    const bool is_full =
-        size.memory_size >= output->writer_bytes / 4 * 3 || size.series >= MRD_BLOCK_SERIES_MAX / 2;
-    return is_large || is_full ? end_writer(output, level, err) : MRD_OK;
+    return is_large || size.full ? end_writer(output, level, err) : MRD_OK;
 }
 
 /* ---- rows ---- */

@@ -34,7 +34,7 @@ static enum mrd_status scrub_block(const struct mrd_scrub_options *options,
         return mrd_fail(err, status, "%s", why.text);
     }
     result->blocks++;
-    result->bytes += block->data.size + block->sidecar.size;
+    result->bytes += block->data.size + block->sidecar.size + block->series_file.file.size;
     result->corrupt += status == MRD_E_CORRUPT;
     result->missing += status == MRD_E_NOT_FOUND;
     return status == MRD_OK || options->bad == NULL

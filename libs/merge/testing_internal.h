@@ -406,6 +406,16 @@ static inline void expect_outputs(const struct world *world,
     }
     next_series(&reader);
     assert_null(reader.series);
+    for (size_t i = 0; i < result->output_count; i++) {
+        const struct mrd_block_file *file = &result->outputs[i].series_file.file;
+        assert_int_equal(file->key.size > 0, options->series_prefix != NULL);
+        assert_true(options->series_prefix == NULL ||
+                    memmem(file->key.data, file->key.size, options->series_prefix,
+                           strlen(options->series_prefix)) == file->key.data);
+        assert_int_equal(mrd_block_verify(testing_store, &result->outputs[i],
+                                          &(struct mrd_block_verify_options){0}, NULL),
+                         MRD_OK);
+    }
     assert_int_equal(result->samples_in, sum.in + sum.erased);
     expect_erased(world, result, &sum);
     assert_int_equal(result->samples_out, sum.out);
@@ -441,6 +451,7 @@ static const char *const level_prefixes[LEVELS] = {"out/1m/", "out/10m/"};
 
 static inline void add_rollups(struct mrd_merge_options *options)
 {
+    options->series_prefix = "out/series/";
     options->resolutions_ms = level_ms;
     options->rollup_prefixes = level_prefixes;
     options->resolution_count = LEVELS;

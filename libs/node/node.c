@@ -172,6 +172,7 @@ int mrd_node_main(const struct mrd_node_definition *definition, int argc, char *
         .keys = keys,
         .key_count = key_count,
         .overrides = &mrd_tenancy_overrides,
+        .http_handlers_wait = definition->http_handlers_wait,
     };
     int exit_code;
     if (mrd_service_open(&service, argc, argv, &node.service, &exit_code)) {

@@ -35,9 +35,10 @@ struct mrd_node {
 };
 
 struct mrd_node_definition {
-    const char *name; /* as in struct mrd_service_definition, and so the next two */
+    const char *name; /* as in struct mrd_service_definition, and so the next three */
     const char *summary;
     const char *listen_default;
+    bool http_handlers_wait;
     enum mrd_member_kind kind;
     struct mrd_config_table tables[MRD_NODE_TABLES_MAX]; /* keys beside those of the bus */
     /* Starts the parts in order. On failure those already registered are stopped in reverse. */

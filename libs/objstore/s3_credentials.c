@@ -107,17 +107,19 @@ static enum mrd_status read_file(struct s3_credentials *credentials, struct mrd_
     if (file == NULL) {
         return mrd_fail_errno(err, MRD_E_INVALID, "credentials file %s", credentials->file);
     }
-    static _Thread_local char text[S3_CREDENTIALS_FILE_MAX];
-    const size_t size = fread(text, 1, sizeof(text), file);
+    char *text = malloc(S3_CREDENTIALS_FILE_MAX);
+    mrd_assert(text != NULL);
+    const size_t size = fread(text, 1, S3_CREDENTIALS_FILE_MAX, file);
     struct stat seen;
     const bool known = fstat(fileno(file), &seen) == 0;
     (void)fclose(file);
     enum mrd_status status =
-        !known || size == sizeof(text)
+        !known || size == S3_CREDENTIALS_FILE_MAX
             ? mrd_fail(err, MRD_E_INVALID, "credentials file: unreadable, or 64 KiB or more")
             : s3_credentials_parse((struct mrd_bytes){(const uint8_t *)text, size},
                                    credentials->profile, &credentials->pair, err);
     explicit_bzero(text, size);
+    free(text);
     credentials->seen = known ? seen : credentials->seen;
     return status == MRD_OK ? MRD_OK : mrd_fail_prefix(err, status, "%s", credentials->file);
 }

@@ -115,7 +115,8 @@ static enum mrd_status service_prepare(struct mrd_service *service, struct mrd_e
     MRD_TRY(signals_block(service, err));
     service->metrics = mrd_metrics_create();
     metrics_register(service);
-    const struct mrd_http_config http = settings_http(service->config, service->metrics);
+    struct mrd_http_config http = settings_http(service->config, service->metrics);
+    http.handlers_wait = service->definition->http_handlers_wait;
     MRD_TRY(mrd_http_server_create(&http, &service->http, err));
     operations_mount(service);
     return MRD_OK;

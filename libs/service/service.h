@@ -38,6 +38,7 @@ struct mrd_service_definition {
     const struct mrd_config_key *keys;
     size_t key_count;
     const struct mrd_config_overrides *overrides; /* of single tenants; NULL: none */
+    bool http_handlers_wait;                      /* http/server.h */
 };
 
 struct mrd_service;

@@ -62,18 +62,17 @@ static enum mrd_status find(void *context, struct mrd_bytes tenant, struct mrd_m
 }
 
 /* "<region>/<tenant>/samples/data/20240229/<attempt>-"; months without the day. */
-static enum mrd_status rollup_prefix(void *context, struct mrd_bytes tenant,
-                                     struct mrd_merge_range range, mrd_time_ms resolution_ms,
-                                     struct mrd_buf *out, struct mrd_error *err)
+static enum mrd_status prefix_in(const struct job *job, struct mrd_bytes tenant,
+                                 struct mrd_merge_range range, const char *table,
+                                 struct mrd_buf *out, struct mrd_error *err)
 {
-    const struct job *job = context;
     const time_t at = (time_t)(range.first_ms / 1000); /* the beginning of a day: exact */
     struct tm date;
     if (gmtime_r(&at, &date) == NULL) {
         return mrd_fail(err, MRD_E_INVALID, "merge: no day for the time %" PRId64 " ms",
                         range.first_ms);
     }
-    mrd_upkeep_table_path(job->options->region, tenant, mrd_upkeep_table_name(resolution_ms), out);
+    mrd_upkeep_table_path(job->options->region, tenant, table, out);
     mrd_buf_printf(out, "/data/%04d%02d", date.tm_year + 1900, date.tm_mon + 1);
     if (job->period == MRD_MERGE_DAY) {
         mrd_buf_printf(out, "%02d", date.tm_mday);
@@ -82,10 +81,24 @@ static enum mrd_status rollup_prefix(void *context, struct mrd_bytes tenant,
     return MRD_OK;
 }
 
+static enum mrd_status rollup_prefix(void *context, struct mrd_bytes tenant,
+                                     struct mrd_merge_range range, mrd_time_ms resolution_ms,
+                                     struct mrd_buf *out, struct mrd_error *err)
+{
+    return prefix_in(context, tenant, range, mrd_upkeep_table_name(resolution_ms), out, err);
+}
+
 static enum mrd_status prefix(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
                               struct mrd_buf *out, struct mrd_error *err)
 {
-    return rollup_prefix(context, tenant, range, 0, out, err);
+    return prefix_in(context, tenant, range, MRD_UPKEEP_SAMPLES, out, err);
+}
+
+static enum mrd_status series_prefix(void *context, struct mrd_bytes tenant,
+                                     struct mrd_merge_range range, struct mrd_buf *out,
+                                     struct mrd_error *err)
+{
+    return prefix_in(context, tenant, range, MRD_UPKEEP_SERIES, out, err);
 }
 
 static enum mrd_status adjust(void *context, struct mrd_bytes tenant, struct mrd_merge_range range,
@@ -170,6 +183,7 @@ static enum mrd_status run_batch(struct job *job, struct mrd_error *err)
         .find = find,
         .prefix = prefix,
         .rollup_prefix = rollup_prefix,
+        .series_prefix = options->tables == NULL ? NULL : series_prefix,
         .adjust = adjust,
         .context = job,
     };

@@ -31,11 +31,13 @@ static void names_of_state(struct names *names, const struct mrd_catalog_state *
 {
     const size_t blocks = mrd_catalog_block_count(state);
     const size_t gone = mrd_catalog_gone_count(state);
-    *names = (struct names){calloc(2 * (blocks + gone) + 1, sizeof(*names->items)), 0};
+    *names = (struct names){calloc(3 * blocks + 2 * gone + 1, sizeof(*names->items)), 0};
     mrd_assert(names->items != NULL);
     for (size_t i = 0; i < blocks; i++) {
         names->items[names->count++] = mrd_catalog_block(state, i)->data.key;
         names->items[names->count++] = mrd_catalog_block(state, i)->sidecar.key;
+        names->items[names->count++] =
+            mrd_catalog_block(state, i)->series_file.file.key; /* or empty */
     }
     for (size_t i = 0; i < gone; i++) {
         names->items[names->count++] = mrd_catalog_gone_at(state, i)->data_key;

@@ -103,7 +103,7 @@ static void what_a_snapshot_has_stays_until_it_is_forgotten(void **state)
 
     region.now_ms += 11 * REGION_DAY_MS;
     swept = sweep(region.files, MRD_OK);
-    assert_int_equal(swept.snapshots, region.tenants * (1 + MRD_ARRAY_LEN(region_resolutions_ms)));
+    assert_int_equal(swept.snapshots, region.tenants * (2 + MRD_ARRAY_LEN(region_resolutions_ms)));
     assert_int_equal(swept.catalog.gone, 0); /* who reads by the version before may go on */
     swept = sweep(region.files, MRD_OK);
     assert_int_equal(swept.snapshots, 0);

@@ -19,10 +19,11 @@ static const struct {
     mrd_time_ms resolution_ms;
     const char *name;
 } kinds[] = {
-    {0,                MRD_UPKEEP_SAMPLES},
-    {MRD_ROLLUP_5M_MS, "samples_5m"      },
-    {MRD_ROLLUP_1H_MS, "samples_1h"      },
-    {MRD_ROLLUP_1D_MS, "samples_1d"      },
+    {0,                    MRD_UPKEEP_SAMPLES},
+    {MRD_ROLLUP_5M_MS,     "samples_5m"      },
+    {MRD_ROLLUP_1H_MS,     "samples_1h"      },
+    {MRD_ROLLUP_1D_MS,     "samples_1d"      },
+    {MRD_UPKEEP_OF_SERIES, MRD_UPKEEP_SERIES },
 };
 
 const char *mrd_upkeep_table_name(mrd_time_ms resolution_ms)
@@ -127,13 +128,17 @@ static bool is_compact(const struct version *version, const struct mrd_block_ent
 
 static enum mrd_status define(struct version *version, bool compact)
 {
+    const bool series = version->resolution_ms == MRD_UPKEEP_OF_SERIES;
     const struct mrd_block_schema_options options = {.level = 1,
                                                      .promoted = mrd_upkeep_promoted,
                                                      .promoted_count = mrd_upkeep_promoted_count,
                                                      .compact = compact,
-                                                     .rollup = version->resolution_ms != 0};
+                                                     .rollup = version->resolution_ms > 0,
+                                                     .series = series};
     MRD_TRY(mrd_block_schema_init(&options, &version->schema, version->err));
-    if (version->resolution_ms == 0) {
+    if (series) {
+        mrd_iceberg_series_table(&version->schema, &version->definition);
+    } else if (version->resolution_ms == 0) {
         mrd_iceberg_samples_table(&version->schema, &version->definition);
     } else {
         mrd_iceberg_rollup_table(&version->schema, &version->definition);
@@ -147,10 +152,17 @@ static int compare_files(const void *a, const void *b)
                   ((const struct mrd_iceberg_file *)b)->path);
 }
 
-static int compare_keys(const void *a, const void *b)
+/* The file of a block that is in the table. */
+static struct mrd_bytes key_of(const struct version *version, const struct mrd_block_entry *block)
 {
-    return mrd_bytes_compare((*(const struct mrd_block_entry *const *)a)->data.key,
-                             (*(const struct mrd_block_entry *const *)b)->data.key);
+    return version->resolution_ms == MRD_UPKEEP_OF_SERIES ? block->series_file.file.key
+                                                          : block->data.key;
+}
+
+static int compare_keys(const void *a, const void *b, void *version)
+{
+    return mrd_bytes_compare(key_of(version, *(const struct mrd_block_entry *const *)a),
+                             key_of(version, *(const struct mrd_block_entry *const *)b));
 }
 
 static enum mrd_status add(struct version *version, const struct mrd_block_entry *block)
@@ -158,7 +170,11 @@ static enum mrd_status add(struct version *version, const struct mrd_block_entry
     struct mrd_iceberg_file *file = &version->added[version->added_count++];
     const uint32_t of_samples = block->level == 1 ? MRD_ICEBERG_BY_DAY : MRD_ICEBERG_BY_MONTH;
     const uint32_t spec = block->resolution_ms == 0 ? of_samples : MRD_ICEBERG_ROLLUP_WHOLE;
-    MRD_TRY(mrd_iceberg_file_of_block(block, spec, version->arena, file, version->err));
+    if (version->resolution_ms == MRD_UPKEEP_OF_SERIES) {
+        MRD_TRY(mrd_iceberg_series_of_block(block, spec, version->arena, file, version->err));
+    } else {
+        MRD_TRY(mrd_iceberg_file_of_block(block, spec, version->arena, file, version->err));
+    }
     version->added_rows += file->row_count;
     return MRD_OK;
 }
@@ -177,7 +193,7 @@ static enum mrd_status compare(struct version *version, const struct mrd_iceberg
     for (size_t h = 0, w = 0; h < have_count || w < want_count;) {
         int order = h == have_count ? 1 : -1;
         if (h < have_count && w < want_count) {
-            order = mrd_bytes_compare(mrd_bytes_of(have[h].path), want[w]->data.key);
+            order = mrd_bytes_compare(mrd_bytes_of(have[h].path), key_of(version, want[w]));
         }
         if (order < 0) {
             remove_file(version, &have[h]);
@@ -212,7 +228,7 @@ static enum mrd_status find_difference(struct version *version,
     for (size_t i = 0; i < count; i++) {
         want[i] = blocks[i];
     }
-    qsort(want, count, sizeof(*want), compare_keys);
+    qsort_r(want, count, sizeof(*want), compare_keys, version);
     return compare(version, have, have_count, want, count);
 }
 
@@ -471,14 +487,21 @@ static bool is_of_late(const struct wanted *wanted, const struct mrd_block_entry
     return false;
 }
 
+/* Whether a block that is not late has a file of the table. Blocks that were written before there were files of series have none. */
+static bool is_of_kind(const struct mrd_block_entry *block, mrd_time_ms resolution_ms)
+{
+    return resolution_ms == MRD_UPKEEP_OF_SERIES ? block->series_file.file.key.size > 0
+                                                 : block->resolution_ms == resolution_ms;
+}
+
 /* What the table of a kind is to have. */
 static void choose_kind(struct wanted *wanted, mrd_time_ms resolution_ms)
 {
-    const struct mrd_buf *from = resolution_ms == 0 ? &wanted->blocks : &wanted->rollups;
+    const struct mrd_buf *from = resolution_ms > 0 ? &wanted->rollups : &wanted->blocks;
     const struct mrd_block_entry *const *blocks = (const void *)from->data;
     mrd_buf_clear(&wanted->kind);
     for (size_t i = 0; i < from->size / sizeof(*blocks); i++) {
-        if (blocks[i]->resolution_ms == resolution_ms && !is_of_late(wanted, blocks[i])) {
+        if (is_of_kind(blocks[i], resolution_ms) && !is_of_late(wanted, blocks[i])) {
             mrd_buf_append(&wanted->kind, (const void *)&blocks[i], sizeof(blocks[i]));
         }
     }

@@ -2,7 +2,8 @@
  *
  * Which files a table is to have follows from the catalog alone: the tenant's blocks of level 1 and above, but for files of days in a
  * month that has files of its own already (late samples; they might be in both, and engines would count them twice: they come
- * into the table when they are merged into the month). A rollup is in its table if what it stands for is in that of samples. So nobody needs to remember what a table lacks: whoever changes
+ * into the table when they are merged into the month). A rollup is in its table if what it stands for is in that of samples, a file of series if
+ * its block is. So nobody needs to remember what a table lacks: whoever changes
  * blocks makes the version that fits the blocks after the change, names it in the same commit, and what was left behind by
  * anyone is put right.
  *
@@ -21,8 +22,12 @@
 
 #define MRD_UPKEEP_TABLE_BYTES_MAX ((size_t)256 << 20)
 #define MRD_UPKEEP_SAMPLES "samples"
+#define MRD_UPKEEP_SERIES "series"
 
-/* "samples", "samples_5m", "samples_1h", "samples_1d"; NULL for resolutions that have no table. */
+/* In place of a resolution: of the table of series, whose files blocks of samples have beside their own. */
+#define MRD_UPKEEP_OF_SERIES ((mrd_time_ms)-1)
+
+/* "samples" (0), "samples_5m", "samples_1h", "samples_1d", "series"; NULL for resolutions that have no table. */
 const char *mrd_upkeep_table_name(mrd_time_ms resolution_ms);
 
 struct mrd_upkeep_tables {
@@ -43,7 +48,7 @@ void mrd_upkeep_table_path(const char *region, struct mrd_bytes tenant, const ch
 extern const struct mrd_block_promoted mrd_upkeep_promoted[];
 extern const size_t mrd_upkeep_promoted_count;
 
-/* Makes the version of a tenant's table (of samples, resolution 0, or of rollups) that has the files of `blocks` (all that it is to
+/* Makes the version of a tenant's table (of samples, resolution 0, of rollups or of series) that has the files of `blocks` (all that it is to
  * have, in any order), and of no others, and forgets old snapshots. *out_key is where it lies, in the arena; NULL: the table is what
  * it should be. `current_key` is what the catalog says; empty: there is none. */
 MRD_MUST_CHECK enum mrd_status

@@ -511,8 +511,13 @@ static inline const struct mrd_block_entry *region_block_of(const struct mrd_cat
 {
     for (size_t b = 0; b < mrd_catalog_block_count(state); b++) {
         const struct mrd_block_entry *entry = mrd_catalog_block(state, b);
+        const struct mrd_block_file *series = &entry->series_file.file;
         if (mrd_bytes_equal(entry->data.key, mrd_bytes_of(file->path))) {
             assert_true(entry->level > 0 && entry->data.size == file->size);
+            return entry;
+        }
+        if (mrd_bytes_equal(series->key, mrd_bytes_of(file->path))) {
+            assert_true(series->size == file->size && entry->counts.series == file->row_count);
             return entry;
         }
     }
@@ -520,9 +525,22 @@ static inline const struct mrd_block_entry *region_block_of(const struct mrd_cat
     return NULL;
 }
 
+/* The file of series of a block is what was written with it. */
+static inline void region_check_series_file(struct region *region,
+                                            const struct mrd_block_entry *entry, const char *path)
+{
+    struct mrd_error err = {0};
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf bytes = {0};
+    assert_true(mrd_bytes_equal(entry->series_file.file.key, mrd_bytes_of(path)));
+    region_must(mrd_objstore_get(region->files, path, REGION_CHECK_BYTES, NULL, &bytes, &err),
+                &err);
+    assert_int_equal(mrd_crc32c(0, mrd_buf_view(&bytes)), entry->series_file.file.crc32c);
+}
+
 static inline void region_find_table(struct region *region, const struct mrd_catalog_state *state,
                                      const struct mrd_catalog_table *at, struct region_found *out,
-                                     size_t *rolled)
+                                     size_t *rolled, size_t *listed)
 {
     struct mrd_error err = {0};
     mrd_auto(mrd_arena_destroy)
@@ -544,9 +562,15 @@ static inline void region_find_table(struct region *region, const struct mrd_cat
         &err);
     for (size_t f = 0; f < count; f++) {
         const struct mrd_block_entry *entry = region_block_of(state, &files[f]);
+        if (strcmp(name, MRD_UPKEEP_SERIES) == 0) {
+            region_check_series_file(region, entry, files[f].path);
+            *listed -= 1;
+            continue;
+        }
         assert_string_equal(mrd_upkeep_table_name(entry->resolution_ms), name);
         if (entry->resolution_ms == 0) {
             region_find_block(region, out, entry);
+            *listed += 1;
             *rolled += MRD_ARRAY_LEN(region_resolutions_ms);
         } else {
             *rolled -= region_check_rollup(state, entry);
@@ -555,17 +579,19 @@ static inline void region_find_table(struct region *region, const struct mrd_cat
 }
 
 /* What the files of all tenants' tables of samples say. No row may be there twice, every file must be a block that the catalog
- * has, and have its rollups in their tables. */
+ * has, and have its rollups and its file of series in their tables. */
 static inline void region_find_tables(struct region *region, struct region_found *out)
 {
     size_t rolled = 0; /* files of samples times resolutions, less those that rollups stand for */
+    size_t listed = 0; /* files of samples, less files of series */
     struct mrd_catalog *catalog = region_open_catalog(region, region->files);
     struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
     memset(out, 0, sizeof(*out));
     for (size_t i = 0; i < mrd_catalog_table_count(state); i++) {
-        region_find_table(region, state, mrd_catalog_table_at(state, i), out, &rolled);
+        region_find_table(region, state, mrd_catalog_table_at(state, i), out, &rolled, &listed);
     }
     assert_int_equal(out->twice, 0);
+    assert_int_equal(listed, 0);
     assert_int_equal(rolled, 0);
     mrd_catalog_unpin(&state);
     mrd_catalog_close(&catalog);

@@ -10,7 +10,6 @@ enum { PARAM_BYTES_MAX = 64 /* of a time or a step */ };
 
 struct qry_active {
     struct qry_pool *pool;
-    void (*on_withdrawn)(struct qry_active_query *query);
     uint64_t seed; /* so that ids of one process, or of one tenant, tell nothing of others */
 
     pthread_mutex_t lock; /* guards all below, and the queries' fields that say so */
@@ -21,13 +20,11 @@ struct qry_active {
 
 static int64_t now_ns(void) { return mrd_clock_monotonic_ns(mrd_clock_system()); }
 
-struct qry_active *qry_active_create(struct qry_pool *pool,
-                                     void (*on_withdrawn)(struct qry_active_query *query))
+struct qry_active *qry_active_create(struct qry_pool *pool)
 {
     struct qry_active *active = calloc(1, sizeof(*active));
     mrd_assert(active != NULL);
     active->pool = pool;
-    active->on_withdrawn = on_withdrawn;
     mrd_assert(getentropy(&active->seed, sizeof(active->seed)) == 0);
     pthread_mutex_init(&active->lock, NULL);
     return active;
@@ -124,22 +121,15 @@ static struct qry_active_query *find(const struct qry_active *active, uint64_t i
 
 bool qry_active_cancel(struct qry_active *active, uint64_t id, const struct mrd_bytes *tenant)
 {
-    bool withdrawn = false;
     pthread_mutex_lock(&active->lock);
     struct qry_active_query *query = find(active, id, tenant);
     if (query != NULL) {
         /* Before the pool is asked: a job that is about to begin finds it, as the pool's lock orders both. */
         atomic_store_explicit(&query->canceled, true, memory_order_relaxed);
         mrd_http_cut(query->request);
-        withdrawn = qry_pool_cancel(active->pool, query->request) == QRY_POOL_WITHDRAWN;
-        if (withdrawn) {
-            unlink_query(active, query);
-        }
+        qry_pool_cancel(active->pool, query->request);
     }
     pthread_mutex_unlock(&active->lock);
-    if (withdrawn) {
-        active->on_withdrawn(query);
-    }
     return query != NULL;
 }
 

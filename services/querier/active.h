@@ -41,9 +41,7 @@ struct qry_active_query {
     struct qry_active_query *previous;
 };
 
-/* `on_withdrawn` gets a query that was cancelled before it began, out of the list, and answers and frees it. */
-struct qry_active *qry_active_create(struct qry_pool *pool,
-                                     void (*on_withdrawn)(struct qry_active_query *query));
+struct qry_active *qry_active_create(struct qry_pool *pool);
 void qry_active_destroy(struct qry_active **active); /* when it is empty */
 
 /* Lists it as queued, with an id of its own. */
@@ -62,8 +60,8 @@ void qry_active_remove(struct qry_active *active, struct qry_active_query *query
 /* Appends what is asked for, at most bytes_max bytes of it; false: it was cut. The lock is held, or it is the job's thread. */
 bool qry_active_text(const struct qry_active_query *query, size_t bytes_max, struct mrd_buf *out);
 
-/* Ends the query with this id, of the tenant (NULL: of any). False: there is none. One that had not begun is answered at once, of
- * others the job ends as soon as it can. */
+/* Ends the query with this id, of the tenant (NULL: of any). False: there is none. Its job ends as soon as it can; one that had not
+ * begun, begins for that. */
 bool qry_active_cancel(struct qry_active *active, uint64_t id, const struct mrd_bytes *tenant);
 
 /* A query as it was at the moment of asking. */

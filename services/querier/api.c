@@ -321,22 +321,6 @@ static void run_job(void *context, struct mrd_http_request *request, const _Atom
     free(job);
 }
 
-/* It was cancelled while it waited for its turn. */
-static void answer_withdrawn(struct qry_active_query *query)
-{
-    struct api_job *job = MRD_CONTAINER_OF(query, struct api_job, query);
-    const struct endpoint_binding *binding = job->binding;
-    struct mrd_http_request *request = query->request;
-    struct qry_sink sink;
-    struct qry_answer answer;
-    qry_sink_init(&sink, request, 0);
-    append_error(binding->endpoint, &sink, "canceled", CANCELED_TEXT);
-    qry_sink_fail(&sink, 499, &answer);
-    count_answer(binding->api, request, "canceled");
-    mrd_http_reply(request, answer.status, &answer.body);
-    free(job);
-}
-
 /* ---- from HTTP to a job ---- */
 
 static void refusal_text(enum qry_pool_verdict verdict, const struct qry_limits *limits,
@@ -416,7 +400,7 @@ static void handle(void *context, struct mrd_http_request *request)
                                     limits.queries_max};
     qry_active_add(api->options.active, &job->query);
     const enum qry_pool_verdict verdict =
-        qry_pool_submit(api->options.pool, request, &share, run_job, job);
+        qry_pool_run(api->options.pool, request, &share, run_job, job);
     if (verdict != QRY_POOL_TAKEN) {
         qry_active_remove(api->options.active, &job->query);
         free(job);
@@ -498,7 +482,7 @@ struct qry_api *qry_api_create(const struct qry_api_options *options)
     mrd_assert(api != NULL);
     api->options = *options;
     api->push_down = options->push_down;
-    api->options.active = qry_active_create(options->pool, answer_withdrawn);
+    api->options.active = qry_active_create(options->pool);
     api->views = qry_active_views_create(api->options.active, options->instance, options->metrics);
     api->slow =
         mrd_metrics_counter(options->metrics, "meridian_querier_slow_queries_total",

@@ -140,7 +140,7 @@ static void handle(void *context, struct mrd_http_request *request)
                                     limits.queries_max};
     mrd_http_header_set(request, "Vary", "Accept-Encoding, X-Scope-OrgID");
     const enum qry_pool_verdict verdict =
-        qry_pool_submit(iceberg->options.pool, request, &share, run_job, iceberg);
+        qry_pool_run(iceberg->options.pool, request, &share, run_job, iceberg);
     if (verdict != QRY_POOL_TAKEN) {
         refuse(request, verdict);
     }

@@ -217,7 +217,7 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
     MRD_TRY(qry_storage_open(node, &querier->storage, err));
     qry_erasures_set_blocks(querier->erasures, querier->storage.blocks);
     const struct qry_pool_options pool = {
-        .threads = (unsigned)mrd_config_int(node->config, "querier.concurrency"),
+        .places = (unsigned)mrd_config_int(node->config, "querier.concurrency"),
         .queue_max = (size_t)mrd_config_int(node->config, "querier.queue_max"),
         .metrics = node->metrics,
     };
@@ -249,6 +249,7 @@ int main(int argc, char **argv)
         .summary =
             "Answers PromQL and the Prometheus HTTP API over the region's ingesters and blocks.",
         .listen_default = "0.0.0.0:7204",
+        .http_handlers_wait = true,
         .kind = MRD_MEMBER_QUERIER,
         .tables = {{querier_keys, MRD_ARRAY_LEN(querier_keys)}},
         .start = start,

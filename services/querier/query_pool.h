@@ -1,7 +1,8 @@
-/* query_pool.h: threads that run queries, and the bounded queues before them.
+/* query_pool.h: places in which queries run, and the bounded queues before them.
  *
- * HTTP threads only enqueue; a pool thread parses, evaluates and replies. Tenants have queues of their own and share the places
- * fairly (base/fair.h): a free one goes to the tenant that has the fewest, so that no tenant's queries, nor its clients that
+ * A query runs on the thread of its connection (http/server.h, handlers_wait), from its parsing to the sending of its answer, so
+ * that nobody has to be woken in between; but first it gets a place, or waits for one. Tenants have queues of their own and share the
+ * places fairly (base/fair.h): a free one goes to the tenant that has the fewest, so that no tenant's queries, nor its clients that
  * read slowly, keep the others waiting for long. A job for which its tenant's queue or all of them are full is not taken (the
  * caller answers 429).
  *
@@ -10,11 +11,11 @@
  * the background as an ingester's does: a thread that waits for replies over NATS takes those of others too, bus/rpc_client.c, and
  * has to have a core for that.)
  *
- * Once in the pool a job knows when nobody waits for its answer any more: a watcher looks at the requests a hundred times a
+ * A job knows when nobody waits for its answer any more: a watcher looks at the requests a hundred times a
  * second and sets the job's flag.
  *
  * Owner:   main.
- * Threads: submit from any; `run` is called on a pool thread.
+ * Threads: any, each of which runs what it brings.
  */
 #ifndef QRY_QUERY_POOL_H
 #define QRY_QUERY_POOL_H
@@ -25,16 +26,16 @@
 struct qry_pool;
 
 struct qry_pool_options {
-    unsigned threads; /* queries that run at once */
+    unsigned places;  /* queries that run at once */
     size_t queue_max; /* jobs that wait at most, of all tenants */
     struct mrd_metrics *metrics;
 };
 
 /* Whose a job is, and how much of the pool that tenant may have. */
 struct qry_share {
-    uint64_t tenant;  /* stands for the tenant: a hash of its name */
-    unsigned threads; /* that it may hold; 0: all but one (of more than one) */
-    size_t jobs_max;  /* that run or wait; 0: no limit */
+    uint64_t tenant; /* stands for the tenant: a hash of its name */
+    unsigned places; /* that it may hold; 0: all but one (of more than one) */
+    size_t jobs_max; /* that run or wait; 0: no limit */
 };
 
 /* What a job answers: a status and a body, or a reply that it has begun and that the pool ends. Headers
@@ -56,24 +57,23 @@ MRD_MUST_CHECK enum mrd_status qry_pool_create(const struct qry_pool_options *op
 
 enum qry_pool_verdict { QRY_POOL_TAKEN, QRY_POOL_FULL, QRY_POOL_TENANT_FULL, QRY_POOL_STOPPING };
 
-/* Unless the job is taken the request is still the caller's. Cost: a look at every tenant that has jobs. */
-MRD_MUST_CHECK enum qry_pool_verdict qry_pool_submit(struct qry_pool *pool,
-                                                     struct mrd_http_request *request,
-                                                     const struct qry_share *share, qry_job_fn *run,
-                                                     void *context);
+/* Waits for a place, runs the job in it and sends its answer. Unless it is taken the request is still the caller's, and
+ * nothing was run. Cost: a look at every tenant that has jobs, twice. */
+MRD_MUST_CHECK enum qry_pool_verdict qry_pool_run(struct qry_pool *pool,
+                                                  struct mrd_http_request *request,
+                                                  const struct qry_share *share, qry_job_fn *run,
+                                                  void *context);
 
-/* Ends the job of a request, which has not been answered. QRY_POOL_WITHDRAWN: it had not begun, and the request is the
- * caller's again. QRY_POOL_TOLD: its `canceled` is set. QRY_POOL_BEGINS: a thread is about to begin it, and the caller has
- * told it in a way of its own. Any thread. Cost: a look at all jobs. */
-enum qry_pool_ending { QRY_POOL_WITHDRAWN, QRY_POOL_TOLD, QRY_POOL_BEGINS };
-MRD_MUST_CHECK enum qry_pool_ending qry_pool_cancel(struct qry_pool *pool,
-                                                    const struct mrd_http_request *request);
+/* Ends the job of a request, which has not been answered: its `canceled` is set. One that waits for its first place begins at once,
+ * without any, to say that it is canceled. One that is not there yet has to be told in another way. Any thread. Cost: a look
+ * at all jobs. */
+void qry_pool_cancel(struct qry_pool *pool, const struct mrd_http_request *request);
 
-/* To be called by a job on its thread, every few hundred microseconds of work: others may go first. Does nothing on other
- * threads. */
+/* To be called by a job, every few hundred microseconds of work: others may go first. Does nothing where there
+ * is none. */
 void qry_pool_checkpoint(void);
 
-/* Lets running and waiting jobs finish, then joins the threads. Submitting is refused from now on. */
+/* Lets running and waiting jobs finish. New ones are refused from now on. */
 void qry_pool_stop(struct qry_pool *pool);
 
 void qry_pool_destroy(struct qry_pool **pool);

@@ -82,7 +82,7 @@ static void writing_job(void *context, struct mrd_http_request *request,
 static void submit(struct fixture *fixture, struct mrd_http_request *request, uint64_t tenant,
                    qry_job_fn *run)
 {
-    const enum qry_pool_verdict verdict = qry_pool_submit(
+    const enum qry_pool_verdict verdict = qry_pool_run(
         fixture->pool, request, &(struct qry_share){tenant, 0, TENANT_MAX}, run, fixture);
     if (verdict != QRY_POOL_TAKEN) {
         mrd_http_reply_text(request, 429, "%d", (int)verdict);
@@ -116,16 +116,17 @@ static void written(void *context, struct mrd_http_request *request)
 
 static mrd_http_handler remember_a;
 
-static void start(struct fixture *fixture, unsigned threads)
+static void start(struct fixture *fixture, unsigned places)
 {
     struct mrd_error err;
     *fixture = (struct fixture){.metrics = mrd_metrics_create()};
     pthread_mutex_init(&fixture->lock, NULL);
     pthread_cond_init(&fixture->changed, NULL);
     const struct qry_pool_options pool = {
-        .threads = threads, .queue_max = QUEUE_MAX, .metrics = fixture->metrics};
+        .places = places, .queue_max = QUEUE_MAX, .metrics = fixture->metrics};
     assert_int_equal(qry_pool_create(&pool, &fixture->pool, &err), MRD_OK);
-    const struct mrd_http_config http = {.listen = "127.0.0.1:0", .metrics = fixture->metrics};
+    const struct mrd_http_config http = {
+        .listen = "127.0.0.1:0", .handlers_wait = true, .metrics = fixture->metrics};
     assert_int_equal(mrd_http_server_create(&http, &fixture->server, &err), MRD_OK);
     const struct mrd_http_route routes[] = {
         {MRD_HTTP_GET, "/a",        0, hold_a,     fixture},
@@ -191,7 +192,7 @@ static void expect(struct raw_client *client, unsigned status, const char *body)
 static int64_t queued(struct fixture *fixture)
 {
     return mrd_gauge_value(mrd_metrics_gauge(fixture->metrics, "meridian_querier_queries_waiting",
-                                             "Queries that wait for a thread.", MRD_NO_LABELS));
+                                             "Queries that wait for a place.", MRD_NO_LABELS));
 }
 
 static void wait_queued(struct fixture *fixture, int64_t wanted)
@@ -228,7 +229,7 @@ static void a_tenant_has_its_share_and_the_queue_its_end(void **state)
     finish(&fixture);
 }
 
-static void a_tenant_leaves_a_thread_to_the_others(void **state)
+static void a_tenant_leaves_a_place_to_the_others(void **state)
 {
     (void)state;
     struct fixture fixture;
@@ -236,7 +237,7 @@ static void a_tenant_leaves_a_thread_to_the_others(void **state)
     struct raw_client running_a = ask(&fixture, "/a");
     wait_for(&fixture, &fixture.running, 1);
     struct raw_client waiting_a = ask(&fixture, "/a");
-    wait_queued(&fixture, 1); /* although a thread is free */
+    wait_queued(&fixture, 1); /* although a place is free */
     struct raw_client running_b = ask(&fixture, "/b");
     wait_for(&fixture, &fixture.running, 2);
     assert_int_equal(queued(&fixture), 1); /* the tenant's second still waits */
@@ -280,13 +281,31 @@ static void a_job_learns_that_its_client_has_gone(void **state)
     finish(&fixture);
 }
 
+/* Of a job that waits for another one, which does not end: it needs no place to learn it. */
+static void a_job_that_waits_learns_that_its_client_has_gone(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    start(&fixture, 1);
+    struct raw_client running = ask(&fixture, "/a");
+    wait_for(&fixture, &fixture.running, 1);
+    struct raw_client waiting = ask(&fixture, "/b");
+    wait_queued(&fixture, 1);
+    raw_close(&waiting);
+    wait_for(&fixture, &fixture.canceled, 1);
+    assert_int_equal(queued(&fixture), 0);
+    open_gate(&fixture);
+    expect(&running, 200, "done");
+    finish(&fixture);
+}
+
 /* The request of the job that was submitted last, which is not answered yet. */
 static struct mrd_http_request *_Atomic last_request;
 
 static void remember_a(void *context, struct mrd_http_request *request)
 {
-    submit(context, request, TENANT_A, held_job);
     last_request = request;
+    submit(context, request, TENANT_A, held_job);
 }
 
 static struct mrd_http_request *remembered(void)
@@ -307,15 +326,16 @@ static void a_job_is_ended_by_its_request(void **state)
     wait_for(&fixture, &fixture.running, 1);
     struct raw_client waiting = ask(&fixture, "/remember");
     struct mrd_http_request *second = remembered();
-    /* The one that waits is the caller's again, and its place in the tenant's share is free. */
-    assert_int_equal(qry_pool_cancel(fixture.pool, second), QRY_POOL_WITHDRAWN);
+    wait_queued(&fixture, 1);
+    /* The one that waits begins at once, to say that it is canceled, and its place in the tenant's share is free. */
+    qry_pool_cancel(fixture.pool, second);
+    expect(&waiting, 200, "done");
+    assert_int_equal(fixture.canceled, 1);
     assert_int_equal(queued(&fixture), 0);
-    mrd_http_reply_text(second, 200, "withdrawn");
-    expect(&waiting, 200, "withdrawn");
     struct raw_client after = ask(&fixture, "/a");
     wait_queued(&fixture, 1);
-    assert_int_equal(qry_pool_cancel(fixture.pool, first), QRY_POOL_TOLD);
-    wait_for(&fixture, &fixture.canceled, 1);
+    qry_pool_cancel(fixture.pool, first);
+    wait_for(&fixture, &fixture.canceled, 2);
     expect(&running, 200, "done");
     open_gate(&fixture);
     expect(&after, 200, "done");
@@ -342,9 +362,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tenant_has_its_share_and_the_queue_its_end),
-        cmocka_unit_test(a_tenant_leaves_a_thread_to_the_others),
+        cmocka_unit_test(a_tenant_leaves_a_place_to_the_others),
         cmocka_unit_test(a_long_job_lets_those_of_others_go_first),
         cmocka_unit_test(a_job_learns_that_its_client_has_gone),
+        cmocka_unit_test(a_job_that_waits_learns_that_its_client_has_gone),
         cmocka_unit_test(a_job_is_ended_by_its_request),
         cmocka_unit_test(a_job_may_write_its_answer),
     };

@@ -177,6 +177,28 @@ def check_rollups(world: World, tenant: str) -> None:
                 assert {labels: fold(row[function] for row in rows) for labels, rows in rows_of.items()} == want, (table, function)
 
 
+def check_series(world: World, tenant: str, rows: int) -> None:
+    """What the table of series says of each is what the query API says, and joins the samples' ids with their labels."""
+    api, tables = Api(world.url, tenant, strong=True), world.tables(tenant)
+    listed = tables.scan("series")
+    assert sum(row["samples"] for row in listed) == rows
+    assert all(row[name] == row["labels"].get(name) for row in listed for name in ("job", "instance"))
+    shown = api.get("series", match=['{__name__=~".+"}'], start=LONG_AGO_S - DAY_S, end=LATEST_S).data
+    assert {labels_of(row) for row in listed} == {frozenset(labels.items()) for labels in shown}
+    times: dict[frozenset, list[int]] = {}
+    for row in listed:
+        times.setdefault(labels_of(row), []).extend((row["first_ts"], row["last_ts"]))
+    assert {labels: (min(edges), max(edges)) for labels, edges in times.items()} == \
+        {labels: (samples[0][0], samples[-1][0]) for labels, samples in by_query(api).items()}
+    source = f'region."{tenant}"'
+    grouped = tables.sql(f"""SELECT metric, labels, min(first_ts), max(last_ts), sum(samples) FROM {source}.series
+                             WHERE first_ts >= now() - INTERVAL 90 DAY GROUP BY ALL""", *world.secrets)
+    assert len(grouped) == len(SERIES) and sum(row[-1] for row in grouped) == rows
+    joined = tables.sql(f"""SELECT count(*), bool_and(s.metric = l.metric AND s.labels = l.labels) FROM {source}.samples s
+                            JOIN (SELECT DISTINCT ON (series_id) series_id, metric, labels FROM {source}.series) l USING (series_id)""", *world.secrets)
+    assert joined == [[rows, True]]
+
+
 # ---- tests ----
 
 
@@ -186,7 +208,7 @@ def test_tables_are_what_the_query_api_answers(world, tenant):
     world.flush(tenant, rows)
     tables = world.tables(tenant)
     assert tables.ask("namespaces") == [[tenant]]
-    assert {"samples", "samples_5m", "samples_1h", "samples_1d"} <= set(tables.ask("tables", namespace=tenant))
+    assert tables.ask("tables", namespace=tenant) == ["samples", "samples_1d", "samples_1h", "samples_5m", "series"]
     wait_until(lambda: any(len(Path(name).parent.name) == 6 for name in tables.load("samples")["files"]), SECONDS, "a file of a month")
 
     scanned = tables.scan("samples")
@@ -197,6 +219,7 @@ def test_tables_are_what_the_query_api_answers(world, tenant):
     assert by_series(scanned) == answered
     check_sql(world, tenant)
     check_rollups(world, tenant)
+    check_series(world, tenant, rows)
 
     since_s = LATEST_S - 2 * DAY_S
     pruned = tables.scan("samples", where=f"metric = 'heart_rate' and instance = 'host1' and ts >= '{time.strftime(ISO, time.gmtime(since_s))}'")

@@ -130,12 +130,12 @@ static void serve(const struct mrd_iceberg_source *source, const char *region)
     struct mrd_tenancy_settings *limits = limits_create(&config);
     struct qry_pool *pool;
     struct mrd_http_server *server;
-    const struct qry_pool_options pool_options = {
-        .threads = 4, .queue_max = 64, .metrics = metrics};
+    const struct qry_pool_options pool_options = {.places = 4, .queue_max = 64, .metrics = metrics};
     must(qry_pool_create(&pool_options, &pool, &err), &err);
     struct qry_iceberg *iceberg = qry_iceberg_create(&(struct qry_iceberg_options){
         .pool = pool, .limits = limits, .region = region, .source = source, .metrics = metrics});
-    const struct mrd_http_config http = {.listen = "127.0.0.1:0", .metrics = metrics};
+    const struct mrd_http_config http = {
+        .listen = "127.0.0.1:0", .handlers_wait = true, .metrics = metrics};
     must(mrd_http_server_create(&http, &server, &err), &err);
     qry_iceberg_mount(iceberg, server);
     must(mrd_http_server_start(server, &err), &err);

@@ -91,6 +91,11 @@ static bool is_rollup(const struct maker *maker)
     return maker->kind != NULL && strcmp(maker->kind, "rollup") == 0;
 }
 
+static bool is_series(const struct maker *maker)
+{
+    return maker->kind != NULL && strcmp(maker->kind, "series") == 0;
+}
+
 static void make_schema(struct maker *maker)
 {
     struct mrd_error err;
@@ -98,7 +103,8 @@ static void make_schema(struct maker *maker)
              &(struct mrd_block_schema_options){.level = 1,
                                                 .promoted = maker->promoted,
                                                 .promoted_count = maker->promoted_count,
-                                                .rollup = is_rollup(maker)},
+                                                .rollup = is_rollup(maker),
+                                                .series = is_series(maker)},
              &maker->schema, &err),
          &err);
 }
@@ -108,13 +114,18 @@ static void make_schema(struct maker *maker)
 static void begin_file(struct maker *maker, const char *stem, unsigned spec)
 {
     struct mrd_error err;
+    char key[1024];
+    char block[1024];
     maker->stem = keep(maker, stem);
+    (void)snprintf(key, sizeof(key), "%s.parquet", stem);
+    (void)snprintf(block, sizeof(block), "%s-block", stem); /* of the file of series */
     maker->spec = spec;
     maker->rows = 0;
     maker->label_count = 0;
     const struct mrd_block_writer_options options = {
         .store = maker->table.store,
-        .stem = maker->stem,
+        .stem = is_series(maker) ? block : maker->stem,
+        .series_key = is_series(maker) ? key : NULL,
         .id = MRD_BYTES("block"),
         .level = spec == MRD_ICEBERG_BY_DAY ? 1 : 2,
         .promoted = maker->promoted,
@@ -215,27 +226,12 @@ static void end_file(struct maker *maker)
     if (maker->file_count == FILES_MAX) {
         misuse("too many files");
     }
-    must(mrd_iceberg_file_of_block(&entry, maker->spec, maker->arena,
-                                   &maker->files[maker->file_count++], &err),
+    struct mrd_iceberg_file *file = &maker->files[maker->file_count++];
+    must(is_series(maker)
+             ? mrd_iceberg_series_of_block(&entry, maker->spec, maker->arena, file, &err)
+             : mrd_iceberg_file_of_block(&entry, maker->spec, maker->arena, file, &err),
          &err);
     mrd_block_writer_destroy(&maker->writer);
-}
-
-static void register_file(struct maker *maker, char **words)
-{
-    struct mrd_error err;
-    struct mrd_objstore_info info;
-    must(mrd_objstore_head(maker->table.store, words[0], NULL, &info, &err), &err);
-    if (maker->file_count == FILES_MAX) {
-        misuse("too many files");
-    }
-    maker->files[maker->file_count++] = (struct mrd_iceberg_file){
-        .path = keep(maker, words[0]),
-        .size = info.size,
-        .row_count = strtoull(words[3], NULL, 10),
-        .spec_id = (uint32_t)strtoul(words[1], NULL, 10),
-        .partition = {(int32_t)strtol(words[2], NULL, 10)},
-    };
 }
 
 /* ---- commits ---- */
@@ -389,8 +385,6 @@ static void obey(struct maker *maker, char **words, size_t count)
     } else if (strcmp(words[0], "table") == 0 && count == 2) {
         maker->kind = keep(maker, words[1]);
         make_schema(maker);
-    } else if (strcmp(words[0], "register") == 0 && count == 5) {
-        register_file(maker, words + 1);
     } else if (strcmp(words[0], "commit") == 0 && count >= 6) {
         commit(maker, words + 1, count - 1);
     } else if (strcmp(words[0], "load") == 0 && count == 2) {

@@ -73,6 +73,24 @@ def judge(region: Region) -> None:
         assert_same(by_duckdb(connection, f"iceberg_scan('{metadata}')"), region.rows(tenant))
         folder = region.store / "eu" / FOLDERS.get(tenant, tenant) / "samples"
         assert_same(by_duckdb(connection, f"iceberg_scan('{folder}')"), region.rows(tenant))
+        judge_series(region, tenant)
+
+
+def judge_series(region: Region, tenant: str) -> None:
+    """A row for each series of each file of samples; samples have the labels that the series of their id have."""
+    connection = duck()
+    samples, series = (f"iceberg_scan('{region.metadata(tenant, table)}')" for table in ("samples", "series"))
+    found = connection.execute(f"""SELECT sum(samples), count(*), count(DISTINCT (series_id, date_trunc('day', first_ts))),
+                                          bool_and(job = labels['job'] AND instance = labels['instance']), min(first_ts), max(last_ts) FROM {series}""").fetchall()
+    files = static(region.metadata(tenant)).inspect.files().to_pylist()
+    edges = connection.execute(f"SELECT min(ts), max(ts), count(DISTINCT ts::DATE), sum(1) FROM {samples}").fetchall()[0]
+    assert found == [(edges[3], len(files) * len(SERIES), len(files) * len(SERIES), True, *edges[:2])]
+    joined = connection.execute(f"""SELECT count(*), bool_and(s.metric = l.metric AND s.labels = l.labels) FROM {samples} s
+                                    JOIN (SELECT DISTINCT ON (series_id) series_id, metric, labels FROM {series}) l USING (series_id)""").fetchall()
+    assert joined == [(edges[3], True)]
+    listed = static(region.metadata(tenant, "series"))
+    assert {row["series_id"] for row in listed.scan().to_arrow().to_pylist()} == {row[2] for row in region.rows(tenant)}
+    assert len(listed.inspect.files().to_pylist()) == len(files)
 
 
 def judge_rollups(region: Region, tenant: str) -> None:

@@ -6,9 +6,7 @@ import datetime
 import json
 import math
 
-import pyarrow.parquet
 import pytest
-from pyiceberg.io.pyarrow import schema_to_pyarrow
 from tables import DAY_MS, NOON, START, by_duckdb, by_pyiceberg, assert_same, duck, make_rows, series_id, static
 
 DAYS = {name: make_rows(seed, seed - 1) for seed, name in enumerate("abc", 1)}
@@ -190,13 +188,6 @@ def test_the_same_change_makes_the_same_bytes(table):
     assert json.loads(table.metadata(version).read_bytes())["format-version"] == 2
 
 
-def write_file(table, name: str, schema, rows: list[dict]) -> None:
-    """A data file as pyarrow writes it, with the field ids of the table."""
-    path = table.store / table.key(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema_to_pyarrow(schema)), path)
-
-
 def test_rollups_are_a_table(table):
     table.promote("job")
     table.commands.append("table rollup")
@@ -223,19 +214,27 @@ def test_rollups_are_a_table(table):
 
 
 def test_series_are_a_table(table):
+    """Files of series that blocks have beside their own, of a day and of a month."""
+    table.promote("job", "instance")
     table.commands.append("table series")
-    empty = static(table.metadata(table.commit("nothing")))
-    day = datetime.date(2023, 12, 9)
-    rows = [{"metric": "m", "labels": [("job", f"j{index}")], "series_id": index, "first_day": day, "last_day": day + datetime.timedelta(index)}
-            for index in range(5)]
-    write_file(table, "s", empty.schema(), rows)
-    table.commands.append(f"register {table.key('s')} 0 {53 * 12 + 11} {len(rows)}")
-    found = static(table.metadata(table.commit("append", add=["s"])))
-    assert by_columns(found, "series_id", "last_day") == [(row["series_id"], row["last_day"]) for row in rows]
-    assert len(list(found.scan(row_filter="first_day >= '2024-01-01'").plan_files())) == 0
-    assert len(list(found.scan(row_filter="first_day = '2023-12-09'").plan_files())) == 1
-    sets = duck().execute(f"SELECT labels FROM iceberg_scan('{found.metadata_location}') WHERE first_day = DATE '2023-12-09' ORDER BY series_id")
-    assert [dict(labels) for labels, in sets.fetchall()] == [dict(row["labels"]) for row in rows]
+    table.file("d", DAYS["a"])
+    table.file("m", DAYS["b"], month=True)
+    found = static(table.metadata(table.commit("append", add=["d", "m"])))
+    wanted = []
+    for rows in (DAYS["a"], DAYS["b"]):
+        for key in sorted({row[:3] for row in rows}):
+            times = [row[3] for row in rows if row[:3] == key]
+            wanted.append((*key, at(min(times)), at(max(times)), len(times)))
+    names = ["metric", "labels", "series_id", "first_ts", "last_ts", "samples"]
+    got = [(row["metric"], tuple(sorted(dict(row["labels"]).items())), *(row[name] for name in names[2:])) for row in found.scan().to_arrow().to_pylist()]
+    assert sorted(got) == sorted(wanted)
+    assert {row["job"] for row in found.scan().to_arrow().to_pylist()} == {dict(row[1]).get("job") for row in wanted}
+    later = f"first_ts >= '{at(NOON + 40 * DAY_MS).isoformat()}'"
+    assert len(list(found.scan(row_filter=later).plan_files())) == 0
+    assert len(list(found.scan(row_filter=f"first_ts < '{at(NOON + DAY_MS).isoformat()}'").plan_files())) == 1  # by its bounds
+    rows = duck().execute(f"""SELECT metric, labels, series_id, epoch_ms(first_ts), epoch_ms(last_ts), samples
+                              FROM iceberg_scan('{found.metadata_location}') WHERE instance IS NOT NULL""").fetchall()
+    assert sorted((row[0], tuple(sorted(row[1].items())), row[2], at(row[3]), at(row[4]), row[5]) for row in rows) == sorted(wanted)
 
 
 def at(time_ms: int) -> datetime.datetime:
