@@ -482,8 +482,7 @@ static enum mrd_status start(struct ing_partition *partition, struct mrd_error *
     return mrd_log_reader_create(partition->options.bus, &reader, &partition->reader, err);
 }
 
-/* An empty log has no entry that would say where the head begins, nor one to wait for: what was trimmed of it counts as applied, or
- * strong reads would wait for it for ever. What cannot be read is found out with the first entry. */
+/* An empty log has no entry that would say where the head begins. What cannot be read is found out with the first entry. */
 static void look_at_log(struct ing_partition *partition)
 {
     struct mrd_log_state log;
@@ -491,7 +490,6 @@ static void look_at_log(struct ing_partition *partition)
                            LOG_STATE_TIMEOUT_MS, &log, NULL) == MRD_OK &&
         log.messages == 0) {
         ing_store_begin(partition->store, log.sequence_first);
-        atomic_store_explicit(&partition->applied, log.sequence_last, memory_order_release);
     }
 }
 
