@@ -83,6 +83,14 @@ static void reader_event(struct mrd_log_reader *reader, enum mrd_log_event event
     }
 }
 
+/* All up to there was handed out, or is not in the log (any more). */
+static void passed(const struct mrd_log_reader *reader, uint64_t sequence)
+{
+    if (reader->options.on_passed != NULL) {
+        reader->options.on_passed(reader->options.context, sequence);
+    }
+}
+
 static bool stopping(const struct mrd_log_reader *reader)
 {
     return atomic_load_explicit(&reader->stopping, memory_order_relaxed);
@@ -234,6 +242,7 @@ static void attached(struct mrd_log_reader *reader, const struct mrd_log_state *
     reader_event(reader, MRD_LOG_RESUMED, text);
     reader->catch_up_to = log->sequence_last;
     if (pending == 0) {
+        passed(reader, log->sequence_last);
         caught_up_check(reader, UINT64_MAX);
     }
 }
@@ -420,6 +429,9 @@ static enum mrd_status standstill_check(struct mrd_log_reader *reader, struct mr
     struct mrd_log_state log;
     MRD_TRY(mrd_log_state_read(reader->bus, reader->options.partition, API_MS, &log, err));
     reader->standstill_ns = now_ns() + STANDSTILL_MS * MS;
+    if (log.messages == 0) {
+        passed(reader, log.sequence_last);
+    }
     return log.messages == 0 || log.sequence_last <= reader->position
                ? MRD_OK
                : mrd_fail(err, MRD_E_UNAVAILABLE,

@@ -9,7 +9,7 @@
  * How: an ephemeral pull consumer without acknowledgements; requests are made by hand (nats.c's Fetch
  * returns late and can overrun its array), two at a time, each bounded in messages and bytes.
  *
- * Threads: one thread per reader, its own, calls on_entry and on_event. on_entry may block: then nothing more
+ * Threads: one thread per reader, its own, calls on_entry, on_event and on_passed. on_entry may block: then nothing more
  *          is asked for, and at most two requests' worth of messages waits in memory. destroy waits for a running
  *          callback; unblock it first. The other functions may be called from any thread.
  */
@@ -55,6 +55,9 @@ struct mrd_log_reader_options {
     void (*on_entry)(void *context, struct mrd_log_entry *entry);
     /* May be NULL. */
     void (*on_event)(void *context, enum mrd_log_event event, const char *text);
+    /* May be NULL. Every entry up to the sequence was handed out before, or is not in the log (any more), or is older than time_start_ms. Called
+     * when that is more than the last entry says: of a log that was trimmed to its end, nothing comes. */
+    void (*on_passed)(void *context, uint64_t sequence);
     void *context;
 };
 

@@ -84,6 +84,28 @@ static void an_ingester_that_starts_later_replays_everything(void **state)
     ingester_stop(&one, true);
 }
 
+static void a_log_that_was_trimmed_to_its_end_is_applied(void **state)
+{
+    struct world *world = *state;
+    write_all(world, 40, 0, 3);
+    assert_int_equal(mrd_log_writer_drain(world->writer, 60000, NULL), MRD_OK);
+    const uint64_t last = log_last(world, 0);
+    assert_true(last > 0);
+    assert_int_equal(mrd_log_trim(world->bus, 0, last + 1, 5000, NULL), MRD_OK);
+    static struct ingester one; /* a failed assertion leaves its threads running */
+    ingester_start(&one, &world->nats, "one", 1, 0);
+    ingester_wait_ready(&one);
+    struct mrd_query_request request = request_of(MRD_QUERY_SELECT);
+    request.time_max_ms = INT64_MAX;
+    struct answer answer;
+    assert_int_equal(ask_at(world, "one", 0, last, &request, &answer), MRD_OK);
+    assert_int_equal(answer.series, 0); /* blocks have them */
+    write_all(world, 40, 3, 1);
+    assert_int_equal(mrd_log_writer_drain(world->writer, 60000, NULL), MRD_OK);
+    assert_int_equal(ask_at(world, "one", 0, log_last(world, 0), &request, &answer), MRD_OK);
+    ingester_stop(&one, true);
+}
+
 static void all_kinds_of_questions_are_answered(void **state)
 {
     struct world *world = *state;
@@ -236,6 +258,7 @@ int main(void)
         WORLD_TEST(histograms_in_the_log_are_answered_also_after_a_restart),
         WORLD_TEST(exemplars_and_metadata_are_answered_also_after_a_replay),
         WORLD_TEST(an_ingester_that_starts_later_replays_everything),
+        WORLD_TEST(a_log_that_was_trimmed_to_its_end_is_applied),
         WORLD_TEST(all_kinds_of_questions_are_answered),
         WORLD_TEST(a_large_answer_comes_in_many_chunks),
         WORLD_TEST(an_unreadable_batch_is_left_out_and_nothing_else_stops),

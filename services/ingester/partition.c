@@ -43,6 +43,8 @@ struct ing_partition {
     struct entry_message **held_last;
 
     _Atomic uint64_t applied; /* release after the store has it; acquire by strong reads */
+    _Atomic uint64_t
+        passed; /* by the reader: what was not handed out up to here is not in the log */
     _Atomic bool over_budget;
     _Atomic bool caught_up;
     _Atomic uint64_t rewinds;
@@ -98,6 +100,27 @@ static void entry_free(struct entry_message *message)
     free(message);
 }
 
+static void raise_applied(struct ing_partition *partition, uint64_t sequence)
+{
+    uint64_t have = atomic_load_explicit(&partition->applied, memory_order_relaxed);
+    while (have < sequence &&
+           !atomic_compare_exchange_weak_explicit(&partition->applied, &have, sequence,
+                                                  memory_order_release, memory_order_relaxed)) {}
+}
+
+/* What the log does not have any more counts as applied, once all that came before is: else who waits for a log's end would wait for
+ * ever where the log was trimmed to its end. On the shard's or the reader's thread. */
+static void pass_over(struct ing_partition *partition)
+{
+    const uint64_t passed = atomic_load_explicit(&partition->passed, memory_order_acquire);
+    pthread_mutex_lock(&partition->gate_lock);
+    if (partition->gate_entries == 0) {
+        raise_applied(partition, passed);
+        pthread_cond_broadcast(&partition->applied_changed);
+    }
+    pthread_mutex_unlock(&partition->gate_lock);
+}
+
 static void log_quarantined(struct ing_partition *partition, const struct mrd_log_entry *entry,
                             const struct mrd_error *err)
 {
@@ -137,7 +160,7 @@ static bool entry_apply(struct ing_partition *partition, struct entry_message *m
                      mrd_log_uint("sequence", entry->sequence),
                      mrd_log_uint("missing", entry->missing_before));
     }
-    atomic_store_explicit(&partition->applied, entry->sequence, memory_order_release);
+    raise_applied(partition, entry->sequence);
     return true;
 }
 
@@ -197,6 +220,7 @@ static void on_tidy(struct mrd_shard *shard, struct mrd_shard_timer *timer)
     mrd_shard_assert_on(shard);
     struct ing_partition *partition = mrd_shard_context(shard);
     const bool live = atomic_load_explicit(&partition->caught_up, memory_order_relaxed);
+    pass_over(partition);
     const mrd_time_ms now_ms = live ? mrd_clock_now_ms(partition->options.clock) : 0;
     ing_store_trimmed(partition->store,
                       atomic_load_explicit(&partition->log_first, memory_order_relaxed));
@@ -263,6 +287,13 @@ static void on_entry(void *context, struct mrd_log_entry *entry)
             nanosleep(&pause, NULL);
         }
     }
+}
+
+static void on_passed(void *context, uint64_t sequence)
+{
+    struct ing_partition *partition = context;
+    atomic_store_explicit(&partition->passed, sequence, memory_order_release);
+    pass_over(partition);
 }
 
 static void on_event(void *context, enum mrd_log_event event, const char *text)
@@ -445,6 +476,7 @@ static enum mrd_status start(struct ing_partition *partition, struct mrd_error *
         .time_start_ms = window_ms == 0 ? 0 : from_ms,
         .on_entry = on_entry,
         .on_event = on_event,
+        .on_passed = on_passed,
         .context = partition,
     };
     return mrd_log_reader_create(partition->options.bus, &reader, &partition->reader, err);

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import urllib.request
 from typing import Any
 
 from meridian_dev.cluster import Cluster, wait_until
+from support import remote_write as rw
 from support.api import Api
 from support.blocks import flush
 from support.fleet import METRIC, Fleet
@@ -64,6 +66,20 @@ def test_without_trimming_the_log_forgets_by_age(start):
     region = start({"partitions": 2}, settings=["compactor.compactor.trim=false", "all.log.max_age=1h"])
     assert ages(region) == [3_600_000_000_000] * 2
     assert figure(region, "compactor", "meridian_build_log_age_ratio") == 0
+
+
+def test_a_log_that_was_trimmed_to_its_end_is_read_to_its_end(start):
+    """Strong reads ask for the end of the log, which an ingester that starts then never gets to see."""
+    region = start({"partitions": 2}, settings=QUICK)
+    now = int(time.time() * 1000)
+    assert rw.push(region.region["push_url"], rw.series_of({"__name__": "lone", "device": "a"}, [(now, 7.0)])).status < 300
+    flush(region.urls("compactor")[0])
+    region.kill_and_wait("distributor-1")
+    wait_until(lambda: all(stream["state"]["messages"] == 0 for stream in streams(region).values()), SECONDS, "the logs to be empty")
+    region.kill_and_wait("ingester-1")
+    reply = wait_until(lambda: (lambda answer: answer if answer.status == 200 else None)(Api(region.region["query_url"], strong=True).get("query", query="lone", timeout="5s")),
+                       SECONDS, "a strong read to be answered")
+    assert [row["value"][1] for row in reply.data["result"]] == ["7"]
 
 
 def first_sequences(region: Cluster) -> list[int]:

@@ -6,6 +6,7 @@ import datetime
 import json
 import math
 
+import pyarrow.parquet
 import pytest
 from tables import DAY_MS, NOON, START, by_duckdb, by_pyiceberg, assert_same, duck, make_rows, series_id, static
 
