@@ -168,6 +168,8 @@ def test_stats_tell_of_blocks(world):
 
 def test_later_writes_count_over_blocks(world):
     """A new value of a sample that blocks have, one between those that they have, and one behind them."""
+    for instance in world.region.instances("distributor"):  # which has announced its series in what is trimmed by now: long before its time, here
+        world.region.kill_and_wait(instance)
     before = joined_samples(world.fleet)
     later = [(stamp, 7.5 + number) for number, stamp in enumerate([before[1][0], before[1][0] + 500, before[-1][0] + 1000])]
     assert rw.push(world.region.region["push_url"], rw.series_of(JOINED, later), "joined").status < 300

@@ -77,7 +77,7 @@ def test_after_the_receipt_nothing_has_it(start):
     url = region.query_urls()[0]
     query = ("GET", "/api/v1/query", [("query", 'count_over_time(weight{user="%s"}[4d])' % SECRET), ("time", end_ms / 1000)], {"X-Scope-OrgID": TENANT})
     region.kill_and_wait("ingester-1")
-    
+
     def found() -> list[dict[str, Any]] | None:
         answer = ask(url, *query)
         return answer.json["data"]["result"] if answer.status == 200 else None

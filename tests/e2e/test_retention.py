@@ -73,7 +73,7 @@ def test_old_days_leave_storage_and_their_rollups_answer(start, tools, tmp_path)
     raw = ask(region, "brief", "query", query=f"count_over_time(kept[{60 * DAY}s])", time=DAY * today, max_source_resolution="0s")
     assert raw["result"][0]["value"][1] == "144", "samples are what they are"
     tables = {table.name for table in region.layout.objects.glob("*/brief/*")}
-    assert tables == {"samples", "samples_1h", "samples_1d"}
+    assert tables == {"samples", "samples_1h", "samples_1d", "series"}
     metrics = urllib.request.urlopen(region.service("compactor-1")["ops_url"] + "/metrics", timeout=30).read().decode()
     figures = {name: float(value) for name, value in (line.rsplit(" ", 1) for line in metrics.splitlines() if line.startswith("meridian_expire_"))}
     assert figures["meridian_expire_blocks_total"] == 3
