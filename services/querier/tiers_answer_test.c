@@ -340,6 +340,135 @@ static void a_catalog_that_was_never_read_is_told(void **state)
     rig_close(rig);
 }
 
+/* ---- out of touch ---- */
+
+/* A request to erase a device, which another querier has put into the catalog. */
+static void erase_device(struct rig *rig, const char *device, uint64_t number)
+{
+    const uint64_t sequences[PARTITIONS] = {SEQUENCES + 9, SEQUENCES + 9, SEQUENCES + 9};
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf encoded = {0};
+    struct mrd_error err = {0};
+    struct mrd_matcher matcher;
+    struct mrd_catalog_request object;
+    assert_int_equal(
+        mrd_matcher_init(&matcher, MRD_MATCH_EQ, MRD_BYTES("device"), mrd_bytes_of(device), &err),
+        MRD_OK);
+    const struct mrd_erasure_selector selector = {&matcher, 1};
+    const struct mrd_erasure erasure = {
+        .id = {number, 7},
+        .tenant = TENANT,
+        .hlc = number,
+        .time_max_ms = INT64_MAX,
+        .selectors = &selector,
+        .selector_count = 1
+    };
+    assert_int_equal(mrd_erasure_encode(&erasure, &encoded, &err), MRD_OK);
+    assert_int_equal(mrd_catalog_request_put(rig->files, erasure.id, mrd_buf_view(&encoded), NULL,
+                                             &object, &err),
+                     MRD_OK);
+    const struct mrd_catalog_erasure_change change = {
+        .id = erasure.id,
+        .tenant = erasure.tenant,
+        .hlc = erasure.hlc,
+        .time_max_ms = erasure.time_max_ms,
+        .request_key = mrd_bytes_of(object.key),
+        .request_digest = mrd_bytes_of(object.digest),
+        .sequences = sequences,
+        .partition_count = PARTITIONS,
+    };
+    rig_commit(rig, &(struct mrd_catalog_change){.erasures = &change, .erasure_count = 1});
+    mrd_matcher_fini(&matcher);
+}
+
+static bool shows(struct rig *rig, const char *device)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf answer = {0};
+    struct mrd_error err = {0};
+    char quoted[32];
+    (void)snprintf(quoted, sizeof(quoted), "\"device\":\"%s\"", device);
+    if (rig_ask(rig, "sum_over_time(gauge[1h])", 0, &answer, &err) != MRD_OK) {
+        fail_msg("%s", err.text);
+    }
+    mrd_buf_append_u8(&answer, 0);
+    return strstr((const char *)answer.data, quoted) != NULL;
+}
+
+/* The querier's own membership, once its beats come back. */
+static struct mrd_members *be_heard(struct rig *rig)
+{
+    const struct mrd_member self = {.kind = MRD_MEMBER_QUERIER, .instance = "querier-1"};
+    struct mrd_members *members = NULL;
+    assert_int_equal(mrd_members_create(rig->cluster.bus,
+                                        &(struct mrd_members_options){.self = &self}, &members,
+                                        NULL),
+                     MRD_OK);
+    while (!mrd_members_standing(members).heard) {
+        usleep(1000);
+    }
+    return members;
+}
+
+static void who_is_not_heard_goes_by_the_catalog_of_now(void **state)
+{
+    struct rig *rig = *state;
+    uint64_t built[PARTITIONS] = {SEQUENCES, SEQUENCES, SEQUENCES};
+    const uint64_t first[PARTITIONS] = {SEQUENCES + 1, SEQUENCES + 1, SEQUENCES + 1};
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf answer = {0};
+    struct mrd_error err = {0};
+    struct qry_erasures *erasures = NULL;
+    struct mrd_members *looking = rig->cluster.members; /* which says nothing, so nobody hears it */
+    rig_open(rig);
+    rig_log_make();
+    build_all(rig, built);
+    rig_heads_set(rig, first);
+    rig_refresh(rig);
+    const struct qry_erasures_options options = {.bus = rig->cluster.bus,
+                                                 .partition_count = PARTITIONS,
+                                                 .region = "r",
+                                                 .instance = "querier-1",
+                                                 .has_blocks = true,
+                                                 .metrics = rig->metrics};
+    assert_int_equal(qry_erasures_create(&options, &erasures, &err), MRD_OK);
+    qry_erasures_set_blocks(erasures, rig->blocks);
+
+    erase_device(rig, "0", 1);
+    assert_true(shows(rig, "0")); /* by the state of before */
+    rig->erasures = erasures;
+    assert_false(shows(rig, "0"));
+    assert_true(shows(rig, "2"));
+    erase_device(rig, "2", 2);
+    assert_false(shows(rig, "2"));
+
+    /* Without storage nobody knows: what needs blocks fails, or goes without. */
+    mrd_fault_store_arm(rig->faults, &(struct mrd_fault){.nth = 1, .crash = true});
+    assert_int_equal(rig_ask(rig, "count(gauge)", 60000, &answer, &err), MRD_E_UNAVAILABLE);
+    assert_int_equal(rig_ask(rig, "1 + 1", 0, &answer, &err), MRD_OK);
+    rig->partial = true;
+    assert_int_equal(rig_ask(rig, "count(gauge)", 60000, &answer, &err), MRD_OK);
+    mrd_buf_append_u8(&answer, 0);
+    assert_non_null(strstr((const char *)answer.data, "partial answer: the catalog of blocks"));
+    (void)mrd_fault_store_disarm(rig->faults);
+    rig->partial = false;
+
+    /* Who is heard is told by the others, and reads the catalog once. */
+    rig->cluster.members = be_heard(rig);
+    rig_heads_set(rig, first);
+    assert_false(qry_erasures_in_touch(erasures, rig->cluster.members));
+    assert_false(shows(rig, "2"));
+    assert_true(qry_erasures_in_touch(erasures, rig->cluster.members));
+    erase_device(rig, "4", 3);
+    assert_true(shows(rig, "4"));
+
+    rig->erasures = NULL;
+    mrd_members_destroy(&rig->cluster.members);
+    rig->cluster.members = looking;
+    qry_erasures_destroy(&erasures);
+    rig_close(rig);
+}
+
 /* The state is as it was two hours ago: what heads have goes on, what needs blocks does not. */
 static void a_stale_catalog_answers_what_heads_have(void **state)
 {
@@ -398,6 +527,7 @@ int main(void)
         cmocka_unit_test(a_merge_under_a_query_takes_nothing_from_it),
         cmocka_unit_test(storage_that_fails_is_an_error_or_a_warning),
         cmocka_unit_test(a_catalog_that_was_never_read_is_told),
+        cmocka_unit_test(who_is_not_heard_goes_by_the_catalog_of_now),
         cmocka_unit_test(a_stale_catalog_answers_what_heads_have),
         cmocka_unit_test(a_trimmed_log_without_storage_is_an_error),
     };

@@ -278,7 +278,8 @@ struct rig {
     size_t id_count;
 
     struct qry_blocks *blocks;
-    _Atomic int64_t ahead_ns; /* of the querier's clock */
+    struct qry_erasures *erasures; /* NULL: queries go by what is known */
+    _Atomic int64_t ahead_ns;      /* of the querier's clock */
     struct mrd_clock clock;
     _Atomic int changes; /* on_change was called */
     bool partial;
@@ -556,6 +557,7 @@ static inline enum mrd_status rig_query_open(struct rig *rig, struct rig_query *
                                                         .push_down = true,
                                                         .floor_ms = INT64_MIN};
     query->tiers.remote = &query->remote;
+    query->tiers.erasures = rig->erasures;
     query->tiers.floors = (struct qry_tiers_floors){.lookback_ms = INT64_MIN};
     return qry_tiers_open(&query->tiers, rig->blocks, &query->scope, &query->source, err);
 }
