@@ -285,21 +285,25 @@ enum mrd_status mrd_log_ensure(struct mrd_bus *bus, const struct mrd_log_config 
     return MRD_OK;
 }
 
+static enum mrd_status info_read(jsCtx *js, uint32_t partition, jsStreamInfo **out,
+                                 struct mrd_error *err)
+{
+    char name[MRD_LOG_NAME_MAX];
+    jsErrCode code = 0;
+    const natsStatus status =
+        js_GetStreamInfo(out, js, mrd_log_stream_name(partition, name), NULL, &code);
+    return status == NATS_OK ? MRD_OK : mrd_bus_fail(err, status, (int)code, "stream %s", name);
+}
+
 enum mrd_status mrd_log_state_read(struct mrd_bus *bus, uint32_t partition, int64_t timeout_ms,
                                    struct mrd_log_state *out, struct mrd_error *err)
 {
     mrd_auto(js_close)
     jsCtx *js = NULL;
     MRD_TRY(js_open(bus, timeout_ms, &js, err));
-    char name[MRD_LOG_NAME_MAX];
     mrd_auto(info_close)
     jsStreamInfo *info = NULL;
-    jsErrCode code = 0;
-    const natsStatus status =
-        js_GetStreamInfo(&info, js, mrd_log_stream_name(partition, name), NULL, &code);
-    if (status != NATS_OK) {
-        return mrd_bus_fail(err, status, (int)code, "stream %s", name);
-    }
+    MRD_TRY(info_read(js, partition, &info, err));
     *out = (struct mrd_log_state){
         .sequence_first = info->State.Msgs == 0 ? info->State.LastSeq + 1 : info->State.FirstSeq,
         .sequence_last = info->State.LastSeq,
@@ -318,15 +322,9 @@ enum mrd_status mrd_log_age_clear(struct mrd_bus *bus, uint32_t partition, int64
     mrd_auto(js_close)
     jsCtx *js = NULL;
     MRD_TRY(js_open(bus, timeout_ms, &js, err));
-    char name[MRD_LOG_NAME_MAX];
     mrd_auto(info_close)
     jsStreamInfo *info = NULL;
-    jsErrCode code = 0;
-    const natsStatus status =
-        js_GetStreamInfo(&info, js, mrd_log_stream_name(partition, name), NULL, &code);
-    if (status != NATS_OK) {
-        return mrd_bus_fail(err, status, (int)code, "stream %s", name);
-    }
+    MRD_TRY(info_read(js, partition, &info, err));
     jsStreamConfig want = *info->Config;
     want.MaxAge = 0;
     want.Duplicates = MRD_MAX(want.Duplicates, duplicate_window_of(0) * MS);

@@ -1,8 +1,6 @@
 /* Erasures in blocks: what owes them is written anew without it, at every level, whatever comes between. */
 #include "upkeep/testing_internal.h"
 
-#include <pthread.h>
-
 static struct region region;
 
 /* Any part of a series of the region. */
@@ -157,32 +155,12 @@ static void an_erasure_overtakes_a_merge_that_has_its_samples(void **state)
     }
 }
 
-struct racer {
-    pthread_t thread;
-    enum mrd_status status;
-    struct mrd_error err;
-};
-
-static void *race(void *context)
-{
-    struct racer *racer = context;
-    struct mrd_catalog *catalog = region_open_catalog(&region, region.files);
-    size_t done = 1;
-    for (size_t i = 0; i < 50 && done > 0; i++) {
-        racer->status = region_round(&region, catalog, region.files, &done, NULL, &racer->err);
-        if (racer->status != MRD_OK) {
-            break;
-        }
-    }
-    mrd_catalog_close(&catalog);
-    return NULL;
-}
-
 static void those_who_erase_at_once_lose_nothing(void **state)
 {
     (void)state;
     for (uint64_t seed = 20; seed < 23; seed++) {
-        struct racer racers[3] = {0};
+        struct region_racer racers[3] = {
+            {.region = &region}, {.region = &region}, {.region = &region}};
         region_open(&region, seed);
         write_some();
         write_some();
@@ -194,7 +172,7 @@ static void those_who_erase_at_once_lose_nothing(void **state)
             region_erase(&region, any_request(), 0);
         }
         for (size_t i = 0; i < MRD_ARRAY_LEN(racers); i++) {
-            assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
+            assert_int_equal(pthread_create(&racers[i].thread, NULL, region_race, &racers[i]), 0);
         }
         for (size_t i = 0; i < MRD_ARRAY_LEN(racers); i++) {
             assert_int_equal(pthread_join(racers[i].thread, NULL), 0);

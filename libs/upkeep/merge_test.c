@@ -1,8 +1,6 @@
 /* Merging from the catalog to the catalog: what was written is there in the end, each sample once, whatever comes between. */
 #include "upkeep/testing_internal.h"
 
-#include <pthread.h>
-
 #include "base/hash.h"
 
 static struct region region;
@@ -167,32 +165,12 @@ static void a_merge_of_other_blocks_into_the_same_days_loses_too(void **state)
     region_close(&region);
 }
 
-struct racer {
-    pthread_t thread;
-    enum mrd_status status;
-    struct mrd_error err;
-};
-
-static void *race(void *context)
-{
-    struct racer *racer = context;
-    struct mrd_catalog *catalog = region_open_catalog(&region, region.files);
-    size_t done = 1;
-    for (size_t i = 0; i < 50 && done > 0; i++) {
-        racer->status = region_round(&region, catalog, region.files, &done, NULL, &racer->err);
-        if (racer->status != MRD_OK) {
-            break;
-        }
-    }
-    mrd_catalog_close(&catalog);
-    return NULL;
-}
-
 static void mergers_at_once_lose_nothing(void **state)
 {
     (void)state;
     for (uint64_t seed = 20; seed < 23; seed++) {
-        struct racer racers[3] = {0};
+        struct region_racer racers[3] = {
+            {.region = &region}, {.region = &region}, {.region = &region}};
         struct region_found found;
         region_open(&region, seed);
         region.now_ms += 3 * REGION_DAY_MS; /* months are due at once */
@@ -200,7 +178,7 @@ static void mergers_at_once_lose_nothing(void **state)
             (void)region_write(&region, 40, region.now_ms - 2 * REGION_DAY_MS);
         }
         for (size_t i = 0; i < MRD_ARRAY_LEN(racers); i++) {
-            assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
+            assert_int_equal(pthread_create(&racers[i].thread, NULL, region_race, &racers[i]), 0);
         }
         for (size_t i = 0; i < MRD_ARRAY_LEN(racers); i++) {
             assert_int_equal(pthread_join(racers[i].thread, NULL), 0);

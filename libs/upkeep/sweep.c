@@ -125,7 +125,7 @@ struct sweep {
 
     struct mrd_buf old; /* char *: keys to delete */
     struct mrd_buf
-        needed_gone; /* struct mrd_bytes: data files of blocks gone that snapshots have */
+        needed_gone; /* struct mrd_bytes: data files of blocks gone of which snapshots have a file */
 };
 
 /* ---- one table ---- */
@@ -197,10 +197,25 @@ static enum mrd_status expire(struct sweep *sweep, const struct mrd_catalog_tabl
     return status == MRD_E_CONFLICT ? MRD_OK : status;
 }
 
-/* Notes which files of blocks gone a snapshot still has. */
+/* Where the blocks lie whose files the table has: its own folder, but that files of series have the names of the blocks of samples that they
+ * were written with. A block that is gone is not purged before its file of series: that is how long its labels are there. */
+static void blocks_path(const struct sweep *sweep, char out[PATH_SIZE])
+{
+    static const char series[] = "/" MRD_UPKEEP_SERIES "/";
+    const size_t size = strlen(sweep->path);
+    const size_t tenant =
+        size < sizeof(series) ? 0 : size - (sizeof(series) - 1); /* up to the table */
+    const bool of_series = tenant > 0 && strcmp(sweep->path + tenant, series) == 0;
+    (void)snprintf(out, PATH_SIZE, "%.*s%s", (int)(of_series ? tenant : size), sweep->path,
+                   of_series ? "/" MRD_UPKEEP_SAMPLES "/" : "");
+}
+
+/* Notes which blocks gone have files that a snapshot still has. */
 static void note_gone(struct sweep *sweep)
 {
-    const struct mrd_bytes path = mrd_bytes_of(sweep->path);
+    char of[PATH_SIZE];
+    blocks_path(sweep, of);
+    const struct mrd_bytes path = mrd_bytes_of(of);
     size_t low = 0;
     size_t high = sweep->gone.count;
     while (low < high) {
@@ -213,11 +228,12 @@ static void note_gone(struct sweep *sweep)
     }
     for (size_t i = low; i < sweep->gone.count; i++) {
         const struct mrd_bytes gone = sweep->gone.items[i];
-        char key[MRD_BLOCK_KEY_SIZE_MAX + 1];
-        (void)snprintf(key, sizeof(key), "%.*s", MRD_FMT(gone));
-        if (strncmp(key, sweep->path, path.size) != 0) {
+        char key[PATH_SIZE + MRD_BLOCK_KEY_SIZE_MAX];
+        if (gone.size < path.size || memcmp(gone.data, path.data, path.size) != 0) {
             break;
         }
+        (void)snprintf(key, sizeof(key), "%s%.*s", sweep->path, (int)(gone.size - path.size),
+                       (const char *)gone.data + path.size);
         if (!sweep->is_safe || is_needed(sweep, key)) {
             mrd_buf_append(&sweep->needed_gone, &gone, sizeof(gone));
         }

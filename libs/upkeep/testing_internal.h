@@ -3,6 +3,8 @@
 #ifndef MRD_UPKEEP_TESTING_INTERNAL_H
 #define MRD_UPKEEP_TESTING_INTERNAL_H
 
+#include <pthread.h>
+
 #include "block/testing_internal.h"
 #include "catalog/request.h"
 #include "objstore/fault_store.h"
@@ -374,6 +376,30 @@ static inline void region_settle(struct region *region)
         region_must(region_round(region, region->catalog, region->store, &done, &last, &err), &err);
         region_must(last.publish_error.status, &last.publish_error);
     }
+}
+
+/* A thread that does rounds of its own until nothing is due. */
+struct region_racer {
+    struct region *region;
+    pthread_t thread;
+    enum mrd_status status;
+    struct mrd_error err;
+};
+
+static inline void *region_race(void *context)
+{
+    struct region_racer *racer = context;
+    struct mrd_catalog *catalog = region_open_catalog(racer->region, racer->region->files);
+    size_t done = 1;
+    for (size_t i = 0; i < 50 && done > 0; i++) {
+        racer->status =
+            region_round(racer->region, catalog, racer->region->files, &done, NULL, &racer->err);
+        if (racer->status != MRD_OK) {
+            break;
+        }
+    }
+    mrd_catalog_close(&catalog);
+    return NULL;
 }
 
 /* ---- what is there ---- */

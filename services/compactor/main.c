@@ -326,7 +326,7 @@ static enum mrd_status start_flush(struct compactor *compactor, const struct mrd
 /* What is kept beside tables has names of its own at the top of the store. */
 static enum mrd_status check_region(const char *region, struct mrd_error *err)
 {
-    static const char *const taken[] = {"blocks", "catalog",    "logs",
+    static const char *const taken[] = {"blocks", "catalog",    "erasures", "logs",
                                         "probe",  "quarantine", "upkeep"};
     for (size_t i = 0; i < MRD_ARRAY_LEN(taken); i++) {
         if (strcmp(region, taken[i]) == 0) {

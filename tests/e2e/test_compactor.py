@@ -117,7 +117,7 @@ def test_the_log_is_trimmed_of_what_is_in_blocks_and_of_nothing_else(start, tool
     Api(region.region["query_url"], strong=True).check(METRIC, fleet.ledger)
 
 
-@pytest.mark.parametrize("name", ["blocks", "catalog", "logs", "probe", "quarantine", "upkeep"])
+@pytest.mark.parametrize("name", ["blocks", "catalog", "erasures", "logs", "probe", "quarantine", "upkeep"])
 def test_a_region_cannot_be_named_as_what_the_store_has_already(binaries, name):
     done = subprocess.run([binaries / "meridian-compactor", "--set", f"region.id={name}"], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
