@@ -40,6 +40,7 @@ static void slices_set(int kernel_id, int nice_level, uint64_t slice_ns)
 }
 
 static const uint64_t long_slice_ns = MRD_THREAD_LONG_SLICE_MS * (uint64_t)1000000;
+static const int64_t slices_after_ns = MRD_THREAD_LONG_SLICES_AFTER_US * (int64_t)1000;
 
 void mrd_thread_background_put(int kernel_id)
 {
@@ -47,10 +48,10 @@ void mrd_thread_background_put(int kernel_id)
     slices_set(kernel_id, MRD_THREAD_BACKGROUND_NICE, long_slice_ns);
 }
 
-void mrd_thread_slices_long_set(bool on)
+static void own_slices_set(uint64_t slice_ns)
 {
     const int kernel_id = mrd_thread_kernel_id();
-    slices_set(kernel_id, getpriority(PRIO_PROCESS, (id_t)kernel_id), on ? long_slice_ns : 0);
+    slices_set(kernel_id, getpriority(PRIO_PROCESS, (id_t)kernel_id), slice_ns);
 }
 
 void mrd_thread_background_enter(void)
@@ -68,22 +69,50 @@ int64_t mrd_thread_cpu_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-bool mrd_thread_work_is_long(struct mrd_thread_work *work, int64_t now_ns)
+/* How long the work has used the processor, but for its first moments. */
+static int64_t work_used_ns(struct mrd_thread_work *work, int64_t now_ns)
 {
-    const int64_t long_ns = MRD_THREAD_LONG_MS * (int64_t)1000000;
-    if (now_ns - work->since_ns < long_ns) {
-        return false;
+    if (now_ns - work->since_ns < slices_after_ns) {
+        return 0;
     }
     const int64_t cpu_ns = mrd_thread_cpu_ns();
     if (work->cpu_ns == 0) {
         work->cpu_ns = cpu_ns;
     }
-    return cpu_ns - work->cpu_ns >= long_ns;
+    return cpu_ns - work->cpu_ns;
+}
+
+static void slices_look(struct mrd_thread_work *work, int64_t used_ns)
+{
+    if (!work->slices_long && used_ns >= slices_after_ns) {
+        work->slices_long = true;
+        own_slices_set(long_slice_ns);
+    }
+}
+
+void mrd_thread_work_look_at_slices(struct mrd_thread_work *work, int64_t now_ns)
+{
+    if (!work->slices_long) {
+        slices_look(work, work_used_ns(work, now_ns));
+    }
 }
 
 void mrd_thread_work_look(struct mrd_thread_work *work, int64_t now_ns)
 {
-    if (!in_background && mrd_thread_work_is_long(work, now_ns)) {
+    if (in_background) {
+        return;
+    }
+    const int64_t used_ns = work_used_ns(work, now_ns);
+    slices_look(work, used_ns);
+    if (used_ns >= MRD_THREAD_LONG_MS * (int64_t)1000000) {
         mrd_thread_background_enter();
     }
+}
+
+void mrd_thread_work_end(struct mrd_thread_work *work)
+{
+    if (work->slices_long && !in_background) {
+        own_slices_set(0);
+    }
+    work->slices_long = false;
 }

@@ -54,22 +54,22 @@ bool mrd_thread_in_background(void);
 int mrd_thread_kernel_id(void);
 void mrd_thread_background_put(int kernel_id);
 
-/* The calling thread asks for long slices, so that others get its core as soon as they wake up, but keeps its share; or for
- * the usual ones. */
-void mrd_thread_slices_long_set(bool on);
-
-/* One piece of work of the calling thread, which is asked at its checkpoints whether it is a long one: then the thread
- * enters the background. Long is what has used the processor for MRD_THREAD_LONG_MS; what only waits is not. Zero-initialise
- * but for since_ns, the monotonic time of its beginning. Cost: nothing, until it is that old. */
-enum { MRD_THREAD_LONG_MS = 2 };
+/* One piece of work of the calling thread, which is asked at its checkpoints whether it is a long one. Long is what has used
+ * the processor; what only waits is not. First the thread asks for long slices, so that others get its core as soon as they wake
+ * up, but keeps its share: that costs a system call, and another one to take it back. Then it enters the background, if it may.
+ * Zero-initialise but for since_ns, the monotonic time of its beginning. Cost of a look: nothing, until the work is
+ * MRD_THREAD_LONG_SLICES_AFTER_US old; a system call from then on until there is no more to do. */
+enum { MRD_THREAD_LONG_SLICES_AFTER_US = 250, MRD_THREAD_LONG_MS = 2 };
 struct mrd_thread_work {
     int64_t since_ns;
     int64_t cpu_ns; /* the thread's processor time at the first look at work of that age; 0: none */
+    bool slices_long;
 };
+/* Never into the background. */
+void mrd_thread_work_look_at_slices(struct mrd_thread_work *work, int64_t now_ns);
 void mrd_thread_work_look(struct mrd_thread_work *work, int64_t now_ns);
-
-/* Only tells whether it is long. */
-bool mrd_thread_work_is_long(struct mrd_thread_work *work, int64_t now_ns);
+/* It is done: slices are as long as usual again, but in the background. */
+void mrd_thread_work_end(struct mrd_thread_work *work);
 
 /* The processor time of the calling thread. Cost: a system call. */
 int64_t mrd_thread_cpu_ns(void);

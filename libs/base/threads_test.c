@@ -39,27 +39,22 @@ static void burn(int64_t ns)
     while (mrd_thread_cpu_ns() < until_ns) {}
 }
 
-static void long_is_what_uses_the_processor_and_not_what_waits(void **state)
-{
-    (void)state;
-    const struct mrd_clock *clock = mrd_clock_system();
-    struct mrd_thread_work waits = {.since_ns = mrd_clock_monotonic_ns(clock) - 1000 * MS};
-    assert_false(mrd_thread_work_is_long(&waits, mrd_clock_monotonic_ns(clock)));
-    usleep(5000);
-    assert_false(mrd_thread_work_is_long(&waits, mrd_clock_monotonic_ns(clock)));
-    burn(MRD_THREAD_LONG_MS * MS);
-    assert_true(mrd_thread_work_is_long(&waits, mrd_clock_monotonic_ns(clock)));
-    struct mrd_thread_work young = {.since_ns = mrd_clock_monotonic_ns(clock)};
-    assert_false(mrd_thread_work_is_long(&young, young.since_ns));
-}
-
 static void *slices_main(void *context)
 {
     (void)context;
+    const struct mrd_clock *clock = mrd_clock_system();
     const struct scheduling before = scheduling_now();
-    mrd_thread_slices_long_set(true);
+    struct mrd_thread_work work = {.since_ns = mrd_clock_monotonic_ns(clock) - 1000 * MS};
+    mrd_thread_work_look_at_slices(&work, mrd_clock_monotonic_ns(clock));
+    usleep(5000); /* waits, which is no work */
+    mrd_thread_work_look_at_slices(&work, mrd_clock_monotonic_ns(clock));
+    assert_false(work.slices_long);
+    burn(MRD_THREAD_LONG_MS * MS);
+    mrd_thread_work_look_at_slices(&work, mrd_clock_monotonic_ns(clock));
+    assert_true(work.slices_long);
+    assert_false(mrd_thread_in_background());
     const struct scheduling during = scheduling_now();
-    mrd_thread_slices_long_set(false);
+    mrd_thread_work_end(&work);
     const struct scheduling after = scheduling_now();
     assert_int_equal(during.nice, before.nice);
     assert_int_equal(after.nice, before.nice);
@@ -68,6 +63,14 @@ static void *slices_main(void *context)
         assert_true(during.slice_ns > before.slice_ns);
     }
     return NULL;
+}
+
+static void young_work_is_not_looked_at(void **state)
+{
+    (void)state;
+    struct mrd_thread_work young = {.since_ns = mrd_clock_monotonic_ns(mrd_clock_system())};
+    mrd_thread_work_look(&young, young.since_ns);
+    assert_int_equal(young.cpu_ns, 0);
 }
 
 static void *background_main(void *context)
@@ -81,6 +84,7 @@ static void *background_main(void *context)
     burn(MRD_THREAD_LONG_MS * MS);
     mrd_thread_work_look(&work, mrd_clock_monotonic_ns(clock));
     assert_true(mrd_thread_in_background());
+    mrd_thread_work_end(&work); /* there is no way back */
     const struct scheduling after = scheduling_now();
     assert_int_equal(after.nice, MRD_THREAD_BACKGROUND_NICE);
     assert_true(before.slice_ns == 0 || after.slice_ns > before.slice_ns);
@@ -94,7 +98,7 @@ static void run_thread(void *(*thread_main)(void *))
     assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
-static void long_slices_can_be_given_back(void **state)
+static void long_work_has_long_slices_until_its_end(void **state)
 {
     (void)state;
     run_thread(slices_main);
@@ -109,8 +113,8 @@ static void long_work_goes_into_the_background(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(long_is_what_uses_the_processor_and_not_what_waits),
-        cmocka_unit_test(long_slices_can_be_given_back),
+        cmocka_unit_test(young_work_is_not_looked_at),
+        cmocka_unit_test(long_work_has_long_slices_until_its_end),
         cmocka_unit_test(long_work_goes_into_the_background),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,7 +42,7 @@ static enum mrd_status send_rest(struct mrd_rpc_call *call, struct iovec *pieces
     return MRD_OK;
 }
 
-/* Write turn held. The client does not read as fast: others may work meanwhile. */
+/* The client does not read as fast: others may work meanwhile. */
 static enum mrd_status send_slowly(struct mrd_rpc_call *call, struct iovec *pieces, size_t count,
                                    struct mrd_error *err)
 {
@@ -52,36 +52,83 @@ static enum mrd_status send_slowly(struct mrd_rpc_call *call, struct iovec *piec
     return status;
 }
 
-/* Write turn held. */
-static enum mrd_status send_frame(struct mrd_rpc_call *call, const uint8_t *head, size_t head_size,
-                                  struct mrd_bytes first, struct mrd_bytes second,
-                                  struct mrd_error *err)
+/* What was cut off of a sign of life goes before the frame. Nobody else writes meanwhile. */
+static enum mrd_status send_frame(struct mrd_rpc_call *call, struct mrd_bytes rest,
+                                  struct mrd_bytes head, struct mrd_bytes first,
+                                  struct mrd_bytes second, struct mrd_error *err)
 {
     struct mrd_rpc_link *link = call->link;
-    if (link->broken) {
-        return mrd_fail(err, MRD_E_CANCELED, "the client has gone");
-    }
     struct iovec pieces[] = {
-        {link->rest,                        link->rest_size},
-        {(uint8_t *)(uintptr_t)head,        head_size      },
-        {(uint8_t *)(uintptr_t)first.data,  first.size     },
-        {(uint8_t *)(uintptr_t)second.data, second.size    },
+        {(uint8_t *)(uintptr_t)rest.data,   rest.size  },
+        {(uint8_t *)(uintptr_t)head.data,   head.size  },
+        {(uint8_t *)(uintptr_t)first.data,  first.size },
+        {(uint8_t *)(uintptr_t)second.data, second.size},
     };
     size_t left;
     if (!send_some(link, pieces, MRD_ARRAY_LEN(pieces), &left)) {
-        link->broken = true;
         return mrd_fail_errno(err, MRD_E_CANCELED, "the client has gone");
     }
-    if (left > 0) {
-        const enum mrd_status status = send_slowly(call, pieces, MRD_ARRAY_LEN(pieces), err);
-        if (status != MRD_OK) {
-            link->broken = true; /* in the middle of a frame */
-            (void)shutdown(link->fd, SHUT_RDWR);
-            return status;
-        }
+    return left == 0 ? MRD_OK : send_slowly(call, pieces, MRD_ARRAY_LEN(pieces), err);
+}
+
+/* Nothing can follow: a frame was cut off. */
+static void link_break(struct mrd_rpc_link *link)
+{
+    atomic_store_explicit(&link->broken, true, memory_order_relaxed);
+    (void)shutdown(link->fd, SHUT_RDWR);
+}
+
+static bool link_broken(const struct mrd_rpc_link *link)
+{
+    return atomic_load_explicit(&link->broken, memory_order_relaxed);
+}
+
+static enum mrd_status send_between(struct mrd_rpc_call *call, struct mrd_bytes head,
+                                    struct mrd_bytes first, struct mrd_bytes second,
+                                    struct mrd_error *err)
+{
+    struct mrd_rpc_link *link = call->link;
+    enum mrd_status status;
+    pthread_mutex_lock(&link->write_lock);
+    if (link_broken(link)) {
+        status = mrd_fail(err, MRD_E_CANCELED, "the client has gone");
+    } else {
+        const struct mrd_bytes rest = {link->rest, link->rest_size};
+        status = send_frame(call, rest, head, first, second, err);
+        link->rest_size = 0;
     }
+    if (status != MRD_OK) {
+        link_break(link);
+    }
+    pthread_mutex_unlock(&link->write_lock);
+    return status;
+}
+
+/* The last frame of a call is sent without the turn to write: the client may ask the next thing as soon as it has this one,
+ * and what answers that is not to wait for this thread, which may be one of the background that has lost its core to whom it
+ * has woken. Nobody else writes until the client has the frame: signs of life are for calls that run. */
+static enum mrd_status send_last(struct mrd_rpc_call *call, struct mrd_bytes head,
+                                 struct mrd_bytes first, struct mrd_bytes second,
+                                 struct mrd_error *err)
+{
+    struct mrd_rpc_link *link = call->link;
+    pthread_mutex_lock(&call->server->lock);
+    link->call = NULL;
+    pthread_mutex_unlock(&call->server->lock);
+    uint8_t kept[MRD_RPC_ALIVE_BYTES];
+    pthread_mutex_lock(&link->write_lock); /* behind a sign of life */
+    const struct mrd_bytes rest = {kept, link->rest_size};
+    memcpy(kept, link->rest, link->rest_size);
     link->rest_size = 0;
-    return MRD_OK;
+    pthread_mutex_unlock(&link->write_lock);
+    if (link_broken(link)) {
+        return mrd_fail(err, MRD_E_CANCELED, "the client has gone");
+    }
+    const enum mrd_status status = send_frame(call, rest, head, first, second, err);
+    if (status != MRD_OK) {
+        link_break(link);
+    }
+    return status;
 }
 
 static void head_put(uint8_t out[MRD_RPC_ALIVE_BYTES], enum mrd_rpc_frame_kind kind,
@@ -96,22 +143,15 @@ enum mrd_status mrd_rpc_link_send(struct mrd_rpc_call *call, enum mrd_rpc_frame_
                                   enum mrd_status status, struct mrd_bytes first,
                                   struct mrd_bytes second, struct mrd_error *err)
 {
-    struct mrd_rpc_link *link = call->link;
     const size_t size = first.size + second.size;
     if (size > MRD_LINK_ANSWER_MAX - MRD_RPC_FRAME_BYTES) {
         return mrd_fail(err, MRD_E_INVALID, "reply chunk of %zu bytes", size);
     }
-    uint8_t head[MRD_RPC_ALIVE_BYTES];
-    head_put(head, kind, status, call->number, size);
-    if (kind != MRD_RPC_FRAME_DATA) { /* the client may ask the next thing as soon as it has this */
-        pthread_mutex_lock(&call->server->lock);
-        link->call = NULL;
-        pthread_mutex_unlock(&call->server->lock);
-    }
-    pthread_mutex_lock(&link->write_lock);
-    const enum mrd_status sent = send_frame(call, head, sizeof(head), first, second, err);
-    pthread_mutex_unlock(&link->write_lock);
-    return sent;
+    uint8_t bytes[MRD_RPC_ALIVE_BYTES];
+    head_put(bytes, kind, status, call->number, size);
+    const struct mrd_bytes head = {bytes, sizeof(bytes)};
+    return kind == MRD_RPC_FRAME_DATA ? send_between(call, head, first, second, err)
+                                      : send_last(call, head, first, second, err);
 }
 
 /* A refusal, which is no call's. */
@@ -128,7 +168,7 @@ static bool refuse(struct mrd_rpc_link *link, enum mrd_status status, const char
     pthread_mutex_lock(&link->write_lock);
     struct mrd_error ignored;
     const bool sent =
-        !link->broken && link->rest_size == 0 &&
+        !link_broken(link) && link->rest_size == 0 &&
         mrd_link_write_exact(link->fd, head, sizeof(head), deadline_ns, &ignored) == MRD_OK &&
         mrd_link_write_exact(link->fd, text, size, deadline_ns, &ignored) == MRD_OK;
     pthread_mutex_unlock(&link->write_lock);
@@ -231,7 +271,7 @@ static const char *call_accept(struct mrd_rpc_link *link, struct mrd_rpc_call *c
 {
     struct mrd_rpc_server *server = link->links->server;
     const uint64_t flow = mrd_rpc_flow_of(server, call->request);
-    unsigned wakes = 0;
+    struct mrd_rpc_wakes wakes = {0};
     bool here = false;
     pthread_mutex_lock(&server->lock);
     const char *refusal = atomic_load_explicit(&link->links->refusing, memory_order_relaxed)
@@ -243,7 +283,7 @@ static const char *call_accept(struct mrd_rpc_link *link, struct mrd_rpc_call *c
         here = mrd_rpc_workers_enter(server, call, &wakes);
     }
     pthread_mutex_unlock(&server->lock);
-    mrd_rpc_workers_wake(server, wakes);
+    mrd_rpc_workers_wake(server, &wakes);
     if (here) {
         mrd_rpc_call_run(server, call);
     }
@@ -403,7 +443,7 @@ static void alive_send(struct mrd_rpc_link *link, const struct mrd_rpc_call *cal
     pthread_mutex_lock(&server->lock);
     const bool runs = link->call == call;
     pthread_mutex_unlock(&server->lock);
-    if (runs && !link->broken && link->rest_size == 0) {
+    if (runs && !link_broken(link) && link->rest_size == 0) {
         uint8_t head[MRD_RPC_ALIVE_BYTES];
         head_put(head, MRD_RPC_FRAME_ALIVE, MRD_OK, 0, 0);
         struct iovec piece = {head, sizeof(head)};

@@ -26,10 +26,11 @@ struct mrd_rpc_link {
         state; /* stored with release by its thread, loaded with acquire by the watch */
     pthread_mutex_t read_lock; /* whose turn it is to read; others are taken inside it */
     struct mrd_link_reader reader;
-    pthread_mutex_t write_lock;        /* whose turn it is to write; others are taken inside it */
+    pthread_mutex_t
+        write_lock; /* whose turn it is to write while a call runs; others are taken inside it */
     uint8_t rest[MRD_RPC_ALIVE_BYTES]; /* of a sign of life that was cut off */
     size_t rest_size;
-    bool broken; /* a frame was cut off: nothing can follow */
+    _Atomic bool broken; /* a frame was cut off: nothing can follow; read anywhere (relaxed) */
     pthread_cond_t left;
     /* guarded by the server's lock */
     struct mrd_rpc_call

@@ -72,7 +72,6 @@ struct mrd_rpc_call *mrd_rpc_call_create(struct mrd_rpc_server *server,
     call->credit = MRD_MIN(request->window, (uint32_t)CREDIT_MAX);
     call->deadline_ns =
         now_ns() + (int64_t)MRD_MIN(request->budget_ms, (uint64_t)BUDGET_MS_MAX) * MS;
-    mrd_bus_cond_init(&call->changed);
     return call;
 }
 
@@ -148,7 +147,7 @@ void mrd_rpc_call_credit(struct mrd_rpc_call *call, uint32_t chunks)
 {
     const uint32_t more = MRD_MIN(chunks, (uint32_t)CREDIT_MAX);
     call->credit = MRD_MIN(call->credit + more, (uint32_t)CREDIT_MAX);
-    pthread_cond_signal(&call->changed);
+    pthread_cond_signal(&call->server->slots[call->slot].changed);
 }
 
 static void on_control(natsConnection *nats, natsSubscription *subscription, natsMsg *msg,
@@ -258,6 +257,9 @@ static void *pulse_run(void *context)
 
 static void server_free(struct mrd_rpc_server *server)
 {
+    for (uint32_t i = 0; i < server->slot_count; i++) {
+        pthread_cond_destroy(&server->slots[i].changed);
+    }
     pthread_cond_destroy(&server->work);
     pthread_cond_destroy(&server->pulse);
     pthread_cond_destroy(&server->idle);
@@ -321,6 +323,9 @@ static struct mrd_rpc_server *server_alloc(struct mrd_bus *bus,
     server->slot_count = server->options.workers + server->options.queue_max;
     server->slots = calloc(server->slot_count, sizeof(*server->slots));
     mrd_assert(server->slots != NULL);
+    for (uint32_t i = 0; i < server->slot_count; i++) {
+        mrd_bus_cond_init(&server->slots[i].changed);
+    }
     server->ready_last = &server->ready;
     flows_init(server);
     pthread_mutex_init(&server->lock, NULL);

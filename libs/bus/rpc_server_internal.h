@@ -54,8 +54,7 @@ struct mrd_rpc_call {
     struct mrd_rpc_call *next;     /* in `ready` */
     bool placed;                   /* it has been given the place that it waits for */
     uint32_t credit;
-    int64_t alive_ns; /* the last sign of life; 0: none */
-    pthread_cond_t changed;
+    int64_t alive_ns;                  /* the last sign of life; 0: none */
     _Atomic bool stop;                 /* `end` is not RUNNING; the same way */
     _Atomic enum mrd_rpc_call_end end; /* written under the lock, read anywhere (relaxed) */
 };
@@ -76,6 +75,15 @@ struct mrd_rpc_thread {
 struct mrd_rpc_server_slot {
     struct mrd_rpc_call *call;
     uint32_t generation;
+    pthread_cond_t changed; /* something of the call has; lives as long as the server */
+};
+
+/* Whom to wake once the lock is free: who wakes others while it holds the lock may lose its core to them at once, in the background for
+ * milliseconds, and everybody waits for the lock then. */
+struct mrd_rpc_wakes {
+    unsigned work;     /* threads to be told of calls by signals to `work` */
+    uint32_t count;    /* of slots, whose `changed` is to be signaled */
+    uint32_t slots[8]; /* where there are more, the rest is signaled at once */
 };
 
 struct mrd_rpc_server {
@@ -134,10 +142,10 @@ void mrd_rpc_workers_stop(struct mrd_rpc_server *server);
 void mrd_rpc_workers_add(struct mrd_rpc_server *server, struct mrd_rpc_call *call);
 
 /* Lock held: the call has a place from now on, if it is its turn: true, and the caller runs it (mrd_rpc_call_run) once the lock
- * is free. Else it is queued, and *out_wakes threads are to be told of calls (mrd_rpc_workers_wake). */
+ * is free. Else it is queued, and *wakes are to be woken then (mrd_rpc_workers_wake). */
 bool mrd_rpc_workers_enter(struct mrd_rpc_server *server, struct mrd_rpc_call *call,
-                           unsigned *out_wakes);
-void mrd_rpc_workers_wake(struct mrd_rpc_server *server, unsigned wakes);
+                           struct mrd_rpc_wakes *wakes);
+void mrd_rpc_workers_wake(struct mrd_rpc_server *server, const struct mrd_rpc_wakes *wakes);
 void mrd_rpc_call_run(struct mrd_rpc_server *server, struct mrd_rpc_call *call);
 
 /* Lock held: the call's handler is to end soon. */

@@ -14,12 +14,25 @@ static struct mrd_rpc_call *call_of(struct mrd_fair_waiter *waiter)
     return MRD_CONTAINER_OF(waiter, struct mrd_rpc_call, waiter);
 }
 
-/* Hands out the places that are free. *out_wakes: so many threads are to be told of calls by signals to `work`. False: a new
- * call and a place are there and no thread, and none can be made. */
-static bool places_offer(struct mrd_rpc_server *server, unsigned *out_wakes)
+static pthread_cond_t *changed_of(const struct mrd_rpc_call *call)
+{
+    return &call->server->slots[call->slot].changed;
+}
+
+static void wakes_add(struct mrd_rpc_wakes *wakes, const struct mrd_rpc_call *call)
+{
+    if (wakes->count < MRD_ARRAY_LEN(wakes->slots)) {
+        wakes->slots[wakes->count++] = call->slot;
+    } else {
+        pthread_cond_signal(changed_of(call));
+    }
+}
+
+/* Hands out the places that are free, and adds to *wakes who is to hear of it. False: a new call and a place are there and no
+ * thread, and none can be made. */
+static bool places_offer(struct mrd_rpc_server *server, struct mrd_rpc_wakes *wakes)
 {
     bool threads = true;
-    *out_wakes = 0;
     for (const struct mrd_fair_waiter *next;
          (next = mrd_fair_next(&server->flows, !threads)) != NULL;) {
         const bool fresh = !next->begun;
@@ -32,33 +45,46 @@ static bool places_offer(struct mrd_rpc_server *server, unsigned *out_wakes)
             *server->ready_last = call;
             server->ready_last = &call->next;
             server->ready_count++;
-            ++*out_wakes;
+            wakes->work++;
         } else {
             call->placed = true;
-            pthread_cond_signal(&call->changed);
+            wakes_add(wakes, call);
         }
     }
     return threads || mrd_fair_next(&server->flows, false) == NULL;
 }
 
-/* A thread's own call is not among those that it wakes others for. */
-static void wake(struct mrd_rpc_server *server, unsigned wakes)
+void mrd_rpc_workers_wake(struct mrd_rpc_server *server, const struct mrd_rpc_wakes *wakes)
 {
-    for (unsigned i = 0; i < wakes; i++) {
+    for (unsigned i = 0; i < wakes->work; i++) {
         pthread_cond_signal(&server->work);
+    }
+    for (uint32_t i = 0; i < wakes->count; i++) {
+        pthread_cond_signal(&server->slots[wakes->slots[i]].changed);
     }
 }
 
+/* Lock held, given up meanwhile. */
+static void wake(struct mrd_rpc_server *server, const struct mrd_rpc_wakes *wakes)
+{
+    if (wakes->work + wakes->count > 0) {
+        pthread_mutex_unlock(&server->lock);
+        mrd_rpc_workers_wake(server, wakes);
+        pthread_mutex_lock(&server->lock);
+    }
+}
+
+/* The lock is given up meanwhile, in this one and the next. */
 static void place_take(struct mrd_rpc_call *call)
 {
     struct mrd_rpc_server *server = call->server;
-    unsigned wakes;
+    struct mrd_rpc_wakes wakes = {0};
     call->placed = false;
     mrd_fair_wait(&server->flows, &call->waiter);
     (void)places_offer(server, &wakes);
-    wake(server, wakes);
+    wake(server, &wakes);
     while (!call->placed) {
-        pthread_cond_wait(&call->changed, &server->lock);
+        pthread_cond_wait(changed_of(call), &server->lock);
     }
     call->placed_ns = now_ns();
 }
@@ -66,10 +92,10 @@ static void place_take(struct mrd_rpc_call *call)
 static enum mrd_status place_give(struct mrd_rpc_call *call, struct mrd_error *err)
 {
     struct mrd_rpc_server *server = call->server;
-    unsigned wakes;
+    struct mrd_rpc_wakes wakes = {0};
     mrd_fair_give(&server->flows, call->waiter.flow);
     const bool offered = places_offer(server, &wakes);
-    wake(server, wakes);
+    wake(server, &wakes);
     if (offered) {
         return MRD_OK;
     }
@@ -132,7 +158,7 @@ static enum mrd_status credit_wait(struct mrd_rpc_call *call, struct mrd_error *
         if (call->own_thread) {
             credit_listen(call);
         } else {
-            pthread_cond_timedwait(&call->changed, &server->lock, &until);
+            pthread_cond_timedwait(changed_of(call), &server->lock, &until);
         }
     }
     place_take(call);
@@ -264,7 +290,6 @@ void mrd_rpc_call_free(struct mrd_rpc_call *call)
     free(call->frame_of_request);
     mrd_buf_fini(&call->frame);
     mrd_buf_fini(&call->last);
-    pthread_cond_destroy(&call->changed);
     free(call);
 }
 
@@ -273,7 +298,7 @@ void mrd_rpc_call_end_now(struct mrd_rpc_call *call, enum mrd_rpc_call_end end)
     if (atomic_load_explicit(&call->end, memory_order_relaxed) == MRD_RPC_RUNNING) {
         atomic_store_explicit(&call->end, end, memory_order_relaxed);
         atomic_store_explicit(&call->stop, true, memory_order_relaxed);
-        pthread_cond_signal(&call->changed);
+        pthread_cond_signal(changed_of(call));
     }
 }
 
@@ -310,9 +335,9 @@ static void count_end(struct mrd_rpc_server *server, const struct mrd_rpc_call *
 }
 
 /* Lock held. The call's slot, place and share of its flow are free from now on. */
-static void call_leave(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
+static void call_leave(struct mrd_rpc_server *server, struct mrd_rpc_call *call,
+                       struct mrd_rpc_wakes *wakes)
 {
-    unsigned wakes;
     server->slots[call->slot].call = NULL;
     server->slots[call->slot].generation++;
     server->stats.running--;
@@ -326,24 +351,27 @@ static void call_leave(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
     server->looking += ends ? 0 : 1;
     mrd_fair_give(&server->flows, call->waiter.flow);
     mrd_fair_leave(&server->flows, call->waiter.flow);
-    (void)places_offer(server, &wakes);
-    wake(server, ends || wakes == 0 ? wakes : wakes - 1); /* one is for this thread */
+    (void)places_offer(server, wakes);
+    wakes->work -= ends || wakes->work == 0 ? 0 : 1; /* one is for this thread */
 }
 
 void mrd_rpc_call_run(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
 {
     struct mrd_error err = {0};
+    struct mrd_rpc_wakes wakes = {0};
     call->placed_ns = now_ns();
     call->work = (struct mrd_thread_work){.since_ns = call->placed_ns};
     enum mrd_status status = mrd_rpc_call_check(call, &err);
     if (status == MRD_OK) {
         status = server->options.handle(server->options.context, call, &err);
     }
+    mrd_thread_work_end(&call->work);
     status = finish(call, status, &err);
     pthread_mutex_lock(&server->lock);
     count_end(server, call, status);
-    call_leave(server, call);
+    call_leave(server, call, &wakes);
     pthread_mutex_unlock(&server->lock);
+    mrd_rpc_workers_wake(server, &wakes);
     mrd_rpc_call_free(call);
 }
 
@@ -383,19 +411,18 @@ void mrd_rpc_worker_run(struct mrd_rpc_server *server)
 
 void mrd_rpc_workers_add(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
 {
-    unsigned wakes;
+    struct mrd_rpc_wakes wakes = {0};
     pthread_mutex_lock(&server->lock);
     server->stats.queued++;
     mrd_fair_wait(&server->flows, &call->waiter);
     (void)places_offer(server, &wakes); /* without a thread, the next one that is free takes it */
     pthread_mutex_unlock(&server->lock);
-    wake(server, wakes); /* now that the lock is free: nobody is to wake up and wait for it */
+    mrd_rpc_workers_wake(server, &wakes);
 }
 
 bool mrd_rpc_workers_enter(struct mrd_rpc_server *server, struct mrd_rpc_call *call,
-                           unsigned *out_wakes)
+                           struct mrd_rpc_wakes *wakes)
 {
-    *out_wakes = 0;
     mrd_fair_wait(&server->flows, &call->waiter);
     call->own_thread = mrd_fair_next(&server->flows, false) == &call->waiter;
     if (call->own_thread) {
@@ -403,12 +430,10 @@ bool mrd_rpc_workers_enter(struct mrd_rpc_server *server, struct mrd_rpc_call *c
         server->stats.running++;
     } else {
         server->stats.queued++;
-        (void)places_offer(server, out_wakes);
+        (void)places_offer(server, wakes);
     }
     return call->own_thread;
 }
-
-void mrd_rpc_workers_wake(struct mrd_rpc_server *server, unsigned wakes) { wake(server, wakes); }
 
 bool mrd_rpc_workers_start(struct mrd_rpc_server *server)
 {

@@ -30,7 +30,6 @@ struct job {
     /* Of its thread. */
     int64_t placed_ns;
     struct mrd_thread_work work;
-    bool slices_long;
 
     _Atomic bool canceled; /* relaxed, a mere flag */
 };
@@ -109,10 +108,7 @@ void qry_pool_checkpoint(void)
     }
     struct qry_pool *pool = job->pool;
     const int64_t now = now_ns();
-    if (!job->slices_long && mrd_thread_work_is_long(&job->work, now)) {
-        job->slices_long = true;
-        mrd_thread_slices_long_set(true);
-    }
+    mrd_thread_work_look_at_slices(&job->work, now);
     if (atomic_load_explicit(&pool->fair.waiting, memory_order_relaxed) == 0) {
         return;
     }
@@ -219,9 +215,7 @@ static void job_run(struct job *job, qry_job_fn *run, void *context, struct qry_
     run(context, job->request, &job->canceled, out);
     mrd_gauge_add(pool->running, -1);
     self = NULL;
-    if (job->slices_long) { /* the connection's next one may be short */
-        mrd_thread_slices_long_set(false);
-    }
+    mrd_thread_work_end(&job->work); /* the connection's next one may be short */
 }
 
 enum qry_pool_verdict qry_pool_run(struct qry_pool *pool, struct mrd_http_request *request,

@@ -7,7 +7,7 @@
  * caller answers 429).
  *
  * A job that works for long gives its place up at its checkpoints where other tenants have fewer. Jobs that have begun are at
- * most twice as many as places. Its thread lets others that wake up have its core (mrd_thread_slices_long_set). (It does not go into
+ * most twice as many as places. Its thread lets others that wake up have its core (base/threads.h). (It does not go into
  * the background as an ingester's does: a thread that waits for replies over NATS takes those of others too, bus/rpc_client.c, and
  * has to have a core for that.)
  *

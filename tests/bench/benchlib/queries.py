@@ -5,6 +5,7 @@ import http.client
 import json
 import math
 import multiprocessing
+import socket
 import statistics
 import time
 import urllib.parse
@@ -101,20 +102,59 @@ LIGHT = [
 ]
 
 
+# Beside them, in turns with them, a request to a process that has nothing to do: what the machine and the client make of
+# any request, whoever answers it.
+MACHINE = "machine"
+
+
 def percentile(values, share):
     """The smallest value that at least `share` of all are not above."""
     return sorted(values)[max(0, math.ceil(len(values) * share) - 1)]
 
 
+def idle_main(listener):
+    """Answers every request of one connection after the other with the same few bytes."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    while True:
+        connection, _ = listener.accept()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while connection.recv(65536):
+            connection.sendall(answer)
+        connection.close()
+
+
+@contextlib.contextmanager
+def idle_server():
+    """A process that does nothing else than answer: what the machine itself adds to a request. Yields a client of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        process = multiprocessing.Process(target=idle_main, args=(listener,), daemon=True)
+        process.start()
+        client = Client(f"http://127.0.0.1:{listener.getsockname()[1]}", {})
+        try:
+            yield client
+        finally:
+            client.close()
+            process.terminate()
+            process.join()
+
+
 def measure_light(target, end_seconds, repeats, tenant=None):
-    """{name: {p50, p90, p99, series}, ...} in ms, of the LIGHT queries, taken in turns."""
+    """{name: {p50, p90, p99, series}, ...} in ms, of the LIGHT queries, taken in turns, and of MACHINE."""
+    with idle_server() as idle:
+        return measure_light_beside(idle, target, end_seconds, repeats, tenant)
+
+
+def measure_light_beside(idle, target, end_seconds, repeats, tenant):
     client = Client(target.query_url, target.query_parameters, tenant)
     try:
         _, answer = client.get("/api/v1/query", {"query": "bottomk(1, sensor_signal_strength)", "time": end_seconds})
         device = answer["data"]["result"][0]["metric"]["device_id"]
-        times = {query["name"]: [] for query in LIGHT}
-        series = {}
+        times = {name: [] for name in (MACHINE, *(query["name"] for query in LIGHT))}
+        series = {MACHINE: 0}
         for turn in range(-max(1, repeats // 10), repeats):  # the first tenth warms up
+            seconds, _ = idle.get("/", {})
+            if turn >= 0:
+                times[MACHINE].append(seconds * 1000)
             for query in LIGHT:
                 seconds, answer = client.get(*request_of(query, end_seconds, device))
                 series[query["name"]] = len(answer["data"]["result"])

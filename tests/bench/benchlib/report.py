@@ -48,12 +48,12 @@ ROWS = [
     ("wt", "WT RSS per series, B", "rss_bytes_per_series", 1, 0),
 ] + [
     (f"wq{partitions}", f"WQ {text}, {partitions} partitions, {share} ms", f"{query}.{share}", 1, 2)
-    for query, text in (("floor", "needs no data"), ("empty", "nothing found"), ("instant", "one series, instant"), ("range", "one series, 2 h at 15 s"))
+    for query, text in (("machine", "an idle process"), ("floor", "needs no data"), ("empty", "nothing found"), ("instant", "one series, instant"), ("range", "one series, 2 h at 15 s"))
     for partitions in (1, 4, 16)
     for share in ("p50", "p99")
 ] + [
     ("wi", f"WI {text}, {share}, {what}", f"{path}.{query}.{share}", 1, digits)
-    for query, text in (("floor", "needs no data"), ("empty", "nothing found"), ("instant", "one series, instant"), ("range", "one series, 1 h at 15 s"))
+    for query, text in (("machine", "an idle process"), ("floor", "needs no data"), ("empty", "nothing found"), ("instant", "one series, instant"), ("range", "one series, 1 h at 15 s"))
     for share in ("p50", "p99")
     for path, what, digits in (("alone", "alone, ms", 2), ("beside", "beside heavy ones, ms", 2), ("ratio", "ratio", 2))
 ] + [("wi", "WI heavy queries/s meanwhile", "heavy_per_second", 1, 1)]
