@@ -20,7 +20,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { MRD_FAIR_QUANTUM_MS = 20 /* after which a place goes round among equals */ };
+enum {
+    MRD_FAIR_QUANTUM_MS = 20, /* after which a place goes round among equals */
+    /* Holders need not ask more often: each time they hold the lock, and who loses its core meanwhile keeps everybody waiting. */
+    MRD_FAIR_LOOK_US = 500,
+};
 
 /* One that waits; embedded in what it stands for. */
 struct mrd_fair_waiter {

@@ -45,6 +45,7 @@ struct mrd_rpc_call {
     char control[MRD_BUS_INBOX_MAX + 32]; /* where the client sends credit and cancellation */
     /* of the worker */
     int64_t placed_ns; /* since when it holds its place */
+    int64_t looked_ns; /* when it asked last whether it stands in others' way */
     struct mrd_thread_work work;
     uint32_t number;
     struct mrd_buf frame;

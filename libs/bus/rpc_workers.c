@@ -204,9 +204,11 @@ void mrd_rpc_call_yield(struct mrd_rpc_call *call)
         mrd_rpc_link_hand_over(
             call); /* now: short calls are not to wait for a thread without a core */
     }
-    if (atomic_load_explicit(&server->flows.waiting, memory_order_relaxed) == 0) {
+    if (atomic_load_explicit(&server->flows.waiting, memory_order_relaxed) == 0 ||
+        now - call->looked_ns < MRD_FAIR_LOOK_US * (int64_t)1000) {
         return;
     }
+    call->looked_ns = now;
     pthread_mutex_lock(&server->lock);
     if (mrd_fair_crowds(&server->flows, call->waiter.flow, (now - call->placed_ns) / MS)) {
         server->stats.yields++;

@@ -30,6 +30,7 @@ struct job {
     /* Of its thread. */
     int64_t placed_ns;
     struct mrd_thread_work work;
+    int64_t looked_ns; /* when it asked last whether it stands in others' way */
 
     _Atomic bool canceled; /* relaxed, a mere flag */
 };
@@ -109,9 +110,11 @@ void qry_pool_checkpoint(void)
     struct qry_pool *pool = job->pool;
     const int64_t now = now_ns();
     mrd_thread_work_look_at_slices(&job->work, now);
-    if (atomic_load_explicit(&pool->fair.waiting, memory_order_relaxed) == 0) {
+    if (atomic_load_explicit(&pool->fair.waiting, memory_order_relaxed) == 0 ||
+        now - job->looked_ns < MRD_FAIR_LOOK_US * (int64_t)1000) {
         return;
     }
+    job->looked_ns = now;
     pthread_mutex_lock(&pool->lock);
     if (mrd_fair_crowds(&pool->fair, job->waiter.flow, (now - job->placed_ns) / MS) &&
         pool->begun < (size_t)pool->fair.places * BEGUN_PER_PLACE) {
