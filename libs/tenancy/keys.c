@@ -118,6 +118,12 @@ static const struct mrd_config_key keep_keys[] = {
         "Exemplars that are kept of one tenant in one partition, the latest. 0: none."),
     KEY("ingester.metadata_max", MRD_CONFIG_INT, "10000", 0, 1e8,
         "Metric families whose metadata is kept, of one tenant in one partition. 0: no new ones."),
+    KEY("ingester.tenant_workers", MRD_CONFIG_INT, "0", 0, 256,
+        "Questions of one tenant that an ingester works on at once. 0, or more than there are: all "
+        "but one of ingester.query_workers."),
+    KEY("ingester.tenant_queue_max", MRD_CONFIG_INT, "0", 0, 65536,
+        "Questions of one tenant that wait for a worker of an ingester, or for their reader, at "
+        "most. 0: half of ingester.query_queue_max."),
 };
 
 static const struct mrd_config_key retention_keys[] = {
