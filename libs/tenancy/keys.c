@@ -22,6 +22,10 @@ static const struct mrd_config_key write_keys[] = {
           "Size of a request body as sent. More is answered with 413. 0: no limit but 1 GiB."),
     LIMIT("decoded_bytes_max", MRD_CONFIG_SIZE, "128MiB", 1e10,
           "Size of a request body after decompression. 0: no limit but 1 GiB."),
+    LIMIT("active_series_max", MRD_CONFIG_INT, "0", 1e12,
+          "Series that a tenant may have in the ingesters, in all partitions together. Samples of "
+          "further ones are refused, those of series that are there go on being taken. 0: no "
+          "limit."),
     LIMIT("labels_per_series_max", MRD_CONFIG_INT, "60", 512,
           "Labels of a series, the metric name included. 0: no limit but 512."),
     LIMIT("label_name_bytes_max", MRD_CONFIG_SIZE, "1024", 1e9,

@@ -54,6 +54,7 @@ WRITES = [
     Limit("limits.ingestion_burst", "5", "limits.ingestion_burst (5)", 400, "samples", REFUSED, {"samples": 6}),
     Limit("limits.request_body_bytes_max", "1KiB", "1024 bytes", 413, "samples", r'meridian_http_requests_refused_total\{reason="body_size"\}', {"samples": 2000}),
     Limit("limits.decoded_bytes_max", "2KiB", "2048", 400, "samples", REFUSED, {"samples": 2000}),
+    Limit("limits.active_series_max", "30", "limits.active_series_max (30)", 400, "samples", REJECTED % "series_limit", {"samples": 31}),
     Limit("limits.labels_per_series_max", "3", "limit of 3", 400, "labels", REJECTED % "label_limit", {"count": 4}),
     Limit("limits.label_name_bytes_max", "20", "limit of 20", 400, "labels", REJECTED % "label_limit", {"name": "n" * 21}),
     Limit("limits.label_value_bytes_max", "20", "limit of 20", 400, "labels", REJECTED % "label_limit", {"value": "v" * 21}),
