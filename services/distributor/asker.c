@@ -10,7 +10,7 @@
 enum {
     ROUND_MAX = 64,
     WAITS_MAX = 2,
-    NEARLY = 100, /* within so small a part of the limit it counts as reached */
+    NEARLY = 200, /* within so small a part of the limit it counts as reached */
     POST_RETRY_MS = 5,
     SERIES_BYTES = 64, /* that one doubt takes, about */
 };

@@ -13,7 +13,7 @@
 
 #include "model/labels.h"
 
-enum { DST_DOUBTS_MAX = 16384 };
+enum { DST_DOUBTS_MAX = 8192 }; /* their ids fit into a message that a batch fits into */
 
 enum dst_verdict {
     DST_DOUBT_OPEN,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -121,3 +122,40 @@ def test_where_no_ingester_answers_a_limit_stops_nobody(start, tmp_path):
     # For some seconds more are let through; then the limit is looked at again, which hurts none of them.
     wait_until(lambda: world.push(0, 1000 + 5 * world.step, 5).status == 400, 60, "the limit to be looked at again")
     assert world.push(0, 0, 110).status == 204
+
+
+def test_new_series_without_end_through_all_distributors_stop_soon(start, tmp_path):
+    """The limit is soft where several distributors introduce at once: passed by less than what it is, and nothing comes once it is passed."""
+    world = World(start, tmp_path / "overrides.yaml")
+    assert world.push(0, 0, 50).status == 204
+    assert world.stored() == (50, 50)
+    until = time.monotonic() + 6
+    answers: list[int] = []
+
+    def explode(distributor: int, number: int) -> None:
+        """As many series a request as the tenant may have, none of them twice."""
+        at = world.now + 600_000
+        first = 1_000_000 * (number + 1)
+        while time.monotonic() < until:
+            body = b"".join(rw.series_of({"__name__": "m", "n": str(first + k)}, [(at, 1)]) for k in range(LIMIT))
+            answers.append(rw.push(world.cluster.push_urls()[distributor], body, "capped").status)
+            first += LIMIT
+
+    threads = [threading.Thread(target=explode, args=(number % 2, number)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    while time.monotonic() < until:  # what the tenant has goes on meanwhile
+        assert world.push(0, 0, 50).status == 204
+        assert world.push(1, 0, 50, "free").status == 204
+    for thread in threads:
+        thread.join()
+    assert set(answers) <= {204, 400, 503}
+    series, samples = world.stored()
+    print(f"{series} series of {LIMIT * len(answers)} offered, limit {LIMIT}")
+    assert LIMIT <= series < 2 * LIMIT
+    assert answers.count(400) > 0
+    for distributor in (0, 1):
+        assert world.push(distributor, 0, 50).status == 204
+        answer = world.push(distributor, 2000, 10)
+        assert answer.status == 400 and answer.body.startswith("10 of 10 samples"), answer
+    assert world.stored() == (series, samples + 100)
