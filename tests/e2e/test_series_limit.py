@@ -32,10 +32,10 @@ def metric(cluster: Cluster, instance: str, line: str) -> float:
 class World:
     """Two distributors, and two ingesters that share the partitions."""
 
-    def __init__(self, start, path: Path):
+    def __init__(self, start, path: Path, replicas: int = 1):
         self.path = path
         write_overrides(path, f"overrides: {{capped: {{limits.active_series_max: {LIMIT}}}}}\n")
-        self.cluster = start({"partitions": 4, "services": {"distributor": 2, "ingester": 2}}, settings=[f"all.overrides_file={path}"])
+        self.cluster = start({"partitions": 4, "replicas": replicas, "services": {"distributor": 2, "ingester": 2}}, settings=[f"all.overrides_file={path}"])
         self.now = int(time.time() * 1000) - 600_000
         self.step = 0
 
@@ -122,6 +122,19 @@ def test_where_no_ingester_answers_a_limit_stops_nobody(start, tmp_path):
     # For some seconds more are let through; then the limit is looked at again, which hurts none of them.
     wait_until(lambda: world.push(0, 1000 + 5 * world.step, 5).status == 400, 60, "the limit to be looked at again")
     assert world.push(0, 0, 110).status == 204
+
+
+def test_where_one_of_two_replicas_is_frozen_the_other_is_asked(start, tmp_path):
+    world = World(start, tmp_path / "overrides.yaml", replicas=2)
+    assert world.push(0, 0, 100).status == 204
+    assert world.stored() == (100, 100)
+    world.cluster.pause("ingester-1")
+    for n in range(4):  # whoever is asked first
+        world.expect_refused(0, 100 + 10 * n, 10, 10, 100)
+        world.expect_refused(1, 50 * (n % 2), 110, 10 + 50 * (n % 2), 100)
+    unchecked = r'meridian_distributor_active_series_checked_total\{result="unchecked"\}'
+    assert [metric(world.cluster, name, unchecked) for name in ("distributor-1", "distributor-2")] == [0, 0]
+    world.cluster.resume("ingester-1")
 
 
 def test_new_series_without_end_through_all_distributors_stop_soon(start, tmp_path):
