@@ -118,6 +118,14 @@ void mrd_rpc_fan_destroy(struct mrd_rpc_fan **fan);
 struct mrd_rpc_server;
 struct mrd_rpc_call;
 
+/* What a request belongs to, such as a tenant, and what all of the same key may have together. A share counts from the next
+ * request of its flow on; calls under way keep their places. */
+struct mrd_rpc_flow {
+    uint64_t key;       /* such as a hash of the tenant's name */
+    uint32_t workers;   /* that work at once; 0: all but one, of more than one */
+    uint32_t queue_max; /* beyond those that wait; 0: half of the server's queue_max */
+};
+
 struct mrd_rpc_server_options {
     const char *subject; /* may have wildcards */
     uint32_t workers;    /* handlers that work at once; 0: 4 */
@@ -126,12 +134,10 @@ struct mrd_rpc_server_options {
                           * MRD_E_UNAVAILABLE at once. There are never more threads than both together */
     const char *full; /* text of that refusal, static storage; NULL: a general one */
 
-    /* Which flow a request belongs to, such as a hash of its tenant's name. Runs where requests arrive and must not wait.
+    /* Fills the flow, which comes zeroed, of a request. Runs where requests arrive and must not wait.
      * NULL: all are of one, without bounds of its own. */
-    uint64_t (*flow)(void *context, struct mrd_bytes request);
-    uint32_t flow_workers;   /* of one flow that work at once; 0: all but one, of more than one */
-    uint32_t flow_queue_max; /* of one flow beyond those that wait; 0: half of queue_max */
-    const char *flow_full;   /* as `full` */
+    void (*flow)(void *context, struct mrd_bytes request, struct mrd_rpc_flow *out);
+    const char *flow_full; /* as `full` */
 
     /* Direct connections; NULL: NATS only. The server's from now on, if it can be created. */
     struct mrd_link_listener *listener_take;

@@ -24,13 +24,16 @@ struct world {
     struct mrd_rpc_client *client;
     struct mrd_rpc_server *server;
     struct mrd_rpc_fan *fan;
-    _Atomic size_t begun[128]; /* by flow: "hold" and "work" */
+    _Atomic size_t begun[128];     /* by flow: "hold" and "work" */
+    _Atomic uint32_t workers_of_v; /* the share of flow "v"; 0: as the others */
 };
 
-static uint64_t flow_of(void *context, struct mrd_bytes request)
+static void flow_of(void *context, struct mrd_bytes request, struct mrd_rpc_flow *out)
 {
-    (void)context;
-    return request.size == 0 ? 0 : request.data[0];
+    const struct world *world = context;
+    out->key = request.size == 0 ? 0 : request.data[0];
+    out->workers = out->key == 'v' ? atomic_load(&world->workers_of_v) : 0;
+    out->queue_max = out->key == 'v' ? 1 : 2;
 }
 
 static int nice_now(void) { return getpriority(PRIO_PROCESS, (id_t)mrd_thread_kernel_id()); }
@@ -72,7 +75,6 @@ static struct world *world_start(uint32_t workers)
                                                    .workers = workers,
                                                    .queue_max = 6,
                                                    .flow = flow_of,
-                                                   .flow_queue_max = 2,
                                                    .flow_full = "the flow is full",
                                                    .handle = on_call,
                                                    .context = world};
@@ -141,20 +143,53 @@ static void a_flow_leaves_a_worker_to_the_others(void **state)
     world_stop(world);
 }
 
-static void a_flow_has_a_queue_of_its_own(void **state)
+static void refuse_one(struct world *world, const char *request)
 {
-    (void)state;
-    struct world *world = world_start(2);
     struct mrd_rpc_event event;
-    start(world, "a hold"); /* works */
-    start(world, "a hold"); /* waits, like the next one */
-    start(world, "a hold");
-    const size_t refused = start(world, "a hold");
+    const size_t refused = start(world, request);
     assert_int_equal(mrd_rpc_fan_next_of(world->fan, refused, &event, NULL), MRD_OK);
     assert_int_equal(event.kind, MRD_RPC_FAILED);
     assert_int_equal(event.error.status, MRD_E_UNAVAILABLE);
     assert_string_equal(event.error.text, "the flow is full");
+}
+
+static void a_flow_has_a_queue_of_its_own(void **state)
+{
+    (void)state;
+    struct world *world = world_start(2);
+    start(world, "a hold"); /* works */
+    start(world, "a hold"); /* waits, like the next one */
+    start(world, "a hold");
+    refuse_one(world, "a hold");
     assert_int_equal(number_of(world, "b nice"), 0);
+    world_stop(world);
+}
+
+static void a_share_may_differ_by_flow_and_counts_from_its_next_request_on(void **state)
+{
+    (void)state;
+    struct world *world = world_start(4);
+    atomic_store(&world->workers_of_v, 1);
+    start(world, "v hold"); /* works */
+    start(world, "v hold"); /* waits */
+    refuse_one(world, "v hold");
+    for (size_t i = 0; i < 3; i++) {
+        start(world, "a hold");
+    }
+    wait_begun(world, 'a', 3);
+    assert_int_equal(world->begun['v'], 1); /* though a worker was free until now */
+    world_stop(world);
+
+    world = world_start(4);
+    atomic_store(&world->workers_of_v, 1);
+    start(world, "v hold");
+    start(world, "v hold");
+    refuse_one(world, "v hold");
+    atomic_store(&world->workers_of_v, 3);
+    start(world, "v hold"); /* and so the one that waits begins, too */
+    wait_begun(world, 'v', 3);
+    start(world, "v hold");
+    refuse_one(world, "v hold");
     world_stop(world);
 }
 
@@ -197,6 +232,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_flow_leaves_a_worker_to_the_others),
         cmocka_unit_test(a_flow_has_a_queue_of_its_own),
+        cmocka_unit_test(a_share_may_differ_by_flow_and_counts_from_its_next_request_on),
         cmocka_unit_test(long_calls_take_turns),
         cmocka_unit_test(a_long_call_ends_in_the_background_and_no_other_does),
     };

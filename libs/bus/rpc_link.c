@@ -270,13 +270,13 @@ static uint8_t *frame_await(struct mrd_rpc_link *link, size_t *out_size)
 static const char *call_accept(struct mrd_rpc_link *link, struct mrd_rpc_call *call)
 {
     struct mrd_rpc_server *server = link->links->server;
-    const uint64_t flow = mrd_rpc_flow_of(server, call->request);
+    const struct mrd_rpc_flow flow = mrd_rpc_flow_of(server, call->request);
     struct mrd_rpc_wakes wakes = {0};
     bool here = false;
     pthread_mutex_lock(&server->lock);
     const char *refusal = atomic_load_explicit(&link->links->refusing, memory_order_relaxed)
                               ? "shutting down"
-                              : mrd_rpc_call_admit(server, call, flow);
+                              : mrd_rpc_call_admit(server, call, &flow);
     if (refusal == NULL) {
         link->call = call;
         link->calls++;

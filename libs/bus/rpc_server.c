@@ -75,14 +75,32 @@ struct mrd_rpc_call *mrd_rpc_call_create(struct mrd_rpc_server *server,
     return call;
 }
 
+/* Without flows all calls are of one, which may have everything. */
+static struct mrd_fair_share share_of(const struct mrd_rpc_server *server,
+                                      const struct mrd_rpc_flow *flow)
+{
+    const struct mrd_rpc_server_options *options = &server->options;
+    if (options->flow == NULL) {
+        return (struct mrd_fair_share){options->workers, server->slot_count};
+    }
+    const uint32_t most = MRD_MAX(options->workers, 2U) - 1;
+    const bool bounded = flow->workers > 0 && flow->workers <= options->workers;
+    const uint32_t places = bounded ? flow->workers : most;
+    const uint32_t half = MRD_MAX(options->queue_max / 2, 1U);
+    const uint32_t waiting =
+        flow->queue_max == 0 ? half : MRD_MIN(flow->queue_max, options->queue_max);
+    return (struct mrd_fair_share){places, places + waiting};
+}
+
 const char *mrd_rpc_call_admit(struct mrd_rpc_server *server, struct mrd_rpc_call *call,
-                               uint64_t flow_key)
+                               const struct mrd_rpc_flow *of)
 {
     server->stats.requests++;
     if (server->stopping) {
         return "shutting down";
     }
-    struct mrd_fair_flow *flow = mrd_fair_join(&server->flows, flow_key, &server->share);
+    const struct mrd_fair_share share = share_of(server, of);
+    struct mrd_fair_flow *flow = mrd_fair_join(&server->flows, of->key, &share);
     if (flow == NULL) {
         return server->options.flow_full;
     }
@@ -94,18 +112,22 @@ const char *mrd_rpc_call_admit(struct mrd_rpc_server *server, struct mrd_rpc_cal
     return NULL;
 }
 
-uint64_t mrd_rpc_flow_of(const struct mrd_rpc_server *server, struct mrd_bytes request)
+struct mrd_rpc_flow mrd_rpc_flow_of(const struct mrd_rpc_server *server, struct mrd_bytes request)
 {
     const struct mrd_rpc_server_options *options = &server->options;
-    return options->flow == NULL ? 0 : options->flow(options->context, request);
+    struct mrd_rpc_flow flow = {0};
+    if (options->flow != NULL) {
+        options->flow(options->context, request, &flow);
+    }
+    return flow;
 }
 
 /* NULL: the call is under way; else why not. */
 static const char *call_accept(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
 {
-    const uint64_t flow = mrd_rpc_flow_of(server, call->request);
+    const struct mrd_rpc_flow flow = mrd_rpc_flow_of(server, call->request);
     pthread_mutex_lock(&server->lock);
-    const char *refusal = mrd_rpc_call_admit(server, call, flow);
+    const char *refusal = mrd_rpc_call_admit(server, call, &flow);
     pthread_mutex_unlock(&server->lock);
     if (refusal == NULL) {
         mrd_rpc_workers_add(server, call);
@@ -285,29 +307,13 @@ static void threads_stop(struct mrd_rpc_server *server)
     pthread_join(server->pulse_thread, NULL);
 }
 
-/* Without flows all calls are of one, which may have everything. */
-static void flows_init(struct mrd_rpc_server *server)
+static void texts_init(struct mrd_rpc_server_options *options)
 {
-    struct mrd_rpc_server_options *options = &server->options;
-    const uint32_t workers = options->workers;
-    const bool one = options->flow == NULL;
-    if (options->flow_workers == 0 || options->flow_workers > workers) {
-        options->flow_workers = workers > 1 ? workers - 1 : 1;
-    }
-    if (options->flow_queue_max == 0) {
-        options->flow_queue_max = MRD_MAX(options->queue_max / 2, 1U);
-    }
     if (options->full == NULL) {
         options->full = "too many requests are waiting";
     }
     if (options->flow_full == NULL) {
         options->flow_full = "too many requests of the same kind are waiting";
-    }
-    server->flows.places = workers;
-    server->share = (struct mrd_fair_share){options->flow_workers,
-                                            options->flow_workers + options->flow_queue_max};
-    if (one) {
-        server->share = (struct mrd_fair_share){workers, server->slot_count};
     }
 }
 
@@ -327,7 +333,8 @@ static struct mrd_rpc_server *server_alloc(struct mrd_bus *bus,
         mrd_bus_cond_init(&server->slots[i].changed);
     }
     server->ready_last = &server->ready;
-    flows_init(server);
+    server->flows.places = server->options.workers;
+    texts_init(&server->options);
     pthread_mutex_init(&server->lock, NULL);
     mrd_bus_cond_init(&server->work);
     mrd_bus_cond_init(&server->pulse);

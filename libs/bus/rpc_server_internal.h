@@ -97,11 +97,10 @@ struct mrd_rpc_server {
     pthread_t pulse_thread;
     struct mrd_rpc_links *links; /* NULL: requests come over NATS only */
 
-    struct mrd_fair_share share; /* of one flow */
-    pthread_mutex_t lock;        /* guards what follows and the calls' credit */
-    pthread_cond_t work;         /* a call is ready, or stopping */
-    pthread_cond_t pulse;        /* stopping, or threads are to be made */
-    pthread_cond_t idle;         /* nothing queued or running */
+    pthread_mutex_t lock; /* guards what follows and the calls' credit */
+    pthread_cond_t work;  /* a call is ready, or stopping */
+    pthread_cond_t pulse; /* stopping, or threads are to be made */
+    pthread_cond_t idle;  /* nothing queued or running */
     bool stopping;
     struct mrd_fair flows;
     struct mrd_rpc_call *ready; /* new calls that have a place and no thread yet */
@@ -164,8 +163,8 @@ struct mrd_rpc_call *mrd_rpc_call_create(struct mrd_rpc_server *server,
 
 /* Lock held. NULL: the call has a slot and belongs to its flow; else why not. */
 const char *mrd_rpc_call_admit(struct mrd_rpc_server *server, struct mrd_rpc_call *call,
-                               uint64_t flow);
-uint64_t mrd_rpc_flow_of(const struct mrd_rpc_server *server, struct mrd_bytes request);
+                               const struct mrd_rpc_flow *flow);
+struct mrd_rpc_flow mrd_rpc_flow_of(const struct mrd_rpc_server *server, struct mrd_bytes request);
 
 /* ---- rpc_links.c and rpc_link.c ---- */
 

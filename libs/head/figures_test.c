@@ -132,9 +132,56 @@ static void series_that_were_erased_are_not_counted(void **state)
     mrd_head_destroy(&head);
 }
 
+static mrd_series_id id_of(const char *tenant, const char *labels)
+{
+    struct mrd_buf buf = {0};
+    const mrd_series_id id =
+        mrd_series_id_of(mrd_tenant_seed(mrd_bytes_of(tenant)), testing_labels(labels, &buf));
+    mrd_buf_fini(&buf);
+    return id;
+}
+
+static void series_are_known_to_their_tenant_as_long_as_they_are_there(void **state)
+{
+    (void)state;
+    struct mrd_head *head = need_head();
+    struct mrd_head_append_result result = {0};
+    uint8_t bits[2] = {0xff, 0xff};
+    mrd_series_id ids[10];
+    for (int i = 0; i < 10; i++) {
+        char labels[16];
+        snprintf(labels, sizeof(labels), "__name__=m%d", i);
+        ids[i] = id_of("t", labels);
+        if (i % 3 == 0) {
+            const uint32_t ordinal = testing_need_series(head, "t", labels, 1);
+            testing_append(head, ordinal, 1000 + i, 1, mrd_hlc_make(1000, 0), 0, &result);
+        }
+    }
+    testing_need_series(head, "u", "__name__=m1", 1);
+    assert_int_equal(mrd_head_known(head, MRD_BYTES("t"), ids, 10, bits), 4);
+    assert_int_equal(bits[0], 1 << 0 | 1 << 3 | 1 << 6);
+    assert_int_equal(bits[1], 1 << 1);
+    assert_int_equal(mrd_head_known(head, MRD_BYTES("u"), ids, 10, bits), 1);
+    assert_int_equal(bits[0] | bits[1], 0); /* ids are of their tenant */
+    assert_int_equal(mrd_head_known(head, MRD_BYTES("v"), ids, 10, bits), 0);
+    assert_int_equal(bits[0] | bits[1], 0);
+    const struct mrd_head_sweep sweep = {.drop_before_ms = 10 * SPAN_MS,
+                                         .covered_hlc = mrd_hlc_make(10 * SPAN_MS, 0),
+                                         .idle_before_hlc = mrd_hlc_make(10 * SPAN_MS, 0),
+                                         .series_max = 100};
+    struct mrd_head_sweep_result swept;
+    mrd_head_sweep(head, &sweep, &swept);
+    assert_int_equal(swept.series_removed, 5);
+    assert_int_equal(mrd_head_known(head, MRD_BYTES("t"), ids, 10, bits), 0);
+    assert_int_equal(bits[0] | bits[1], 0);
+    mrd_head_destroy(&head);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(chunks_and_times_of_all_kinds_count),
-                                       cmocka_unit_test(series_that_were_erased_are_not_counted)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chunks_and_times_of_all_kinds_count),
+        cmocka_unit_test(series_that_were_erased_are_not_counted),
+        cmocka_unit_test(series_are_known_to_their_tenant_as_long_as_they_are_there)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -252,6 +252,21 @@ enum mrd_status mrd_head_series(struct mrd_head *head, const struct mrd_head_ser
     return MRD_OK;
 }
 
+uint64_t mrd_head_known(struct mrd_head *head, struct mrd_bytes tenant, const mrd_series_id *ids,
+                        size_t count, uint8_t *bits)
+{
+    const uint32_t number = head_tenant_find(head, tenant);
+    memset(bits, 0, (count + 7) / 8);
+    if (number == 0) {
+        return 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const bool known = series_find(head, number, ids[i]) != MRD_HEAD_ORDINAL_NONE;
+        bits[i / 8] = (uint8_t)(bits[i / 8] | (known ? 1U << (i % 8) : 0));
+    }
+    return head_tenant(head, number)->series.count;
+}
+
 /* ---- figures ---- */
 
 static size_t tables_bytes(const struct mrd_head *head)

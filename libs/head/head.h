@@ -336,6 +336,11 @@ MRD_MUST_CHECK enum mrd_status mrd_head_count_by_name(struct mrd_head *head,
                                                       struct mrd_error *err);
 uint64_t mrd_head_tenant_series(struct mrd_head *head, struct mrd_bytes tenant);
 
+/* Which of these series of a tenant the head has: bit i of `bits` (bit 0 of byte 0 is the first) for ids[i]. Returns how many it has
+ * of the tenant, for whoever limits them: those that are empty and not yet removed count. Changes nothing. Cost: 50 ns an id. */
+uint64_t mrd_head_known(struct mrd_head *head, struct mrd_bytes tenant, const mrd_series_id *ids,
+                        size_t count, uint8_t *bits);
+
 /* Of a tenant: chunks as a selection of everything would have them, oldest and newest time (of nothing: INT64_MAX and
  * INT64_MIN). Cost: a look at each chunk; the pause (may be NULL) may end it. */
 struct mrd_head_tenant_figures {

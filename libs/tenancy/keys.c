@@ -22,6 +22,10 @@ static const struct mrd_config_key write_keys[] = {
           "Size of a request body as sent. More is answered with 413. 0: no limit but 1 GiB."),
     LIMIT("decoded_bytes_max", MRD_CONFIG_SIZE, "128MiB", 1e10,
           "Size of a request body after decompression. 0: no limit but 1 GiB."),
+    LIMIT("active_series_max", MRD_CONFIG_INT, "0", 1e12,
+          "Series that a tenant may have in the ingesters, in all partitions together. Samples of "
+          "further ones are refused, those of series that are there go on being taken. 0: no "
+          "limit."),
     LIMIT("labels_per_series_max", MRD_CONFIG_INT, "60", 512,
           "Labels of a series, the metric name included. 0: no limit but 512."),
     LIMIT("label_name_bytes_max", MRD_CONFIG_SIZE, "1024", 1e9,
@@ -118,6 +122,12 @@ static const struct mrd_config_key keep_keys[] = {
         "Exemplars that are kept of one tenant in one partition, the latest. 0: none."),
     KEY("ingester.metadata_max", MRD_CONFIG_INT, "10000", 0, 1e8,
         "Metric families whose metadata is kept, of one tenant in one partition. 0: no new ones."),
+    KEY("ingester.tenant_workers", MRD_CONFIG_INT, "0", 0, 256,
+        "Questions of one tenant that an ingester works on at once. 0, or more than there are: all "
+        "but one of ingester.query_workers."),
+    KEY("ingester.tenant_queue_max", MRD_CONFIG_INT, "0", 0, 65536,
+        "Questions of one tenant that wait for a worker of an ingester, or for their reader, at "
+        "most. 0: half of ingester.query_queue_max."),
 };
 
 static const struct mrd_config_key retention_keys[] = {

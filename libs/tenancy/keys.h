@@ -17,7 +17,7 @@ extern const struct mrd_config_table mrd_tenancy_query_keys;
 /* blocks.*: how a tenant's samples are stored for long. */
 extern const struct mrd_config_table mrd_tenancy_block_keys;
 
-/* Those of ingester.* that bound what is kept of a tenant beside its samples. */
+/* Those of ingester.* that bound what is kept of a tenant beside its samples, and what its questions may have. */
 extern const struct mrd_config_table mrd_tenancy_keep_keys;
 
 /* retention.*: how long what a tenant has is kept. */

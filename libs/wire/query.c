@@ -59,6 +59,27 @@ static void partitions_encode(const struct mrd_query_request *request, Mrd__Quer
     }
 }
 
+/* The caller frees the counts. */
+static void ids_encode(const struct mrd_query_request *request, struct mrd_buf *ids,
+                       Mrd__Query__Request *message)
+{
+    mrd_assert(request->id_count <= MRD_QUERY_IDS_MAX);
+    if (request->id_count == 0) {
+        return;
+    }
+    for (size_t i = 0; i < request->id_count; i++) {
+        mrd_buf_append_u64(ids, request->ids[i].low);
+        mrd_buf_append_u64(ids, request->ids[i].high);
+    }
+    message->ids = pb_of(mrd_buf_view(ids));
+    message->id_counts = calloc(request->partition_count + 1, sizeof(*message->id_counts));
+    mrd_assert(message->id_counts != NULL);
+    message->n_id_counts = request->partition_count;
+    for (size_t i = 0; i < request->partition_count; i++) {
+        message->id_counts[i] = request->id_counts[i];
+    }
+}
+
 void mrd_query_request_encode(const struct mrd_query_request *request, struct mrd_buf *out)
 {
     mrd_assert(request->matcher_count <= MRD_QUERY_MATCHERS_MAX);
@@ -89,7 +110,11 @@ void mrd_query_request_encode(const struct mrd_query_request *request, struct mr
     message.memory_max = request->memory_max;
     message.in_order = request->in_order;
     partitions_encode(request, &message);
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf ids = {0};
+    ids_encode(request, &ids, &message);
     pb_append(&message.base, out);
+    free(message.id_counts);
     free(message.partitions);
     free(message.sequences_min);
     free(message.sequences_first_max);
@@ -127,6 +152,26 @@ static enum mrd_status partitions_check(const Mrd__Query__Request *message, stru
     return MRD_OK;
 }
 
+static enum mrd_status ids_check(const Mrd__Query__Request *message, struct mrd_error *err)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < message->n_id_counts; i++) {
+        sum += message->id_counts[i];
+    }
+    if ((message->n_id_counts != 0 && message->n_id_counts != message->n_partitions) ||
+        message->ids.len % sizeof(mrd_series_id) != 0 ||
+        sum != message->ids.len / sizeof(mrd_series_id) || sum > MRD_QUERY_IDS_MAX) {
+        return mrd_fail(err, MRD_E_INVALID,
+                        "query request with %zu bytes of series ids, which is not what %zu counts "
+                        "for %zu partitions say, or more than %d",
+                        message->ids.len, message->n_id_counts, message->n_partitions,
+                        MRD_QUERY_IDS_MAX);
+    }
+    return message->ids.len == 0 || message->kind == MRD_QUERY_KNOWN
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_INVALID, "series ids go with their kind of query request");
+}
+
 static enum mrd_status request_check(const Mrd__Query__Request *message, struct mrd_error *err)
 {
     if (message->version != REQUEST_VERSION) {
@@ -134,7 +179,7 @@ static enum mrd_status request_check(const Mrd__Query__Request *message, struct 
                         "query request of version %" PRIu32 ", this is version %d",
                         message->version, REQUEST_VERSION);
     }
-    if (message->kind < MRD_QUERY_SELECT || message->kind > MRD_QUERY_FRAGMENT) {
+    if (message->kind < MRD_QUERY_SELECT || message->kind >= MRD_QUERY_KINDS) {
         return mrd_fail(err, MRD_E_UNSUPPORTED, "query request of kind %" PRIu32, message->kind);
     }
     if (message->tenant.len == 0) {
@@ -150,7 +195,8 @@ static enum mrd_status request_check(const Mrd__Query__Request *message, struct 
         return mrd_fail(err, MRD_E_INVALID, "query request with %zu matchers, at most %d",
                         message->n_matchers, MRD_QUERY_MATCHERS_MAX);
     }
-    return partitions_check(message, err);
+    MRD_TRY(partitions_check(message, err));
+    return ids_check(message, err);
 }
 
 static void matchers_fini(struct mrd_matcher *matchers, size_t count)
@@ -208,15 +254,39 @@ static enum mrd_status partitions_decode(const Mrd__Query__Request *message,
     return MRD_OK;
 }
 
-struct mrd_bytes mrd_query_request_tenant(struct mrd_bytes bytes)
+static enum mrd_status ids_decode(const Mrd__Query__Request *message, struct mrd_arena *arena,
+                                  struct mrd_query_request *out, struct mrd_error *err)
 {
-    enum { FIELD_TENANT = MRD_PB_TAG(3, MRD_PB_BYTES) };
+    const size_t count = message->ids.len / sizeof(mrd_series_id);
+    if (count == 0) {
+        return MRD_OK;
+    }
+    mrd_series_id *ids = mrd_arena_alloc_array(arena, count, sizeof(*ids));
+    if (ids == NULL) {
+        return mrd_arena_fail(arena, err);
+    }
+    struct mrd_reader reader = mrd_reader_of(bytes_of(message->ids));
+    for (size_t i = 0; i < count; i++) {
+        ids[i].low = mrd_read_u64(&reader);
+        ids[i].high = mrd_read_u64(&reader);
+    }
+    out->ids = ids;
+    out->id_count = count;
+    out->id_counts = message->id_counts; /* in the arena */
+    return MRD_OK;
+}
+
+struct mrd_bytes mrd_query_request_peek(struct mrd_bytes bytes, uint32_t *out_kind)
+{
+    enum { FIELD_KIND = MRD_PB_TAG(2, MRD_PB_VARINT), FIELD_TENANT = MRD_PB_TAG(3, MRD_PB_BYTES) };
     const uint8_t *at = bytes.data;
     const uint8_t *end = at + bytes.size;
     struct mrd_bytes tenant = MRD_BYTES_NONE;
-    struct mrd_pb_field field;
+    struct mrd_pb_field field = {0};
+    *out_kind = 0;
     while (at != end && mrd_pb_field_read(&at, end, &field)) {
         tenant = field.tag == FIELD_TENANT ? field.bytes : tenant;
+        *out_kind = field.tag == FIELD_KIND ? (uint32_t)field.scalar : *out_kind;
     }
     return tenant;
 }
@@ -250,6 +320,7 @@ enum mrd_status mrd_query_request_decode(struct mrd_bytes bytes, struct mrd_aren
         .fragment = bytes_of(message->fragment),
     };
     MRD_TRY(partitions_decode(message, arena, &request, err));
+    MRD_TRY(ids_decode(message, arena, &request, err));
     MRD_TRY(matchers_decode(message, arena, &request, err));
     *out = request;
     return MRD_OK;

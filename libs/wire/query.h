@@ -1,4 +1,4 @@
-/* query.h: what queriers ask ingesters, and what comes back.
+/* query.h: what queriers and distributors ask ingesters, and what comes back.
  *
  * Requests are protobuf-c messages (query.proto) on subject mrd.query.<instance>, sent over bus/rpc.h. One request asks for
  * several partitions; each is answered by itself. The rpc's chunks hold whole parts (struct mrd_query_part):
@@ -20,6 +20,8 @@
  *                  series next to each other, the oldest first
  *   METADATA       families: u8 type, name, help, unit (each varint size, bytes), u64 hlc, u32 origin; sorted by name
  *   FRAGMENT       the states of the partition's groups (docs/formats/fragment.md), cut anywhere
+ *   KNOWN          a bit for each id that was asked about (the first is bit 0 of byte 0): the head has that series. Asked by
+ *                  distributors; of a partition without ids there is no DATA. The trailer's total is the tenant's series
  *
  * Bytes of all of it: docs/formats/rpc.md.
  *
@@ -41,14 +43,17 @@ enum mrd_query_kind {
     MRD_QUERY_CARDINALITY = 5,
     MRD_QUERY_EXEMPLARS = 6,
     MRD_QUERY_METADATA = 7,
-    MRD_QUERY_FRAGMENT = 8, /* MRD_E_UNSUPPORTED from ingesters that are older */
+    MRD_QUERY_FRAGMENT = 8, /* MRD_E_UNSUPPORTED from ingesters that are older; likewise */
+    MRD_QUERY_KNOWN = 9,
 };
 
 enum {
+    MRD_QUERY_KINDS = MRD_QUERY_KNOWN + 1, /* 0 is none */
     MRD_QUERY_SUBJECT_MAX = 128,
     MRD_QUERY_MATCHERS_MAX = 1024,
     MRD_QUERY_REQUEST_BYTES_MAX = 1 << 20,
     MRD_QUERY_PARTITIONS_MAX = 4096,
+    MRD_QUERY_IDS_MAX = 32768,    /* of all partitions together */
     MRD_QUERY_PART_HEAD_MAX = 16, /* bytes of a part but its own */
 };
 
@@ -81,6 +86,9 @@ struct mrd_query_request {
     uint32_t limit; /* CARDINALITY: the greatest n of each list; 0: all */
     const struct mrd_query_partition *partitions; /* at least one, rising by number */
     size_t partition_count;
+    const mrd_series_id *ids;  /* KNOWN: those of the first partition first */
+    const uint32_t *id_counts; /* how many of each partition; NULL: there are none */
+    size_t id_count;           /* the sum of these */
 };
 
 /* "mrd.query.<instance>"; returns out. */
@@ -96,8 +104,9 @@ MRD_MUST_CHECK enum mrd_status mrd_query_request_decode(struct mrd_bytes bytes,
                                                         struct mrd_error *err);
 void mrd_query_request_fini(struct mrd_query_request *request);
 
-/* Whose request it is, without decoding the rest: a view into `bytes`, empty if there is none or the bytes are no request. */
-struct mrd_bytes mrd_query_request_tenant(struct mrd_bytes bytes);
+/* Whose request it is, and of which kind, without decoding the rest: a view into `bytes`, empty if there is none or the bytes are
+ * no request; *out_kind may be any number. */
+struct mrd_bytes mrd_query_request_peek(struct mrd_bytes bytes, uint32_t *out_kind);
 
 /* ---- replies ---- */
 
@@ -108,7 +117,7 @@ struct mrd_query_trailer {
     uint64_t
         samples;    /* in the chunks sent, times outside the range included; 16 bytes of a histogram
                          count as one */
-    uint64_t total; /* CARDINALITY: series of the tenant in this partition */
+    uint64_t total; /* CARDINALITY, KNOWN: series of the tenant in this partition */
     /* CARDINALITY of the metric name: the tenant's chunks, oldest and newest time; without any chunk the times mean nothing. */
     uint64_t head_chunks;
     mrd_time_ms time_min_ms;

@@ -69,12 +69,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create("fuzz", 1 << 20);
     struct mrd_query_request request;
-    const struct mrd_bytes tenant = mrd_query_request_tenant(bytes);
+    uint32_t kind;
+    const struct mrd_bytes tenant = mrd_query_request_peek(bytes, &kind);
     mrd_assert(tenant.size <= size);
     if (mrd_query_request_decode(bytes, arena, &request, NULL) == MRD_OK) {
         struct mrd_buf again = {0};
         mrd_query_request_encode(&request, &again);
         mrd_assert(again.size > 0 && request.partition_count > 0);
+        uint64_t id_sum = 0;
+        for (size_t i = 0; i < request.partition_count && request.id_count > 0; i++) {
+            id_sum += request.id_counts[i];
+        }
+        mrd_assert(id_sum == request.id_count && request.id_count * 16 <= size);
         mrd_buf_fini(&again);
         mrd_query_request_fini(&request);
     }

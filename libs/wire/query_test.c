@@ -56,10 +56,13 @@ static void a_request_comes_back_as_it_was(void **state)
     assert_int_equal(mrd_query_request_decode(mrd_buf_view(&bytes), arena, &got, NULL), MRD_OK);
     assert_int_equal(got.kind, request.kind);
     assert_true(mrd_bytes_equal(got.tenant, request.tenant));
-    assert_true(mrd_bytes_equal(mrd_query_request_tenant(mrd_buf_view(&bytes)), request.tenant));
+    uint32_t kind;
+    assert_true(
+        mrd_bytes_equal(mrd_query_request_peek(mrd_buf_view(&bytes), &kind), request.tenant));
+    assert_int_equal(kind, request.kind);
     for (size_t size = 0; size < bytes.size; size++) { /* cut off anywhere: that, or nothing */
         const struct mrd_bytes part = {bytes.data, size};
-        const struct mrd_bytes tenant = mrd_query_request_tenant(part);
+        const struct mrd_bytes tenant = mrd_query_request_peek(part, &kind);
         assert_true(tenant.size == 0 || mrd_bytes_equal(tenant, request.tenant));
     }
     assert_true(mrd_bytes_equal(got.label, request.label));
@@ -150,6 +153,64 @@ static void a_fragment_comes_back_as_it_was(void **state)
     mrd_buf_fini(&bytes);
 }
 
+static const mrd_series_id ids[] = {
+    {.low = 1,          .high = 2},
+    {.low = UINT64_MAX, .high = 0},
+    {.low = 5,          .high = 6}
+};
+
+static void series_ids_come_back_as_they_were(void **state)
+{
+    (void)state;
+    static const uint32_t id_counts[] = {2, 0, 1};
+    const struct mrd_query_request request = {.kind = MRD_QUERY_KNOWN,
+                                              .tenant = MRD_BYTES("t"),
+                                              .partitions = partitions,
+                                              .partition_count = 3,
+                                              .ids = ids,
+                                              .id_counts = id_counts,
+                                              .id_count = 3};
+    struct mrd_buf bytes = {0};
+    mrd_query_request_encode(&request, &bytes);
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("test", ARENA_BYTES);
+    struct mrd_query_request got;
+    assert_int_equal(mrd_query_request_decode(mrd_buf_view(&bytes), arena, &got, NULL), MRD_OK);
+    assert_int_equal(got.id_count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(got.id_counts[i], id_counts[i]);
+        assert_true(mrd_id128_equal(got.ids[i], ids[i]));
+    }
+    mrd_query_request_fini(&got);
+    mrd_buf_fini(&bytes);
+}
+
+/* They must be as many as is said, and asked about by the kind of question that they belong to. */
+static void series_ids_that_make_no_sense_are_refused(void **state)
+{
+    (void)state;
+    uint32_t id_counts[] = {2, 0, 1};
+    struct mrd_query_request request = {.kind = MRD_QUERY_KNOWN,
+                                        .tenant = MRD_BYTES("t"),
+                                        .partitions = partitions,
+                                        .partition_count = 3,
+                                        .ids = ids,
+                                        .id_counts = id_counts,
+                                        .id_count = 3};
+    assert_int_equal(decode(&request), MRD_OK);
+    id_counts[2] = 2;
+    assert_int_equal(decode(&request), MRD_E_INVALID);
+    id_counts[2] = 0;
+    assert_int_equal(decode(&request), MRD_E_INVALID);
+    id_counts[2] = 1;
+    request.kind = MRD_QUERY_SERIES;
+    assert_int_equal(decode(&request), MRD_E_INVALID);
+    request.id_count = 0;
+    assert_int_equal(decode(&request), MRD_OK);
+    request.kind = MRD_QUERY_KNOWN;
+    assert_int_equal(decode(&request), MRD_OK);
+}
+
 static void requests_that_make_no_sense_are_refused(void **state)
 {
     (void)state;
@@ -173,7 +234,7 @@ static void requests_that_make_no_sense_are_refused(void **state)
     request.tenant = MRD_BYTES("t");
     request.kind = MRD_QUERY_LABEL_VALUES;
     assert_int_equal(decode(&request), MRD_E_INVALID);
-    request.kind = (enum mrd_query_kind)9;
+    request.kind = (enum mrd_query_kind)MRD_QUERY_KINDS;
     assert_int_equal(decode(&request), MRD_E_UNSUPPORTED);
     request.kind = MRD_QUERY_FRAGMENT;
     assert_int_equal(decode(&request), MRD_E_INVALID);
@@ -379,6 +440,8 @@ int main(void)
         cmocka_unit_test(a_request_comes_back_as_it_was),
         cmocka_unit_test(too_little_memory_is_an_answer),
         cmocka_unit_test(a_fragment_comes_back_as_it_was),
+        cmocka_unit_test(series_ids_come_back_as_they_were),
+        cmocka_unit_test(series_ids_that_make_no_sense_are_refused),
         cmocka_unit_test(requests_that_make_no_sense_are_refused),
         cmocka_unit_test(texts_and_counts_come_back_and_are_bounded),
         cmocka_unit_test(exemplars_and_families_come_back_and_are_bounded),

@@ -15,6 +15,9 @@ static void complete(void *context, struct dst_write *write)
     struct dst_intake *intake = context;
     struct dst_intake_metrics *metrics = intake->options.metrics;
     dst_intake_count(metrics, write);
+    if (write->tally != NULL) {
+        dst_tallies_give_back(intake->options.tallies, &write->tally);
+    }
     const int64_t now_ns = mrd_clock_monotonic_ns(mrd_clock_system());
     mrd_metrics_histogram_observe(metrics->ack_seconds,
                                   (double)(now_ns - mrd_http_received_ns(write->request)) / 1e9);
@@ -24,15 +27,32 @@ static void complete(void *context, struct dst_write *write)
     dst_write_answer(&write);
 }
 
-static void run_write(struct mrd_shard *shard, struct mrd_shard_message *message)
+static void fail_busy(struct dst_write *write)
 {
-    mrd_shard_assert_on(shard);
-    struct dst_intake *intake = mrd_shard_context(shard);
-    struct dst_write *write = MRD_CONTAINER_OF(message, struct dst_write, message);
-    write->pending = 1; /* until all of it has been taken in */
-    mrd_counter_add(intake->options.metrics->requests[write->is_v2 ? 1 : 0], 1);
+    if (write->status == MRD_OK) {
+        write->status =
+            mrd_fail(&write->error, MRD_E_UNAVAILABLE,
+                     "too many requests of the tenant wait to hear whether their series are new "
+                     "(limits.active_series_max): send again later");
+    }
+}
+
+static void take(struct dst_intake *intake, struct dst_write *write) MRD_ON(mrd_shard_thread);
+static void take(struct dst_intake *intake, struct dst_write *write)
+{
     struct mrd_error err;
-    const enum mrd_status status = dst_take_write(intake, write, &err);
+    enum mrd_status status = dst_take_write(intake, write, &err);
+    while (status == MRD_OK && dst_doubts_are_open(write->doubts)) {
+        const enum dst_asker_post posted = dst_asker_post(intake->options.asker, write);
+        if (posted == DST_ASKER_TAKEN) {
+            return; /* it comes back */
+        }
+        if (posted == DST_ASKER_BUSY) {
+            fail_busy(write);
+            break;
+        }
+        status = dst_take_write(intake, write, &err);
+    }
     if (status != MRD_OK && write->status == MRD_OK) {
         write->status = status;
         write->error = err;
@@ -40,6 +60,23 @@ static void run_write(struct mrd_shard *shard, struct mrd_shard_message *message
     if (--write->pending == 0) {
         complete(intake, write);
     }
+}
+
+static void run_write(struct mrd_shard *shard, struct mrd_shard_message *message)
+{
+    mrd_shard_assert_on(shard);
+    struct dst_intake *intake = mrd_shard_context(shard);
+    struct dst_write *write = MRD_CONTAINER_OF(message, struct dst_write, message);
+    write->pending = 1; /* until all of it has been taken in */
+    write->intake = intake;
+    mrd_counter_add(intake->options.metrics->requests[write->is_v2 ? 1 : 0], 1);
+    take(intake, write);
+}
+
+static void run_again(struct mrd_shard *shard, struct mrd_shard_message *message)
+{
+    mrd_shard_assert_on(shard);
+    take(mrd_shard_context(shard), MRD_CONTAINER_OF(message, struct dst_write, message));
 }
 
 /* ---- the shard ---- */
@@ -117,6 +154,13 @@ bool dst_intake_post(struct dst_intake *intake, struct dst_write *write)
 {
     write->message.run = run_write;
     return mrd_shard_post(intake->shard, &write->message);
+}
+
+bool dst_intake_resume(void *context, struct dst_write *write)
+{
+    (void)context;
+    write->message.run = run_again;
+    return mrd_shard_post(write->intake->shard, &write->message);
 }
 
 struct flush_message {

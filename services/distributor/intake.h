@@ -10,6 +10,7 @@
 #define DST_INTAKE_H
 
 #include "base/metrics.h"
+#include "distributor/asker.h"
 #include "distributor/batcher.h"
 #include "distributor/limits.h"
 #include "distributor/write.h"
@@ -45,6 +46,9 @@ void dst_intake_metrics_init(struct dst_intake_metrics *metrics, struct mrd_metr
 struct dst_intake_options {
     struct dst_batcher_options batcher; /* shard, on_complete and context are filled in */
     struct dst_rates *rates;
+    struct dst_tallies *tallies; /* both outlive the intake; */
+    struct dst_asker *asker;     /* NULL: limits.active_series_max is not looked at */
+    struct dst_asker_metrics *asker_metrics;
     struct dst_intake_metrics *metrics;
     size_t cache_bytes_max;
     _Atomic int64_t *bytes_in_flight; /* counted down by a body's size when its write is answered */
@@ -56,6 +60,9 @@ MRD_MUST_CHECK enum mrd_status dst_intake_create(const struct dst_intake_options
 
 /* Hands the write over; false (the write is still the caller's) if the shard cannot take more. */
 MRD_MUST_CHECK bool dst_intake_post(struct dst_intake *intake, struct dst_write *write);
+
+/* For dst_asker_options.done: takes a write of any shard in again. */
+MRD_MUST_CHECK bool dst_intake_resume(void *context, struct dst_write *write);
 
 /* Sends off every batch under construction and waits until that is done. */
 void dst_intake_flush(struct dst_intake *intake);

@@ -1,6 +1,7 @@
 /* intake_internal.h: what the files of the intake share: a shard, a write being taken in, the counters.
  *
- * intake.c the shard; take.c a write: bodies, series, samples; take_others.c histograms, exemplars, metadata.
+ * intake.c the shard; take.c a write: bodies, series, samples; take_others.c histograms, exemplars, metadata;
+ * take_new.c series that are new to a tenant that may not have any number of them.
  */
 #ifndef DST_INTAKE_INTERNAL_H
 #define DST_INTAKE_INTERNAL_H
@@ -47,9 +48,15 @@ struct dst_taking {
     uint64_t misses;
     uint64_t exemplars; /* looked at so far, for the limit; likewise: */
     uint64_t metadata;
+    size_t entries; /* series entries come to, the present one included */
+    size_t
+        entries_before; /* of them, those that an earlier pass has taken but for what was in doubt */
+    bool again;         /* the present one is one of these */
+    enum dst_reason limited; /* the reason of the MRD_E_LIMIT at hand */
 };
 
-/* Takes a write in: its status is MRD_OK if what it brings is in batches or rejected by itself. */
+/* Takes a write in: its status is MRD_OK if what it brings is in batches, rejected by itself, or in doubt: then (dst_doubts_are_open) it
+ * is to be taken in again once that is answered. */
 enum mrd_status dst_take_write(struct dst_intake *intake, struct dst_write *write,
                                struct mrd_error *err) MRD_ON(mrd_shard_thread);
 
@@ -77,6 +84,36 @@ dst_take_ready(struct dst_taking *taking, const struct mrd_rw_series *series, st
 MRD_MUST_CHECK enum mrd_status dst_take_after(struct dst_taking *taking, enum mrd_status status,
                                               enum dst_kind kind, uint64_t count,
                                               const struct mrd_error *err);
+
+/* A series that the cache does not know, or not any more, may be introduced. Else MRD_E_LIMIT, and the reason is set; or MRD_E_NOT_FOUND:
+ * it is in doubt, and left out for now. */
+MRD_MUST_CHECK enum mrd_status dst_take_new(struct dst_taking *taking, struct mrd_id128 key,
+                                            mrd_series_id id, uint32_t partition,
+                                            struct mrd_error *err) MRD_ON(mrd_shard_thread);
+
+/* What such a series is the matter of: the items of its entry are looked at all the same, one by one, so that all is said of
+ * them that there is to say in the first pass, and in the next nothing but whether the series may be. */
+static inline bool dst_take_is_new(const struct dst_taking *taking, enum mrd_status status)
+{
+    return status == MRD_E_NOT_FOUND ||
+           (status == MRD_E_LIMIT && taking->limited == DST_REASON_SERIES_LIMIT);
+}
+
+/* Before so many entries more: MRD_E_CONFLICT if there could be too many doubts, so that the pass is to end here. */
+MRD_MUST_CHECK enum mrd_status dst_take_room(const struct dst_taking *taking, size_t entries);
+
+/* Something is open: notes from where the next pass goes on. MRD_OK if this one has not failed. */
+MRD_MUST_CHECK enum mrd_status dst_take_pass_end(struct dst_taking *taking, enum mrd_status status);
+
+/* Counts the entry, which is the present one from now on. True if this pass has nothing to do with it; `key` NULL: it has none. */
+bool dst_take_skips(struct dst_taking *taking, const struct mrd_rw_series *series,
+                    const struct mrd_id128 *key);
+static inline bool dst_take_is_done(struct dst_taking *taking, const struct mrd_rw_series *series,
+                                    const struct mrd_id128 *key)
+{
+    taking->again = ++taking->entries <= taking->entries_before;
+    return mrd_unlikely(taking->again) && dst_take_skips(taking, series, key);
+}
 
 /* Histograms, exemplars and (2.0) metadata of a series, which has some. */
 MRD_MUST_CHECK enum mrd_status dst_take_others(struct dst_taking *taking,

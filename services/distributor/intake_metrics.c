@@ -7,8 +7,8 @@ enum { TENANTS_SHOWN_MAX = 500 }; /* with counters of their own */
 
 #define BIT(reason) (1U << (reason))
 #define OF_SERIES                                                                                  \
-    (BIT(DST_REASON_LABELS) | BIT(DST_REASON_LABEL_LIMIT) | BIT(DST_REASON_FUTURE) |               \
-     BIT(DST_REASON_TIME))
+    (BIT(DST_REASON_LABELS) | BIT(DST_REASON_LABEL_LIMIT) | BIT(DST_REASON_SERIES_LIMIT) |         \
+     BIT(DST_REASON_FUTURE) | BIT(DST_REASON_TIME))
 
 /* Why an item of each kind can be rejected. */
 static const unsigned reasons_of[DST_KINDS] = {

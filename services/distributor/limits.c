@@ -25,6 +25,7 @@ void dst_limits_read(const struct mrd_config *config, void *out_limits)
         .request_body_bytes_max =
             or_most(mrd_config_size(config, "limits.request_body_bytes_max"), most),
         .decoded_bytes_max = or_most(mrd_config_size(config, "limits.decoded_bytes_max"), most),
+        .active_series_max = (uint64_t)mrd_config_int(config, "limits.active_series_max"),
         .labels = {.count_max = (size_t)mrd_config_int(config, "limits.labels_per_series_max"),
                    .name_size_max = mrd_config_size(config, "limits.label_name_bytes_max"),
                    .value_size_max = mrd_config_size(config, "limits.label_value_bytes_max")},

@@ -19,6 +19,7 @@ struct dst_limits {
     double ingestion_burst; /* samples */
     size_t request_body_bytes_max;
     size_t decoded_bytes_max;
+    uint64_t active_series_max;
     struct mrd_label_limits labels;
     mrd_time_ms creation_grace_ms;
     size_t histogram_buckets_max;

@@ -4,12 +4,17 @@
 
 #include "base/log.h"
 #include "bus/notice.h"
+#include "distributor/ask.h"
 #include "distributor/push.h"
 #include "node/node.h"
 #include "tenancy/keys.h"
 #include "wire/erasure_notice.h"
 
-enum { SHARDS_MAX = 64 };
+enum {
+    SHARDS_MAX = 64,
+    WAITING_SHARE =
+        4, /* of distributor.inflight_bytes_max: what of one tenant may wait for an answer about its series */
+};
 
 #define KEY(path_, type_, initial_, min_, max_, doc_)                                              \
     {                                                                                              \
@@ -53,6 +58,11 @@ struct distributor {
     struct mrd_log_writer *log;
     struct mrd_hlc_clock hlc;
     struct dst_rates *rates;
+    struct mrd_rpc_client *rpc;
+    struct dst_ask ask;
+    struct dst_tallies *tallies;
+    struct dst_asker *asker;
+    struct dst_asker_metrics asker_metrics;
     struct dst_intake_metrics metrics;
     struct dst_intake *intakes[SHARDS_MAX];
     char instances[SHARDS_MAX][MRD_BATCH_NAME_MAX + 1];
@@ -63,6 +73,9 @@ struct distributor {
 static void stop_intakes(void *context, mrd_time_ms grace_ms)
 {
     struct distributor *distributor = context;
+    if (distributor->asker != NULL) {
+        dst_asker_stop(distributor->asker); /* what it has goes back to the intakes */
+    }
     for (size_t i = 0; i < distributor->push.intake_count; i++) {
         dst_intake_flush(distributor->intakes[i]);
     }
@@ -76,6 +89,9 @@ static void stop_intakes(void *context, mrd_time_ms grace_ms)
     for (size_t i = 0; i < distributor->push.intake_count; i++) {
         dst_intake_destroy(&distributor->intakes[i]);
     }
+    dst_asker_destroy(&distributor->asker);
+    dst_tallies_destroy(&distributor->tallies);
+    mrd_rpc_client_destroy(&distributor->rpc);
     dst_rates_destroy(&distributor->rates);
     mrd_tenancy_settings_destroy(&distributor->push.limits);
     mrd_members_destroy(&distributor->members);
@@ -140,12 +156,41 @@ static enum mrd_status start_intake(struct distributor *distributor, const struc
                     .labels_codec =
                         (enum mrd_batch_codec)mrd_config_enum(config, "batch.labels_codec")},
         .rates = distributor->rates,
+        .tallies = distributor->tallies,
+        .asker = distributor->asker,
+        .asker_metrics = &distributor->asker_metrics,
         .metrics = &distributor->metrics,
         .cache_bytes_max = mrd_config_size(config, "distributor.series_cache_bytes_max"),
         .bytes_in_flight = &distributor->push.bytes_in_flight,
     };
     MRD_TRY(dst_intake_create(&options, &distributor->intakes[index], err));
     distributor->push.intake_count++;
+    return MRD_OK;
+}
+
+/* Whoever asks ingesters about the series of tenants that are limited in them. */
+static enum mrd_status start_asker(struct distributor *distributor, const struct mrd_node *node,
+                                   struct mrd_error *err)
+{
+    MRD_TRY(mrd_rpc_client_create(distributor->bus, &distributor->rpc, err));
+    distributor->ask = (struct dst_ask){.rpc = distributor->rpc,
+                                        .members = distributor->members,
+                                        .partition_count = distributor->partition_count,
+                                        .salt = node->self.incarnation};
+    distributor->tallies = dst_tallies_create(mrd_clock_system());
+    dst_asker_metrics_init(&distributor->asker_metrics, node->metrics);
+    const size_t bytes_max = mrd_config_size(node->config, "distributor.inflight_bytes_max");
+    const struct dst_asker_options options = {
+        .tallies = distributor->tallies,
+        .partition_count = distributor->partition_count,
+        .waiting_bytes_max = (int64_t)(bytes_max / WAITING_SHARE),
+        .clock = mrd_clock_system(),
+        .metrics = &distributor->asker_metrics,
+        .ask = dst_ask_ingesters,
+        .context = &distributor->ask,
+        .done = dst_intake_resume,
+    };
+    distributor->asker = dst_asker_create(&options);
     return MRD_OK;
 }
 
@@ -163,6 +208,7 @@ static enum mrd_status start_intakes(struct distributor *distributor, struct mrd
         .partition_count = distributor->partition_count,
     };
     MRD_TRY(mrd_log_writer_create(distributor->bus, &log, &distributor->log, err));
+    MRD_TRY(start_asker(distributor, node, err));
     distributor->rates = dst_rates_create(mrd_clock_system());
     dst_intake_metrics_init(&distributor->metrics, node->metrics);
     distributor->push.intakes = distributor->intakes;

@@ -3,16 +3,21 @@
 #include <inttypes.h>
 
 #include "codec/snappy_block.h"
+#include "wire/references.h"
 
 /* Times beyond +- this cannot be stored (MRD_HEAD_TIME_MAX). */
 #define TIME_MAX_MS ((mrd_time_ms)1 << 52)
+
+/* Heads keep a series for longer than so many label epochs after it was named last. */
+enum { RECENT_EPOCHS = 1 };
+_Static_assert((int)RECENT_EPOCHS < (int)MRD_REFERENCES_EPOCHS_KEPT, "or it may be gone");
 
 /* ---- what is refused ---- */
 
 void dst_take_reject(struct dst_taking *taking, enum dst_kind kind, enum dst_reason reason,
                      uint64_t count, const struct mrd_error *why)
 {
-    if (count > 0) {
+    if (count > 0 && (!taking->again || reason == DST_REASON_SERIES_LIMIT)) {
         dst_write_reject(taking->write, kind, reason, count, why);
         mrd_counter_add(taking->intake->options.metrics->rejected[kind][reason], count);
     }
@@ -51,12 +56,15 @@ bool dst_take_time(struct dst_taking *taking, enum dst_kind kind, mrd_time_ms ti
 enum mrd_status dst_take_after(struct dst_taking *taking, enum mrd_status status,
                                enum dst_kind kind, uint64_t count, const struct mrd_error *err)
 {
-    if (mrd_likely(status == MRD_OK) || (status != MRD_E_INVALID && status != MRD_E_LIMIT)) {
+    if (mrd_likely(status == MRD_OK)) {
         return status;
     }
-    dst_take_reject(taking, kind,
-                    status == MRD_E_LIMIT ? DST_REASON_LABEL_LIMIT : DST_REASON_LABELS, count, err);
-    return MRD_OK;
+    if (status == MRD_E_INVALID || status == MRD_E_LIMIT) {
+        dst_take_reject(taking, kind, status == MRD_E_LIMIT ? taking->limited : DST_REASON_LABELS,
+                        count, err);
+        return MRD_OK;
+    }
+    return status == MRD_E_NOT_FOUND ? MRD_OK : status; /* in doubt */
 }
 
 /* ---- one series entry ---- */
@@ -92,12 +100,18 @@ static enum mrd_status introduce(struct dst_taking *taking, struct mrd_bytes raw
                                  struct dst_series **series, struct mrd_error *err)
 {
     struct dst_intake *intake = taking->intake;
+    taking->limited = DST_REASON_LABEL_LIMIT;
     MRD_TRY(parse_labels(taking, raw, err));
     const struct mrd_bytes canonical = mrd_buf_view(&intake->canonical);
     const mrd_series_id id = mrd_series_id_of(taking->tenant_seed, canonical);
+    const uint32_t partition = mrd_series_partition(id, intake->options.batcher.partition_count);
+    const bool recent = *series != NULL && taking->epoch - (*series)->epoch <= RECENT_EPOCHS;
+    if (taking->write->limits.active_series_max != 0 && !recent) {
+        MRD_TRY(dst_take_new(taking, key, id, partition, err));
+    }
     if (*series == NULL) {
         *series = dst_series_cache_insert(&intake->cache, key, taking->epoch);
-        (*series)->partition = mrd_series_partition(id, intake->options.batcher.partition_count);
+        (*series)->partition = partition;
     }
     taking->misses++;
     if (size_bytes > 0) {
@@ -255,12 +269,15 @@ static enum mrd_status take_chunk(struct dst_taking *taking, size_t count, struc
     for (size_t start = 0; start < count; start += DST_GROUP) {
         const struct mrd_rw_series *series = &intake->series[start];
         const size_t group = MRD_MIN(count - start, (size_t)DST_GROUP);
+        MRD_TRY(dst_take_room(taking, group));
         for (size_t i = 0; i < group; i++) {
             keys[i] = dst_series_key(series[i].labels, taking->key_seed);
             dst_series_cache_prefetch(&intake->cache, keys[i]);
         }
         for (size_t i = 0; i < group; i++) {
-            MRD_TRY(take_series(taking, &series[i], keys[i], err));
+            if (mrd_likely(!dst_take_is_done(taking, &series[i], &keys[i]))) {
+                MRD_TRY(take_series(taking, &series[i], keys[i], err));
+            }
         }
     }
     return MRD_OK;
@@ -277,6 +294,7 @@ static enum mrd_status take_chunk_v2(struct dst_taking *taking, size_t count, st
     for (size_t start = 0; start < count; start += DST_GROUP) {
         const struct mrd_rw_series *series = &intake->series[start];
         const size_t group = MRD_MIN(count - start, (size_t)DST_GROUP);
+        MRD_TRY(dst_take_room(taking, group));
         for (size_t i = 0; i < group; i++) {
             valid[i] = mrd_rw2_key(taking->v2, series[i].labels, &keys[i]);
             if (mrd_likely(valid[i])) {
@@ -284,6 +302,9 @@ static enum mrd_status take_chunk_v2(struct dst_taking *taking, size_t count, st
             }
         }
         for (size_t i = 0; i < group; i++) {
+            if (mrd_unlikely(dst_take_is_done(taking, &series[i], valid[i] ? &keys[i] : NULL))) {
+                continue;
+            }
             if (mrd_unlikely(!valid[i])) {
                 reject_references(taking, &series[i]);
             } else if (mrd_unlikely(is_empty(&series[i]))) {
@@ -312,7 +333,7 @@ static mrd_time_ms time_max_of(const struct dst_intake *intake, mrd_time_ms grac
     return grace_ms == 0 || grace_ms > TIME_MAX_MS - now_ms ? TIME_MAX_MS : now_ms + grace_ms;
 }
 
-/* Notes what the write asks for and takes the tenant's tokens for it. */
+/* Notes what the write asks for and takes the tenant's tokens for it, the first time. */
 static enum mrd_status admit(struct dst_taking *taking, const struct mrd_rw_totals *totals,
                              struct mrd_error *err) MRD_ON(mrd_shard_thread);
 static enum mrd_status admit(struct dst_taking *taking, const struct mrd_rw_totals *totals,
@@ -320,16 +341,18 @@ static enum mrd_status admit(struct dst_taking *taking, const struct mrd_rw_tota
 {
     struct dst_intake *intake = taking->intake;
     struct dst_write *write = taking->write;
+    taking->epoch = dst_batcher_epoch(intake->batcher);
+    taking->time_max_ms = time_max_of(intake, write->limits.creation_grace_ms);
+    if (write->doubts != NULL) {
+        return MRD_OK;
+    }
     write->asked[DST_KIND_SAMPLES] = totals->samples;
     write->asked[DST_KIND_HISTOGRAMS] = totals->histograms;
     write->asked[DST_KIND_EXEMPLARS] = totals->exemplars;
     write->asked[DST_KIND_METADATA] = write->is_v2 ? 0 : totals->metadata; /* 2.0: as it comes */
-    MRD_TRY(dst_rates_take(intake->options.rates, &write->limits, write->tenant,
-                           totals->samples + totals->histograms + totals->exemplars,
-                           &write->retry_ms, err));
-    taking->epoch = dst_batcher_epoch(intake->batcher);
-    taking->time_max_ms = time_max_of(intake, write->limits.creation_grace_ms);
-    return MRD_OK;
+    return dst_rates_take(intake->options.rates, &write->limits, write->tenant,
+                          totals->samples + totals->histograms + totals->exemplars,
+                          &write->retry_ms, err);
 }
 
 static enum mrd_status take_v1(struct dst_taking *taking, struct mrd_error *err)
@@ -349,7 +372,7 @@ static enum mrd_status take_v1(struct dst_taking *taking, struct mrd_error *err)
         MRD_TRY(take_chunk(taking, count, err));
         MRD_TRY(mrd_rw_walk_next(&walk, intake->series, DST_CHUNK, &count, err));
     }
-    if (metadata.size > 0) {
+    if (metadata.size > 0 && (taking->write->doubts == NULL || !taking->write->doubts->finished)) {
         dst_take_metadata(taking, metadata);
     }
     return MRD_OK;
@@ -395,8 +418,12 @@ enum mrd_status dst_take_write(struct dst_intake *intake, struct dst_write *writ
         .tenant_seed = tenant_seed,
         .key_seed = tenant_seed ^ intake->key_secret,
     };
+    if (write->doubts != NULL) {
+        taking.entries_before = write->doubts->entries;
+        taking.metadata = write->doubts->metadata;
+    }
     const enum mrd_status status = write->is_v2 ? take_v2(&taking, err) : take_v1(&taking, err);
     mrd_counter_add(intake->options.metrics->series_hits, taking.hits);
     mrd_counter_add(intake->options.metrics->series_misses, taking.misses);
-    return status;
+    return dst_doubts_are_open(write->doubts) ? dst_take_pass_end(&taking, status) : status;
 }

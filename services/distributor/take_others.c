@@ -66,6 +66,10 @@ static enum mrd_status take_histograms(struct dst_taking *taking,
         }
         const enum mrd_status status =
             dst_take_ready(taking, series, key, size_of(&histogram.histogram), &ready, err);
+        if (dst_take_is_new(taking, status)) {
+            MRD_TRY(dst_take_after(taking, status, DST_KIND_HISTOGRAMS, 1, err));
+            continue;
+        }
         if (status != MRD_OK) { /* nor can those that follow be of such a series */
             return dst_take_after(taking, status, DST_KIND_HISTOGRAMS, series->histogram_count - i,
                                   err);
@@ -141,6 +145,10 @@ static enum mrd_status take_exemplars(struct dst_taking *taking, const struct mr
         }
         const enum mrd_status status =
             dst_take_ready(taking, series, key, ITEM_SIZE + exemplar.labels.size, &ready, err);
+        if (dst_take_is_new(taking, status)) {
+            MRD_TRY(dst_take_after(taking, status, DST_KIND_EXEMPLARS, 1, err));
+            continue;
+        }
         if (status != MRD_OK) { /* nor can those that follow be of such a series */
             return dst_take_after(taking, status, DST_KIND_EXEMPLARS, series->exemplar_count - i,
                                   err);
@@ -296,7 +304,7 @@ enum mrd_status dst_take_others(struct dst_taking *taking, const struct mrd_rw_s
     if (series->exemplar_count > 0) {
         MRD_TRY(take_exemplars(taking, series, key, err));
     }
-    if (series->has_metadata) {
+    if (series->has_metadata && !taking->again) {
         take_series_metadata(taking, series);
     }
     return MRD_OK;

@@ -17,11 +17,17 @@ const char *dst_kind_name(enum dst_kind kind)
 const char *dst_reason_name(enum dst_reason reason)
 {
     static const char *const names[DST_REASONS] = {
-        [DST_REASON_LABELS] = "labels",       [DST_REASON_LABEL_LIMIT] = "label_limit",
-        [DST_REASON_FUTURE] = "future",       [DST_REASON_TIME] = "timestamp",
-        [DST_REASON_HISTOGRAM] = "histogram", [DST_REASON_HISTOGRAM_LIMIT] = "histogram_limit",
-        [DST_REASON_EXEMPLAR] = "exemplar",   [DST_REASON_EXEMPLAR_LIMIT] = "exemplar_limit",
-        [DST_REASON_METADATA] = "metadata",   [DST_REASON_METADATA_LIMIT] = "metadata_limit",
+        [DST_REASON_LABELS] = "labels",
+        [DST_REASON_LABEL_LIMIT] = "label_limit",
+        [DST_REASON_SERIES_LIMIT] = "series_limit",
+        [DST_REASON_FUTURE] = "future",
+        [DST_REASON_TIME] = "timestamp",
+        [DST_REASON_HISTOGRAM] = "histogram",
+        [DST_REASON_HISTOGRAM_LIMIT] = "histogram_limit",
+        [DST_REASON_EXEMPLAR] = "exemplar",
+        [DST_REASON_EXEMPLAR_LIMIT] = "exemplar_limit",
+        [DST_REASON_METADATA] = "metadata",
+        [DST_REASON_METADATA_LIMIT] = "metadata_limit",
         [DST_REASON_EMPTY] = "empty",
     };
     return names[reason];
@@ -89,6 +95,7 @@ void dst_tell_written(struct mrd_http_request *request, const uint64_t written[D
 
 static void write_free(struct dst_write **write)
 {
+    dst_doubts_destroy(&(*write)->doubts);
     mrd_buf_fini(&(*write)->body);
     free(*write);
     *write = NULL;

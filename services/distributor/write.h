@@ -8,7 +8,9 @@
 #define DST_WRITE_H
 
 #include "base/shard.h"
+#include "distributor/doubts.h"
 #include "distributor/limits.h"
+#include "distributor/tallies.h"
 #include "http/server.h"
 #include "model/tenant.h"
 
@@ -26,6 +28,7 @@ enum dst_kind {
 enum dst_reason {
     DST_REASON_LABELS,          /* labels that no series can have */
     DST_REASON_LABEL_LIMIT,     /* labels beyond a limit */
+    DST_REASON_SERIES_LIMIT,    /* a new series of a tenant that has as many as it may */
     DST_REASON_FUTURE,          /* a timestamp too far in the future */
     DST_REASON_TIME,            /* a timestamp that cannot be stored */
     DST_REASON_HISTOGRAM,       /* a native histogram that is none */
@@ -38,6 +41,8 @@ enum dst_reason {
     DST_REASONS
 };
 
+struct dst_intake;
+
 struct dst_write {
     struct mrd_shard_message message;
     struct mrd_http_request *request;
@@ -47,6 +52,16 @@ struct dst_write {
     char tenant_text[MRD_TENANT_SIZE_MAX];
     struct dst_limits limits; /* the tenant's, when it came */
     int64_t deadline_ns;
+
+    struct dst_intake *intake; /* whose shard has it */
+
+    /* Of series that are in doubt; the shard's, or the asker's while it has the write. */
+    struct dst_tally *tally;   /* borrowed; NULL: nothing was introduced, or without limit */
+    struct dst_doubts *doubts; /* NULL: none */
+    struct dst_write *next_asked;
+    int64_t ask_after_ns;
+    int64_t waiting_bytes;
+    uint32_t waits; /* rounds that said: later */
 
     /* The shard's, once posted. */
     uint32_t pending; /* batches that hold samples of it, and one while it is being taken in */

@@ -146,6 +146,13 @@ static const struct mrd_clock played_clock = {.now_ms = now_ms, .monotonic_ns = 
 /* ---- the distributor ---- */
 
 struct fixture {
+    /* Set before `begin`: who answers questions about series; NULL: there is no asker. */
+    void (*ask)(void *context, struct dst_question *questions, size_t count);
+    int64_t waiting_bytes_max;
+    struct dst_tallies *tallies;
+    struct dst_asker *asker;
+    struct dst_asker_metrics asker_metrics;
+    struct mrd_config *config; /* empty */
     struct mrd_metrics *metrics;
     struct dst_intake_metrics intake_metrics;
     struct mrd_hlc_clock hlc;
@@ -165,6 +172,62 @@ static void read_rig_limits(const struct mrd_config *config, void *out_limits)
     *(struct dst_limits *)out_limits = rig_limits;
 }
 
+static void asker_start(struct fixture *fixture)
+{
+    fixture->tallies = dst_tallies_create(&played_clock);
+    dst_asker_metrics_init(&fixture->asker_metrics, fixture->metrics);
+    const struct dst_asker_options options = {
+        .tallies = fixture->tallies,
+        .partition_count = PARTITIONS,
+        .waiting_bytes_max = fixture->waiting_bytes_max,
+        .clock = &played_clock,
+        .metrics = &fixture->asker_metrics,
+        .ask = fixture->ask,
+        .context = fixture,
+        .done = dst_intake_resume,
+    };
+    fixture->asker = dst_asker_create(&options);
+}
+
+static void intake_start(struct fixture *fixture, const char *instance)
+{
+    struct mrd_error err;
+    if (fixture->ask != NULL) {
+        asker_start(fixture);
+    }
+    const struct dst_intake_options options = {
+        .batcher = {.hlc = &fixture->hlc,
+                    .clock = &played_clock,
+                    .region = "r",
+                    .residency_class = "c",
+                    .instance = instance,
+                    .partition_count = PARTITIONS,
+                    .target_bytes = dst_batcher_target_max(1 << 20),
+                    .linger_ms_max = 1,
+                    .reference_count_max = fixture->reference_count_max},
+        .rates = fixture->rates,
+        .tallies = fixture->tallies,
+        .asker = fixture->asker,
+        .asker_metrics = &fixture->asker_metrics,
+        .metrics = &fixture->intake_metrics,
+        .cache_bytes_max = 1 << 20,
+        .bytes_in_flight = &fixture->push.bytes_in_flight,
+    };
+    assert_int_equal(dst_intake_create(&options, &fixture->intake, &err), MRD_OK);
+}
+
+/* No request may be under way. */
+static void intake_stop(struct fixture *fixture)
+{
+    if (fixture->asker != NULL) {
+        dst_asker_stop(fixture->asker);
+    }
+    dst_intake_flush(fixture->intake);
+    dst_intake_destroy(&fixture->intake);
+    dst_asker_destroy(&fixture->asker);
+    dst_tallies_destroy(&fixture->tallies);
+}
+
 MRD_UNUSED static void begin(struct fixture *fixture)
 {
     struct mrd_error err;
@@ -172,33 +235,16 @@ MRD_UNUSED static void begin(struct fixture *fixture)
     dst_intake_metrics_init(&fixture->intake_metrics, fixture->metrics);
     mrd_hlc_init(&fixture->hlc, &played_clock, 60000);
     fixture->rates = dst_rates_create(&played_clock);
-    const struct dst_intake_options options = {
-        .batcher = {.hlc = &fixture->hlc,
-                    .clock = &played_clock,
-                    .region = "r",
-                    .residency_class = "c",
-                    .instance = "i",
-                    .partition_count = PARTITIONS,
-                    .target_bytes = dst_batcher_target_max(1 << 20),
-                    .linger_ms_max = 1,
-                    .reference_count_max = fixture->reference_count_max},
-        .rates = fixture->rates,
-        .metrics = &fixture->intake_metrics,
-        .cache_bytes_max = 1 << 20,
-        .bytes_in_flight = &fixture->push.bytes_in_flight,
-    };
-    assert_int_equal(dst_intake_create(&options, &fixture->intake, &err), MRD_OK);
+    intake_start(fixture, "i");
     fixture->push.intakes = &fixture->intake;
     fixture->push.intake_count = 1;
     rig_limits = fixture->limits;
     rig_limits.request_body_bytes_max = 1 << 20;
     const struct mrd_config_schema schema = {.service = "rig"};
     const struct mrd_config_sources sources = {0};
-    struct mrd_config *config = NULL;
-    assert_int_equal(mrd_config_load(&schema, &sources, &config, &err), MRD_OK);
+    assert_int_equal(mrd_config_load(&schema, &sources, &fixture->config, &err), MRD_OK);
     fixture->push.limits =
-        mrd_tenancy_settings_create(sizeof(struct dst_limits), read_rig_limits, config);
-    mrd_config_release(&config);
+        mrd_tenancy_settings_create(sizeof(struct dst_limits), read_rig_limits, fixture->config);
     fixture->push.bytes_in_flight_max = 4 << 20;
     fixture->push.ack_timeout_ms = 10000;
     fixture->push.refused_busy = mrd_metrics_counter(fixture->metrics, "a", "a", MRD_NO_LABELS);
@@ -213,6 +259,7 @@ MRD_UNUSED static int setup(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
     atomic_store(&played_now_ms, 1800000000000);
+    atomic_store(&played_ahead_ns, 0);
     fixture->limits = (struct dst_limits){
         .decoded_bytes_max = 16 << 20,
         .labels = {4, 20, 40},
@@ -230,8 +277,8 @@ MRD_UNUSED static int teardown(void **state)
 {
     struct fixture *fixture = *state;
     mrd_http_server_stop(fixture->server, 10000);
-    dst_intake_flush(fixture->intake);
-    dst_intake_destroy(&fixture->intake);
+    intake_stop(fixture);
+    mrd_config_release(&fixture->config);
     mrd_http_server_destroy(&fixture->server);
     dst_rates_destroy(&fixture->rates);
     mrd_tenancy_settings_destroy(&fixture->push.limits);

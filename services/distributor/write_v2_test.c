@@ -358,6 +358,62 @@ static void exemplars_may_come_without_samples(void **state)
     request_end(&request);
 }
 
+static _Atomic bool all_are_active;
+
+/* Ingesters that have no room for anything new. */
+static void ask_without_room(void *context, struct dst_question *questions, size_t count)
+{
+    (void)context;
+    for (size_t i = 0; i < count; i++) {
+        questions[i].series = 1000;
+        questions[i].distributors = 1;
+        memset(questions[i].answered, 1, PARTITIONS);
+        memset(questions[i].active, all_are_active, questions[i].starts[PARTITIONS]);
+    }
+}
+
+/* Whatever is wrong with the items of a new series is told once, and for the others that the series may not be. */
+static void of_new_series_beyond_the_limit_every_item_is_refused_once(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->ask = ask_without_room;
+    fixture->waiting_bytes_max = 1 << 20;
+    fixture->limits.active_series_max = 5;
+    begin(fixture);
+    static char long_value[200];
+    memset(long_value, 'x', sizeof(long_value) - 1);
+    struct request request = request_begin();
+    struct mrd_buf entry = entry_of(&request, LABELS("__name__", "a"));
+    put_v2_sample(&entry, NOW, 1, 0);
+    put_exemplar(&request, &entry, NOW, LABELS("a", long_value));
+    for (int i = 0; i < 12; i++) {
+        put_exemplar(&request, &entry, NOW + i, LABELS("a", "b"));
+    }
+    put_metadata(&request, &entry, 1, "Help.");
+    put_entry(&request, &entry);
+    entry = entry_of(&request, LABELS("__name__", "h"));
+    put_histogram(&entry, 0x1a, NOW, 3, 3);
+    put_histogram(&entry, 0x1a, NOW + 1, 4, 3); /* its count is wrong */
+    put_histogram(&entry, 0x1a, NOW + 2, 3, 3);
+    put_entry(&request, &entry);
+    atomic_store(&all_are_active, false);
+    const char *all =
+        "1 of 1 samples, 3 of 3 histograms, 13 of 13 exemplars were not written, the others were:\n"
+        "12 series_limit: tenant \"anonymous\" has 1000 active series, limits.active_series_max "
+        "(5)";
+    expect(fixture, &request, 400, all, (struct written){0, 0, 0});
+    expect(fixture, &request, 400, "\n1 histogram: ", (struct written){0, 0, 0});
+    expect(fixture, &request, 400, "\n1 exemplar: ", (struct written){0, 0, 0});
+    expect(fixture, &request, 400, "\n3 exemplar_limit: ", (struct written){0, 0, 0});
+    assert_int_equal(read_log().metadata, 1);
+    assert_int_equal(read_log().announcements, 0);
+    atomic_store(&all_are_active, true);
+    expect(fixture, &request, 400, "1 of 3 histograms, 4 of 13 exemplars were not written",
+           (struct written){1, 2, 9});
+    assert_int_equal(read_log().announcements, 2);
+    request_end(&request);
+}
+
 static void exemplars_are_refused_one_by_one(void **state)
 {
     struct fixture *fixture = *state;
@@ -616,6 +672,7 @@ int main(void)
         WRITE_TEST(a_wrong_part_refuses_only_itself),
         WRITE_TEST(exemplars_may_come_without_samples),
         WRITE_TEST(exemplars_are_refused_one_by_one),
+        WRITE_TEST(of_new_series_beyond_the_limit_every_item_is_refused_once),
         WRITE_TEST(what_a_nameless_series_brings_is_refused_with_it),
         WRITE_TEST(a_refused_request_has_written_nothing),
         WRITE_TEST(what_the_log_does_not_take_is_not_counted),

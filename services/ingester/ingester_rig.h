@@ -404,6 +404,10 @@ static inline void count_chunk(enum mrd_query_kind kind, struct mrd_bytes bytes,
         }
     } else if (kind == MRD_QUERY_EXEMPLARS || kind == MRD_QUERY_METADATA) {
         count_extras(kind, bytes, answer);
+    } else if (kind == MRD_QUERY_KNOWN) {
+        for (size_t i = 0; i < bytes.size; i++) {
+            answer->texts += (size_t)__builtin_popcount(bytes.data[i]);
+        }
     } else {
         count_texts(bytes, answer);
     }

@@ -38,12 +38,6 @@ static const struct mrd_config_key ingester_keys[] = {
         "Questions beyond these that wait for a worker or for their reader at most, each of the "
         "latter with a thread; more are "
         "refused."),
-    KEY("ingester.tenant_workers", MRD_CONFIG_INT, "0", 0, 256,
-        "Questions of one tenant that are worked on at once. 0: all but one of "
-        "ingester.query_workers."),
-    KEY("ingester.tenant_queue_max", MRD_CONFIG_INT, "0", 0, 65536,
-        "Questions of one tenant that wait for a worker or for their reader at most. 0: half of "
-        "ingester.query_queue_max."),
     KEY("ingester.request_memory_bytes_max", MRD_CONFIG_SIZE, "256MiB", 1 << 20, 1e15,
         "Memory for one question: its matchers, or its list of names."),
     KEY("rpc.listen", MRD_CONFIG_STRING, "auto:0", 0, 0,
@@ -185,8 +179,7 @@ static enum mrd_status start_partitions(struct ingester *ingester, struct mrd_no
         .instance = node->self.instance,
         .workers = (uint32_t)mrd_config_int(config, "ingester.query_workers"),
         .queue_max = (uint32_t)mrd_config_int(config, "ingester.query_queue_max"),
-        .tenant_workers = (uint32_t)mrd_config_int(config, "ingester.tenant_workers"),
-        .tenant_queue_max = (uint32_t)mrd_config_int(config, "ingester.tenant_queue_max"),
+        .settings = ingester->limits,
         .memory_bytes_max = mrd_config_size(config, "ingester.request_memory_bytes_max"),
         .listener_take = ingester->listener,
         .metrics = node->metrics,

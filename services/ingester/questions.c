@@ -7,7 +7,7 @@
 #include "ingester/questions_internal.h"
 #include "model/tenant.h"
 
-enum { KINDS = MRD_QUERY_FRAGMENT + 1 };
+enum { KINDS = MRD_QUERY_KINDS };
 
 struct ing_questions {
     struct ing_questions_options options;
@@ -21,7 +21,7 @@ struct ing_questions {
 
 static const char *const kind_names[KINDS] = {
     "invalid",     "select",    "series",   "label_names", "label_values",
-    "cardinality", "exemplars", "metadata", "fragment",
+    "cardinality", "exemplars", "metadata", "fragment",    "known",
 };
 
 /* ---- one partition ---- */
@@ -76,6 +76,7 @@ static enum mrd_status answer_partition(struct ing_question *question, struct mr
     MRD_TRY(kind == MRD_QUERY_SELECT || kind == MRD_QUERY_SERIES
                 ? ing_question_select(question, err)
             : kind == MRD_QUERY_FRAGMENT ? ing_question_fragment(question, err)
+            : kind == MRD_QUERY_KNOWN    ? ing_question_known(question, err)
                                          : ing_question_list(question, err));
     return ing_question_end(question, err);
 }
@@ -159,6 +160,7 @@ static enum mrd_status answer(struct ing_questions *questions, struct ing_questi
     if (question->partitions == NULL) {
         return mrd_arena_fail(arena, err);
     }
+    question->large = question->request.kind == MRD_QUERY_KNOWN; /* none is left to others */
     memset((void *)question->partitions, 0,
            question->request.partition_count * sizeof(struct ing_partition *));
     MRD_TRY(answer_all(questions, question, err));
@@ -193,11 +195,20 @@ static enum mrd_status on_call(void *context, struct mrd_rpc_call *call, struct 
     return status;
 }
 
-/* What questions share workers by. */
-static uint64_t tenant_of(void *context, struct mrd_bytes request)
+/* What questions share workers by. Distributors' are not to wait behind the same tenant's queries: writes wait for them. */
+static void flow_of(void *context, struct mrd_bytes request, struct mrd_rpc_flow *out)
 {
-    (void)context;
-    return mrd_tenant_seed(mrd_query_request_tenant(request));
+    const struct ing_questions *questions = context;
+    uint32_t kind;
+    const struct mrd_bytes tenant = mrd_query_request_peek(request, &kind);
+    struct ing_limits limits = {0};
+    if (questions->options.settings != NULL) {
+        mrd_tenancy_settings_get(questions->options.settings, tenant, &limits);
+    }
+    const bool known = kind == MRD_QUERY_KNOWN;
+    out->key = mrd_tenant_seed(tenant) + (known ? 1 : 0);
+    out->workers = known ? 1 : limits.workers;
+    out->queue_max = known ? 0 : limits.queue_max;
 }
 
 /* ---- life ---- */
@@ -246,9 +257,7 @@ enum mrd_status ing_questions_create(const struct ing_questions_options *options
         .workers = options->workers,
         .queue_max = options->queue_max,
         .full = "too many questions wait at the ingester (ingester.query_queue_max)",
-        .flow = tenant_of,
-        .flow_workers = options->tenant_workers,
-        .flow_queue_max = options->tenant_queue_max,
+        .flow = flow_of,
         .flow_full = "too many questions of the tenant wait at the ingester "
                      "(ingester.tenant_queue_max)",
         .listener_take = options->listener_take,

@@ -25,9 +25,9 @@ struct ing_questions_options {
     const char *instance;
     uint32_t workers;
     uint32_t queue_max;
-    uint32_t tenant_workers;   /* of one tenant's questions at once; 0: all but one */
-    uint32_t tenant_queue_max; /* of one tenant that wait; 0: half of queue_max */
-    size_t memory_bytes_max;   /* of one request: its matchers, and lists of names */
+    struct mrd_tenancy_settings
+        *settings; /* struct ing_limits: what a tenant's questions may have; NULL: as for 0 */
+    size_t memory_bytes_max; /* of one request: its matchers, and lists of names */
     struct mrd_link_listener
         *listener_take; /* for direct connections; NULL: none. Theirs on success */
     struct mrd_metrics *metrics;

@@ -5,6 +5,7 @@
  *   question_select.c  series with their samples
  *   question_fragment.c  plan fragments: series evaluated here
  *   question_lists.c   names, counts, exemplars, metadata
+ *   question_known.c   which series are active, and how many
  *
  * A question is answered by one worker, partition by partition, in one message where it is small. As soon as it turns out to be
  * large, by its bytes or by its time, the partitions that it has not begun are left to questions of their own
@@ -68,6 +69,8 @@ MRD_MUST_CHECK enum mrd_status ing_question_list(struct ing_question *question,
 
 MRD_MUST_CHECK enum mrd_status ing_question_fragment(struct ing_question *question,
                                                      struct mrd_error *err);
+MRD_MUST_CHECK enum mrd_status ing_question_known(struct ing_question *question,
+                                                  struct mrd_error *err);
 
 /* A select of the present partition's head, slice by slice. Zero-initialise but for the query, whose matchers are needed
  * until the first slice; close it while the partition is still borrowed. */

@@ -124,6 +124,57 @@ static void partitions_that_are_not_here_fail_alone_and_first(void **state)
     ingester_stop(&crew[1], true);
 }
 
+/* What a distributor asks: one message, whatever its size, with a bit for each id and the number of all. */
+static void series_are_known_by_their_ids(void **state)
+{
+    struct world *world = *state;
+    enum { SERIES = 900, IDS = 2 * SERIES };
+    write_all(world, SERIES, 0, 1);
+    static struct ingester one; /* a failed assertion leaves its threads running */
+    ingester_start(&one, &world->nats, "one", 1, 0);
+    ingester_wait_ready(&one);
+    static mrd_series_id ids[PARTITIONS * IDS];
+    uint32_t id_counts[PARTITIONS];
+    size_t id_count = 0;
+    struct mrd_buf labels = {0};
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        id_counts[p] = p == 1 ? 0 : IDS;
+        for (size_t i = 0; i < id_counts[p]; i++) {
+            ids[id_count++] = mrd_series_id_of(mrd_tenant_seed(MRD_BYTES("acme")),
+                                               series_labels(i * PARTITIONS + p, &labels));
+        }
+    }
+    mrd_buf_fini(&labels);
+    struct mrd_query_request request = request_of(MRD_QUERY_KNOWN);
+    struct mrd_query_partition partitions[PARTITIONS];
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        partitions[p] = (struct mrd_query_partition){p, log_last(world, p), 0};
+    }
+    request.partitions = partitions;
+    request.partition_count = PARTITIONS;
+    request.ids = ids;
+    request.id_counts = id_counts;
+    request.id_count = id_count;
+    struct told told[PARTITIONS] = {0};
+    struct mrd_error err = {0};
+    enum mrd_status status;
+    assert_int_equal(question(world, "one", &request, told, &status, &err), 1);
+    assert_int_equal(status, MRD_OK);
+    for (size_t p = 0; p < PARTITIONS; p++) {
+        assert_true(told[p].ended);
+        assert_int_equal(told[p].answer.trailer.total, SERIES);
+        assert_int_equal(told[p].answer.texts, p == 1 ? 0 : SERIES); /* the bits that are set */
+    }
+    request.tenant = MRD_BYTES("other");
+    memset(told, 0, sizeof(told));
+    assert_int_equal(question(world, "one", &request, told, &status, &err), 1);
+    for (size_t p = 0; p < PARTITIONS; p++) {
+        assert_int_equal(told[p].answer.trailer.total, 0);
+        assert_int_equal(told[p].answer.texts, 0);
+    }
+    ingester_stop(&one, true);
+}
+
 int main(void)
 {
 #define WORLD_TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
@@ -132,6 +183,7 @@ int main(void)
         WORLD_TEST(a_large_question_leaves_partitions_to_questions_of_their_own),
         WORLD_TEST(lists_that_are_larger_than_a_message_come_whole),
         WORLD_TEST(partitions_that_are_not_here_fail_alone_and_first),
+        WORLD_TEST(series_are_known_by_their_ids),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     mrd_bus_library_close();

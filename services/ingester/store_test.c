@@ -303,6 +303,44 @@ static void what_the_log_has_forgotten_is_forgotten(void **state)
     rig_fini(&rig);
 }
 
+static uint64_t known_of(struct rig *rig, uint32_t series, uint8_t *out_bits)
+{
+    char value[32];
+    snprintf(value, sizeof(value), "series-%u", series);
+    const struct mrd_label label = {MRD_BYTES("__name__"), mrd_bytes_of(value)};
+    struct mrd_buf labels = {0};
+    mrd_labels_encode((struct mrd_labels){&label, 1}, &labels);
+    const mrd_series_id id =
+        mrd_series_id_of(mrd_tenant_seed(MRD_BYTES("t")), mrd_buf_view(&labels));
+    mrd_buf_fini(&labels);
+    return mrd_head_known(ing_store_head(rig->store), MRD_BYTES("t"), &id, 1, out_bits);
+}
+
+/* What limits.active_series_max counts. */
+static void series_that_are_not_written_any_more_are_not_active_some_hours_later(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 3 * HOUR, 0);
+    size_t holes = 0;
+    uint8_t bits;
+    build(&rig, T0, 0, 50, true);
+    assert_int_equal(apply(&rig, T0), MRD_OK);
+    for (mrd_time_ms time_ms = T0; time_ms <= T0 + 12 * HOUR; time_ms += HOUR / 4) {
+        build(&rig, time_ms, 100, 5, true);
+        assert_int_equal(apply(&rig, time_ms), MRD_OK);
+        for (int i = 0; i < 20; i++) {
+            ing_store_tidy(rig.store, 0, 1000, on_hole, &holes);
+        }
+        const uint64_t count = known_of(&rig, 7, &bits);
+        assert_true(time_ms > T0 + 2 * HOUR || (count == 55 && bits == 1));
+        assert_true(time_ms < T0 + 8 * HOUR || (count == 5 && bits == 0));
+        (void)known_of(&rig, 103, &bits);
+        assert_int_equal(bits, 1);
+    }
+    rig_fini(&rig);
+}
+
 static void a_batch_refused_for_memory_is_whole_when_tried_again(void **state)
 {
     (void)state;
@@ -436,6 +474,7 @@ int main(void)
         cmocka_unit_test(of_an_empty_log_the_head_begins_with_its_next_entry),
         cmocka_unit_test(a_missing_number_is_reported_as_a_hole),
         cmocka_unit_test(what_the_log_has_forgotten_is_forgotten),
+        cmocka_unit_test(series_that_are_not_written_any_more_are_not_active_some_hours_later),
         cmocka_unit_test(a_batch_refused_for_memory_is_whole_when_tried_again),
         cmocka_unit_test(bytes_that_are_no_batch_are_quarantined),
     };

@@ -54,6 +54,7 @@ WRITES = [
     Limit("limits.ingestion_burst", "5", "limits.ingestion_burst (5)", 400, "samples", REFUSED, {"samples": 6}),
     Limit("limits.request_body_bytes_max", "1KiB", "1024 bytes", 413, "samples", r'meridian_http_requests_refused_total\{reason="body_size"\}', {"samples": 2000}),
     Limit("limits.decoded_bytes_max", "2KiB", "2048", 400, "samples", REFUSED, {"samples": 2000}),
+    Limit("limits.active_series_max", "30", "limits.active_series_max (30)", 400, "samples", REJECTED % "series_limit", {"samples": 31}),
     Limit("limits.labels_per_series_max", "3", "limit of 3", 400, "labels", REJECTED % "label_limit", {"count": 4}),
     Limit("limits.label_name_bytes_max", "20", "limit of 20", 400, "labels", REJECTED % "label_limit", {"name": "n" * 21}),
     Limit("limits.label_value_bytes_max", "20", "limit of 20", 400, "labels", REJECTED % "label_limit", {"value": "v" * 21}),
@@ -196,8 +197,9 @@ def test_every_limit_of_a_tenant_is_tried_here_or_has_nothing_to_exceed():
     """A new one without a case, or without its row in the documentation, would go unseen."""
     documentation = Path(__file__).resolve().parents[2] / "docs"
     keys = set(re.findall(r"^\| `([a-z_.]+)` \|.*\| yes \| yes \|", (documentation / "configuration.md").read_text(), re.MULTILINE))
-    limits = {key for key in keys if key.startswith("limits.") or key.endswith("_max") or key in ("querier.query_timeout", "querier.tenant_concurrency")}
-    silent = {"querier.tenant_concurrency", "querier.lookback_max", "ingester.exemplars_max", "ingester.metadata_max"}
+    limits = {key for key in keys if key.startswith("limits.") or key.endswith("_max") or key in ("querier.query_timeout", "querier.tenant_concurrency", "ingester.tenant_workers")}
+    silent = {"querier.tenant_concurrency", "querier.lookback_max", "ingester.exemplars_max", "ingester.metadata_max", "ingester.tenant_workers",
+              "ingester.tenant_queue_max"}
     assert limits == silent | {limit.key for limit in LIMITS}
     assert limits <= set(re.findall(r"^\| `([a-z_.]+)` \|", (documentation / "limits.md").read_text(), re.MULTILINE))
 
@@ -235,3 +237,34 @@ def test_exemplars_and_metadata_are_bounded_by_tenant_and_live(start, tmp_path):
     for tenant in ("few", "many"):
         write(tenant, 10)
     assert (kept("few"), kept("many")) == ((5, 5), (1, 3))
+
+
+def test_questions_of_one_tenant_wait_in_a_queue_of_its_own_length(start, tmp_path):
+    """The ingester never applies its log, so strong reads wait there, and each takes a place of its tenant."""
+    path = tmp_path / "overrides.yaml"
+
+    def override(text: str) -> None:
+        fresh = path.with_suffix(".new")
+        fresh.write_text(text)
+        os.replace(fresh, path)
+
+    override("overrides: {narrow: {ingester.tenant_workers: 1, ingester.tenant_queue_max: 1}}\n")
+    cluster = start({"partitions": 1}, settings=[f"all.overrides_file={path}", "ingester.ingester.memory_bytes_max=1"])
+    url = cluster.region["query_url"]
+    assert rw.push(cluster.region["push_url"], rw.series_of({"__name__": "m"}, [(int(time.time() * 1000), 1)]), "any").status == 204
+
+    def query(tenant: str, **headers: str) -> tuple[int, str]:
+        return http(f"{url}/api/v1/query?query=m&timeout=50s", tenant, **headers)
+
+    waiting = [threading.Thread(target=query, args=("narrow",), daemon=True) for _ in range(2)]
+    for thread in waiting:
+        thread.start()
+    status, text = wait_until(lambda: (answer := query("narrow", **{"X-Read-Consistency": "eventual"}))[0] != 200 and answer, 40, "the queue to be full")
+    assert status == 503 and "ingester.tenant_queue_max" in text, text
+    assert all(thread.is_alive() for thread in waiting)
+    assert query("other", **{"X-Read-Consistency": "eventual"})[0] == 200
+    before = metric(cluster, "ingester", r'meridian_config_reloads_total\{result="ok"\}')
+    override("overrides: {narrow: {ingester.tenant_workers: 1, ingester.tenant_queue_max: 10}}\n")
+    wait_until(lambda: metric(cluster, "ingester", r'meridian_config_reloads_total\{result="ok"\}') > before, 30, "the reload")
+    assert query("narrow", **{"X-Read-Consistency": "eventual"})[0] == 200
+    assert all(thread.is_alive() for thread in waiting)
