@@ -334,12 +334,13 @@ static enum mrd_status check_columns(const struct work *work)
 
 /* ---- states ---- */
 
-/* What is in the columns is in the state too. */
+/* What is in the columns is in the state too. Columns that were not read of this run have defaults, not what it has. */
 static bool state_fits(const struct work *work, size_t i, const struct mrd_rollup_row *state)
 {
+    const unsigned leaves = mbx_rollup_leaves(work->cursor, work->segment);
     for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
         const int64_t *column = tail_of(work, (enum mrd_rollup_column)which);
-        if (column == NULL ||
+        if (column == NULL || (leaves >> (MBX_ROW + which) & 1) == 0 ||
             (state->floats.count == 0 && which != MRD_ROW_COUNT && which != MRD_ROW_STALE_TS)) {
             continue;
         }
