@@ -138,6 +138,27 @@ MRD_SIMD_CLONES static void add_up(struct delta_sink *sink, const uint64_t *abov
     sink->at += count;
 }
 
+/* Values that all lie equally far apart: what regular times and constants are. */
+MRD_SIMD_CLONES static void add_ramp(struct delta_sink *sink, size_t count, uint64_t step)
+{
+    uint64_t value = sink->value;
+    if (sink->out64 != NULL) {
+        int64_t *out = sink->out64 + sink->at;
+        for (size_t i = 0; i < count; i++) {
+            value += step;
+            out[i] = (int64_t)value;
+        }
+    } else {
+        int32_t *out = sink->out32 + sink->at;
+        for (size_t i = 0; i < count; i++) {
+            value += step;
+            out[i] = (int32_t)(uint32_t)value;
+        }
+    }
+    sink->value = value;
+    sink->at += count;
+}
+
 /* Miniblocks are padded to their full size; the padding of the last one may be missing. */
 static bool read_miniblock(struct mrd_reader *in, const struct delta_header *header, unsigned width,
                            uint64_t least, struct delta_sink *sink)
@@ -147,6 +168,10 @@ static bool read_miniblock(struct mrd_reader *in, const struct delta_header *hea
         MRD_MIN(mrd_pq_packed_size(header->miniblock_values, width), mrd_reader_left(in));
     if (mrd_pq_packed_size(wanted, width) > size) {
         return mrd_reader_fail(in);
+    }
+    if (width == 0) {
+        add_ramp(sink, wanted, least);
+        return true;
     }
     /* Bits are taken in words: what follows may be read with them, and is masked away. */
     struct mrd_bytes packed = mrd_read_bytes(in, size);
