@@ -196,6 +196,7 @@ void mrd_block_cursor_close(struct mrd_block_cursor **cursor_at)
     mrd_buf_fini(&cursor->labels);
     mrd_buf_fini(&cursor->canonical);
     mbx_output_fini(&cursor->out);
+    mbx_fold_destroy(&cursor->fold);
     free(cursor);
 }
 

@@ -30,7 +30,12 @@ struct mbx_rollup_output {
     mrd_time_ms *ends_ms;
     int64_t *columns[MRD_ROW_COLUMNS];    /* NULL as long as no row has anything */
     const struct mrd_rollup_row **states; /* likewise */
+    bool folded;                          /* all so far */
+    size_t tail_edge;                     /* the edge at or after the last row */
+    uint64_t made_of;
 };
+
+struct mbx_fold; /* of cursor_rollup.c */
 
 struct mrd_block_cursor {
     struct mrd_block *block;
@@ -55,6 +60,7 @@ struct mrd_block_cursor {
     struct mrd_buf canonical;
     struct mbx_output out;
     struct mbx_rollup_output rollup_out;
+    struct mbx_fold *fold; /* NULL until rows are joined */
     struct mrd_block_series series;
     /* What follows is not cleared when a cursor is made. */
     int64_t ts[8192];     /* of the run that is decoded, ms */
@@ -94,6 +100,7 @@ MRD_MUST_CHECK enum mrd_status mbx_rollup_decode(struct mrd_block_cursor *cursor
 /* How many rows of a run may be wanted at most. */
 size_t mbx_rollup_rows_max(const struct mrd_block_cursor *cursor,
                            const struct mbx_segment *segment);
+void mbx_fold_destroy(struct mbx_fold **fold);
 void mbx_rollup_output_begin(struct mbx_rollup_output *out, struct mrd_arena *arena,
                              size_t capacity);
 /* In the arena; NULL if that is full. */

@@ -1,7 +1,10 @@
 /* Rows of a rollup from their pages: what cursor_decode.c does for samples. */
+#include <stdlib.h>
+
 #include "block/cursor_internal.h"
 #include "block/writer.h"
 #include "rollup/codec.h"
+#include "rollup/fold.h"
 
 /* Rows have as many samples at most; far above what a window can have. */
 #define COUNT_MAX ((int64_t)1 << 53)
@@ -32,8 +35,10 @@ unsigned mbx_rollup_leaves(const struct mrd_block_cursor *cursor, const struct m
 void mbx_rollup_output_begin(struct mbx_rollup_output *out, struct mrd_arena *arena,
                              size_t capacity)
 {
-    *out = (struct mbx_rollup_output){
-        .arena = arena, .arena_before = mrd_arena_used(arena), .capacity = capacity};
+    *out = (struct mbx_rollup_output){.arena = arena,
+                                      .arena_before = mrd_arena_used(arena),
+                                      .capacity = capacity,
+                                      .folded = true};
 }
 
 const struct mrd_rollup_columns *mbx_rollup_output_view(struct mbx_rollup_output *out,
@@ -47,6 +52,8 @@ const struct mrd_rollup_columns *mbx_rollup_output_view(struct mbx_rollup_output
     view->count = out->count;
     view->ends_ms = out->ends_ms;
     view->states = out->states;
+    view->folded = out->folded;
+    view->made_of = out->made_of;
     for (unsigned i = 0; i < MRD_ROW_COLUMNS; i++) {
         view->items[i] = out->columns[i];
     }
@@ -144,20 +151,28 @@ static uint32_t seek(const struct work *work, uint32_t row, uint32_t rows, mrd_t
     return row;
 }
 
-/* Chooses the rows that are in the range and wanted. */
+/* Chooses the rows that are in the range. */
+static void choose_range(struct work *work)
+{
+    const struct mrd_block_cursor *cursor = work->cursor;
+    const uint32_t rows = work->segment->rows;
+    work->first = seek(work, 0, rows, cursor->min_ms);
+    const uint32_t end =
+        cursor->max_ms == INT64_MAX ? rows : seek(work, work->first, rows, cursor->max_ms + 1);
+    work->count = end - work->first;
+}
+
+/* Chooses of these the ones that are wanted. */
 static void choose_rows(struct work *work)
 {
     struct mrd_block_cursor *cursor = work->cursor;
     const struct mrd_rollup_grid *grid = &cursor->options.grid;
-    const uint32_t rows = work->segment->rows;
-    const uint32_t begin = seek(work, 0, rows, cursor->min_ms);
-    const uint32_t end =
-        cursor->max_ms == INT64_MAX ? rows : seek(work, begin, rows, cursor->max_ms + 1);
+    const uint32_t begin = work->first;
+    const uint32_t end = begin + work->count;
     if (grid->step_ms == 0) {
-        work->first = begin;
-        work->count = end - begin;
         return;
     }
+    work->count = 0;
     work->picks = cursor->picks;
     for (uint32_t row = begin; row < end;) {
         const mrd_time_ms wait_ms = mrd_rollup_grid_wait(grid, end_of(work, row));
@@ -183,9 +198,24 @@ static enum mrd_status append_ends(const struct work *work)
     return MRD_OK;
 }
 
+/* Whether rows of the run are joined where the cursor may: those without start times and states, if nobody asks for markers. */
+static bool is_foldable(const struct mrd_block_cursor *cursor, const struct mbx_segment *segment)
+{
+    const unsigned columns = cursor->options.columns;
+    return cursor->options.edges.count > 0 && columns != 0 &&
+           (columns >> MRD_ROW_STALE_TS & 1) == 0 &&
+           (segment->flags & (MBX_HISTOGRAMS | MBX_STARTS)) == 0;
+}
+
 size_t mbx_rollup_rows_max(const struct mrd_block_cursor *cursor, const struct mbx_segment *segment)
 {
     const struct mrd_rollup_grid *grid = &cursor->options.grid;
+    if (is_foldable(cursor, segment)) {
+        const struct mrd_rollup_edges *edges = &cursor->options.edges;
+        const size_t first = mrd_rollup_edges_find(edges, 0, segment->first_ms);
+        const size_t last = mrd_rollup_edges_find(edges, first, segment->last_ms);
+        return MRD_MIN(last - first + 1, (size_t)segment->rows);
+    }
     if (grid->step_ms == 0) {
         return segment->rows;
     }
@@ -408,6 +438,218 @@ static enum mrd_status append_states(const struct work *work)
     return MRD_OK;
 }
 
+/* ---- joining ---- */
+
+/* What joining needs of a run: which rows become one, and columns that have nulls as if they had none. */
+struct mbx_fold {
+    /* the run that the bounds are of, if it is regular; `rows` is 0 if there is none */
+    mrd_time_ms first_ms;
+    mrd_time_ms step_ms;
+    uint32_t rows;
+    size_t first_edge; /* at or after the first row */
+    size_t last_edge;
+    size_t count;
+    uint32_t starts[MRD_BLOCK_PAGE_ROWS + 1];
+    mrd_time_ms ends_ms[MRD_BLOCK_PAGE_ROWS];
+    int64_t columns[MRD_ROW_COLUMNS][MRD_BLOCK_PAGE_ROWS];
+};
+
+void mbx_fold_destroy(struct mbx_fold **fold)
+{
+    free(*fold);
+    *fold = NULL;
+}
+
+static struct mbx_fold *take_fold(struct mrd_block_cursor *cursor)
+{
+    if (cursor->fold == NULL) {
+        cursor->fold = malloc(sizeof(*cursor->fold));
+        mrd_assert(cursor->fold != NULL);
+        cursor->fold->rows = 0;
+    }
+    return cursor->fold;
+}
+
+/* Which of the chosen rows lie between which edges. Series of a block mostly have the same windows. */
+static void find_bounds(const struct work *work, struct mbx_fold *fold)
+{
+    const struct mrd_rollup_edges *edges = &work->cursor->options.edges;
+    const bool regular = (work->segment->flags & MBX_REGULAR) != 0;
+    const uint32_t end = work->first + work->count;
+    const mrd_time_ms first_ms = end_of(work, work->first);
+    if (regular && fold->rows == work->count && fold->first_ms == first_ms &&
+        fold->step_ms == work->segment->step_ms) {
+        return;
+    }
+    fold->count = 0;
+    fold->first_edge = mrd_rollup_edges_find(edges, 0, first_ms);
+    fold->last_edge = fold->first_edge;
+    for (uint32_t row = work->first; row < end; fold->count++) {
+        const size_t edge = mrd_rollup_edges_find(edges, fold->last_edge, end_of(work, row));
+        fold->starts[fold->count] = row - work->first;
+        fold->last_edge = edge;
+        row = edge == edges->count ? end : seek(work, row, end, edges->items[edge] + 1);
+        fold->ends_ms[fold->count] = row == end ? end_of(work, end - 1) : edges->items[edge];
+    }
+    fold->starts[fold->count] = work->count;
+    fold->first_ms = first_ms;
+    fold->step_ms = work->segment->step_ms;
+    fold->rows = regular ? work->count : 0;
+}
+
+/* The chosen rows of a column, as the file has them. */
+static enum mrd_status load_column(const struct work *work, struct mbx_fold *fold,
+                                   enum mrd_rollup_column which, const void **out)
+{
+    struct mbx_column *column;
+    MRD_TRY(mbx_pages_decode(&work->cursor->pages, (enum mbx_leaf)(MBX_ROW + which),
+                             work->segment->page, &column, work->err));
+    *out = NULL;
+    if (column->batch.entries > 0 && column->batch.def == NULL) {
+        *out = column->batch.i64 + work->segment->row + work->first;
+    } else if (column->batch.entries > 0) {
+        put_known(work, column, false, 0, fold->columns[which]);
+        *out = fold->columns[which];
+    }
+    return MRD_OK;
+}
+
+/* The times of first and last samples lie in the windows of the first and the last row. */
+static bool are_inside(const struct work *work, const struct mbx_fold *fold, int64_t *const out[])
+{
+    const mrd_time_ms resolution_ms = work->cursor->block->entry.resolution_ms;
+    bool fine = true;
+    for (size_t i = 0; i < fold->count; i++) {
+        const mrd_time_ms ends_ms[] = {end_of(work, work->first + fold->starts[i]),
+                                       end_of(work, work->first + fold->starts[i + 1] - 1)};
+        const int64_t *times[] = {out[MRD_ROW_FIRST_TS], out[MRD_ROW_LAST_TS]};
+        for (size_t k = 0; k < 2; k++) {
+            fine &= times[k] == NULL || out[MRD_ROW_COUNT][i] == 0 ||
+                    (times[k][i] <= ends_ms[1] && times[k][i] > ends_ms[0] - resolution_ms);
+        }
+    }
+    return fine;
+}
+
+static enum mrd_status check_loaded(const struct work *work, const struct mrd_rollup_fold *rows)
+{
+    static const enum mrd_rollup_column numbers[] = {MRD_ROW_CHANGES, MRD_ROW_RESETS};
+    const int64_t *counts = rows->in[MRD_ROW_COUNT];
+    bool fine = counts == NULL || are_counts(counts, work->count);
+    for (size_t k = 0; k < MRD_ARRAY_LEN(numbers); k++) {
+        const int64_t *number = rows->in[numbers[k]];
+        fine &= number == NULL || (counts != NULL && below(number, counts, work->count));
+    }
+    return fine ? MRD_OK : wrong(work, "rows with numbers that cannot be");
+}
+
+/* Room for all columns of joined rows; what was before them has none of the new ones. */
+static enum mrd_status take_columns(const struct work *work, unsigned columns, size_t count,
+                                    int64_t *out_places[MRD_ROW_COLUMNS])
+{
+    struct mbx_rollup_output *out = work->out;
+    for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
+        const bool wanted = (columns >> which & 1) != 0;
+        if (wanted && out->columns[which] == NULL) {
+            void *room;
+            MRD_TRY(take_room(work, sizeof(*out->columns[which]), &room));
+            out->columns[which] = room;
+            put_defaults(out->columns[which], (enum mrd_rollup_column)which, out->count);
+        }
+        out_places[which] = out->columns[which] == NULL ? NULL : out->columns[which] + out->count;
+        if (!wanted && out->columns[which] != NULL) {
+            put_defaults(out_places[which], (enum mrd_rollup_column)which, count);
+        }
+    }
+    if (out->states != NULL) {
+        memset((void *)(out->states + out->count), 0, count * sizeof(*out->states));
+    }
+    return MRD_OK;
+}
+
+/* Makes the last two rows one, which the border of two pages had cut. */
+static void join_tail(struct mbx_rollup_output *out, size_t at, unsigned columns)
+{
+    struct mrd_rollup_columns view = {.count = at + 2};
+    for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
+        view.items[which] = out->columns[which];
+    }
+    struct mrd_rollup_row row = mrd_rollup_row_empty(out->ends_ms[at]);
+    row.floats = mrd_rollup_columns_floats(&view, at);
+    const struct mrd_rollup_floats later = mrd_rollup_columns_floats(&view, at + 1);
+    mrd_rollup_join_floats(&row.floats, &later);
+    for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
+        double real;
+        int64_t integer;
+        if ((columns >> which & 1) != 0) {
+            mrd_rollup_row_column(&row, (enum mrd_rollup_column)which, &real, &integer);
+            out->columns[which][at] = mrd_rollup_column_is_real((enum mrd_rollup_column)which)
+                                          ? (int64_t)mrd_double_bits(real)
+                                          : integer;
+        }
+    }
+    out->ends_ms[at] = out->ends_ms[at + 1];
+}
+
+/* Puts the joined rows behind those that are there. */
+static void append_folded(const struct work *work, const struct mbx_fold *fold, unsigned columns)
+{
+    struct mbx_rollup_output *out = work->out;
+    const struct mrd_rollup_edges *edges = &work->cursor->options.edges;
+    const size_t before = out->count;
+    memcpy(out->ends_ms + before, fold->ends_ms, fold->count * sizeof(*out->ends_ms));
+    out->count += fold->count;
+    if (before > 0 && out->tail_edge == fold->first_edge && out->folded) {
+        join_tail(out, before - 1, columns);
+        for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
+            if (out->columns[which] != NULL) {
+                memmove(out->columns[which] + before, out->columns[which] + before + 1,
+                        (fold->count - 1) * sizeof(*out->columns[which]));
+            }
+        }
+        memmove(out->ends_ms + before, out->ends_ms + before + 1,
+                (fold->count - 1) * sizeof(*out->ends_ms));
+        out->count--;
+    } else if (before > 0 && out->tail_edge < edges->count && out->folded) {
+        out->ends_ms[before - 1] = edges->items[out->tail_edge];
+    }
+    out->tail_edge = fold->last_edge;
+    out->made_of += work->count;
+}
+
+static enum mrd_status decode_folded(const struct work *work)
+{
+    struct mrd_block_cursor *cursor = work->cursor;
+    struct mbx_rollup_output *out = work->out;
+    struct mbx_fold *fold = take_fold(cursor);
+    const unsigned leaves = mbx_rollup_leaves(cursor, work->segment);
+    const unsigned wanted = cursor->options.columns;
+    const unsigned columns = mrd_rollup_fold_columns(wanted);
+    int64_t *places[MRD_ROW_COLUMNS];
+    struct mrd_rollup_fold rows = {.times_in_us = true, .wanted = wanted, .starts = fold->starts};
+    find_bounds(work, fold);
+    rows.count = fold->count;
+    mrd_assert(out->count + rows.count <= out->capacity);
+    if (out->ends_ms == NULL) {
+        void *room;
+        MRD_TRY(take_room(work, sizeof(*out->ends_ms), &room));
+        out->ends_ms = room;
+    }
+    for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
+        if ((leaves >> (MBX_ROW + which) & 1) != 0) {
+            MRD_TRY(load_column(work, fold, (enum mrd_rollup_column)which, &rows.in[which]));
+        }
+    }
+    MRD_TRY(check_loaded(work, &rows));
+    MRD_TRY(take_columns(work, columns, rows.count, places));
+    mrd_rollup_fold(&rows, places);
+    if (!are_counts(places[MRD_ROW_COUNT], rows.count) || !are_inside(work, fold, places)) {
+        return wrong(work, "rows with numbers or times that cannot be");
+    }
+    append_folded(work, fold, columns);
+    return MRD_OK;
+}
+
 /* ---- runs ---- */
 
 enum mrd_status mbx_rollup_decode(struct mrd_block_cursor *cursor,
@@ -416,10 +658,15 @@ enum mrd_status mbx_rollup_decode(struct mrd_block_cursor *cursor,
     struct mbx_rollup_output *out = &cursor->rollup_out;
     struct work work = {.cursor = cursor, .out = out, .segment = segment, .err = err};
     MRD_TRY(read_ends(&work));
+    choose_range(&work);
+    if (work.count > 0 && is_foldable(cursor, segment)) {
+        return decode_folded(&work);
+    }
     choose_rows(&work);
     if (work.count == 0) {
         return MRD_OK;
     }
+    out->folded = false;
     mrd_assert(out->count + work.count <= out->capacity);
     MRD_TRY(append_ends(&work));
     const unsigned leaves = mbx_rollup_leaves(cursor, segment);
@@ -434,6 +681,7 @@ enum mrd_status mbx_rollup_decode(struct mrd_block_cursor *cursor,
     MRD_TRY(check_columns(&work));
     MRD_TRY(append_states(&work));
     out->count += work.count;
+    out->made_of += work.count;
     const size_t size = mrd_arena_used(out->arena) - out->arena_before;
     return size <= cursor->out.bytes_max ? MRD_OK : too_large(&work);
 }

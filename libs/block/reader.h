@@ -25,6 +25,7 @@
 #include "model/erasure.h"
 #include "objstore/store.h"
 #include "rollup/columns.h"
+#include "rollup/fold.h"
 #include "rollup/grid.h"
 
 struct mrd_block;
@@ -73,6 +74,8 @@ struct mrd_block_cursor_options {
     bool want_hlc;               /* where the block keeps them */
     unsigned columns;            /* of a rollup: those wanted, bits of rollup/columns.h; 0: all */
     struct mrd_rollup_grid grid; /* of a rollup: the windows that are wanted; others are left out */
+    struct mrd_rollup_edges
+        edges; /* of a rollup: rows between two of them may come as one, those beside the grid too; the items are lent for the cursor's life */
     /* No samples: nothing of the data file is read. Then a series may be yielded that has none in the range, although
      * its runs reach into it where nothing is erased. */
     bool labels_only;

@@ -294,6 +294,149 @@ static void pieces_make_the_same_bytes(void **state)
     testing_set_fini(&rollup.set);
 }
 
+/* ---- joined rows ---- */
+
+enum { LONG_ROWS = 20000, LONG_SERIES = 4, EDGES_MAX = 4000 };
+
+/* Series of more rows than a page has: regular, with gaps, with start times, with gaps and windows of staleness markers alone. */
+static void make_long(size_t kind, struct mrd_rollup_row *rows, size_t *out_count)
+{
+    double value = 0;
+    mrd_time_ms end_ms = 1000 * (mrd_time_ms)HOUR_MS;
+    *out_count = 0;
+    for (size_t i = 0; i < LONG_ROWS; i++, end_ms += HOUR_MS) {
+        struct mrd_rollup_row *row = &rows[*out_count];
+        const bool odd = kind == 1 || kind == 3;
+        if (odd && testing_below(100) == 0) {
+            continue;
+        }
+        ++*out_count;
+        *row = mrd_rollup_row_empty(end_ms);
+        if (kind == 3 && testing_below(50) == 0) {
+            row->stale_ms = end_ms - 1;
+            continue;
+        }
+        for (mrd_time_ms k = 0; k < 3; k++) {
+            const mrd_time_ms at_ms = end_ms - 1000 + k * 400;
+            value =
+                testing_below(odd ? 200 : 20000) == 0 ? 1 : value + (double)testing_below(9) / 8;
+            mrd_rollup_add_float(&row->floats, value,
+                                 (struct mrd_span){at_ms, kind == 2 ? at_ms - 1 : 0});
+        }
+    }
+}
+
+static size_t random_edges(mrd_time_ms *edges_ms)
+{
+    const size_t step = 1 + testing_below(60);
+    const size_t jitter = testing_below(3) == 0 ? step : 1;
+    mrd_time_ms at_ms = (1000 + (mrd_time_ms)testing_below(2000) - 1000) * (mrd_time_ms)HOUR_MS;
+    size_t count = 0;
+    while (count < EDGES_MAX && at_ms < (1000 + LONG_ROWS) * (mrd_time_ms)HOUR_MS) {
+        edges_ms[count++] = at_ms;
+        at_ms += (mrd_time_ms)(step + testing_below(jitter)) * HOUR_MS;
+    }
+    return count;
+}
+
+static void expect_joined(const struct mrd_rollup_row *rows, size_t count,
+                          const struct mrd_block_cursor_options *options,
+                          const struct mrd_rollup_columns *got)
+{
+    size_t k = 0;
+    assert_true(got->folded);
+    assert_int_equal(got->made_of, count);
+    for (size_t i = 0; i < count; k++) {
+        struct mrd_rollup_row want = rows[i];
+        const size_t edge = mrd_rollup_edges_find(&options->edges, 0, rows[i].end_ms);
+        for (i++; i < count && mrd_rollup_edges_find(&options->edges, 0, rows[i].end_ms) == edge;
+             i++) {
+            must(mrd_rollup_join(&want, &rows[i], NULL, NULL), NULL);
+        }
+        assert_true(k < got->count);
+        assert_int_equal(got->ends_ms[k], i < count ? options->edges.items[edge] : want.end_ms);
+        for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
+            const enum mrd_rollup_column column = (enum mrd_rollup_column)which;
+            double real;
+            int64_t integer;
+            mrd_rollup_row_column(&want, column, &real, &integer);
+            if ((options->columns >> which & 1) == 0 ||
+                (want.floats.count == 0 && column != MRD_ROW_COUNT)) {
+                continue;
+            }
+            if (mrd_rollup_column_is_real(column)) {
+                assert_true(mrd_rollup_real(got, column, k) == real);
+            } else {
+                assert_int_equal(mrd_rollup_integer(got, column, k), integer);
+            }
+        }
+    }
+    assert_int_equal(k, got->count);
+}
+
+static void rows_between_edges_come_as_one(void **state)
+{
+    static const enum mrd_rollup_function functions[] = {
+        MRD_ROLLUP_RATE, MRD_ROLLUP_SUM,    MRD_ROLLUP_MAX,    MRD_ROLLUP_COUNT,
+        MRD_ROLLUP_LAST, MRD_ROLLUP_RESETS, MRD_ROLLUP_CHANGES};
+    (void)state;
+    testing_state = 4711;
+    struct rollup rollup = {
+        .set = testing_set_create(&(struct testing_shape){1, LONG_SERIES, 2, false, false, false}),
+        .resolution_ms = HOUR_MS};
+    struct mrd_error err = {0};
+    struct mrd_block_entry entry;
+    struct mrd_block *block;
+    const struct mrd_block_open_options open = {.whole_bytes_max = 0};
+    struct mrd_arena *arena = mrd_arena_create("rows", SIZE_MAX);
+    mrd_time_ms *edges_ms = testing_take(&rollup.set, EDGES_MAX, sizeof(*edges_ms));
+    rollup.rows = testing_take(&rollup.set, rollup.set.count, sizeof(*rollup.rows));
+    for (size_t i = 0; i < rollup.set.count; i++) {
+        rollup.rows[i].items = testing_take(&rollup.set, LONG_ROWS, sizeof(*rollup.rows[i].items));
+        make_long(i, rollup.rows[i].items, &rollup.rows[i].count);
+    }
+    must(write_rollup(&rollup, false, &entry, &err), &err);
+    must(mrd_block_open(testing_store, &entry, &open, &block, &err), &err);
+    for (size_t round = 0; round < 4 * MRD_ARRAY_LEN(functions); round++) {
+        const struct mrd_block_cursor_options options = {
+            .columns = mrd_rollup_columns_of(functions[round % MRD_ARRAY_LEN(functions)], true),
+            .edges = {edges_ms, random_edges(edges_ms)}
+        };
+        const mrd_time_ms first_ms = rollup.rows[0].items[0].end_ms;
+        const size_t skipped = testing_below(3) == 0 ? testing_below(LONG_ROWS) : 0;
+        const struct mrd_block_select select = {.tenant = rollup.set.items[0].tenant,
+                                                .min_ms = first_ms + (mrd_time_ms)skipped * HOUR_MS,
+                                                .max_ms = INT64_MAX};
+        struct mrd_block_cursor *cursor;
+        must(mrd_block_select(block, &select, &options, &cursor, &err), &err);
+        for (size_t i = 0; i < rollup.set.count; i++) {
+            const struct rows *rows = &rollup.rows[i];
+            struct mrd_block_series got;
+            bool more = false;
+            size_t from = 0;
+            while (from < rows->count && rows->items[from].end_ms < select.min_ms) {
+                from++;
+            }
+            if (from == rows->count) {
+                continue;
+            }
+            must(mrd_block_cursor_next_rows(cursor, arena, &got, &more, &err), &err);
+            assert_true(more);
+            if (i == 2) { /* start times: whoever looks at them wants every row */
+                assert_false(got.rows->folded);
+                assert_int_equal(got.rows->count, rows->count - from);
+            } else {
+                expect_joined(rows->items + from, rows->count - from, &options, got.rows);
+            }
+            mrd_arena_reset(arena);
+        }
+        mrd_block_cursor_close(&cursor);
+    }
+    mrd_block_close(&block);
+    mrd_arena_destroy(&arena);
+    testing_set_fini(&rollup.set);
+}
+
 /* Whatever byte of the data file is wrong, reading fails or gives what was written: nothing else. */
 static void a_changed_byte_is_found(void **state)
 {
@@ -394,6 +537,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_come_back_bit_for_bit),
         cmocka_unit_test(pieces_make_the_same_bytes),
+        cmocka_unit_test(rows_between_edges_come_as_one),
         cmocka_unit_test(a_changed_byte_is_found),
         cmocka_unit_test(rows_that_cannot_be_are_refused),
         cmocka_unit_test(a_rollup_is_of_one_tenant_and_has_no_stamps),

@@ -70,7 +70,8 @@ static void widen(struct mrd_rollup_floats *floats, double value)
     floats->max = value > floats->max ? value : floats->max;
 }
 
-static struct mrd_rollup_floats floats_of(const struct mrd_rollup_columns *columns, size_t i)
+struct mrd_rollup_floats mrd_rollup_columns_floats(const struct mrd_rollup_columns *columns,
+                                                   size_t i)
 {
     struct mrd_rollup_floats floats = {.count =
                                            (uint64_t)mrd_rollup_integer(columns, MRD_ROW_COUNT, i)};
@@ -107,7 +108,7 @@ void mrd_rollup_columns_row(const struct mrd_rollup_columns *columns, size_t i,
     *out = mrd_rollup_row_empty(columns->ends_ms[i]);
     out->stale_ms = mrd_rollup_integer(columns, MRD_ROW_STALE_TS, i);
     if (mrd_rollup_integer(columns, MRD_ROW_COUNT, i) > 0) {
-        out->floats = floats_of(columns, i);
+        out->floats = mrd_rollup_columns_floats(columns, i);
     }
 }
 
@@ -128,7 +129,7 @@ struct mrd_rollup_answer mrd_rollup_columns_answer(const struct mrd_rollup_quest
             return (struct mrd_rollup_answer){.outcome = MRD_ROLLUP_NOTHING};
         }
     }
-    const struct mrd_rollup_floats floats = floats_of(columns, i);
+    const struct mrd_rollup_floats floats = mrd_rollup_columns_floats(columns, i);
     return mrd_rollup_of_floats(question, &floats);
 }
 

@@ -55,7 +55,15 @@ struct mrd_rollup_columns {
     const void *items[MRD_ROW_COLUMNS]; /* double or int64_t of each row, or NULL */
     /* NULL, or for each row NULL or all of it: what its columns say is then in it too. */
     const struct mrd_rollup_row *const *states;
+    /* No two rows lie between the same edges, at which all but the last end (fold.h). */
+    bool folded;
+    uint64_t made_of; /* rows, if it is so many more; 0: as many as there are */
 };
+
+static inline uint64_t mrd_rollup_columns_made_of(const struct mrd_rollup_columns *columns)
+{
+    return columns->made_of == 0 ? columns->count : columns->made_of;
+}
 
 static inline double mrd_rollup_real(const struct mrd_rollup_columns *columns,
                                      enum mrd_rollup_column column, size_t i)
@@ -76,6 +84,10 @@ unsigned mrd_rollup_columns_of(enum mrd_rollup_function function, bool use_start
 /* A row, as far as its columns are there. Histograms are those of the state. The extremes are those of first and last at least. */
 void mrd_rollup_columns_row(const struct mrd_rollup_columns *columns, size_t i,
                             struct mrd_rollup_row *out);
+
+/* Its floats alone, of a row without a state. */
+struct mrd_rollup_floats mrd_rollup_columns_floats(const struct mrd_rollup_columns *columns,
+                                                   size_t i);
 
 /* What mrd_rollup_evaluate makes of a row without a state, at less cost. */
 struct mrd_rollup_answer mrd_rollup_columns_answer(const struct mrd_rollup_question *question,

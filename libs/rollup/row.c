@@ -14,7 +14,7 @@ mrd_time_ms mrd_rollup_row_newest(const struct mrd_rollup_row *row)
 
 /* ---- floats ---- */
 
-static void join_floats(struct mrd_rollup_floats *floats, const struct mrd_rollup_floats *later)
+void mrd_rollup_join_floats(struct mrd_rollup_floats *floats, const struct mrd_rollup_floats *later)
 {
     if (later->count == 0) {
         return;
@@ -157,7 +157,7 @@ enum mrd_status mrd_rollup_join(struct mrd_rollup_row *row, const struct mrd_rol
 {
     row->end_ms = later->end_ms;
     row->stale_ms = MRD_MAX(row->stale_ms, later->stale_ms);
-    join_floats(&row->floats, &later->floats);
+    mrd_rollup_join_floats(&row->floats, &later->floats);
     return join_histograms(&row->histograms, &later->histograms, arena, err);
 }
 

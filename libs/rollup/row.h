@@ -144,6 +144,10 @@ MRD_MUST_CHECK enum mrd_status mrd_rollup_join(struct mrd_rollup_row *row,
                                                const struct mrd_rollup_row *later,
                                                struct mrd_arena *arena, struct mrd_error *err);
 
+/* Its floats alone. */
+void mrd_rollup_join_floats(struct mrd_rollup_floats *floats,
+                            const struct mrd_rollup_floats *later);
+
 /* A copy of the histograms that shares nothing. */
 MRD_MUST_CHECK enum mrd_status mrd_rollup_histograms_clone(struct mrd_rollup_histograms *histograms,
                                                            struct mrd_arena *arena,
