@@ -10,8 +10,9 @@
 struct mrd_block_rows {
     const struct mrd_block_entry *const *entries; /* lent for the set's life */
     size_t count;
-    unsigned columns;            /* wanted (rollup/columns.h) */
-    struct mrd_rollup_grid grid; /* the windows that are wanted */
+    unsigned columns;              /* wanted (rollup/columns.h) */
+    struct mrd_rollup_grid grid;   /* the windows that are wanted */
+    struct mrd_rollup_edges edges; /* between which rows may come as one; lent for the set's life */
 };
 
 /* Opens all of them; reading begins at once. */

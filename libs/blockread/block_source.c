@@ -200,6 +200,7 @@ static enum mrd_status block_open(struct reader *reader, struct mrd_error *err)
                                                      .series_max = options->series_max,
                                                      .columns = set->rows.columns,
                                                      .grid = set->rows.grid,
+                                                     .edges = set->rows.edges,
                                                      .labels_only = set->what == SERIES_LABELS};
     return mrd_block_select(reader->block, &reader->select, &reading, &reader->cursor, err);
 }

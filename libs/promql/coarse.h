@@ -1,8 +1,8 @@
 /* coarse.h: where the engine gets rows of windows from (docs/formats/rollup.md) where they say as much as the samples.
  *
  * The planner asks once per selector and resolution which spans of time rows know all of, and takes them where every range begins and
- * ends between windows, or outside of these spans; the rest is read as samples. What rows turn out not to know (floats and histograms in
- * one range, ...) makes the engine evaluate the whole query over samples.
+ * ends between windows, or outside of these spans; finer rows are taken in what is left, and samples in what is left then. What rows turn
+ * out not to know (floats and histograms in one range, ...) makes the engine evaluate the whole query over samples.
  *
  * Owner, threads, memory: as of struct mrd_source (source.h).
  */
@@ -11,9 +11,10 @@
 
 #include "promql/source.h"
 #include "rollup/columns.h"
+#include "rollup/fold.h"
 #include "rollup/grid.h"
 
-enum { MRD_COARSE_SPANS_MAX = 12 };
+enum { MRD_COARSE_SPANS_MAX = 64 };
 
 /* (begin, end] */
 struct mrd_coarse_span {
@@ -31,19 +32,22 @@ struct mrd_coarse_wanted {
     mrd_time_ms resolution_ms;
     unsigned columns;            /* bits of enum mrd_rollup_column */
     struct mrd_rollup_grid grid; /* windows beside it need not come */
+    /* Between two of them rows may come as one (rollup/fold.h); lent until the set is closed. None: of each window its own. */
+    struct mrd_rollup_edges edges;
 };
 
 struct mrd_coarse_series {
     struct mrd_labels labels;
-    const struct mrd_rollup_columns *const *pieces; /* by time, one row a window at most */
-    size_t piece_count;                             /* 1 at least, none of them empty */
+    const struct mrd_rollup_columns *const
+        *pieces;        /* by time, one row a window at most, that of its last one */
+    size_t piece_count; /* 1 at least, none of them empty */
 };
 
 struct mrd_coarse_set; /* the source's own */
 
 struct mrd_coarse {
     void *context;
-    const mrd_time_ms *resolutions_ms; /* ascending */
+    const mrd_time_ms *resolutions_ms; /* ascending, each a multiple of the one before */
     size_t resolution_count;
     mrd_time_ms sample_interval_ms; /* about how far samples are apart: what rows save; 0: 15 s */
 

@@ -5,10 +5,13 @@
 #include "rollup/slide.h"
 #include "rollup/windows.h"
 
+/* Selects of samples that are opened at once; others follow one by one. */
+enum { OPEN_AT_ONCE = 8 };
+
 /* ---- sets ---- */
 
-static enum mrd_status open_part(struct pql_exec *exec, const struct pql_selector *selector,
-                                 struct pql_coarse_part *part, struct mrd_error *err)
+enum mrd_status pql_coarse_open_samples(struct pql_exec *exec, const struct pql_selector *selector,
+                                        struct pql_coarse_part *part, struct mrd_error *err)
 {
     const struct mrd_query_scope scope = {exec->arena, exec->annotations, exec->control};
     part->select = selector->select;
@@ -18,27 +21,42 @@ static enum mrd_status open_part(struct pql_exec *exec, const struct pql_selecto
     return exec->source->open(exec->source->context, &part->select, &scope, &part->set, err);
 }
 
+struct mrd_coarse_wanted pql_coarse_wanted(const struct pql_exec *exec,
+                                           const struct pql_coarse *coarse,
+                                           mrd_time_ms resolution_ms)
+{
+    return (struct mrd_coarse_wanted){
+        .resolution_ms = resolution_ms,
+        .columns = mrd_rollup_columns_of(coarse->function, exec->options->use_start_timestamps),
+        .grid = coarse->grid,
+        .edges = coarse->fold || resolution_ms < coarse->resolution_ms
+                     ? coarse->edges
+                     : (struct mrd_rollup_edges){NULL, 0}
+    };
+}
+
 enum mrd_status pql_coarse_open(struct pql_exec *exec, struct pql_selector *selector,
                                 struct mrd_error *err)
 {
     const struct mrd_query_scope scope = {exec->arena, exec->annotations, exec->control};
     const struct mrd_coarse *source = exec->source->coarse;
     struct pql_coarse *coarse = selector->coarse;
+    size_t opened = 0;
     coarse->select = selector->select;
     coarse->select.min_ms = INT64_MAX;
     for (size_t i = 0; i < coarse->part_count; i++) {
         struct pql_coarse_part *part = &coarse->parts[i];
+        if (part->resolution_ms == 0 && opened < OPEN_AT_ONCE) {
+            MRD_TRY(pql_coarse_open_samples(exec, selector, part, err));
+            opened++;
+        }
         if (!part->coarse) {
-            MRD_TRY(open_part(exec, selector, part, err));
             continue;
         }
         coarse->select.min_ms = MRD_MIN(coarse->select.min_ms, part->span.begin_ms + 1);
         coarse->select.max_ms = part->span.end_ms;
     }
-    const struct mrd_coarse_wanted wanted = {
-        .resolution_ms = coarse->resolution_ms,
-        .columns = mrd_rollup_columns_of(coarse->function, exec->options->use_start_timestamps),
-        .grid = coarse->grid};
+    const struct mrd_coarse_wanted wanted = pql_coarse_wanted(exec, coarse, coarse->resolution_ms);
     exec->stats->coarse_selects++;
     exec->stats->resolution_ms = MRD_MAX(exec->stats->resolution_ms, coarse->resolution_ms);
     return source->open(source->context, &coarse->select, &wanted, &scope, &coarse->set, err);
@@ -305,8 +323,8 @@ static enum mrd_status answer_floats(struct coarse_op *op, const struct mrd_coar
 
 /* ---- a window a step: most of what is asked over long times ---- */
 
-/* Whether no range has more than one window, none goes over the border of a part, and rows have nothing beside their columns. */
-static bool is_plain(const struct coarse_op *op, const struct mrd_coarse_series *series)
+/* Whether no range has more than one window. */
+static bool is_of_windows(const struct coarse_op *op)
 {
     const struct pql_coarse *coarse = op->selector->coarse;
     const mrd_time_ms resolution_ms = coarse->resolution_ms;
@@ -315,12 +333,32 @@ static bool is_plain(const struct coarse_op *op, const struct mrd_coarse_series 
                           op->grid.range_ms == resolution_ms;
     const bool aligned =
         op->grid.end0_ms % resolution_ms == 0 && op->grid.end_step_ms % resolution_ms == 0;
+    return one_each && aligned && op->grid.range_ms <= resolution_ms;
+}
+
+/* Whether each range has the one row that ends where it does, and no other: rows were joined, and no edge but those of ranges has cut them. */
+static bool is_of_folded(const struct coarse_op *op, const struct mrd_coarse_series *series)
+{
+    const struct pql_range_grid *grid = &op->grid;
+    const mrd_time_ms step_ms = op->op.steps == 1 ? 0 : grid->end_step_ms;
+    bool folded = op->selector->coarse->fold && op->selector->coarse->part_count == 1 &&
+                  (grid->range_ms <= step_ms || op->op.steps == 1);
+    for (size_t i = 0; folded && i < series->piece_count; i++) {
+        const struct mrd_rollup_columns *piece = series->pieces[i];
+        const mrd_time_ms past_ms = piece->ends_ms[piece->count - 1] - grid->end0_ms;
+        folded = piece->folded && (past_ms == 0 || (step_ms > 0 && past_ms % step_ms == 0));
+    }
+    return folded;
+}
+
+/* Whether a row answers a range, none goes over the border of a part, and rows have nothing beside their columns. */
+static bool is_plain(const struct coarse_op *op, const struct mrd_coarse_series *series)
+{
     bool states = false;
     for (size_t i = 0; i < series->piece_count; i++) {
         states |= series->pieces[i]->states != NULL;
     }
-    return one_each && aligned && series->piece_count > 0 && !states &&
-           op->grid.range_ms <= resolution_ms;
+    return !states && series->piece_count > 0 && (is_of_windows(op) || is_of_folded(op, series));
 }
 
 /* The column that is the answer as it is, or MRD_ROW_COLUMNS. */
@@ -370,8 +408,8 @@ static size_t run_of(const struct coarse_op *op, const struct mrd_rollup_columns
 static enum mrd_status answer_piece(struct coarse_op *op, const struct mrd_rollup_columns *columns,
                                     size_t *step_at, size_t step_end, struct mrd_error *err)
 {
-    const mrd_time_ms resolution_ms = op->selector->coarse->resolution_ms;
-    const bool at_once = mrd_rollup_windows_can(&op->question, columns, resolution_ms);
+    const mrd_time_ms window_ms = MRD_MAX(op->selector->coarse->resolution_ms, op->grid.range_ms);
+    const bool at_once = mrd_rollup_windows_can(&op->question, columns, window_ms);
     const mrd_time_ms last_ms = columns->ends_ms[columns->count - 1];
     const int64_t *counts = columns->items[MRD_ROW_COUNT];
     const enum mrd_rollup_column which = answer_column(op->question.function);
@@ -391,7 +429,7 @@ static enum mrd_status answer_piece(struct coarse_op *op, const struct mrd_rollu
         }
         if (at_once) {
             const size_t count = run_of(op, columns, at, step_end - step);
-            mrd_rollup_windows_change(op->question.function, columns, resolution_ms, at, count,
+            mrd_rollup_windows_change(op->question.function, columns, window_ms, at, count,
                                       op->column + step);
             step += count - 1;
         } else if (answers != NULL && counts != NULL) {
@@ -404,7 +442,7 @@ static enum mrd_status answer_piece(struct coarse_op *op, const struct mrd_rollu
     return MRD_OK;
 }
 
-/* The rows of samples that end in (begin, end], as the rows of the series. */
+/* The kept rows that end in (begin, end], as the rows of the series. */
 static enum mrd_status take_edges(struct coarse_op *op, const struct pql_edge_series *edges,
                                   const struct mrd_coarse_span *span, struct mrd_error *err)
 {
@@ -419,24 +457,36 @@ static enum mrd_status take_edges(struct coarse_op *op, const struct pql_edge_se
     return MRD_OK;
 }
 
-/* Part by part: a step is of the part that has its window. */
+/* The end of the parts from `at` on that are all of the coarsest rows, or all of others. */
+static size_t parts_end(const struct pql_coarse *coarse, size_t at)
+{
+    const bool rows = coarse->parts[at].coarse;
+    while (at < coarse->part_count && coarse->parts[at].coarse == rows) {
+        at++;
+    }
+    return at;
+}
+
+/* A step is of the parts that have its window, which no border between rows and others cuts. */
 static enum mrd_status answer_parts(struct coarse_op *op, const struct mrd_coarse_series *series,
                                     const struct pql_edge_series *edges, struct mrd_error *err)
 {
     const struct pql_coarse *coarse = op->selector->coarse;
     size_t step = 0;
-    for (size_t i = 0; i < coarse->part_count; i++) {
-        const struct pql_coarse_part *part = &coarse->parts[i];
+    for (size_t i = 0, next = 0; i < coarse->part_count; i = next) {
+        next = parts_end(coarse, i);
+        const struct mrd_coarse_span span = {coarse->parts[i].span.begin_ms,
+                                             coarse->parts[next - 1].span.end_ms};
         size_t end = step;
         while (end < op->op.steps &&
-               op->grid.end0_ms + (mrd_time_ms)end * op->grid.end_step_ms <= part->span.end_ms) {
+               op->grid.end0_ms + (mrd_time_ms)end * op->grid.end_step_ms <= span.end_ms) {
             end++;
         }
-        for (size_t k = 0; part->coarse && k < series->piece_count && step < end; k++) {
+        for (size_t k = 0; coarse->parts[i].coarse && k < series->piece_count && step < end; k++) {
             MRD_TRY(answer_piece(op, series->pieces[k], &step, end, err));
         }
-        if (!part->coarse && step < end) {
-            MRD_TRY(take_edges(op, edges, &part->span, err));
+        if (!coarse->parts[i].coarse && step < end) {
+            MRD_TRY(take_edges(op, edges, &span, err));
             MRD_TRY(answer_steps(op, step, end, err));
         }
         step = end;
@@ -505,7 +555,7 @@ static void count_rows(struct coarse_op *op, const struct mrd_coarse_series *ser
 {
     uint64_t rows = 0;
     for (size_t i = 0; i < series->piece_count; i++) {
-        rows += series->pieces[i]->count;
+        rows += mrd_rollup_columns_made_of(series->pieces[i]);
     }
     pql_count_read(op->op.exec, 1, rows);
     op->op.exec->stats->rows_read += rows;
@@ -549,7 +599,7 @@ static enum mrd_status coarse_next(struct pql_op *base, struct pql_series *out, 
 {
     struct coarse_op *op = (struct coarse_op *)base;
     if (!op->edges_read) {
-        MRD_TRY(pql_edges_read(base->exec, op->selector->coarse, &op->grid, &op->edges, err));
+        MRD_TRY(pql_edges_read(base->exec, op->selector, &op->grid, &op->edges, err));
         op->edges_read = true;
     }
     for (;;) {

@@ -1,9 +1,9 @@
-/* exec_coarse.h: selectors that rows of windows answer, with samples where these do not reach (coarse.h).
+/* exec_coarse.h: selectors that rows of windows answer, with finer rows and samples where these do not reach (coarse.h).
  *
  *     pql_plan_coarse -> pql_coarse_open -> pql_build_coarse, asked to its end -> pql_coarse_close
  *
- * Samples become rows too: of the times between the ranges' edges (exec_coarse_edges.c), so that all that is left is rows, joined
- * for each range. Their sets are read to the end first and kept by series; then the series of rows pass by.
+ * Finer rows and samples become rows too: of the times between the ranges' edges (exec_coarse_edges.c), so that all that is left is rows,
+ * joined for each range. Their sets are read to the end first and kept by series; then the series of the coarsest rows pass by.
  */
 #ifndef MRD_PROMQL_EXEC_COARSE_H
 #define MRD_PROMQL_EXEC_COARSE_H
@@ -14,8 +14,9 @@
 /* A part of the selector's time: of rows, or of samples. */
 struct pql_coarse_part {
     struct mrd_coarse_span span;
-    bool coarse;
-    struct mrd_select select; /* of samples */
+    mrd_time_ms resolution_ms; /* 0: of samples */
+    bool coarse;               /* of the coarsest rows, which are not kept */
+    struct mrd_select select;  /* of samples */
     struct mrd_source_set *set;
 };
 
@@ -23,9 +24,11 @@ struct pql_coarse {
     mrd_time_ms resolution_ms;
     enum mrd_rollup_function function;
     struct mrd_rollup_grid grid;
-    struct pql_coarse_part parts[2 * MRD_COARSE_SPANS_MAX + 1]; /* in order, no gaps */
+    struct mrd_rollup_edges edges; /* of ranges and parts */
+    bool fold;                     /* it is worth it to have the coarsest rows joined */
+    struct pql_coarse_part *parts; /* in order, no gaps */
     size_t part_count;
-    struct mrd_select select; /* of rows */
+    struct mrd_select select; /* of the coarsest rows */
     struct mrd_coarse_set *set;
 };
 
@@ -43,9 +46,19 @@ MRD_MUST_CHECK enum mrd_status pql_build_coarse(struct pql_exec *exec, const str
                                                 struct pql_selector *selector, struct pql_op **out,
                                                 struct mrd_error *err);
 
+MRD_MUST_CHECK enum mrd_status pql_coarse_open_samples(struct pql_exec *exec,
+                                                       const struct pql_selector *selector,
+                                                       struct pql_coarse_part *part,
+                                                       struct mrd_error *err);
+
+/* What is wanted of rows of a resolution. */
+struct mrd_coarse_wanted pql_coarse_wanted(const struct pql_exec *exec,
+                                           const struct pql_coarse *coarse,
+                                           mrd_time_ms resolution_ms);
+
 /* ---- exec_coarse_edges.c ---- */
 
-/* Rows of the samples of one series that the parts have. */
+/* Rows of what other parts than those of the coarsest rows have of one series. */
 struct pql_edge_series {
     struct mrd_labels labels;
     struct mrd_rollup_row *rows; /* by time */
@@ -68,8 +81,9 @@ struct pql_range_grid {
     size_t count;
 };
 
-/* Reads the samples of all parts that have a set. */
-MRD_MUST_CHECK enum mrd_status pql_edges_read(struct pql_exec *exec, struct pql_coarse *coarse,
+/* Reads all parts but those of the coarsest rows, one after the other, and closes their sets: of many the memory of few is needed. */
+MRD_MUST_CHECK enum mrd_status pql_edges_read(struct pql_exec *exec,
+                                              const struct pql_selector *selector,
                                               const struct pql_range_grid *grid,
                                               struct pql_edges *out, struct mrd_error *err);
 

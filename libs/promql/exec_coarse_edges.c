@@ -1,4 +1,4 @@
-/* Samples beside rows: rows of the times between the edges of ranges. */
+/* Samples and finer rows beside the coarsest rows: rows of the times between the edges of ranges. */
 #include "promql/exec_coarse.h"
 
 /* The first edge of a range at or after a time; `limit` if there is none before. Begins move as ends do, a range earlier. */
@@ -35,7 +35,7 @@ struct reading {
     struct pql_edge_series *to;
 };
 
-/* The row that a sample goes to: the last one, or a new one. */
+/* The row that a sample, or a window that ends then, goes to: the last one, or a new one. */
 static enum mrd_status row_of(struct reading *reading, mrd_time_ms time_ms,
                               struct mrd_rollup_row **out, struct mrd_error *err)
 {
@@ -129,17 +129,22 @@ static enum mrd_status series_of(struct pql_edges *edges, struct pql_exec *exec,
     return MRD_OK;
 }
 
-static enum mrd_status read_part(struct pql_exec *exec, struct pql_coarse_part *part,
-                                 const struct pql_range_grid *grid, struct pql_edges *edges,
-                                 struct mrd_error *err)
+static enum mrd_status read_samples(struct pql_exec *exec, const struct pql_selector *selector,
+                                    struct pql_coarse_part *part, const struct pql_range_grid *grid,
+                                    struct pql_edges *edges, struct mrd_error *err)
 {
     struct reading reading = {.exec = exec, .grid = grid, .limit_ms = part->span.end_ms};
+    if (part->set == NULL) {
+        MRD_TRY(pql_coarse_open_samples(exec, selector, part, err));
+    }
     for (;;) {
         struct mrd_source_series series = {0};
         bool more = false;
         MRD_TRY(mrd_query_check(exec->control, err));
         MRD_TRY(exec->source->next(part->set, &series, &more, err));
         if (!more) {
+            exec->source->close(part->set);
+            part->set = NULL;
             return MRD_OK;
         }
         pql_count_read(exec, 1, series.samples.count + series.histograms.count);
@@ -148,14 +153,92 @@ static enum mrd_status read_part(struct pql_exec *exec, struct pql_coarse_part *
     }
 }
 
-enum mrd_status pql_edges_read(struct pql_exec *exec, struct pql_coarse *coarse,
+/* ---- finer rows: no edge of a range lies within one ---- */
+
+static enum mrd_status add_window(struct reading *reading, const struct mrd_rollup_columns *columns,
+                                  size_t i, struct mrd_error *err)
+{
+    struct mrd_rollup_row window;
+    struct mrd_rollup_row *row = NULL;
+    MRD_TRY(row_of(reading, columns->ends_ms[i], &row, err));
+    mrd_rollup_columns_row(columns, i, &window);
+    window.end_ms = row->end_ms;
+    if (window.histograms.count > 0) { /* they are the source's, which goes on */
+        MRD_TRY(mrd_rollup_histograms_clone(&window.histograms, reading->exec->arena, err));
+    }
+    return mrd_rollup_join(row, &window, reading->exec->arena, err);
+}
+
+static enum mrd_status add_windows(struct reading *reading, const struct mrd_coarse_span *span,
+                                   const struct mrd_coarse_series *series, struct mrd_error *err)
+{
+    struct pql_exec *exec = reading->exec;
+    uint64_t count = 0;
+    for (size_t k = 0; k < series->piece_count; k++) {
+        const struct mrd_rollup_columns *columns = series->pieces[k];
+        for (size_t i = 0; i < columns->count; i++) {
+            if (columns->ends_ms[i] > span->begin_ms && columns->ends_ms[i] <= span->end_ms) {
+                MRD_TRY(add_window(reading, columns, i, err));
+            }
+        }
+        count += mrd_rollup_columns_made_of(columns);
+    }
+    pql_count_read(exec, 1, count);
+    exec->stats->rows_read += count;
+    return MRD_OK;
+}
+
+static enum mrd_status read_windows(struct reading *reading, const struct mrd_coarse_span *span,
+                                    struct mrd_coarse_set *set, struct pql_edges *edges,
+                                    struct mrd_error *err)
+{
+    struct pql_exec *exec = reading->exec;
+    for (;;) {
+        struct mrd_coarse_series series = {0};
+        bool more = false;
+        MRD_TRY(mrd_query_check(exec->control, err));
+        MRD_TRY(exec->source->coarse->next(set, &series, &more, err));
+        if (!more) {
+            return MRD_OK;
+        }
+        MRD_TRY(series_of(edges, exec, series.labels, &reading->to, err));
+        MRD_TRY(add_windows(reading, span, &series, err));
+    }
+}
+
+static enum mrd_status read_finer(struct pql_exec *exec, const struct pql_selector *selector,
+                                  const struct pql_coarse_part *part,
+                                  const struct pql_range_grid *grid, struct pql_edges *edges,
+                                  struct mrd_error *err)
+{
+    const struct mrd_coarse *source = exec->source->coarse;
+    const struct mrd_query_scope scope = {exec->arena, exec->annotations, exec->control};
+    const struct mrd_coarse_wanted wanted =
+        pql_coarse_wanted(exec, selector->coarse, part->resolution_ms);
+    struct reading reading = {.exec = exec, .grid = grid, .limit_ms = part->span.end_ms};
+    struct mrd_coarse_set *set = NULL;
+    struct mrd_select select = selector->select;
+    select.min_ms = part->span.begin_ms + 1;
+    select.max_ms = part->span.end_ms;
+    exec->stats->coarse_selects++;
+    MRD_TRY(source->open(source->context, &select, &wanted, &scope, &set, err));
+    const enum mrd_status status = read_windows(&reading, &part->span, set, edges, err);
+    source->close(set);
+    return status;
+}
+
+enum mrd_status pql_edges_read(struct pql_exec *exec, const struct pql_selector *selector,
                                const struct pql_range_grid *grid, struct pql_edges *out,
                                struct mrd_error *err)
 {
+    struct pql_coarse *coarse = selector->coarse;
     out->table.exec = exec;
     for (size_t i = 0; i < coarse->part_count; i++) {
-        if (coarse->parts[i].set != NULL) {
-            MRD_TRY(read_part(exec, &coarse->parts[i], grid, out, err));
+        struct pql_coarse_part *part = &coarse->parts[i];
+        if (part->resolution_ms == 0) {
+            MRD_TRY(read_samples(exec, selector, part, grid, out, err));
+        } else if (!part->coarse) {
+            MRD_TRY(read_finer(exec, selector, part, grid, out, err));
         }
     }
     return MRD_OK;

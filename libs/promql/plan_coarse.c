@@ -1,4 +1,6 @@
 /* Which selectors rows of windows answer, and for which parts of their time (coarse.h). */
+#include <stdlib.h>
+
 #include "promql/exec_coarse.h"
 
 enum {
@@ -7,6 +9,8 @@ enum {
     /* How many samples a row has to stand for to be cheaper to read, taken to come so often. */
     SAMPLE_INTERVAL_MS = 15000,
     ROW_COST = 4,
+    /* Rows finer than the coarsest are kept until the series of these come by: by so much they are dearer than rows that pass. */
+    KEPT_COST = 2,
 };
 
 /* A selector as it is used. */
@@ -46,99 +50,253 @@ static void cut_unaligned(const struct use *use, mrd_time_ms resolution_ms,
     }
 }
 
-static double cost_of(const struct pql_exec *exec, mrd_time_ms hull_ms, mrd_time_ms coarse_ms,
-                      mrd_time_ms resolution_ms)
+/* Of reading a stretch of time as rows of a resolution, or as samples (0). */
+static double cost_of(const struct pql_exec *exec, mrd_time_ms length_ms, mrd_time_ms resolution_ms)
 {
     const mrd_time_ms told_ms = exec->source->coarse->sample_interval_ms;
     const mrd_time_ms interval_ms = told_ms > 0 ? told_ms : SAMPLE_INTERVAL_MS;
-    return (double)(hull_ms - coarse_ms) / (double)interval_ms +
-           ROW_COST * (double)coarse_ms / (double)resolution_ms;
+    return resolution_ms == 0 ? (double)length_ms / (double)interval_ms
+                              : ROW_COST * (double)length_ms / (double)resolution_ms;
 }
 
-/* The spans of a resolution; none if it does not suit. */
-static enum mrd_status find_spans(struct pql_exec *exec, const struct use *use,
-                                  mrd_time_ms resolution_ms, struct mrd_coarse_spans *out,
+/* A resolution that may be used: which of its rows, found out when it is asked for first. */
+struct level {
+    mrd_time_ms resolution_ms;
+    struct mrd_coarse_spans spans;
+    bool known;
+};
+
+/* What one use is planned with. */
+struct planning {
+    struct pql_exec *exec;
+    const struct use *use;
+    struct level *levels; /* ascending */
+    size_t level_count;
+};
+
+/* Parts that cover the selector's time, in order. */
+struct cover {
+    mrd_time_ms resolution_ms; /* the coarsest */
+    struct pql_coarse_part *parts;
+    size_t count;
+    size_t capacity;
+    double cost;
+};
+
+/* How many ranges may end within windows: of those of samples few, since each edge is then a select of its own. Of edges that finer rows
+ * cover there may be as many as spans keep apart. */
+static size_t unaligned_max(const struct planning *planning, size_t level)
+{
+    for (size_t i = 0; i < level; i++) {
+        if (is_aligned(planning->use, planning->levels[i].resolution_ms)) {
+            return MRD_COARSE_SPANS_MAX / 2 - 1;
+        }
+    }
+    return UNALIGNED_STEPS_MAX;
+}
+
+/* Whether rows of a level may be asked for at all; the finer ones, once a coarser one was taken, always suit. */
+static bool suits(const struct planning *planning, size_t level)
+{
+    const struct use *use = planning->use;
+    return is_aligned(use, planning->levels[level].resolution_ms) ||
+           (!use->instant && range_count(use) <= unaligned_max(planning, level));
+}
+
+static enum mrd_status find_spans(const struct planning *planning, size_t level_at,
                                   struct mrd_error *err)
 {
+    struct pql_exec *exec = planning->exec;
+    const struct use *use = planning->use;
+    struct level *level = &planning->levels[level_at];
     const struct mrd_coarse *coarse = exec->source->coarse;
     const struct mrd_query_scope scope = {exec->arena, exec->annotations, exec->control};
-    const bool aligned = is_aligned(use, resolution_ms);
-    out->count = 0;
-    if (!aligned && (use->instant || range_count(use) > UNALIGNED_STEPS_MAX)) {
+    struct mrd_select asked = use->selector->select;
+    if (level->known) {
         return MRD_OK;
     }
-    struct mrd_select asked = use->selector->select;
+    level->known = true;
     if (use->instant) { /* a row knows when its newest sample is: it may begin before the lookback */
-        asked.min_ms = MRD_MIN(asked.min_ms, use->end0_ms - resolution_ms + 1);
+        asked.min_ms = MRD_MIN(asked.min_ms, use->end0_ms - level->resolution_ms + 1);
     }
-    MRD_TRY(coarse->spans(coarse->context, &asked, resolution_ms, &scope, out, err));
-    if (!aligned) {
-        cut_unaligned(use, resolution_ms, out);
+    MRD_TRY(
+        coarse->spans(coarse->context, &asked, level->resolution_ms, &scope, &level->spans, err));
+    if (!is_aligned(use, level->resolution_ms)) {
+        cut_unaligned(use, level->resolution_ms, &level->spans);
     }
     return MRD_OK;
 }
 
-/* Lists the spans of both kinds, in order. */
-static void list_parts(const struct mrd_select *select, const struct mrd_coarse_spans *spans,
-                       struct pql_coarse *out)
+static enum mrd_status add_part(const struct planning *planning, struct mrd_coarse_span span,
+                                mrd_time_ms resolution_ms, struct cover *out, struct mrd_error *err)
 {
-    mrd_time_ms at_ms = select->min_ms - 1;
-    for (size_t i = 0; i < spans->count; i++) {
-        const struct mrd_coarse_span span = spans->items[i];
-        if (span.begin_ms > at_ms) {
-            out->parts[out->part_count++] = (struct pql_coarse_part){
-                .span = {at_ms, span.begin_ms}
-            };
-        }
-        out->parts[out->part_count++] = (struct pql_coarse_part){.span = span, .coarse = true};
-        at_ms = span.end_ms;
-    }
-    if (select->max_ms > at_ms) {
-        out->parts[out->part_count++] = (struct pql_coarse_part){
-            .span = {at_ms, select->max_ms}
-        };
-    }
+    MRD_TRY(pql_grow(planning->exec, (void **)&out->parts, out->count, &out->capacity,
+                     sizeof(*out->parts), err));
+    out->parts[out->count++] =
+        (struct pql_coarse_part){.span = span, .resolution_ms = resolution_ms};
+    const double cost = cost_of(planning->exec, span.end_ms - span.begin_ms, resolution_ms);
+    out->cost +=
+        resolution_ms == 0 || resolution_ms == out->resolution_ms ? cost : KEPT_COST * cost;
+    return MRD_OK;
 }
 
-static enum mrd_status choose(struct pql_exec *exec, const struct use *use, struct mrd_error *err)
+/* Where the window begins in which a time lies, or after which it comes. */
+static mrd_time_ms window_begin(mrd_time_ms time_ms, mrd_time_ms resolution_ms)
 {
-    const struct mrd_coarse *coarse = exec->source->coarse;
+    const mrd_time_ms end_ms = mrd_rollup_window_end(time_ms, resolution_ms);
+    return end_ms == time_ms ? end_ms : end_ms - resolution_ms;
+}
+
+/* Covers a span with rows of the levels below `level_count`: the coarsest where they know all, finer ones in the gaps, samples in what is
+ * left. The calls nest as deep as there are levels. */
+static enum mrd_status cover_span(const struct planning *planning, struct mrd_coarse_span span,
+                                  size_t level_count, struct cover *out, struct mrd_error *err)
+{
+    mrd_time_ms at_ms = span.begin_ms;
+    if (span.begin_ms >= span.end_ms) {
+        return MRD_OK;
+    }
+    if (level_count == 0) {
+        return add_part(planning, span, 0, out, err);
+    }
+    struct level *level = &planning->levels[level_count - 1];
+    if (span.end_ms - span.begin_ms >= level->resolution_ms || planning->use->instant) {
+        MRD_TRY(find_spans(planning, level_count - 1, err));
+        for (size_t i = 0; i < level->spans.count; i++) {
+            const struct mrd_coarse_span rows = {
+                MRD_MAX(level->spans.items[i].begin_ms, window_begin(at_ms, level->resolution_ms)),
+                MRD_MIN(level->spans.items[i].end_ms, span.end_ms)};
+            if (rows.begin_ms >= rows.end_ms) {
+                continue;
+            }
+            MRD_TRY(cover_span(planning, (struct mrd_coarse_span){at_ms, rows.begin_ms},
+                               level_count - 1, out, err));
+            MRD_TRY(add_part(planning, rows, level->resolution_ms, out, err));
+            at_ms = rows.end_ms;
+        }
+    }
+    return cover_span(planning, (struct mrd_coarse_span){at_ms, span.end_ms}, level_count - 1, out,
+                      err);
+}
+
+/* The cover whose coarsest rows are those of the level; no parts if there are none. */
+static enum mrd_status cover_with(const struct planning *planning, size_t level, struct cover *out,
+                                  struct mrd_error *err)
+{
+    const struct mrd_select *select = &planning->use->selector->select;
+    struct mrd_coarse_span all = {select->min_ms - 1, select->max_ms};
+    *out = (struct cover){.resolution_ms = planning->levels[level].resolution_ms};
+    MRD_TRY(find_spans(planning, level, err));
+    if (planning->levels[level].spans.count == 0) {
+        return MRD_OK;
+    }
+    all.begin_ms = MRD_MIN(all.begin_ms, planning->levels[level].spans.items[0].begin_ms);
+    return cover_span(planning, all, level + 1, out, err);
+}
+
+static int compare_times(const void *a, const void *b)
+{
+    const mrd_time_ms x = *(const mrd_time_ms *)a;
+    const mrd_time_ms y = *(const mrd_time_ms *)b;
+    return (x > y) - (x < y);
+}
+
+/* Lists where ranges and parts begin and end. */
+static enum mrd_status list_edges(struct pql_exec *exec, const struct use *use,
+                                  struct pql_coarse *coarse, struct mrd_error *err)
+{
+    const size_t ranges = range_count(use);
+    mrd_time_ms *edges_ms = NULL;
+    size_t count = 0;
+    size_t kept = 0;
+    MRD_TRY(PQL_NEW(exec, 2 * (ranges + coarse->part_count), &edges_ms, err));
+    for (size_t i = 0; i < ranges; i++) {
+        edges_ms[count++] = use->end0_ms + (mrd_time_ms)i * use->end_step_ms;
+        edges_ms[count++] = use->end0_ms + (mrd_time_ms)i * use->end_step_ms - use->range_ms;
+    }
+    for (size_t i = 0; i < coarse->part_count; i++) {
+        edges_ms[count++] = coarse->parts[i].span.begin_ms;
+        edges_ms[count++] = coarse->parts[i].span.end_ms;
+    }
+    qsort(edges_ms, count, sizeof(*edges_ms), compare_times);
+    for (size_t i = 0; i < count; i++) {
+        if (kept == 0 || edges_ms[kept - 1] < edges_ms[i]) {
+            edges_ms[kept++] = edges_ms[i];
+        }
+    }
+    coarse->edges = (struct mrd_rollup_edges){edges_ms, kept};
+    return MRD_OK;
+}
+
+/* Whether many ranges' rows lie between two edges. */
+static bool is_worth_folding(const struct use *use, const struct pql_coarse *coarse)
+{
     const struct mrd_select *select = &use->selector->select;
     const mrd_time_ms hull_ms = select->max_ms - (select->min_ms - 1);
-    double least =
-        cost_of(exec, hull_ms, 0, 1) / 2; /* half of that of samples, or it is not worth it */
-    mrd_time_ms chosen_ms = 0;
-    struct mrd_coarse_spans best = {.count = 0};
-    for (size_t i = coarse->resolution_count; i > 0; i--) {
-        const mrd_time_ms resolution_ms = coarse->resolutions_ms[i - 1];
-        struct mrd_coarse_spans spans;
-        if (resolution_ms > exec->options->resolution_ms_max ||
-            (resolution_ms > hull_ms && !use->instant) ||
-            cost_of(exec, hull_ms, hull_ms, resolution_ms) >= least) {
-            continue;
-        }
-        MRD_TRY(find_spans(exec, use, resolution_ms, &spans, err));
-        const double cost = cost_of(
-            exec, hull_ms, MRD_MIN(mrd_coarse_spans_length(&spans), hull_ms), resolution_ms);
-        if (spans.count > 0 && cost < least) {
-            least = cost;
-            best = spans;
-            chosen_ms = resolution_ms;
-        }
+    return use->range_ms >= 2 * coarse->resolution_ms &&
+           hull_ms / coarse->resolution_ms >= 2 * (mrd_time_ms)coarse->edges.count;
+}
+
+static enum mrd_status take(const struct planning *planning, const struct cover *cover,
+                            struct mrd_error *err)
+{
+    const struct use *use = planning->use;
+    struct pql_coarse *coarse = NULL;
+    MRD_TRY(PQL_NEW(planning->exec, 1, &coarse, err));
+    *coarse = (struct pql_coarse){.resolution_ms = cover->resolution_ms,
+                                  .function = use->function,
+                                  .parts = cover->parts,
+                                  .part_count = cover->count};
+    for (size_t i = 0; i < coarse->part_count; i++) {
+        coarse->parts[i].coarse = coarse->parts[i].resolution_ms == cover->resolution_ms;
     }
-    if (chosen_ms == 0) {
-        return MRD_OK;
-    }
-    MRD_TRY(PQL_NEW(exec, 1, &use->selector->coarse, err));
-    *use->selector->coarse =
-        (struct pql_coarse){.resolution_ms = chosen_ms, .function = use->function};
     if (use->range_ms < use->end_step_ms) {
-        use->selector->coarse->grid =
-            (struct mrd_rollup_grid){use->end0_ms, use->end_step_ms, use->range_ms};
+        coarse->grid = (struct mrd_rollup_grid){use->end0_ms, use->end_step_ms, use->range_ms};
     }
-    list_parts(select, &best, use->selector->coarse);
+    if (!use->instant) {
+        MRD_TRY(list_edges(planning->exec, use, coarse, err));
+        coarse->fold = is_worth_folding(use, coarse);
+    }
+    use->selector->coarse = coarse;
     use->selector->fragment = NULL; /* the aggregation above it is made here */
     return MRD_OK;
+}
+
+static enum mrd_status choose(struct planning *planning, struct mrd_error *err)
+{
+    struct pql_exec *exec = planning->exec;
+    const struct use *use = planning->use;
+    const struct mrd_select *select = &use->selector->select;
+    const mrd_time_ms hull_ms = select->max_ms - (select->min_ms - 1);
+    /* half of that of samples, or it is not worth it */
+    struct cover best = {.cost = cost_of(exec, hull_ms, 0) / 2};
+    for (size_t i = planning->level_count; i > 0; i--) {
+        const mrd_time_ms resolution_ms = planning->levels[i - 1].resolution_ms;
+        struct cover cover;
+        if (!suits(planning, i - 1) || (resolution_ms > hull_ms && !use->instant) ||
+            cost_of(exec, hull_ms, resolution_ms) >= best.cost) {
+            continue;
+        }
+        MRD_TRY(cover_with(planning, i - 1, &cover, err));
+        if (cover.count > 0 && cover.cost < best.cost) {
+            best = cover;
+        }
+    }
+    return best.count == 0 ? MRD_OK : take(planning, &best, err);
+}
+
+static enum mrd_status plan_use(struct pql_exec *exec, const struct use *use, struct mrd_error *err)
+{
+    const struct mrd_coarse *coarse = exec->source->coarse;
+    struct planning planning = {.exec = exec, .use = use};
+    MRD_TRY(PQL_NEW(exec, coarse->resolution_count + 1, &planning.levels, err));
+    while (planning.level_count < coarse->resolution_count &&
+           coarse->resolutions_ms[planning.level_count] <= exec->options->resolution_ms_max) {
+        planning.levels[planning.level_count] = (struct level){
+            .resolution_ms = coarse->resolutions_ms[planning.level_count], .known = false};
+        planning.level_count++;
+    }
+    return choose(&planning, err);
 }
 
 static enum mrd_status consider(struct pql_exec *exec, struct pql_selector *selector,
@@ -155,7 +313,7 @@ static enum mrd_status consider(struct pql_exec *exec, struct pql_selector *sele
     use.range_ms = use.instant ? exec->options->lookback_ms : selector->timing.range_ms;
     const bool can = use.function != MRD_ROLLUP_NO_FUNCTION && steps->count > 0 &&
                      use.range_ms > 0 && selector->timing.edge == MRD_EDGE_NONE && !selector->late;
-    return can ? choose(exec, &use, err) : MRD_OK;
+    return can ? plan_use(exec, &use, err) : MRD_OK;
 }
 
 static enum mrd_status visit(struct pql_exec *exec, const struct pql_node *node,

@@ -1,10 +1,11 @@
 /* rollup_bench: queries over months of rollups, through a store in a folder.
  *
- *   rollup_bench SERIES MONTHS RESOLUTION_HOURS FOLDER [REPETITIONS [THREADS [QUERY]]]
+ *   rollup_bench SERIES MONTHS RESOLUTION_HOURS FOLDER [REPETITIONS [THREADS [QUERY [STEP_HOURS [END_HOURS]]]]]
  *
  * Writes MONTHS blocks of rows (30 days each; half of the series counters, a quarter of which
  * reset once a month, half gauges, as of a scrape every 15 s) unless the folder has
- * them, then asks some queries (or the one that is given) in steps of a day, each REPETITIONS times over the same open cache. Seconds of
+ * them, of each resolution if these are several (1,24), then asks some queries (or the one that is given) in steps of a day (of STEP_HOURS; 0: the
+ * last alone), up to END_HOURS before the end, each REPETITIONS times over the same open cache. Seconds of
  * wall clock: the first, the best; of CPU: the least of all threads, and of the query's own in that run.
  */
 #include <stdio.h>
@@ -17,7 +18,14 @@
 #include "objstore/file_store.h"
 #include "promql/engine.h"
 
-enum { DAYS = 30, DAY_MS = 86400000, HOUR_MS = 3600000, MONTHS_MAX = 24, SAMPLE_MS = 15000 };
+enum {
+    DAYS = 30,
+    DAY_MS = 86400000,
+    HOUR_MS = 3600000,
+    MONTHS_MAX = 24,
+    RESOLUTIONS_MAX = 3,
+    SAMPLE_MS = 15000
+};
 
 static const mrd_time_ms base_ms = INT64_C(1672531200000); /* 2023-01-01 */
 static const struct mrd_bytes tenant = {(const uint8_t *)"t", 1};
@@ -29,8 +37,12 @@ struct bench {
     struct mrd_arena *arena;
     size_t series;
     size_t months;
-    mrd_time_ms resolution_ms;
-    struct mrd_block_entry entries[MONTHS_MAX];
+    mrd_time_ms resolution_ms;     /* of the blocks that are written */
+    mrd_time_ms resolution_ms_max; /* of all */
+    mrd_time_ms step_ms;
+    mrd_time_ms end_ms;
+    struct mrd_block_entry entries[RESOLUTIONS_MAX * MONTHS_MAX];
+    size_t entry_count;
     double *counters; /* where each series has come to */
     struct mrd_block_index *index;
     struct mrd_read_pool *pool;
@@ -106,11 +118,16 @@ static void write_series(struct bench *bench, struct mrd_block_writer *writer, s
     bench_must(mrd_block_writer_add_rows(writer, &series, rows, count, &err), &err);
 }
 
+static void name_month(const struct bench *bench, size_t month, char *out, size_t size)
+{
+    (void)snprintf(out, size, "h%lld-m%zu", (long long)(bench->resolution_ms / HOUR_MS), month);
+}
+
 static void write_month(struct bench *bench, size_t month)
 {
     struct mrd_error err = {0};
     char stem[64];
-    (void)snprintf(stem, sizeof(stem), "m%zu", month);
+    name_month(bench, month, stem, sizeof(stem));
     struct mrd_block_writer *writer = NULL;
     const struct mrd_block_writer_options options = {.store = bench->store,
                                                      .stem = stem,
@@ -129,31 +146,36 @@ static void write_month(struct bench *bench, size_t month)
     }
     const struct mrd_bytes gone = MRD_BYTES("expired");
     const struct mrd_block_origin origin = {.parents = &gone, .parent_count = 1};
-    bench_must(mrd_block_writer_finish(writer, &origin, bench->arena, &bench->entries[month], &err),
+    bench_must(mrd_block_writer_finish(writer, &origin, bench->arena,
+                                       &bench->entries[bench->entry_count], &err),
                &err);
     mrd_block_writer_destroy(&writer);
     free(rows);
     struct mrd_buf bytes = {0};
     char key[80];
     (void)snprintf(key, sizeof(key), "%s.entry", stem);
-    bench_must(mrd_block_entry_encode(&bench->entries[month], &bytes, &err), &err);
+    bench_must(mrd_block_entry_encode(&bench->entries[bench->entry_count], &bytes, &err), &err);
     bench_must(mrd_objstore_put(bench->store, key, mrd_buf_view(&bytes), NULL, &err), &err);
     mrd_buf_fini(&bytes);
 }
 
 static bool load_month(struct bench *bench, size_t month)
 {
+    char stem[64];
     char key[80];
     struct mrd_buf bytes = {0};
     struct mrd_error err = {0};
-    (void)snprintf(key, sizeof(key), "m%zu.entry", month);
+    name_month(bench, month, stem, sizeof(stem));
+    (void)snprintf(key, sizeof(key), "%s.entry", stem);
     if (mrd_objstore_get(bench->store, key, MRD_BLOCK_ENTRY_SIZE_MAX, NULL, &bytes, &err) !=
         MRD_OK) {
         return false;
     }
     struct mrd_block_entry entry;
     bench_must(mrd_block_entry_decode(mrd_buf_view(&bytes), bench->arena, &entry, &err), &err);
-    bench_must(mrd_block_entry_copy(&entry, bench->arena, &bench->entries[month], &err), &err);
+    bench_must(
+        mrd_block_entry_copy(&entry, bench->arena, &bench->entries[bench->entry_count], &err),
+        &err);
     mrd_buf_fini(&bytes);
     return true;
 }
@@ -188,12 +210,15 @@ static double ask(struct bench *bench, const char *text, struct mrd_promql_stats
     source.coarse = mrd_rollup_source_init(&rollups);
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create("query", (size_t)4 << 30);
-    const struct mrd_promql_options options = {.resolution_ms_max = bench->resolution_ms};
-    const struct mrd_promql_request request = {.text = mrd_bytes_of(text),
-                                               .start_ms = base_ms + DAY_MS,
-                                               .end_ms = base_ms +
-                                                         (mrd_time_ms)bench->months * DAYS * DAY_MS,
-                                               .step_ms = DAY_MS};
+    const struct mrd_promql_options options = {.resolution_ms_max = bench->resolution_ms_max};
+    const struct mrd_promql_request request = {
+        .text = mrd_bytes_of(text),
+        .start_ms = bench->step_ms == 0 ? bench->end_ms
+                                        : bench->end_ms % bench->step_ms +
+                                              (base_ms / bench->step_ms + 1) * bench->step_ms,
+        .end_ms = bench->end_ms,
+        .step_ms = bench->step_ms,
+        .instant = bench->step_ms == 0};
     struct mrd_promql_result result;
     const double began = bench_seconds(CLOCK_MONOTONIC);
     const double worked = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
@@ -243,7 +268,7 @@ static void run_all(struct bench *bench, size_t repetitions)
     };
     for (size_t q = 0; q < MRD_ARRAY_LEN(queries); q++) {
         const bool needs_hours = strstr(queries[q], "[1h]") != NULL;
-        if (!needs_hours || bench->resolution_ms == HOUR_MS) {
+        if (!needs_hours || bench->entries[0].resolution_ms == HOUR_MS) {
             run(bench, queries[q], repetitions);
         }
     }
@@ -253,12 +278,12 @@ int main(int argc, char **argv)
 {
     if (argc < 5) {
         fprintf(stderr, "usage: rollup_bench SERIES MONTHS RESOLUTION_HOURS FOLDER [REPETITIONS "
-                        "[THREADS [QUERY]]]\n");
+                        "[THREADS [QUERY [STEP_HOURS [END_HOURS]]]]]\n");
         return 2;
     }
     struct bench bench = {.series = strtoull(argv[1], NULL, 10),
                           .months = strtoull(argv[2], NULL, 10),
-                          .resolution_ms = strtoll(argv[3], NULL, 10) * HOUR_MS};
+                          .step_ms = argc > 8 ? strtoll(argv[8], NULL, 10) * HOUR_MS : DAY_MS};
     struct mrd_error err = {0};
     mrd_assert(bench.months <= MONTHS_MAX);
     bench.arena = mrd_arena_create("entries", (size_t)1 << 30);
@@ -268,16 +293,24 @@ int main(int argc, char **argv)
     uint64_t bytes = 0;
     uint64_t sidecars = 0;
     const double began = bench_seconds(CLOCK_MONOTONIC);
-    for (size_t month = 0; month < bench.months; month++) {
-        if (!load_month(&bench, month)) {
-            write_month(&bench, month);
+    for (char *at = argv[3]; *at != 0; at += *at == ',') {
+        bench.resolution_ms = strtoll(at, &at, 10) * HOUR_MS;
+        bench.resolution_ms_max = MRD_MAX(bench.resolution_ms_max, bench.resolution_ms);
+        mrd_assert(bench.resolution_ms > 0 && bench.entry_count < RESOLUTIONS_MAX * bench.months);
+        for (size_t month = 0; month < bench.months; month++) {
+            if (!load_month(&bench, month)) {
+                write_month(&bench, month);
+            }
+            bytes += bench.entries[bench.entry_count].data.size;
+            sidecars += bench.entries[bench.entry_count].sidecar.size;
+            bench.entry_count++;
         }
-        bytes += bench.entries[month].data.size;
-        sidecars += bench.entries[month].sidecar.size;
     }
+    bench.end_ms = base_ms + (mrd_time_ms)bench.months * DAYS * DAY_MS -
+                   (argc > 9 ? strtoll(argv[9], NULL, 10) * HOUR_MS : 0);
     printf("%zu months in %.1f s: data %.1f MB, sidecars %.1f MB\n", bench.months,
            bench_seconds(CLOCK_MONOTONIC) - began, (double)bytes / 1e6, (double)sidecars / 1e6);
-    bench.index = mrd_block_index_create(entry_at, bench.entries, bench.months, NULL, 0);
+    bench.index = mrd_block_index_create(entry_at, bench.entries, bench.entry_count, NULL, 0);
     bench_must(mrd_read_pool_create(argc > 6 ? (unsigned)strtoul(argv[6], NULL, 10) : 2,
                                     &bench.pool, &err),
                &err);
