@@ -152,6 +152,14 @@ def test_instants_and_ranges_between_windows(world):
             assert world.compare(expression, at_s=at_s)["rows"] > 0
 
 
+def test_ranges_between_midnights_read_hours_at_their_edges_alone(world):
+    for expressions, exact in ((EXACT, True), (ROUNDED, False)):
+        for expression in expressions:
+            told = world.compare(expression % "3d", exact, at_s=LATEST_S - 6 * HOUR_S)
+            assert (told["resolution"], told["samples"]) == ("1d", 0) and "refused" not in told, (expression, told)
+            assert 0 < told["rows"] < SERIES * 40, (expression, told)  # two days, and 24 hours around them; at midnights two rows of one window
+
+
 def test_the_resolution_can_be_bounded(world):
     for bound, resolution in (("1h", "1h"), ("5h", "1h"), ("1d", "1d"), ("auto", "1d")):
         _, told = world.ask("sum(rate(visits_total[1d]))", step_s=DAY_S, max_source_resolution=bound)
@@ -177,7 +185,9 @@ def test_late_samples_open_windows_again(world):
     result, told = world.ask("count_over_time(level[1d])", step_s=DAY_S)
     assert counts(result) == want != counts(before[0])
     assert before[1]["samples"] == 0 and before[1]["resolution"] == "1d"
-    assert told["rows"] > 0 and told["samples"] > 0 and told["resolution"] == "1h"  # of the late day only some hours are open
+    # Of the late day only some hours are open: its others are rows of hours, the days beside it rows of days.
+    assert told["rows"] > before[1]["rows"] and told["resolution"] == "1d"
+    assert 0 < told["samples"] < SERIES * DAY_S // STEP_S // 2
     for expressions, exact in ((EXACT, True), (ROUNDED, False)):
         for expression in expressions:
             assert world.compare(expression % "1d", exact, step_s=DAY_S)["rows"] > 0
