@@ -36,7 +36,7 @@ enum mrd_config_type {
     MRD_CONFIG_STRING,
     MRD_CONFIG_SECRET, /* a string that is never shown; "file:PATH" reads it from a file */
     MRD_CONFIG_ENUM,   /* one of `choices` */
-    MRD_CONFIG_LIST    /* of strings; a YAML sequence, or text with commas */
+    MRD_CONFIG_LIST /* of strings; a YAML sequence, or text with commas, those in braces or quotes not counted */
 };
 
 struct mrd_config_key {
@@ -44,8 +44,11 @@ struct mrd_config_key {
     enum mrd_config_type type;
     const char *initial; /* the default, written as in the file; NULL: required */
     const char *doc;     /* one or two sentences, with the unit and what 0 means */
-    double min, max;     /* for numbers, sizes (bytes) and durations (ms); both 0: 0 or more */
-    const char *const *choices; /* for ENUM: ended by NULL */
+    double min, max;     /* for numbers, sizes (bytes) and durations (ms); both 0: 0 or more. LIST:
+                            max items, 0: any number */
+    const char *const *choices; /* for ENUM and LIST: ended by NULL */
+    /* For LIST: what else an item must be; MRD_E_INVALID says it. NULL: anything. */
+    enum mrd_status (*check)(struct mrd_bytes item, struct mrd_error *err);
     bool reloadable;
     bool per_tenant; /* may be overridden for a tenant; such keys are reloadable as well */
 };

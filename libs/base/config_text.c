@@ -215,6 +215,10 @@ static void write_type(struct mrd_buf *out, const struct mrd_config_key *key)
         for (size_t i = 0; key->choices[i] != NULL; i++) {
             mrd_buf_printf(out, "%s`%s`", i == 0 ? " " : ", ", key->choices[i]);
         }
+    } else if (key->type == MRD_CONFIG_LIST) {
+        if (key->max > 0) {
+            mrd_buf_printf(out, " of at most %.0f", key->max);
+        }
     } else if (key->min != 0 || key->max != 0) {
         char low[CONFIG_NUMBER_MAX];
         char high[CONFIG_NUMBER_MAX];

@@ -199,6 +199,14 @@ enum mrd_status config_value_add(const struct mrd_config_key *key, struct mrd_by
     if (key->choices != NULL) {
         MRD_TRY(check_item(key, item, where, err));
     }
+    const enum mrd_status status = key->check == NULL ? MRD_OK : key->check(item, err);
+    if (status != MRD_OK) {
+        return mrd_fail_prefix(err, status, "%s: %s", where, key->path);
+    }
+    if (key->max > 0 && (double)value->item_count >= key->max) {
+        return mrd_fail(err, MRD_E_INVALID, "%s: %s: takes %.0f items at most", where, key->path,
+                        key->max);
+    }
     append_item(value, item);
     return MRD_OK;
 }
@@ -215,12 +223,33 @@ void config_value_copy(const struct config_value *from, struct config_value *to)
     }
 }
 
+/* Up to the next comma that is not in braces or quotes. */
+static size_t item_size(const char *text)
+{
+    size_t size = 0;
+    size_t depth = 0;
+    char quote = 0;
+    for (; text[size] != 0 && (text[size] != ',' || depth > 0 || quote != 0); size++) {
+        const char c = text[size];
+        if (quote != 0) {
+            size += c == '\\' && quote != '`' && text[size + 1] != 0;
+            quote = c == quote ? 0 : quote;
+        } else if (c == '"' || c == '\'' || c == '`') {
+            quote = c;
+        } else {
+            depth += c == '{';
+            depth -= c == '}' && depth > 0;
+        }
+    }
+    return size;
+}
+
 static enum mrd_status parse_list(const struct mrd_config_key *key, const char *text,
                                   const char *where, struct config_value *value,
                                   struct mrd_error *err)
 {
     for (const char *at = text; *at != 0;) {
-        const size_t size = strcspn(at, ",");
+        const size_t size = item_size(at);
         size_t first = 0;
         size_t last = size;
         while (first < last && at[first] == ' ') {

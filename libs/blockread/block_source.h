@@ -8,7 +8,8 @@
  * alone. Blocks of one partition are merged series by series (promql/series_merge.h); of samples with the same time the one
  * of the later sequences counts.
  *
- * What a block owes to erasures (block_index.h) is left out of it in every way of reading: samples, names, values and series.
+ * What a block owes to erasures (block_index.h), and what is hidden of all blocks, is left out of it in every way of reading: samples, names,
+ * values and series.
  *
  * Segments are partitions, as a head's are. A block of level 0 is of one; one of a higher level has series of all, and is read once for
  * each, yielding those of the partition at hand.
@@ -62,10 +63,13 @@ struct mrd_block_source_options {
     uint32_t partition_count;
     struct mrd_bytes tenant;
     mrd_time_ms floor_ms; /* nothing before it is read; INT64_MIN: no floor */
-    size_t memory_max;    /* of all selects that are open at the same time; 0: 256 MiB */
-    size_t series_max;    /* of one select, 0: none */
-    size_t samples_max;   /* of one select, 0: none */
-    bool partial;         /* leave out blocks that cannot be read, with a warning */
+    const struct mrd_erasure
+        *hidden; /* what rules of retention hide of the tenant's samples in all blocks */
+    size_t hidden_count;
+    size_t memory_max;  /* of all selects that are open at the same time; 0: 256 MiB */
+    size_t series_max;  /* of one select, 0: none */
+    size_t samples_max; /* of one select, 0: none */
+    bool partial;       /* leave out blocks that cannot be read, with a warning */
     struct mrd_block_source_figures *figures; /* may be NULL */
 };
 

@@ -48,6 +48,8 @@ void mrd_rollup_list_fini(struct mrd_rollup_list *list)
 
 struct mrd_coarse_set {
     struct mrd_rollup_list rollups;
+    struct mrd_hidden_rules hidden; /* those that can hide anything here */
+    mrd_time_ms resolution_ms;
     struct mrd_source_set *rows;             /* NULL: nothing to be read */
     const struct mrd_block_series **current; /* of each rollup; NULL at its end */
     size_t *turn;                            /* the rollups that have the series at hand, by time */
@@ -63,7 +65,19 @@ struct mrd_coarse_set {
 
 enum { JOINED_BYTES_MAX = 64 << 20 };
 
+/* Whether some rule can hide a row of the select. */
+static bool hides_any(const struct mrd_hidden_rules *hidden, const struct mrd_select *select)
+{
+    bool found = false;
+    for (size_t i = 0; i < hidden->count && !found; i++) {
+        found = hidden->items[i].before_ms > INT64_MIN &&
+                mrd_hidden_meets(&hidden->items[i], select->matchers, select->matcher_count);
+    }
+    return found;
+}
+
 enum mrd_status mrd_rollup_set_open(struct mrd_block_source *source, struct mrd_rollup_list *take,
+                                    const struct mrd_hidden_rules *hidden,
                                     const struct mrd_select *select,
                                     const struct mrd_coarse_wanted *wanted,
                                     const struct mrd_query_scope *scope,
@@ -73,6 +87,8 @@ enum mrd_status mrd_rollup_set_open(struct mrd_block_source *source, struct mrd_
     mrd_assert(set != NULL);
     set->rollups = *take;
     *take = (struct mrd_rollup_list){0};
+    set->hidden = hides_any(hidden, select) ? *hidden : (struct mrd_hidden_rules){0};
+    set->resolution_ms = wanted->resolution_ms;
     const size_t count = set->rollups.count;
     set->current = calloc(count + 1, sizeof(*set->current));
     set->turn = calloc(count + 1, sizeof(*set->turn));
@@ -162,7 +178,9 @@ static bool are_apart(const struct mrd_coarse_set *set)
     return true;
 }
 
-static enum mrd_status put_together(struct mrd_coarse_set *set, struct mrd_error *err)
+/* Without the windows that end before first_ms. */
+static enum mrd_status put_together(struct mrd_coarse_set *set, mrd_time_ms first_ms,
+                                    struct mrd_error *err)
 {
     mrd_rollup_pieces_clear(&set->together);
     mrd_arena_reset(set->arena);
@@ -170,16 +188,49 @@ static enum mrd_status put_together(struct mrd_coarse_set *set, struct mrd_error
     for (size_t i = 0; i < set->turn_count; i++) {
         const struct mrd_rollup_columns *rows = set->pieces[i];
         size_t from = 0;
-        if (i > 0 && last_ms == rows->ends_ms[0]) {
+        if (last_ms != MRD_ROLLUP_NEVER && last_ms == rows->ends_ms[0]) {
             MRD_TRY(mrd_rollup_pieces_join(&set->together, rows, set->arena, err));
             from = 1;
         }
         /* beside the spans, where different merges overlap: nobody looks at these */
-        while (from < rows->count && rows->ends_ms[from] <= last_ms) {
+        while (from < rows->count &&
+               (rows->ends_ms[from] <= last_ms || rows->ends_ms[from] < first_ms)) {
             from++;
         }
-        mrd_rollup_pieces_add(&set->together, rows, from);
-        last_ms = MRD_MAX(last_ms, rows->ends_ms[rows->count - 1]);
+        if (from < rows->count) {
+            mrd_rollup_pieces_add(&set->together, rows, from);
+            last_ms = rows->ends_ms[rows->count - 1];
+        }
+    }
+    return MRD_OK;
+}
+
+/* The first window of the series at hand that is not hidden, by its end; INT64_MIN: any. */
+static mrd_time_ms first_shown(const struct mrd_coarse_set *set)
+{
+    const struct mrd_labels labels = set->current[set->turn[0]]->labels;
+    const mrd_time_ms before_ms =
+        set->hidden.count == 0 ? INT64_MIN : mrd_hidden_before(&set->hidden, labels);
+    return before_ms == INT64_MIN ? INT64_MIN : before_ms - 1 + set->resolution_ms;
+}
+
+/* The series at hand; *out_any: it has a row. Else *out stays as it is. */
+static enum mrd_status show(struct mrd_coarse_set *set, struct mrd_coarse_series *out,
+                            bool *out_any, struct mrd_error *err)
+{
+    const mrd_time_ms first_ms = first_shown(set);
+    size_t count = set->turn_count;
+    for (size_t i = 0; i < count; i++) {
+        set->pieces[i] = set->current[set->turn[i]]->rows;
+    }
+    if (!are_apart(set) || set->pieces[0]->ends_ms[0] < first_ms) {
+        MRD_TRY(put_together(set, first_ms, err));
+        set->pieces[0] = mrd_rollup_pieces_view(&set->together);
+        count = 1;
+    }
+    *out_any = set->pieces[0]->count > 0;
+    if (*out_any) {
+        *out = (struct mrd_coarse_series){set->current[set->turn[0]]->labels, set->pieces, count};
     }
     return MRD_OK;
 }
@@ -188,24 +239,13 @@ enum mrd_status mrd_rollup_set_next(struct mrd_coarse_set *set, struct mrd_coars
                                     bool *out_more, struct mrd_error *err)
 {
     *out_more = false;
-    if (set->rows == NULL) {
-        return MRD_OK;
-    }
-    MRD_TRY(advance(set, err));
-    find_turn(set);
-    if (set->turn_count == 0) {
-        return MRD_OK;
-    }
-    *out_more = true;
-    for (size_t i = 0; i < set->turn_count; i++) {
-        set->pieces[i] = set->current[set->turn[i]]->rows;
-    }
-    *out = (struct mrd_coarse_series){set->current[set->turn[0]]->labels, set->pieces,
-                                      set->turn_count};
-    if (!are_apart(set)) {
-        MRD_TRY(put_together(set, err));
-        set->pieces[0] = mrd_rollup_pieces_view(&set->together);
-        out->piece_count = 1;
+    while (set->rows != NULL && !*out_more) {
+        MRD_TRY(advance(set, err));
+        find_turn(set);
+        if (set->turn_count == 0) {
+            return MRD_OK;
+        }
+        MRD_TRY(show(set, out, out_more, err));
     }
     return MRD_OK;
 }

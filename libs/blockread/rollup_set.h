@@ -7,6 +7,7 @@
 
 #include "blockread/block_source.h"
 #include "promql/coarse.h"
+#include "promql/hidden.h"
 
 struct mrd_rollup_list {
     const struct mrd_block_entry **items;
@@ -19,12 +20,13 @@ void mrd_rollup_list_add(struct mrd_rollup_list *list, const struct mrd_block_en
 void mrd_rollup_list_sort(struct mrd_rollup_list *list);
 void mrd_rollup_list_fini(struct mrd_rollup_list *list);
 
-/* Takes the list, which is sorted, also on failure. */
+/* Takes the list, which is sorted, also on failure. Rows of windows that begin before what `hidden` (in the scope's arena) says of their series are left
+ * out. */
 MRD_MUST_CHECK enum mrd_status
 mrd_rollup_set_open(struct mrd_block_source *source, struct mrd_rollup_list *take,
-                    const struct mrd_select *select, const struct mrd_coarse_wanted *wanted,
-                    const struct mrd_query_scope *scope, struct mrd_coarse_set **out_set,
-                    struct mrd_error *err);
+                    const struct mrd_hidden_rules *hidden, const struct mrd_select *select,
+                    const struct mrd_coarse_wanted *wanted, const struct mrd_query_scope *scope,
+                    struct mrd_coarse_set **out_set, struct mrd_error *err);
 
 /* Of mrd_coarse. Each block's rows are a piece; where blocks share windows all are one, the window's rows joined. */
 enum mrd_status mrd_rollup_set_next(struct mrd_coarse_set *set, struct mrd_coarse_series *out,

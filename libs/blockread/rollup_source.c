@@ -248,6 +248,52 @@ static void cut_recent(const struct mrd_rollup_list *rollups, mrd_time_ms resolu
     }
 }
 
+/* Before which time rows of a rule's series are hidden: where samples are hidden later or rows are, the other one answers. */
+static mrd_time_ms rows_before(const struct mrd_rollup_source *source, size_t rule,
+                               mrd_time_ms resolution_ms)
+{
+    const struct mrd_rollup_source_options *options = &source->options;
+    return options->hidden_ms(options->hidden_context, rule, resolution_ms);
+}
+
+/* Takes out where a rule keeps samples of a series and no rows. */
+static void cut_hidden(const struct mrd_rollup_source *source, const struct mrd_select *select,
+                       mrd_time_ms resolution_ms, struct mrd_coarse_spans *spans)
+{
+    const struct mrd_hidden_rules *rules = &source->options.hidden;
+    for (size_t i = 0; i < rules->count && spans->count > 0; i++) {
+        const mrd_time_ms rows_ms = rows_before(source, i, resolution_ms);
+        const mrd_time_ms samples_ms = rules->items[i].before_ms;
+        if (rows_ms >= samples_ms && rows_ms > select->min_ms &&
+            mrd_hidden_meets(&rules->items[i], select->matchers, select->matcher_count)) {
+            const mrd_time_ms from_ms = MRD_MAX(samples_ms, spans->items[0].begin_ms + 1);
+            mrd_coarse_spans_cut(spans, from_ms - 1, rows_ms, resolution_ms);
+        }
+    }
+}
+
+/* What of the rows of a resolution is hidden. *out is in the query's arena. */
+static enum mrd_status hide_rows(const struct mrd_rollup_source *source, mrd_time_ms resolution_ms,
+                                 struct mrd_arena *arena, struct mrd_hidden_rules *out,
+                                 struct mrd_error *err)
+{
+    const struct mrd_hidden_rules *rules = &source->options.hidden;
+    *out = (struct mrd_hidden_rules){0};
+    if (rules->count == 0) {
+        return MRD_OK;
+    }
+    struct mrd_hidden_rule *items = mrd_arena_alloc_array(arena, rules->count, sizeof(*items));
+    if (items == NULL) {
+        return mrd_arena_fail(arena, err);
+    }
+    for (size_t i = 0; i < rules->count; i++) {
+        items[i] = rules->items[i];
+        items[i].before_ms = MRD_MIN(items[i].before_ms, rows_before(source, i, resolution_ms));
+    }
+    *out = (struct mrd_hidden_rules){items, rules->count};
+    return MRD_OK;
+}
+
 static enum mrd_status source_spans(void *context, const struct mrd_select *select,
                                     mrd_time_ms resolution_ms, const struct mrd_query_scope *scope,
                                     struct mrd_coarse_spans *out, struct mrd_error *err)
@@ -259,6 +305,7 @@ static enum mrd_status source_spans(void *context, const struct mrd_select *sele
     cut_recent(&rollups, resolution_ms, out);
     cut_overlaps(resolution_ms, &rollups, out);
     cut_blocks(source, select, resolution_ms, &rollups, out);
+    cut_hidden(source, select, resolution_ms, out);
     mrd_rollup_list_fini(&rollups);
     return cut_heads(source, select, resolution_ms, scope, out, err);
 }
@@ -273,7 +320,9 @@ static enum mrd_status source_open(void *context, const struct mrd_select *selec
     const struct mrd_rollup_source *source = context;
     const struct mrd_bytes tenant = source->options.blocks->options.tenant;
     struct mrd_rollup_list rollups = {0};
+    struct mrd_hidden_rules hidden;
     size_t kept = 0;
+    MRD_TRY(hide_rows(source, wanted->resolution_ms, scope->arena, &hidden, err));
     find_rollups(source, wanted->resolution_ms, &rollups);
     for (size_t i = 0; i < rollups.count; i++) {
         if (mrd_block_entry_may_match(rollups.items[i], tenant, select->matchers,
@@ -282,8 +331,8 @@ static enum mrd_status source_open(void *context, const struct mrd_select *selec
         }
     }
     rollups.count = kept;
-    return mrd_rollup_set_open(source->options.blocks, &rollups, select, wanted, scope, out_set,
-                               err);
+    return mrd_rollup_set_open(source->options.blocks, &rollups, &hidden, select, wanted, scope,
+                               out_set, err);
 }
 
 const struct mrd_coarse *mrd_rollup_source_init(struct mrd_rollup_source *source)

@@ -7,6 +7,8 @@
  *   - and if neither it nor they owe an erasure (block_index.h): its rows may count what is erased;
  *   - where any other block of the tenant that the matchers allow has its samples, the samples are read;
  *   - heads are asked for the samples that they have in what is left: windows with any of them are read as samples;
+ *   - rows are left out as rules of retention have it: each hides its series before a time of its own for each resolution. Where that is later than the time before
+ *     which it hides their samples, what lies between is read as samples;
  *   - nothing is known before the resolution's floor, which may be before that of samples, and where two rollups of different merges overlap by more than one window.
  *
  * Owner:   the query; the struct and what the options point to live as long as the source.
@@ -19,6 +21,7 @@
 
 #include "blockread/block_source.h"
 #include "promql/coarse.h"
+#include "promql/hidden.h"
 
 enum { MRD_ROLLUP_SOURCE_RESOLUTIONS_MAX = 8 };
 
@@ -28,6 +31,10 @@ struct mrd_rollup_source_options {
     /* Before which time rollups of a resolution are not used; NULL: the floor of the blocks, which is that of samples. */
     mrd_time_ms (*floor_ms)(const void *context, mrd_time_ms resolution_ms);
     const void *floor_context;
+    struct mrd_hidden_rules hidden; /* what is hidden of samples */
+    /* Before which time a rule hides rows of a resolution; INT64_MIN: none. NULL if there are no rules. */
+    mrd_time_ms (*hidden_ms)(const void *context, size_t rule, mrd_time_ms resolution_ms);
+    const void *hidden_context;
 };
 
 struct mrd_rollup_source {

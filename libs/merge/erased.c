@@ -11,23 +11,53 @@ static int compare_erasures(const void *a, const void *b)
     return mrd_id128_compare(x->id, y->id);
 }
 
+/* Those of what all inputs are to lose that are about the range. */
+static enum mrd_status add_also(struct mrd_merge_leave *leave,
+                                const struct mrd_merge_options *options,
+                                const struct mrd_erasure **out, struct mrd_arena *arena,
+                                struct mrd_error *err)
+{
+    for (size_t i = 0; i < options->also_count; i++) {
+        const struct mrd_erasure *also = &options->also[i];
+        if (also->time_min_ms > options->max_ms || also->time_max_ms < options->min_ms) {
+            continue;
+        }
+        struct mrd_erasure *copy = mrd_arena_alloc(arena, sizeof(*copy));
+        if (copy == NULL) {
+            return mrd_arena_fail(arena, err);
+        }
+        *copy = *also;
+        copy->tenant = options->tenant;
+        out[leave->count++] = copy;
+    }
+    return MRD_OK;
+}
+
 enum mrd_status mrd_merge_leave_init(struct mrd_merge_leave *leave,
                                      const struct mrd_merge_options *options,
                                      struct mrd_bytes input_id, struct mrd_arena *arena,
                                      struct mrd_error *err)
 {
     const struct mrd_merge_erasures *erasures = options->erasures;
+    const size_t most = (erasures == NULL ? 0 : erasures->most) + options->also_count;
     *leave = (struct mrd_merge_leave){0};
-    if (erasures == NULL || erasures->most == 0) {
+    if (most == 0) {
         return MRD_OK;
     }
-    const struct mrd_erasure **owed = calloc(erasures->most, sizeof(const struct mrd_erasure *));
+    const struct mrd_erasure **owed = calloc(most, sizeof(const struct mrd_erasure *));
     mrd_assert(owed != NULL);
-    const size_t all = erasures->owed(erasures->context, input_id, owed, erasures->most);
+    const size_t all = erasures == NULL || erasures->most == 0
+                           ? 0
+                           : erasures->owed(erasures->context, input_id, owed, erasures->most);
     for (size_t i = 0; i < all; i++) {
         if (mrd_bytes_equal(owed[i]->tenant, options->tenant)) {
             owed[leave->count++] = owed[i];
         }
+    }
+    const enum mrd_status status = add_also(leave, options, owed, arena, err);
+    if (status != MRD_OK) {
+        free(owed);
+        return status;
     }
     const struct mrd_bytes copy = mrd_arena_copy(
         arena, (struct mrd_bytes){(const uint8_t *)(const void *)owed,

@@ -180,6 +180,7 @@ static void append_erasures(struct mrd_buf *out, const struct mrd_merge_leave *l
     for (size_t i = 0; i < leave->count; i++) {
         mrd_buf_append_u64(out, leave->erasures[i]->id.high);
         mrd_buf_append_u64(out, leave->erasures[i]->id.low);
+        mrd_buf_append_u64(out, (uint64_t)leave->erasures[i]->time_max_ms);
     }
 }
 

@@ -108,6 +108,9 @@ struct mrd_merge_options {
     struct mrd_merge_workspace *workspace;     /* may be NULL */
     const struct mrd_merge_tap *tap;           /* may be NULL */
     const struct mrd_merge_erasures *erasures; /* NULL: no input owes any */
+    /* What all inputs are to lose beside that, of the tenant, whatever tenant stands in it; ids are none of those that are owed. */
+    const struct mrd_erasure *also;
+    size_t also_count;
     /* Rollups: ascending, each a multiple of the one before; at most MRD_ROLLUP_LEVELS_MAX, none: 0. Their keys are
      * "<prefix of the resolution><name>-r<resolution>-<shard>.parquet". */
     const mrd_time_ms *resolutions_ms;

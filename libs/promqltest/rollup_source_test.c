@@ -27,6 +27,7 @@ enum {
     SERIES = 6,
     ENTRIES_MAX = 64,
     ERASURES_MAX = 3,
+    RULES_MAX = 2,
     SEGMENTS = 3,
     THREADS = 3,
     SAMPLES_MAX = PERIODS * PERIOD_MS / STEP_MS + 1,
@@ -148,6 +149,16 @@ struct region {
     } erased
         [ERASURES_MAX]; /* merged blocks and rollups owe them; what is late or in heads came after */
     size_t erased_count;
+
+    /* Rules of retention: hide samples of some series before a time, and rows before that or a later one. */
+    struct mrd_matcher rule_matchers[RULES_MAX];
+    struct mrd_erasure_selector rule_selectors[RULES_MAX];
+    struct mrd_erasure hidden[RULES_MAX];
+    struct mrd_hidden_rule rules[RULES_MAX];
+    mrd_time_ms rows_before_ms[RULES_MAX];
+    size_t rule_count;
+    struct mrd_hidden hidden_head;
+    struct mrd_source head_source;
 };
 
 struct cut {
@@ -343,6 +354,53 @@ static bool is_erased(const struct region *region, const struct series *series,
     return false;
 }
 
+static void add_rule(struct region *region, const char *pattern, mrd_time_ms samples_ms,
+                     mrd_time_ms rows_ms)
+{
+    const size_t at = region->rule_count++;
+    struct mrd_matcher *matcher = &region->rule_matchers[at];
+    assert_int_equal(
+        mrd_matcher_init(matcher, MRD_MATCH_RE, MRD_BYTES("i"), mrd_bytes_of(pattern), NULL),
+        MRD_OK);
+    region->rules[at] = (struct mrd_hidden_rule){matcher, 1, samples_ms};
+    region->rows_before_ms[at] = rows_ms;
+    region->rule_selectors[at] = (struct mrd_erasure_selector){matcher, 1};
+    region->hidden[at] = (struct mrd_erasure){.tenant = tenant,
+                                              .time_min_ms = INT64_MIN,
+                                              .time_max_ms = samples_ms - 1,
+                                              .selectors = &region->rule_selectors[at],
+                                              .selector_count = 1};
+}
+
+static void make_rules(struct region *region, size_t count)
+{
+    static char texts[RULES_MAX][8];
+    for (size_t i = 0; i < count; i++) {
+        const mrd_time_ms samples_ms = (mrd_time_ms)below(PERIODS * PERIOD_MS);
+        const char *more = one_in(2) ? "" : "|1";
+        (void)snprintf(texts[i], sizeof(texts[i]), "%zu%s", below(SERIES), more);
+        add_rule(region, texts[i], samples_ms,
+                 samples_ms + (one_in(2) ? 0 : (mrd_time_ms)below(PERIOD_MS)));
+    }
+}
+
+static bool is_hidden(const struct region *region, const struct series *series,
+                      const struct sample *sample)
+{
+    bool hidden = false;
+    for (size_t i = 0; i < region->rule_count; i++) {
+        hidden |= sample->time_ms < region->rules[i].before_ms &&
+                  mrd_matchers_match(region->rules[i].matchers, 1, series->labels);
+    }
+    return hidden;
+}
+
+static mrd_time_ms rows_before(const void *context, size_t rule, mrd_time_ms resolution_ms)
+{
+    (void)resolution_ms;
+    return ((const struct region *)context)->rows_before_ms[rule];
+}
+
 /* Which of the region's blocks owe which. */
 static size_t find_owing(const struct region *region, struct mrd_block_owing *out)
 {
@@ -377,7 +435,9 @@ static void fill_memory(struct region *region)
             if (is_erased(region, series, sample)) {
                 continue;
             }
-            mrd_memory_source_put(region->whole, series->labels, put);
+            if (!is_hidden(region, series, sample)) {
+                mrd_memory_source_put(region->whole, series->labels, put);
+            }
             if (sample->place == HEAD || sample->in_head_too) {
                 mrd_memory_source_put(region->head, series->labels, put);
             }
@@ -400,18 +460,30 @@ static void wire(struct region *region)
                                                                .covers = region->covers,
                                                                .partition_count = SEGMENTS,
                                                                .tenant = tenant,
-                                                               .floor_ms = INT64_MIN};
+                                                               .floor_ms = INT64_MIN,
+                                                               .hidden = region->hidden,
+                                                               .hidden_count = region->rule_count};
+    region->hidden_head = (struct mrd_hidden){
+        mrd_memory_source_get(region->head), {region->rules, region->rule_count}
+    };
+    region->head_source = mrd_hidden_source(&region->hidden_head);
     region->block_source = mrd_block_source_get(&region->blocks);
-    region->tiers = (struct mrd_tiers){.head = mrd_memory_source_get(region->head),
+    region->tiers = (struct mrd_tiers){.head = &region->head_source,
                                        .blocks = &region->block_source,
                                        .merge = {.find_resets = mrd_histograms_find_resets}};
     region->source = mrd_tiers_source(&region->tiers);
     region->rollups.options = (struct mrd_rollup_source_options){
-        .blocks = &region->blocks, .heads = mrd_memory_source_get(region->head)};
+        .blocks = &region->blocks,
+        .heads = &region->head_source,
+        .hidden = region->hidden_head.rules,
+        .hidden_ms = rows_before,
+        .hidden_context = region,
+    };
     region->source.coarse = mrd_rollup_source_init(&region->rollups);
 }
 
-static struct region *region_create(size_t late_periods, size_t without_rollups, size_t erasures)
+static struct region *region_with_rules(size_t late_periods, size_t without_rollups,
+                                        size_t erasures, size_t rules)
 {
     struct region *region = calloc(1, sizeof(*region));
     assert_non_null(region);
@@ -437,9 +509,15 @@ static struct region *region_create(size_t late_periods, size_t without_rollups,
         write_late(region, period);
     }
     make_erasures(region, erasures);
+    make_rules(region, rules);
     fill_memory(region);
     wire(region);
     return region;
+}
+
+static struct region *region_create(size_t late_periods, size_t without_rollups, size_t erasures)
+{
+    return region_with_rules(late_periods, without_rollups, erasures, 0);
 }
 
 static void region_destroy(struct region **region)
@@ -449,6 +527,9 @@ static void region_destroy(struct region **region)
     mrd_block_index_destroy(&(*region)->index);
     for (size_t i = 0; i < (*region)->erased_count; i++) {
         mrd_matcher_fini(&(*region)->erased[i].matcher);
+    }
+    for (size_t i = 0; i < (*region)->rule_count; i++) {
+        mrd_matcher_fini(&(*region)->rule_matchers[i]);
     }
     mrd_arena_destroy(&(*region)->arena);
     free(*region);
@@ -564,8 +645,9 @@ static void rollups_answer_as_all_samples_do(void **state)
     for (size_t round = 0; round < ROUNDS; round++) {
         const bool whole = round % 4 == 0;
         struct region *region =
-            region_create(whole || one_in(2) ? 0 : below(8), whole || one_in(2) ? 0 : below(8),
-                          whole || one_in(2) ? 0 : below(ERASURES_MAX + 1));
+            region_with_rules(whole || one_in(2) ? 0 : below(8), whole || one_in(2) ? 0 : below(8),
+                              whole || one_in(2) ? 0 : below(ERASURES_MAX + 1),
+                              whole || one_in(2) ? 0 : 1 + below(RULES_MAX));
         for (size_t q = 0; q < QUERIES_PER_ROUND; q++) {
             struct mrd_random_text text = {0};
             make_query(&text);
@@ -674,11 +756,49 @@ static void rollups_are_used_only_with_what_they_stand_for(void **state)
     region_destroy(&region);
 }
 
+/* The count of a series over the last hour, asked of rows. -1: there is no such series. */
+static double count_at(struct region *region, mrd_time_ms at_ms, const char *index,
+                       mrd_time_ms resolution_ms)
+{
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("one", SIZE_MAX);
+    struct mrd_answer got;
+    const char *text = mrd_arena_printf(arena, "count_over_time({i=\"%s\"}[1h])", index);
+    const struct mrd_promql_request request = {
+        .text = mrd_bytes_of(text), .start_ms = at_ms, .end_ms = at_ms, .instant = true};
+    ask(&region->source, resolution_ms, &request, arena, &got);
+    if (got.status != MRD_OK) {
+        fail_msg("%s", got.err.text);
+    }
+    return got.result.series_count == 0 ? -1 : got.result.series[0].values[0];
+}
+
+/* Rows that are kept for longer than samples answer alone then; what is kept of neither is in no answer. */
+static void rules_hide_samples_and_rows_at_times_of_their_own(void **state)
+{
+    (void)state;
+    mrd_random_seed(8);
+    struct region *region = region_create(0, 0, 0);
+    const double first = count_at(region, PERIOD_MS, "2", 86400000);
+    const double second = count_at(region, 2 * PERIOD_MS, "2", 86400000);
+    const double other = count_at(region, PERIOD_MS, "3", 86400000);
+    assert_true(first > 0 && second > 0 && other > 0);
+    add_rule(region, "2", 3 * PERIOD_MS, PERIOD_MS + 1);
+    wire(region);
+    assert_true(count_at(region, PERIOD_MS, "2", 86400000) == -1);
+    assert_true(count_at(region, 2 * PERIOD_MS, "2", 86400000) == second);
+    assert_true(count_at(region, 2 * PERIOD_MS, "2", 0) == -1);
+    assert_true(count_at(region, PERIOD_MS, "3", 86400000) == other);
+    assert_true(count_at(region, PERIOD_MS, "3", 0) == other);
+    region_destroy(&region);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rollups_answer_as_all_samples_do),
         cmocka_unit_test(rollups_are_used_only_with_what_they_stand_for),
+        cmocka_unit_test(rules_hide_samples_and_rows_at_times_of_their_own),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

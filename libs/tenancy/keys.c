@@ -2,6 +2,7 @@
 
 #include "model/histogram_check.h"
 #include "model/tenant.h"
+#include "tenancy/retention_rules.h"
 #include "wire/batch.h"
 
 #define KEY(path_, type_, initial_, min_, max_, doc_)                                              \
@@ -141,6 +142,17 @@ static const struct mrd_config_key retention_keys[] = {
         "How long rollups of 1 hour are kept. 0: as long as samples."),
     KEY("retention.rollups_1d", MRD_CONFIG_DURATION, "0s", 0, 1e14,
         "How long rollups of 1 day are kept. 0: as long as samples."),
+    {.path = "retention.rules",
+       .type = MRD_CONFIG_LIST,
+       .initial = "",
+       .max = MRD_RETENTION_RULES_MAX,
+       .doc = "Series that are kept for a shorter time, each as 'SELECTOR: DURATION' or 'SELECTOR: "
+            "samples=DURATION rollups_5m=DURATION rollups_1h=DURATION rollups_1d=DURATION' with "
+            "some of these; rollups that are not named are kept as long as samples. Of all rules "
+            "that "
+            "select a series the shortest time counts, and never a longer one than the above.", .check = mrd_retention_rule_check,
+       .reloadable = true,
+       .per_tenant = true},
 };
 
 const struct mrd_config_table mrd_tenancy_write_keys = {write_keys, MRD_ARRAY_LEN(write_keys)};

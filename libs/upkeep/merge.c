@@ -108,6 +108,9 @@ static enum mrd_status adjust(void *context, struct mrd_bytes tenant, struct mrd
     (void)range;
     (void)err;
     merge->compact = options->is_compact != NULL && options->is_compact(options->context, tenant);
+    if (options->retain != NULL) {
+        merge->also = options->retain->rules(options->retain->context, tenant, &merge->also_count);
+    }
     return MRD_OK;
 }
 
@@ -121,7 +124,8 @@ static size_t owed(void *context, struct mrd_bytes block_id, const struct mrd_er
 static unsigned level_of(const struct mrd_upkeep_unit *unit)
 {
     static const unsigned levels[] = {[MRD_UPKEEP_DAYS] = 1, [MRD_UPKEEP_MONTH] = 2};
-    return unit->kind == MRD_UPKEEP_ERASE ? unit->level : levels[unit->kind];
+    const bool stays = unit->kind == MRD_UPKEEP_ERASE || unit->kind == MRD_UPKEEP_RETAIN;
+    return stays ? unit->level : levels[unit->kind];
 }
 
 static void begin(struct job *job)
@@ -410,12 +414,27 @@ static enum mrd_status look(struct job *job, struct mrd_error *err)
     return MRD_OK;
 }
 
+/* Leaves those that have something of a rule. */
+static enum mrd_status look_for_rules(struct job *job, struct mrd_error *err)
+{
+    const struct mrd_upkeep_merge_options *options = job->options;
+    const struct mrd_block_entry **blocks = mrd_arena_alloc_array(
+        job->arena, job->block_count + 1, sizeof(const struct mrd_block_entry *));
+    if (blocks == NULL) {
+        return mrd_arena_fail(job->arena, err);
+    }
+    MRD_TRY(mrd_upkeep_retain_look(options->retain, options->store, options->control, job->blocks,
+                                   job->block_count, blocks, &job->block_count, err));
+    job->blocks = blocks;
+    return MRD_OK;
+}
+
 static enum mrd_status run(struct job *job, struct mrd_error *err)
 {
     struct mrd_error why = {0};
     begin(job);
-    if (job->unit->kind == MRD_UPKEEP_ERASE) {
-        MRD_TRY(look(job, err));
+    if (job->unit->kind == MRD_UPKEEP_ERASE || job->unit->kind == MRD_UPKEEP_RETAIN) {
+        MRD_TRY(job->unit->kind == MRD_UPKEEP_ERASE ? look(job, err) : look_for_rules(job, err));
         if (job->block_count == 0) {
             return MRD_OK;
         }

@@ -37,6 +37,8 @@ struct mrd_upkeep_merge_options {
     const struct mrd_upkeep_tables *tables;         /* NULL: no tables are kept */
     const struct mrd_upkeep_quarantine *quarantine; /* may be NULL */
     const struct mrd_catalog_requests *requests;    /* of the state; NULL: no block owes any */
+    const struct mrd_upkeep_retain *retain;         /* what rules of retention let go is left out;
+                                                       NULL: there are none */
     size_t memory_bytes_max;                        /* 0: 512 MiB */
     size_t workers;                                 /* threads, which share the memory; 0 is 1 */
     uint64_t shard_bytes_max;                       /* 0: 512 MiB */

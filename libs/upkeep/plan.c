@@ -37,7 +37,11 @@ struct plan {
 const char *mrd_upkeep_kind_name(enum mrd_upkeep_kind kind)
 {
     static const char *const names[] = {
-        [MRD_UPKEEP_DAYS] = "days", [MRD_UPKEEP_MONTH] = "month", [MRD_UPKEEP_ERASE] = "erase"};
+        [MRD_UPKEEP_DAYS] = "days",
+        [MRD_UPKEEP_MONTH] = "month",
+        [MRD_UPKEEP_ERASE] = "erase",
+        [MRD_UPKEEP_RETAIN] = "retain",
+    };
     return names[kind];
 }
 
@@ -334,11 +338,13 @@ static struct mrd_upkeep_unit erase_unit(const struct mrd_block_entry *block)
 }
 
 /* A unit for each month of files. */
-static enum mrd_status plan_files(struct plan *plan, const struct mrd_block_entry *const *blocks,
-                                  size_t count, struct mrd_error *err)
+static enum mrd_status plan_files(struct plan *plan, enum mrd_upkeep_kind kind,
+                                  const struct mrd_block_entry *const *blocks, size_t count,
+                                  struct mrd_error *err)
 {
     for (size_t i = 0; i < count;) {
         struct mrd_upkeep_unit unit = erase_unit(blocks[i]);
+        unit.kind = kind;
         unit.range = mrd_merge_period_of(MRD_MERGE_MONTH, blocks[i]->counts.min_ms);
         size_t end = i + 1;
         while (end < count && blocks[end]->level == unit.level &&
@@ -377,7 +383,8 @@ static enum mrd_status plan_erasing(struct plan *plan, struct mrd_error *err)
     }
     const size_t files = sort_owing(&owing.files);
     const size_t rollups = sort_owing(&owing.rollups);
-    enum mrd_status status = plan_files(plan, (const void *)owing.files.data, files, err);
+    enum mrd_status status =
+        plan_files(plan, MRD_UPKEEP_ERASE, (const void *)owing.files.data, files, err);
     if (status == MRD_OK) {
         status = plan_rollups(plan, (const void *)owing.rollups.data, rollups, err);
     }
@@ -386,13 +393,37 @@ static enum mrd_status plan_erasing(struct plan *plan, struct mrd_error *err)
     return status;
 }
 
+/* ---- what rules of retention have let go ---- */
+
+static enum mrd_status plan_retaining(struct plan *plan, struct mrd_error *err)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf list = {0};
+    if (plan->options->retain == NULL) {
+        return MRD_OK;
+    }
+    mrd_upkeep_retain_list(plan->options->retain, plan->index, &list);
+    const struct mrd_block_entry **blocks = (void *)list.data;
+    size_t kept = 0;
+    for (size_t i = 0; i < list.size / sizeof(const struct mrd_block_entry *); i++) {
+        if (is_usable(blocks[i], plan->options)) {
+            blocks[kept++] = blocks[i];
+        }
+    }
+    list.size = kept * sizeof(const struct mrd_block_entry *);
+    kept = sort_owing(&list);
+    return plan_files(plan, MRD_UPKEEP_RETAIN, (const void *)list.data, kept, err);
+}
+
 /* ---- the order ---- */
 
-/* What erases before days before months; then what was received first. */
+/* What erases and retains before days before months; then what was received first. */
 static int compare_units(const void *a, const void *b)
 {
-    static const int ranks[] = {
-        [MRD_UPKEEP_ERASE] = 0, [MRD_UPKEEP_DAYS] = 1, [MRD_UPKEEP_MONTH] = 2};
+    static const int ranks[] = {[MRD_UPKEEP_ERASE] = 0,
+                                [MRD_UPKEEP_RETAIN] = 1,
+                                [MRD_UPKEEP_DAYS] = 2,
+                                [MRD_UPKEEP_MONTH] = 3};
     const struct mrd_upkeep_unit *x = a;
     const struct mrd_upkeep_unit *y = b;
     if (x->kind != y->kind) {
@@ -433,6 +464,7 @@ enum mrd_status mrd_upkeep_plan(const struct mrd_catalog_state *state,
     free(blocks);
     status = status == MRD_OK ? plan_months(&plan, err) : status;
     status = status == MRD_OK ? plan_erasing(&plan, err) : status;
+    status = status == MRD_OK ? plan_retaining(&plan, err) : status;
     status = status == MRD_OK ? finish(&plan, out_units, out_count, err) : status;
     mrd_buf_fini(&plan.units);
     return status;

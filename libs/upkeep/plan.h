@@ -6,6 +6,7 @@
  *           Whole or not at all: not while one of them is in quarantine.
  *   erase   a tenant's files of days in a month, or of the month, that owe erasures: those of the same period are merged into the same level
  *           without what is to be erased. Without blocks: rollups that have nothing of what they owe.
+ *   retain  likewise, what rules of retention have let go (retain.h): files that have passed a rule and may have something of it.
  *
  * What owes erasures is due at once: blocks of level 0 make the days of their class due. A block in quarantine goes on owing.
  *
@@ -22,10 +23,11 @@
 
 #include "upkeep/index.h"
 #include "upkeep/quarantine.h"
+#include "upkeep/retain.h"
 
-enum mrd_upkeep_kind { MRD_UPKEEP_DAYS, MRD_UPKEEP_MONTH, MRD_UPKEEP_ERASE };
+enum mrd_upkeep_kind { MRD_UPKEEP_DAYS, MRD_UPKEEP_MONTH, MRD_UPKEEP_ERASE, MRD_UPKEEP_RETAIN };
 
-/* "days", "month", "erase". */
+/* "days", "month", "erase", "retain". */
 const char *mrd_upkeep_kind_name(enum mrd_upkeep_kind kind);
 
 enum {
@@ -39,7 +41,7 @@ struct mrd_upkeep_unit {
     struct mrd_bytes residency_class;
     struct mrd_bytes tenant;                     /* not of days */
     struct mrd_merge_range range;                /* of a month, or a month of files that owe */
-    unsigned level;                              /* of erasing: of the blocks */
+    unsigned level;                              /* of erasing and retaining: of the blocks */
     const struct mrd_block_entry *const *blocks; /* up to MRD_MERGE_BATCH_MAX */
     size_t block_count;
     uint64_t samples;
@@ -52,9 +54,10 @@ struct mrd_upkeep_plan_options {
     mrd_time_ms
         month_delay_ms; /* from the end of a month, and from the receipt of late samples, to its merge */
     const struct mrd_upkeep_quarantine *quarantine; /* may be NULL */
+    const struct mrd_upkeep_retain *retain;         /* NULL: no rules */
 };
 
-/* What is due: what erases, then days, then months, the oldest first. */
+/* What is due: what erases, then what retains, then days, then months, the oldest first. */
 MRD_MUST_CHECK enum mrd_status
 mrd_upkeep_plan(const struct mrd_catalog_state *state, const struct mrd_upkeep_index *index,
                 const struct mrd_upkeep_plan_options *options, struct mrd_arena *arena,

@@ -58,6 +58,7 @@ struct region {
     struct region_write model[REGION_TENANTS][REGION_SERIES][REGION_TIMES];
     struct region_request requests[REGION_REQUESTS];
     size_t request_count;
+    const struct mrd_upkeep_retain *retain; /* rules of retention, or NULL */
 };
 
 static inline void region_must(enum mrd_status status, const struct mrd_error *err)
@@ -308,7 +309,8 @@ static inline struct mrd_upkeep_plan_options region_plan(const struct region *re
     return (struct mrd_upkeep_plan_options){.now_ms = region->now_ms,
                                             .age_ms_max = 3600 * 1000,
                                             .tenant_rows_min = UINT64_MAX,
-                                            .month_delay_ms = REGION_DAY_MS};
+                                            .month_delay_ms = REGION_DAY_MS,
+                                            .retain = region->retain};
 }
 
 /* Plans on the catalog and merges all that is due, once. *out_done counts units that were committed or brought something into
@@ -348,6 +350,7 @@ static inline enum mrd_status region_round(struct region *region, struct mrd_cat
         .tables = region->tables.root == NULL ? NULL : &tables,
         .quarantine = &quarantine,
         .requests = requests,
+        .retain = region->retain,
         .memory_bytes_max = REGION_MERGE_BYTES * MRD_MAX(region->workers, (size_t)1),
         .workers = region->workers,
         .resolutions_ms = region_resolutions_ms,

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "compactor/retaining.h"
 #include "tenancy/keys.h"
 #include "tenancy/settings.h"
 
@@ -23,6 +24,7 @@ struct figures {
     struct mrd_counter *overtaken;
     struct mrd_counter *erased;
     struct mrd_counter *settled;
+    struct mrd_counter *retained;
     struct mrd_counter *failed;
     struct mrd_counter *samples_in;
     struct mrd_counter *samples_out;
@@ -59,6 +61,7 @@ struct cmp_merging {
     char *holder;
     char *region;
     struct mrd_tenancy_settings *layouts; /* struct layout */
+    struct cmp_retaining *retaining;
     mrd_time_ms resolutions_ms[MRD_ROLLUP_LEVELS_MAX];
     struct failure failed[FAILED_MAX]; /* the round's */
     size_t failed_at;
@@ -133,9 +136,12 @@ static void figures_init(struct figures *figures, struct mrd_metrics *metrics)
         {&figures->overtaken,        "meridian_merge_overtaken_total",
          "Units of merging that were done in vain because a request to erase came meanwhile."                        },
         {&figures->erased,           "meridian_merge_erased_total",
-         "Samples that committed merges have left out for requests to erase."                                        },
+         "Samples that committed merges have left out for requests to erase and rules of "
+         "retention."                                                                                                },
         {&figures->settled,          "meridian_merge_settled_total",
          "Blocks that owed a request to erase, and do no more, each once for each request."                          },
+        {&figures->retained,         "meridian_merge_retained_total",
+         "Blocks that were written anew without what rules of retention have let go."                                },
         {&figures->failed,           "meridian_merge_failed_total",
          "Units of merging that failed for reasons of their own."                                                    },
         {&figures->samples_in,       "meridian_merge_samples_read_total",
@@ -222,6 +228,7 @@ struct cmp_merging *cmp_merging_create(const struct mrd_config *config, const ch
     merging->tables = tables == NULL ? (struct mrd_upkeep_tables){0} : *tables;
     merging->tables.workers = workers;
     merging->layouts = mrd_tenancy_settings_create(sizeof(struct layout), read_layout, config);
+    merging->retaining = cmp_retaining_create(config);
     pthread_mutex_init(&merging->lock, NULL);
     return merging;
 }
@@ -239,6 +246,7 @@ void cmp_merging_destroy(struct cmp_merging **merging)
     mrd_buf_fini(&self->quarantine);
     mrd_buf_fini(&self->bad_ids);
     mrd_tenancy_settings_destroy(&self->layouts);
+    cmp_retaining_destroy(&self->retaining);
     pthread_mutex_destroy(&self->lock);
     free(self->region);
     free(self->holder);
@@ -248,6 +256,7 @@ void cmp_merging_destroy(struct cmp_merging **merging)
 void cmp_merging_reload(struct cmp_merging *merging, const struct mrd_config *config)
 {
     mrd_tenancy_settings_set(merging->layouts, config);
+    cmp_retaining_reload(merging->retaining, config);
 }
 
 void cmp_merging_want(struct cmp_merging *merging)
@@ -387,6 +396,7 @@ struct view {
     struct mrd_catalog_state *state;
     struct mrd_upkeep_index index;
     const struct mrd_upkeep_quarantine *quarantine;
+    const struct mrd_upkeep_retain *retain;
 };
 
 static void count(struct cmp_merging *merging, const struct mrd_upkeep_unit *unit,
@@ -417,6 +427,7 @@ static void count(struct cmp_merging *merging, const struct mrd_upkeep_unit *uni
     mrd_counter_add(figures->unordered, merged->unordered);
     mrd_counter_add(figures->erased, merged->erased);
     mrd_counter_add(figures->settled, merged->settled);
+    mrd_counter_add(figures->retained, unit->kind == MRD_UPKEEP_RETAIN ? merged->blocks_in : 0);
     mrd_counter_add(figures->bytes_in, merged->bytes_in);
     mrd_counter_add(figures->bytes_out, merged->bytes_out);
     mrd_counter_add(figures->blocks_in, merged->blocks_in);
@@ -464,6 +475,7 @@ static enum mrd_status merge_unit(struct cmp_merging *merging, struct view *view
     options.tables = merging->keeps_tables ? &tables : NULL;
     options.quarantine = view->quarantine;
     options.requests = merging->requests;
+    options.retain = view->retain;
     const enum mrd_status status =
         mrd_upkeep_merge(&options, view->state, &view->index, unit, &merged, &why);
     const int64_t took_ns = mrd_clock_monotonic_ns(mrd_clock_system()) - began_ns;
@@ -484,6 +496,11 @@ static enum mrd_status merge_unit(struct cmp_merging *merging, struct view *view
 
 /* ---- a round ---- */
 
+static bool erases(const struct mrd_upkeep_unit *unit)
+{
+    return unit->kind == MRD_UPKEEP_ERASE || unit->kind == MRD_UPKEEP_RETAIN;
+}
+
 /* Units that erase, which are the first, and others take turns: neither waits for all of the other. */
 struct turns {
     size_t next[2]; /* of the others, of those that erase */
@@ -493,7 +510,7 @@ struct turns {
 static struct turns turns_of(const struct mrd_upkeep_unit *units, size_t count)
 {
     size_t erase = 0;
-    while (erase < count && units[erase].kind == MRD_UPKEEP_ERASE) {
+    while (erase < count && erases(&units[erase])) {
         erase++;
     }
     return (struct turns){
@@ -530,7 +547,7 @@ static enum mrd_status do_units(struct cmp_merging *merging, struct view *view,
         if (lease == NULL) {
             continue;
         }
-        merging->erased_last = unit->kind == MRD_UPKEEP_ERASE;
+        merging->erased_last = erases(unit);
         const enum mrd_status status = merge_unit(merging, view, unit, out, err);
         mrd_lease_release(&lease);
         MRD_TRY(status);
@@ -579,6 +596,9 @@ static enum mrd_status look_once(struct cmp_merging *merging,
                         .quarantine = &quarantine};
     plan.now_ms = mrd_clock_now_ms(environment->clock);
     plan.quarantine = &quarantine;
+    plan.retain = cmp_retaining_begin(merging->retaining, plan.now_ms, merging->resolutions_ms,
+                                      merging->merge.resolution_count);
+    view.retain = plan.retain;
     const bool wanted = atomic_exchange_explicit(&merging->wanted, false, memory_order_relaxed);
     if (wanted) {
         plan.age_ms_max = 0;
@@ -592,6 +612,7 @@ static enum mrd_status look_once(struct cmp_merging *merging,
     if (status == MRD_OK) {
         status = do_units(merging, &view, units, unit_count, out, err);
     }
+    cmp_retaining_end(merging->retaining);
     mrd_upkeep_index_fini(&view.index);
     mrd_catalog_unpin(&view.state);
     return status;

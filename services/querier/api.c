@@ -133,6 +133,11 @@ static enum mrd_status remote_of(struct qry_api *api, struct qry_call *call, str
     set_floors(call);
     MRD_TRY(mrd_tenant_of_header(mrd_http_header(call->request, MRD_TENANT_HEADER),
                                  &call->remote.options.tenant, err));
+    if (api->options.rules != NULL) {
+        call->rules = mrd_retention_keeper_get(api->options.rules);
+        call->tiers.floors.rules =
+            mrd_retention_book_rules(call->rules, call->remote.options.tenant);
+    }
     const struct mrd_bytes consistency = mrd_http_header(call->request, "X-Read-Consistency");
     if (mrd_bytes_equal(consistency, MRD_BYTES("strong"))) {
         MRD_TRY(qry_remote_log_end(api->options.cluster, call->arena,
@@ -317,6 +322,7 @@ static void run_job(void *context, struct mrd_http_request *request, const _Atom
     const enum mrd_status status = answer_call(job->binding, &call, canceled, &err);
     end_call(job->binding, &call, status, &err, out);
     qry_tiers_close(&call.tiers);
+    mrd_retention_book_release(&call.rules);
     qry_active_remove(api->options.active, &job->query);
     free(job);
 }

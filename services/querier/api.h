@@ -19,6 +19,7 @@
 #include "querier/erasures.h"
 #include "querier/query_pool.h"
 #include "service/service.h"
+#include "tenancy/retention_rules.h"
 #include "tenancy/settings.h"
 
 enum { QRY_READ_FRAME_BYTES = 1 << 20 }; /* of a streamed remote read, Prometheus' default */
@@ -30,6 +31,7 @@ struct qry_api_options {
     struct qry_pool *pool;
     struct mrd_metrics *metrics;
     struct mrd_tenancy_settings *limits; /* struct qry_limits */
+    struct mrd_retention_keeper *rules;  /* NULL: there are none */
     bool push_down;                      /* at first */
     const char *version;
     const char *instance;

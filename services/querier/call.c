@@ -3,21 +3,31 @@
 #include "promql/parse.h"
 #include "querier/params.h"
 
+enum mrd_status qry_call_hide(struct qry_call *call, struct mrd_error *err)
+{
+    const struct qry_tiers_floors *floors = &call->tiers.floors;
+    return qry_hiding_init(&call->tiers.hiding, floors->rules, call->remote.options.tenant,
+                           floors->now_ms, call->arena, err);
+}
+
 enum mrd_status qry_call_open(struct qry_call *call, enum qry_call_warnings warnings,
                               struct mrd_error *err)
 {
+    struct qry_tiers *tiers = &call->tiers;
     if (call->options->blocks == NULL) {
-        call->source = qry_remote_source(&call->remote);
+        tiers->remote_source = qry_remote_source(&call->remote);
+        MRD_TRY(qry_call_hide(call, err));
+        call->source = qry_hiding_heads(&tiers->hiding, &tiers->remote_source);
         return MRD_OK;
     }
-    call->tiers.remote = &call->remote;
-    call->tiers.erasures = call->options->erasures;
-    MRD_TRY(qry_tiers_open(&call->tiers, call->options->blocks, &call->scope, &call->source, err));
-    return warnings == QRY_CALL_CANNOT_WARN && call->tiers.gap && !call->remote.options.partial
+    tiers->remote = &call->remote;
+    tiers->erasures = call->options->erasures;
+    MRD_TRY(qry_tiers_open(tiers, call->options->blocks, &call->scope, &call->source, err));
+    return warnings == QRY_CALL_CANNOT_WARN && tiers->gap && !call->remote.options.partial
                ? mrd_fail(err, MRD_E_UNAVAILABLE,
                           "%s; this answer cannot say so: ask with partial_response=true for what "
                           "there is",
-                          call->tiers.warning)
+                          tiers->warning)
                : MRD_OK;
 }
 

@@ -29,7 +29,8 @@ struct qry_call {
     struct mrd_query_scope scope;
     struct qry_remote remote;
     struct qry_tiers tiers;
-    struct mrd_source source; /* after qry_call_open */
+    struct mrd_retention_book *rules; /* the call's reference, or NULL */
+    struct mrd_source source;         /* after qry_call_open */
     struct qry_sink *sink;
     int64_t started_ns; /* when a pool thread took it; mrd_http_received_ns says when it came */
     unsigned status;    /* of a success: 200, or 204 without a body */
@@ -45,6 +46,9 @@ typedef enum mrd_status qry_endpoint(struct qry_call *call, struct mrd_error *er
 enum qry_call_warnings { QRY_CALL_WARNS, QRY_CALL_CANNOT_WARN };
 MRD_MUST_CHECK enum mrd_status qry_call_open(struct qry_call *call, enum qry_call_warnings warnings,
                                              struct mrd_error *err);
+
+/* Fills in what is hidden (tiers.hiding), for who asks without qry_call_open. */
+MRD_MUST_CHECK enum mrd_status qry_call_hide(struct qry_call *call, struct mrd_error *err);
 
 /* The parameter's first value, empty if there is none: Go's FormValue does not tell them apart. */
 struct mrd_bytes qry_param(const struct qry_call *call, const char *name);

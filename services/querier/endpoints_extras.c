@@ -131,7 +131,9 @@ enum mrd_status qry_answer_query_exemplars(struct qry_call *call, struct mrd_err
     struct qry_exemplars found;
     const struct qry_selectors sets = {selectors.sets, selectors.counts, selectors.count};
     call->execution_error = true;
+    MRD_TRY(qry_call_hide(call, err));
     MRD_TRY(qry_exemplars_read(&call->remote, &sets, start_ms, end_ms, &call->scope, &found, err));
+    qry_hiding_exemplars(&call->tiers.hiding, &found);
     return append_exemplars(call, &found, err);
 }
 

@@ -52,6 +52,7 @@ struct querier {
     struct qry_storage storage;
     struct qry_pool *pool;
     struct mrd_tenancy_settings *limits;
+    struct mrd_retention_keeper *rules;
     struct qry_api *api;
     struct qry_iceberg *iceberg;
 };
@@ -81,6 +82,7 @@ static void stop_pool(void *context, mrd_time_ms grace_ms)
     qry_api_destroy(&querier->api);
     qry_iceberg_destroy(&querier->iceberg);
     mrd_tenancy_settings_destroy(&querier->limits);
+    mrd_retention_keeper_destroy(&querier->rules);
 }
 
 static const char selects_doc[] =
@@ -192,6 +194,7 @@ static struct qry_api_options api_options(const struct querier *querier,
         .pool = querier->pool,
         .metrics = node->metrics,
         .limits = querier->limits,
+        .rules = querier->rules,
         .push_down = mrd_config_bool(config, "querier.push_down"),
         .version = MRD_VERSION,
         .instance = node->self.instance,
@@ -206,6 +209,7 @@ static void on_reload(void *context, const struct mrd_config *config)
 {
     struct querier *querier = context;
     mrd_tenancy_settings_set(querier->limits, config);
+    mrd_retention_keeper_set(querier->rules, config);
     qry_api_set_push_down(querier->api, mrd_config_bool(config, "querier.push_down"));
 }
 
@@ -224,6 +228,7 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
     MRD_TRY(qry_pool_create(&pool, &querier->pool, err));
     querier->limits =
         mrd_tenancy_settings_create(sizeof(struct qry_limits), qry_limits_read, node->config);
+    querier->rules = mrd_retention_keeper_create(node->config);
     const struct qry_api_options options = api_options(querier, node);
     querier->api = qry_api_create(&options);
     const struct qry_iceberg_options iceberg = {

@@ -153,6 +153,8 @@ static void complete_blocks(struct qry_tiers *tiers)
     blocks->samples_max = remote->samples_max;
     blocks->partial = remote->partial;
     blocks->floor_ms = remote->floor_ms;
+    blocks->hidden = tiers->hiding.erasures;
+    blocks->hidden_count = tiers->hiding.erasure_count;
 }
 
 mrd_time_ms qry_tiers_floor(const struct qry_tiers_floors *floors, mrd_time_ms resolution_ms)
@@ -175,9 +177,12 @@ enum mrd_status qry_tiers_init(struct qry_tiers *tiers, const struct mrd_members
 {
     struct qry_remote_options *remote = &tiers->remote->options;
     MRD_TRY(look_at_heads(tiers, members, gaps_known, arena, err));
+    MRD_TRY(qry_hiding_init(&tiers->hiding, tiers->floors.rules, remote->tenant,
+                            tiers->floors.now_ms, arena, err));
     complete_blocks(tiers);
     remote->in_order = true;
-    tiers->head_source = qry_remote_source(tiers->remote);
+    tiers->remote_source = qry_remote_source(tiers->remote);
+    tiers->head_source = qry_hiding_heads(&tiers->hiding, &tiers->remote_source);
     tiers->block_source = mrd_block_source_get(&tiers->blocks);
     tiers->tiers = (struct mrd_tiers){
         .head = &tiers->head_source,
@@ -187,8 +192,13 @@ enum mrd_status qry_tiers_init(struct qry_tiers *tiers, const struct mrd_members
         .merge = {.samples_max = remote->samples_max, .find_resets = mrd_histograms_find_resets}
     };
     *out = mrd_tiers_source(&tiers->tiers);
-    tiers->rollups.options = (struct mrd_rollup_source_options){&tiers->blocks, &tiers->head_source,
-                                                                rollup_floor, &tiers->floors};
+    tiers->rollups.options = (struct mrd_rollup_source_options){.blocks = &tiers->blocks,
+                                                                .heads = &tiers->head_source,
+                                                                .floor_ms = rollup_floor,
+                                                                .floor_context = &tiers->floors,
+                                                                .hidden = tiers->hiding.samples,
+                                                                .hidden_ms = qry_hiding_rows,
+                                                                .hidden_context = &tiers->hiding};
     /* Of a state that cannot be had, or is old, the selects of samples say so. */
     if (tiers->pin.index != NULL && tiers->unknown.status == MRD_OK &&
         tiers->unsure.status == MRD_OK && !tiers->pin.stale) {

@@ -17,6 +17,7 @@
 #include "promql/tiers.h"
 #include "querier/blocks.h"
 #include "querier/erasures.h"
+#include "querier/hiding.h"
 #include "querier/remote_source.h"
 #include "tenancy/retention.h"
 
@@ -26,7 +27,8 @@ enum { QRY_TIERS_WARNING_MAX = 400 };
 struct qry_tiers_floors {
     const struct mrd_retention *retention; /* NULL: everything is kept */
     mrd_time_ms now_ms;
-    mrd_time_ms lookback_ms; /* of samples and rollups; INT64_MIN: none */
+    mrd_time_ms lookback_ms;          /* of samples and rollups; INT64_MIN: none */
+    struct mrd_retention_rules rules; /* hide some series before times of their own */
 };
 /* Of samples (resolution 0) or rollups. */
 mrd_time_ms qry_tiers_floor(const struct qry_tiers_floors *floors, mrd_time_ms resolution_ms);
@@ -39,7 +41,9 @@ struct qry_tiers {
     struct qry_tiers_floors floors; /* of rollups; those of samples are the remote's floor_ms */
 
     /* qry_tiers_init's */
-    struct mrd_source head_source;
+    struct qry_hiding hiding;
+    struct mrd_source remote_source;
+    struct mrd_source head_source; /* of it, what is not hidden */
     struct mrd_source block_source;
     struct mrd_tiers tiers;
     struct mrd_rollup_source rollups;

@@ -1,0 +1,188 @@
+/* What rules hide of a source: the answer is that of a source that never had it, to the last bit; fragments are pushed where nothing is hidden. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "promql/hidden.h"
+#include "promqltest/answers.h"
+#include "promqltest/memory_source.h"
+
+enum { SERIES = 6, TIMES = 40, STEP_MS = 15000, SEGMENTS = 3 };
+
+static char texts[SERIES][8];
+static struct mrd_label items[SERIES][3];
+
+static struct mrd_labels labels_of(size_t index)
+{
+    (void)snprintf(texts[index], sizeof(texts[index]), "%zu", index);
+    items[index][0] = (struct mrd_label){MRD_BYTES("__name__"), MRD_BYTES("m")};
+    items[index][1] = (struct mrd_label){MRD_BYTES("i"), mrd_bytes_of(texts[index])};
+    items[index][2] = (struct mrd_label){MRD_BYTES("job"),
+                                         index % 2 == 0 ? MRD_BYTES("debug") : MRD_BYTES("live")};
+    return (struct mrd_labels){items[index], 3};
+}
+
+struct rig {
+    struct mrd_memory_source *all;
+    struct mrd_memory_source *left; /* what is not hidden */
+    struct mrd_matcher matchers[3];
+    struct mrd_hidden_rule rules[3];
+    struct mrd_hidden hidden;
+    struct mrd_source source;
+};
+
+/* Hides job="debug" before the 10th time, i=~"1|2" before the 20th, and absent labels never. */
+static void rig_open(struct rig *rig)
+{
+    const struct mrd_memory_layout layout = {
+        .segments = SEGMENTS, .pushes = true, .in_order = true};
+    *rig = (struct rig){.all = mrd_memory_source_create(), .left = mrd_memory_source_create()};
+    assert_int_equal(mrd_matcher_init(&rig->matchers[0], MRD_MATCH_EQ, MRD_BYTES("job"),
+                                      MRD_BYTES("debug"), NULL),
+                     MRD_OK);
+    assert_int_equal(
+        mrd_matcher_init(&rig->matchers[1], MRD_MATCH_RE, MRD_BYTES("i"), MRD_BYTES("1|2"), NULL),
+        MRD_OK);
+    assert_int_equal(
+        mrd_matcher_init(&rig->matchers[2], MRD_MATCH_NE, MRD_BYTES("x"), MRD_BYTES(""), NULL),
+        MRD_OK);
+    const mrd_time_ms before_ms[] = {(mrd_time_ms)10 * STEP_MS, (mrd_time_ms)20 * STEP_MS,
+                                     INT64_MAX};
+    for (size_t i = 0; i < 3; i++) {
+        rig->rules[i] = (struct mrd_hidden_rule){&rig->matchers[i], 1, before_ms[i]};
+    }
+    for (size_t s = 0; s < SERIES; s++) {
+        const size_t first = s == 1 || s == 2 ? 20 : s % 2 == 0 ? 10 : 0;
+        for (size_t t = 0; t < TIMES; t++) {
+            const struct mrd_sample sample = {(mrd_time_ms)t * STEP_MS, (double)(s * 100 + t * t)};
+            mrd_memory_source_put(rig->all, labels_of(s), sample);
+            if (t >= first) {
+                mrd_memory_source_put(rig->left, labels_of(s), sample);
+            }
+        }
+    }
+    mrd_memory_source_arrange(rig->all, &layout);
+    mrd_memory_source_arrange(rig->left, &layout);
+    rig->hidden = (struct mrd_hidden){
+        mrd_memory_source_get(rig->all), {rig->rules, 3}
+    };
+    rig->source = mrd_hidden_source(&rig->hidden);
+}
+
+static void rig_close(struct rig *rig)
+{
+    assert_int_equal(mrd_memory_source_open_sets(rig->all), 0);
+    for (size_t i = 0; i < 3; i++) {
+        mrd_matcher_fini(&rig->matchers[i]);
+    }
+    mrd_memory_source_destroy(&rig->all);
+    mrd_memory_source_destroy(&rig->left);
+}
+
+static void ask(const struct mrd_source *source, const char *text, mrd_time_ms start_ms,
+                struct mrd_arena *arena, struct mrd_answer *out)
+{
+    const struct mrd_promql_options options = {0};
+    const struct mrd_promql_request request = {.text = mrd_bytes_of(text),
+                                               .start_ms = start_ms,
+                                               .end_ms = (mrd_time_ms)TIMES * STEP_MS,
+                                               .step_ms = STEP_MS};
+    *out = (struct mrd_answer){0};
+    out->status =
+        mrd_promql_query(&options, &request, source, NULL, arena, &out->result, &out->err);
+}
+
+static void what_is_hidden_is_as_if_it_was_not_there(void **state)
+{
+    (void)state;
+    static const char *const queries[] = {
+        "m",
+        "sum by (job) (rate(m[1m]))",
+        "count_over_time(m{job=\"debug\"}[5m])",
+        "count(m{i=\"2\"})",
+        "topk(2, m)",
+        "absent(m{i=\"1\"})",
+        "sum(m{job!=\"live\"}) / count(m)",
+    };
+    struct rig rig;
+    rig_open(&rig);
+    for (size_t i = 0; i < MRD_ARRAY_LEN(queries); i++) {
+        mrd_auto(mrd_arena_destroy)
+        struct mrd_arena *arena = mrd_arena_create("answers", SIZE_MAX);
+        struct mrd_answer want;
+        struct mrd_answer got;
+        ask(mrd_memory_source_get(rig.left), queries[i], 0, arena, &want);
+        ask(&rig.source, queries[i], 0, arena, &got);
+        assert_int_equal(got.status, MRD_OK);
+        got.result.stats = want.result.stats;
+        const char *what = mrd_answers_compare(&want, &got);
+        if (what != NULL) {
+            fail_msg("%s: %s differ", queries[i], what);
+        }
+    }
+    rig_close(&rig);
+}
+
+/* How many fragments the source took for it. */
+static size_t pushed(struct rig *rig, const char *text, size_t first)
+{
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("answers", SIZE_MAX);
+    const size_t before = mrd_memory_source_fragments(rig->all);
+    struct mrd_answer got;
+    ask(&rig->source, text, (mrd_time_ms)first * STEP_MS, arena, &got);
+    assert_int_equal(got.status, MRD_OK);
+    return mrd_memory_source_fragments(rig->all) - before;
+}
+
+static void fragments_are_pushed_where_nothing_is_hidden(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig);
+    rig.hidden.rules.count = 2;
+    assert_int_equal(pushed(&rig, "sum(rate(m[1m]))", 0), 0);
+    assert_int_equal(pushed(&rig, "sum(rate(m[1m]))", 23), 0); /* four steps before it */
+    assert_int_equal(pushed(&rig, "sum(rate(m[1m]))", 24), 1);
+    assert_int_equal(pushed(&rig, "sum(rate(m{job=\"live\",i=\"3\"}[1m]))", 0), 1);
+    assert_int_equal(pushed(&rig, "sum(rate(m{job=\"live\"}[1m]))", 0), 0);
+    assert_int_equal(pushed(&rig, "sum(rate(m{job=\"debug\",i=\"4\"}[1m]))", 14), 1);
+    assert_int_equal(pushed(&rig, "sum(rate(m{job=\"debug\",i=\"4\"}[1m]))", 13), 0);
+    rig_close(&rig);
+}
+
+/* Each of the source's calls fails in turn; nothing stays open. */
+static void failures_are_passed_on(void **state)
+{
+    (void)state;
+    struct rig rig;
+    enum mrd_status status = MRD_E_UNAVAILABLE;
+    rig_open(&rig);
+    for (size_t call = 1; status != MRD_OK; call++) {
+        mrd_auto(mrd_arena_destroy)
+        struct mrd_arena *arena = mrd_arena_create("answers", SIZE_MAX);
+        struct mrd_answer got;
+        mrd_memory_source_fail_at(rig.all, call);
+        ask(&rig.source, "m", 0, arena, &got);
+        status = got.status;
+        assert_true(status == MRD_OK || status == MRD_E_UNAVAILABLE);
+        assert_int_equal(mrd_memory_source_open_sets(rig.all), 0);
+        assert_true(status != MRD_OK || call > SERIES);
+    }
+    mrd_memory_source_fail_at(rig.all, 0);
+    rig_close(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_hidden_is_as_if_it_was_not_there),
+        cmocka_unit_test(fragments_are_pushed_where_nothing_is_hidden),
+        cmocka_unit_test(failures_are_passed_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
