@@ -93,6 +93,18 @@ static enum mrd_status request_read(struct mrd_objstore *store,
     return MRD_OK;
 }
 
+enum mrd_status mrd_catalog_request_is_of_tenant(struct mrd_objstore *store,
+                                                 const struct mrd_catalog_erasure *erasure,
+                                                 const struct mrd_objstore_control *control,
+                                                 bool *out, struct mrd_error *err)
+{
+    struct request *request = NULL;
+    MRD_TRY(request_read(store, erasure, control, &request, err));
+    *out = mrd_erasure_is_of_tenant(&request->erasure);
+    request_release(request);
+    return MRD_OK;
+}
+
 /* ---- those of a state ---- */
 
 static int order_of(struct mrd_id128 a, struct mrd_id128 b)

@@ -30,6 +30,11 @@ mrd_catalog_request_put(struct mrd_objstore *store, struct mrd_id128 id, struct 
                         const struct mrd_objstore_control *control, struct mrd_catalog_request *out,
                         struct mrd_error *err);
 
+/* Whether an erasure of a state is to delete its tenant (model/erasure.h): reads the request. MRD_E_NOT_FOUND, MRD_E_CORRUPT as below. */
+MRD_MUST_CHECK enum mrd_status mrd_catalog_request_is_of_tenant(
+    struct mrd_objstore *store, const struct mrd_catalog_erasure *erasure,
+    const struct mrd_objstore_control *control, bool *out, struct mrd_error *err);
+
 /* The requests of all erasures of a state that owe something. */
 struct mrd_catalog_requests;
 

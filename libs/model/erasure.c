@@ -202,3 +202,16 @@ bool mrd_erasure_selects(const struct mrd_erasure *erasure, struct mrd_labels la
     }
     return false;
 }
+
+bool mrd_erasure_is_of_tenant(const struct mrd_erasure *erasure)
+{
+    if (erasure->selector_count != 1 || erasure->selectors[0].matcher_count != 1 ||
+        erasure->time_min_ms > MRD_ERASURE_TIME_MIN_MS ||
+        erasure->time_max_ms < MRD_ERASURE_TIME_MAX_MS) {
+        return false;
+    }
+    const struct mrd_matcher *matcher = &erasure->selectors[0].matchers[0];
+    return matcher->type == MRD_MATCH_RE &&
+           mrd_bytes_equal(matcher->name, MRD_BYTES(MRD_METRIC_NAME)) &&
+           mrd_bytes_equal(matcher->value, MRD_BYTES(".*"));
+}

@@ -53,6 +53,14 @@ void mrd_erasure_fini(struct mrd_erasure *erasure);
 /* True if one of the selectors accepts the label set; of the tenant's own series, the caller sees to that. */
 bool mrd_erasure_selects(const struct mrd_erasure *erasure, struct mrd_labels labels);
 
+/* All times, as a request to delete a tenant has them. */
+#define MRD_ERASURE_TIME_MIN_MS (INT64_MIN / 2)
+#define MRD_ERASURE_TIME_MAX_MS (INT64_MAX / 2)
+
+/* Whether it is about all that its tenant has, of whatever time: the tenant is to be deleted. It says so by one selector of one matcher, __name__=~".*", which
+ * no request for series may have. */
+bool mrd_erasure_is_of_tenant(const struct mrd_erasure *erasure);
+
 static inline bool mrd_erasure_has_time(const struct mrd_erasure *erasure, mrd_time_ms time_ms)
 {
     return time_ms >= erasure->time_min_ms && time_ms <= erasure->time_max_ms;

@@ -186,6 +186,55 @@ static void wrong_bytes_are_refused_or_consistent(void **state)
 }
 
 /* docs/formats/erasure.md and the code are held together by this file. */
+static const struct {
+    enum mrd_match_type type;
+    const char *name;
+    const char *value;
+    mrd_time_ms min_ms;
+    mrd_time_ms max_ms;
+    bool is;
+} tenant_cases[] = {
+    {MRD_MATCH_RE,  "__name__", ".*", MRD_ERASURE_TIME_MIN_MS,     MRD_ERASURE_TIME_MAX_MS,     true },
+    {MRD_MATCH_RE,  "__name__", ".*", INT64_MIN,                   INT64_MAX,                   true },
+    {MRD_MATCH_RE,  "__name__", ".*", MRD_ERASURE_TIME_MIN_MS + 1, MRD_ERASURE_TIME_MAX_MS,     false},
+    {MRD_MATCH_RE,  "__name__", ".*", MRD_ERASURE_TIME_MIN_MS,     MRD_ERASURE_TIME_MAX_MS - 1, false},
+    {MRD_MATCH_RE,  "__name__", ".+", MRD_ERASURE_TIME_MIN_MS,     MRD_ERASURE_TIME_MAX_MS,     false},
+    {MRD_MATCH_NRE, "__name__", ".*", MRD_ERASURE_TIME_MIN_MS,     MRD_ERASURE_TIME_MAX_MS,     false},
+    {MRD_MATCH_RE,  "job",      ".*", MRD_ERASURE_TIME_MIN_MS,     MRD_ERASURE_TIME_MAX_MS,     false},
+    {MRD_MATCH_EQ,  "__name__", ".*", MRD_ERASURE_TIME_MIN_MS,     MRD_ERASURE_TIME_MAX_MS,     false},
+};
+
+static void one_of_all_that_there_is_deletes_the_tenant(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MRD_ARRAY_LEN(tenant_cases); i++) {
+        struct mrd_matcher matchers[2];
+        for (size_t k = 0; k < 2; k++) {
+            assert_int_equal(mrd_matcher_init(&matchers[k], tenant_cases[i].type,
+                                              mrd_bytes_of(tenant_cases[i].name),
+                                              mrd_bytes_of(tenant_cases[i].value), NULL),
+                             MRD_OK);
+        }
+        const struct mrd_erasure_selector selectors[] = {
+            {matchers, 1},
+            {matchers, 1},
+            {matchers, 2},
+        };
+        struct mrd_erasure erasure = {.time_min_ms = tenant_cases[i].min_ms,
+                                      .time_max_ms = tenant_cases[i].max_ms,
+                                      .selectors = selectors,
+                                      .selector_count = 1};
+        assert_int_equal(mrd_erasure_is_of_tenant(&erasure), tenant_cases[i].is);
+        erasure.selector_count = 2;
+        assert_false(mrd_erasure_is_of_tenant(&erasure));
+        erasure.selectors = selectors + 2;
+        erasure.selector_count = 1;
+        assert_false(mrd_erasure_is_of_tenant(&erasure));
+        mrd_matcher_fini(&matchers[0]);
+        mrd_matcher_fini(&matchers[1]);
+    }
+}
+
 static void the_golden_file_reads_and_writes(void **state)
 {
     static const char path[] = "tests/golden/erasure_v1.bin";
@@ -221,6 +270,7 @@ int main(void)
         ERASURE_TEST(what_is_beyond_the_bounds_is_not_written),
         ERASURE_TEST(wrong_bytes_are_refused_or_consistent),
         ERASURE_TEST(the_golden_file_reads_and_writes),
+        cmocka_unit_test(one_of_all_that_there_is_deletes_the_tenant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

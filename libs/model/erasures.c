@@ -152,6 +152,18 @@ bool mrd_erasures_concern(const struct mrd_erasures *erasures, mrd_hlc hlc)
     return hlc < erasures->hlc_max;
 }
 
+bool mrd_erasures_have_tenant(const struct mrd_erasures *erasures, mrd_hlc hlc,
+                              struct mrd_bytes tenant)
+{
+    bool found = false;
+    for (size_t i = 0; i < erasures->count && hlc < erasures->hlc_max && !found; i++) {
+        const struct mrd_erasure *erasure = &erasures->items[i].erasure;
+        found = erasure->hlc > hlc && mrd_bytes_equal(erasure->tenant, tenant) &&
+                mrd_erasure_is_of_tenant(erasure);
+    }
+    return found;
+}
+
 size_t mrd_erasures_mark(struct mrd_erasures *erasures, mrd_hlc hlc, struct mrd_bytes tenant,
                          struct mrd_bytes canonical, const mrd_time_ms *times_ms, size_t count,
                          bool *erased)

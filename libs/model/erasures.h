@@ -33,6 +33,10 @@ void mrd_erasures_expire(struct mrd_erasures *erasures, mrd_time_ms before_ms);
 /* Whether any of them is stamped after `hlc`: if not, nothing of a batch with that stamp is erased. */
 bool mrd_erasures_concern(const struct mrd_erasures *erasures, mrd_hlc hlc);
 
+/* Whether one stamped after `hlc` deletes the tenant: then nothing of a batch with that stamp is the tenant's any more, metadata neither. */
+bool mrd_erasures_have_tenant(const struct mrd_erasures *erasures, mrd_hlc hlc,
+                              struct mrd_bytes tenant);
+
 /* Sets erased[i] for those of a series' times that one stamped after `hlc` has; returns how many are set then. `labels` are
  * canonical and were checked before. */
 size_t mrd_erasures_mark(struct mrd_erasures *erasures, mrd_hlc hlc, struct mrd_bytes tenant,

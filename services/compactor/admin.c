@@ -32,6 +32,48 @@ static void get_erasures(void *context, struct mrd_http_request *request)
     mrd_http_reply(request, 200, &body);
 }
 
+static bool read_id(struct mrd_bytes text, struct mrd_id128 *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint64_t halves[2] = {0, 0};
+    for (size_t i = 0; i < text.size; i++) {
+        const char *digit = text.data[i] == '\0' ? NULL : strchr(digits, text.data[i]);
+        if (digit == NULL || text.size != 32) {
+            return false;
+        }
+        halves[i / 16] = halves[i / 16] << 4 | (uint64_t)(digit - digits);
+    }
+    out->high = halves[0];
+    out->low = halves[1];
+    return text.size == 32;
+}
+
+static void post_verify(void *context, struct mrd_http_request *request)
+{
+    const struct cmp_admin *admin = context;
+    struct mrd_http_params params;
+    struct mrd_bytes text = MRD_BYTES_NONE;
+    struct mrd_id128 id;
+    struct mrd_error err;
+    if (mrd_http_params_parse(request, &params, &err) != MRD_OK) {
+        mrd_http_reply_text(request, 400, "%s\n", err.text);
+        return;
+    }
+    if (!mrd_http_param_get(&params, "id", &text) || !read_id(text, &id)) {
+        mrd_http_reply_text(request, 400,
+                            "the parameter id names the receipt: 32 hexadecimal digits, as "
+                            "/erasures has them\n");
+        return;
+    }
+    if (!cmp_erasing_verify(admin->erasing, id)) {
+        mrd_http_reply_text(request, 429, "%d receipts wait to be verified: ask again later\n",
+                            CMP_ERASING_VERIFY_MAX);
+        return;
+    }
+    cmp_jobs_nudge(admin->jobs, CMP_ERASING_ROLE);
+    mrd_http_reply_text(request, ACCEPTED, "it is verified; /erasures says what came of it\n");
+}
+
 static void post_release(void *context, struct mrd_http_request *request)
 {
     const struct cmp_admin *admin = context;
@@ -111,6 +153,10 @@ void cmp_admin_mount(struct cmp_admin *admin, struct mrd_http_server *server)
         {.methods = MRD_HTTP_POST,
          .path = "/quarantine/release",
          .handler = post_release,
+         .context = admin                                                                        },
+        {.methods = MRD_HTTP_POST,
+         .path = "/erasures/verify",
+         .handler = post_verify,
          .context = admin                                                                        },
         {.methods = MRD_HTTP_POST, .path = "/scrub",    .handler = post_scrub,   .context = admin},
         {.methods = MRD_HTTP_POST, .path = "/sweep",    .handler = post_sweep,   .context = admin},

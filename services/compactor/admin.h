@@ -2,6 +2,7 @@
  *
  *     GET  /quarantine                    blocks that are bad, and why (JSON); as of the last look, seconds ago
  *     GET  /erasures                      requests to erase that are under way and what they wait for, and receipts (JSON)
+ *     POST /erasures/verify?id=ID         holds a receipt to object storage; GET /erasures says what came of it
  *     POST /quarantine/release?block=ID   lets one back in: it is tried again, and comes back if it is still bad
  *     POST /scrub                         reads all blocks now, whatever compactor.scrub_interval says
  *     POST /sweep                         removes now what nobody needs

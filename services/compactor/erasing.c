@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "bus/log_admin.h"
 #include "catalog/request.h"
+#include "compactor/tenant_end.h"
+#include "compactor/verifying.h"
 
 enum {
     INTERVAL_MS = 5000,
@@ -18,9 +20,12 @@ enum {
     SWEEP_PAUSES = 16, /* in a grace */
 };
 
-enum state { OWING, BUILDING, WAITING, SWEEPING, LOG, LOG_FILES, READY, STATES };
-static const char *const names[STATES] = {"owing", "building",  "waiting", "sweeping",
-                                          "log",   "log_files", "ready"};
+enum state { OWING, BUILDING, TABLES, WAITING, SWEEPING, LOG, LOG_FILES, READY, STATES };
+static const char *const names[STATES] = {"owing",    "building", "tables",    "waiting",
+                                          "sweeping", "log",      "log_files", "ready"};
+
+/* What is to be deleted; it stands in the request. */
+enum subject { UNKNOWN, SERIES, TENANT };
 
 /* How far a partition's log has dropped what stands behind a request. */
 struct tail {
@@ -32,6 +37,7 @@ struct tail {
 /* What is known of an erasure beside the catalog. */
 struct item {
     struct mrd_id128 id;
+    enum subject subject;
     enum state state;
     enum state told;
     int64_t told_ns;
@@ -44,6 +50,7 @@ struct item {
 
 struct cmp_erasing {
     struct cmp_erasing_options options;
+    char *region;
     struct mrd_gauge *states[STATES];
     struct mrd_counter *done;
     struct item *items; /* the round's, like what follows */
@@ -51,9 +58,13 @@ struct cmp_erasing {
     uint64_t checkpoint; /* of the commit that we have seen to be in one, or an earlier */
     uint64_t oldest;     /* commit in the store */
     int64_t sweep_ns;    /* when to sweep next */
+    struct cmp_verified verified[CMP_ERASING_VERIFY_MAX]; /* the last ones, in a ring */
+    size_t verified_count;
 
-    pthread_mutex_t lock;
-    struct mrd_buf json; /* guarded by it */
+    pthread_mutex_t lock; /* guards what follows */
+    struct mrd_buf json;
+    struct mrd_id128 wanted[CMP_ERASING_VERIFY_MAX]; /* to be verified */
+    size_t wanted_count;
 };
 
 struct cmp_erasing *cmp_erasing_create(const struct cmp_erasing_options *options)
@@ -62,6 +73,8 @@ struct cmp_erasing *cmp_erasing_create(const struct cmp_erasing_options *options
     struct cmp_erasing *erasing = calloc(1, sizeof(*erasing));
     mrd_assert(erasing != NULL);
     erasing->options = *options;
+    erasing->options.region = erasing->region = strdup(options->region);
+    mrd_assert(erasing->region != NULL);
     for (size_t i = 0; i < STATES; i++) {
         erasing->states[i] =
             mrd_metrics_gauge(metrics, "meridian_compactor_erasures",
@@ -84,7 +97,11 @@ void cmp_erasing_destroy(struct cmp_erasing **erasing)
     for (size_t i = 0; i < self->item_count; i++) {
         free(self->items[i].tails);
     }
+    for (size_t i = 0; i < CMP_ERASING_VERIFY_MAX; i++) {
+        cmp_verified_fini(&self->verified[i]);
+    }
     free(self->items);
+    free(self->region);
     mrd_buf_fini(&self->json);
     pthread_mutex_destroy(&self->lock);
     free(self);
@@ -159,6 +176,53 @@ static enum mrd_status look_at_log(struct item *item, const struct mrd_catalog_e
 static mrd_time_ms grace_ms(const struct cmp_environment *environment)
 {
     return environment->grace_ms == 0 ? MRD_CATALOG_GRACE_MS : environment->grace_ms;
+}
+
+/* The request goes before the receipt comes, and after all else was seen to: who does not find it has nothing to see to any more. Of one that is not what was
+ * stored nobody knows; it does not end. */
+static enum mrd_status learn_subject(struct item *item, const struct mrd_catalog_erasure *erasure,
+                                     const struct cmp_environment *environment,
+                                     struct mrd_error *err)
+{
+    bool is_of_tenant = false;
+    if (item->subject != UNKNOWN) {
+        return MRD_OK;
+    }
+    const enum mrd_status status = mrd_catalog_request_is_of_tenant(
+        environment->store, erasure, &environment->control, &is_of_tenant, err);
+    if (status == MRD_OK || status == MRD_E_NOT_FOUND) {
+        item->subject = is_of_tenant ? TENANT : SERIES;
+        return MRD_OK;
+    }
+    return status == MRD_E_CORRUPT || status == MRD_E_UNSUPPORTED ? MRD_OK : status;
+}
+
+/* What is left of a tenant that is deleted and writes nothing any more. */
+static enum mrd_status look_at_tenant(const struct cmp_erasing *erasing, struct item *item,
+                                      const struct mrd_catalog_state *state,
+                                      const struct mrd_catalog_erasure *erasure,
+                                      const struct cmp_environment *environment,
+                                      struct mrd_error *err)
+{
+    bool files = false;
+    if (item->state < WAITING) {
+        return MRD_OK;
+    }
+    MRD_TRY(learn_subject(item, erasure, environment, err));
+    if (item->subject == UNKNOWN && item->state == READY) {
+        item->state = SWEEPING;
+    }
+    if (item->subject != TENANT || cmp_tenant_lives(state, erasure->tenant)) {
+        return MRD_OK;
+    }
+    if (cmp_tenant_has_tables(state, erasure->tenant)) {
+        item->state = TABLES;
+    } else if (item->state == READY) {
+        MRD_TRY(cmp_tenant_has_files(environment, erasing->options.region, erasure->tenant, &files,
+                                     err));
+        item->state = files ? SWEEPING : READY;
+    }
+    return MRD_OK;
 }
 
 /* Without a look at the log. */
@@ -273,6 +337,11 @@ static void show(struct cmp_erasing *erasing, const struct mrd_catalog_state *st
         mrd_buf_append_text(&json, i == 0 ? "" : ",");
         append_receipt(&json, mrd_catalog_receipt_at(state, i));
     }
+    mrd_buf_append_text(&json, "],\"verified\":[");
+    for (size_t i = 0; i < MRD_MIN(erasing->verified_count, (size_t)CMP_ERASING_VERIFY_MAX); i++) {
+        mrd_buf_append_text(&json, i == 0 ? "" : ",");
+        cmp_verified_json(&erasing->verified[i], &json);
+    }
     mrd_buf_append_text(&json, "]}\n");
     for (size_t i = 0; i < STATES; i++) {
         mrd_gauge_set(erasing->states[i], counts[i]);
@@ -290,6 +359,59 @@ void cmp_erasing_json(struct cmp_erasing *erasing, struct mrd_buf *out)
     pthread_mutex_unlock(&erasing->lock);
 }
 
+/* ---- verifying ---- */
+
+bool cmp_erasing_verify(struct cmp_erasing *erasing, struct mrd_id128 id)
+{
+    pthread_mutex_lock(&erasing->lock);
+    const bool fits = erasing->wanted_count < CMP_ERASING_VERIFY_MAX;
+    if (fits) {
+        erasing->wanted[erasing->wanted_count++] = id;
+    }
+    pthread_mutex_unlock(&erasing->lock);
+    return fits;
+}
+
+static bool next_wanted(struct cmp_erasing *erasing, struct mrd_id128 *out)
+{
+    pthread_mutex_lock(&erasing->lock);
+    const bool found = erasing->wanted_count > 0;
+    if (found) {
+        *out = erasing->wanted[--erasing->wanted_count];
+    }
+    pthread_mutex_unlock(&erasing->lock);
+    return found;
+}
+
+static void keep_verified(struct cmp_erasing *erasing, const struct cmp_verified *verified)
+{
+    size_t at = erasing->verified_count % CMP_ERASING_VERIFY_MAX;
+    for (size_t i = 0; i < MRD_MIN(erasing->verified_count, (size_t)CMP_ERASING_VERIFY_MAX); i++) {
+        at = mrd_id128_equal(erasing->verified[i].id, verified->id) ? i : at;
+    }
+    erasing->verified_count += at == erasing->verified_count % CMP_ERASING_VERIFY_MAX;
+    cmp_verified_fini(&erasing->verified[at]);
+    erasing->verified[at] = *verified;
+}
+
+/* Of what cannot be verified now nothing is told; whoever asked asks again. */
+static enum mrd_status verify_wanted(struct cmp_erasing *erasing,
+                                     const struct cmp_environment *environment,
+                                     struct mrd_error *err)
+{
+    struct mrd_id128 id;
+    while (next_wanted(erasing, &id)) {
+        struct cmp_verified verified;
+        const enum mrd_status status = cmp_verify(environment, erasing->region, id, &verified, err);
+        if (status != MRD_OK) {
+            cmp_verified_fini(&verified);
+            return status;
+        }
+        keep_verified(erasing, &verified);
+    }
+    return MRD_OK;
+}
+
 /* ---- a round ---- */
 
 static enum mrd_status look(struct cmp_erasing *erasing, const struct mrd_catalog_state *state,
@@ -302,6 +424,7 @@ static enum mrd_status look(struct cmp_erasing *erasing, const struct mrd_catalo
         item->seen = true;
         item->bad = count_bad(erasing, erasure);
         item->state = state_of(erasing, state, erasure, environment);
+        MRD_TRY(look_at_tenant(erasing, item, state, erasure, environment, err));
         if (item->state >=
             WAITING) { /* before the end, too: of the log's files only seeing them go says much */
             MRD_TRY(look_at_log(item, erasure, environment, &log, err));
@@ -325,6 +448,19 @@ static enum mrd_status see_to_checkpoint(struct cmp_erasing *erasing,
         if (at != OWING && at != BUILDING && erasure->changed > erasing->checkpoint) {
             MRD_TRY(mrd_catalog_checkpoint(environment->catalog, &environment->control, err));
             erasing->checkpoint = mrd_catalog_number(state);
+        }
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status drop_tables(struct cmp_erasing *erasing,
+                                   const struct mrd_catalog_state *state,
+                                   const struct cmp_environment *environment, struct mrd_error *err)
+{
+    for (size_t i = 0; i < mrd_catalog_erasure_count(state); i++) {
+        const struct mrd_catalog_erasure *erasure = mrd_catalog_erasure_at(state, i);
+        if (item_of(erasing, erasure)->state == TABLES) {
+            MRD_TRY(cmp_tenant_drop_tables(environment, state, erasure->tenant, err));
         }
     }
     return MRD_OK;
@@ -379,6 +515,7 @@ static enum mrd_status advance(struct cmp_erasing *erasing, struct mrd_catalog_s
                                const struct cmp_environment *environment, struct mrd_error *err)
 {
     bool swept = false;
+    MRD_TRY(drop_tables(erasing, *state, environment, err));
     MRD_TRY(see_to_checkpoint(erasing, *state, environment, err));
     MRD_TRY(sweep_if_due(erasing, *state, environment, &swept, err));
     if (swept) {
@@ -400,6 +537,7 @@ static enum mrd_status erase_round(void *context, const struct cmp_environment *
                                    struct mrd_error *err)
 {
     struct cmp_erasing *erasing = context;
+    MRD_TRY(verify_wanted(erasing, environment, err));
     MRD_TRY(mrd_catalog_refresh(environment->catalog, &environment->control, err));
     mrd_auto(mrd_catalog_unpin)
     struct mrd_catalog_state *state = mrd_catalog_pin(environment->catalog);

@@ -3,8 +3,10 @@
  *
  *   owing       blocks are to be written anew; those in quarantine need a person
  *   building    the log before the request is not in blocks yet
+ *   tables      a tenant that is deleted has tables still, and no blocks any more (tenant_end.h)
  *   waiting     the grace of the catalog since the last change is not over
- *   sweeping    files of blocks that have gone, or commits of before, are still there: a table's snapshot may need them
+ *   sweeping    files of blocks that have gone, or commits of before, are still there: a table's snapshot may need them. Of a tenant that is deleted
+ *               and has not begun a new life, any file
  *   log         a partition's log has not dropped the request and what stands before it (compactor.trim)
  *   log_files   it has, but NATS may keep it in a file that begins before (bus/log_admin.h)
  *   done        the receipt is there
@@ -21,6 +23,7 @@
 #include "compactor/jobs.h"
 
 #define CMP_ERASING_ROLE "erase"
+enum { CMP_ERASING_VERIFY_MAX = 16 /* that wait, and that are told */ };
 
 struct cmp_erasing;
 
@@ -31,6 +34,7 @@ struct cmp_erasing_options {
     /* Whether the block is in quarantine. */
     bool (*is_bad)(void *context, struct mrd_bytes block_id);
     void *context;
+    const char *region; /* where tables are kept; lent for the call */
     struct mrd_metrics *metrics;
 };
 
@@ -38,6 +42,9 @@ struct cmp_erasing *cmp_erasing_create(const struct cmp_erasing_options *options
 void cmp_erasing_destroy(struct cmp_erasing **erasing);
 
 struct cmp_role cmp_erasing_role(struct cmp_erasing *erasing);
+
+/* Holds the receipt to object storage (verifying.h) with the next round; nudge the role then. What came of the last ones is in the JSON. False: too many wait. */
+bool cmp_erasing_verify(struct cmp_erasing *erasing, struct mrd_id128 id);
 
 /* The erasures and receipts as of the last look, a JSON object; nothing before the first. */
 void cmp_erasing_json(struct cmp_erasing *erasing, struct mrd_buf *out);

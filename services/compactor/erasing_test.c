@@ -1,6 +1,8 @@
 /* The role "erase" against a real log and a store that fails: a receipt comes when nothing is left, and not before. */
 #include "compactor/erasing.h"
 
+#include <inttypes.h>
+
 #include "bus/log_admin.h"
 #include "bus/log_writer.h"
 #include "bus/nats_fixture.h"
@@ -108,9 +110,53 @@ static struct mrd_catalog *open_catalog(struct mrd_objstore *store)
     return catalog;
 }
 
-/* One tenant with a file of a day or two and all that belongs to it; some of it is erased, `owing`: to be. Objects have the
+/* All that the tenant has is to be erased: it is deleted. */
+static void erase_tenant(void)
+{
+    struct mrd_error err = {0};
+    struct mrd_matcher matcher;
+    struct mrd_catalog_request names;
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf bytes = {0};
+    char tenant[24];
+    const uint64_t sequence = region.blocks + 1;
+    region_name(0, tenant);
+    region_must(
+        mrd_matcher_init(&matcher, MRD_MATCH_RE, MRD_BYTES("__name__"), MRD_BYTES(".*"), &err),
+        &err);
+    const struct mrd_erasure_selector selector = {&matcher, 1};
+    const struct mrd_erasure erasure = {
+        .id = {7, 7},
+        .tenant = mrd_bytes_of(tenant),
+        .hlc = mrd_hlc_make(region.now_ms, 0),
+        .time_min_ms = MRD_ERASURE_TIME_MIN_MS,
+        .time_max_ms = MRD_ERASURE_TIME_MAX_MS,
+        .selectors = &selector,
+        .selector_count = 1
+    };
+    region_must(mrd_erasure_encode(&erasure, &bytes, &err), &err);
+    mrd_matcher_fini(&matcher);
+    region_must(
+        mrd_catalog_request_put(region.files, erasure.id, mrd_buf_view(&bytes), NULL, &names, &err),
+        &err);
+    const struct mrd_catalog_erasure_change change = {.id = erasure.id,
+                                                      .tenant = erasure.tenant,
+                                                      .hlc = erasure.hlc,
+                                                      .time_min_ms = erasure.time_min_ms,
+                                                      .time_max_ms = erasure.time_max_ms,
+                                                      .request_key = mrd_bytes_of(names.key),
+                                                      .request_digest = mrd_bytes_of(names.digest),
+                                                      .sequences = &sequence,
+                                                      .partition_count = 1};
+    const struct mrd_catalog_change commit = {.erasures = &change, .erasure_count = 1};
+    region_must(mrd_catalog_commit(region.catalog, &commit, NULL, &err), &err);
+    region.requests[region.request_count++] = (struct region_request){.number = (unsigned)sequence};
+    memset(region.model[0], 0, sizeof(region.model[0]));
+}
+
+/* One tenant with a file of a day or two and all that belongs to it; some of it is erased, or the tenant is deleted; `owing`: to be. Objects have the
  * times of the machine's clock. */
-static void begin(bool owing)
+static void begin(bool tenant, bool owing)
 {
     region_open(&region, 5);
     region.now_ms = mrd_clock_now_ms(mrd_clock_system());
@@ -120,7 +166,11 @@ static void begin(bool owing)
     region.times = 20;
     (void)region_write(&region, 60, region.now_ms - 2 * 3600 * 1000);
     region_settle(&region);
-    region_erase(&region, (struct region_request){.series = 1, .first = 1, .last = 14}, 0);
+    if (tenant) {
+        erase_tenant();
+    } else {
+        region_erase(&region, (struct region_request){.series = 1, .first = 1, .last = 14}, 0);
+    }
     if (!owing) {
         region_settle(&region);
     }
@@ -166,7 +216,7 @@ static bool is_bad(void *context, struct mrd_bytes id)
 static struct cmp_erasing *create(void)
 {
     const struct cmp_erasing_options options = {
-        .sweep = sweep, .is_bad = is_bad, .metrics = metrics};
+        .sweep = sweep, .is_bad = is_bad, .region = "eu", .metrics = metrics};
     return cmp_erasing_create(&options);
 }
 
@@ -255,7 +305,7 @@ static void each_condition_is_waited_for(void **state)
 {
     (void)state;
     struct mrd_error err = {0};
-    begin(true);
+    begin(false, true);
     struct cmp_erasing *erasing = create();
     expect_state(erasing, "owing");
     region_settle(&region);
@@ -302,10 +352,10 @@ static void go_on(void)
 }
 
 /* Returns false once the n-th call never came. */
-static bool fail_at(uint64_t nth, bool crash)
+static bool fail_at(uint64_t nth, bool tenant, bool crash)
 {
     struct mrd_error err = {0};
-    begin(false);
+    begin(tenant, false);
     build_past();
     struct cmp_erasing *erasing = create();
     const struct mrd_fault fault = {.nth = nth, .when = MRD_FAULT_AFTER, .crash = crash};
@@ -324,18 +374,23 @@ static bool fail_at(uint64_t nth, bool crash)
     region.catalog = open_catalog(region.store);
     go_on();
     expect_nothing_left();
+    assert_true(!tenant || count_objects("eu/") == 0);
     region_close(&region);
     return came;
 }
 
-static void it_may_die_anywhere(void **state)
+static void empty_log(void)
 {
-    (void)state;
     publish(1);
     trim(log_state().sequence_last + 1);
+}
+
+static void walk(bool tenant)
+{
+    empty_log();
     for (size_t crash = 0; crash < 2; crash++) {
         uint64_t nth = 1;
-        while (fail_at(nth, crash == 1)) {
+        while (fail_at(nth, tenant, crash == 1)) {
             nth++;
             assert_true(nth < 1000);
         }
@@ -343,11 +398,149 @@ static void it_may_die_anywhere(void **state)
     }
 }
 
+static void it_may_die_anywhere(void **state)
+{
+    (void)state;
+    walk(false);
+}
+static void the_end_of_a_tenant_may_die_anywhere(void **state)
+{
+    (void)state;
+    walk(true);
+}
+
+static size_t count_tables(void)
+{
+    struct mrd_catalog_state *state = mrd_catalog_pin(region.catalog);
+    const size_t count = mrd_catalog_table_count(state);
+    mrd_catalog_unpin(&state);
+    return count;
+}
+
+static void a_tenant_goes_with_its_tables(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    empty_log();
+    begin(true, true);
+    struct cmp_erasing *erasing = create();
+    expect_state(erasing, "owing");
+    region_settle(&region);
+    expect_state(erasing, "building");
+    assert_true(count_tables() > 0);
+    build_past();
+    expect_state(erasing, "tables");
+    assert_int_equal(count_tables(), 0);
+    assert_true(count_objects("eu/") > 0);
+    expect_state(erasing, "waiting");
+    for (size_t i = 0; i < 20 && !is_done(); i++) {
+        region.now_ms += MINUTE_MS;
+        region_must(round_of(erasing, &err), &err);
+    }
+    assert_true(is_done());
+    expect_nothing_left();
+    assert_int_equal(count_objects("eu/"), 0);
+    cmp_erasing_destroy(&erasing);
+    region_close(&region);
+}
+
+static void a_tenant_that_writes_again_keeps_its_tables(void **state)
+{
+    (void)state;
+    empty_log();
+    begin(true, false);
+    build_past();
+    (void)region_write(&region, 60, region.now_ms - 2 * 3600 * 1000);
+    region_settle(&region);
+    const size_t tables = count_tables();
+    assert_true(tables > 0);
+    go_on();
+    assert_int_equal(count_tables(), tables);
+    region_expect_model(&region, true);
+    struct region_found found;
+    region_find_tables(&region, &found);
+    region_same(&region, &found);
+    region_close(&region);
+}
+
+/* ---- receipts held to the store ---- */
+
+/* What a round says of a receipt. */
+static void verify(struct cmp_erasing *erasing, struct mrd_id128 id, const char *want)
+{
+    struct mrd_error err = {0};
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf json = {0};
+    assert_true(cmp_erasing_verify(erasing, id));
+    region_must(round_of(erasing, &err), &err);
+    cmp_erasing_json(erasing, &json);
+    mrd_buf_append_u8(&json, 0);
+    const char *verified = strstr((const char *)json.data, "\"verified\":[");
+    if (verified == NULL || strstr(verified, want) == NULL) {
+        fail_msg("%s does not say %s", (const char *)json.data, want);
+    }
+}
+
+static void a_receipt_is_held_to_the_store(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    empty_log();
+    begin(false, false);
+    build_past();
+    struct cmp_erasing *erasing = create();
+    const struct mrd_id128 id = region.requests[0].id;
+    verify(erasing, id, "\"problem\":\"the request is not done yet\"");
+    verify(erasing, (struct mrd_id128){1, 1}, "\"problem\":\"the catalog has no receipt");
+    go_on();
+    verify(erasing, id, "\"left_count\":0,\"left\":[]}");
+
+    /* What nobody names, as old as the receipt: the region's clock is minutes ahead of the store's. */
+    static const char *strays[5] = {"blocks/l0/x"};
+    static const char *const below[] = {"samples/data/1/x.parquet", "series/data/1/x.parquet",
+                                        "samples/metadata.json", "other/metadata/v1.metadata.json"};
+    char tenant[24];
+    region_name(0, tenant);
+    for (size_t i = 0; i < MRD_ARRAY_LEN(below); i++) {
+        mrd_auto(mrd_buf_fini)
+        struct mrd_buf path = {0};
+        mrd_upkeep_table_path("eu", mrd_bytes_of(tenant), below[i], &path);
+        strays[i + 1] = mrd_arena_printf(region.arena, "%.*s", MRD_FMT(mrd_buf_view(&path)));
+    }
+    /* That of another tenant says nothing of this one. */
+    region_must(
+        mrd_objstore_put(region.files, "eu/a/samples/data/1/x.parquet", MRD_BYTES("x"), NULL, &err),
+        &err);
+    for (size_t i = 0; i < MRD_ARRAY_LEN(strays); i++) {
+        char want[128];
+        region_must(mrd_objstore_put(region.files, strays[i], MRD_BYTES("x"), NULL, &err), &err);
+        (void)snprintf(want, sizeof(want), "\"left_count\":1,\"left\":[\"%s\"]", strays[i]);
+        verify(erasing, id, want);
+        region_must(mrd_objstore_delete(region.files, strays[i], NULL, &err), &err);
+    }
+    verify(erasing, id, "\"left_count\":0,\"left\":[]}");
+    char key[64];
+    (void)snprintf(key, sizeof(key), "erasures/%016" PRIx64 "%016" PRIx64, id.high, id.low);
+    region_must(mrd_objstore_put(region.files, key, MRD_BYTES("x"), NULL, &err), &err);
+    verify(erasing, id, "\"problem\":\"something is still there");
+
+    for (size_t i = 0; i < CMP_ERASING_VERIFY_MAX; i++) {
+        assert_true(cmp_erasing_verify(erasing, id));
+    }
+    assert_false(cmp_erasing_verify(erasing, id));
+    cmp_erasing_destroy(&erasing);
+    region_close(&region);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_condition_is_waited_for),
         cmocka_unit_test(it_may_die_anywhere),
+        cmocka_unit_test(a_tenant_goes_with_its_tables),
+        cmocka_unit_test(a_tenant_that_writes_again_keeps_its_tables),
+        cmocka_unit_test(the_end_of_a_tenant_may_die_anywhere),
+        cmocka_unit_test(a_receipt_is_held_to_the_store),
     };
     return cmocka_run_group_tests(tests, begin_log, end_log);
 }

@@ -259,7 +259,12 @@ static enum mrd_status create_roles(struct compactor *compactor, struct mrd_node
         cmp_tidying_create(node->config, node->self.instance, kept ? &tables : NULL, node->metrics);
     compactor->expiring = cmp_expiring_create(node->config, kept ? &tables : NULL, node->metrics);
     const struct cmp_erasing_options erasing = {
-        .sweep = sweep_now, .is_bad = is_bad, .context = compactor, .metrics = node->metrics};
+        .sweep = sweep_now,
+        .is_bad = is_bad,
+        .context = compactor,
+        .region = mrd_config_string(node->config, "region.id"),
+        .metrics = node->metrics,
+    };
     compactor->erasing = cmp_erasing_create(&erasing);
     compactor->cooling = cmp_cooling_create(node->config, node->metrics);
     mrd_service_on_reload(node->service, reload, compactor);

@@ -173,6 +173,21 @@ bool ing_families_put(struct ing_families *families, struct mrd_bytes tenant, si
                  : insert(families, own, families_max, place, family);
 }
 
+void ing_families_drop(struct ing_families *families, struct mrd_bytes tenant, mrd_hlc before)
+{
+    struct tenant *own = ing_sorted_find(&families->tenants, tenant);
+    for (size_t i = own == NULL ? 0 : own->families.count; i-- > 0;) {
+        struct ing_family *family = own->families.items[i];
+        if (family->hlc < before) {
+            (void)ing_sorted_remove(&own->families, i);
+            own->bytes -= family_size(family);
+            families->memory -= family_size(family);
+            families->count--;
+            free(family);
+        }
+    }
+}
+
 void ing_families_each(const struct ing_families *families, struct mrd_bytes tenant,
                        struct mrd_bytes name,
                        void (*emit)(void *context, const struct ing_family *family), void *context)

@@ -30,6 +30,9 @@ struct ing_family {
 bool ing_families_put(struct ing_families *families, struct mrd_bytes tenant, size_t families_max,
                       const struct ing_family *family);
 
+/* Takes away what was said of the tenant before that stamp. */
+void ing_families_drop(struct ing_families *families, struct mrd_bytes tenant, mrd_hlc before);
+
 /* Calls emit for each family of the tenant, by name; with a `name` that is not empty for that one only. */
 void ing_families_each(const struct ing_families *families, struct mrd_bytes tenant,
                        struct mrd_bytes name,

@@ -129,6 +129,36 @@ static void a_tenant_is_bounded_in_count_and_bytes(void **state)
     ing_families_destroy(&families);
 }
 
+/* What was said later stays, and of other tenants everything. */
+static void a_tenant_is_dropped_up_to_a_stamp(void **state)
+{
+    (void)state;
+    struct ing_families *families = create(10);
+    const size_t empty = ing_families_memory(families);
+    for (mrd_hlc hlc = 1; hlc <= 4; hlc++) {
+        char name[2] = {(char)('a' + hlc), 0};
+        const struct ing_family family = family_of(name, "help", hlc);
+        assert_true(ing_families_put(families, MRD_BYTES("t"), families_max, &family));
+        assert_true(ing_families_put(families, MRD_BYTES("u"), families_max, &family));
+    }
+    const size_t full = ing_families_memory(families);
+    ing_families_drop(families, MRD_BYTES("t"), 3);
+    assert_string_equal(look(families, "t", "").names, "d e ");
+    assert_int_equal(look(families, "u", "").count, 4);
+    assert_int_equal(ing_families_count(families), 6);
+    assert_true(ing_families_memory(families) < full && ing_families_memory(families) > empty);
+    ing_families_drop(families, MRD_BYTES("t"), UINT64_MAX);
+    ing_families_drop(families, MRD_BYTES("nobody"), UINT64_MAX);
+    assert_int_equal(look(families, "t", "").count, 0);
+    assert_int_equal(ing_families_count(families), 4);
+    for (size_t i = 0; i < families_max; i++) { /* its bounds are as of one that has nothing */
+        char name[2] = {(char)('k' + i), 0};
+        const struct ing_family family = family_of(name, "help", 9);
+        assert_true(ing_families_put(families, MRD_BYTES("t"), families_max, &family));
+    }
+    ing_families_destroy(&families);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +166,7 @@ int main(void)
         cmocka_unit_test(equal_stamps_are_decided_by_what_is_said),
         cmocka_unit_test(tenants_are_apart_and_names_come_sorted),
         cmocka_unit_test(a_tenant_is_bounded_in_count_and_bytes),
+        cmocka_unit_test(a_tenant_is_dropped_up_to_a_stamp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

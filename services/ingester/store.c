@@ -307,6 +307,9 @@ static void put_metadata(struct ing_store *store, const struct mrd_batch *batch)
         const struct ing_family family = {batch->metadata[i].metadata, batch->header.hlc,
                                           mrd_batch_origin(&batch->header)};
         const struct mrd_bytes tenant = batch->tenants[batch->metadata[i].tenant];
+        if (mrd_erasures_have_tenant(ing_erasures_list(store->erasures), family.hlc, tenant)) {
+            continue; /* a copy, or a late one, of a tenant that was deleted */
+        }
         add(&store->figures.families_refused,
             ing_families_put(store->families, tenant, limits_of(store, tenant).families_max,
                              &family)
@@ -349,6 +352,9 @@ static enum mrd_status apply_erasures(struct ing_store *store, const struct mrd_
         if (status == MRD_OK && erasure != NULL) {
             erase_samples(store, erasure);
             add(&store->figures.samples_erased, ing_exemplars_erase(store->exemplars, erasure));
+            if (mrd_erasure_is_of_tenant(erasure)) {
+                ing_families_drop(store->families, erasure->tenant, erasure->hlc);
+            }
             add(&store->figures.erasures, 1);
         }
     }

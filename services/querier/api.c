@@ -470,6 +470,8 @@ static const struct endpoint endpoints[] = {
     GET("/status/tsdb/blocks", qry_answer_tsdb_blocks),
     BOTH("/api/v1/admin/tsdb/delete_series", MRD_HTTP_POST | MRD_HTTP_PUT, qry_answer_delete_series,
          false),
+    BOTH("/api/v1/admin/tsdb/delete_tenant", MRD_HTTP_POST | MRD_HTTP_PUT, qry_answer_delete_tenant,
+         false),
     BOTH("/api/v1/admin/tsdb/clean_tombstones", MRD_HTTP_POST | MRD_HTTP_PUT,
          qry_answer_clean_tombstones, false),
     GET("/admin/tsdb/erasures", qry_answer_erasures),

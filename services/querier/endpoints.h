@@ -47,6 +47,7 @@ qry_endpoint qry_answer_tsdb_blocks;
 
 /* endpoints_admin.c */
 qry_endpoint qry_answer_delete_series;
+qry_endpoint qry_answer_delete_tenant;
 qry_endpoint qry_answer_clean_tombstones;
 qry_endpoint qry_answer_erasures;
 

@@ -70,9 +70,54 @@ enum mrd_status qry_answer_delete_series(struct qry_call *call, struct mrd_error
     erasure.selectors = selectors;
     erasure.selector_count = sets.count;
     status = qry_erasures_request(call->options->erasures, call->options->cluster->members,
-                                  &erasure, err);
+                                  &erasure, NULL, err);
     log_outcome(&erasure, status, err);
     return status;
+}
+
+/* Whoever deletes a tenant says twice which: a request without X-Scope-OrgID is one of the tenant `anonymous`. */
+static enum mrd_status confirm_param(const struct qry_call *call, struct mrd_error *err)
+{
+    const struct mrd_bytes tenant = call->remote.options.tenant;
+    return mrd_bytes_equal(qry_param(call, "confirm"), tenant)
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_INVALID,
+                          "all that tenant %.*s has is to be deleted: the parameter confirm must "
+                          "have its name, too",
+                          MRD_FMT(tenant));
+}
+
+enum mrd_status qry_answer_delete_tenant(struct qry_call *call, struct mrd_error *err)
+{
+    struct mrd_matcher matcher;
+    struct mrd_id128 id;
+    MRD_TRY(admin_check(call, err));
+    MRD_TRY(qry_form_check(call, err));
+    MRD_TRY(confirm_param(call, err));
+    if (call->options->blocks == NULL) {
+        return mrd_fail(err, MRD_E_UNSUPPORTED,
+                        "a tenant is deleted where there is object storage; else its series are "
+                        "(delete_series), and the log forgets them in its own time (log.max_age)");
+    }
+    MRD_TRY(
+        mrd_matcher_init(&matcher, MRD_MATCH_RE, MRD_BYTES(MRD_METRIC_NAME), MRD_BYTES(".*"), err));
+    const struct mrd_erasure_selector all = {&matcher, 1};
+    const struct mrd_erasure erasure = {.tenant = call->remote.options.tenant,
+                                        .by = mrd_bytes_of(mrd_http_remote(call->request)),
+                                        .time_min_ms = MRD_ERASURE_TIME_MIN_MS,
+                                        .time_max_ms = MRD_ERASURE_TIME_MAX_MS,
+                                        .selectors = &all,
+                                        .selector_count = 1};
+    mrd_assert(mrd_erasure_is_of_tenant(&erasure));
+    const enum mrd_status status = qry_erasures_request(
+        call->options->erasures, call->options->cluster->members, &erasure, &id, err);
+    mrd_matcher_fini(&matcher);
+    log_outcome(&erasure, status, err);
+    MRD_TRY(status);
+    mrd_buf_printf(&call->sink->body,
+                   "{\"status\":\"success\",\"data\":{\"id\":\"%016" PRIx64 "%016" PRIx64 "\"}}",
+                   id.high, id.low);
+    return MRD_OK;
 }
 
 /* ---- what blocks still have ---- */

@@ -438,7 +438,8 @@ static enum mrd_status check_region(const struct qry_erasures *erasures,
 }
 
 enum mrd_status qry_erasures_request(struct qry_erasures *erasures, struct mrd_members *members,
-                                     const struct mrd_erasure *erasure, struct mrd_error *err)
+                                     const struct mrd_erasure *erasure, struct mrd_id128 *out_id,
+                                     struct mrd_error *err)
 {
     mrd_assert(erasures->writer != NULL);
     struct request request = {.blocks = blocks_of(erasures),
@@ -452,6 +453,9 @@ enum mrd_status qry_erasures_request(struct qry_erasures *erasures, struct mrd_m
     }
     if (status == MRD_OK) {
         status = tell(erasures, members, &request, err);
+    }
+    if (status == MRD_OK && out_id != NULL) {
+        *out_id = request.erasure.id;
     }
     free(request.sequences);
     mrd_buf_fini(&request.encoded);

@@ -67,12 +67,13 @@ MRD_MUST_CHECK enum mrd_status qry_erasures_floor(const struct qry_erasures *era
                                                   const uint64_t **sequences,
                                                   struct mrd_error *err);
 
-/* Erases; id and stamp are given here. MRD_OK: no query that begins from now on shows what it has. MRD_E_UNAVAILABLE, MRD_E_LIMIT: the
+/* Erases; id and stamp are given here, *out_id (may be NULL) is the id. MRD_OK: no query that begins from now on shows what it has. MRD_E_UNAVAILABLE, MRD_E_LIMIT: the
  * log has not taken it everywhere, or the catalog has not. MRD_E_TIMEOUT: both have it, but not everybody has confirmed. MRD_E_UNSUPPORTED: object
  * storage is not as it must be configured; nothing was done. It may be asked for again after any failure. */
 MRD_MUST_CHECK enum mrd_status qry_erasures_request(struct qry_erasures *erasures,
                                                     struct mrd_members *members,
                                                     const struct mrd_erasure *erasure,
+                                                    struct mrd_id128 *out_id,
                                                     struct mrd_error *err);
 
 #endif

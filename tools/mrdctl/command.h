@@ -25,6 +25,10 @@ struct ctl_command {
 extern const struct ctl_command ctl_block_import;
 extern const struct ctl_command ctl_block_export;
 extern const struct ctl_command ctl_flush;
+extern const struct ctl_command ctl_erasure_list;
+extern const struct ctl_command ctl_erasure_show;
+extern const struct ctl_command ctl_erasure_verify;
+extern const struct ctl_command ctl_tenant_delete;
 
 /* Prints the text, with the command's name before it, and returns the exit code of the status. */
 enum ctl_exit ctl_fail(const struct ctl_command *command, enum mrd_status status,
