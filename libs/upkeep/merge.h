@@ -10,6 +10,8 @@
  * What erasures have of the blocks is left out, and the commit says so (settle.h). If one came meanwhile that has something of what was
  * written, the merge is lost likewise (`overtaken`).
  *
+ * Rollups whose samples have left by retention are written anew by themselves (merge/rewrite.h) when they owe an erasure.
+ *
  * A block that turns out bad is read once more as a whole; if it is bad indeed, it goes into quarantine (quarantine.h) and stays in the
  * catalog. The rest of the unit is merged without it, but for months, which wait.
  *
@@ -65,6 +67,7 @@ struct mrd_upkeep_merged {
     uint64_t duplicates;
     uint64_t overridden;
     uint64_t erased;
+    uint64_t rows_erased; /* of rollups that were written anew */
     uint64_t unordered;
     size_t settled; /* pairs of a block and an erasure of which nothing is owed any more */
     size_t tables;  /* that have a new version */

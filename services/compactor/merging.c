@@ -22,6 +22,7 @@ struct figures {
     struct mrd_counter *lost;
     struct mrd_counter *overtaken;
     struct mrd_counter *erased;
+    struct mrd_counter *rows_erased;
     struct mrd_counter *settled;
     struct mrd_counter *failed;
     struct mrd_counter *samples_in;
@@ -134,6 +135,8 @@ static void figures_init(struct figures *figures, struct mrd_metrics *metrics)
          "Units of merging that were done in vain because a request to erase came meanwhile."                        },
         {&figures->erased,           "meridian_merge_erased_total",
          "Samples that committed merges have left out for requests to erase."                                        },
+        {&figures->rows_erased,      "meridian_merge_rows_erased_total",
+         "Rows of rollups without samples that were left out for requests to erase."                                 },
         {&figures->settled,          "meridian_merge_settled_total",
          "Blocks that owed a request to erase, and do no more, each once for each request."                          },
         {&figures->failed,           "meridian_merge_failed_total",
@@ -416,6 +419,7 @@ static void count(struct cmp_merging *merging, const struct mrd_upkeep_unit *uni
     mrd_counter_add(figures->overridden, merged->overridden);
     mrd_counter_add(figures->unordered, merged->unordered);
     mrd_counter_add(figures->erased, merged->erased);
+    mrd_counter_add(figures->rows_erased, merged->rows_erased);
     mrd_counter_add(figures->settled, merged->settled);
     mrd_counter_add(figures->bytes_in, merged->bytes_in);
     mrd_counter_add(figures->bytes_out, merged->bytes_out);
@@ -430,8 +434,9 @@ static void count(struct cmp_merging *merging, const struct mrd_upkeep_unit *uni
         mrd_log_bytes("tenant", unit->tenant), mrd_log_uint("blocks", merged->blocks_in),
         mrd_log_uint("made", merged->blocks_out), mrd_log_uint("rollups", merged->rollups_out),
         mrd_log_uint("samples", merged->samples_in), mrd_log_uint("kept", merged->samples_out),
-        mrd_log_uint("erased", merged->erased), mrd_log_uint("settled", merged->settled),
-        mrd_log_uint("tables", merged->tables), mrd_log_float("seconds", seconds));
+        mrd_log_uint("erased", merged->erased), mrd_log_uint("rows_erased", merged->rows_erased),
+        mrd_log_uint("settled", merged->settled), mrd_log_uint("tables", merged->tables),
+        mrd_log_float("seconds", seconds));
     if (merged->publish_error.status != MRD_OK) {
         MRD_LOG_WARN("tables' copies for readers without a catalog are behind",
                      mrd_log_error(&merged->publish_error));
