@@ -568,6 +568,36 @@ static enum mrd_status run(struct job *job, struct mrd_error *err)
     return examine_bad(job, err);
 }
 
+/* No longer than half of the grace: after that its commit would be refused, and what it writes of blocks that owe an erasure since would come
+ * after those who wait for its end have ceased to (services/compactor/erasing.h). */
+static enum mrd_status run_in_time(struct job *job, struct mrd_error *err)
+{
+    const struct mrd_upkeep_merge_options *options = job->options;
+    const mrd_time_ms most_ms = mrd_catalog_grace_ms(options->catalog) / 2;
+    const struct mrd_objstore_control control =
+        mrd_objstore_control_within(options->control, options->clock, most_ms);
+    const bool ends_first = options->control == NULL || options->control->clock == NULL ||
+                            control.deadline_ns < options->control->deadline_ns;
+    struct mrd_upkeep_merge_options within = *options;
+    struct mrd_upkeep_tables tables;
+    within.control = &control;
+    if (options->tables != NULL) {
+        tables = *options->tables;
+        tables.control = &control;
+        within.tables = &tables;
+    }
+    job->options = &within;
+    const enum mrd_status status = run(job, err);
+    return status == MRD_E_TIMEOUT && ends_first &&
+                   mrd_objstore_check(&control, NULL) == MRD_E_TIMEOUT
+               ? mrd_fail(err, MRD_E_LIMIT,
+                          "it took half of the grace (%" PRId64
+                          " ms), after which nothing is committed: give merges more workers or "
+                          "compactor.grace more time",
+                          most_ms)
+               : status;
+}
+
 enum mrd_status mrd_upkeep_merge(const struct mrd_upkeep_merge_options *options,
                                  struct mrd_catalog_state *state,
                                  const struct mrd_upkeep_index *index,
@@ -581,7 +611,7 @@ enum mrd_status mrd_upkeep_merge(const struct mrd_upkeep_merge_options *options,
                       .unit = unit,
                       .result = &result,
                       .arena = mrd_arena_create("results of a merge", MRD_UPKEEP_RESULT_BYTES_MAX)};
-    const enum mrd_status status = run(&job, err);
+    const enum mrd_status status = run_in_time(&job, err);
     mrd_arena_destroy(&job.arena);
     if (status == MRD_OK || result.committed) {
         *out = result;

@@ -307,6 +307,14 @@ static enum mrd_status commit(const struct cmp_environment *environment,
     return mrd_catalog_commit(environment->catalog, &change, &environment->control, err);
 }
 
+static enum mrd_status check_lease(const struct build_partition *partition, struct mrd_error *err)
+{
+    return mrd_lease_held(partition->lease)
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_CONFLICT,
+                          "partition %" PRIu32 ": the lease was lost meanwhile", partition->number);
+}
+
 /* Writes and commits the range at hand. */
 static enum mrd_status write_range(struct cmp_build *build,
                                    const struct cmp_environment *environment,
@@ -319,13 +327,15 @@ static enum mrd_status write_range(struct cmp_build *build,
     const struct mrd_block_entry *entries = NULL;
     size_t entry_count = 0;
     const mrd_time_ms begun_ms = mrd_clock_now_ms(build->options.clock);
+    const mrd_time_ms most_ms = mrd_catalog_grace_ms(environment->catalog) / 2;
+    const struct mrd_objstore_control control =
+        mrd_objstore_control_within(&environment->control, build->options.clock, most_ms);
     const struct cmp_build_target target = {
-        .store = environment->store, .control = &environment->control, .begun_ms = begun_ms};
+        .store = environment->store, .control = &control, .begun_ms = begun_ms};
+    /* Whoever has lost the lease does not begin to write: others may have built what is read here long ago, and past a request to erase. */
+    MRD_TRY(check_lease(partition, err));
     MRD_TRY(cmp_builder_write(builder, &target, arena, &entries, &entry_count, err));
-    if (!mrd_lease_held(partition->lease)) {
-        return mrd_fail(err, MRD_E_CONFLICT, "partition %" PRIu32 ": the lease was lost meanwhile",
-                        partition->number);
-    }
+    MRD_TRY(check_lease(partition, err));
     MRD_TRY(commit(environment, partition, entries, entry_count, begun_ms, err));
     cmp_builder_committed(builder);
     MRD_LOG_DEBUG("built", mrd_log_uint("partition", partition->number),

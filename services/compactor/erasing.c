@@ -35,7 +35,11 @@ struct item {
     enum state state;
     enum state told;
     int64_t told_ns;
-    size_t bad;         /* blocks in quarantine that owe it */
+    size_t bad;           /* blocks in quarantine that owe it */
+    char *prefix;         /* of the keys of the tenant's files */
+    mrd_time_ms swept_ms; /* when the last sweep began; 0: there was none since the item is known */
+    mrd_time_ms
+        left_ms;        /* when the oldest was written of the files that it left and nobody names */
     uint32_t partition; /* that holds it up */
     struct tail *tails; /* of the partitions */
     uint32_t partition_count;
@@ -43,7 +47,8 @@ struct item {
 };
 
 struct cmp_erasing {
-    struct cmp_erasing_options options;
+    struct cmp_erasing_options options; /* but the region */
+    char *region;
     struct mrd_gauge *states[STATES];
     struct mrd_counter *done;
     struct item *items; /* the round's, like what follows */
@@ -62,6 +67,8 @@ struct cmp_erasing *cmp_erasing_create(const struct cmp_erasing_options *options
     struct cmp_erasing *erasing = calloc(1, sizeof(*erasing));
     mrd_assert(erasing != NULL);
     erasing->options = *options;
+    erasing->region = strdup(options->region);
+    mrd_assert(erasing->region != NULL);
     for (size_t i = 0; i < STATES; i++) {
         erasing->states[i] =
             mrd_metrics_gauge(metrics, "meridian_compactor_erasures",
@@ -75,6 +82,12 @@ struct cmp_erasing *cmp_erasing_create(const struct cmp_erasing_options *options
     return erasing;
 }
 
+static void item_fini(struct item *item)
+{
+    free(item->tails);
+    free(item->prefix);
+}
+
 void cmp_erasing_destroy(struct cmp_erasing **erasing)
 {
     if (*erasing == NULL) {
@@ -82,15 +95,25 @@ void cmp_erasing_destroy(struct cmp_erasing **erasing)
     }
     struct cmp_erasing *self = MRD_MOVE(*erasing);
     for (size_t i = 0; i < self->item_count; i++) {
-        free(self->items[i].tails);
+        item_fini(&self->items[i]);
     }
     free(self->items);
+    free(self->region);
     mrd_buf_fini(&self->json);
     pthread_mutex_destroy(&self->lock);
     free(self);
 }
 
 /* ---- items ---- */
+
+/* "<region>/<tenant>/" */
+static char *prefix_of(const struct cmp_erasing *erasing, struct mrd_bytes tenant)
+{
+    struct mrd_buf prefix = {0};
+    mrd_upkeep_table_path(erasing->region, tenant, "", &prefix);
+    mrd_buf_append_u8(&prefix, 0);
+    return (char *)prefix.data;
+}
 
 static struct item *item_of(struct cmp_erasing *erasing, const struct mrd_catalog_erasure *erasure)
 {
@@ -105,6 +128,7 @@ static struct item *item_of(struct cmp_erasing *erasing, const struct mrd_catalo
     *item = (struct item){.id = erasure->id,
                           .told = STATES,
                           .partition_count = erasure->partition_count,
+                          .prefix = prefix_of(erasing, erasure->tenant),
                           .tails = calloc(erasure->partition_count, sizeof(*item->tails))};
     mrd_assert(item->tails != NULL);
     return item;
@@ -118,7 +142,7 @@ static void drop_unseen(struct cmp_erasing *erasing)
             erasing->items[i].seen = false;
             erasing->items[kept++] = erasing->items[i];
         } else {
-            free(erasing->items[i].tails);
+            item_fini(&erasing->items[i]);
         }
     }
     erasing->item_count = kept;
@@ -161,8 +185,24 @@ static mrd_time_ms grace_ms(const struct cmp_environment *environment)
     return environment->grace_ms == 0 ? MRD_CATALOG_GRACE_MS : environment->grace_ms;
 }
 
+/* Until when somebody may have written files that have what is erased, without knowing it yet (erasing.h). */
+static mrd_time_ms unknowing_ms(const struct mrd_catalog_erasure *erasure,
+                                const struct cmp_environment *environment)
+{
+    return erasure->changed_ms + grace_ms(environment) / 4 * 3;
+}
+
+/* Whether a sweep that began later than that has left none of them. */
+static bool is_swept(const struct item *item, const struct mrd_catalog_erasure *erasure,
+                     const struct cmp_environment *environment)
+{
+    const mrd_time_ms until_ms = unknowing_ms(erasure, environment);
+    return item->swept_ms > until_ms && item->left_ms > until_ms;
+}
+
 /* Without a look at the log. */
-static enum state state_of(const struct cmp_erasing *erasing, const struct mrd_catalog_state *state,
+static enum state state_of(const struct cmp_erasing *erasing, const struct item *item,
+                           const struct mrd_catalog_state *state,
                            const struct mrd_catalog_erasure *erasure,
                            const struct cmp_environment *environment)
 {
@@ -175,7 +215,10 @@ static enum state state_of(const struct cmp_erasing *erasing, const struct mrd_c
     if (mrd_clock_now_ms(environment->clock) <= erasure->changed_ms + grace_ms(environment)) {
         return WAITING;
     }
-    return erasure->leaving_count > 0 || erasing->oldest < erasure->changed ? SWEEPING : READY;
+    return erasure->leaving_count > 0 || erasing->oldest < erasure->changed ||
+                   !is_swept(item, erasure, environment)
+               ? SWEEPING
+               : READY;
 }
 
 static size_t count_bad(struct cmp_erasing *erasing, const struct mrd_catalog_erasure *erasure)
@@ -301,7 +344,7 @@ static enum mrd_status look(struct cmp_erasing *erasing, const struct mrd_catalo
         enum state log = READY;
         item->seen = true;
         item->bad = count_bad(erasing, erasure);
-        item->state = state_of(erasing, state, erasure, environment);
+        item->state = state_of(erasing, item, state, erasure, environment);
         if (item->state >=
             WAITING) { /* before the end, too: of the log's files only seeing them go says much */
             MRD_TRY(look_at_log(item, erasure, environment, &log, err));
@@ -330,6 +373,36 @@ static enum mrd_status see_to_checkpoint(struct cmp_erasing *erasing,
     return MRD_OK;
 }
 
+/* A file that is left and that nobody names: of a tenant's tables, or of all tenants (blocks of level 0). */
+static void note_unnamed(void *context, const char *key, mrd_time_ms modified_ms)
+{
+    struct cmp_erasing *erasing = context;
+    const size_t size = strlen(erasing->region);
+    const bool of_all = strncmp(key, erasing->region, size) != 0 || key[size] != '/';
+    for (size_t i = 0; i < erasing->item_count; i++) {
+        struct item *item = &erasing->items[i];
+        if (of_all || strncmp(key, item->prefix, strlen(item->prefix)) == 0) {
+            item->left_ms = MRD_MIN(item->left_ms, modified_ms);
+        }
+    }
+}
+
+static enum mrd_status sweep(struct cmp_erasing *erasing, const struct cmp_environment *environment,
+                             struct mrd_error *err)
+{
+    const struct mrd_upkeep_unnamed unnamed = {note_unnamed, erasing};
+    const mrd_time_ms begun_ms = mrd_clock_now_ms(environment->clock);
+    for (size_t i = 0; i < erasing->item_count; i++) {
+        erasing->items[i].swept_ms = 0;
+        erasing->items[i].left_ms = INT64_MAX;
+    }
+    MRD_TRY(erasing->options.sweep(erasing->options.context, &unnamed, environment, err));
+    for (size_t i = 0; i < erasing->item_count; i++) {
+        erasing->items[i].swept_ms = begun_ms;
+    }
+    return MRD_OK;
+}
+
 static enum mrd_status sweep_if_due(struct cmp_erasing *erasing,
                                     const struct mrd_catalog_state *state,
                                     const struct cmp_environment *environment, bool *out_swept,
@@ -348,7 +421,7 @@ static enum mrd_status sweep_if_due(struct cmp_erasing *erasing,
     pause_ms = MRD_MAX(pause_ms, (mrd_time_ms)SWEEP_PAUSE_MS_MIN);
     pause_ms = MRD_MIN(pause_ms, (mrd_time_ms)SWEEP_PAUSE_MS_MAX);
     erasing->sweep_ns = now_ns + pause_ms * 1000000;
-    MRD_TRY(erasing->options.sweep(erasing->options.context, environment, err));
+    MRD_TRY(sweep(erasing, environment, err));
     return mrd_catalog_oldest(environment->catalog, &environment->control, &erasing->oldest, err);
 }
 

@@ -235,10 +235,10 @@ static void reload(void *context, const struct mrd_config *config)
     cmp_expiring_reload(compactor->expiring, config);
 }
 
-static enum mrd_status sweep_now(void *context, const struct cmp_environment *environment,
-                                 struct mrd_error *err)
+static enum mrd_status sweep_now(void *context, const struct mrd_upkeep_unnamed *unnamed,
+                                 const struct cmp_environment *environment, struct mrd_error *err)
 {
-    return cmp_tidying_sweep(((struct compactor *)context)->tidying, environment, err);
+    return cmp_tidying_sweep(((struct compactor *)context)->tidying, unnamed, environment, err);
 }
 
 static bool is_bad(void *context, struct mrd_bytes block_id)
@@ -258,8 +258,12 @@ static enum mrd_status create_roles(struct compactor *compactor, struct mrd_node
     compactor->tidying =
         cmp_tidying_create(node->config, node->self.instance, kept ? &tables : NULL, node->metrics);
     compactor->expiring = cmp_expiring_create(node->config, kept ? &tables : NULL, node->metrics);
-    const struct cmp_erasing_options erasing = {
-        .sweep = sweep_now, .is_bad = is_bad, .context = compactor, .metrics = node->metrics};
+    const struct cmp_erasing_options erasing = {.sweep = sweep_now,
+                                                .region =
+                                                    mrd_config_string(node->config, "region.id"),
+                                                .is_bad = is_bad,
+                                                .context = compactor,
+                                                .metrics = node->metrics};
     compactor->erasing = cmp_erasing_create(&erasing);
     compactor->cooling = cmp_cooling_create(node->config, node->metrics);
     mrd_service_on_reload(node->service, reload, compactor);

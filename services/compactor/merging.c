@@ -13,6 +13,7 @@ enum {
     PLAN_BYTES_MAX = 1 << 30,
     FAILED_MAX = 256,
     PLAN_MS_MAX = 60 * 1000,
+    PLANS = 8 /* in a grace, at least */,
     LOST_MAX = 5 /* plans of a round of which nothing could be committed */
 };
 
@@ -515,14 +516,17 @@ static size_t next_turn(struct turns *turns, bool erased_last)
     return turns->next[kind]++;
 }
 
-/* Does the units that are not leased to others, for a minute or so: then it is time to plan anew. Units of one plan do not
+/* Does the units that are not leased to others, for a minute or so: then it is time to plan anew, and no unit is begun by a plan that is an eighth of the
+ * grace old (erasing.h counts on that). Units of one plan do not
  * touch each other's blocks, mostly; where they do, the later one loses. */
 static enum mrd_status do_units(struct cmp_merging *merging, struct view *view,
                                 const struct mrd_upkeep_unit *units, size_t unit_count,
                                 struct outcome *out, struct mrd_error *err)
 {
-    const int64_t until_ns =
-        mrd_clock_monotonic_ns(mrd_clock_system()) + (int64_t)PLAN_MS_MAX * 1000000;
+    const mrd_time_ms grace_ms =
+        view->environment->grace_ms == 0 ? MRD_CATALOG_GRACE_MS : view->environment->grace_ms;
+    const int64_t until_ns = mrd_clock_monotonic_ns(mrd_clock_system()) +
+                             MRD_MIN((mrd_time_ms)PLAN_MS_MAX, grace_ms / PLANS) * 1000000;
     struct turns turns = turns_of(units, unit_count);
     for (size_t i = 0; i < unit_count; i++) {
         struct mrd_lease *lease = NULL;
