@@ -142,11 +142,10 @@ static enum mrd_status add(struct mrd_catalog_requests *requests, struct mrd_obj
                           MRD_CATALOG_REQUESTS_BYTES_MAX);
 }
 
-enum mrd_status mrd_catalog_requests_load(struct mrd_objstore *store,
-                                          struct mrd_catalog_state *state,
-                                          const struct mrd_catalog_requests *before,
-                                          const struct mrd_objstore_control *control,
-                                          struct mrd_catalog_requests **out, struct mrd_error *err)
+static enum mrd_status load(struct mrd_objstore *store, struct mrd_catalog_state *state,
+                            const struct mrd_catalog_requests *before, bool all,
+                            const struct mrd_objstore_control *control,
+                            struct mrd_catalog_requests **out, struct mrd_error *err)
 {
     struct mrd_catalog_requests *requests = calloc(1, sizeof(*requests));
     mrd_assert(requests != NULL);
@@ -159,6 +158,9 @@ enum mrd_status mrd_catalog_requests_load(struct mrd_objstore *store,
         const struct mrd_catalog_erasure *erasure = mrd_catalog_erasure_at(state, i);
         if (erasure->owed_count > 0) {
             status = add(requests, store, erasure, before, control, err);
+        } else if (all) {
+            status = add(requests, store, erasure, before, control, err);
+            status = status == MRD_E_NOT_FOUND ? MRD_OK : status;
         }
     }
     if (status != MRD_OK) {
@@ -167,6 +169,25 @@ enum mrd_status mrd_catalog_requests_load(struct mrd_objstore *store,
     }
     *out = requests;
     return MRD_OK;
+}
+
+enum mrd_status mrd_catalog_requests_load(struct mrd_objstore *store,
+                                          struct mrd_catalog_state *state,
+                                          const struct mrd_catalog_requests *before,
+                                          const struct mrd_objstore_control *control,
+                                          struct mrd_catalog_requests **out, struct mrd_error *err)
+{
+    return load(store, state, before, false, control, out, err);
+}
+
+enum mrd_status mrd_catalog_requests_load_all(struct mrd_objstore *store,
+                                              struct mrd_catalog_state *state,
+                                              const struct mrd_catalog_requests *before,
+                                              const struct mrd_objstore_control *control,
+                                              struct mrd_catalog_requests **out,
+                                              struct mrd_error *err)
+{
+    return load(store, state, before, true, control, out, err);
 }
 
 void mrd_catalog_requests_destroy(struct mrd_catalog_requests **requests)

@@ -30,10 +30,10 @@ mrd_catalog_request_put(struct mrd_objstore *store, struct mrd_id128 id, struct 
                         const struct mrd_objstore_control *control, struct mrd_catalog_request *out,
                         struct mrd_error *err);
 
-/* The requests of all erasures of a state that owe something. */
+/* The requests of erasures of a state. */
 struct mrd_catalog_requests;
 
-/* Reads those that `before` (of an earlier state, or NULL; lent for the call) has not. MRD_E_NOT_FOUND: one is gone: the state is out of date, and a
+/* Reads the requests of all erasures that owe something: those that `before` (of an earlier state, or NULL; lent for the call) has not. MRD_E_NOT_FOUND: one is gone: the state is out of date, and a
  * newer one has to be read; MRD_E_CORRUPT: it is not what was stored; those of the store. */
 MRD_MUST_CHECK enum mrd_status mrd_catalog_requests_load(struct mrd_objstore *store,
                                                          struct mrd_catalog_state *state,
@@ -41,6 +41,12 @@ MRD_MUST_CHECK enum mrd_status mrd_catalog_requests_load(struct mrd_objstore *st
                                                          const struct mrd_objstore_control *control,
                                                          struct mrd_catalog_requests **out,
                                                          struct mrd_error *err);
+/* Likewise of all erasures of the state that are not done. One that owes nothing may be about to end, and its object gone: then it is left out. */
+MRD_MUST_CHECK enum mrd_status
+mrd_catalog_requests_load_all(struct mrd_objstore *store, struct mrd_catalog_state *state,
+                              const struct mrd_catalog_requests *before,
+                              const struct mrd_objstore_control *control,
+                              struct mrd_catalog_requests **out, struct mrd_error *err);
 void mrd_catalog_requests_destroy(struct mrd_catalog_requests **requests);
 
 /* How many there are. */
