@@ -16,6 +16,8 @@
 
 #define MRD_CATALOG_REQUEST_PREFIX "erasures/"
 #define MRD_CATALOG_REQUESTS_BYTES_MAX ((size_t)256 << 20)
+/* Of one, decoded: so many as the catalog takes are well below the limit of all, whoever makes them at once. */
+#define MRD_CATALOG_REQUEST_BYTES_MAX ((size_t)192 << 10)
 enum { MRD_CATALOG_REQUEST_KEY_SIZE = 48 /* with the NUL */ };
 
 /* Names of a request, for mrd_catalog_erasure_change. */
@@ -24,7 +26,7 @@ struct mrd_catalog_request {
     char digest[MRD_CATALOG_DIGEST_SIZE + 1];
 };
 
-/* Stores an encoded request. */
+/* Stores an encoded request. MRD_E_LIMIT: its selectors take more than MRD_CATALOG_REQUEST_BYTES_MAX; nothing is stored. */
 MRD_MUST_CHECK enum mrd_status
 mrd_catalog_request_put(struct mrd_objstore *store, struct mrd_id128 id, struct mrd_bytes encoded,
                         const struct mrd_objstore_control *control, struct mrd_catalog_request *out,
