@@ -51,6 +51,8 @@ struct mrd_member {
     uint64_t incarnation; /* random per process: a restart under the same name shows */
     struct mrd_link link; /* where it takes direct connections */
     bool reads_blocks;    /* a querier's: what the log is trimmed of it finds in blocks */
+    mrd_time_ms
+        block_grace_ms; /* a compactor's: files of blocks that have gone stay for so long; 0: not known */
     const struct mrd_member_partition *partitions; /* ascending */
     size_t partition_count;
 };

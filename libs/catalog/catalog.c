@@ -91,6 +91,11 @@ static void count(struct mrd_catalog *catalog, uint64_t *counter)
     pthread_mutex_unlock(&catalog->lock);
 }
 
+mrd_time_ms mrd_catalog_grace_ms(const struct mrd_catalog *catalog)
+{
+    return catalog->options.grace_ms;
+}
+
 void mrd_catalog_stats(struct mrd_catalog *catalog, struct mrd_catalog_stats *out)
 {
     pthread_mutex_lock(&catalog->lock);

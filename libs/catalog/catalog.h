@@ -55,6 +55,9 @@ MRD_MUST_CHECK enum mrd_status mrd_catalog_open(const struct mrd_catalog_options
 /* Pinned states stay. */
 void mrd_catalog_close(struct mrd_catalog **catalog);
 
+/* As of the options. */
+mrd_time_ms mrd_catalog_grace_ms(const struct mrd_catalog *catalog);
+
 /* The state that was read last. Never NULL, costs nothing. */
 struct mrd_catalog_state *mrd_catalog_pin(struct mrd_catalog *catalog);
 
@@ -162,6 +165,8 @@ MRD_MUST_CHECK enum mrd_status mrd_catalog_sweep(struct mrd_catalog *catalog,
  * those gone. */
 struct mrd_catalog_needed {
     bool (*is_needed)(void *context, struct mrd_bytes data_key);
+    /* Told of the keys under blocks_prefix that no commit names and that stay, as they are too young. May be NULL. */
+    void (*unnamed)(void *context, const char *key, mrd_time_ms modified_ms);
     void *context;
 };
 MRD_MUST_CHECK enum mrd_status mrd_catalog_sweep_except(struct mrd_catalog *catalog,

@@ -235,6 +235,22 @@ void cat_erasures_purge(struct mrd_catalog_state *state, struct mrd_bytes id)
     }
 }
 
+/* Of those that the log is built past now, and was not before, no further block can come. */
+void cat_erasures_built(struct mrd_catalog_state *state,
+                        const struct mrd_catalog_built_change *change,
+                        const struct cat_moment *moment)
+{
+    for (size_t i = 0; i < state->erasure_count; i++) {
+        struct cat_erasure *erasure = state->erasures[i];
+        const struct mrd_catalog_erasure *view = &erasure->view;
+        if (change->partition < view->partition_count &&
+            change->from < view->sequences[change->partition] &&
+            mrd_catalog_erasure_passed(state, view)) {
+            changed_at(erasure, moment);
+        }
+    }
+}
+
 /* ---- actions ---- */
 
 static enum mrd_status check_unbuilt(const struct mrd_catalog_state *state,

@@ -445,6 +445,89 @@ static void requests_that_are_not_what_was_made_are_corrupt(void **unused)
     mrd_catalog_close(&catalog);
 }
 
+/* A request of selectors that each have `matchers` matchers of `value_size` bytes. */
+static enum mrd_status put_large(size_t selectors, size_t matchers, size_t value_size)
+{
+    struct mrd_matcher all[MRD_ERASURE_MATCHERS_MAX];
+    struct mrd_erasure_selector list[MRD_ERASURE_SELECTORS_MAX];
+    struct mrd_catalog_request request;
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf encoded = {0};
+    char *value = calloc(value_size + 1, 1);
+    mrd_assert(value != NULL);
+    memset(value, 'x', value_size);
+    for (size_t i = 0; i < matchers; i++) {
+        assert_int_equal(
+            mrd_matcher_init(&all[i], MRD_MATCH_EQ, MRD_BYTES("a"), mrd_bytes_of(value), &error),
+            MRD_OK);
+    }
+    for (size_t i = 0; i < selectors; i++) {
+        list[i] = (struct mrd_erasure_selector){all, matchers};
+    }
+    const struct mrd_erasure erasure = {
+        .id = {3, selectors},
+        .tenant = MRD_BYTES("farm"),
+        .hlc = 1,
+        .selectors = list,
+        .selector_count = selectors
+    };
+    assert_int_equal(mrd_erasure_encode(&erasure, &encoded, &error), MRD_OK);
+    free(value);
+    return mrd_catalog_request_put(files, erasure.id, mrd_buf_view(&encoded), NULL, &request,
+                                   &error);
+}
+
+static bool count_object(void *context, const struct mrd_objstore_entry *entry)
+{
+    (void)entry;
+    (*(size_t *)context)++;
+    return true;
+}
+
+/* However many there may be, all of them can be read: a querier that cannot read one reads no block. */
+static void requests_that_are_too_large_are_refused(void **unused)
+{
+    (void)unused;
+    size_t stored = 0;
+    assert_int_equal(put_large(60, 1, 3500), MRD_E_LIMIT); /* by its texts */
+    assert_non_null(strstr(error.text, "several requests"));
+    assert_int_equal(put_large(64, 64, 1), MRD_E_LIMIT); /* by what becomes of them in memory */
+    assert_int_equal(mrd_objstore_list(files, MRD_CATALOG_REQUEST_PREFIX, "", count_object, &stored,
+                                       NULL, &error),
+                     MRD_OK);
+    assert_int_equal(stored, 0);
+    assert_int_equal(put_large(50, 1, 3500), MRD_OK);
+    assert_int_equal(put_large(64, 40, 1), MRD_OK);
+}
+
+/* Who builds from the log has to follow those that no block owes, too. */
+static void all_that_are_not_done_can_be_read(void **unused)
+{
+    (void)unused;
+    struct mrd_catalog *catalog = open_on(files);
+    struct mrd_catalog_requests *requests = NULL;
+    struct mrd_catalog_request request;
+    assert_int_equal(add(catalog, 1), MRD_OK);
+    put_request(catalog, 5, "farm-7", &request);
+    assert_int_equal(settle(catalog, 5, "block-1", 0), MRD_OK);
+    assert_int_equal(load(catalog, NULL, &requests), MRD_OK);
+    assert_int_equal(mrd_catalog_requests_count(requests), 0);
+    mrd_catalog_requests_destroy(&requests);
+    struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
+    assert_int_equal(mrd_catalog_requests_load_all(files, state, NULL, NULL, &requests, &error),
+                     MRD_OK);
+    assert_int_equal(mrd_catalog_requests_count(requests), 1);
+    mrd_catalog_requests_destroy(&requests);
+    /* Its end: the object goes before the receipt comes. */
+    assert_int_equal(mrd_objstore_delete(files, request.key, NULL, &error), MRD_OK);
+    assert_int_equal(mrd_catalog_requests_load_all(files, state, NULL, NULL, &requests, &error),
+                     MRD_OK);
+    assert_int_equal(mrd_catalog_requests_count(requests), 0);
+    mrd_catalog_requests_destroy(&requests);
+    mrd_catalog_unpin(&state);
+    mrd_catalog_close(&catalog);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -462,6 +545,8 @@ int main(void)
                                         end),
         cmocka_unit_test_setup_teardown(requests_that_are_not_what_was_made_are_corrupt, begin,
                                         end),
+        cmocka_unit_test_setup_teardown(requests_that_are_too_large_are_refused, begin, end),
+        cmocka_unit_test_setup_teardown(all_that_are_not_done_can_be_read, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,10 @@
 
 _Static_assert((int)MRD_SHA256_HEX_SIZE == (int)MRD_CATALOG_DIGEST_SIZE + 1, "the digest fits");
 
+_Static_assert(MRD_CATALOG_ERASURES_MAX *MRD_CATALOG_REQUEST_BYTES_MAX <=
+                   MRD_CATALOG_REQUESTS_BYTES_MAX / 4 * 3,
+               "all that may be open can be read");
+
 enum { REQUEST_SIZE_MAX = MRD_ERASURE_SIZE_MAX };
 
 /* A decoded request, shared by all lists that have it. */
@@ -41,11 +45,46 @@ static void request_release(struct request *request)
     }
 }
 
+static struct request *request_new(struct mrd_id128 id)
+{
+    struct request *request = calloc(1, sizeof(*request));
+    mrd_assert(request != NULL);
+    atomic_init(&request->references, 1);
+    request->id = id;
+    request->arena = mrd_arena_create("request to erase", (size_t)16 * REQUEST_SIZE_MAX);
+    return request;
+}
+
+static size_t request_memory(const struct request *request)
+{
+    return request->bytes.size + mrd_arena_used(request->arena);
+}
+
+/* Whoever reads blocks has all requests in memory, and without one of them can read none: so what is too large is refused before anybody has it. */
+static enum mrd_status check_size(struct mrd_id128 id, struct mrd_bytes encoded,
+                                  struct mrd_error *err)
+{
+    struct request *request = request_new(id);
+    mrd_buf_append_bytes(&request->bytes, encoded);
+    enum mrd_status status =
+        mrd_erasure_decode(mrd_buf_view(&request->bytes), request->arena, &request->erasure, err);
+    const size_t memory = request_memory(request);
+    if (status == MRD_OK && memory > MRD_CATALOG_REQUEST_BYTES_MAX) {
+        status = mrd_fail(err, MRD_E_LIMIT,
+                          "the selectors take %zu bytes, one request to delete may have %zu: make "
+                          "several requests of them",
+                          memory, MRD_CATALOG_REQUEST_BYTES_MAX);
+    }
+    request_release(request);
+    return status;
+}
+
 enum mrd_status mrd_catalog_request_put(struct mrd_objstore *store, struct mrd_id128 id,
                                         struct mrd_bytes encoded,
                                         const struct mrd_objstore_control *control,
                                         struct mrd_catalog_request *out, struct mrd_error *err)
 {
+    MRD_TRY(check_size(id, encoded, err));
     (void)snprintf(out->key, sizeof(out->key),
                    MRD_CATALOG_REQUEST_PREFIX "%016" PRIx64 "%016" PRIx64, id.high, id.low);
     mrd_sha256_hex(encoded, out->digest);
@@ -75,11 +114,7 @@ static enum mrd_status request_read(struct mrd_objstore *store,
 {
     char key[MRD_CATALOG_NAME_SIZE_MAX + 1];
     (void)snprintf(key, sizeof(key), "%.*s", MRD_FMT(erasure->request_key));
-    struct request *request = calloc(1, sizeof(*request));
-    mrd_assert(request != NULL);
-    atomic_init(&request->references, 1);
-    request->id = erasure->id;
-    request->arena = mrd_arena_create("request to erase", (size_t)16 * REQUEST_SIZE_MAX);
+    struct request *request = request_new(erasure->id);
     enum mrd_status status =
         mrd_objstore_get(store, key, REQUEST_SIZE_MAX, control, &request->bytes, err);
     if (status == MRD_OK) {
@@ -147,18 +182,17 @@ static enum mrd_status add(struct mrd_catalog_requests *requests, struct mrd_obj
         MRD_TRY(request_read(store, erasure, control, &request, err));
     }
     requests->items[requests->count++] = (struct requests_item){erasure, request};
-    requests->memory += request->bytes.size + mrd_arena_used(request->arena);
+    requests->memory += request_memory(request);
     return requests->memory <= MRD_CATALOG_REQUESTS_BYTES_MAX
                ? MRD_OK
                : mrd_fail(err, MRD_E_LIMIT, "requests to erase take more than %zu bytes",
                           MRD_CATALOG_REQUESTS_BYTES_MAX);
 }
 
-enum mrd_status mrd_catalog_requests_load(struct mrd_objstore *store,
-                                          struct mrd_catalog_state *state,
-                                          const struct mrd_catalog_requests *before,
-                                          const struct mrd_objstore_control *control,
-                                          struct mrd_catalog_requests **out, struct mrd_error *err)
+static enum mrd_status load(struct mrd_objstore *store, struct mrd_catalog_state *state,
+                            const struct mrd_catalog_requests *before, bool all,
+                            const struct mrd_objstore_control *control,
+                            struct mrd_catalog_requests **out, struct mrd_error *err)
 {
     struct mrd_catalog_requests *requests = calloc(1, sizeof(*requests));
     mrd_assert(requests != NULL);
@@ -171,6 +205,9 @@ enum mrd_status mrd_catalog_requests_load(struct mrd_objstore *store,
         const struct mrd_catalog_erasure *erasure = mrd_catalog_erasure_at(state, i);
         if (erasure->owed_count > 0) {
             status = add(requests, store, erasure, before, control, err);
+        } else if (all) {
+            status = add(requests, store, erasure, before, control, err);
+            status = status == MRD_E_NOT_FOUND ? MRD_OK : status;
         }
     }
     if (status != MRD_OK) {
@@ -179,6 +216,25 @@ enum mrd_status mrd_catalog_requests_load(struct mrd_objstore *store,
     }
     *out = requests;
     return MRD_OK;
+}
+
+enum mrd_status mrd_catalog_requests_load(struct mrd_objstore *store,
+                                          struct mrd_catalog_state *state,
+                                          const struct mrd_catalog_requests *before,
+                                          const struct mrd_objstore_control *control,
+                                          struct mrd_catalog_requests **out, struct mrd_error *err)
+{
+    return load(store, state, before, false, control, out, err);
+}
+
+enum mrd_status mrd_catalog_requests_load_all(struct mrd_objstore *store,
+                                              struct mrd_catalog_state *state,
+                                              const struct mrd_catalog_requests *before,
+                                              const struct mrd_objstore_control *control,
+                                              struct mrd_catalog_requests **out,
+                                              struct mrd_error *err)
+{
+    return load(store, state, before, true, control, out, err);
 }
 
 void mrd_catalog_requests_destroy(struct mrd_catalog_requests **requests)

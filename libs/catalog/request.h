@@ -16,6 +16,8 @@
 
 #define MRD_CATALOG_REQUEST_PREFIX "erasures/"
 #define MRD_CATALOG_REQUESTS_BYTES_MAX ((size_t)256 << 20)
+/* Of one, decoded: so many as the catalog takes are well below the limit of all, whoever makes them at once. */
+#define MRD_CATALOG_REQUEST_BYTES_MAX ((size_t)192 << 10)
 enum { MRD_CATALOG_REQUEST_KEY_SIZE = 48 /* with the NUL */ };
 
 /* Names of a request, for mrd_catalog_erasure_change. */
@@ -24,7 +26,7 @@ struct mrd_catalog_request {
     char digest[MRD_CATALOG_DIGEST_SIZE + 1];
 };
 
-/* Stores an encoded request. */
+/* Stores an encoded request. MRD_E_LIMIT: its selectors take more than MRD_CATALOG_REQUEST_BYTES_MAX; nothing is stored. */
 MRD_MUST_CHECK enum mrd_status
 mrd_catalog_request_put(struct mrd_objstore *store, struct mrd_id128 id, struct mrd_bytes encoded,
                         const struct mrd_objstore_control *control, struct mrd_catalog_request *out,
@@ -35,10 +37,10 @@ MRD_MUST_CHECK enum mrd_status mrd_catalog_request_is_of_tenant(
     struct mrd_objstore *store, const struct mrd_catalog_erasure *erasure,
     const struct mrd_objstore_control *control, bool *out, struct mrd_error *err);
 
-/* The requests of all erasures of a state that owe something. */
+/* The requests of erasures of a state. */
 struct mrd_catalog_requests;
 
-/* Reads those that `before` (of an earlier state, or NULL; lent for the call) has not. MRD_E_NOT_FOUND: one is gone: the state is out of date, and a
+/* Reads the requests of all erasures that owe something: those that `before` (of an earlier state, or NULL; lent for the call) has not. MRD_E_NOT_FOUND: one is gone: the state is out of date, and a
  * newer one has to be read; MRD_E_CORRUPT: it is not what was stored; those of the store. */
 MRD_MUST_CHECK enum mrd_status mrd_catalog_requests_load(struct mrd_objstore *store,
                                                          struct mrd_catalog_state *state,
@@ -46,6 +48,12 @@ MRD_MUST_CHECK enum mrd_status mrd_catalog_requests_load(struct mrd_objstore *st
                                                          const struct mrd_objstore_control *control,
                                                          struct mrd_catalog_requests **out,
                                                          struct mrd_error *err);
+/* Likewise of all erasures of the state that are not done. One that owes nothing may be about to end, and its object gone: then it is left out. */
+MRD_MUST_CHECK enum mrd_status
+mrd_catalog_requests_load_all(struct mrd_objstore *store, struct mrd_catalog_state *state,
+                              const struct mrd_catalog_requests *before,
+                              const struct mrd_objstore_control *control,
+                              struct mrd_catalog_requests **out, struct mrd_error *err);
 void mrd_catalog_requests_destroy(struct mrd_catalog_requests **requests);
 
 /* How many there are. */

@@ -179,9 +179,10 @@ static void built_insert(struct mrd_catalog_state *state, size_t at, uint32_t pa
     state->built_count++;
 }
 
+/* `moment`: of the commit; NULL: it is a checkpoint. */
 static enum mrd_status set_built(struct mrd_catalog_state *state,
                                  const struct mrd_catalog_built_change *change,
-                                 struct mrd_error *err)
+                                 const struct cat_moment *moment, struct mrd_error *err)
 {
     const uint64_t built = mrd_catalog_built(state, change->partition);
     if (built != change->from) {
@@ -194,6 +195,9 @@ static enum mrd_status set_built(struct mrd_catalog_state *state,
         built_insert(state, at, change->partition);
     }
     state->built[at].sequence = change->to;
+    if (moment != NULL) {
+        cat_erasures_built(state, change, moment);
+    }
     return MRD_OK;
 }
 
@@ -249,7 +253,7 @@ static enum mrd_status apply(struct mrd_catalog_state *state, const struct cat_a
     case CAT_REMOVE:
         return remove_block(state, action->id, in->moment.time_ms, memory_max, err);
     case CAT_BUILT:
-        return set_built(state, &action->built, err);
+        return set_built(state, &action->built, in->kind == CAT_COMMIT ? &in->moment : NULL, err);
     case CAT_TABLE:
         return set_table(state, &action->table, memory_max, err);
     case CAT_GONE:

@@ -90,7 +90,8 @@ struct mrd_catalog_erasure {
         *sequences; /* where it stands in each partition's log; everything before is erased */
     uint32_t partition_count;
     mrd_time_ms since_ms; /* of the commit that brought it, its writer's clock */
-    uint64_t changed;     /* the last commit that brought it, an owed block, or settled one */
+    uint64_t
+        changed; /* the last commit that brought it, settled a block, or built the log past it */
     mrd_time_ms changed_ms;
     uint64_t blocks;  /* that were written anew without what it has */
     uint64_t samples; /* that were left out of them; of rollups, rows */

@@ -114,6 +114,10 @@ MRD_MUST_CHECK enum mrd_status cat_erasures_add(struct mrd_catalog_state *state,
 MRD_MUST_CHECK enum mrd_status cat_erasures_remove(const struct mrd_catalog_state *state,
                                                    struct mrd_bytes id, struct mrd_error *err);
 void cat_erasures_purge(struct mrd_catalog_state *state, struct mrd_bytes id);
+/* A partition's log is built further. */
+void cat_erasures_built(struct mrd_catalog_state *state,
+                        const struct mrd_catalog_built_change *change,
+                        const struct cat_moment *moment);
 
 MRD_MUST_CHECK enum mrd_status cat_erasures_begin(struct mrd_catalog_state *state,
                                                   const struct cat_erasure_action *action,

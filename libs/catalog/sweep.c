@@ -211,6 +211,7 @@ struct named {
     struct mrd_bytes *keys; /* sorted */
     size_t count;
     mrd_time_ms old_before_ms;
+    const struct mrd_catalog_needed *needed; /* who is told of others; or NULL */
     struct keys abandoned;
 };
 
@@ -235,9 +236,13 @@ static bool take_abandoned(void *context, const struct mrd_objstore_entry *entry
 {
     struct named *named = context;
     const struct mrd_bytes key = mrd_bytes_of(entry->key);
-    if (entry->info.modified_ms < named->old_before_ms &&
-        bsearch(&key, named->keys, named->count, sizeof(key), key_order) == NULL) {
+    if (bsearch(&key, named->keys, named->count, sizeof(key), key_order) != NULL) {
+        return true;
+    }
+    if (entry->info.modified_ms < named->old_before_ms) {
         keys_add(&named->abandoned, entry->key);
+    } else if (named->needed != NULL && named->needed->unnamed != NULL) {
+        named->needed->unnamed(named->needed->context, entry->key, entry->info.modified_ms);
     }
     return true;
 }
@@ -245,10 +250,11 @@ static bool take_abandoned(void *context, const struct mrd_objstore_entry *entry
 /* A file that is older than the grace and in no commit by now will be in none: mrd_catalog_commit takes only files that are
  * younger than half of it (mrd_catalog_change.begun_ms). */
 static enum mrd_status sweep_abandoned(struct mrd_catalog *catalog, const char *prefix,
+                                       const struct mrd_catalog_needed *needed,
                                        const struct mrd_objstore_control *control,
                                        struct mrd_catalog_swept *out, struct mrd_error *err)
 {
-    struct named named = {.old_before_ms = old_before_ms(catalog)};
+    struct named named = {.old_before_ms = old_before_ms(catalog), .needed = needed};
     MRD_TRY(cat_refresh(catalog, control, err));
     struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
     named_collect(&named, state);
@@ -292,7 +298,7 @@ enum mrd_status mrd_catalog_sweep_except(struct mrd_catalog *catalog, const char
         status = sweep_gone(catalog, needed, control, out, err);
     }
     if (status == MRD_OK) {
-        status = sweep_abandoned(catalog, blocks_prefix, control, out, err);
+        status = sweep_abandoned(catalog, blocks_prefix, needed, control, out, err);
     }
     pthread_mutex_unlock(&catalog->work);
     return status;

@@ -22,7 +22,8 @@
  *
  * Rollups (docs/formats/rollup.md) of what is merged are made in the same pass, if asked for: blocks of their own, whose `parents` are the
  * outputs that their rows stand for, all of them. Rows are always made anew from the samples: whoever replaces
- * a block of samples takes the rollups that stand for it away in the same commit (mrd_merge_stands_for).
+ * a block of samples takes the rollups that stand for it away in the same commit (mrd_merge_stands_for). Those whose samples have left by retention are
+ * another matter (rewrite.h).
  *
  * Owner:   results lie in the caller's arena. Outputs count once the caller's catalog names them; until then they are unreferenced objects.
  * Threads: a merge runs on the calling thread; merges share nothing.

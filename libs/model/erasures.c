@@ -19,6 +19,9 @@ struct mrd_erasures {
     size_t count;
     size_t capacity;
     mrd_hlc hlc_max;
+    const struct mrd_erasure *const *lent;
+    size_t lent_count;
+    mrd_hlc lent_hlc_max;
     struct mrd_arena *arena; /* labels of one series */
 };
 
@@ -133,6 +136,17 @@ enum mrd_status mrd_erasures_add(struct mrd_erasures *erasures, struct mrd_bytes
     return MRD_OK;
 }
 
+void mrd_erasures_lend(struct mrd_erasures *erasures, const struct mrd_erasure *const *items,
+                       size_t count)
+{
+    erasures->lent = items;
+    erasures->lent_count = count;
+    erasures->lent_hlc_max = 0;
+    for (size_t i = 0; i < count; i++) {
+        erasures->lent_hlc_max = MRD_MAX(erasures->lent_hlc_max, items[i]->hlc);
+    }
+}
+
 void mrd_erasures_expire(struct mrd_erasures *erasures, mrd_time_ms before_ms)
 {
     size_t count = 0;
@@ -149,7 +163,28 @@ void mrd_erasures_expire(struct mrd_erasures *erasures, mrd_time_ms before_ms)
 
 bool mrd_erasures_concern(const struct mrd_erasures *erasures, mrd_hlc hlc)
 {
-    return hlc < erasures->hlc_max;
+    return hlc < erasures->hlc_max || hlc < erasures->lent_hlc_max;
+}
+
+/* A series, and some times of it. */
+struct marking {
+    mrd_hlc hlc;
+    struct mrd_bytes tenant;
+    struct mrd_labels labels;
+    const mrd_time_ms *times_ms;
+    size_t count;
+    bool *erased;
+};
+
+static void mark(const struct marking *marking, const struct mrd_erasure *erasure)
+{
+    if (erasure->hlc <= marking->hlc || !mrd_bytes_equal(erasure->tenant, marking->tenant) ||
+        !mrd_erasure_selects(erasure, marking->labels)) {
+        return;
+    }
+    for (size_t i = 0; i < marking->count; i++) {
+        marking->erased[i] |= mrd_erasure_has_time(erasure, marking->times_ms[i]);
+    }
 }
 
 bool mrd_erasures_have_tenant(const struct mrd_erasures *erasures, mrd_hlc hlc,
@@ -168,20 +203,17 @@ size_t mrd_erasures_mark(struct mrd_erasures *erasures, mrd_hlc hlc, struct mrd_
                          struct mrd_bytes canonical, const mrd_time_ms *times_ms, size_t count,
                          bool *erased)
 {
-    struct mrd_labels labels;
+    struct marking marking = {
+        .hlc = hlc, .tenant = tenant, .times_ms = times_ms, .count = count, .erased = erased};
     mrd_arena_reset(erasures->arena);
-    if (mrd_labels_decode(canonical, erasures->arena, &labels, NULL) != MRD_OK) {
+    if (mrd_labels_decode(canonical, erasures->arena, &marking.labels, NULL) != MRD_OK) {
         mrd_assert(false); /* a head has only canonical ones, and they are bounded */
     }
     for (size_t e = 0; e < erasures->count; e++) {
-        const struct mrd_erasure *erasure = &erasures->items[e].erasure;
-        if (erasure->hlc <= hlc || !mrd_bytes_equal(erasure->tenant, tenant) ||
-            !mrd_erasure_selects(erasure, labels)) {
-            continue;
-        }
-        for (size_t i = 0; i < count; i++) {
-            erased[i] |= mrd_erasure_has_time(erasure, times_ms[i]);
-        }
+        mark(&marking, &erasures->items[e].erasure);
+    }
+    for (size_t e = 0; e < erasures->lent_count; e++) {
+        mark(&marking, erasures->lent[e]);
     }
     size_t set = 0;
     for (size_t i = 0; i < count; i++) {

@@ -27,6 +27,11 @@ MRD_MUST_CHECK enum mrd_status mrd_erasures_add(struct mrd_erasures *erasures,
                                                 const struct mrd_erasure **out,
                                                 struct mrd_error *err);
 
+/* Others that count as well, in place of those lent before: what somebody else knows of. Lent until the next call, or destroy; adding one of them is
+ * news all the same. Forgotten by the next call alone. */
+void mrd_erasures_lend(struct mrd_erasures *erasures, const struct mrd_erasure *const *items,
+                       size_t count);
+
 /* Forgets those stamped before `before_ms`. */
 void mrd_erasures_expire(struct mrd_erasures *erasures, mrd_time_ms before_ms);
 

@@ -43,6 +43,20 @@ struct mrd_objstore_control {
 MRD_MUST_CHECK enum mrd_status mrd_objstore_check(const struct mrd_objstore_control *control,
                                                   struct mrd_error *err);
 
+/* The control, which may be NULL, that ends no later than `ms` from now; by `clock` if it has no deadline yet. */
+static inline struct mrd_objstore_control
+mrd_objstore_control_within(const struct mrd_objstore_control *control,
+                            const struct mrd_clock *clock, mrd_time_ms ms)
+{
+    struct mrd_objstore_control within =
+        control == NULL ? (struct mrd_objstore_control){0} : *control;
+    const bool ends = within.clock != NULL;
+    within.clock = ends ? within.clock : clock;
+    const int64_t end_ns = mrd_clock_monotonic_ns(within.clock) + ms * 1000000;
+    within.deadline_ns = ends && within.deadline_ns < end_ns ? within.deadline_ns : end_ns;
+    return within;
+}
+
 /* *store may be NULL. */
 void mrd_objstore_close(struct mrd_objstore **store);
 

@@ -97,6 +97,13 @@ static inline mrd_time_ms mrd_rollup_window_end(mrd_time_ms time_ms, mrd_time_ms
     return past == 0 ? time_ms : time_ms - past + (past > 0 ? resolution_ms : 0);
 }
 
+/* Whether the window that ends there has a time of [min_ms, max_ms]. */
+static inline bool mrd_rollup_window_meets(mrd_time_ms end_ms, mrd_time_ms resolution_ms,
+                                           mrd_time_ms min_ms, mrd_time_ms max_ms)
+{
+    return end_ms >= min_ms && end_ms - resolution_ms < max_ms;
+}
+
 /* The time of the newest (oldest) thing in a row, a staleness marker too. MRD_ROLLUP_NEVER for a row of nothing. */
 mrd_time_ms mrd_rollup_row_newest(const struct mrd_rollup_row *row);
 

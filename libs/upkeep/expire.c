@@ -91,6 +91,33 @@ static void take(struct expiry *expiry, const struct mrd_block_entry *block)
     expiry->sum.bytes += block->data.size + block->sidecar.size;
 }
 
+static bool are_of_one_period(const struct mrd_block_entry *a, const struct mrd_block_entry *b)
+{
+    return a->level == b->level &&
+           mrd_bytes_equal(a->origin.residency_class, b->origin.residency_class) &&
+           mrd_bytes_equal(mrd_upkeep_tenant_of(a), mrd_upkeep_tenant_of(b)) &&
+           mrd_upkeep_period_of(a).first_ms == mrd_upkeep_period_of(b).first_ms;
+}
+
+/* Blocks of a tenant's day or month go in one commit, or stay: of a rollup that stands for several, none is to be left alone. If one owes an erasure, it
+ * is to be written anew, and the rollup with it, for which the others are needed. */
+static void take_period(struct expiry *expiry, const struct mrd_block_entry *const *blocks,
+                        size_t count)
+{
+    if (expiry->count > 0 && count > MRD_UPKEEP_EXPIRE_MAX - expiry->count) {
+        expiry->more = true;
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (owes(expiry, blocks[i])) {
+            return;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        take(expiry, blocks[i]);
+    }
+}
+
 /* Rollups first: that one is late is seen while what it stands for is there. */
 static void look(struct expiry *expiry)
 {
@@ -101,11 +128,16 @@ static void look(struct expiry *expiry)
             take(expiry, rollup);
         }
     }
-    for (size_t i = 0; i < index->count; i++) {
-        const struct mrd_block_entry *block = index->blocks[i];
-        if (is_expired(expiry, block) && !owes(expiry, block)) {
-            take(expiry, block);
+    for (size_t i = 0; i < index->count;) {
+        const struct mrd_block_entry *const *blocks = index->blocks + i;
+        size_t count = 1;
+        while (i + count < index->count && are_of_one_period(blocks[0], blocks[count])) {
+            count++;
         }
+        if (is_expired(expiry, blocks[0])) {
+            take_period(expiry, blocks, count);
+        }
+        i += count;
     }
 }
 

@@ -6,7 +6,8 @@
  * are kept longer than what they stand for answer alone then. Samples that come in so late that their day has gone make files
  * that go at the next round, and their rollups with them, where others stand for that time already.
  *
- * A block that owes an erasure (catalog/state.h) waits until that is settled.
+ * A block that owes an erasure (catalog/state.h) waits until that is settled, and with a block of samples all of its day or month. Rollups that owe one
+ * when their samples have gone are written anew by themselves (plan.h).
  *
  * Owner:   plain values.
  * Threads: on the calling thread.

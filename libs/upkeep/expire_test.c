@@ -59,33 +59,6 @@ static struct tally count(bool after, mrd_time_ms last_ms)
     return tally;
 }
 
-/* Files in the tables of a tenant. */
-static size_t table_files(struct mrd_bytes tenant, const char *name)
-{
-    struct mrd_error err = {0};
-    struct mrd_catalog_state *state = mrd_catalog_pin(region.catalog);
-    mrd_auto(mrd_buf_fini)
-    struct mrd_buf path = {0};
-    struct mrd_iceberg_metadata *metadata;
-    struct mrd_iceberg_file *files;
-    size_t files_count = 0;
-    const struct mrd_bytes key = mrd_catalog_table(state, tenant, mrd_bytes_of(name));
-    assert_true(key.size > 0);
-    mrd_upkeep_table_path("eu", tenant, name, &path);
-    mrd_buf_append_u8(&path, 0);
-    const struct mrd_iceberg_table table = {
-        .store = region.files, .root = region.tables.root, .path = (const char *)path.data};
-    mrd_auto(mrd_arena_destroy)
-    struct mrd_arena *arena = mrd_arena_create("table", REGION_CHECK_BYTES);
-    const char *key_text = (const char *)mrd_arena_copy(arena, key).data;
-    region_must(mrd_iceberg_load(&table, key_text, arena, &metadata, &err), &err);
-    region_must(mrd_iceberg_files(&table, metadata, metadata->snapshot_id, arena, &files,
-                                  &files_count, &err),
-                &err);
-    mrd_catalog_unpin(&state);
-    return files_count;
-}
-
 /* Four days, of which two are January's: merged into days. */
 static void make_days(void)
 {
@@ -109,9 +82,9 @@ static void days_go_when_all_of_them_is_old(void **state)
     assert_int_equal(left.of[0], 6);
     left = count(false, first_end_ms);
     assert_int_equal(left.of[0] + left.of[1] + left.of[2], 0);
-    assert_int_equal(table_files(MRD_BYTES("tenant-2"), "samples"), 3);
-    assert_int_equal(table_files(MRD_BYTES("tenant-2"), "samples_1h"), 3);
-    assert_int_equal(table_files(MRD_BYTES("tenant-1"), "samples"), 4);
+    assert_int_equal(region_table_files(&region, MRD_BYTES("tenant-2"), "samples"), 3);
+    assert_int_equal(region_table_files(&region, MRD_BYTES("tenant-2"), "samples_1h"), 3);
+    assert_int_equal(region_table_files(&region, MRD_BYTES("tenant-1"), "samples"), 4);
     expired = expire((struct kept){4, 4, 4});
     assert_int_equal(expired.blocks + expired.rollups, 0);
     region_close(&region);
@@ -124,14 +97,14 @@ static void rollups_outlive_what_they_stand_for(void **state)
     const struct mrd_upkeep_expired expired = expire((struct kept){1, 4, 0});
     assert_int_equal(expired.blocks, 2 * 4);
     assert_int_equal(expired.rollups, 2);
-    assert_int_equal(table_files(MRD_BYTES("tenant-2"), "samples"), 0);
-    assert_int_equal(table_files(MRD_BYTES("tenant-2"), "samples_1h"), 3);
-    assert_int_equal(table_files(MRD_BYTES("tenant-2"), "samples_1d"), 4);
+    assert_int_equal(region_table_files(&region, MRD_BYTES("tenant-2"), "samples"), 0);
+    assert_int_equal(region_table_files(&region, MRD_BYTES("tenant-2"), "samples_1h"), 3);
+    assert_int_equal(region_table_files(&region, MRD_BYTES("tenant-2"), "samples_1d"), 4);
     /* A merge of another day does not take them away. */
     (void)region_write(&region, 50, region.now_ms);
     region.now_ms += 2 * 3600 * 1000;
     region_settle(&region);
-    assert_true(table_files(MRD_BYTES("tenant-2"), "samples_1h") >= 3);
+    assert_true(region_table_files(&region, MRD_BYTES("tenant-2"), "samples_1h") >= 3);
     region_close(&region);
 }
 
@@ -195,6 +168,41 @@ static void what_owes_an_erasure_waits(void **state)
     region_close(&region);
 }
 
+/* One of several files of a day owes, and is to be written anew with the rollups that stand for all of them: rows of the others' series would be lost
+ * if these went before. */
+static void the_files_of_a_day_wait_for_one_that_owes(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    region_open(&region, 9);
+    region.shard_bytes = 1; /* a file for each series */
+    (void)region_write(&region, 100, region.now_ms);
+    region.now_ms += 2 * 3600 * 1000;
+    region_settle(&region);
+    assert_int_equal(count(true, INT64_MIN).of[0], 2 * 4 * REGION_SERIES);
+    region_erase(&region, (struct region_request){.tenant = 2, .series = 1, .first = 2, .last = 5},
+                 0);
+    struct mrd_catalog_settled settled[REGION_SERIES];
+    size_t settled_count = 0;
+    region_must(mrd_catalog_refresh(region.catalog, NULL, &err), &err);
+    struct mrd_catalog_state *pinned = mrd_catalog_pin(region.catalog);
+    const struct mrd_catalog_erasure *erasure = mrd_catalog_erasure_at(pinned, 0);
+    for (size_t i = 0; i < erasure->owed_count; i++) {
+        const struct mrd_bytes id = mrd_catalog_erasure_owed(erasure, i);
+        if (mrd_catalog_find(pinned, id)->resolution_ms == 0 && settled_count + 1 < REGION_SERIES) {
+            settled[settled_count++] =
+                (struct mrd_catalog_settled){.erasure = erasure->id, .block = id};
+        }
+    }
+    assert_int_equal(settled_count, REGION_SERIES - 1); /* as if they had nothing of it */
+    const struct mrd_catalog_change change = {.settled = settled, .settled_count = settled_count};
+    region_must(mrd_catalog_commit(region.catalog, &change, NULL, &err), &err);
+    mrd_catalog_unpin(&pinned);
+    assert_int_equal(expire((struct kept){1, 0, 0}).blocks, (4 + 3) * REGION_SERIES);
+    assert_int_equal(count(true, INT64_MIN).of[0], REGION_SERIES);
+    region_close(&region);
+}
+
 /* Every call to the store fails in turn; the next round does the rest. */
 static void an_expiry_that_is_broken_off_is_done_by_the_next(void **state)
 {
@@ -218,7 +226,7 @@ static void an_expiry_that_is_broken_off_is_done_by_the_next(void **state)
         assert_true(status == MRD_OK || (happened && err.text[0] != '\0'));
         (void)expire(kept);
         assert_int_equal(count(true, INT64_MIN).of[0], 6);
-        assert_int_equal(table_files(MRD_BYTES("tenant-2"), "samples"), 3);
+        assert_int_equal(region_table_files(&region, MRD_BYTES("tenant-2"), "samples"), 3);
         region_close(&region);
     }
 }
@@ -231,6 +239,7 @@ int main(void)
         cmocka_unit_test(samples_that_come_when_their_day_has_gone_leave_no_rows),
         cmocka_unit_test(months_go_as_a_whole),
         cmocka_unit_test(what_owes_an_erasure_waits),
+        cmocka_unit_test(the_files_of_a_day_wait_for_one_that_owes),
         cmocka_unit_test(an_expiry_that_is_broken_off_is_done_by_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "merge/rewrite.h"
 #include "upkeep/scrub.h"
 
 enum { ATTEMPT_SIZE = 32, ZSTD_LEVEL_MONTH = 9, CACHE_BYTES = 64 << 20 };
@@ -429,6 +430,133 @@ static enum mrd_status look_for_rules(struct job *job, struct mrd_error *err)
     return MRD_OK;
 }
 
+/* ---- rollups whose samples are gone ---- */
+
+/* What is made of the rollups of a unit, before it is known how much that is. */
+struct rewriting {
+    struct mrd_buf added;   /* struct mrd_block_entry */
+    struct mrd_buf removed; /* struct mrd_bytes */
+    struct mrd_buf done;    /* struct mrd_merge_erased */
+};
+
+static void rewriting_fini(struct rewriting *rewriting)
+{
+    mrd_buf_fini(&rewriting->added);
+    mrd_buf_fini(&rewriting->removed);
+    mrd_buf_fini(&rewriting->done);
+}
+
+static enum mrd_status rewrite(struct job *job, const struct mrd_block_entry *rollup,
+                               const struct mrd_erasure *const *erasures, size_t erasure_count,
+                               struct mrd_merge_rewritten *out, struct mrd_error *err)
+{
+    const struct mrd_upkeep_merge_options *options = job->options;
+    const int zstd_month =
+        options->zstd_level_month == 0 ? ZSTD_LEVEL_MONTH : options->zstd_level_month;
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf prefix = {0};
+    MRD_TRY(rollup_prefix(job, job->unit->tenant, mrd_upkeep_period_of(rollup),
+                          rollup->resolution_ms, &prefix, err));
+    mrd_buf_append_u8(&prefix, 0);
+    const struct mrd_merge_rewrite_options rewriting = {
+        .store = options->store,
+        .control = options->control,
+        .rollup = rollup,
+        .erasures = erasures,
+        .erasure_count = erasure_count,
+        .prefix = (const char *)prefix.data,
+        .promoted = mrd_upkeep_promoted,
+        .promoted_count = mrd_upkeep_promoted_count,
+        .zstd_level = job->period == MRD_MERGE_DAY ? 0 : zstd_month,
+        .memory_bytes_max = memory_of(options),
+    };
+    return mrd_merge_rewrite(&rewriting, job->arena, out, err);
+}
+
+static void take_rewritten(struct job *job, const struct mrd_block_entry *rollup,
+                           const struct mrd_erasure *const *erasures, size_t erasure_count,
+                           const struct mrd_merge_rewritten *rewritten, struct rewriting *rewriting)
+{
+    for (size_t i = 0; i < erasure_count; i++) {
+        const struct mrd_merge_erased done = {rollup->id, erasures[i]->id, rewritten->erased[i]};
+        mrd_buf_append(&rewriting->done, &done, sizeof(done));
+    }
+    mrd_buf_append(&rewriting->removed, &rollup->id, sizeof(rollup->id));
+    mrd_buf_append(&rewriting->added, rewritten->outputs,
+                   rewritten->output_count * sizeof(*rewritten->outputs));
+    job->result->blocks_in++;
+    job->result->bytes_in += rollup->data.size + rollup->sidecar.size;
+    job->result->rollups_out += rewritten->output_count;
+    job->result->rows_erased += rewritten->rows_in - rewritten->rows_out;
+}
+
+/* A bad one goes on owing, in quarantine; the others do not wait for it. */
+static enum mrd_status rewrite_one(struct job *job, const struct mrd_block_entry *rollup,
+                                   struct rewriting *rewriting, struct mrd_error *err)
+{
+    const struct mrd_catalog_requests *requests = job->options->requests;
+    const size_t most = mrd_catalog_requests_count(requests);
+    const struct mrd_erasure **owed =
+        mrd_arena_alloc_array(job->arena, most + 1, sizeof(const struct mrd_erasure *));
+    if (owed == NULL) {
+        return mrd_arena_fail(job->arena, err);
+    }
+    const size_t count = mrd_catalog_requests_owed(requests, rollup->id, owed, most);
+    struct mrd_merge_rewritten rewritten;
+    struct mrd_error why = {0};
+    const enum mrd_status status = rewrite(job, rollup, owed, count, &rewritten, &why);
+    if (status == MRD_OK) {
+        take_rewritten(job, rollup, owed, count, &rewritten, rewriting);
+        return MRD_OK;
+    }
+    if (status == MRD_E_CORRUPT || status == MRD_E_NOT_FOUND) {
+        const size_t before = job->result->quarantined;
+        MRD_TRY(examine(job, rollup, err));
+        if (job->result->quarantined > before) {
+            return MRD_OK;
+        }
+    }
+    return mrd_fail(err, status, "%s", why.text);
+}
+
+static enum mrd_status list_rewritten(struct job *job, struct rewriting *rewriting,
+                                      struct mrd_error *err)
+{
+    struct mrd_bytes *removed = (void *)rewriting->removed.data;
+    struct mrd_merge_erased *done = (void *)rewriting->done.data;
+    const struct mrd_block_entry *added = (const void *)rewriting->added.data;
+    const size_t added_count = rewriting->added.size / sizeof(*added);
+    job->removed_count = rewriting->removed.size / sizeof(*removed);
+    job->settling.done_count = rewriting->done.size / sizeof(*done);
+    job->settling.keeps_rows = true;
+    if (job->removed_count == 0) {
+        return MRD_OK;
+    }
+    qsort(removed, job->removed_count, sizeof(*removed), compare_ids);
+    qsort(done, job->settling.done_count, sizeof(*done), mrd_upkeep_done_compare);
+    job->removed = removed;
+    job->settling.done = done;
+    job->added = mrd_arena_alloc(job->arena, (added_count + 1) * sizeof(*job->added));
+    if (job->added == NULL) {
+        return mrd_arena_fail(job->arena, err);
+    }
+    for (size_t i = 0; i < added_count; i++) {
+        add(job, &added[i]);
+    }
+    return MRD_OK;
+}
+
+static enum mrd_status rewrite_rollups(struct job *job, struct mrd_error *err)
+{
+    mrd_auto(rewriting_fini)
+    struct rewriting rewriting = {0};
+    for (size_t i = 0; i < job->block_count; i++) {
+        MRD_TRY(rewrite_one(job, job->blocks[i], &rewriting, err));
+    }
+    MRD_TRY(list_rewritten(job, &rewriting, err));
+    return job->removed_count == 0 ? MRD_OK : commit(job, err);
+}
+
 static enum mrd_status run(struct job *job, struct mrd_error *err)
 {
     struct mrd_error why = {0};
@@ -437,6 +565,9 @@ static enum mrd_status run(struct job *job, struct mrd_error *err)
         MRD_TRY(job->unit->kind == MRD_UPKEEP_ERASE ? look(job, err) : look_for_rules(job, err));
         if (job->block_count == 0) {
             return MRD_OK;
+        }
+        if (job->blocks[0]->resolution_ms > 0) {
+            return rewrite_rollups(job, err);
         }
     }
     const enum mrd_status status = run_batch(job, &why);
@@ -456,6 +587,36 @@ static enum mrd_status run(struct job *job, struct mrd_error *err)
     return examine_bad(job, err);
 }
 
+/* No longer than half of the grace: after that its commit would be refused, and what it writes of blocks that owe an erasure since would come
+ * after those who wait for its end have ceased to (services/compactor/erasing.h). */
+static enum mrd_status run_in_time(struct job *job, struct mrd_error *err)
+{
+    const struct mrd_upkeep_merge_options *options = job->options;
+    const mrd_time_ms most_ms = mrd_catalog_grace_ms(options->catalog) / 2;
+    const struct mrd_objstore_control control =
+        mrd_objstore_control_within(options->control, options->clock, most_ms);
+    const bool ends_first = options->control == NULL || options->control->clock == NULL ||
+                            control.deadline_ns < options->control->deadline_ns;
+    struct mrd_upkeep_merge_options within = *options;
+    struct mrd_upkeep_tables tables;
+    within.control = &control;
+    if (options->tables != NULL) {
+        tables = *options->tables;
+        tables.control = &control;
+        within.tables = &tables;
+    }
+    job->options = &within;
+    const enum mrd_status status = run(job, err);
+    return status == MRD_E_TIMEOUT && ends_first &&
+                   mrd_objstore_check(&control, NULL) == MRD_E_TIMEOUT
+               ? mrd_fail(err, MRD_E_LIMIT,
+                          "it took half of the grace (%" PRId64
+                          " ms), after which nothing is committed: give merges more workers or "
+                          "compactor.grace more time",
+                          most_ms)
+               : status;
+}
+
 enum mrd_status mrd_upkeep_merge(const struct mrd_upkeep_merge_options *options,
                                  struct mrd_catalog_state *state,
                                  const struct mrd_upkeep_index *index,
@@ -469,7 +630,7 @@ enum mrd_status mrd_upkeep_merge(const struct mrd_upkeep_merge_options *options,
                       .unit = unit,
                       .result = &result,
                       .arena = mrd_arena_create("results of a merge", MRD_UPKEEP_RESULT_BYTES_MAX)};
-    const enum mrd_status status = run(&job, err);
+    const enum mrd_status status = run_in_time(&job, err);
     mrd_arena_destroy(&job.arena);
     if (status == MRD_OK || result.committed) {
         *out = result;

@@ -10,8 +10,13 @@
  * What erasures have of the blocks is left out, and the commit says so (settle.h). If one came meanwhile that has something of what was
  * written, the merge is lost likewise (`overtaken`).
  *
+ * Rollups whose samples have left by retention are written anew by themselves (merge/rewrite.h) when they owe an erasure.
+ *
  * A block that turns out bad is read once more as a whole; if it is bad indeed, it goes into quarantine (quarantine.h) and stays in the
  * catalog. The rest of the unit is merged without it, but for months, which wait.
+ *
+ * It ends after half of the catalog's grace, whatever happens: files that old cannot be committed any more. So it is known when those that
+ * began before a request to erase have ended.
  *
  * Owner:   plain values.
  * Threads: the calling thread, and `workers` - 1 more for as long as it takes: merge/batch.h. `is_compact` is called by all of them. Merges
@@ -67,6 +72,7 @@ struct mrd_upkeep_merged {
     uint64_t duplicates;
     uint64_t overridden;
     uint64_t erased;
+    uint64_t rows_erased; /* of rollups that were written anew */
     uint64_t unordered;
     size_t settled; /* pairs of a block and an erasure of which nothing is owed any more */
     size_t tables;  /* that have a new version */
@@ -75,7 +81,8 @@ struct mrd_upkeep_merged {
 };
 
 /* `state` is what the unit was planned of, `index` its index. *out is written on success, and on failure too if anything is committed
- * (then `committed`). MRD_E_UNAVAILABLE and the like: try again later. MRD_E_CORRUPT: the figures do not add up and no block is found
+ * (then `committed`). MRD_E_UNAVAILABLE and the like: try again later. MRD_E_LIMIT: memory,
+ * or the time, does not suffice. MRD_E_CORRUPT: the figures do not add up and no block is found
  * bad by itself: nothing is changed, a human must look. */
 MRD_MUST_CHECK enum mrd_status
 mrd_upkeep_merge(const struct mrd_upkeep_merge_options *options, struct mrd_catalog_state *state,

@@ -330,6 +330,55 @@ static void a_month_with_a_bad_day_waits(void **state)
     region_close(&region);
 }
 
+/* ---- time ---- */
+
+static int64_t looks;    /* at the clock */
+static int64_t jumps_at; /* by more than half of the grace */
+
+static int64_t jumping(void *context)
+{
+    (void)context;
+    return mrd_clock_monotonic_ns(mrd_clock_system()) +
+           (++looks > jumps_at ? (int64_t)13 * 3600 * 1000000000 : 0);
+}
+
+/* Whoever waits for the end of merges that began before some moment goes by that. */
+static void a_merge_ends_after_half_of_the_grace(void **state)
+{
+    (void)state;
+    bool ended = true;
+    size_t broken_off = 0;
+    for (jumps_at = 1; ended; jumps_at += 1 + jumps_at / 4) {
+        struct mrd_error err = {0};
+        struct region_found found;
+        size_t done;
+        region_open(&region, 77);
+        region.tenants = 1;
+        (void)region_write(&region, 60, region.now_ms - 2 * 3600 * 1000);
+        (void)region_write(&region, 60, region.now_ms - 2 * 3600 * 1000);
+        looks = 0;
+        region.clock.monotonic_ns = jumping;
+        const enum mrd_status status =
+            region_round(&region, region.catalog, region.store, &done, NULL, &err);
+        region.clock.monotonic_ns = region_monotonic;
+        ended = looks > jumps_at;
+        if (ended && status != MRD_OK) { /* once it is committed, it is */
+            assert_int_equal(status, MRD_E_LIMIT);
+            assert_non_null(strstr(err.text, "grace"));
+            broken_off++;
+        } else {
+            region_must(status, &err);
+        }
+        region_expect_model(&region, false);
+        region_settle(&region);
+        region_expect_model(&region, true);
+        region_find_tables(&region, &found);
+        region_same(&region, &found);
+        region_close(&region);
+    }
+    assert_true(broken_off > 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +391,7 @@ int main(void)
         cmocka_unit_test(a_repaired_block_is_merged),
         cmocka_unit_test(a_bad_file_of_a_day_is_gone_around),
         cmocka_unit_test(a_month_with_a_bad_day_waits),
+        cmocka_unit_test(a_merge_ends_after_half_of_the_grace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

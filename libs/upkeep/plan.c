@@ -55,6 +55,9 @@ static void set_lease(struct mrd_upkeep_unit *unit)
     mrd_buf_append_bytes(&bytes, unit->tenant);
     mrd_buf_append_u64(&bytes, (uint64_t)unit->range.first_ms);
     mrd_buf_append_u32(&bytes, unit->level);
+    if (unit->block_count > 0 && unit->blocks[0]->resolution_ms > 0) {
+        mrd_buf_append_text(&bytes, "rollups"); /* beside the files of the same month */
+    }
     const struct mrd_id128 hash = mrd_hash128(mrd_buf_view(&bytes), 0);
     (void)snprintf(unit->lease, sizeof(unit->lease), "merge/%s/%016" PRIx64 "%016" PRIx64,
                    mrd_upkeep_kind_name(unit->kind), hash.high, hash.low);
@@ -274,8 +277,9 @@ static enum mrd_status plan_months(struct plan *plan, struct mrd_error *err)
 
 /* Files above level 0, and rollups, that owe. */
 struct owing {
-    struct mrd_buf files; /* const struct mrd_block_entry * */
-    struct mrd_buf rollups;
+    struct mrd_buf files;   /* const struct mrd_block_entry * */
+    struct mrd_buf rollups; /* that have nothing */
+    struct mrd_buf alone;   /* rollups whose samples are gone */
 };
 
 static void list_owing(const struct plan *plan, const struct mrd_catalog_erasure *erasure,
@@ -291,6 +295,8 @@ static void list_owing(const struct plan *plan, const struct mrd_catalog_erasure
             mrd_buf_append(&owing->files, (const void *)&block, sizeof(block));
         } else if (mrd_upkeep_rollup_is_free(plan->state, block, erasure)) {
             mrd_buf_append(&owing->rollups, (const void *)&block, sizeof(block));
+        } else if (mrd_upkeep_rollup_is_alone(plan->state, block)) {
+            mrd_buf_append(&owing->alone, (const void *)&block, sizeof(block));
         }
     }
 }
@@ -375,6 +381,30 @@ static enum mrd_status plan_rollups(struct plan *plan, const struct mrd_block_en
     return MRD_OK;
 }
 
+static struct mrd_merge_range month_of(const struct mrd_block_entry *rollup)
+{
+    return mrd_merge_period_of(MRD_MERGE_MONTH, mrd_upkeep_period_of(rollup).first_ms);
+}
+
+/* A unit for each month of rollups whose samples are gone, of all resolutions. */
+static enum mrd_status plan_alone(struct plan *plan, const struct mrd_block_entry *const *blocks,
+                                  size_t count, struct mrd_error *err)
+{
+    for (size_t i = 0; i < count;) {
+        struct mrd_upkeep_unit unit = erase_unit(blocks[i]);
+        unit.range = month_of(blocks[i]);
+        size_t end = i + 1;
+        while (end < count && blocks[end]->level == unit.level &&
+               is_same_tenant(blocks[i], blocks[end]) &&
+               month_of(blocks[end]).first_ms == unit.range.first_ms) {
+            end++;
+        }
+        MRD_TRY(add_unit(plan, &unit, blocks + i, end - i, err));
+        i = end;
+    }
+    return MRD_OK;
+}
+
 static enum mrd_status plan_erasing(struct plan *plan, struct mrd_error *err)
 {
     struct owing owing = {0};
@@ -383,13 +413,18 @@ static enum mrd_status plan_erasing(struct plan *plan, struct mrd_error *err)
     }
     const size_t files = sort_owing(&owing.files);
     const size_t rollups = sort_owing(&owing.rollups);
+    const size_t alone = sort_owing(&owing.alone);
     enum mrd_status status =
         plan_files(plan, MRD_UPKEEP_ERASE, (const void *)owing.files.data, files, err);
     if (status == MRD_OK) {
         status = plan_rollups(plan, (const void *)owing.rollups.data, rollups, err);
     }
+    if (status == MRD_OK) {
+        status = plan_alone(plan, (const void *)owing.alone.data, alone, err);
+    }
     mrd_buf_fini(&owing.files);
     mrd_buf_fini(&owing.rollups);
+    mrd_buf_fini(&owing.alone);
     return status;
 }
 

@@ -24,18 +24,12 @@ static enum mrd_status open_block(struct look *look, struct mrd_error *err)
                : mrd_block_open(look->settling->store, look->entry, &options, &look->block, err);
 }
 
-static enum mrd_status has_any(struct look *look, const struct mrd_erasure *erasure, bool *out,
-                               struct mrd_error *err)
-{
-    MRD_TRY(open_block(look, err));
-    return mrd_merge_has_erased(look->block, erasure, INT64_MIN, INT64_MAX, out, err);
-}
-
-/* The window that ends last of those that begin before the request's time ends. */
+/* When the last window ends that has a time of the request (mrd_rollup_window_meets), or just before the next. */
 static mrd_time_ms last_end(const struct mrd_block_entry *rollup, const struct mrd_erasure *erasure)
 {
-    return erasure->time_max_ms > MRD_BLOCK_TIME_MAX ? INT64_MAX
-                                                     : erasure->time_max_ms + rollup->resolution_ms;
+    return erasure->time_max_ms > MRD_BLOCK_TIME_MAX
+               ? INT64_MAX
+               : erasure->time_max_ms + rollup->resolution_ms - 1;
 }
 
 /* Rows of series that a selector selects and none before it does. */
@@ -74,6 +68,20 @@ static enum mrd_status count_rows(struct look *look, const struct mrd_erasure *e
     return MRD_OK;
 }
 
+/* Of samples by the sidecar alone, of rollups by their rows. */
+static enum mrd_status has_any(struct look *look, const struct mrd_erasure *erasure, bool *out,
+                               struct mrd_error *err)
+{
+    uint64_t rows = 0;
+    if (look->entry->resolution_ms != 0) {
+        MRD_TRY(count_rows(look, erasure, &rows, err));
+        *out = rows > 0;
+        return MRD_OK;
+    }
+    MRD_TRY(open_block(look, err));
+    return mrd_merge_has_erased(look->block, erasure, INT64_MIN, INT64_MAX, out, err);
+}
+
 static bool is_of_block(enum mrd_status status)
 {
     return status == MRD_E_CORRUPT || status == MRD_E_NOT_FOUND || status == MRD_E_UNSUPPORTED;
@@ -89,7 +97,7 @@ struct settle {
     bool overtaken;
 };
 
-static int compare_done(const void *a, const void *b)
+int mrd_upkeep_done_compare(const void *a, const void *b)
 {
     const struct mrd_merge_erased *x = a;
     const struct mrd_merge_erased *y = b;
@@ -127,10 +135,10 @@ static enum mrd_status settle_one(struct settle *settle, struct look *look,
 {
     const struct mrd_upkeep_settling *settling = settle->settling;
     const struct mrd_merge_erased key = {.input = look->entry->id, .erasure = erasure->id};
-    const struct mrd_merge_erased *done =
-        settling->done_count == 0
-            ? NULL
-            : bsearch(&key, settling->done, settling->done_count, sizeof(key), compare_done);
+    const struct mrd_merge_erased *done = settling->done_count == 0
+                                              ? NULL
+                                              : bsearch(&key, settling->done, settling->done_count,
+                                                        sizeof(key), mrd_upkeep_done_compare);
     struct mrd_catalog_settled settled = {.erasure = erasure->id, .block = look->entry->id};
     if (done != NULL) {
         settled.samples = done->samples;
@@ -148,7 +156,8 @@ static enum mrd_status settle_one(struct settle *settle, struct look *look,
         if (status != MRD_OK && is_rollup) { /* as if all of it was to go */
             settled.samples = MRD_MAX(look->entry->counts.samples, (uint64_t)1);
         }
-        settle->overtaken |= !is_rollup && (status != MRD_OK || any);
+        any = is_rollup ? settling->keeps_rows && settled.samples > 0 : any || status != MRD_OK;
+        settle->overtaken |= any;
     }
     mrd_buf_append(&settle->settled, &settled, sizeof(settled));
     return MRD_OK;
@@ -276,6 +285,30 @@ bool mrd_upkeep_rollup_is_free(const struct mrd_catalog_state *state,
             mrd_catalog_find(state, parent) != NULL && !mrd_catalog_erasure_owes(erasure, parent);
     }
     return free;
+}
+
+static bool owes_any(const struct mrd_catalog_state *state, struct mrd_bytes id)
+{
+    for (size_t i = 0; i < mrd_catalog_erasure_count(state); i++) {
+        if (mrd_catalog_erasure_owes(mrd_catalog_erasure_at(state, i), id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool mrd_upkeep_rollup_is_alone(const struct mrd_catalog_state *state,
+                                const struct mrd_block_entry *rollup)
+{
+    size_t there = 0;
+    for (size_t i = 0; i < rollup->origin.parent_count; i++) {
+        const struct mrd_bytes parent = rollup->origin.parents[i];
+        if (owes_any(state, parent)) {
+            return false;
+        }
+        there += mrd_catalog_find(state, parent) != NULL;
+    }
+    return there < rollup->origin.parent_count || rollup->origin.parent_count == 0;
 }
 
 enum mrd_status mrd_upkeep_look_at_rollups(struct mrd_catalog_state *state,

@@ -25,7 +25,12 @@ struct mrd_upkeep_settling {
     const struct mrd_catalog_requests *requests; /* that the merge knew; may be NULL */
     const struct mrd_merge_erased *done; /* by it, in the order of ids; 0 samples: nothing */
     size_t done_count;
+    bool
+        keeps_rows; /* rollups that leave are written anew: it is no obstacle only if they have nothing */
 };
+
+/* The order of `done`: by block, then request. */
+int mrd_upkeep_done_compare(const void *a, const void *b);
 
 /* What is to be said of the blocks `removed`, all of which the state has. *out_overtaken: it cannot be said; then *out is not
  * written. MRD_E_NOT_FOUND: a request is gone, so the state is out of date. */
@@ -35,8 +40,8 @@ mrd_upkeep_settle(const struct mrd_upkeep_settling *settling, struct mrd_catalog
                   const struct mrd_catalog_settled **out, size_t *out_count, bool *out_overtaken,
                   struct mrd_error *err);
 
-/* What the blocks of a unit of erasing (plan.h) that has some have nothing of, and those that have something. A block that cannot be read counts
- * among the latter: merging tells what is wrong with it. */
+/* What the blocks of a unit of erasing (plan.h) that has some, of samples or rollups, have nothing of, and those that have something. A block that
+ * cannot be read counts among the latter: merging tells what is wrong with it. */
 struct mrd_upkeep_looked {
     const struct mrd_block_entry **blocks; /* that have something */
     size_t block_count;
@@ -57,6 +62,11 @@ mrd_upkeep_look_at_rollups(struct mrd_catalog_state *state, const struct mrd_upk
 bool mrd_upkeep_rollup_is_free(const struct mrd_catalog_state *state,
                                const struct mrd_block_entry *rollup,
                                const struct mrd_catalog_erasure *erasure);
+
+/* Whether some of what the rollup stands for is gone, and what is there of it owes nothing: its rows cannot be made anew, and no merge will take it
+ * away. */
+bool mrd_upkeep_rollup_is_alone(const struct mrd_catalog_state *state,
+                                const struct mrd_block_entry *rollup);
 
 /* Commits what of `settled` is still owed. *out_count: how much that was. */
 MRD_MUST_CHECK enum mrd_status mrd_upkeep_settle_nothing(struct mrd_catalog *catalog,

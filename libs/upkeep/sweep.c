@@ -320,6 +320,16 @@ static bool is_start(const struct sweep *sweep, const char *key)
             strcmp(key + strlen(sweep->path), "metadata/version-hint.text") == 0);
 }
 
+/* What a table that cannot be read needs of its metadata is not known. */
+static void tell_unnamed(const struct sweep *sweep, const struct mrd_objstore_entry *entry)
+{
+    const struct mrd_upkeep_unnamed *unnamed = sweep->options->unnamed;
+    if (unnamed != NULL &&
+        (sweep->is_safe || strncmp(entry->key + strlen(sweep->path), "data/", 5) == 0)) {
+        unnamed->take(unnamed->context, entry->key, entry->info.modified_ms);
+    }
+}
+
 static enum mrd_status look_at(struct sweep *sweep, const struct mrd_objstore_entry *entry)
 {
     const size_t size = MRD_MIN(path_size(entry->key), sizeof(sweep->path) - 1);
@@ -329,9 +339,13 @@ static enum mrd_status look_at(struct sweep *sweep, const struct mrd_objstore_en
         sweep->path[size] = '\0';
         MRD_TRY(begin_table(sweep));
     }
-    const bool keep = !sweep->is_safe || entry->info.modified_ms >= sweep->old_before_ms ||
-                      is_needed(sweep, entry->key) || is_start(sweep, entry->key) ||
-                      names_have(&sweep->named, mrd_bytes_of(entry->key));
+    const bool is_named = is_needed(sweep, entry->key) || is_start(sweep, entry->key) ||
+                          names_have(&sweep->named, mrd_bytes_of(entry->key));
+    const bool keep =
+        is_named || !sweep->is_safe || entry->info.modified_ms >= sweep->old_before_ms;
+    if (keep && !is_named) {
+        tell_unnamed(sweep, entry);
+    }
     if (!keep) {
         char *key = strdup(entry->key);
         mrd_assert(key != NULL);
@@ -359,19 +373,35 @@ static enum mrd_status sweep_region(struct sweep *sweep)
 
 /* ---- the rest ---- */
 
+/* What the sweep of the catalog has to leave, and whom it tells what it leaves. */
+struct rest {
+    struct names needed;
+    const struct mrd_upkeep_unnamed *unnamed;
+};
+
 static bool is_needed_gone(void *context, struct mrd_bytes data_key)
 {
-    const struct names *names = context;
-    return names_have(names, data_key);
+    return names_have(&((const struct rest *)context)->needed, data_key);
+}
+
+static void take_unnamed(void *context, const char *key, mrd_time_ms modified_ms)
+{
+    const struct mrd_upkeep_unnamed *unnamed = ((const struct rest *)context)->unnamed;
+    unnamed->take(unnamed->context, key, modified_ms);
 }
 
 static enum mrd_status sweep_catalog(struct sweep *sweep)
 {
-    struct names needed = {(void *)sweep->needed_gone.data,
-                           sweep->needed_gone.size / sizeof(struct mrd_bytes)};
-    const struct mrd_catalog_needed except = {is_needed_gone, &needed};
-    if (needed.count > 0) {
-        qsort(needed.items, needed.count, sizeof(*needed.items), compare_bytes);
+    struct rest rest = {
+        .needed = {(void *)sweep->needed_gone.data,
+                   sweep->needed_gone.size / sizeof(struct mrd_bytes)},
+        .unnamed = sweep->options->unnamed
+    };
+    const struct names *needed = &rest.needed;
+    const struct mrd_catalog_needed except = {is_needed_gone,
+                                              rest.unnamed == NULL ? NULL : take_unnamed, &rest};
+    if (needed->count > 0) {
+        qsort(needed->items, needed->count, sizeof(*needed->items), compare_bytes);
     }
     return mrd_catalog_sweep_except(sweep->catalog, sweep->options->blocks_prefix, &except,
                                     sweep->options->control, &sweep->out->catalog, sweep->err);

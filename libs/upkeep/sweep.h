@@ -18,6 +18,13 @@
 #include "upkeep/quarantine.h"
 #include "upkeep/tables.h"
 
+/* Takes what is left that neither the catalog nor a snapshot names: files that are younger than the grace, of a merge that runs, or has ended
+ * without a commit. Of a table that cannot be read, data files of any age. */
+struct mrd_upkeep_unnamed {
+    void (*take)(void *context, const char *key, mrd_time_ms modified_ms);
+    void *context;
+};
+
 struct mrd_upkeep_sweep_options {
     struct mrd_catalog_options catalog; /* store, clock, writer and grace as everywhere */
     const struct mrd_objstore_control *control;
@@ -25,6 +32,7 @@ struct mrd_upkeep_sweep_options {
     const char *region;        /* everything under "<region>/" is tables and their files */
     const struct mrd_upkeep_tables
         *tables; /* NULL: no tables are kept; those there are stay as they are */
+    const struct mrd_upkeep_unnamed *unnamed; /* may be NULL */
 };
 
 struct mrd_upkeep_swept {

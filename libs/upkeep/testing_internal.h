@@ -51,10 +51,11 @@ struct region {
     mrd_time_ms now_ms;
     struct mrd_clock clock;
     struct mrd_upkeep_tables tables;
-    unsigned blocks; /* of level 0, so far */
-    size_t tenants;  /* at most REGION_TENANTS */
-    size_t times;    /* at most REGION_TIMES */
-    size_t workers;  /* of merges */
+    unsigned blocks;      /* of level 0, so far */
+    size_t tenants;       /* at most REGION_TENANTS */
+    size_t times;         /* at most REGION_TIMES */
+    size_t workers;       /* of merges */
+    uint64_t shard_bytes; /* likewise; 0: as many as fit */
     struct region_write model[REGION_TENANTS][REGION_SERIES][REGION_TIMES];
     struct region_request requests[REGION_REQUESTS];
     size_t request_count;
@@ -353,6 +354,7 @@ static inline enum mrd_status region_round(struct region *region, struct mrd_cat
         .retain = region->retain,
         .memory_bytes_max = REGION_MERGE_BYTES * MRD_MAX(region->workers, (size_t)1),
         .workers = region->workers,
+        .shard_bytes_max = region->shard_bytes,
         .resolutions_ms = region_resolutions_ms,
         .resolution_count = MRD_ARRAY_LEN(region_resolutions_ms),
     };
@@ -552,6 +554,37 @@ static inline const struct mrd_block_entry *region_block_of(const struct mrd_cat
     }
     fail_msg("%s is no block", file->path);
     return NULL;
+}
+
+/* How many files a table of a tenant has, each of a block of the catalog. */
+static inline size_t region_table_files(struct region *region, struct mrd_bytes tenant,
+                                        const char *name)
+{
+    struct mrd_error err = {0};
+    struct mrd_catalog_state *state = mrd_catalog_pin(region->catalog);
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf path = {0};
+    struct mrd_iceberg_metadata *metadata;
+    struct mrd_iceberg_file *files;
+    size_t files_count = 0;
+    const struct mrd_bytes key = mrd_catalog_table(state, tenant, mrd_bytes_of(name));
+    assert_true(key.size > 0);
+    mrd_upkeep_table_path("eu", tenant, name, &path);
+    mrd_buf_append_u8(&path, 0);
+    const struct mrd_iceberg_table table = {
+        .store = region->files, .root = region->tables.root, .path = (const char *)path.data};
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("table", REGION_CHECK_BYTES);
+    const char *key_text = (const char *)mrd_arena_copy(arena, key).data;
+    region_must(mrd_iceberg_load(&table, key_text, arena, &metadata, &err), &err);
+    region_must(mrd_iceberg_files(&table, metadata, metadata->snapshot_id, arena, &files,
+                                  &files_count, &err),
+                &err);
+    for (size_t i = 0; i < files_count; i++) {
+        (void)region_block_of(state, &files[i]);
+    }
+    mrd_catalog_unpin(&state);
+    return files_count;
 }
 
 /* The file of series of a block is what was written with it. */

@@ -45,6 +45,7 @@ void cmp_build_destroy(struct cmp_build **build)
         mrd_assert(self->partitions[i].lease == NULL);
         cmp_builder_destroy(&self->partitions[i].builder);
     }
+    mrd_catalog_requests_destroy(&self->requests);
     free(self->partitions);
     free(self);
 }
@@ -307,6 +308,14 @@ static enum mrd_status commit(const struct cmp_environment *environment,
     return mrd_catalog_commit(environment->catalog, &change, &environment->control, err);
 }
 
+static enum mrd_status check_lease(const struct build_partition *partition, struct mrd_error *err)
+{
+    return mrd_lease_held(partition->lease)
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_CONFLICT,
+                          "partition %" PRIu32 ": the lease was lost meanwhile", partition->number);
+}
+
 /* Writes and commits the range at hand. */
 static enum mrd_status write_range(struct cmp_build *build,
                                    const struct cmp_environment *environment,
@@ -319,13 +328,15 @@ static enum mrd_status write_range(struct cmp_build *build,
     const struct mrd_block_entry *entries = NULL;
     size_t entry_count = 0;
     const mrd_time_ms begun_ms = mrd_clock_now_ms(build->options.clock);
+    const mrd_time_ms most_ms = mrd_catalog_grace_ms(environment->catalog) / 2;
+    const struct mrd_objstore_control control =
+        mrd_objstore_control_within(&environment->control, build->options.clock, most_ms);
     const struct cmp_build_target target = {
-        .store = environment->store, .control = &environment->control, .begun_ms = begun_ms};
+        .store = environment->store, .control = &control, .begun_ms = begun_ms};
+    /* Whoever has lost the lease does not begin to write: others may have built what is read here long ago, and past a request to erase. */
+    MRD_TRY(check_lease(partition, err));
     MRD_TRY(cmp_builder_write(builder, &target, arena, &entries, &entry_count, err));
-    if (!mrd_lease_held(partition->lease)) {
-        return mrd_fail(err, MRD_E_CONFLICT, "partition %" PRIu32 ": the lease was lost meanwhile",
-                        partition->number);
-    }
+    MRD_TRY(check_lease(partition, err));
     MRD_TRY(commit(environment, partition, entries, entry_count, begun_ms, err));
     cmp_builder_committed(builder);
     MRD_LOG_DEBUG("built", mrd_log_uint("partition", partition->number),
@@ -362,15 +373,34 @@ static enum mrd_status build_range(struct cmp_build *build,
     return read;
 }
 
-/* Builds all that the log has up to target. */
-static enum mrd_status build_to(struct cmp_build *build, const struct cmp_environment *environment,
-                                struct build_partition *partition, uint64_t target,
-                                struct mrd_error *err)
+/* The requests to erase that are not done. What comes late, or once more, is stamped before them and stands behind them, where a builder that was made
+ * since may not have met them: the log may have dropped them. Those that the catalog takes from now on stand behind what is built, so in the log. */
+static enum mrd_status load_requests(struct cmp_build *build,
+                                     const struct cmp_environment *environment,
+                                     struct mrd_error *err)
 {
-    MRD_TRY(mrd_catalog_refresh(environment->catalog, &environment->control, err));
+    mrd_auto(mrd_catalog_unpin)
+    struct mrd_catalog_state *state = mrd_catalog_pin(environment->catalog);
+    struct mrd_catalog_requests *requests = NULL;
+    if (mrd_catalog_erasure_count(state) > 0) {
+        MRD_TRY(mrd_catalog_requests_load_all(environment->store, state, build->requests,
+                                              &environment->control, &requests, err));
+    }
+    mrd_catalog_requests_destroy(&build->requests);
+    build->requests = requests;
+    return MRD_OK;
+}
+
+static enum mrd_status build_ranges(struct cmp_build *build,
+                                    const struct cmp_environment *environment,
+                                    struct build_partition *partition, uint64_t target,
+                                    const struct mrd_erasure *const *erasures, size_t erasure_count,
+                                    struct mrd_error *err)
+{
     uint64_t built = cmp_build_built(environment->catalog, partition->number);
     while (built < target) {
         builder_ready(build, partition, built);
+        cmp_builder_follow(partition->builder, erasures, erasure_count);
         MRD_TRY(build_range(build, environment, partition, built, target, err));
         built = cmp_build_built(environment->catalog, partition->number);
         atomic_store_explicit(&partition->built, built, memory_order_relaxed);
@@ -378,6 +408,30 @@ static enum mrd_status build_to(struct cmp_build *build, const struct cmp_enviro
                               memory_order_relaxed);
         MRD_TRY(mrd_objstore_check(&environment->control, err));
     }
+    return MRD_OK;
+}
+
+/* Builds all that the log has up to target. */
+static enum mrd_status build_to(struct cmp_build *build, const struct cmp_environment *environment,
+                                struct build_partition *partition, uint64_t target,
+                                struct mrd_error *err)
+{
+    MRD_TRY(mrd_catalog_refresh(environment->catalog, &environment->control, err));
+    MRD_TRY(load_requests(build, environment, err));
+    const size_t count = mrd_catalog_requests_count(build->requests);
+    const struct mrd_erasure **erasures = calloc(count + 1, sizeof(const struct mrd_erasure *));
+    mrd_assert(erasures != NULL);
+    for (size_t i = 0; i < count; i++) {
+        const struct mrd_catalog_erasure *of_state;
+        erasures[i] = mrd_catalog_requests_at(build->requests, i, &of_state);
+    }
+    const enum mrd_status status =
+        build_ranges(build, environment, partition, target, erasures, count, err);
+    if (partition->builder != NULL) {
+        cmp_builder_follow(partition->builder, NULL, 0);
+    }
+    free(erasures);
+    MRD_TRY(status);
     partition->waiting_since_ns = 0;
     /* Whoever wants more than the log had says so again. */
     atomic_store_explicit(&partition->wanted, 0, memory_order_relaxed);

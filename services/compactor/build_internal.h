@@ -3,6 +3,7 @@
 #define CMP_BUILD_INTERNAL_H
 
 #include "bus/log_admin.h"
+#include "catalog/request.h"
 #include "compactor/build.h"
 
 enum { BUILD_MARKS_MAX = 256 };
@@ -47,9 +48,10 @@ struct cmp_build {
     struct mrd_counter *partition_failures;
     struct mrd_counter *trimmed;
     struct build_partition *partitions;
-    uint32_t next;        /* partition that the next round begins with */
-    _Atomic size_t blind; /* queriers that read no blocks, as of this round */
-    bool store_unusable;  /* of this round: what is built cannot be stored */
+    uint32_t next;                         /* partition that the next round begins with */
+    _Atomic size_t blind;                  /* queriers that read no blocks, as of this round */
+    bool store_unusable;                   /* of this round: what is built cannot be stored */
+    struct mrd_catalog_requests *requests; /* to erase, that were open at the last look; or NULL */
 };
 
 void cmp_build_metrics_init(struct cmp_build *build);

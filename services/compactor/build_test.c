@@ -9,6 +9,7 @@
 #include "bus/log_admin.h"
 #include "bus/log_writer.h"
 #include "bus/nats_fixture.h"
+#include "catalog/request.h"
 #include "compactor/builder_rig.h"
 #include "objstore/fault_store.h"
 #include "objstore/folder_fixture.h"
@@ -623,6 +624,120 @@ static void who_takes_over_resolves_what_was_announced_before(void **state)
     scene_fini(&scene);
 }
 
+/* ---- requests to erase ---- */
+
+enum { ERASED_SERIES = 1 };
+#define ERASURE_HLC mrd_hlc_make(RIG_T0 + 3600 * 1000, 0)
+
+/* A request, as bytes. */
+static void encode_request(struct mrd_id128 id, struct mrd_buf *out)
+{
+    struct mrd_matcher matcher;
+    struct mrd_error err = {0};
+    must(mrd_matcher_init(&matcher, MRD_MATCH_EQ, MRD_BYTES("device"), MRD_BYTES("d1"), &err),
+         &err);
+    const struct mrd_erasure_selector selector = {&matcher, 1};
+    const struct mrd_erasure erasure = {.id = id,
+                                        .tenant = rig_tenant(ERASED_SERIES),
+                                        .hlc = ERASURE_HLC,
+                                        .time_min_ms = INT64_MIN,
+                                        .time_max_ms = INT64_MAX,
+                                        .selectors = &selector,
+                                        .selector_count = 1};
+    must(mrd_erasure_encode(&erasure, out, &err), &err);
+    mrd_matcher_fini(&matcher);
+}
+
+/* What was written so far of the series is none. */
+static void forget_erased(struct rig *rig)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < rig->write_count; i++) {
+        if (rig->writes[i].series != ERASED_SERIES) {
+            rig->writes[kept++] = rig->writes[i];
+        }
+    }
+    rig->write_count = kept;
+}
+
+/* As a querier does it: the object, the log, the catalog. */
+static void erase(struct scene *scene)
+{
+    const struct mrd_id128 id = {7, 7};
+    struct world *world = scene->world;
+    struct mrd_error err = {0};
+    struct mrd_catalog_request names;
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf encoded = {0};
+    encode_request(id, &encoded);
+    must(mrd_catalog_request_put(scene->store, id, mrd_buf_view(&encoded), NULL, &names, &err),
+         &err);
+    mrd_batch_builder_reset(world->rig.builder);
+    (void)mrd_batch_builder_tenant(world->rig.builder, rig_tenant(ERASED_SERIES));
+    mrd_batch_builder_erasure(world->rig.builder, mrd_buf_view(&encoded));
+    const struct mrd_batch_header header = {.region = MRD_BYTES("r"),
+                                            .residency_class = MRD_BYTES("eu"),
+                                            .instance = MRD_BYTES("erasure"),
+                                            .epoch = world->rig.epoch,
+                                            .number = 1,
+                                            .hlc = ERASURE_HLC};
+    mrd_batch_builder_finish(world->rig.builder, &header, MRD_BATCH_NONE, &world->rig.message);
+    publish_bytes(world, mrd_buf_view(&world->rig.message));
+    const uint64_t sequence = world->published;
+    const struct mrd_catalog_erasure_change erasure = {
+        .id = id,
+        .tenant = rig_tenant(ERASED_SERIES),
+        .hlc = ERASURE_HLC,
+        .time_min_ms = INT64_MIN,
+        .time_max_ms = INT64_MAX,
+        .request_key = mrd_bytes_of(names.key),
+        .request_digest = mrd_bytes_of(names.digest),
+        .sequences = &sequence,
+        .partition_count = 1,
+    };
+    const struct mrd_catalog_change change = {.erasures = &erasure, .erasure_count = 1};
+    must(mrd_catalog_commit(scene->process.catalog, &change, NULL, &err), &err);
+    forget_erased(&world->rig);
+}
+
+/* The log has dropped the request: all that was built. */
+static bool is_trimmed_to_the_end(void *context)
+{
+    const struct mrd_log_state log = log_of(context);
+    return log.sequence_first > log.sequence_last;
+}
+
+/* A copy, or a batch that was resent, comes behind the request, and even after the log has forgotten it: to who has built all the time, and to who
+ * takes over and has never met the request. */
+static void what_comes_late_behind_a_request_is_in_no_block(void **state)
+{
+    (void)state;
+    for (size_t takes_over = 0; takes_over < 2; takes_over++) {
+        const struct settings settings = {
+            .samples_max = 1000, .trim = true, .references_kept_ms = 1};
+        struct scene scene;
+        scene_init(&scene, &settings);
+        publish(scene.world, 4);
+        erase(&scene);
+        publish(scene.world, 2);
+        forget_erased(&scene.world->rig); /* stamped before it */
+        run_until(&scene.process, is_all_built, &scene.process);
+        run_until(&scene.process, is_trimmed_to_the_end, &scene);
+        if (takes_over == 1) {
+            process_end(&scene.process);
+            assert_true(process_start(&scene.process, scene.world, scene.store, &settings));
+        }
+        /* They bring their labels along. */
+        memset(scene.world->rig.announced, 0, sizeof(scene.world->rig.announced));
+        publish(scene.world, 4);
+        forget_erased(&scene.world->rig);
+        run_until(&scene.process, is_all_built, &scene.process);
+        assert_true(metric(&scene, "meridian_build_samples_erased_total") > 0);
+        check_content(scene.world, scene.store);
+        scene_fini(&scene);
+    }
+}
+
 /* The stream was deleted and made anew: its sequences begin again, and pass what is built. */
 static void of_another_log_nothing_is_built(void **state)
 {
@@ -657,6 +772,7 @@ int main(void)
         cmocka_unit_test(the_log_is_kept_for_queriers_that_read_no_blocks),
         cmocka_unit_test(of_a_log_that_ends_before_what_is_built_nothing_is_built),
         cmocka_unit_test(who_takes_over_resolves_what_was_announced_before),
+        cmocka_unit_test(what_comes_late_behind_a_request_is_in_no_block),
         cmocka_unit_test(of_another_log_nothing_is_built),
         cmocka_unit_test(a_range_whose_index_is_too_large_is_cut_smaller),
     };

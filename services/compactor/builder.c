@@ -165,6 +165,12 @@ void cmp_builder_begin(struct cmp_builder *builder, uint64_t first_sequence)
     builder->series_present = 0;
 }
 
+void cmp_builder_follow(struct cmp_builder *builder, const struct mrd_erasure *const *erasures,
+                        size_t count)
+{
+    mrd_erasures_lend(builder->erasures, erasures, count);
+}
+
 uint64_t cmp_builder_taken(const struct cmp_builder *builder) { return builder->taken; }
 uint64_t cmp_builder_first(const struct cmp_builder *builder) { return builder->first; }
 uint64_t cmp_builder_last(const struct cmp_builder *builder) { return builder->last; }

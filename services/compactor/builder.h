@@ -10,7 +10,8 @@
  * range again (on the same day) writes the same objects, and whoever builds another content writes others.
  *
  * Erasures that the log has (model/erasure.h) are applied where they stand: what of the range is before them is left out, and what comes
- * behind them is, if it is stamped before them; for that, those of the batches before the range count too. Blocks that were built before are not touched.
+ * behind them is, if it is stamped before them; for that, those of the batches before the range count too, and those that the catalog knows
+ * (cmp_builder_follow): the log may have dropped them. Blocks that were built before are not touched.
  *
  * Blocks have samples, start times and native histograms, with the stamps of all writes. Exemplars and metadata are not in blocks.
  *
@@ -24,6 +25,7 @@
 
 #include "base/metrics.h"
 #include "block/entry.h"
+#include "model/erasure.h"
 #include "objstore/store.h"
 #include "wire/references.h"
 
@@ -65,6 +67,11 @@ size_t cmp_builder_memory(const struct cmp_builder *builder);
 
 /* Drops the range and begins another, from that sequence on. It is behind cmp_builder_taken. */
 void cmp_builder_begin(struct cmp_builder *builder, uint64_t first_sequence);
+
+/* Requests to erase that are known beside those of the log: what is stamped before them is left out too, wherever it stands. Lent until the next call,
+ * or destroy. */
+void cmp_builder_follow(struct cmp_builder *builder, const struct mrd_erasure *const *erasures,
+                        size_t count);
 
 /* Where a batch stood in the log. */
 struct cmp_position {

@@ -41,7 +41,11 @@ struct item {
     enum state state;
     enum state told;
     int64_t told_ns;
-    size_t bad;         /* blocks in quarantine that owe it */
+    size_t bad;           /* blocks in quarantine that owe it */
+    char *prefix;         /* of the keys of the tenant's files */
+    mrd_time_ms swept_ms; /* when the last sweep began; 0: there was none since the item is known */
+    mrd_time_ms
+        left_ms;        /* when the oldest was written of the files that it left and nobody names */
     uint32_t partition; /* that holds it up */
     struct tail *tails; /* of the partitions */
     uint32_t partition_count;
@@ -88,6 +92,12 @@ struct cmp_erasing *cmp_erasing_create(const struct cmp_erasing_options *options
     return erasing;
 }
 
+static void item_fini(struct item *item)
+{
+    free(item->tails);
+    free(item->prefix);
+}
+
 void cmp_erasing_destroy(struct cmp_erasing **erasing)
 {
     if (*erasing == NULL) {
@@ -95,7 +105,7 @@ void cmp_erasing_destroy(struct cmp_erasing **erasing)
     }
     struct cmp_erasing *self = MRD_MOVE(*erasing);
     for (size_t i = 0; i < self->item_count; i++) {
-        free(self->items[i].tails);
+        item_fini(&self->items[i]);
     }
     for (size_t i = 0; i < CMP_ERASING_VERIFY_MAX; i++) {
         cmp_verified_fini(&self->verified[i]);
@@ -108,6 +118,15 @@ void cmp_erasing_destroy(struct cmp_erasing **erasing)
 }
 
 /* ---- items ---- */
+
+/* "<region>/<tenant>/" */
+static char *prefix_of(const struct cmp_erasing *erasing, struct mrd_bytes tenant)
+{
+    struct mrd_buf prefix = {0};
+    mrd_upkeep_table_path(erasing->region, tenant, "", &prefix);
+    mrd_buf_append_u8(&prefix, 0);
+    return (char *)prefix.data;
+}
 
 static struct item *item_of(struct cmp_erasing *erasing, const struct mrd_catalog_erasure *erasure)
 {
@@ -122,6 +141,7 @@ static struct item *item_of(struct cmp_erasing *erasing, const struct mrd_catalo
     *item = (struct item){.id = erasure->id,
                           .told = STATES,
                           .partition_count = erasure->partition_count,
+                          .prefix = prefix_of(erasing, erasure->tenant),
                           .tails = calloc(erasure->partition_count, sizeof(*item->tails))};
     mrd_assert(item->tails != NULL);
     return item;
@@ -135,7 +155,7 @@ static void drop_unseen(struct cmp_erasing *erasing)
             erasing->items[i].seen = false;
             erasing->items[kept++] = erasing->items[i];
         } else {
-            free(erasing->items[i].tails);
+            item_fini(&erasing->items[i]);
         }
     }
     erasing->item_count = kept;
@@ -225,8 +245,24 @@ static enum mrd_status look_at_tenant(const struct cmp_erasing *erasing, struct 
     return MRD_OK;
 }
 
+/* Until when somebody may have written files that have what is erased, without knowing it yet (erasing.h). */
+static mrd_time_ms unknowing_ms(const struct mrd_catalog_erasure *erasure,
+                                const struct cmp_environment *environment)
+{
+    return erasure->changed_ms + grace_ms(environment) / 4 * 3;
+}
+
+/* Whether a sweep that began later than that has left none of them. */
+static bool is_swept(const struct item *item, const struct mrd_catalog_erasure *erasure,
+                     const struct cmp_environment *environment)
+{
+    const mrd_time_ms until_ms = unknowing_ms(erasure, environment);
+    return item->swept_ms > until_ms && item->left_ms > until_ms;
+}
+
 /* Without a look at the log. */
-static enum state state_of(const struct cmp_erasing *erasing, const struct mrd_catalog_state *state,
+static enum state state_of(const struct cmp_erasing *erasing, const struct item *item,
+                           const struct mrd_catalog_state *state,
                            const struct mrd_catalog_erasure *erasure,
                            const struct cmp_environment *environment)
 {
@@ -239,7 +275,10 @@ static enum state state_of(const struct cmp_erasing *erasing, const struct mrd_c
     if (mrd_clock_now_ms(environment->clock) <= erasure->changed_ms + grace_ms(environment)) {
         return WAITING;
     }
-    return erasure->leaving_count > 0 || erasing->oldest < erasure->changed ? SWEEPING : READY;
+    return erasure->leaving_count > 0 || erasing->oldest < erasure->changed ||
+                   !is_swept(item, erasure, environment)
+               ? SWEEPING
+               : READY;
 }
 
 static size_t count_bad(struct cmp_erasing *erasing, const struct mrd_catalog_erasure *erasure)
@@ -423,7 +462,7 @@ static enum mrd_status look(struct cmp_erasing *erasing, const struct mrd_catalo
         enum state log = READY;
         item->seen = true;
         item->bad = count_bad(erasing, erasure);
-        item->state = state_of(erasing, state, erasure, environment);
+        item->state = state_of(erasing, item, state, erasure, environment);
         MRD_TRY(look_at_tenant(erasing, item, state, erasure, environment, err));
         if (item->state >=
             WAITING) { /* before the end, too: of the log's files only seeing them go says much */
@@ -466,6 +505,36 @@ static enum mrd_status drop_tables(struct cmp_erasing *erasing,
     return MRD_OK;
 }
 
+/* A file that is left and that nobody names: of a tenant's tables, or of all tenants (blocks of level 0). */
+static void note_unnamed(void *context, const char *key, mrd_time_ms modified_ms)
+{
+    struct cmp_erasing *erasing = context;
+    const size_t size = strlen(erasing->region);
+    const bool of_all = strncmp(key, erasing->region, size) != 0 || key[size] != '/';
+    for (size_t i = 0; i < erasing->item_count; i++) {
+        struct item *item = &erasing->items[i];
+        if (of_all || strncmp(key, item->prefix, strlen(item->prefix)) == 0) {
+            item->left_ms = MRD_MIN(item->left_ms, modified_ms);
+        }
+    }
+}
+
+static enum mrd_status sweep(struct cmp_erasing *erasing, const struct cmp_environment *environment,
+                             struct mrd_error *err)
+{
+    const struct mrd_upkeep_unnamed unnamed = {note_unnamed, erasing};
+    const mrd_time_ms begun_ms = mrd_clock_now_ms(environment->clock);
+    for (size_t i = 0; i < erasing->item_count; i++) {
+        erasing->items[i].swept_ms = 0;
+        erasing->items[i].left_ms = INT64_MAX;
+    }
+    MRD_TRY(erasing->options.sweep(erasing->options.context, &unnamed, environment, err));
+    for (size_t i = 0; i < erasing->item_count; i++) {
+        erasing->items[i].swept_ms = begun_ms;
+    }
+    return MRD_OK;
+}
+
 static enum mrd_status sweep_if_due(struct cmp_erasing *erasing,
                                     const struct mrd_catalog_state *state,
                                     const struct cmp_environment *environment, bool *out_swept,
@@ -484,7 +553,7 @@ static enum mrd_status sweep_if_due(struct cmp_erasing *erasing,
     pause_ms = MRD_MAX(pause_ms, (mrd_time_ms)SWEEP_PAUSE_MS_MIN);
     pause_ms = MRD_MIN(pause_ms, (mrd_time_ms)SWEEP_PAUSE_MS_MAX);
     erasing->sweep_ns = now_ns + pause_ms * 1000000;
-    MRD_TRY(erasing->options.sweep(erasing->options.context, environment, err));
+    MRD_TRY(sweep(erasing, environment, err));
     return mrd_catalog_oldest(environment->catalog, &environment->control, &erasing->oldest, err);
 }
 

@@ -5,11 +5,16 @@
  *   building    the log before the request is not in blocks yet
  *   tables      a tenant that is deleted has tables still, and no blocks any more (tenant_end.h)
  *   waiting     the grace of the catalog since the last change is not over
- *   sweeping    files of blocks that have gone, or commits of before, are still there: a table's snapshot may need them. Of a tenant that is deleted
- *               and has not begun a new life, any file
+ *   sweeping    files of blocks that have gone, or commits of before, are still there: a table's snapshot may need them; or files that were never
+ *               committed, and may be of a merge, or a builder, that began before the request. Of a tenant that is deleted and has not begun a new
+ *               life, any file
  *   log         a partition's log has not dropped the request and what stands before it (compactor.trim)
  *   log_files   it has, but NATS may keep it in a file that begins before (bus/log_admin.h)
  *   done        the receipt is there
+ *
+ * Who writes what is erased, and does not know it yet, has ended three quarters of the grace after the last change: a merge begins within an eighth of it
+ * after its plan and ends after half (upkeep/merge.h), and so does the writing of blocks of level 0, by who holds the lease; the rest is for clocks.
+ * Until no file is left that was written before that and is not committed, the receipt waits, as long as another grace at most.
  *
  * Any number of compactors may run it; one at a time does. It may die anywhere: each step looks at what is there. What is known
  * of the log's files is lost with the process, and then waited for again.
@@ -21,6 +26,7 @@
 #define CMP_ERASING_H
 
 #include "compactor/jobs.h"
+#include "upkeep/sweep.h"
 
 #define CMP_ERASING_ROLE "erase"
 enum { CMP_ERASING_VERIFY_MAX = 16 /* that wait, and that are told */ };
@@ -28,13 +34,13 @@ enum { CMP_ERASING_VERIFY_MAX = 16 /* that wait, and that are told */ };
 struct cmp_erasing;
 
 struct cmp_erasing_options {
-    /* Removes what nobody needs (tidying.h). */
-    enum mrd_status (*sweep)(void *context, const struct cmp_environment *environment,
-                             struct mrd_error *err);
+    /* Removes what nobody needs (tidying.h), and tells what is left that nobody names. */
+    enum mrd_status (*sweep)(void *context, const struct mrd_upkeep_unnamed *unnamed,
+                             const struct cmp_environment *environment, struct mrd_error *err);
     /* Whether the block is in quarantine. */
     bool (*is_bad)(void *context, struct mrd_bytes block_id);
     void *context;
-    const char *region; /* where tables are kept; lent for the call */
+    const char *region; /* as of upkeep/sweep.h, where tables are kept; lent for the call */
     struct mrd_metrics *metrics;
 };
 

@@ -1,7 +1,9 @@
 /* The role "erase" against a real log and a store that fails: a receipt comes when nothing is left, and not before. */
 #include "compactor/erasing.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
+#include <sys/stat.h>
 
 #include "bus/log_admin.h"
 #include "bus/log_writer.h"
@@ -18,6 +20,7 @@ static struct region region;
 static struct mrd_metrics *metrics;
 static _Atomic bool stopping;
 static size_t sweeps;
+static mrd_time_ms grace_ms = GRACE_MS;
 
 /* ---- the log ---- */
 
@@ -105,7 +108,7 @@ static struct mrd_catalog *open_catalog(struct mrd_objstore *store)
     struct mrd_error err = {0};
     struct mrd_catalog *catalog = NULL;
     const struct mrd_catalog_options options = {
-        .store = store, .clock = &region.clock, .writer = "test", .grace_ms = GRACE_MS};
+        .store = store, .clock = &region.clock, .writer = "test", .grace_ms = grace_ms};
     region_must(mrd_catalog_open(&options, NULL, &catalog, &err), &err);
     return catalog;
 }
@@ -186,8 +189,8 @@ static void build_past(void)
     region_must(mrd_catalog_commit(region.catalog, &change, NULL, &err), &err);
 }
 
-static enum mrd_status sweep(void *context, const struct cmp_environment *environment,
-                             struct mrd_error *err)
+static enum mrd_status sweep(void *context, const struct mrd_upkeep_unnamed *unnamed,
+                             const struct cmp_environment *environment, struct mrd_error *err)
 {
     struct mrd_upkeep_swept swept;
     struct mrd_upkeep_tables tables = region.tables;
@@ -201,7 +204,8 @@ static enum mrd_status sweep(void *context, const struct cmp_environment *enviro
                     .writer = "sweep"},
         .blocks_prefix = "blocks/",
         .region = "eu",
-        .tables = &tables
+        .tables = &tables,
+        .unnamed = unnamed
     };
     return mrd_upkeep_sweep(&options, &swept, err);
 }
@@ -228,7 +232,7 @@ static enum mrd_status round_of(struct cmp_erasing *erasing, struct mrd_error *e
                                                 .bus = bus,
                                                 .metrics = metrics,
                                                 .clock = &region.clock,
-                                                .grace_ms = GRACE_MS,
+                                                .grace_ms = grace_ms,
                                                 .control = {.canceled = &stopping},
                                                 .stopping = &stopping};
     const struct cmp_role role = cmp_erasing_role(erasing);
@@ -532,6 +536,77 @@ static void a_receipt_is_held_to_the_store(void **state)
     region_close(&region);
 }
 
+/* ---- files that were never committed ---- */
+
+static mrd_time_ms changed_ms(void)
+{
+    struct mrd_catalog_state *state = mrd_catalog_pin(region.catalog);
+    const mrd_time_ms changed = mrd_catalog_erasure_at(state, 0)->changed_ms;
+    mrd_catalog_unpin(&state);
+    return changed;
+}
+
+/* As somebody leaves it who dies, or is overtaken. */
+static void put_file(const char *key, mrd_time_ms modified_ms)
+{
+    struct mrd_error err = {0};
+    char path[256];
+    const struct timespec at = {modified_ms / 1000, modified_ms % 1000 * 1000000};
+    const struct timespec times[2] = {at, at};
+    region_must(mrd_objstore_put(region.files, key, MRD_BYTES("x"), NULL, &err), &err);
+    (void)snprintf(path, sizeof(path), "%s/%s", region.folder, key);
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void rounds_until(struct cmp_erasing *erasing, mrd_time_ms until_ms)
+{
+    struct mrd_error err = {0};
+    for (; region.now_ms < until_ms && !is_done(); region.now_ms += 20 * 1000) {
+        region_must(round_of(erasing, &err), &err);
+    }
+}
+
+/* Merges that were planned before the request may have left files with what is erased, for as long as they may run. What is of others, or was written
+ * when there could be none of them any more, is not waited for. */
+static void what_was_never_committed_is_waited_for(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key;
+        int percent; /* of the grace, behind the last change: when it was written */
+        bool waits;
+    } cases[] = {
+        {"eu/(dot)tenant-0/samples/data/20240101/x.parquet", 74, true },
+        {"eu/(dot)tenant-0/series/data/20240101/x.parquet",  74, true },
+        {"eu/(dot)tenant-0/samples_1h/metadata/x-m0.avro",   74, true },
+        {"blocks/l0/eu/0/20240101/x.parquet",                74, true },
+        {"eu/tenant-1/samples/data/20240101/x.parquet",      74, false},
+        {"eu/(dot)tenant-0/samples/data/20240101/x.parquet", 76, false},
+    };
+    publish(MESSAGES);
+    trim(log_state().sequence_last + 1);
+    grace_ms = 10 * MINUTE_MS;
+    for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
+        begin(false, false);
+        build_past();
+        struct cmp_erasing *erasing = create();
+        const mrd_time_ms since_ms = changed_ms();
+        put_file(cases[i].key, since_ms + grace_ms / 100 * cases[i].percent);
+        region.now_ms = since_ms + grace_ms + 1000;
+        rounds_until(erasing, since_ms + grace_ms / 100 * 170);
+        if (is_done() == cases[i].waits) {
+            fail_msg("%s: done %d", cases[i].key, is_done());
+        }
+        assert_int_equal(count_objects(cases[i].key), 1);
+        rounds_until(erasing, since_ms + 2 * grace_ms);
+        assert_true(is_done());
+        assert_int_equal(count_objects(cases[i].key), cases[i].waits ? 0 : 1);
+        cmp_erasing_destroy(&erasing);
+        region_close(&region);
+    }
+    grace_ms = GRACE_MS;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -541,6 +616,7 @@ int main(void)
         cmocka_unit_test(a_tenant_that_writes_again_keeps_its_tables),
         cmocka_unit_test(the_end_of_a_tenant_may_die_anywhere),
         cmocka_unit_test(a_receipt_is_held_to_the_store),
+        cmocka_unit_test(what_was_never_committed_is_waited_for),
     };
     return cmocka_run_group_tests(tests, begin_log, end_log);
 }

@@ -92,8 +92,9 @@ static const struct mrd_config_key compactor_keys[] = {
     KEY("compactor.grace", MRD_CONFIG_DURATION, "24h", 60000, 1e12,
         "How long files stay after their block has left the catalog, and how long commits do that "
         "a "
-        "checkpoint has made needless. Longer than any query and merge takes, and than "
-        "querier.block_stale_max in all queriers. The same in all compactors."),
+        "checkpoint has made needless. Longer than any query takes, and than "
+        "querier.block_stale_max in all queriers, which say so if it is not; a merge ends after "
+        "half of it. The same in all compactors."),
     KEY("compactor.sweep_interval", MRD_CONFIG_DURATION, "1h", 0, 1e12,
         "How often in the region what nobody needs any more is removed from object storage. 0: "
         "never, but when asked for."),
@@ -173,7 +174,9 @@ static enum mrd_status join_region(struct compactor *compactor, const struct mrd
         .ttl_ms = mrd_config_duration(node->config, "compactor.lease"),
         .replicas = replicas};
     MRD_TRY(mrd_leases_create(compactor->bus, &leases, &compactor->leases, err));
-    const struct mrd_members_options members = {.self = &node->self, .replicas = replicas};
+    struct mrd_member self = node->self;
+    self.block_grace_ms = mrd_config_duration(node->config, "compactor.grace");
+    const struct mrd_members_options members = {.self = &self, .replicas = replicas};
     return mrd_members_create(compactor->bus, &members, &compactor->members, err);
 }
 
@@ -235,10 +238,10 @@ static void reload(void *context, const struct mrd_config *config)
     cmp_expiring_reload(compactor->expiring, config);
 }
 
-static enum mrd_status sweep_now(void *context, const struct cmp_environment *environment,
-                                 struct mrd_error *err)
+static enum mrd_status sweep_now(void *context, const struct mrd_upkeep_unnamed *unnamed,
+                                 const struct cmp_environment *environment, struct mrd_error *err)
 {
-    return cmp_tidying_sweep(((struct compactor *)context)->tidying, environment, err);
+    return cmp_tidying_sweep(((struct compactor *)context)->tidying, unnamed, environment, err);
 }
 
 static bool is_bad(void *context, struct mrd_bytes block_id)

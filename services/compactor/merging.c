@@ -14,6 +14,7 @@ enum {
     PLAN_BYTES_MAX = 1 << 30,
     FAILED_MAX = 256,
     PLAN_MS_MAX = 60 * 1000,
+    PLANS = 8 /* in a grace, at least */,
     LOST_MAX = 5 /* plans of a round of which nothing could be committed */
 };
 
@@ -23,6 +24,7 @@ struct figures {
     struct mrd_counter *lost;
     struct mrd_counter *overtaken;
     struct mrd_counter *erased;
+    struct mrd_counter *rows_erased;
     struct mrd_counter *settled;
     struct mrd_counter *retained;
     struct mrd_counter *failed;
@@ -138,6 +140,8 @@ static void figures_init(struct figures *figures, struct mrd_metrics *metrics)
         {&figures->erased,           "meridian_merge_erased_total",
          "Samples that committed merges have left out for requests to erase and rules of "
          "retention."                                                                                                },
+        {&figures->rows_erased,      "meridian_merge_rows_erased_total",
+         "Rows of rollups without samples that were left out for requests to erase."                                 },
         {&figures->settled,          "meridian_merge_settled_total",
          "Blocks that owed a request to erase, and do no more, each once for each request."                          },
         {&figures->retained,         "meridian_merge_retained_total",
@@ -426,6 +430,7 @@ static void count(struct cmp_merging *merging, const struct mrd_upkeep_unit *uni
     mrd_counter_add(figures->overridden, merged->overridden);
     mrd_counter_add(figures->unordered, merged->unordered);
     mrd_counter_add(figures->erased, merged->erased);
+    mrd_counter_add(figures->rows_erased, merged->rows_erased);
     mrd_counter_add(figures->settled, merged->settled);
     mrd_counter_add(figures->retained, unit->kind == MRD_UPKEEP_RETAIN ? merged->blocks_in : 0);
     mrd_counter_add(figures->bytes_in, merged->bytes_in);
@@ -441,8 +446,9 @@ static void count(struct cmp_merging *merging, const struct mrd_upkeep_unit *uni
         mrd_log_bytes("tenant", unit->tenant), mrd_log_uint("blocks", merged->blocks_in),
         mrd_log_uint("made", merged->blocks_out), mrd_log_uint("rollups", merged->rollups_out),
         mrd_log_uint("samples", merged->samples_in), mrd_log_uint("kept", merged->samples_out),
-        mrd_log_uint("erased", merged->erased), mrd_log_uint("settled", merged->settled),
-        mrd_log_uint("tables", merged->tables), mrd_log_float("seconds", seconds));
+        mrd_log_uint("erased", merged->erased), mrd_log_uint("rows_erased", merged->rows_erased),
+        mrd_log_uint("settled", merged->settled), mrd_log_uint("tables", merged->tables),
+        mrd_log_float("seconds", seconds));
     if (merged->publish_error.status != MRD_OK) {
         MRD_LOG_WARN("tables' copies for readers without a catalog are behind",
                      mrd_log_error(&merged->publish_error));
@@ -527,14 +533,17 @@ static size_t next_turn(struct turns *turns, bool erased_last)
     return turns->next[kind]++;
 }
 
-/* Does the units that are not leased to others, for a minute or so: then it is time to plan anew. Units of one plan do not
+/* Does the units that are not leased to others, for a minute or so: then it is time to plan anew, and no unit is begun by a plan that is an eighth of the
+ * grace old (erasing.h counts on that). Units of one plan do not
  * touch each other's blocks, mostly; where they do, the later one loses. */
 static enum mrd_status do_units(struct cmp_merging *merging, struct view *view,
                                 const struct mrd_upkeep_unit *units, size_t unit_count,
                                 struct outcome *out, struct mrd_error *err)
 {
-    const int64_t until_ns =
-        mrd_clock_monotonic_ns(mrd_clock_system()) + (int64_t)PLAN_MS_MAX * 1000000;
+    const mrd_time_ms grace_ms =
+        view->environment->grace_ms == 0 ? MRD_CATALOG_GRACE_MS : view->environment->grace_ms;
+    const int64_t until_ns = mrd_clock_monotonic_ns(mrd_clock_system()) +
+                             MRD_MIN((mrd_time_ms)PLAN_MS_MAX, grace_ms / PLANS) * 1000000;
     struct turns turns = turns_of(units, unit_count);
     for (size_t i = 0; i < unit_count; i++) {
         struct mrd_lease *lease = NULL;

@@ -125,10 +125,10 @@ void cmp_tidying_want_scrub(struct cmp_tidying *tidying) { cmp_periodic_want(&ti
 
 /* ---- sweep ---- */
 
-static enum mrd_status do_sweep(void *context, const struct cmp_environment *environment,
-                                struct mrd_error *err)
+static enum mrd_status run_sweep(struct cmp_tidying *tidying,
+                                 const struct mrd_upkeep_unnamed *unnamed,
+                                 const struct cmp_environment *environment, struct mrd_error *err)
 {
-    struct cmp_tidying *tidying = context;
     const struct figures *figures = &tidying->figures;
     struct mrd_upkeep_tables tables = tidying->tables;
     struct mrd_upkeep_swept swept;
@@ -144,6 +144,7 @@ static enum mrd_status do_sweep(void *context, const struct cmp_environment *env
         .blocks_prefix = CMP_BLOCKS_PREFIX "/",
         .region = tidying->region,
         .tables = tidying->keeps_tables ? &tables : NULL,
+        .unnamed = unnamed,
     };
     const enum mrd_status status = mrd_upkeep_sweep(&options, &swept, err);
     mrd_counter_add(figures->swept_blocks, swept.catalog.gone);
@@ -166,10 +167,17 @@ static enum mrd_status do_sweep(void *context, const struct cmp_environment *env
     return MRD_OK;
 }
 
+static enum mrd_status do_sweep(void *context, const struct cmp_environment *environment,
+                                struct mrd_error *err)
+{
+    return run_sweep(context, NULL, environment, err);
+}
+
 enum mrd_status cmp_tidying_sweep(struct cmp_tidying *tidying,
+                                  const struct mrd_upkeep_unnamed *unnamed,
                                   const struct cmp_environment *environment, struct mrd_error *err)
 {
-    return do_sweep(tidying, environment, err);
+    return run_sweep(tidying, unnamed, environment, err);
 }
 
 static enum mrd_status sweep_round(void *context, const struct cmp_environment *environment,

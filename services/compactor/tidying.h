@@ -9,7 +9,7 @@
 
 #include "base/config.h"
 #include "compactor/jobs.h"
-#include "upkeep/tables.h"
+#include "upkeep/sweep.h"
 
 #define CMP_SWEEP_ROLE "sweep"
 #define CMP_SCRUB_ROLE "scrub"
@@ -25,8 +25,9 @@ void cmp_tidying_destroy(struct cmp_tidying **tidying);
 struct cmp_role cmp_tidying_sweep_role(struct cmp_tidying *tidying);
 struct cmp_role cmp_tidying_scrub_role(struct cmp_tidying *tidying);
 
-/* Sweeps, whoever else is at it: for who needs it to be done now. */
+/* Sweeps, whoever else is at it: for who needs it to be done now, or to know what is left (`unnamed` may be NULL). */
 MRD_MUST_CHECK enum mrd_status cmp_tidying_sweep(struct cmp_tidying *tidying,
+                                                 const struct mrd_upkeep_unnamed *unnamed,
                                                  const struct cmp_environment *environment,
                                                  struct mrd_error *err);
 

@@ -228,6 +228,9 @@ static void refresh(struct qry_blocks *blocks)
         blocks->options.on_change(blocks->options.context, view != NULL,
                                   status == MRD_OK ? NULL : &err);
     }
+    if (blocks->options.on_read != NULL) {
+        blocks->options.on_read(blocks->options.context);
+    }
     pthread_mutex_lock(&blocks->lock);
 }
 

@@ -33,6 +33,8 @@ struct qry_blocks_options {
     /* Told when reading the catalog begins to fail and when it works again (why: NULL), and the first time in any case. `known`: there
      * is a state. On the blocks' thread. */
     void (*on_change)(void *context, bool known, const struct mrd_error *why);
+    void (*on_read)(
+        void *context); /* after each reading, however it ended; likewise. May be NULL */
     void *context;
 };
 

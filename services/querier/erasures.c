@@ -279,6 +279,9 @@ static enum mrd_status store_failed(enum mrd_status status, const char *what, st
                                "objects under erasures/ and catalog/, which its credentials "
                                "(objstore.*) do not allow");
     }
+    if (status == MRD_E_LIMIT) {
+        return mrd_fail_prefix(err, status, "nothing was deleted");
+    }
     const bool over = status == MRD_E_TIMEOUT;
     return mrd_fail_prefix(err, over ? MRD_E_UNAVAILABLE : status, "%s", what);
 }
@@ -417,8 +420,10 @@ static enum mrd_status check_region(const struct qry_erasures *erasures,
         qry_blocks_unpin(&pin);
         return count < MRD_CATALOG_ERASURES_MAX
                    ? MRD_OK
-                   : mrd_fail(err, MRD_E_UNAVAILABLE,
-                              "%zu deletions are not done in blocks yet: ask again later", count);
+                   : mrd_fail(err, MRD_E_LIMIT,
+                              "nothing was deleted: %zu deletions are not done in blocks yet, as "
+                              "many as there may be; ask again when some are",
+                              count);
     }
     const struct mrd_members_snapshot *snapshot = mrd_members_acquire(members);
     const struct mrd_member *compactor = NULL;

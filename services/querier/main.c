@@ -218,7 +218,7 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
     struct querier *querier = context;
     MRD_TRY(start_cluster(querier, node, err));
     mrd_service_on_stop(node->service, "storage", stop_storage, querier);
-    MRD_TRY(qry_storage_open(node, &querier->storage, err));
+    MRD_TRY(qry_storage_open(node, querier->cluster.members, &querier->storage, err));
     qry_erasures_set_blocks(querier->erasures, querier->storage.blocks);
     const struct qry_pool_options pool = {
         .places = (unsigned)mrd_config_int(node->config, "querier.concurrency"),

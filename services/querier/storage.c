@@ -2,8 +2,9 @@
 
 #include "base/log.h"
 #include "iceberg/place.h"
+#include "querier/grace.h"
 
-enum { PLACE_BYTES_MAX = 64 * 1024 };
+enum { PLACE_BYTES_MAX = 64 * 1024, TELL_MS = 60 * 1000 };
 
 #define KEY(path_, type_, initial_, min_, max_, doc_)                                              \
     {                                                                                              \
@@ -31,7 +32,8 @@ static const struct mrd_config_key keys[] = {
     KEY("querier.block_stale_max", MRD_CONFIG_DURATION, "1h", 1000, STALE_MS_MAX,
         "Where the catalog could not be read for longer, queries that need blocks fail with 503, "
         "or "
-        "warn where partial answers are asked for. Others go on."),
+        "warn where partial answers are asked for. Others go on. Below compactor.grace in all "
+        "compactors."),
 };
 const struct mrd_config_table qry_storage_keys = {keys, MRD_ARRAY_LEN(keys)};
 
@@ -52,6 +54,27 @@ static void on_change(void *context, bool known, const struct mrd_error *why)
     }
 }
 
+/* What both are may change at any time, as compactors come and go. */
+static void look_at_grace(void *context)
+{
+    struct qry_storage *storage = context;
+    const struct mrd_member *least = NULL;
+    const struct mrd_members_snapshot *snapshot = mrd_members_acquire(storage->members);
+    const size_t conflicts = qry_grace_conflicts(snapshot, storage->stale_ms_max, &least);
+    mrd_gauge_set(storage->conflicts, (int64_t)conflicts);
+    if (conflicts > 0) {
+        MRD_LOG_EVERY(
+            TELL_MS, MRD_LEVEL_ERROR,
+            "a compactor deletes files of blocks sooner than this querier ceases to go by "
+            "them when it cannot read the catalog: give compactor.grace more than "
+            "querier.block_stale_max",
+            mrd_log_str("compactor", least->instance),
+            mrd_log_int("grace_ms", least->block_grace_ms),
+            mrd_log_int("block_stale_max_ms", storage->stale_ms_max));
+    }
+    mrd_members_release(&snapshot);
+}
+
 static enum mrd_status open_blocks(struct mrd_node *node, struct qry_storage *storage,
                                    struct mrd_error *err)
 {
@@ -69,6 +92,7 @@ static enum mrd_status open_blocks(struct mrd_node *node, struct qry_storage *st
         .partition_count = (uint32_t)mrd_config_int(config, "region.partitions"),
         .metrics = node->metrics,
         .on_change = on_change,
+        .on_read = look_at_grace,
         .context = storage,
     };
     return qry_blocks_create(&options, &storage->blocks, err);
@@ -84,14 +108,19 @@ static enum mrd_status open_tables(struct mrd_node *node, struct qry_storage *st
     return MRD_OK;
 }
 
-enum mrd_status qry_storage_open(struct mrd_node *node, struct qry_storage *out,
-                                 struct mrd_error *err)
+enum mrd_status qry_storage_open(struct mrd_node *node, struct mrd_members *members,
+                                 struct qry_storage *out, struct mrd_error *err)
 {
     if (!mrd_objstore_settings_given(node->config)) {
         return MRD_OK;
     }
     MRD_TRY(mrd_objstore_settings_open(node->config, node->metrics, &out->store, err));
     out->known = mrd_service_condition_add(node->service, "blocks");
+    out->members = members;
+    out->stale_ms_max = mrd_config_duration(node->config, "querier.block_stale_max");
+    out->conflicts = mrd_metrics_gauge(
+        node->metrics, "meridian_querier_blocks_grace_conflicts",
+        "Compactors whose compactor.grace is not longer than querier.block_stale_max.", NULL);
     MRD_TRY(open_blocks(node, out, err));
     return open_tables(node, out, err);
 }

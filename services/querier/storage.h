@@ -24,11 +24,14 @@ struct qry_storage {
     struct qry_tables tables;
     struct mrd_arena *arena;
     struct mrd_service_condition *known; /* of /ready: the catalog was read */
+    struct mrd_members *members;         /* lent */
+    mrd_time_ms stale_ms_max;
+    struct mrd_gauge *conflicts; /* of compactors whose grace is not longer than that */
 };
 
-/* *out is zero before, and closed in any case. Does not wait for object storage: until the catalog was read, /ready says so. */
-MRD_MUST_CHECK enum mrd_status qry_storage_open(struct mrd_node *node, struct qry_storage *out,
-                                                struct mrd_error *err);
+/* `members` outlives it. *out is zero before, and closed in any case. Does not wait for object storage: until the catalog was read, /ready says so. */
+MRD_MUST_CHECK enum mrd_status qry_storage_open(struct mrd_node *node, struct mrd_members *members,
+                                                struct qry_storage *out, struct mrd_error *err);
 void qry_storage_close(struct qry_storage *storage);
 
 #endif

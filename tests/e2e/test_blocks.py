@@ -225,3 +225,11 @@ def test_what_the_log_lost_before_blocks_had_it_is_told(start):
             status, text = error.code, error.read().decode()
         assert status == want and ("possible gap" in text) == (want == 503), (status, text)
     assert metric(region, "meridian_querier_blocks_gaps_total") > 0
+
+
+def test_a_querier_that_goes_by_blocks_for_longer_than_their_files_stay_says_so(start):
+    """compactor.grace and querier.block_stale_max are in two services' configuration, so compactors tell theirs."""
+    region = start({"partitions": 1}, settings=["compactor.compactor.grace=2h", "querier.querier.block_refresh=200ms", "querier.querier.block_stale_max=2h"])
+    wait_until(lambda: metric(region, "meridian_querier_blocks_grace_conflicts") == 1, 60, "the conflict to be told")
+    region.stop("compactor-1")
+    wait_until(lambda: metric(region, "meridian_querier_blocks_grace_conflicts") == 0, 60, "the compactor to be gone")
