@@ -14,7 +14,7 @@
  *
  * Threads: any; reading a table's metadata waits for the store, so not on a thread that must not.
  * Memory:  `memory_bytes_max` bounds what a request keeps; beside it stand the table's metadata as JSON, once as text and once as
- *          values (some ten times the text, metadata.h has the bounds).
+ *          values (metadata.h has the bounds), and the answer.
  */
 #ifndef MRD_ICEBERG_REST_H
 #define MRD_ICEBERG_REST_H

@@ -67,8 +67,7 @@ static size_t table_files(struct mrd_bytes tenant, const char *name)
     mrd_auto(mrd_buf_fini)
     struct mrd_buf path = {0};
     struct mrd_iceberg_metadata *metadata;
-    struct mrd_iceberg_file *files;
-    size_t files_count = 0;
+    struct mrd_iceberg_contents contents;
     const struct mrd_bytes key = mrd_catalog_table(state, tenant, mrd_bytes_of(name));
     assert_true(key.size > 0);
     mrd_upkeep_table_path("eu", tenant, name, &path);
@@ -79,11 +78,11 @@ static size_t table_files(struct mrd_bytes tenant, const char *name)
     struct mrd_arena *arena = mrd_arena_create("table", REGION_CHECK_BYTES);
     const char *key_text = (const char *)mrd_arena_copy(arena, key).data;
     region_must(mrd_iceberg_load(&table, key_text, arena, &metadata, &err), &err);
-    region_must(mrd_iceberg_files(&table, metadata, metadata->snapshot_id, arena, &files,
-                                  &files_count, &err),
-                &err);
+    region_must(
+        mrd_iceberg_contents_load(&table, metadata, metadata->snapshot_id, arena, &contents, &err),
+        &err);
     mrd_catalog_unpin(&state);
-    return files_count;
+    return contents.file_count;
 }
 
 /* Four days, of which two are January's: merged into days. */
