@@ -128,6 +128,10 @@ void ice_put_spec_fields(struct ice_json_writer *writer, const char *key,
 void ice_put_metadata(struct ice_json_writer *writer, const char *key,
                       const struct mrd_iceberg_metadata *metadata);
 
+struct mrd_iceberg_view;
+void ice_put_view(struct ice_json_writer *writer, const char *key,
+                  const struct mrd_iceberg_view *view); /* view.c */
+
 /* The id of the first field of a spec: ids go through all specs. */
 int32_t ice_partition_id(const struct mrd_iceberg_spec *specs, size_t spec_index);
 

@@ -4,8 +4,9 @@
 
 #include "http/form.h"
 #include "iceberg/json_internal.h"
+#include "iceberg/view.h"
 
-enum { SEGMENTS_MAX = 8, PATH_SIZE_MAX = 2048 };
+enum { SEGMENTS_MAX = 8, PATH_SIZE_MAX = 2048, CATALOG_SIZE_MAX = 256 };
 
 /* One request under way. Functions that answer return false once they have answered with an error. */
 struct rest_call {
@@ -103,6 +104,9 @@ static void answer_config(struct rest_call *call)
         "GET /v1/{prefix}/namespaces/{namespace}/tables/{table}",
         "HEAD /v1/{prefix}/namespaces/{namespace}/tables/{table}",
         "POST /v1/{prefix}/namespaces/{namespace}/tables/{table}/metrics",
+        "GET /v1/{prefix}/namespaces/{namespace}/views",
+        "GET /v1/{prefix}/namespaces/{namespace}/views/{view}",
+        "HEAD /v1/{prefix}/namespaces/{namespace}/views/{view}",
     };
     const struct mrd_bytes warehouse = call->request->warehouse;
     const struct mrd_bytes region = mrd_bytes_of(call->rest->region);
@@ -295,6 +299,76 @@ static void answer_table_exists(struct rest_call *call, struct mrd_bytes name)
     }
 }
 
+/* ---- views ---- */
+
+/* The view is there if the table is that it is of. */
+static bool find_view(struct rest_call *call, struct mrd_bytes name, struct mrd_iceberg_place *out)
+{
+    const struct mrd_iceberg_source *source = call->rest->source;
+    struct mrd_error err;
+    const enum mrd_status status =
+        mrd_bytes_equal(name, MRD_BYTES(MRD_ICEBERG_VIEW))
+            ? source->find(source->context, call->request->tenant, MRD_BYTES(MRD_ICEBERG_VIEW_OF),
+                           call->request->control, call->arena, out, &err)
+            : MRD_E_NOT_FOUND;
+    if (status == MRD_E_NOT_FOUND) {
+        not_found(call, "NoSuchViewException", "view", name);
+    } else if (status != MRD_OK) {
+        fail(call, status, &err);
+    }
+    return status == MRD_OK;
+}
+
+static void answer_views(struct rest_call *call)
+{
+    static const char *const names[] = {MRD_ICEBERG_VIEW};
+    const struct mrd_iceberg_source *source = call->rest->source;
+    struct mrd_iceberg_place place;
+    struct mrd_error err;
+    const enum mrd_status status =
+        source->find(source->context, call->request->tenant, MRD_BYTES(MRD_ICEBERG_VIEW_OF),
+                     call->request->control, call->arena, &place, &err);
+    if (status != MRD_OK && status != MRD_E_NOT_FOUND) {
+        fail(call, status, &err);
+        return;
+    }
+    answer_identifiers(call, names, status == MRD_OK ? MRD_ARRAY_LEN(names) : 0);
+}
+
+static void answer_view(struct rest_call *call, struct mrd_bytes name)
+{
+    struct mrd_iceberg_place place;
+    struct mrd_iceberg_metadata *metadata;
+    const struct mrd_bytes catalog = call->request->catalog;
+    if (catalog.size > CATALOG_SIZE_MAX || !mrd_bytes_utf8_valid(catalog)) {
+        mrd_iceberg_rest_error(400, "BadRequestException",
+                               "the name of the catalog (X-Iceberg-Catalog) is no UTF-8 or longer "
+                               "than 256 bytes",
+                               call->out);
+        return;
+    }
+    if (!find_view(call, name, &place) || !load_table(call, &place, &metadata)) {
+        return;
+    }
+    const struct mrd_iceberg_view view = {metadata, call->request->tenant, catalog};
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf location = {0};
+    mrd_iceberg_view_location(&view, &location);
+    struct ice_json_writer json = answer_begin(call->out, 200);
+    ice_put_bytes(&json, "metadata-location", mrd_buf_view(&location));
+    ice_put_view(&json, "metadata", &view);
+    ice_put_texts(&json, "config", NULL, 0);
+    answer_end(call->out, &json);
+}
+
+static void answer_view_exists(struct rest_call *call, struct mrd_bytes name)
+{
+    struct mrd_iceberg_place place;
+    if (find_view(call, name, &place)) {
+        call->out->status = 204;
+    }
+}
+
 /* ---- paths ---- */
 
 /* False: no such path. */
@@ -383,9 +457,11 @@ static void answer_below_namespace(struct rest_call *call)
     } else if (call->segment_count == 5 && segment_is(call, 4, "tables") && get) {
         answer_tables(call);
     } else if (call->segment_count == 5 && segment_is(call, 4, "views") && get) {
-        answer_identifiers(call, NULL, 0);
+        answer_views(call);
+    } else if (call->segment_count == 6 && segment_is(call, 4, "views") && get) {
+        answer_view(call, call->segments[5]);
     } else if (call->segment_count == 6 && segment_is(call, 4, "views")) {
-        not_found(call, "NoSuchViewException", "view", call->segments[5]);
+        answer_view_exists(call, call->segments[5]);
     } else if (call->segment_count > 5 && segment_is(call, 4, "tables")) {
         answer_below_table(call);
     } else {
