@@ -23,7 +23,7 @@ const struct ice_value *ice_json_member(const struct ice_value *object, const ch
 {
     const size_t count = object == NULL || object->kind != ICE_OBJECT ? 0 : object->count;
     const struct mrd_bytes name = mrd_bytes_of(key);
-    const struct ice_value *at = object + (count > 0);
+    const struct ice_value *at = count == 0 ? NULL : object + 1;
     for (size_t i = 0; i < count; i++, at = ice_json_next(at)) {
         if (mrd_bytes_equal(at->key, name)) {
             return at;
@@ -187,32 +187,60 @@ static void put_character(struct mrd_buf *out, uint8_t character)
     }
 }
 
-static void put_quoted(struct ice_json_writer *writer, struct mrd_bytes text)
+/* With its quotes, a comma before it if there is to be one, and `behind` behind it unless that is 0. */
+static void put_plain(struct mrd_buf *out, bool comma, struct mrd_bytes text, char behind)
 {
-    struct mrd_buf *out = writer->out;
-    size_t from = 0; /* what is not yet written */
-    writer->bad |= !mrd_bytes_utf8_valid(text);
-    mrd_buf_append_u8(out, '"');
+    uint8_t *at = mrd_buf_reserve(out, text.size + 4);
+    if (at == NULL) {
+        return;
+    }
+    uint8_t *const begin = at;
+    if (comma) {
+        *at++ = ',';
+    }
+    *at++ = '"';
+    if (text.size > 0) {
+        memcpy(at, text.data, text.size);
+        at += text.size;
+    }
+    *at++ = '"';
+    if (behind != 0) {
+        *at++ = (uint8_t)behind;
+    }
+    out->size += (size_t)(at - begin);
+}
+
+static void put_escaped(struct mrd_buf *out, bool comma, struct mrd_bytes text, char behind)
+{
+    mrd_buf_append_text(out, comma ? ",\"" : "\"");
     for (size_t i = 0; i < text.size; i++) {
-        const uint8_t c = text.data[i];
-        if (c < 0x20 || c == '"' || c == '\\') {
-            mrd_buf_append(out, text.data + from, i - from);
-            put_character(out, c);
-            from = i + 1;
+        const size_t plain = ice_json_plain(text.data + i, text.size - i);
+        mrd_buf_append(out, text.data + i, plain);
+        i += plain;
+        if (i < text.size) {
+            put_character(out, text.data[i]);
         }
     }
-    mrd_buf_append(out, text.data + from, text.size - from);
-    mrd_buf_append_u8(out, '"');
+    mrd_buf_append(out, (const char[]){'"', behind}, behind == 0 ? 1 : 2);
+}
+
+static void put_quoted(struct ice_json_writer *writer, bool comma, struct mrd_bytes text,
+                       char behind)
+{
+    writer->bad |= !mrd_bytes_utf8_valid(text);
+    if (ice_json_plain(text.data, text.size) == text.size) {
+        put_plain(writer->out, comma, text, behind);
+    } else {
+        put_escaped(writer->out, comma, text, behind);
+    }
 }
 
 static void put_key(struct ice_json_writer *writer, const char *key)
 {
-    if (writer->follows) {
-        mrd_buf_append_u8(writer->out, ',');
-    }
     if (key != NULL) {
-        put_quoted(writer, mrd_bytes_of(key));
-        mrd_buf_append_u8(writer->out, ':');
+        put_quoted(writer, writer->follows, mrd_bytes_of(key), ':');
+    } else if (writer->follows) {
+        mrd_buf_append_u8(writer->out, ',');
     }
     writer->follows = true;
 }
@@ -232,8 +260,13 @@ void ice_put_close(struct ice_json_writer *writer, char bracket)
 
 void ice_put_bytes(struct ice_json_writer *writer, const char *key, struct mrd_bytes text)
 {
-    put_key(writer, key);
-    put_quoted(writer, text);
+    if (key != NULL) {
+        put_key(writer, key);
+        put_quoted(writer, false, text, 0);
+    } else {
+        put_quoted(writer, writer->follows, text, 0);
+        writer->follows = true;
+    }
 }
 
 void ice_put_text(struct ice_json_writer *writer, const char *key, const char *text)

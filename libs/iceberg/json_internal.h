@@ -12,6 +12,27 @@
 
 #define ICE_METADATA "Iceberg metadata" /* in error texts */
 
+/* How many bytes there are before the first that JSON has no room for within quotes, or that ends or escapes a text: eight at once, as
+ * nearly all texts are short and plain. */
+static inline size_t ice_json_plain(const uint8_t *at, size_t size)
+{
+    const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+    size_t i = 0;
+    for (uint64_t word; size - i >= sizeof(word); i += sizeof(word)) {
+        memcpy(&word, at + i, sizeof(word));
+        const uint64_t quote = word ^ (ones * '"'), escape = word ^ (ones * '\\');
+        if ((((word - ones * 0x20) & ~word) | ((quote - ones) & ~quote) |
+             ((escape - ones) & ~escape)) &
+            tops) {
+            break;
+        }
+    }
+    while (i < size && at[i] >= 0x20 && at[i] != '"' && at[i] != '\\') {
+        i++;
+    }
+    return i;
+}
+
 /* ---- documents ---- */
 
 enum ice_kind { ICE_NULL, ICE_BOOL, ICE_INT, ICE_REAL, ICE_TEXT, ICE_ARRAY, ICE_OBJECT };

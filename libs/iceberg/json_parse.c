@@ -160,7 +160,7 @@ static bool parse_text(struct parser *parser, struct mrd_bytes *out)
     }
     bool escapes = false;
     const uint8_t *begin = parser->at;
-    const uint8_t *at = begin;
+    const uint8_t *at = begin + ice_json_plain(begin, (size_t)(parser->end - begin));
     while (at < parser->end && *at != '"' && *at >= 0x20) {
         escapes |= *at == '\\';
         at += *at == '\\' && parser->end - at > 1 ? 2 : 1;
@@ -220,6 +220,7 @@ static bool parse_number(struct parser *parser, struct ice_value *out)
         return parse_int(parser, digits, negative, &out->number);
     }
     out->kind = ICE_REAL;
+    out->number = 0;
     bool good = true;
     if (is_at(parser, '.', '.')) {
         parser->at++;
@@ -265,14 +266,32 @@ static bool parse_scalar(struct parser *parser, struct ice_value *out)
 
 /* ---- values ---- */
 
-static bool add(struct parser *parser, const struct ice_value *value, size_t *out_index)
+/* Texts of ours have a value in some 25 bytes. */
+static size_t bytes_of_values(struct mrd_bytes text)
 {
-    *out_index = value_count(parser);
-    if (*out_index == MRD_ICEBERG_JSON_VALUES_MAX) {
-        return fail(parser, MRD_E_LIMIT, "too many values");
+    return text.size / 16 * sizeof(struct ice_value);
+}
+
+/* Room for the next value, which is not there before it is counted in parser->values. */
+static struct ice_value *add(struct parser *parser)
+{
+    if (value_count(parser) == MRD_ICEBERG_JSON_VALUES_MAX) {
+        (void)fail(parser, MRD_E_LIMIT, "too many values");
+        return NULL;
     }
-    mrd_buf_append(parser->values, value, sizeof(*value));
-    return parser->values->failed ? fail(parser, MRD_E_LIMIT, "no memory for its values") : true;
+    struct ice_value *value = (void *)mrd_buf_reserve(parser->values, sizeof(*value));
+    if (value == NULL) {
+        (void)fail(parser, MRD_E_LIMIT, "no memory for its values");
+        return NULL;
+    }
+    parser->values->size += sizeof(*value);
+    return value;
+}
+
+/* Of one size. Most differ where they begin. */
+static bool is_same(struct mrd_bytes a, struct mrd_bytes b)
+{
+    return a.size == 0 || (a.data[0] == b.data[0] && memcmp(a.data, b.data, a.size) == 0);
 }
 
 static bool check_keys(struct parser *parser, size_t index)
@@ -285,7 +304,7 @@ static bool check_keys(struct parser *parser, size_t index)
     for (uint32_t i = 0; i < object->count; i++, member = ice_json_next(member)) {
         const struct ice_value *before = object + 1;
         for (uint32_t k = 0; k < i; k++, before = ice_json_next(before)) {
-            if (mrd_bytes_equal(before->key, member->key)) {
+            if (before->key.size == member->key.size && is_same(before->key, member->key)) {
                 return wrong(parser, "a key is there twice");
             }
         }
@@ -326,19 +345,25 @@ static bool parse_inside(struct parser *parser, size_t index, bool object)
 
 static bool parse_value(struct parser *parser, struct mrd_bytes key)
 {
-    struct ice_value value = {.key = key, .span = 1};
-    size_t index;
-    const bool object = take(parser, '{');
-    if (!object && !take(parser, '[')) {
-        return parse_scalar(parser, &value) && add(parser, &value, &index);
+    const uint8_t first = peek(parser);
+    const bool object = first == '{';
+    struct ice_value *value = add(parser);
+    if (value == NULL) {
+        return false;
     }
-    value.kind = object ? ICE_OBJECT : ICE_ARRAY;
+    value->count = 0;
+    value->span = 1;
+    value->key = key;
+    if (!object && first != '[') {
+        return parse_scalar(parser, value);
+    }
+    const size_t index = value_count(parser) - 1;
+    value->kind = object ? ICE_OBJECT : ICE_ARRAY;
+    value->number = 0;
     if (parser->depth == DEPTH_MAX) {
         return wrong(parser, "brackets within too many others");
     }
-    if (!add(parser, &value, &index)) {
-        return false;
-    }
+    parser->at++;
     parser->depth++;
     const bool good = parse_inside(parser, index, object);
     parser->depth--;
@@ -357,7 +382,9 @@ enum mrd_status ice_json_parse(const char *what, struct mrd_bytes text, struct m
                             .values = &out->values,
                             .arena = arena};
     mrd_buf_clear(&out->values);
-    if (!mrd_bytes_utf8_valid(text)) {
+    if (mrd_buf_reserve(&out->values, bytes_of_values(text)) == NULL) {
+        (void)fail(&parser, MRD_E_LIMIT, "no memory for its values");
+    } else if (!mrd_bytes_utf8_valid(text)) {
         (void)wrong(&parser, "not UTF-8");
     } else if (parse_value(&parser, MRD_BYTES_NONE)) {
         skip_space(&parser);

@@ -150,6 +150,8 @@ static void values_lie_where_they_are_said_to(void **state)
     assert_int_equal(ice_json_member(root, "r")->kind, ICE_REAL);
     assert_int_equal(ice_json_member(root, "n")->kind, ICE_NULL);
     assert_null(ice_json_member(root, "x"));
+    assert_null(ice_json_member(NULL, "x"));
+    assert_null(ice_json_member(ice_json_member(root, "n"), "x"));
     const struct mrd_bytes t = ice_json_member(root, "t")->text;
     assert_true(
         mrd_bytes_equal(t, MRD_BYTES("\"\\/\b\f\n\r\tA\xc3\xbc\xe2\x82\xac\xf0\x9f\x98\x80.")));
