@@ -1,6 +1,5 @@
 /* A commit from the current metadata to the next, and the places of its objects. */
 #include "iceberg/commit_internal.h"
-#include "iceberg/json_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -195,36 +194,57 @@ static enum mrd_status append_live(const struct mrd_iceberg_table *table,
     return MRD_OK;
 }
 
-enum mrd_status mrd_iceberg_files(const struct mrd_iceberg_table *table,
-                                  const struct mrd_iceberg_metadata *metadata, int64_t snapshot_id,
-                                  struct mrd_arena *arena, struct mrd_iceberg_file **out_files,
-                                  size_t *out_count, struct mrd_error *err)
+/* Manifests and their entries. */
+static enum mrd_status load_entries(const struct mrd_iceberg_table *table,
+                                    const struct mrd_iceberg_metadata *metadata,
+                                    const struct mrd_iceberg_snapshot *snapshot,
+                                    struct mrd_arena *arena, struct mrd_iceberg_contents *out,
+                                    struct mrd_error *err)
+{
+    struct mrd_iceberg_manifest *manifests;
+    MRD_TRY(ice_list_load(table, metadata, snapshot, arena, &manifests, &out->manifest_count, err));
+    const struct mrd_iceberg_entry **entries = mrd_arena_alloc_array(
+        arena, out->manifest_count + 1, sizeof(const struct mrd_iceberg_entry *));
+    size_t *counts = mrd_arena_alloc_array(arena, out->manifest_count + 1, sizeof(*counts));
+    if (entries == NULL || counts == NULL) {
+        return mrd_arena_fail(arena, err);
+    }
+    for (size_t i = 0; i < out->manifest_count; i++) {
+        struct mrd_iceberg_entry *loaded;
+        MRD_TRY(ice_manifest_load(table, metadata, &manifests[i], arena, &loaded, &counts[i], err));
+        entries[i] = loaded;
+    }
+    out->manifests = manifests;
+    out->entries = entries;
+    out->entry_counts = counts;
+    return MRD_OK;
+}
+
+enum mrd_status mrd_iceberg_contents_load(const struct mrd_iceberg_table *table,
+                                          const struct mrd_iceberg_metadata *metadata,
+                                          int64_t snapshot_id, struct mrd_arena *arena,
+                                          struct mrd_iceberg_contents *out, struct mrd_error *err)
 {
     const struct mrd_iceberg_snapshot *snapshot = mrd_iceberg_snapshot_find(metadata, snapshot_id);
     if (snapshot == NULL) {
         return mrd_fail(err, MRD_E_NOT_FOUND, "the table has no snapshot %" PRId64, snapshot_id);
     }
-    struct mrd_iceberg_manifest *manifests;
-    size_t manifest_count;
-    MRD_TRY(ice_list_load(table, metadata, snapshot, arena, &manifests, &manifest_count, err));
+    struct mrd_iceberg_contents contents = {.snapshot_id = snapshot_id};
+    MRD_TRY(load_entries(table, metadata, snapshot, arena, &contents, err));
     mrd_auto(mrd_buf_fini)
     struct mrd_buf files = {.limit = mrd_arena_limit(arena)};
-    for (size_t i = 0; i < manifest_count; i++) {
-        struct mrd_iceberg_entry *entries;
-        size_t count;
-        MRD_TRY(ice_manifest_load(table, metadata, &manifests[i], arena, &entries, &count, err));
-        MRD_TRY(append_live(table, entries, count, &files, err));
+    for (size_t i = 0; i < contents.manifest_count; i++) {
+        MRD_TRY(append_live(table, contents.entries[i], contents.entry_counts[i], &files, err));
     }
-    struct mrd_iceberg_file *items =
-        files.failed ? NULL : mrd_arena_alloc(arena, MRD_MAX(files.size, (size_t)1));
-    if (items == NULL) {
+    contents.files = files.failed ? NULL : mrd_arena_alloc(arena, MRD_MAX(files.size, (size_t)1));
+    if (contents.files == NULL) {
         return mrd_arena_fail(arena, err);
     }
     if (files.size > 0) {
-        memcpy(items, files.data, files.size);
+        memcpy(contents.files, files.data, files.size);
     }
-    *out_files = items;
-    *out_count = files.size / sizeof(*items);
+    contents.file_count = files.size / sizeof(*contents.files);
+    *out = contents;
     return MRD_OK;
 }
 
@@ -319,29 +339,25 @@ static enum mrd_status log_metadata(struct ice_commit *commit, const char *metad
     return MRD_OK;
 }
 
-/* What cannot be read back would be the end of the table. Reads the values, not their text: that is jansson's both ways. */
-static enum mrd_status check_readable(struct ice_commit *commit, const json_t *json)
+/* What cannot be read back would be the end of the table. */
+static enum mrd_status check_readable(struct ice_commit *commit, struct mrd_bytes json)
 {
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create_within(commit->arena);
     struct mrd_iceberg_metadata *unused;
-    const enum mrd_status status =
-        json == NULL ? MRD_OK : ice_metadata_read_json(json, arena, &unused, commit->err);
+    const enum mrd_status status = mrd_iceberg_metadata_read(json, arena, &unused, commit->err);
     return status == MRD_OK || status == MRD_E_LIMIT
                ? status
                : mrd_fail_prefix(commit->err, MRD_E_INVALID, "the change would make");
 }
 
 static enum mrd_status put_metadata(struct ice_commit *commit, uint64_t version,
-                                    const char **out_key)
+                                    struct mrd_iceberg_version *out)
 {
     mrd_auto(mrd_buf_fini)
     struct mrd_buf json = {.limit = MRD_ICEBERG_METADATA_SIZE_MAX};
-    mrd_auto(ice_json_release)
-    json_t *values = ice_metadata_json(commit->next);
-    MRD_TRY(check_readable(commit, values));
-    MRD_TRY(ice_json_write_take(json_incref(values), &json, commit->err)); /* none: says why */
-    MRD_TRY(ice_json_check_size(ICE_METADATA, mrd_buf_view(&json), commit->err));
+    MRD_TRY(mrd_iceberg_metadata_write(commit->next, &json, commit->err));
+    MRD_TRY(check_readable(commit, mrd_buf_view(&json)));
     const char *key = mrd_arena_printf(commit->arena, "%s/metadata/%05" PRIu64 "-%s.metadata.json",
                                        commit->table->path, version, commit->uuid);
     if (key == NULL) {
@@ -349,8 +365,9 @@ static enum mrd_status put_metadata(struct ice_commit *commit, uint64_t version,
     }
     MRD_TRY(mrd_objstore_put_if_absent(commit->table->store, key, mrd_buf_view(&json),
                                        commit->table->control, commit->err));
-    *out_key = key;
-    return MRD_OK;
+    out->key = key;
+    out->json = mrd_arena_copy(commit->arena, mrd_buf_view(&json));
+    return out->json.data == NULL ? mrd_arena_fail(commit->arena, commit->err) : MRD_OK;
 }
 
 static enum mrd_status list_unreferenced(struct ice_commit *commit, struct mrd_iceberg_version *out)
@@ -390,7 +407,7 @@ static enum mrd_status run_commit(struct ice_commit *commit, const char *metadat
         if (metadata_key != NULL) {
             MRD_TRY(log_metadata(commit, metadata_key));
         }
-        MRD_TRY(put_metadata(commit, version + 1, &made.key));
+        MRD_TRY(put_metadata(commit, version + 1, &made));
     } else {
         made.metadata = commit->current;
     }

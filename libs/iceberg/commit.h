@@ -55,12 +55,24 @@ enum {
     MRD_ICEBERG_METADATA_LOG_KEPT = 32,
 };
 
+/* What a snapshot has, read once: for whoever compares it with what is to be, and for the commit that follows. */
+struct mrd_iceberg_contents {
+    int64_t snapshot_id;
+    const struct mrd_iceberg_manifest *manifests; /* in the order of the list */
+    size_t manifest_count;
+    const struct mrd_iceberg_entry *const *entries; /* of each; `path` is a URI */
+    const size_t *entry_counts;
+    struct mrd_iceberg_file *files; /* those that are there, in that order; `path` is a key */
+    size_t file_count;
+};
+
 struct mrd_iceberg_change {
     uint8_t uuid[MRD_ICEBERG_UUID_SIZE]; /* of this attempt, random */
     mrd_time_ms time_ms;                 /* now; a later version never has an earlier time */
 
     /* What mrd_iceberg_load gives for the version before, if the caller has it; the result points into it. NULL: it is read. */
     const struct mrd_iceberg_metadata *current;
+    const struct mrd_iceberg_contents *contents; /* likewise, of its current snapshot */
 
     /* What the table is to be. Columns, specs and properties that differ from what is there are taken over, as far as
      * definition.h allows. */
@@ -80,10 +92,13 @@ struct mrd_iceberg_change {
     mrd_time_ms expire_before_ms;
     const int64_t *pinned; /* snapshot ids */
     size_t pinned_count;
+    bool
+        leaves_to_sweep; /* `unreferenced` is not asked for, which saves reading what is forgotten */
 };
 
 struct mrd_iceberg_version {
-    const char *key; /* of the metadata file */
+    const char *key;       /* of the metadata file */
+    struct mrd_bytes json; /* the file; empty if nothing was to be changed */
     const struct mrd_iceberg_metadata *metadata;
     const char *const *
         unreferenced; /* keys that the version before needed and this one does not: data files, manifests, lists, metadata */
@@ -103,12 +118,12 @@ MRD_MUST_CHECK enum mrd_status mrd_iceberg_load(const struct mrd_iceberg_table *
                                                 struct mrd_iceberg_metadata **out,
                                                 struct mrd_error *err);
 
-/* The files that a snapshot has, in the order of its manifests; `path` is a key again. */
-MRD_MUST_CHECK enum mrd_status mrd_iceberg_files(const struct mrd_iceberg_table *table,
-                                                 const struct mrd_iceberg_metadata *metadata,
-                                                 int64_t snapshot_id, struct mrd_arena *arena,
-                                                 struct mrd_iceberg_file **out_files,
-                                                 size_t *out_count, struct mrd_error *err);
+/* All of a snapshot. MRD_E_NOT_FOUND: the version has none with this id. */
+MRD_MUST_CHECK enum mrd_status
+mrd_iceberg_contents_load(const struct mrd_iceberg_table *table,
+                          const struct mrd_iceberg_metadata *metadata, int64_t snapshot_id,
+                          struct mrd_arena *arena, struct mrd_iceberg_contents *out,
+                          struct mrd_error *err);
 
 /* All that a version needs: itself, the versions in its log with their copies (which may not be there), and the lists, manifests and
  * data files of all its snapshots; keys, sorted. A sweep keeps what any version that the catalog still names needs, and what
@@ -121,8 +136,10 @@ MRD_MUST_CHECK enum mrd_status mrd_iceberg_references(const struct mrd_iceberg_t
 
 /* For readers that know a folder and no catalog (DuckDB's iceberg_scan, file-system tables of Spark): copies the version to
  * v<N>.metadata.json, then points version-hint.text at it unless that is further already. Only versions that the catalog
- * names, in any order, by anyone, as often as one likes. Nobody may write a table through these copies. */
+ * names, in any order, by anyone, as often as one likes. Nobody may write a table through these copies. `json` is the file, if the
+ * caller has it; else it is read. */
 MRD_MUST_CHECK enum mrd_status mrd_iceberg_publish(const struct mrd_iceberg_table *table,
-                                                   const char *metadata_key, struct mrd_error *err);
+                                                   const char *metadata_key, struct mrd_bytes json,
+                                                   struct mrd_error *err);
 
 #endif

@@ -104,18 +104,17 @@ static void files_of(const char *key, char *out, size_t size)
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create("files", LIMIT);
     struct mrd_iceberg_metadata *metadata;
-    struct mrd_iceberg_file *found;
-    size_t count = 0;
+    struct mrd_iceberg_contents found;
     struct mrd_error err;
     if (mrd_iceberg_load(&table, key, arena, &metadata, &err) != MRD_OK ||
-        mrd_iceberg_files(&table, metadata, metadata->snapshot_id, arena, &found, &count, &err) !=
+        mrd_iceberg_contents_load(&table, metadata, metadata->snapshot_id, arena, &found, &err) !=
             MRD_OK) {
         fail_msg("%s", err.text);
     }
     out[0] = '\0';
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < found.file_count; i++) {
         const size_t at = strlen(out);
-        (void)snprintf(out + at, size - at, "%s,", strrchr(found[i].path, '/') + 1);
+        (void)snprintf(out + at, size - at, "%s,", strrchr(found.files[i].path, '/') + 1);
     }
 }
 
@@ -461,15 +460,14 @@ static void damage_is_a_status(void **state)
             mrd_auto(mrd_arena_destroy)
             struct mrd_arena *arena = mrd_arena_create("t", LIMIT);
             struct mrd_iceberg_metadata *metadata;
-            struct mrd_iceberg_file *found;
-            size_t count = 0;
+            struct mrd_iceberg_contents found;
             enum mrd_status status = mrd_iceberg_load(&table, key, arena, &metadata, NULL);
             if (status == MRD_OK) {
-                status = mrd_iceberg_files(&table, metadata, metadata->snapshot_id, arena, &found,
-                                           &count, NULL);
+                status = mrd_iceberg_contents_load(&table, metadata, metadata->snapshot_id, arena,
+                                                   &found, NULL);
             }
             if (status == MRD_OK) {
-                assert_int_equal(count, 1);
+                assert_int_equal(found.file_count, 1);
             }
         }
         assert_int_equal(mrd_objstore_put(files, visited.keys[i], mrd_buf_view(&bytes), NULL, NULL),

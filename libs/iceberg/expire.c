@@ -199,7 +199,9 @@ enum mrd_status ice_expire(struct ice_commit *commit, bool *out_changed)
     if (!any) {
         return MRD_OK;
     }
-    MRD_TRY(find_unreferenced(commit));
+    if (!commit->change->leaves_to_sweep) {
+        MRD_TRY(find_unreferenced(commit));
+    }
     *out_changed = true;
     return remove_expired(commit);
 }

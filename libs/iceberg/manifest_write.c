@@ -75,6 +75,13 @@ enum mrd_status mrd_iceberg_file_check(const struct mrd_iceberg_file *file,
 
 /* ---- manifests ---- */
 
+/* Few entries are a small part of the file, whose schemas no codec packs, and not worth setting one up. Most tables have few files. */
+static enum mrd_avro_codec codec_of(size_t entries)
+{
+    enum { PLAIN_ENTRIES_MAX = 4 };
+    return entries <= PLAIN_ENTRIES_MAX ? MRD_AVRO_NULL : MRD_AVRO_DEFLATE;
+}
+
 enum count_kind { STORED, VALUES, NULLS, NANS };
 
 static bool is_double(const struct mrd_iceberg_schema *schema, int32_t id)
@@ -237,9 +244,12 @@ enum mrd_status mrd_iceberg_manifest_write(const struct mrd_iceberg_manifest_opt
     (void)snprintf(ids[0], sizeof(ids[0]), "%" PRId32, options->schema->id);
     (void)snprintf(ids[1], sizeof(ids[1]), "%" PRIu32, options->spec_id);
     ice_entry_schema(options->specs, options->spec_id, &avro);
-    MRD_TRY(ice_json_write_take(ice_schema_json(options->schema), &schema, err));
-    MRD_TRY(
-        ice_json_write_take(ice_spec_fields_json(options->specs, options->spec_id), &spec, err));
+    struct ice_json_writer schema_json = {.out = &schema};
+    struct ice_json_writer spec_json = {.out = &spec};
+    ice_put_schema(&schema_json, NULL, options->schema);
+    ice_put_spec_fields(&spec_json, NULL, options->specs, options->spec_id);
+    MRD_TRY(ice_put_end(&schema_json, err));
+    MRD_TRY(ice_put_end(&spec_json, err));
     const struct mrd_avro_pair pairs[] = {
         {MRD_BYTES("schema"),            mrd_buf_view(&schema)},
         {MRD_BYTES("schema-id"),         mrd_bytes_of(ids[0]) },
@@ -251,7 +261,7 @@ enum mrd_status mrd_iceberg_manifest_write(const struct mrd_iceberg_manifest_opt
     const size_t before = out_bytes->size;
     mrd_auto(mrd_avro_writer_fini)
     struct mrd_avro_writer writer;
-    mrd_avro_writer_init(&writer, out_bytes, MRD_AVRO_DEFLATE, mrd_buf_view(&avro), pairs,
+    mrd_avro_writer_init(&writer, out_bytes, codec_of(count), mrd_buf_view(&avro), pairs,
                          MRD_ARRAY_LEN(pairs), options->sync);
     MRD_TRY(write_entries(options, entries, count, &writer, err));
     manifest.size = out_bytes->size - before;
@@ -320,7 +330,7 @@ enum mrd_status mrd_iceberg_list_write(const struct mrd_iceberg_list_options *op
     };
     mrd_auto(mrd_avro_writer_fini)
     struct mrd_avro_writer writer;
-    mrd_avro_writer_init(&writer, out, MRD_AVRO_DEFLATE, ice_list_schema(), pairs,
+    mrd_avro_writer_init(&writer, out, codec_of(count), ice_list_schema(), pairs,
                          MRD_ARRAY_LEN(pairs), options->sync);
     for (size_t i = 0; i < count; i++) {
         put_manifest(&writer.block, &manifests[i], options->specs);

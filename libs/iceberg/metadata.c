@@ -45,7 +45,8 @@ static bool is(const char *text, const char *word)
 
 /* ---- schemas ---- */
 
-static void read_map(struct ice_json *in, const json_t *type, struct mrd_iceberg_field *out)
+static void read_map(struct ice_json *in, const struct ice_value *type,
+                     struct mrd_iceberg_field *out)
 {
     static const char *const keys[] = {"type",  "key-id",         "key", "value-id",
                                        "value", "value-required", NULL};
@@ -63,10 +64,11 @@ static void read_map(struct ice_json *in, const json_t *type, struct mrd_iceberg
     }
 }
 
-static void read_type(struct ice_json *in, const json_t *field, struct mrd_iceberg_field *out)
+static void read_type(struct ice_json *in, const struct ice_value *field,
+                      struct mrd_iceberg_field *out)
 {
-    const json_t *type = json_object_get(field, "type");
-    if (json_is_object(type)) {
+    const struct ice_value *type = ice_json_member(field, "type");
+    if (type != NULL && type->kind == ICE_OBJECT) {
         read_map(in, type, out);
         return;
     }
@@ -81,7 +83,8 @@ static void read_type(struct ice_json *in, const json_t *field, struct mrd_icebe
     (void)ice_json_fail(in, MRD_E_UNSUPPORTED, "type \"%.64s\"", name == NULL ? "" : name);
 }
 
-static void read_field(struct ice_json *in, const json_t *json, struct mrd_iceberg_field *out)
+static void read_field(struct ice_json *in, const struct ice_value *json,
+                       struct mrd_iceberg_field *out)
 {
     static const char *const keys[] = {"id", "name", "required", "type", "doc", NULL};
     if (!ice_json_object(in, json, keys)) {
@@ -94,7 +97,8 @@ static void read_field(struct ice_json *in, const json_t *json, struct mrd_icebe
     read_type(in, json, out);
 }
 
-static void read_schema(struct ice_json *in, const json_t *json, struct mrd_iceberg_schema *out)
+static void read_schema(struct ice_json *in, const struct ice_value *json,
+                        struct mrd_iceberg_schema *out)
 {
     static const char *const keys[] = {"type", "schema-id", "fields", NULL};
     if (!ice_json_object(in, json, keys)) {
@@ -104,23 +108,26 @@ static void read_schema(struct ice_json *in, const json_t *json, struct mrd_iceb
         (void)ice_json_fail(in, MRD_E_CORRUPT, "a schema that is no struct");
     }
     out->id = (int32_t)ice_json_int(in, json, "schema-id", 0, INT32_MAX);
-    const json_t *items =
+    const struct ice_value *item =
         ice_json_array(in, json, "fields", false, MRD_ICEBERG_FIELDS_MAX, &out->field_count);
     struct mrd_iceberg_field *fields = ice_json_keep(in, out->field_count, sizeof(*fields));
-    for (size_t i = 0; i < out->field_count && in->status == MRD_OK; i++) {
-        read_field(in, json_array_get(items, i), &fields[i]);
+    for (size_t i = 0; i < out->field_count && in->status == MRD_OK;
+         i++, item = ice_json_next(item)) {
+        read_field(in, item, &fields[i]);
     }
     out->fields = fields;
 }
 
-static void read_schemas(struct ice_json *in, const json_t *json, struct mrd_iceberg_metadata *out)
+static void read_schemas(struct ice_json *in, const struct ice_value *json,
+                         struct mrd_iceberg_metadata *out)
 {
     out->schema_id = (int32_t)ice_json_int(in, json, "current-schema-id", 0, INT32_MAX);
-    const json_t *items =
+    const struct ice_value *item =
         ice_json_array(in, json, "schemas", false, MRD_ICEBERG_SCHEMAS_MAX, &out->schema_count);
     struct mrd_iceberg_schema *schemas = ice_json_keep(in, out->schema_count, sizeof(*schemas));
-    for (size_t i = 0; i < out->schema_count && in->status == MRD_OK; i++) {
-        read_schema(in, json_array_get(items, i), &schemas[i]);
+    for (size_t i = 0; i < out->schema_count && in->status == MRD_OK;
+         i++, item = ice_json_next(item)) {
+        read_schema(in, item, &schemas[i]);
         for (size_t j = 0; j < i; j++) {
             if (schemas[j].id == schemas[i].id) {
                 (void)ice_json_fail(in, MRD_E_CORRUPT, "two schemas have id %" PRId32,
@@ -133,7 +140,7 @@ static void read_schemas(struct ice_json *in, const json_t *json, struct mrd_ice
 
 /* ---- partition specs and sort order ---- */
 
-static void read_partition_field(struct ice_json *in, const json_t *json, int32_t id,
+static void read_partition_field(struct ice_json *in, const struct ice_value *json, int32_t id,
                                  struct mrd_iceberg_partition_field *out)
 {
     static const char *const keys[] = {"source-id", "field-id", "name", "transform", NULL};
@@ -151,25 +158,24 @@ static void read_partition_field(struct ice_json *in, const json_t *json, int32_
     }
 }
 
-static void read_specs(struct ice_json *in, const json_t *json, struct mrd_iceberg_metadata *out)
+static void read_specs(struct ice_json *in, const struct ice_value *json,
+                       struct mrd_iceberg_metadata *out)
 {
     static const char *const keys[] = {"spec-id", "fields", NULL};
-    const json_t *items =
+    const struct ice_value *item =
         ice_json_array(in, json, "partition-specs", false, MRD_ICEBERG_SPECS_MAX, &out->spec_count);
     struct mrd_iceberg_spec *specs = ice_json_keep(in, out->spec_count, sizeof(*specs));
     out->specs = specs;
-    for (size_t i = 0; i < out->spec_count; i++) {
-        const json_t *item = json_array_get(items, i);
+    for (size_t i = 0; i < out->spec_count; i++, item = ice_json_next(item)) {
         if (!ice_json_object(in, item, keys)) {
             return;
         }
         (void)ice_json_int(in, item, "spec-id", (int64_t)i, (int64_t)i);
-        const json_t *fields = ice_json_array(
+        const struct ice_value *field = ice_json_array(
             in, item, "fields", false, MRD_ICEBERG_PARTITION_FIELDS_MAX, &specs[i].field_count);
         const int32_t first = ice_partition_id(specs, i);
-        for (size_t j = 0; j < specs[i].field_count; j++) {
-            read_partition_field(in, json_array_get(fields, j), first + (int32_t)j,
-                                 &specs[i].fields[j]);
+        for (size_t j = 0; j < specs[i].field_count; j++, field = ice_json_next(field)) {
+            read_partition_field(in, field, first + (int32_t)j, &specs[i].fields[j]);
         }
     }
     const int64_t last = ice_partition_id(specs, out->spec_count) - 1;
@@ -178,7 +184,7 @@ static void read_specs(struct ice_json *in, const json_t *json, struct mrd_icebe
     (void)ice_json_int(in, json, "default-spec-id", newest, newest);
 }
 
-static void read_sort_field(struct ice_json *in, const json_t *json,
+static void read_sort_field(struct ice_json *in, const struct ice_value *json,
                             struct mrd_iceberg_sort_field *out)
 {
     static const char *const keys[] = {"transform", "source-id", "direction", "null-order", NULL};
@@ -198,30 +204,33 @@ static void read_sort_field(struct ice_json *in, const json_t *json,
     }
 }
 
-static void read_sort(struct ice_json *in, const json_t *json, struct mrd_iceberg_metadata *out)
+static void read_sort(struct ice_json *in, const struct ice_value *json,
+                      struct mrd_iceberg_metadata *out)
 {
     static const char *const keys[] = {"order-id", "fields", NULL};
     size_t count;
-    const json_t *orders = ice_json_array(in, json, "sort-orders", false, 1, &count);
-    const json_t *order = json_array_get(orders, 0);
+    const struct ice_value *orders = ice_json_array(in, json, "sort-orders", false, 1, &count);
+    const struct ice_value *order = count == 0 ? NULL : orders;
     if (!ice_json_object(in, order, keys)) {
         return;
     }
-    const json_t *items =
+    const struct ice_value *item =
         ice_json_array(in, order, "fields", false, MRD_ICEBERG_SORT_FIELDS_MAX, &out->sort_count);
     const int64_t id = out->sort_count > 0 ? MRD_ICEBERG_SORT_ID : 0;
     (void)ice_json_int(in, order, "order-id", id, id);
     (void)ice_json_int(in, json, "default-sort-order-id", id, id);
     struct mrd_iceberg_sort_field *fields = ice_json_keep(in, out->sort_count, sizeof(*fields));
-    for (size_t i = 0; i < out->sort_count && in->status == MRD_OK; i++) {
-        read_sort_field(in, json_array_get(items, i), &fields[i]);
+    for (size_t i = 0; i < out->sort_count && in->status == MRD_OK;
+         i++, item = ice_json_next(item)) {
+        read_sort_field(in, item, &fields[i]);
     }
     out->sort = fields;
 }
 
 /* ---- snapshots and logs ---- */
 
-static void read_snapshot(struct ice_json *in, const json_t *json, struct mrd_iceberg_snapshot *out)
+static void read_snapshot(struct ice_json *in, const struct ice_value *json,
+                          struct mrd_iceberg_snapshot *out)
 {
     static const char *const keys[] = {"sequence-number",    "snapshot-id", "timestamp-ms",
                                        "parent-snapshot-id", "summary",     "manifest-list",
@@ -232,13 +241,13 @@ static void read_snapshot(struct ice_json *in, const json_t *json, struct mrd_ic
     out->id = ice_json_int(in, json, "snapshot-id", 1, MRD_ICEBERG_SNAPSHOT_ID_MAX);
     out->sequence_number = ice_json_int(in, json, "sequence-number", 1, INT64_MAX);
     out->time_ms = ice_json_int(in, json, "timestamp-ms", 0, INT64_MAX);
-    if (json_object_get(json, "parent-snapshot-id") != NULL) {
+    if (ice_json_member(json, "parent-snapshot-id") != NULL) {
         out->parent_id =
             ice_json_int(in, json, "parent-snapshot-id", 1, MRD_ICEBERG_SNAPSHOT_ID_MAX);
     }
     out->manifest_list = ice_json_text(in, json, "manifest-list");
     out->schema_id = (int32_t)ice_json_int(in, json, "schema-id", 0, INT32_MAX);
-    out->summary = ice_json_texts(in, json_object_get(json, "summary"), MRD_ICEBERG_SUMMARY_MAX,
+    out->summary = ice_json_texts(in, ice_json_member(json, "summary"), MRD_ICEBERG_SUMMARY_MAX,
                                   &out->summary_count);
     if (in->status == MRD_OK &&
         (out->summary_count == 0 || !is(out->summary[0].key, "operation"))) {
@@ -246,30 +255,31 @@ static void read_snapshot(struct ice_json *in, const json_t *json, struct mrd_ic
     }
 }
 
-static void read_snapshots(struct ice_json *in, const json_t *json,
+static void read_snapshots(struct ice_json *in, const struct ice_value *json,
                            struct mrd_iceberg_metadata *out)
 {
-    if (json_object_get(json, "current-snapshot-id") != NULL) {
+    if (ice_json_member(json, "current-snapshot-id") != NULL) {
         out->snapshot_id =
             ice_json_int(in, json, "current-snapshot-id", 1, MRD_ICEBERG_SNAPSHOT_ID_MAX);
     }
-    const json_t *items = ice_json_array(in, json, "snapshots", false, MRD_ICEBERG_SNAPSHOTS_MAX,
-                                         &out->snapshot_count);
+    const struct ice_value *item = ice_json_array(in, json, "snapshots", false,
+                                                  MRD_ICEBERG_SNAPSHOTS_MAX, &out->snapshot_count);
     struct mrd_iceberg_snapshot *snapshots =
         ice_json_keep(in, out->snapshot_count, sizeof(*snapshots));
-    for (size_t i = 0; i < out->snapshot_count && in->status == MRD_OK; i++) {
-        read_snapshot(in, json_array_get(items, i), &snapshots[i]);
+    for (size_t i = 0; i < out->snapshot_count && in->status == MRD_OK;
+         i++, item = ice_json_next(item)) {
+        read_snapshot(in, item, &snapshots[i]);
     }
     out->snapshots = snapshots;
 }
 
-static void read_refs(struct ice_json *in, const json_t *json,
+static void read_refs(struct ice_json *in, const struct ice_value *json,
                       const struct mrd_iceberg_metadata *metadata)
 {
     static const char *const keys[] = {"main", NULL};
     static const char *const ref_keys[] = {"snapshot-id", "type", NULL};
-    const json_t *refs = json_object_get(json, "refs");
-    const json_t *branch = json_object_get(refs, "main");
+    const struct ice_value *refs = ice_json_member(json, "refs");
+    const struct ice_value *branch = ice_json_member(refs, "main");
     if (!ice_json_object(in, refs, keys) || (branch == NULL && metadata->snapshot_id == 0)) {
         return;
     }
@@ -282,16 +292,15 @@ static void read_refs(struct ice_json *in, const json_t *json,
     }
 }
 
-static void read_snapshot_log(struct ice_json *in, const json_t *json,
+static void read_snapshot_log(struct ice_json *in, const struct ice_value *json,
                               struct mrd_iceberg_metadata *out)
 {
     static const char *const keys[] = {"timestamp-ms", "snapshot-id", NULL};
-    const json_t *items = ice_json_array(in, json, "snapshot-log", true, MRD_ICEBERG_LOG_MAX,
-                                         &out->snapshot_log_count);
+    const struct ice_value *item = ice_json_array(in, json, "snapshot-log", true,
+                                                  MRD_ICEBERG_LOG_MAX, &out->snapshot_log_count);
     struct mrd_iceberg_snapshot_entry *entries =
         ice_json_keep(in, out->snapshot_log_count, sizeof(*entries));
-    for (size_t i = 0; i < out->snapshot_log_count; i++) {
-        const json_t *item = json_array_get(items, i);
+    for (size_t i = 0; i < out->snapshot_log_count; i++, item = ice_json_next(item)) {
         if (!ice_json_object(in, item, keys)) {
             return;
         }
@@ -302,16 +311,15 @@ static void read_snapshot_log(struct ice_json *in, const json_t *json,
     out->snapshot_log = entries;
 }
 
-static void read_metadata_log(struct ice_json *in, const json_t *json,
+static void read_metadata_log(struct ice_json *in, const struct ice_value *json,
                               struct mrd_iceberg_metadata *out)
 {
     static const char *const keys[] = {"timestamp-ms", "metadata-file", NULL};
-    const json_t *items = ice_json_array(in, json, "metadata-log", true, MRD_ICEBERG_LOG_MAX,
-                                         &out->metadata_log_count);
+    const struct ice_value *item = ice_json_array(in, json, "metadata-log", true,
+                                                  MRD_ICEBERG_LOG_MAX, &out->metadata_log_count);
     struct mrd_iceberg_metadata_entry *entries =
         ice_json_keep(in, out->metadata_log_count, sizeof(*entries));
-    for (size_t i = 0; i < out->metadata_log_count; i++) {
-        const json_t *item = json_array_get(items, i);
+    for (size_t i = 0; i < out->metadata_log_count; i++, item = ice_json_next(item)) {
         if (!ice_json_object(in, item, keys)) {
             return;
         }
@@ -391,7 +399,8 @@ static void check_ids(struct ice_json *in, const struct mrd_iceberg_metadata *me
     }
 }
 
-static void read_uuid(struct ice_json *in, const json_t *json, struct mrd_iceberg_metadata *out)
+static void read_uuid(struct ice_json *in, const struct ice_value *json,
+                      struct mrd_iceberg_metadata *out)
 {
     const char *text = ice_json_text(in, json, "table-uuid");
     bool good = text != NULL && strlen(text) == MRD_ICEBERG_UUID_TEXT_SIZE - 1;
@@ -406,7 +415,8 @@ static void read_uuid(struct ice_json *in, const json_t *json, struct mrd_iceber
     memcpy(out->uuid, text, MRD_ICEBERG_UUID_TEXT_SIZE);
 }
 
-static void read_all(struct ice_json *in, const json_t *json, struct mrd_iceberg_metadata *out)
+static void read_all(struct ice_json *in, const struct ice_value *json,
+                     struct mrd_iceberg_metadata *out)
 {
     static const char *const keys[] = {"format-version",
                                        "table-uuid",
@@ -428,10 +438,11 @@ static void read_all(struct ice_json *in, const json_t *json, struct mrd_iceberg
                                        "snapshot-log",
                                        "metadata-log",
                                        NULL};
-    const json_int_t version = json_integer_value(json_object_get(json, "format-version"));
-    if (json_is_object(json) && version != 2) {
+    const struct ice_value *version = ice_json_member(json, "format-version");
+    const int64_t number = version == NULL || version->kind != ICE_INT ? 0 : version->number;
+    if (json->kind == ICE_OBJECT && number != 2) {
         (void)ice_json_fail(in, MRD_E_UNSUPPORTED, "format version %lld, only 2 is known",
-                            (long long)version);
+                            (long long)number);
     }
     if (!ice_json_object(in, json, keys)) {
         return;
@@ -444,7 +455,7 @@ static void read_all(struct ice_json *in, const json_t *json, struct mrd_iceberg
     read_schemas(in, json, out);
     read_specs(in, json, out);
     read_sort(in, json, out);
-    out->properties = ice_json_texts(in, json_object_get(json, "properties"),
+    out->properties = ice_json_texts(in, ice_json_member(json, "properties"),
                                      MRD_ICEBERG_PROPERTIES_MAX, &out->property_count);
     read_snapshots(in, json, out);
     read_refs(in, json, out);
@@ -455,19 +466,13 @@ static void read_all(struct ice_json *in, const json_t *json, struct mrd_iceberg
 enum mrd_status mrd_iceberg_metadata_read(struct mrd_bytes text, struct mrd_arena *arena,
                                           struct mrd_iceberg_metadata **out, struct mrd_error *err)
 {
-    mrd_auto(ice_json_release)
-    json_t *json = NULL;
-    MRD_TRY(ice_json_parse(ICE_METADATA, text, &json, err));
-    return ice_metadata_read_json(json, arena, out, err);
-}
-
-enum mrd_status ice_metadata_read_json(const json_t *json, struct mrd_arena *arena,
-                                       struct mrd_iceberg_metadata **out, struct mrd_error *err)
-{
+    mrd_auto(ice_document_fini)
+    struct ice_document document = {0};
+    MRD_TRY(ice_json_parse(ICE_METADATA, text, arena, &document, err));
     struct ice_json in = {.what = ICE_METADATA, .arena = arena, .err = err};
     struct mrd_iceberg_metadata *metadata = ice_json_keep(&in, 1, sizeof(*metadata));
     if (metadata != NULL) {
-        read_all(&in, json, metadata);
+        read_all(&in, ice_document_root(&document), metadata);
         check_ids(&in, metadata);
         check_schemas(&in, metadata);
         check_snapshots(&in, metadata);

@@ -6,7 +6,7 @@
  *
  * Owner:   everything lies in the arena that it was read or made in; immutable by convention, a commit makes another.
  * Threads: pure functions.
- * Limits:  MRD_ICEBERG_METADATA_SIZE_MAX bytes and MRD_ICEBERG_JSON_VALUES_MAX values are parsed (some 60 MB of memory at
+ * Limits:  MRD_ICEBERG_METADATA_SIZE_MAX bytes and MRD_ICEBERG_JSON_VALUES_MAX values are parsed (some 10 MB of memory at
  *          worst, for the call), and the arena bounds what is kept.
  */
 #ifndef MRD_ICEBERG_METADATA_H

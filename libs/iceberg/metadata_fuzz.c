@@ -1,5 +1,6 @@
-/* Metadata files from hostile bytes: what is accepted is written to the same bytes again. */
-#include "iceberg/metadata.h"
+/* Metadata files from hostile bytes: what is accepted is written to the same bytes again, and has a view. */
+#include "iceberg/json_internal.h"
+#include "iceberg/view.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -7,6 +8,22 @@ static struct mrd_iceberg_metadata *read_back(struct mrd_bytes json, struct mrd_
 {
     struct mrd_iceberg_metadata *metadata = NULL;
     return mrd_iceberg_metadata_read(json, arena, &metadata, NULL) == MRD_OK ? metadata : NULL;
+}
+
+/* Names may be any text there. */
+static void show(const struct mrd_iceberg_metadata *metadata, struct mrd_arena *arena)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf json = {0};
+    mrd_auto(ice_document_fini)
+    struct ice_document document = {0};
+    struct ice_json_writer writer = {.out = &json};
+    const struct mrd_iceberg_view view = {metadata, MRD_BYTES("acme"), MRD_BYTES("lake")};
+    ice_put_view(&writer, NULL, &view);
+    mrd_assert(ice_put_end(&writer, NULL) == MRD_OK);
+    const enum mrd_status status =
+        ice_json_parse("view", mrd_buf_view(&json), arena, &document, NULL);
+    mrd_assert(status == MRD_OK || status == MRD_E_LIMIT);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -25,5 +42,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         mrd_assert(mrd_iceberg_metadata_write(second, &again, NULL) == MRD_OK);
         mrd_assert(mrd_bytes_equal(mrd_buf_view(&json), mrd_buf_view(&again)));
     }
+    show(first, arena);
     return 0;
 }

@@ -26,7 +26,7 @@ static enum mrd_status read_hint(const struct mrd_iceberg_table *table, const ch
 }
 
 enum mrd_status mrd_iceberg_publish(const struct mrd_iceberg_table *table, const char *metadata_key,
-                                    struct mrd_error *err)
+                                    struct mrd_bytes json, struct mrd_error *err)
 {
     char copy[KEY_SIZE], hint[KEY_SIZE], text[24];
     uint64_t version, published;
@@ -35,11 +35,13 @@ enum mrd_status mrd_iceberg_publish(const struct mrd_iceberg_table *table, const
                    version);
     (void)snprintf(hint, sizeof(hint), "%s/metadata/version-hint.text", table->path);
     mrd_auto(mrd_buf_fini)
-    struct mrd_buf json = {0};
-    MRD_TRY(mrd_objstore_get(table->store, metadata_key, MRD_ICEBERG_METADATA_SIZE_MAX,
-                             table->control, &json, err));
-    MRD_TRY(
-        mrd_objstore_put_if_absent(table->store, copy, mrd_buf_view(&json), table->control, err));
+    struct mrd_buf read = {0};
+    if (json.size == 0) {
+        MRD_TRY(mrd_objstore_get(table->store, metadata_key, MRD_ICEBERG_METADATA_SIZE_MAX,
+                                 table->control, &read, err));
+        json = mrd_buf_view(&read);
+    }
+    MRD_TRY(mrd_objstore_put_if_absent(table->store, copy, json, table->control, err));
     MRD_TRY(read_hint(table, hint, &published, err));
     if (published >= version) {
         return MRD_OK;

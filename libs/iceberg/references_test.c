@@ -170,7 +170,8 @@ static void take_step(struct model *model, int step)
     note_version(model, &version, change.operation != MRD_ICEBERG_NOTHING);
     expire_model(model, change.expire_before_ms, pinned);
     if (next_random(model) % 2 == 0) {
-        assert_int_equal(mrd_iceberg_publish(&model->table, model->current, NULL), MRD_OK);
+        assert_int_equal(mrd_iceberg_publish(&model->table, model->current, MRD_BYTES_NONE, NULL),
+                         MRD_OK);
     }
 }
 
@@ -181,21 +182,21 @@ static void check_snapshot(struct model *model, const struct mrd_iceberg_metadat
 {
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create("files", LIMIT);
-    struct mrd_iceberg_file *files;
-    size_t count, want = 0;
+    struct mrd_iceberg_contents contents;
+    size_t want = 0;
     struct mrd_error err;
-    if (mrd_iceberg_files(&model->table, metadata, model->snapshots[index].id, arena, &files,
-                          &count, &err) != MRD_OK) {
+    if (mrd_iceberg_contents_load(&model->table, metadata, model->snapshots[index].id, arena,
+                                  &contents, &err) != MRD_OK) {
         fail_msg("%s", err.text);
     }
     for (size_t i = 0; i < model->file_count; i++) {
         want += model->snapshots[index].files[i];
     }
-    assert_int_equal(count, want);
-    for (size_t i = 0; i < count; i++) {
-        const size_t file = strtoull(strrchr(files[i].path, '/') + 1, NULL, 10);
+    assert_int_equal(contents.file_count, want);
+    for (size_t i = 0; i < contents.file_count; i++) {
+        const size_t file = strtoull(strrchr(contents.files[i].path, '/') + 1, NULL, 10);
         assert_true(model->snapshots[index].files[file]);
-        assert_int_equal(files[i].row_count, 1 + file);
+        assert_int_equal(contents.files[i].row_count, 1 + file);
     }
 }
 

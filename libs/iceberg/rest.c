@@ -4,8 +4,9 @@
 
 #include "http/form.h"
 #include "iceberg/json_internal.h"
+#include "iceberg/view.h"
 
-enum { SEGMENTS_MAX = 8, PATH_SIZE_MAX = 2048 };
+enum { SEGMENTS_MAX = 8, PATH_SIZE_MAX = 2048, CATALOG_SIZE_MAX = 256 };
 
 /* One request under way. Functions that answer return false once they have answered with an error. */
 struct rest_call {
@@ -20,13 +21,21 @@ struct rest_call {
 
 /* ---- answers ---- */
 
-/* The body of an answer; texts that are no UTF-8 cannot be in one, so NULL comes from our own fault. */
-static void answer_take(struct mrd_iceberg_rest_reply *out, unsigned status, json_t *body)
+static struct ice_json_writer answer_begin(struct mrd_iceberg_rest_reply *out, unsigned status)
 {
-    struct mrd_error err;
+    struct ice_json_writer json = {.out = &out->body};
     out->status = status;
     mrd_buf_clear(&out->body);
-    if (ice_json_write_take(body, &out->body, &err) != MRD_OK) {
+    ice_put_open(&json, NULL, '{');
+    return json;
+}
+
+/* Texts that are no UTF-8 cannot be in an answer: those of our own fault come to 500. */
+static void answer_end(struct mrd_iceberg_rest_reply *out, struct ice_json_writer *json)
+{
+    struct mrd_error err;
+    ice_put_close(json, '}');
+    if (ice_put_end(json, &err) != MRD_OK) {
         mrd_buf_clear(&out->body);
         out->status = 500;
         mrd_buf_append_text(&out->body, "{\"error\":{\"message\":\"the answer cannot be written\","
@@ -38,10 +47,13 @@ void mrd_iceberg_rest_error(unsigned status, const char *type, const char *messa
                             struct mrd_iceberg_rest_reply *out)
 {
     const bool good = mrd_bytes_utf8_valid(mrd_bytes_of(message));
-    answer_take(out, status,
-                json_pack("{s:{s:s, s:s, s:i}}", "error", "message",
-                          good ? message : "the request names something that is no UTF-8", "type",
-                          type, "code", (int)status));
+    struct ice_json_writer json = answer_begin(out, status);
+    ice_put_open(&json, "error", '{');
+    ice_put_text(&json, "message", good ? message : "the request names something that is no UTF-8");
+    ice_put_text(&json, "type", type);
+    ice_put_int(&json, "code", status);
+    ice_put_close(&json, '}');
+    answer_end(out, &json);
 }
 
 static void fail(struct rest_call *call, enum mrd_status status, const struct mrd_error *err)
@@ -80,11 +92,6 @@ static void not_found(struct rest_call *call, const char *type, const char *what
     mrd_iceberg_rest_error(404, type, text, call->out);
 }
 
-static json_t *text_json(struct mrd_bytes text)
-{
-    return json_stringn((const char *)text.data, text.size);
-}
-
 /* ---- config and namespaces ---- */
 
 static void answer_config(struct rest_call *call)
@@ -97,6 +104,9 @@ static void answer_config(struct rest_call *call)
         "GET /v1/{prefix}/namespaces/{namespace}/tables/{table}",
         "HEAD /v1/{prefix}/namespaces/{namespace}/tables/{table}",
         "POST /v1/{prefix}/namespaces/{namespace}/tables/{table}/metrics",
+        "GET /v1/{prefix}/namespaces/{namespace}/views",
+        "GET /v1/{prefix}/namespaces/{namespace}/views/{view}",
+        "HEAD /v1/{prefix}/namespaces/{namespace}/views/{view}",
     };
     const struct mrd_bytes warehouse = call->request->warehouse;
     const struct mrd_bytes region = mrd_bytes_of(call->rest->region);
@@ -104,36 +114,65 @@ static void answer_config(struct rest_call *call)
         not_found(call, "NoSuchWarehouseException", "warehouse", warehouse);
         return;
     }
-    json_t *list = json_array();
+    struct ice_json_writer json = answer_begin(call->out, 200);
+    ice_put_texts(&json, "defaults", NULL, 0);
+    ice_put_open(&json, "overrides", '{');
+    ice_put_text(&json, "prefix", call->rest->region);
+    ice_put_close(&json, '}');
+    ice_put_open(&json, "endpoints", '[');
     for (size_t i = 0; i < MRD_ARRAY_LEN(endpoints); i++) {
-        (void)json_array_append_new(list, json_string(endpoints[i]));
+        ice_put_text(&json, NULL, endpoints[i]);
     }
-    answer_take(call->out, 200,
-                json_pack("{s:{}, s:{s:s}, s:o}", "defaults", "overrides", "prefix",
-                          call->rest->region, "endpoints", list));
+    ice_put_close(&json, ']');
+    answer_end(call->out, &json);
+}
+
+static void put_namespace(struct ice_json_writer *json, const char *key, struct mrd_bytes tenant)
+{
+    ice_put_open(json, key, '[');
+    ice_put_bytes(json, NULL, tenant);
+    ice_put_close(json, ']');
 }
 
 static void answer_namespaces(struct rest_call *call)
 {
     const struct mrd_bytes parent = call->request->parent;
-    if (parent.size == 0) {
-        answer_take(call->out, 200,
-                    json_pack("{s:[[o]]}", "namespaces", text_json(call->request->tenant)));
-    } else if (mrd_bytes_equal(parent, call->request->tenant)) {
-        answer_take(call->out, 200, json_pack("{s:[]}", "namespaces"));
-    } else {
+    if (parent.size > 0 && !mrd_bytes_equal(parent, call->request->tenant)) {
         not_found(call, "NoSuchNamespaceException", "namespace", parent);
+        return;
     }
+    struct ice_json_writer json = answer_begin(call->out, 200);
+    ice_put_open(&json, "namespaces", '[');
+    if (parent.size == 0) {
+        put_namespace(&json, NULL, call->request->tenant);
+    }
+    ice_put_close(&json, ']');
+    answer_end(call->out, &json);
 }
 
 static void answer_namespace(struct rest_call *call)
 {
-    answer_take(
-        call->out, 200,
-        json_pack("{s:[o], s:{}}", "namespace", text_json(call->request->tenant), "properties"));
+    struct ice_json_writer json = answer_begin(call->out, 200);
+    put_namespace(&json, "namespace", call->request->tenant);
+    ice_put_texts(&json, "properties", NULL, 0);
+    answer_end(call->out, &json);
 }
 
 /* ---- tables ---- */
+
+static void answer_identifiers(struct rest_call *call, const char *const *names, size_t count)
+{
+    struct ice_json_writer json = answer_begin(call->out, 200);
+    ice_put_open(&json, "identifiers", '[');
+    for (size_t i = 0; i < count; i++) {
+        ice_put_open(&json, NULL, '{');
+        put_namespace(&json, "namespace", call->request->tenant);
+        ice_put_text(&json, "name", names[i]);
+        ice_put_close(&json, '}');
+    }
+    ice_put_close(&json, ']');
+    answer_end(call->out, &json);
+}
 
 static void answer_tables(struct rest_call *call)
 {
@@ -148,13 +187,7 @@ static void answer_tables(struct rest_call *call)
         fail(call, status, &err);
         return;
     }
-    json_t *list = json_array();
-    for (size_t i = 0; i < count; i++) {
-        (void)json_array_append_new(list,
-                                    json_pack("{s:[o], s:s}", "namespace",
-                                              text_json(call->request->tenant), "name", names[i]));
-    }
-    answer_take(call->out, 200, json_pack("{s:o}", "identifiers", list));
+    answer_identifiers(call, names, count);
 }
 
 static bool find_table(struct rest_call *call, struct mrd_bytes name, struct mrd_iceberg_place *out)
@@ -200,22 +233,34 @@ static void keep_current(struct mrd_iceberg_metadata *metadata)
     }
 }
 
-static json_t *config_json(const struct mrd_iceberg_place *place)
+/* False: it cannot be read, and the answer says so. */
+static bool load_table(struct rest_call *call, struct mrd_iceberg_place *place,
+                       struct mrd_iceberg_metadata **out)
 {
-    json_t *config = json_object();
-    for (size_t i = 0; i < place->config_count; i++) {
-        if (json_object_set_new(config, place->config[i].key,
-                                json_string(place->config[i].value)) != 0) {
-            json_decref(config);
-            return NULL;
-        }
+    struct mrd_error err;
+    place->table.control = call->request->control;
+    const enum mrd_status status =
+        mrd_iceberg_load(&place->table, place->metadata_key, call->arena, out, &err);
+    if (status != MRD_OK) {
+        call->out->etag[0] = '\0';
+        /* The catalog names it, so that it is missing is no answer to the reader's question. */
+        fail(call, status == MRD_E_NOT_FOUND ? MRD_E_CORRUPT : status, &err);
     }
-    return config;
+    return status == MRD_OK;
+}
+
+static void put_location(struct ice_json_writer *json, const struct mrd_iceberg_place *place)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf uri = {0};
+    mrd_buf_printf(&uri, "%s/%s", place->table.root, place->metadata_key);
+    ice_put_bytes(json, "metadata-location", mrd_buf_view(&uri));
 }
 
 static void answer_table(struct rest_call *call, struct mrd_bytes name)
 {
     struct mrd_iceberg_place place;
+    struct mrd_iceberg_metadata *metadata;
     const struct mrd_bytes snapshots = call->request->snapshots;
     const bool refs = mrd_bytes_equal(snapshots, MRD_BYTES("refs"));
     if (snapshots.size > 0 && !refs && !mrd_bytes_equal(snapshots, MRD_BYTES("all"))) {
@@ -232,28 +277,17 @@ static void answer_table(struct rest_call *call, struct mrd_bytes name)
         call->out->status = 304;
         return;
     }
-    struct mrd_iceberg_metadata *metadata;
-    const char *location =
-        mrd_arena_printf(call->arena, "%s/%s", place.table.root, place.metadata_key);
-    struct mrd_error err;
-    place.table.control = call->request->control;
-    enum mrd_status status =
-        mrd_iceberg_load(&place.table, place.metadata_key, call->arena, &metadata, &err);
-    if (status == MRD_OK && location == NULL) {
-        status = mrd_arena_fail(call->arena, &err);
-    }
-    if (status != MRD_OK) {
-        call->out->etag[0] = '\0';
-        /* The catalog names it, so that it is missing is no answer to the reader's question. */
-        fail(call, status == MRD_E_NOT_FOUND ? MRD_E_CORRUPT : status, &err);
+    if (!load_table(call, &place, &metadata)) {
         return;
     }
     if (refs) {
         keep_current(metadata);
     }
-    answer_take(call->out, 200,
-                json_pack("{s:s, s:o, s:o}", "metadata-location", location, "metadata",
-                          ice_metadata_json(metadata), "config", config_json(&place)));
+    struct ice_json_writer json = answer_begin(call->out, 200);
+    put_location(&json, &place);
+    ice_put_metadata(&json, "metadata", metadata);
+    ice_put_texts(&json, "config", place.config, place.config_count);
+    answer_end(call->out, &json);
 }
 
 /* Whether it is there, without reading it. */
@@ -261,6 +295,76 @@ static void answer_table_exists(struct rest_call *call, struct mrd_bytes name)
 {
     struct mrd_iceberg_place place;
     if (find_table(call, name, &place)) {
+        call->out->status = 204;
+    }
+}
+
+/* ---- views ---- */
+
+/* The view is there if the table is that it is of. */
+static bool find_view(struct rest_call *call, struct mrd_bytes name, struct mrd_iceberg_place *out)
+{
+    const struct mrd_iceberg_source *source = call->rest->source;
+    struct mrd_error err;
+    const enum mrd_status status =
+        mrd_bytes_equal(name, MRD_BYTES(MRD_ICEBERG_VIEW))
+            ? source->find(source->context, call->request->tenant, MRD_BYTES(MRD_ICEBERG_VIEW_OF),
+                           call->request->control, call->arena, out, &err)
+            : MRD_E_NOT_FOUND;
+    if (status == MRD_E_NOT_FOUND) {
+        not_found(call, "NoSuchViewException", "view", name);
+    } else if (status != MRD_OK) {
+        fail(call, status, &err);
+    }
+    return status == MRD_OK;
+}
+
+static void answer_views(struct rest_call *call)
+{
+    static const char *const names[] = {MRD_ICEBERG_VIEW};
+    const struct mrd_iceberg_source *source = call->rest->source;
+    struct mrd_iceberg_place place;
+    struct mrd_error err;
+    const enum mrd_status status =
+        source->find(source->context, call->request->tenant, MRD_BYTES(MRD_ICEBERG_VIEW_OF),
+                     call->request->control, call->arena, &place, &err);
+    if (status != MRD_OK && status != MRD_E_NOT_FOUND) {
+        fail(call, status, &err);
+        return;
+    }
+    answer_identifiers(call, names, status == MRD_OK ? MRD_ARRAY_LEN(names) : 0);
+}
+
+static void answer_view(struct rest_call *call, struct mrd_bytes name)
+{
+    struct mrd_iceberg_place place;
+    struct mrd_iceberg_metadata *metadata;
+    const struct mrd_bytes catalog = call->request->catalog;
+    if (catalog.size > CATALOG_SIZE_MAX || !mrd_bytes_utf8_valid(catalog)) {
+        mrd_iceberg_rest_error(400, "BadRequestException",
+                               "the name of the catalog (X-Iceberg-Catalog) is no UTF-8 or longer "
+                               "than 256 bytes",
+                               call->out);
+        return;
+    }
+    if (!find_view(call, name, &place) || !load_table(call, &place, &metadata)) {
+        return;
+    }
+    const struct mrd_iceberg_view view = {metadata, call->request->tenant, catalog};
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf location = {0};
+    mrd_iceberg_view_location(&view, &location);
+    struct ice_json_writer json = answer_begin(call->out, 200);
+    ice_put_bytes(&json, "metadata-location", mrd_buf_view(&location));
+    ice_put_view(&json, "metadata", &view);
+    ice_put_texts(&json, "config", NULL, 0);
+    answer_end(call->out, &json);
+}
+
+static void answer_view_exists(struct rest_call *call, struct mrd_bytes name)
+{
+    struct mrd_iceberg_place place;
+    if (find_view(call, name, &place)) {
         call->out->status = 204;
     }
 }
@@ -315,11 +419,12 @@ static void no_such_path(struct rest_call *call)
 /* Tokens are not made here. In OAuth's form, as clients expect at that path. */
 static void refuse_token(struct rest_call *call)
 {
-    answer_take(
-        call->out, 400,
-        json_pack("{s:s, s:s}", "error", "unsupported_grant_type", "error_description",
-                  "this catalog gives out no tokens: send what authenticates you with every "
-                  "request"));
+    struct ice_json_writer json = answer_begin(call->out, 400);
+    ice_put_text(&json, "error", "unsupported_grant_type");
+    ice_put_text(
+        &json, "error_description",
+        "this catalog gives out no tokens: send what authenticates you with every request");
+    answer_end(call->out, &json);
 }
 
 /* Behind .../namespaces/{tenant}/tables/{table}. */
@@ -352,9 +457,11 @@ static void answer_below_namespace(struct rest_call *call)
     } else if (call->segment_count == 5 && segment_is(call, 4, "tables") && get) {
         answer_tables(call);
     } else if (call->segment_count == 5 && segment_is(call, 4, "views") && get) {
-        answer_take(call->out, 200, json_pack("{s:[]}", "identifiers"));
+        answer_views(call);
+    } else if (call->segment_count == 6 && segment_is(call, 4, "views") && get) {
+        answer_view(call, call->segments[5]);
     } else if (call->segment_count == 6 && segment_is(call, 4, "views")) {
-        not_found(call, "NoSuchViewException", "view", call->segments[5]);
+        answer_view_exists(call, call->segments[5]);
     } else if (call->segment_count > 5 && segment_is(call, 4, "tables")) {
         answer_below_table(call);
     } else {

@@ -7,14 +7,16 @@
  *   GET        v1/{region}/namespaces/{tenant}/tables
  *   GET, HEAD  v1/{region}/namespaces/{tenant}/tables/{table}        ?snapshots=refs|all, If-None-Match
  *   POST       v1/{region}/namespaces/{tenant}/tables/{table}/metrics   taken and dropped: some clients report always
- *   GET        v1/{region}/namespaces/{tenant}/views                 none
+ *   GET        v1/{region}/namespaces/{tenant}/views
+ *   GET, HEAD  v1/{region}/namespaces/{tenant}/views/{view}          X-Iceberg-Catalog
  *
  * The region is the warehouse and the prefix. A tenant sees one namespace, its own; every other is not there (404), whether
  * it exists or not. Everything that would write is refused with 406: tables are the compactor's.
+ * Who has a table of samples has a view of it (view.h).
  *
  * Threads: any; reading a table's metadata waits for the store, so not on a thread that must not.
  * Memory:  `memory_bytes_max` bounds what a request keeps; beside it stand the table's metadata as JSON, once as text and once as
- *          values (some ten times the text, metadata.h has the bounds).
+ *          values (metadata.h has the bounds), and the answer.
  */
 #ifndef MRD_ICEBERG_REST_H
 #define MRD_ICEBERG_REST_H
@@ -67,6 +69,7 @@ struct mrd_iceberg_rest_request {
     struct mrd_bytes tenant; /* who asks */
     struct mrd_bytes warehouse, parent, snapshots;
     struct mrd_bytes if_none_match;
+    struct mrd_bytes catalog; /* what the client's engine calls the catalog: for views */
     const struct mrd_objstore_control *control; /* when to give up */
 };
 

@@ -48,6 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .parent = next_line(&in),
         .snapshots = next_line(&in),
         .if_none_match = next_line(&in),
+        .catalog = next_line(&in),
     };
     struct mrd_iceberg_rest_reply reply = {0};
     mrd_iceberg_rest_answer(&rest, &request, &reply);

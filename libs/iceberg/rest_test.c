@@ -99,7 +99,8 @@ static void answers_have_the_forms_of_the_specification(void **state)
         {"v1/eu/namespaces/%61cme",      "{\"namespace\":[\"acme\"],\"properties\":{}}"},
         {"v1/eu/namespaces/acme/tables",
          "{\"identifiers\":[{\"namespace\":[\"acme\"],\"name\":\"samples\"}]}"         },
-        {"v1/eu/namespaces/acme/views",  "{\"identifiers\":[]}"                        },
+        {"v1/eu/namespaces/acme/views",
+         "{\"identifiers\":[{\"namespace\":[\"acme\"],\"name\":\"samples_plain\"}]}"   },
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
         struct fixture fixture = {MRD_OK, 0};
@@ -122,13 +123,15 @@ static void failures_of_the_catalog_are_told_apart(void **state)
         {MRD_E_DENIED,      500},
         {MRD_E_LIMIT,       500},
     };
-    static const char *const paths[] = {"v1/eu/namespaces/acme/tables",
-                                        "v1/eu/namespaces/acme/tables/samples"};
-    for (size_t i = 0; i < MRD_ARRAY_LEN(cases) * 2; i++) {
-        struct fixture fixture = {cases[i / 2].status, 0};
-        const struct mrd_iceberg_rest_request request = get(paths[i % 2]);
+    static const char *const paths[] = {
+        "v1/eu/namespaces/acme/tables", "v1/eu/namespaces/acme/tables/samples",
+        "v1/eu/namespaces/acme/views", "v1/eu/namespaces/acme/views/samples_plain"};
+    enum { PATHS = MRD_ARRAY_LEN(paths) };
+    for (size_t i = 0; i < MRD_ARRAY_LEN(cases) * PATHS; i++) {
+        struct fixture fixture = {cases[i / PATHS].status, 0};
+        const struct mrd_iceberg_rest_request request = get(paths[i % PATHS]);
         struct mrd_iceberg_rest_reply reply = ask(&fixture, &request);
-        assert_int_equal(reply.status, cases[i / 2].want);
+        assert_int_equal(reply.status, cases[i / PATHS].want);
         assert_non_null(strstr((const char *)reply.body.data, "the catalog says \\\"no\\\""));
         mrd_buf_fini(&reply.body);
     }
@@ -144,6 +147,41 @@ static void other_namespaces_are_not_asked_for(void **state)
     assert_int_equal(reply.status, 404);
     assert_int_equal(fixture.finds, 0);
     mrd_buf_fini(&reply.body);
+}
+
+/* Only one name is a view's; it is there as long as the table is. */
+static void views_that_are_not_there_are_told_apart(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"samples", "samples_plai", "samples_plain2", "%ff"};
+    for (size_t i = 0; i < MRD_ARRAY_LEN(names); i++) {
+        char path[64];
+        struct fixture fixture = {MRD_OK, 0};
+        (void)snprintf(path, sizeof(path), "v1/eu/namespaces/acme/views/%s", names[i]);
+        const struct mrd_iceberg_rest_request request = get(path);
+        struct mrd_iceberg_rest_reply reply = ask(&fixture, &request);
+        assert_int_equal(reply.status, 404);
+        assert_non_null(strstr((const char *)reply.body.data, "NoSuchViewException"));
+        assert_int_equal(fixture.finds, 0);
+        mrd_buf_fini(&reply.body);
+    }
+    static const struct {
+        const char *tenant, *path;
+        unsigned want;
+    } cases[] = {
+        {"acme",   "v1/eu/namespaces/acme/views/samples_plain",   204},
+        {"nobody", "v1/eu/namespaces/nobody/views/samples_plain", 404},
+    };
+    for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
+        struct fixture fixture = {MRD_OK, 0};
+        struct mrd_iceberg_rest_request request = get(cases[i].path);
+        request.tenant = mrd_bytes_of(cases[i].tenant);
+        request.method = MRD_ICEBERG_REST_HEAD;
+        struct mrd_iceberg_rest_reply reply = ask(&fixture, &request);
+        assert_int_equal(reply.status, cases[i].want);
+        assert_int_equal(fixture.finds, 1);
+        mrd_buf_fini(&reply.body);
+    }
 }
 
 /* The key says which version it is, so the store is not asked: there is none here. */
@@ -176,6 +214,7 @@ int main(void)
         cmocka_unit_test(failures_of_the_catalog_are_told_apart),
         cmocka_unit_test(other_namespaces_are_not_asked_for),
         cmocka_unit_test(an_etag_that_still_holds_reads_nothing),
+        cmocka_unit_test(views_that_are_not_there_are_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -219,20 +219,43 @@ static enum mrd_status check_not_there(const struct snapshot_work *work,
     return MRD_OK;
 }
 
+/* The entries of a manifest of the current snapshot, which the caller may change. */
+static enum mrd_status entries_of(const struct snapshot_work *work,
+                                  const struct mrd_iceberg_manifest *manifest, size_t index,
+                                  struct mrd_arena *arena, struct mrd_iceberg_entry **out,
+                                  size_t *out_count)
+{
+    const struct ice_commit *commit = work->commit;
+    const struct mrd_iceberg_contents *contents = commit->change->contents;
+    if (contents == NULL) {
+        return ice_manifest_load(commit->table, commit->current, manifest, arena, out, out_count,
+                                 commit->err);
+    }
+    const size_t count = contents->entry_counts[index];
+    struct mrd_iceberg_entry *copy = mrd_arena_alloc_array(arena, count + 1, sizeof(*copy));
+    if (copy == NULL) {
+        return mrd_arena_fail(arena, commit->err);
+    }
+    if (count > 0) {
+        memcpy(copy, contents->entries[index], count * sizeof(*copy));
+    }
+    *out = copy;
+    *out_count = count;
+    return MRD_OK;
+}
+
 /* Carries a manifest over as it is, or rewrites it without the removed files. */
 static enum mrd_status take_manifest(struct snapshot_work *work,
-                                     const struct mrd_iceberg_manifest *manifest,
+                                     const struct mrd_iceberg_manifest *manifest, size_t index,
                                      struct mrd_arena *arena)
 {
-    struct ice_commit *commit = work->commit;
     if (manifest->added_files + manifest->existing_files == 0) {
         return MRD_OK; /* it told what the snapshot before has removed */
     }
     size_t marked = 0, count = 0;
     struct mrd_iceberg_entry *entries = NULL;
     if (work->removed_found < ice_names_count(&work->removed) || may_have_added(work, manifest)) {
-        MRD_TRY(ice_manifest_load(commit->table, commit->current, manifest, arena, &entries, &count,
-                                  commit->err));
+        MRD_TRY(entries_of(work, manifest, index, arena, &entries, &count));
         marked = mark_removed(work, entries, &count);
         MRD_TRY(check_not_there(work, entries, count));
     }
@@ -251,7 +274,7 @@ static enum mrd_status take_manifests(struct snapshot_work *work,
     for (size_t i = 0; i < count; i++) {
         mrd_auto(mrd_arena_destroy)
         struct mrd_arena *arena = mrd_arena_create_within(commit->arena);
-        MRD_TRY(take_manifest(work, &manifests[i], arena));
+        MRD_TRY(take_manifest(work, &manifests[i], i, arena));
     }
     for (size_t i = 0; i < ice_names_count(&work->removed); i++) {
         if (!work->removed_seen[i]) {
@@ -517,6 +540,24 @@ static enum mrd_status add_snapshot(struct ice_commit *commit,
     return MRD_OK;
 }
 
+static enum mrd_status list_before(const struct ice_commit *commit,
+                                   const struct mrd_iceberg_snapshot *before,
+                                   const struct mrd_iceberg_manifest **out, size_t *out_count)
+{
+    const struct mrd_iceberg_contents *contents = commit->change->contents;
+    struct mrd_iceberg_manifest *loaded;
+    if (contents != NULL) {
+        mrd_assert(contents->snapshot_id == before->id);
+        *out = contents->manifests;
+        *out_count = contents->manifest_count;
+        return MRD_OK;
+    }
+    MRD_TRY(ice_list_load(commit->table, commit->current, before, commit->arena, &loaded, out_count,
+                          commit->err));
+    *out = loaded;
+    return MRD_OK;
+}
+
 static enum mrd_status make_snapshot(struct snapshot_work *work)
 {
     struct ice_commit *commit = work->commit;
@@ -530,11 +571,10 @@ static enum mrd_status make_snapshot(struct snapshot_work *work)
                                   : MRD_MAX(commit->next->updated_ms, before->time_ms + 1),
         .schema_id = commit->next->schema_id,
     };
-    struct mrd_iceberg_manifest *manifests = NULL;
+    const struct mrd_iceberg_manifest *manifests = NULL;
     size_t count = 0;
     if (before != NULL) {
-        MRD_TRY(ice_list_load(commit->table, commit->current, before, commit->arena, &manifests,
-                              &count, commit->err));
+        MRD_TRY(list_before(commit, before, &manifests, &count));
     }
     MRD_TRY(check_added(work));
     MRD_TRY(take_manifests(work, manifests, count));

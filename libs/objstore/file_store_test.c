@@ -196,6 +196,54 @@ static void folders_are_synced_once(void **state)
     file_store->sync = fsync;
 }
 
+/* The store remembers which folders it has made; somebody who tidies up removes those that are empty. */
+static void a_folder_that_was_removed_is_made_again(void **state)
+{
+    (void)state;
+    struct file_store *file_store = file_store_of(store);
+    for (size_t i = 0; i < 3; i++) {
+        char key[32];
+        (void)snprintf(key, sizeof(key), "tidied/a/b/%zu", i);
+        file_store->sync = failing_sync;
+        syncs_left = 100;
+        if (i % 2 == 0) {
+            assert_ok(mrd_objstore_put(store, key, MRD_BYTES("1"), NULL, err));
+        } else {
+            assert_ok(mrd_objstore_put_if_absent(store, key, MRD_BYTES("1"), NULL, err));
+        }
+        assert_int_equal(syncs_left, 100 - 5); /* all of them, as the first time */
+        file_store->sync = fsync;
+        assert_holds(key, MRD_BYTES("1"));
+        assert_ok(mrd_objstore_delete(store, key, NULL, err));
+        assert_int_equal(rmdir(path_of("tidied/a/b")), 0);
+        assert_int_equal(rmdir(path_of("tidied/a")), 0);
+        assert_int_equal(rmdir(path_of("tidied")), 0);
+    }
+}
+
+/* Small ones are kept until there are enough of them for a write(2). */
+static void pieces_of_all_sizes_make_an_upload(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1, 0, 65534, 1, 1, 65535, 65536, 3, 200000, 65537, 7};
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf bytes = {0};
+    for (size_t i = 0; i < 600000; i++) {
+        mrd_buf_append_u8(&bytes, (uint8_t)(i * 31 + i / 256));
+    }
+    mrd_auto(mrd_objstore_upload_destroy)
+    struct mrd_objstore_upload *upload = NULL;
+    size_t at = 0;
+    assert_ok(mrd_objstore_upload_begin(store, "pieces/x", NULL, &upload, err));
+    for (size_t i = 0; i < MRD_ARRAY_LEN(sizes); i++) {
+        const struct mrd_bytes piece = {bytes.data + at, sizes[i]};
+        assert_ok(mrd_objstore_upload_write(upload, piece, err));
+        at += sizes[i];
+    }
+    assert_ok(mrd_objstore_upload_finish(upload, err));
+    assert_holds("pieces/x", ((struct mrd_bytes){bytes.data, at}));
+}
+
 static void a_folder_that_cannot_be_is_refused(void **state)
 {
     (void)state;
@@ -222,6 +270,8 @@ int main(void)
         cmocka_unit_test(what_a_killed_process_left_is_swept_by_age),
         cmocka_unit_test(a_failed_fsync_is_fatal_for_good),
         cmocka_unit_test(folders_are_synced_once),
+        cmocka_unit_test(a_folder_that_was_removed_is_made_again),
+        cmocka_unit_test(pieces_of_all_sizes_make_an_upload),
         cmocka_unit_test(a_folder_that_cannot_be_is_refused),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

@@ -152,12 +152,58 @@ static enum mrd_status name_fail(const char *key, const char *what, struct mrd_e
     return file_fail(key, what, err);
 }
 
+/* Whether this process has made the folder that key lies in durable, with those above it. */
+static bool knows_folder(struct file_store *store, const char *key)
+{
+    const char *slash = strrchr(key, '/');
+    uint64_t hash;
+    if (slash == NULL) {
+        return true;
+    }
+    _Atomic uint64_t *slot = slot_of(store, key, (size_t)(slash - key), &hash);
+    return atomic_load_explicit(slot, memory_order_relaxed) == hash;
+}
+
+/* Replaces what has the name. */
+static int rename_to(const struct temporary *temporary, const char *key)
+{
+    const struct file_store *store = temporary->store;
+    return renameat(store->temp_fd, temporary->name, store->root_fd, key);
+}
+
+/* rename(2) would replace silently; link(2) is the compare-and-set. */
+static int link_to(const struct temporary *temporary, const char *key)
+{
+    const struct file_store *store = temporary->store;
+    return linkat(store->temp_fd, temporary->name, store->root_fd, key, 0);
+}
+
+/* Gives the temporary its name, in folders that are made where they are not there. Most are there, so that is tried first. *out_result
+ * and errno are the call's. */
+static enum mrd_status name(const struct temporary *temporary, const char *key,
+                            int (*call)(const struct temporary *, const char *), int *out_result,
+                            struct mrd_error *err)
+{
+    int result = -1;
+    errno = ENOENT;
+    if (knows_folder(temporary->store, key)) {
+        result = call(temporary, key);
+    }
+    if (result != 0 && errno == ENOENT) {
+        MRD_TRY(make_folders(temporary->store, key, err));
+        result = call(temporary, key);
+    }
+    *out_result = result;
+    return MRD_OK;
+}
+
 static enum mrd_status publish(struct temporary *temporary, const char *key, struct mrd_error *err)
 {
     struct file_store *store = temporary->store;
+    int renamed;
     MRD_TRY(sync_fd(store, temporary->fd, key, err));
-    MRD_TRY(make_folders(store, key, err));
-    if (renameat(store->temp_fd, temporary->name, store->root_fd, key) != 0) {
+    MRD_TRY(name(temporary, key, rename_to, &renamed, err));
+    if (renamed != 0) {
         return name_fail(key, "rename", err);
     }
     temporary->name[0] = 0;
@@ -208,10 +254,9 @@ enum mrd_status file_put_if_absent(struct mrd_objstore *base, const char *key,
     struct temporary temporary = {.fd = -1};
     MRD_TRY(temporary_open(store, key, &temporary, err));
     MRD_TRY(temporary_write(&temporary, key, bytes, control, err));
+    int linked;
     MRD_TRY(sync_fd(store, temporary.fd, key, err));
-    MRD_TRY(make_folders(store, key, err));
-    /* rename(2) would replace silently; link(2) is the compare-and-set. */
-    const int linked = linkat(store->temp_fd, temporary.name, store->root_fd, key, 0);
+    MRD_TRY(name(&temporary, key, link_to, &linked, err));
     if (linked != 0 && errno != EEXIST) {
         return name_fail(key, "link", err);
     }
@@ -222,9 +267,13 @@ enum mrd_status file_put_if_absent(struct mrd_objstore *base, const char *key,
 
 /* ---- uploads ---- */
 
+/* Writers of files give many small pieces, a page or a header each. */
+enum { UPLOAD_BUFFER_BYTES = 64 << 10 };
+
 struct file_upload {
     struct mrd_objstore_upload base;
     struct temporary temporary;
+    struct mrd_buf pending; /* not written yet; less than the above */
 };
 
 enum mrd_status file_upload_begin(struct mrd_objstore *base, const char *key,
@@ -243,10 +292,24 @@ enum mrd_status file_upload_begin(struct mrd_objstore *base, const char *key,
     return MRD_OK;
 }
 
+static enum mrd_status write_pending(struct file_upload *upload, struct mrd_error *err)
+{
+    MRD_TRY(temporary_write(&upload->temporary, upload->base.key, mrd_buf_view(&upload->pending),
+                            upload->base.control, err));
+    mrd_buf_clear(&upload->pending);
+    return MRD_OK;
+}
+
 enum mrd_status file_upload_write(struct mrd_objstore_upload *base, struct mrd_bytes bytes,
                                   struct mrd_error *err)
 {
     struct file_upload *upload = MRD_CONTAINER_OF(base, struct file_upload, base);
+    if (bytes.size < UPLOAD_BUFFER_BYTES - upload->pending.size) {
+        mrd_buf_append_bytes(&upload->pending, bytes);
+        mrd_assert(!upload->pending.failed);
+        return mrd_objstore_check(base->control, err);
+    }
+    MRD_TRY(write_pending(upload, err));
     return temporary_write(&upload->temporary, base->key, bytes, base->control, err);
 }
 
@@ -254,6 +317,7 @@ enum mrd_status file_upload_finish(struct mrd_objstore_upload *base, struct mrd_
 {
     struct file_upload *upload = MRD_CONTAINER_OF(base, struct file_upload, base);
     MRD_TRY(file_check_writable(upload->temporary.store, err));
+    MRD_TRY(write_pending(upload, err));
     return publish(&upload->temporary, base->key, err);
 }
 
@@ -264,5 +328,6 @@ void file_upload_destroy(struct mrd_objstore_upload *base, bool take_back)
         upload->temporary.name[0] = 0;
     }
     temporary_fini(&upload->temporary);
+    mrd_buf_fini(&upload->pending);
     free(upload);
 }

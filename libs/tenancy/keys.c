@@ -112,8 +112,10 @@ static const struct mrd_config_key block_keys[] = {
     {.path = "blocks.layout",
      .type = MRD_CONFIG_ENUM,
      .initial = "plain",
-     .doc = "How merged blocks hold values. compact: as scaled integers where that is exact, which "
-            "takes a third less; SQL then reads coalesce(value, value_i / power(10, value_e)).", .choices = layout_choices,
+     .doc =
+         "How merged blocks hold values. compact: as scaled integers where that is exact, which "
+         "takes a third less; SQL then reads coalesce(value, value_i / power(10, value_e)), as the "
+         "view samples_plain does.", .choices = layout_choices,
      .reloadable = true,
      .per_tenant = true},
 };

@@ -152,16 +152,18 @@ static enum mrd_status commit(struct expiry *expiry, struct mrd_error *err)
     const struct mrd_upkeep_blocks_change blocks = {.remove = expiry->ids,
                                                     .remove_count = expiry->count};
     struct mrd_catalog_change change = {.remove = expiry->ids, .remove_count = expiry->count};
+    struct mrd_upkeep_tables_changed changed = {0};
     if (options->tables != NULL) {
         change.begun_ms = options->now_ms;
         MRD_TRY(mrd_upkeep_tables_change(options->tables, expiry->state, &expiry->index, &blocks,
-                                         arena, &change.tables, &change.table_count, err));
+                                         arena, &changed, err));
+        change.tables = changed.tables;
+        change.table_count = changed.count;
     }
     MRD_TRY(mrd_catalog_commit(options->catalog, &change, options->control, err));
     struct mrd_error *behind = &expiry->sum.publish_error;
     if (options->tables != NULL &&
-        mrd_upkeep_tables_publish(options->tables, change.tables, change.table_count, behind) ==
-            MRD_OK) {
+        mrd_upkeep_tables_publish(options->tables, &changed, behind) == MRD_OK) {
         *behind = (struct mrd_error){0};
     }
     return MRD_OK;

@@ -334,8 +334,7 @@ static enum mrd_status commit_on(struct job *job, struct mrd_catalog_state *stat
     const struct mrd_upkeep_blocks_change blocks = {job->added, job->added_count,
                                                     (const void *)removed.data,
                                                     removed.size / sizeof(struct mrd_bytes)};
-    const struct mrd_catalog_table_change *tables = NULL;
-    size_t table_count = 0;
+    struct mrd_upkeep_tables_changed changed = {0};
     const struct mrd_catalog_settled *settled = NULL;
     size_t settled_count = 0;
     bool overtaken = false;
@@ -349,8 +348,8 @@ static enum mrd_status commit_on(struct job *job, struct mrd_catalog_state *stat
         return MRD_OK;
     }
     if (options->tables != NULL) {
-        MRD_TRY(mrd_upkeep_tables_change(options->tables, state, index, &blocks, arena, &tables,
-                                         &table_count, err));
+        MRD_TRY(
+            mrd_upkeep_tables_change(options->tables, state, index, &blocks, arena, &changed, err));
     }
     const struct mrd_catalog_change change = {.add = blocks.add,
                                               .add_count = blocks.add_count,
@@ -358,8 +357,8 @@ static enum mrd_status commit_on(struct job *job, struct mrd_catalog_state *stat
                                               .remove_count = blocks.remove_count,
                                               .settled = settled,
                                               .settled_count = settled_count,
-                                              .tables = tables,
-                                              .table_count = table_count,
+                                              .tables = changed.tables,
+                                              .table_count = changed.count,
                                               .begun_ms = job->begun_ms};
     enum mrd_status status = MRD_E_UNAVAILABLE;
     for (size_t i = 0; i < MRD_UPKEEP_ATTEMPTS && status == MRD_E_UNAVAILABLE; i++) {
@@ -367,11 +366,11 @@ static enum mrd_status commit_on(struct job *job, struct mrd_catalog_state *stat
     }
     MRD_TRY(status);
     job->result->committed = true;
-    job->result->tables = table_count;
+    job->result->tables = changed.count;
     job->result->settled += settled_count;
     if (options->tables != NULL &&
-        mrd_upkeep_tables_publish(options->tables, tables, table_count,
-                                  &job->result->publish_error) == MRD_OK) {
+        mrd_upkeep_tables_publish(options->tables, &changed, &job->result->publish_error) ==
+            MRD_OK) {
         job->result->publish_error = (struct mrd_error){0};
     }
     return MRD_OK;

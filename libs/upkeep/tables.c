@@ -7,6 +7,8 @@
 #include "base/parallel.h"
 #include "iceberg/tables.h"
 
+enum { TEXT_SIZE_MAX = 64 << 10 /* that is kept for publishing */ };
+
 const struct mrd_block_promoted mrd_upkeep_promoted[] = {
     {"job",      MRD_BLOCK_FIELD_PROMOTED    },
     {"instance", MRD_BLOCK_FIELD_PROMOTED + 1},
@@ -65,6 +67,7 @@ struct version {
     struct mrd_arena *arena;
     struct mrd_error *err;
     const struct mrd_iceberg_metadata *metadata; /* of the current version, or NULL */
+    struct mrd_iceberg_contents contents;        /* of its current snapshot, if it has one */
     mrd_time_ms resolution_ms;
     struct mrd_block_schema schema;
     struct mrd_iceberg_table_definition definition;
@@ -206,22 +209,26 @@ static enum mrd_status compare(struct version *version, const struct mrd_iceberg
     return MRD_OK;
 }
 
+static bool has_snapshot(const struct version *version)
+{
+    return version->metadata != NULL && version->metadata->snapshot_id != 0;
+}
+
 static enum mrd_status find_difference(struct version *version,
                                        const struct mrd_block_entry *const *blocks, size_t count)
 {
-    struct mrd_iceberg_file *have = NULL;
-    size_t have_count = 0;
-    if (version->metadata != NULL && version->metadata->snapshot_id != 0) {
-        MRD_TRY(mrd_iceberg_files(&version->table, version->metadata,
-                                  version->metadata->snapshot_id, version->arena, &have,
-                                  &have_count, version->err));
-        qsort(have, have_count, sizeof(*have), compare_files);
+    struct mrd_iceberg_contents *have = &version->contents;
+    if (has_snapshot(version)) {
+        MRD_TRY(mrd_iceberg_contents_load(&version->table, version->metadata,
+                                          version->metadata->snapshot_id, version->arena, have,
+                                          version->err));
+        qsort(have->files, have->file_count, sizeof(*have->files), compare_files);
     }
     const struct mrd_block_entry **want =
         mrd_arena_alloc(version->arena, (count + 1) * sizeof(*want));
     version->added = mrd_arena_alloc(version->arena, (count + 1) * sizeof(*version->added));
     version->removed =
-        mrd_arena_alloc(version->arena, (have_count + 1) * sizeof(*version->removed));
+        mrd_arena_alloc(version->arena, (have->file_count + 1) * sizeof(*version->removed));
     if (want == NULL || version->added == NULL || version->removed == NULL) {
         return mrd_arena_fail(version->arena, version->err);
     }
@@ -229,7 +236,7 @@ static enum mrd_status find_difference(struct version *version,
         want[i] = blocks[i];
     }
     qsort_r(want, count, sizeof(*want), compare_keys, version);
-    return compare(version, have, have_count, want, count);
+    return compare(version, have->files, have->file_count, want, count);
 }
 
 static enum mrd_iceberg_operation operation_of(const struct version *version)
@@ -244,13 +251,22 @@ static enum mrd_iceberg_operation operation_of(const struct version *version)
                                                         : MRD_ICEBERG_OVERWRITE;
 }
 
-static enum mrd_status make(struct version *version, struct mrd_arena *result,
-                            const struct mrd_iceberg_definition *definition, const char **out_key)
+/* What was made: its key (NULL: nothing) and, if it has no more than text_size_max bytes, its text; in an arena of the caller's. */
+struct made {
+    struct mrd_arena *arena;
+    size_t text_size_max;
+    const char *key;
+    struct mrd_bytes text;
+};
+
+static enum mrd_status make(struct version *version,
+                            const struct mrd_iceberg_definition *definition, struct made *out)
 {
     const mrd_time_ms now_ms = mrd_clock_now_ms(version->tables->clock);
     struct mrd_iceberg_change change = {
         .time_ms = now_ms,
         .current = version->metadata,
+        .contents = version->contents.snapshot_id == 0 ? NULL : &version->contents,
         .definition = definition,
         .operation = operation_of(version),
         .added = version->added,
@@ -258,9 +274,11 @@ static enum mrd_status make(struct version *version, struct mrd_arena *result,
         .removed = version->removed,
         .removed_count = version->removed_count,
         .expire_before_ms = MRD_MAX(now_ms - version->tables->keep_ms, (mrd_time_ms)1),
+        .leaves_to_sweep = true,
     };
     struct mrd_iceberg_version made;
-    *out_key = NULL;
+    out->key = NULL;
+    out->text = MRD_BYTES_NONE;
     /* Never fails: a few bytes from an initialised pool (getrandom(2)). */
     mrd_assert(getrandom(change.uuid, sizeof(change.uuid), 0) == (ssize_t)sizeof(change.uuid));
     MRD_TRY(mrd_iceberg_commit(&version->table, version->current_key, &change, version->arena,
@@ -268,15 +286,21 @@ static enum mrd_status make(struct version *version, struct mrd_arena *result,
     if (version->current_key != NULL && strcmp(made.key, version->current_key) == 0) {
         return MRD_OK;
     }
-    return text_of(mrd_bytes_of(made.key), result, out_key, version->err);
+    if (made.json.size <= out->text_size_max) {
+        out->text = mrd_arena_copy(out->arena, made.json);
+        if (out->text.data == NULL) {
+            return mrd_arena_fail(out->arena, version->err);
+        }
+    }
+    return text_of(mrd_bytes_of(made.key), out->arena, &out->key, version->err);
 }
 
-enum mrd_status mrd_upkeep_table_version(const struct mrd_upkeep_tables *tables,
-                                         struct mrd_bytes tenant, mrd_time_ms resolution_ms,
-                                         struct mrd_bytes current_key,
-                                         const struct mrd_block_entry *const *blocks,
-                                         size_t block_count, struct mrd_arena *arena,
-                                         const char **out_key, struct mrd_error *err)
+/* Makes the version of a tenant's table (of samples, resolution 0, of rollups or of series) that has the files of `blocks` (all that it
+ * is to have, in any order), and of no others, and forgets old snapshots. `current_key` is what the catalog says; empty: there is none. */
+static enum mrd_status make_version(const struct mrd_upkeep_tables *tables, struct mrd_bytes tenant,
+                                    mrd_time_ms resolution_ms, struct mrd_bytes current_key,
+                                    const struct mrd_block_entry *const *blocks, size_t block_count,
+                                    struct made *out, struct mrd_error *err)
 {
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *own =
@@ -291,7 +315,7 @@ enum mrd_status mrd_upkeep_table_version(const struct mrd_upkeep_tables *tables,
     MRD_TRY(begin(version, tables, tenant, mrd_upkeep_table_name(resolution_ms), current_key));
     MRD_TRY(define(version, is_compact(version, blocks, block_count)));
     MRD_TRY(find_difference(version, blocks, block_count));
-    return make(version, arena, &version->definition.definition, out_key);
+    return make(version, &version->definition.definition, out);
 }
 
 /* What the current version is, as a definition: nothing of it is to change. */
@@ -328,7 +352,10 @@ enum mrd_status mrd_upkeep_table_expire(const struct mrd_upkeep_tables *tables,
     MRD_TRY(text_of(table->name, own, &name, err));
     MRD_TRY(begin(version, tables, table->tenant, name, table->metadata_key));
     const struct mrd_iceberg_definition definition = same(version->metadata);
-    return make(version, arena, &definition, out_key);
+    struct made made = {.arena = arena};
+    MRD_TRY(make(version, &definition, &made));
+    *out_key = made.key;
+    return MRD_OK;
 }
 
 /* ---- the tables of a change ---- */
@@ -566,44 +593,63 @@ static void list_tenants(struct mrd_catalog_state *state,
     out->size = kept * sizeof(*names);
 }
 
+/* What one worker makes, and of what. */
+struct maker {
+    struct wanted wanted;
+    struct mrd_arena *arena; /* of what is kept */
+    size_t text_bytes_left;
+};
+
+/* A table that has changed. */
+struct changed {
+    struct mrd_catalog_table_change table;
+    struct mrd_bytes text;
+};
+
 /* Appends the change of one table, if there is any. */
 static enum mrd_status change_table(const struct mrd_upkeep_tables *tables,
-                                    struct mrd_catalog_state *state, struct wanted *wanted,
-                                    mrd_time_ms resolution_ms, struct mrd_arena *arena,
-                                    struct mrd_buf *changes, struct mrd_error *err)
+                                    struct mrd_catalog_state *state, struct maker *maker,
+                                    mrd_time_ms resolution_ms, struct mrd_buf *changes,
+                                    struct mrd_error *err)
 {
-    const char *key;
+    struct wanted *wanted = &maker->wanted;
     const struct mrd_bytes name = mrd_bytes_of(mrd_upkeep_table_name(resolution_ms));
     const struct mrd_bytes current = mrd_catalog_table(state, wanted->tenant, name);
     choose_kind(wanted, resolution_ms);
     if (current.size == 0 && wanted->kind.size == 0) {
         return MRD_OK;
     }
+    struct made made = {.arena = maker->arena,
+                        .text_size_max = MRD_MIN(maker->text_bytes_left, (size_t)TEXT_SIZE_MAX)};
     MRD_TRY(mrd_objstore_check(tables->control, err));
-    MRD_TRY(mrd_upkeep_table_version(
-        tables, wanted->tenant, resolution_ms, current, (const void *)wanted->kind.data,
-        wanted->kind.size / sizeof(const struct mrd_block_entry *), arena, &key, err));
-    if (key == NULL) {
+    MRD_TRY(make_version(tables, wanted->tenant, resolution_ms, current,
+                         (const void *)wanted->kind.data,
+                         wanted->kind.size / sizeof(const struct mrd_block_entry *), &made, err));
+    if (made.key == NULL) {
         return MRD_OK;
     }
-    const struct mrd_catalog_table_change change = {.tenant = mrd_arena_copy(arena, wanted->tenant),
-                                                    .name = name,
-                                                    .from_key = mrd_arena_copy(arena, current),
-                                                    .to_key = mrd_bytes_of(key)};
+    const struct changed change = {
+        .table = {.tenant = mrd_arena_copy(maker->arena, wanted->tenant),
+                  .name = name,
+                  .from_key = mrd_arena_copy(maker->arena, current),
+                  .to_key = mrd_bytes_of(made.key)},
+        .text = made.text
+    };
+    maker->text_bytes_left -= made.text.size;
     mrd_buf_append(changes, &change, sizeof(change));
-    return change.tenant.data == NULL || change.from_key.data == NULL ? mrd_arena_fail(arena, err)
-                                                                      : MRD_OK;
+    return change.table.tenant.data == NULL || change.table.from_key.data == NULL
+               ? mrd_arena_fail(maker->arena, err)
+               : MRD_OK;
 }
 
 static enum mrd_status change_tenant(const struct mrd_upkeep_tables *tables,
                                      struct mrd_catalog_state *state,
-                                     const struct mrd_upkeep_index *index, struct wanted *wanted,
-                                     struct mrd_arena *arena, struct mrd_buf *changes,
-                                     struct mrd_error *err)
+                                     const struct mrd_upkeep_index *index, struct maker *maker,
+                                     struct mrd_buf *changes, struct mrd_error *err)
 {
-    collect(wanted, index);
+    collect(&maker->wanted, index);
     for (size_t i = 0; i < MRD_ARRAY_LEN(kinds); i++) {
-        MRD_TRY(change_table(tables, state, wanted, kinds[i].resolution_ms, arena, changes, err));
+        MRD_TRY(change_table(tables, state, maker, kinds[i].resolution_ms, changes, err));
     }
     return MRD_OK;
 }
@@ -611,11 +657,6 @@ static enum mrd_status change_tenant(const struct mrd_upkeep_tables *tables,
 /* ---- by several workers ---- */
 
 enum { RUN_TENANTS_MAX = 16 }; /* that one worker does in a row */
-
-struct maker {
-    struct wanted wanted;
-    struct mrd_arena *arena;
-};
 
 struct making {
     const struct mrd_upkeep_tables *tables; /* of each worker, by its share of the memory */
@@ -636,40 +677,45 @@ static enum mrd_status make_run(void *context, size_t worker, size_t run, struct
     const size_t end = MRD_MIN((run + 1) * making->run_tenants, making->name_count);
     for (size_t i = run * making->run_tenants; i < end; i++) {
         maker->wanted.tenant = making->names[i];
-        MRD_TRY(change_tenant(making->tables, making->state, making->index, &maker->wanted,
-                              maker->arena, &making->changes[run], err));
+        MRD_TRY(change_tenant(making->tables, making->state, making->index, maker,
+                              &making->changes[run], err));
     }
     return MRD_OK;
 }
 
 static enum mrd_status join_makers(const struct making *making, size_t workers,
-                                   struct mrd_arena *arena,
-                                   const struct mrd_catalog_table_change **out, size_t *out_count,
+                                   struct mrd_arena *arena, struct mrd_upkeep_tables_changed *out,
                                    struct mrd_error *err)
 {
-    mrd_auto(mrd_buf_fini)
-    struct mrd_buf changes = {0};
+    size_t total = 0, count = 0;
     for (size_t i = 0; i < making->run_count; i++) {
-        mrd_buf_append_bytes(&changes, mrd_buf_view(&making->changes[i]));
+        total += making->changes[i].size / sizeof(struct changed);
     }
     for (size_t i = 0; i < workers; i++) {
         if (!mrd_arena_join(arena, &making->makers[i].arena)) {
             return mrd_arena_fail(arena, err);
         }
     }
-    const struct mrd_bytes copy = mrd_arena_copy(arena, mrd_buf_view(&changes));
-    if (copy.data == NULL) {
+    struct mrd_catalog_table_change *tables =
+        mrd_arena_alloc_array(arena, total + 1, sizeof(*tables));
+    struct mrd_bytes *texts = mrd_arena_alloc_array(arena, total + 1, sizeof(*texts));
+    if (tables == NULL || texts == NULL) {
         return mrd_arena_fail(arena, err);
     }
-    *out = (const struct mrd_catalog_table_change *)(const void *)copy.data;
-    *out_count = changes.size / sizeof(**out);
+    for (size_t i = 0; i < making->run_count; i++) {
+        const struct changed *changes = (const void *)making->changes[i].data;
+        for (size_t k = 0; k < making->changes[i].size / sizeof(*changes); k++, count++) {
+            tables[count] = changes[k].table;
+            texts[count] = changes[k].text;
+        }
+    }
+    *out = (struct mrd_upkeep_tables_changed){tables, texts, total};
     return MRD_OK;
 }
 
 static enum mrd_status make_all(struct making *making, size_t workers,
                                 const struct mrd_upkeep_blocks_change *change,
-                                struct mrd_arena *arena,
-                                const struct mrd_catalog_table_change **out, size_t *out_count,
+                                struct mrd_arena *arena, struct mrd_upkeep_tables_changed *out,
                                 struct mrd_error *err)
 {
     struct mrd_upkeep_tables tables = *making->tables;
@@ -685,6 +731,7 @@ static enum mrd_status make_all(struct making *making, size_t workers,
     for (size_t i = 0; i < workers; i++) {
         wanted_init(&all.makers[i].wanted, change);
         all.makers[i].arena = mrd_arena_create("changes of tables", mrd_arena_limit(arena));
+        all.makers[i].text_bytes_left = MRD_UPKEEP_TEXT_BYTES_MAX / workers;
     }
     const struct mrd_parallel parallel = {.name = "tables",
                                           .workers = workers,
@@ -693,7 +740,7 @@ static enum mrd_status make_all(struct making *making, size_t workers,
                                           .context = &all};
     enum mrd_status status = mrd_parallel_run(&parallel, err);
     if (status == MRD_OK) {
-        status = join_makers(&all, workers, arena, out, out_count, err);
+        status = join_makers(&all, workers, arena, out, err);
     }
     for (size_t i = 0; i < workers; i++) {
         wanted_fini(&all.makers[i].wanted);
@@ -707,13 +754,11 @@ static enum mrd_status make_all(struct making *making, size_t workers,
     return status;
 }
 
-enum mrd_status mrd_upkeep_tables_change(const struct mrd_upkeep_tables *tables,
-                                         struct mrd_catalog_state *state,
-                                         const struct mrd_upkeep_index *index,
-                                         const struct mrd_upkeep_blocks_change *change,
-                                         struct mrd_arena *arena,
-                                         const struct mrd_catalog_table_change **out,
-                                         size_t *out_count, struct mrd_error *err)
+enum mrd_status
+mrd_upkeep_tables_change(const struct mrd_upkeep_tables *tables, struct mrd_catalog_state *state,
+                         const struct mrd_upkeep_index *index,
+                         const struct mrd_upkeep_blocks_change *change, struct mrd_arena *arena,
+                         struct mrd_upkeep_tables_changed *out, struct mrd_error *err)
 {
     mrd_auto(mrd_buf_fini)
     struct mrd_buf tenants = {0};
@@ -724,23 +769,23 @@ enum mrd_status mrd_upkeep_tables_change(const struct mrd_upkeep_tables *tables,
                             .names = (const void *)tenants.data,
                             .name_count = tenants.size / sizeof(struct mrd_bytes)};
     const size_t workers = MRD_MAX(MRD_MIN(tables->workers, making.name_count), (size_t)1);
-    enum mrd_status status = make_all(&making, workers, change, arena, out, out_count, err);
+    enum mrd_status status = make_all(&making, workers, change, arena, out, err);
     if (status == MRD_E_LIMIT && workers > 1) {
-        status = make_all(&making, 1, change, arena, out, out_count, err);
+        status = make_all(&making, 1, change, arena, out, err);
     }
     return status;
 }
 
 struct publishing {
     const struct mrd_upkeep_tables *tables;
-    const struct mrd_catalog_table_change *changes;
+    const struct mrd_upkeep_tables_changed *changed;
 };
 
 static enum mrd_status publish(void *context, size_t worker, size_t index, struct mrd_error *err)
 {
-    const struct mrd_upkeep_tables *tables = ((const struct publishing *)context)->tables;
-    const struct mrd_catalog_table_change *change =
-        &((const struct publishing *)context)->changes[index];
+    const struct publishing *publishing = context;
+    const struct mrd_upkeep_tables *tables = publishing->tables;
+    const struct mrd_catalog_table_change *change = &publishing->changed->tables[index];
     mrd_auto(mrd_buf_fini)
     struct mrd_buf path = {0};
     (void)worker;
@@ -753,17 +798,17 @@ static enum mrd_status publish(void *context, size_t worker, size_t index, struc
                                             .path = (const char *)path.data};
     char key[MRD_OBJSTORE_KEY_SIZE_MAX + 1];
     (void)snprintf(key, sizeof(key), "%.*s", MRD_FMT(change->to_key));
-    return mrd_iceberg_publish(&table, key, err);
+    return mrd_iceberg_publish(&table, key, publishing->changed->texts[index], err);
 }
 
 enum mrd_status mrd_upkeep_tables_publish(const struct mrd_upkeep_tables *tables,
-                                          const struct mrd_catalog_table_change *changes,
-                                          size_t count, struct mrd_error *err)
+                                          const struct mrd_upkeep_tables_changed *changed,
+                                          struct mrd_error *err)
 {
-    struct publishing publishing = {tables, changes};
+    struct publishing publishing = {tables, changed};
     const struct mrd_parallel parallel = {.name = "tables",
                                           .workers = tables->workers,
-                                          .pieces = count,
+                                          .pieces = changed->count,
                                           .piece = publish,
                                           .context = &publishing};
     return mrd_parallel_run(&parallel, err);

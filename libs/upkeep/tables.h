@@ -9,7 +9,7 @@
  *
  * Owner:   plain values; what is made lies in the arena.
  * Threads: pure functions but for the store; mrd_upkeep_tables_change has `workers` - 1 more for as long as it takes.
- * Memory:  MRD_UPKEEP_TABLE_BYTES_MAX for the tables at hand. Where the share of one of several workers is too little, one
+ * Memory:  MRD_UPKEEP_TABLE_BYTES_MAX for the tables at hand, and MRD_UPKEEP_TEXT_BYTES_MAX for texts of a change. Where the share of one of several workers is too little, one
  *          makes the change anew with all of it.
  * Errors:  those of iceberg/commit.h.
  */
@@ -21,6 +21,7 @@
 #include "upkeep/index.h"
 
 #define MRD_UPKEEP_TABLE_BYTES_MAX ((size_t)256 << 20)
+#define MRD_UPKEEP_TEXT_BYTES_MAX ((size_t)32 << 20)
 #define MRD_UPKEEP_SAMPLES "samples"
 #define MRD_UPKEEP_SERIES "series"
 
@@ -48,40 +49,36 @@ void mrd_upkeep_table_path(const char *region, struct mrd_bytes tenant, const ch
 extern const struct mrd_block_promoted mrd_upkeep_promoted[];
 extern const size_t mrd_upkeep_promoted_count;
 
-/* Makes the version of a tenant's table (of samples, resolution 0, of rollups or of series) that has the files of `blocks` (all that it is to
- * have, in any order), and of no others, and forgets old snapshots. *out_key is where it lies, in the arena; NULL: the table is what
- * it should be. `current_key` is what the catalog says; empty: there is none. */
-MRD_MUST_CHECK enum mrd_status
-mrd_upkeep_table_version(const struct mrd_upkeep_tables *tables, struct mrd_bytes tenant,
-                         mrd_time_ms resolution_ms, struct mrd_bytes current_key,
-                         const struct mrd_block_entry *const *blocks, size_t block_count,
-                         struct mrd_arena *arena, const char **out_key, struct mrd_error *err);
-
-/* Forgets old snapshots of a table. *out_key as above. */
+/* Makes the version of a table without old snapshots. *out_key is where it lies, in the arena; NULL: there are none. */
 MRD_MUST_CHECK enum mrd_status mrd_upkeep_table_expire(const struct mrd_upkeep_tables *tables,
                                                        const struct mrd_catalog_table *table,
                                                        struct mrd_arena *arena,
                                                        const char **out_key, struct mrd_error *err);
 
-/* The tables that fit the state with blocks added and removed: of each tenant that one of these is of. Changes for the catalog, in
- * the arena. */
 struct mrd_upkeep_blocks_change {
     const struct mrd_block_entry *add;
     size_t add_count;
     const struct mrd_bytes *remove;
     size_t remove_count;
 };
+
+/* New versions, for the catalog to name. */
+struct mrd_upkeep_tables_changed {
+    const struct mrd_catalog_table_change *tables;
+    const struct mrd_bytes *texts; /* of each, its metadata file if it is small: for publishing */
+    size_t count;
+};
+
+/* The tables that fit the state with blocks added and removed: of each tenant that one of these is of. *out lies in the arena. */
 MRD_MUST_CHECK enum mrd_status
 mrd_upkeep_tables_change(const struct mrd_upkeep_tables *tables, struct mrd_catalog_state *state,
                          const struct mrd_upkeep_index *index,
                          const struct mrd_upkeep_blocks_change *change, struct mrd_arena *arena,
-                         const struct mrd_catalog_table_change **out, size_t *out_count,
-                         struct mrd_error *err);
+                         struct mrd_upkeep_tables_changed *out, struct mrd_error *err);
 
 /* Copies for readers without a catalog, once the catalog names the versions. */
 MRD_MUST_CHECK enum mrd_status
 mrd_upkeep_tables_publish(const struct mrd_upkeep_tables *tables,
-                          const struct mrd_catalog_table_change *changes, size_t count,
-                          struct mrd_error *err);
+                          const struct mrd_upkeep_tables_changed *changed, struct mrd_error *err);
 
 #endif

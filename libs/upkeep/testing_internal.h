@@ -565,8 +565,7 @@ static inline size_t region_table_files(struct region *region, struct mrd_bytes 
     mrd_auto(mrd_buf_fini)
     struct mrd_buf path = {0};
     struct mrd_iceberg_metadata *metadata;
-    struct mrd_iceberg_file *files;
-    size_t files_count = 0;
+    struct mrd_iceberg_contents contents;
     const struct mrd_bytes key = mrd_catalog_table(state, tenant, mrd_bytes_of(name));
     assert_true(key.size > 0);
     mrd_upkeep_table_path("eu", tenant, name, &path);
@@ -577,14 +576,14 @@ static inline size_t region_table_files(struct region *region, struct mrd_bytes 
     struct mrd_arena *arena = mrd_arena_create("table", REGION_CHECK_BYTES);
     const char *key_text = (const char *)mrd_arena_copy(arena, key).data;
     region_must(mrd_iceberg_load(&table, key_text, arena, &metadata, &err), &err);
-    region_must(mrd_iceberg_files(&table, metadata, metadata->snapshot_id, arena, &files,
-                                  &files_count, &err),
-                &err);
-    for (size_t i = 0; i < files_count; i++) {
-        (void)region_block_of(state, &files[i]);
+    region_must(
+        mrd_iceberg_contents_load(&table, metadata, metadata->snapshot_id, arena, &contents, &err),
+        &err);
+    for (size_t i = 0; i < contents.file_count; i++) {
+        (void)region_block_of(state, &contents.files[i]);
     }
     mrd_catalog_unpin(&state);
-    return files_count;
+    return contents.file_count;
 }
 
 /* The file of series of a block is what was written with it. */
@@ -610,8 +609,7 @@ static inline void region_find_table(struct region *region, const struct mrd_cat
     mrd_auto(mrd_buf_fini)
     struct mrd_buf path = {0};
     struct mrd_iceberg_metadata *metadata;
-    struct mrd_iceberg_file *files;
-    size_t count;
+    struct mrd_iceberg_contents contents;
     const char *name = (const char *)mrd_arena_copy(arena, at->name).data;
     mrd_upkeep_table_path("eu", at->tenant, name, &path);
     mrd_buf_append_u8(&path, 0);
@@ -620,12 +618,12 @@ static inline void region_find_table(struct region *region, const struct mrd_cat
     const char *key = (const char *)mrd_arena_copy(arena, at->metadata_key).data;
     region_must(mrd_iceberg_load(&table, key, arena, &metadata, &err), &err);
     region_must(
-        mrd_iceberg_files(&table, metadata, metadata->snapshot_id, arena, &files, &count, &err),
+        mrd_iceberg_contents_load(&table, metadata, metadata->snapshot_id, arena, &contents, &err),
         &err);
-    for (size_t f = 0; f < count; f++) {
-        const struct mrd_block_entry *entry = region_block_of(state, &files[f]);
+    for (size_t f = 0; f < contents.file_count; f++) {
+        const struct mrd_block_entry *entry = region_block_of(state, &contents.files[f]);
         if (strcmp(name, MRD_UPKEEP_SERIES) == 0) {
-            region_check_series_file(region, entry, files[f].path);
+            region_check_series_file(region, entry, contents.files[f].path);
             *listed -= 1;
             continue;
         }

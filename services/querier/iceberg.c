@@ -72,6 +72,7 @@ static void answer(const struct qry_iceberg *iceberg, struct mrd_http_request *r
         .parent = param(&params, "parent"),
         .snapshots = param(&params, "snapshots"),
         .if_none_match = mrd_http_header(request, "If-None-Match"),
+        .catalog = mrd_http_header(request, "X-Iceberg-Catalog"),
         .control = &control,
     };
     mrd_iceberg_rest_answer(&rest, &asked, out);
@@ -138,7 +139,7 @@ static void handle(void *context, struct mrd_http_request *request)
     mrd_tenancy_settings_get(iceberg->options.limits, tenant, &limits);
     const struct qry_share share = {mrd_tenant_seed(tenant), limits.concurrency,
                                     limits.queries_max};
-    mrd_http_header_set(request, "Vary", "Accept-Encoding, X-Scope-OrgID");
+    mrd_http_header_set(request, "Vary", "Accept-Encoding, X-Scope-OrgID, X-Iceberg-Catalog");
     const enum qry_pool_verdict verdict =
         qry_pool_run(iceberg->options.pool, request, &share, run_job, iceberg);
     if (verdict != QRY_POOL_TAKEN) {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+import struct
 import subprocess
 import sys
 import time
@@ -29,6 +31,8 @@ LONG_AGO_S = LATEST_S - 50 * DAY_S
 """In a month that is over, which is merged as one."""
 SETTINGS = ["compactor.compactor.build_age=1h", "compactor.compactor.merge_age=0s", "compactor.compactor.merge_interval=200ms",
             "compactor.compactor.merge_month_delay=0s", "querier.querier.block_refresh=200ms", "compactor.compactor.rollups=[5m, 1h, 1d]"]
+DENSE = "dense"
+"""A tenant whose values are stored as integers where they can be."""
 KEY, SECRET = "test-access", "test-secret/+="
 METRICS = ("heart_rate", "steps_total")
 SERIES = [{"__name__": name, "job": f"job{number % 2}", "instance": f"host{number}", **({"path": "/ü"} if number % 3 else {})}
@@ -104,15 +108,18 @@ def world(request: pytest.FixtureRequest, binaries: Path, reader: TableReader, m
           tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A region of real services whose objects are in a folder, or behind the S3 that the unit tests use."""
     folder = tmp_path_factory.mktemp("region")
+    overrides = tmp_path_factory.mktemp("settings") / "overrides.yaml"
+    overrides.write_text(f"overrides: {{{DENSE}: {{blocks.layout: compact}}}}\n")
+    settings = [*SETTINGS, f"all.overrides_file={overrides}"]
     if request.param == "folder":
-        region = started(folder, binaries, {"partitions": 2}, settings=SETTINGS)
+        region = started(folder, binaries, {"partitions": 2}, settings=settings)
         yield World(region, reader, mrdctl)
         ended(region)
         return
     program = [sys.executable, str(REPOSITORY / "tests" / "objstore" / "s3_server.py")]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         address = f"127.0.0.1:{server.stdout.readline().split()[1]}"
-        region = started(folder, binaries, {"partitions": 2}, settings=SETTINGS + bucket_settings(f"http://{address}"))
+        region = started(folder, binaries, {"partitions": 2}, settings=settings + bucket_settings(f"http://{address}"))
         secret = (f"CREATE SECRET files (TYPE s3, KEY_ID '{KEY}', SECRET '{SECRET}', REGION 'test-1', URL_STYLE 'path', USE_SSL false, "
                   f"ENDPOINT '{address}')")
         yield World(region, reader, mrdctl, {"s3.access-key-id": KEY, "s3.secret-access-key": SECRET},
@@ -239,6 +246,30 @@ def test_files_say_the_same_without_a_catalog(world, tenant):
         assert by_series([dict(zip(("metric", "labels", "ts", "value"), row)) for row in rows]) == answered
 
 
+def test_the_view_decodes_what_is_stored_as_integers(world):
+    """Bit by bit: decimals of few digits, which are integers there, and values that are not."""
+    chance = random.Random(17)
+    kinds = (lambda: float(chance.randrange(10**6)), lambda: chance.randrange(-10**9, 10**9) / 10**4, lambda: chance.randrange(10**14) / 10**13,
+             lambda: chance.random(), lambda: chance.choice([-0.0, 0.0, 1e300, 5e-324, 0.1, 2.0**53 + 2]))
+    parts = [rw.series_of(labels, [((LATEST_S - DAY_S + at * STEP_S) * 1000, kinds[number % len(kinds)]()) for at in range(200)])
+             for number, labels in enumerate(SERIES)]
+    assert rw.push(world.region.region["push_url"], b"".join(parts), DENSE).status < 300
+    world.flush(DENSE, len(SERIES) * 200)
+    tables = world.tables(DENSE)
+    assert tables.ask("views", namespace=DENSE) == ["samples_plain"]
+    [[scaled, plain]] = tables.sql(f"SELECT count(value_i), count(value) FROM region.{DENSE}.samples", *world.secrets)
+    assert scaled >= 3 * 200 and plain >= 200 and scaled + plain == len(SERIES) * 200
+    view = tables.ask("view", view=f"{DENSE}.samples_plain")
+    assert view["columns"] == [name for name in tables.load("samples")["columns"] if name not in ("value_i", "value_e")]
+    rows = tables.sql(f"SELECT metric, labels, epoch_ms(ts), value FROM ({view['sql']['duckdb']})", *world.secrets,
+                      f'USE region."{view["namespace"][0]}"')
+    got = by_series([dict(zip(("metric", "labels", "ts", "value"), row)) for row in rows])
+    want = by_query(Api(world.url, DENSE, strong=True))
+    assert set(got) == set(want) == {frozenset(labels.items()) for labels in SERIES}
+    for labels, samples in want.items():
+        assert [(at, struct.pack("<d", value)) for at, value in got[labels]] == [(at, struct.pack("<d", value)) for at, value in samples]
+
+
 def test_each_flush_is_a_snapshot_and_the_one_before_stays(world, tenant):
     rows = world.write(tenant, LATEST_S - DAY_S, 20)
     world.flush(tenant, rows)
@@ -274,5 +305,7 @@ def test_other_tenants_see_none_of_it(world, tenant):
         with pytest.raises(ReaderError) as refused:
             tables.ask(function, **arguments)
         assert refused.value.name in ("NoSuchNamespaceError", "NoSuchTableError")
+    with pytest.raises(ReaderError) as refused:
+        tables.ask("view", view=f"{other}.samples_plain")
     nobody = world.tables(f"{tenant}-nobody")
-    assert nobody.ask("tables", namespace=nobody.tenant) == []
+    assert nobody.ask("tables", namespace=nobody.tenant) == nobody.ask("views", namespace=nobody.tenant) == []

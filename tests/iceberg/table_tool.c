@@ -325,25 +325,24 @@ static void print_files(struct maker *maker, int64_t snapshot_id)
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create("files", LIMIT);
     struct mrd_iceberg_metadata *metadata;
-    struct mrd_iceberg_file *files;
+    struct mrd_iceberg_contents contents;
     struct mrd_error err;
-    size_t count;
     if (mrd_iceberg_load(&maker->table, maker->current, arena, &metadata, &err) != MRD_OK ||
-        mrd_iceberg_files(&maker->table, metadata, snapshot_id, arena, &files, &count, &err) !=
+        mrd_iceberg_contents_load(&maker->table, metadata, snapshot_id, arena, &contents, &err) !=
             MRD_OK) {
         print_error(&err);
         return;
     }
-    for (size_t i = 0; i < count; i++) {
-        printf("file %s %" PRIu64 " %" PRIu64 "\n", files[i].path, files[i].row_count,
-               files[i].size);
+    for (size_t i = 0; i < contents.file_count; i++) {
+        const struct mrd_iceberg_file *file = &contents.files[i];
+        printf("file %s %" PRIu64 " %" PRIu64 "\n", file->path, file->row_count, file->size);
     }
 }
 
 static void publish(struct maker *maker)
 {
     struct mrd_error err;
-    if (mrd_iceberg_publish(&maker->table, maker->current, &err) != MRD_OK) {
+    if (mrd_iceberg_publish(&maker->table, maker->current, MRD_BYTES_NONE, &err) != MRD_OK) {
         print_error(&err);
     }
 }

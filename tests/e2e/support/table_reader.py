@@ -46,6 +46,18 @@ class Reader:
                 "snapshots": [snapshot.snapshot_id for snapshot in found.snapshots()], "snapshot": found.metadata.current_snapshot_id,
                 "files": [file["file_path"] for file in found.inspect.files().to_pylist()]}
 
+    def views(self, catalog: dict[str, str], namespace: str) -> list:
+        return sorted(name for _, name in RestCatalog("region", **catalog).list_views(namespace))
+
+    def view(self, catalog: dict[str, str], view: str) -> dict[str, Any]:
+        found = RestCatalog("region", **catalog)
+        assert found.view_exists(view)
+        metadata = found.load_view(view).metadata
+        [version] = [version for version in metadata.versions if version.version_id == metadata.current_version_id]
+        [schema] = [schema for schema in metadata.schemas if schema.schema_id == version.schema_id]
+        return {"namespace": list(version.default_namespace), "columns": [field.name for field in schema.fields],
+                "sql": {form.root.dialect: form.root.sql for form in version.representations}}
+
     def scan(self, catalog: dict[str, str], table: str, snapshot: int | None = None, where: str | None = None, columns: list[str] | None = None) -> list:
         return rows_of(RestCatalog("region", **catalog).load_table(table), snapshot, where, columns)
 
