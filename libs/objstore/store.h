@@ -27,12 +27,13 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/look.h"
 #include "base/metrics.h"
 #include "objstore/key.h"
 
 struct mrd_objstore;
 
-/* What ends a call early; looked at before every request and some 20 times a second while waiting. */
+/* What ends a call early; looked at before every request and some 50 times a second while waiting. */
 struct mrd_objstore_control {
     const _Atomic bool *canceled;  /* relaxed load; NULL: never */
     const struct mrd_clock *clock; /* NULL: no deadline but the store's own time-outs */
@@ -42,6 +43,9 @@ struct mrd_objstore_control {
 /* MRD_E_CANCELED or MRD_E_TIMEOUT, else MRD_OK. control may be NULL, here and in every call below. */
 MRD_MUST_CHECK enum mrd_status mrd_objstore_check(const struct mrd_objstore_control *control,
                                                   struct mrd_error *err);
+
+/* The same as a look; lives as long as the control. */
+struct mrd_look mrd_objstore_look(const struct mrd_objstore_control *control);
 
 /* *store may be NULL. */
 void mrd_objstore_close(struct mrd_objstore **store);
