@@ -8,23 +8,12 @@
 
 #include <stddef.h>
 
-#include "base/status.h"
+#include "base/look.h"
 
 enum {
     MRD_SORT_RUN =
         2048 /* items, or comparisons, from one look to the next: a few hundred microseconds */
 };
-
-/* Asked now and then by work that may take long, whether to go on; with anything but MRD_OK it ends. */
-struct mrd_look {
-    enum mrd_status (*run)(void *context, struct mrd_error *err); /* NULL: it always goes on */
-    void *context;
-};
-
-static inline enum mrd_status mrd_look(const struct mrd_look *look, struct mrd_error *err)
-{
-    return look == NULL || look->run == NULL ? MRD_OK : look->run(look->context, err);
-}
 
 typedef int mrd_order(const void *a, const void *b, void *context);
 

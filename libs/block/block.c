@@ -44,7 +44,7 @@ static enum mrd_status read_whole(struct mrd_block *block, struct mrd_error *err
     }
     const struct mrd_id128 key = key_of(block, MBX_WHOLE);
     const size_t size = (size_t)block->entry.sidecar.size;
-    if (mbx_cache_load(block->cache, key, size, &block->whole)) {
+    if (mbx_cache_load(block->cache, key, size, NULL, &block->whole)) {
         if (whole_is_right(block, mrd_buf_view(&block->whole))) {
             return MRD_OK;
         }
@@ -77,7 +77,8 @@ static enum mrd_status parse_directory(struct mrd_block *block, struct mrd_bytes
 {
     mrd_auto(mrd_buf_fini)
     struct mrd_buf plain = {0};
-    MRD_TRY(mbx_frame_open(stored, frame, block->memory_max, &plain, err));
+    const struct mrd_look look = mrd_objstore_look(block->control);
+    MRD_TRY(mbx_frame_open(stored, frame, block->memory_max, &look, &plain, err));
     mrd_auto(mbx_directory_destroy)
     struct mbx_directory *directory = NULL;
     MRD_TRY(mbx_directory_parse(mrd_buf_view(&plain), frame, version, block->memory_max, &directory,
@@ -166,11 +167,12 @@ static enum mrd_status parse_part(struct mrd_block *block, const struct mbx_part
     struct mrd_buf plain_index = {0};
     mrd_auto(mrd_buf_fini)
     struct mrd_buf plain_pages = {0};
-    MRD_TRY(mbx_frame_open(index, &at->index, block->memory_max, &plain_index, err));
-    MRD_TRY(mbx_frame_open(pages, &at->pages, block->memory_max, &plain_pages, err));
+    const struct mrd_look look = mrd_objstore_look(block->control);
+    MRD_TRY(mbx_frame_open(index, &at->index, block->memory_max, &look, &plain_index, err));
+    MRD_TRY(mbx_frame_open(pages, &at->pages, block->memory_max, &look, &plain_pages, err));
     MRD_TRY(mbx_part_parse(mrd_buf_view(&plain_index), mrd_buf_view(&plain_pages),
                            block->entry.data.size, block->entry.resolution_ms, block->memory_max,
-                           out_part, err));
+                           &look, out_part, err));
     if ((*out_part)->tenant_count != at->tenants_count) {
         mbx_part_destroy(out_part);
         return mrd_fail(err, MRD_E_CORRUPT, "a part has other tenants than the directory says");
@@ -217,7 +219,8 @@ static enum mrd_status part_of_large(struct mrd_block *block, size_t index,
     const struct mrd_id128 key = key_of(block, MBX_PART_FIRST + index);
     mrd_auto(mrd_buf_fini)
     struct mrd_buf bytes = {0};
-    if (mbx_cache_load(block->cache, key, block->memory_max, &bytes)) {
+    const struct mrd_look look = mrd_objstore_look(block->control);
+    if (mbx_cache_load(block->cache, key, block->memory_max, &look, &bytes)) {
         const enum mrd_status status = parse_both(block, at, mrd_buf_view(&bytes), out_part, err);
         if (status != MRD_E_CORRUPT) {
             return status;

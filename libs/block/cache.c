@@ -371,7 +371,10 @@ void mbx_cache_keep(struct mrd_block_cache *cache, struct mrd_id128 key, struct 
 
 /* ---- folder ---- */
 
-static bool read_file(const char *path, size_t size_max, struct mrd_buf *out)
+enum { READ_BYTES = 4 << 20 /* at once */ };
+
+static bool read_file(const char *path, size_t size_max, const struct mrd_look *look,
+                      struct mrd_buf *out)
 {
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat info;
@@ -383,16 +386,18 @@ static bool read_file(const char *path, size_t size_max, struct mrd_buf *out)
     uint8_t *place = fine ? mrd_buf_reserve(out, (size_t)info.st_size + 1) : NULL;
     fine = place != NULL;
     while (fine && out->size < (size_t)info.st_size) {
-        const ssize_t got = read(fd, place + out->size, (size_t)info.st_size - out->size);
+        const size_t left = (size_t)info.st_size - out->size;
+        const ssize_t got = read(fd, place + out->size, MRD_MIN(left, (size_t)READ_BYTES));
         fine = got > 0 || (got < 0 && errno == EINTR);
         out->size += got > 0 ? (size_t)got : 0;
+        fine = fine && mrd_look(look, NULL) == MRD_OK;
     }
     (void)close(fd);
     return fine;
 }
 
 bool mbx_cache_load(struct mrd_block_cache *cache, struct mrd_id128 key, size_t size_max,
-                    struct mrd_buf *out)
+                    const struct mrd_look *look, struct mrd_buf *out)
 {
     if (cache == NULL) {
         return false;
@@ -403,7 +408,7 @@ bool mbx_cache_load(struct mrd_block_cache *cache, struct mrd_id128 key, size_t 
     (void)pthread_mutex_unlock(&cache->lock);
     if (found) {
         file_name(cache, key, path, sizeof(path));
-        found = read_file(path, size_max, out);
+        found = read_file(path, size_max, look, out);
     }
     (void)pthread_mutex_lock(&cache->lock);
     count(found ? &cache->stats.folder_hits : &cache->stats.misses,

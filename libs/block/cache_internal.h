@@ -30,9 +30,9 @@ struct mrd_id128 mbx_cache_key(struct mrd_bytes block_id, uint32_t sidecar_crc32
 struct mbx_shared *mbx_cache_find(struct mrd_block_cache *cache, struct mrd_id128 key);
 void mbx_cache_keep(struct mrd_block_cache *cache, struct mrd_id128 key, struct mbx_shared *shared);
 
-/* Bytes in the folder; false if there are none. Unchecked: who finds them wrong says so. */
+/* Bytes in the folder; false if there are none, or the look (NULL: none) has ended it. Unchecked: who finds them wrong says so. */
 bool mbx_cache_load(struct mrd_block_cache *cache, struct mrd_id128 key, size_t size_max,
-                    struct mrd_buf *out);
+                    const struct mrd_look *look, struct mrd_buf *out);
 void mbx_cache_refuse(struct mrd_block_cache *cache, struct mrd_id128 key);
 void mbx_cache_store(struct mrd_block_cache *cache, struct mrd_id128 key, struct mrd_bytes bytes);
 

@@ -134,8 +134,11 @@ static enum mrd_status fetch_window(struct mrd_block_cursor *cursor, struct mrd_
         return MRD_OK;
     }
     mbx_pages_clear(&cursor->pages);
+    const struct mrd_look look = mrd_objstore_look(cursor->block->control);
+    struct mrd_pace pace = {.look = &look};
     for (bool first = true; settle(cursor, &at); at.segment++) {
         const struct mbx_segment *segment = segment_at(cursor, &at);
+        MRD_TRY(mrd_pace(&pace, 2, err));
         mbx_erased_ranges(&cursor->erased, at.series, &cursor->erased_planned);
         if (!mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms) ||
             mbx_segment_gone(cursor, &cursor->erased_planned, segment)) {
@@ -272,9 +275,10 @@ enum mrd_status mrd_block_cursor_aim(struct mrd_block_cursor *cursor,
     }
     const struct mbx_query query = {select->matchers, select->matcher_count, select->min_ms,
                                     select->max_ms};
-    mbx_match(tenant, &query, &cursor->chosen);
-    mbx_erased_init(&cursor->erased, tenant, select, cursor->options.labels_only, &cursor->chosen,
-                    &cursor->pages.stats.erased);
+    const struct mrd_look look = mrd_objstore_look(cursor->block->control);
+    MRD_TRY(mbx_match(tenant, &query, &look, &cursor->chosen, err));
+    MRD_TRY(mbx_erased_init(&cursor->erased, tenant, select, cursor->options.labels_only, &look,
+                            &cursor->chosen, &cursor->pages.stats.erased, err));
     cursor->series_count = cursor->chosen.count;
     cursor->at.tenant = (uint32_t)(tenant - cursor->part->part->tenants);
     cursor->window_end = cursor->at; /* nothing is read yet */
@@ -413,8 +417,8 @@ static enum mrd_status read_series(struct mrd_block_cursor *cursor, struct mrd_a
             cursor->pages.stats.erased += segment->rows;
             continue;
         }
+        MRD_TRY(mrd_objstore_check(cursor->block->control, err));
         if (!is_before(&cursor->at, &cursor->window_end)) {
-            MRD_TRY(mrd_objstore_check(cursor->block->control, err));
             MRD_TRY(fetch_window(cursor, err));
         }
         MRD_TRY(mbx_segment_decode(cursor, segment, err));

@@ -28,10 +28,59 @@ void mbx_frame_write(struct mrd_bytes plain, int zstd_level, struct mrd_buf *out
     out->size += size;
 }
 
-enum mrd_status mbx_frame_open(struct mrd_bytes stored, const struct mbx_frame *frame,
-                               size_t memory_max, struct mrd_buf *out_plain, struct mrd_error *err)
+static enum mrd_status crc_of(struct mrd_bytes bytes, const struct mrd_look *look, uint32_t *out,
+                              struct mrd_error *err)
 {
-    if (stored.size != frame->size || mrd_crc32c(0, stored) != frame->crc32c) {
+    *out = 0;
+    while (bytes.size > 0) {
+        const size_t size = MRD_MIN(bytes.size, (size_t)MBX_FRAME_PIECE);
+        *out = mrd_crc32c(*out, (struct mrd_bytes){bytes.data, size});
+        bytes.data += size;
+        bytes.size -= size;
+        MRD_TRY(mrd_look(look, err));
+    }
+    return MRD_OK;
+}
+
+static void context_free(ZSTD_DCtx **context) { (void)ZSTD_freeDCtx(*context); }
+
+/* Decompresses one frame, which all of `stored` is, into `size` bytes. *out_fine is false if it does not make as many. */
+static enum mrd_status decompress(struct mrd_bytes stored, uint8_t *place, size_t size,
+                                  const struct mrd_look *look, bool *out_fine,
+                                  struct mrd_error *err)
+{
+    if (size <= MBX_FRAME_PIECE) {
+        *out_fine = ZSTD_decompress(place, size, stored.data, stored.size) == size;
+        return MRD_OK;
+    }
+    mrd_auto(context_free)
+    ZSTD_DCtx *context = ZSTD_createDCtx();
+    mrd_assert(context != NULL);
+    ZSTD_inBuffer in = {stored.data, stored.size, 0};
+    size_t done = 0;
+    size_t left = 1; /* 0: the frame is over */
+    *out_fine = false;
+    while (left != 0) {
+        ZSTD_outBuffer out = {place + done, MRD_MIN(size - done, (size_t)MBX_FRAME_PIECE), 0};
+        const size_t taken = in.pos;
+        left = ZSTD_decompressStream(context, &out, &in);
+        done += out.pos;
+        if (ZSTD_isError(left) || (left != 0 && out.pos == 0 && in.pos == taken)) {
+            return MRD_OK;
+        }
+        MRD_TRY(mrd_look(look, err));
+    }
+    *out_fine = done == size && in.pos == in.size;
+    return MRD_OK;
+}
+
+enum mrd_status mbx_frame_open(struct mrd_bytes stored, const struct mbx_frame *frame,
+                               size_t memory_max, const struct mrd_look *look,
+                               struct mrd_buf *out_plain, struct mrd_error *err)
+{
+    uint32_t crc = 0;
+    MRD_TRY(crc_of(stored, look, &crc, err));
+    if (stored.size != frame->size || crc != frame->crc32c) {
         return mrd_fail(err, MRD_E_CORRUPT, "the sidecar's bytes at %llu do not match their CRC",
                         (unsigned long long)frame->offset);
     }
@@ -43,12 +92,13 @@ enum mrd_status mbx_frame_open(struct mrd_bytes stored, const struct mbx_frame *
     mrd_buf_clear(out_plain);
     uint8_t *place = mrd_buf_reserve(out_plain, (size_t)frame->plain_size + 1);
     mrd_assert(place != NULL);
-    const size_t size = ZSTD_decompress(place, (size_t)frame->plain_size, stored.data, stored.size);
-    if (ZSTD_isError(size) || size != frame->plain_size) {
+    bool fine = false;
+    MRD_TRY(decompress(stored, place, (size_t)frame->plain_size, look, &fine, err));
+    if (!fine) {
         return mrd_fail(err, MRD_E_CORRUPT, "the sidecar's bytes at %llu do not decompress to %llu",
                         (unsigned long long)frame->offset, (unsigned long long)frame->plain_size);
     }
-    out_plain->size += size;
+    out_plain->size += (size_t)frame->plain_size;
     return MRD_OK;
 }
 

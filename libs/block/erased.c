@@ -107,11 +107,13 @@ static bool mark(struct mbx_erased *erased, size_t erasure, const struct mbx_num
 }
 
 /* Whether the erasure selects any of the series. */
-static bool mark_erasure(struct mbx_erased *erased, size_t at, const struct mbx_tenant *tenant,
-                         const struct mrd_block_select *select, const struct mbx_numbers *chosen)
+static enum mrd_status mark_erasure(struct mbx_erased *erased, size_t at,
+                                    const struct mbx_tenant *tenant,
+                                    const struct mrd_block_select *select,
+                                    const struct mrd_look *look, const struct mbx_numbers *chosen,
+                                    bool *any, struct mrd_error *err)
 {
     const struct mrd_erasure *erasure = erased->items[at];
-    bool any = false;
     for (size_t i = 0; i < erasure->selector_count; i++) {
         const struct mbx_query query = {
             erasure->selectors[i].matchers,
@@ -119,12 +121,12 @@ static bool mark_erasure(struct mbx_erased *erased, size_t at, const struct mbx_
             MRD_MAX(select->min_ms, erasure->time_min_ms),
             MRD_MIN(select->max_ms, erasure->time_max_ms),
         };
-        struct mbx_numbers selected;
-        mbx_match_among(tenant, &query, chosen, &selected);
-        any |= mark(erased, at, chosen, &selected);
-        mbx_numbers_fini(&selected);
+        mrd_auto(mbx_numbers_fini)
+        struct mbx_numbers selected = {0};
+        MRD_TRY(mbx_match_among(tenant, &query, chosen, look, &selected, err));
+        *any |= mark(erased, at, chosen, &selected);
     }
-    return any;
+    return MRD_OK;
 }
 
 /* ---- series that have nothing left ---- */
@@ -153,13 +155,17 @@ static bool is_gone(const struct mbx_tenant *tenant, uint32_t ordinal,
     return true;
 }
 
-static void drop_gone(struct mbx_erased *erased, const struct mbx_tenant *tenant,
-                      const struct mrd_block_select *select, bool labels_only,
-                      struct mbx_numbers *chosen, uint64_t *out_gone)
+static enum mrd_status drop_gone(struct mbx_erased *erased, const struct mbx_tenant *tenant,
+                                 const struct mrd_block_select *select, bool labels_only,
+                                 const struct mrd_look *look, struct mbx_numbers *chosen,
+                                 uint64_t *out_gone, struct mrd_error *err)
 {
+    struct mrd_pace pace = {.look = look};
+    mrd_auto(mbx_ranges_fini)
     struct mbx_ranges ranges = {0};
     size_t kept = 0;
     for (size_t i = 0; i < chosen->count; i++) {
+        MRD_TRY(mrd_pace(&pace, 4, err));
         collect(erased, i, &ranges);
         if (ranges.count > 0 &&
             is_gone(tenant, chosen->items[i], select, labels_only, &ranges, out_gone)) {
@@ -171,19 +177,20 @@ static void drop_gone(struct mbx_erased *erased, const struct mbx_tenant *tenant
         kept++;
     }
     chosen->count = kept;
-    mbx_ranges_fini(&ranges);
+    return MRD_OK;
 }
 
 /* ---- life ---- */
 
-void mbx_erased_init(struct mbx_erased *erased, const struct mbx_tenant *tenant,
-                     const struct mrd_block_select *select, bool labels_only,
-                     struct mbx_numbers *chosen, uint64_t *out_gone)
+enum mrd_status mbx_erased_init(struct mbx_erased *erased, const struct mbx_tenant *tenant,
+                                const struct mrd_block_select *select, bool labels_only,
+                                const struct mrd_look *look, struct mbx_numbers *chosen,
+                                uint64_t *out_gone, struct mrd_error *err)
 {
     *erased = (struct mbx_erased){0};
     *out_gone = 0;
     if (select->erasure_count == 0 || chosen->count == 0) {
-        return;
+        return MRD_OK;
     }
     take_erasures(erased, select);
     erased->width = (erased->count + 7) / 8;
@@ -191,13 +198,13 @@ void mbx_erased_init(struct mbx_erased *erased, const struct mbx_tenant *tenant,
     mrd_assert(erased->bits != NULL);
     bool any = false;
     for (size_t i = 0; i < erased->count; i++) {
-        any |= mark_erasure(erased, i, tenant, select, chosen);
+        MRD_TRY(mark_erasure(erased, i, tenant, select, look, chosen, &any, err));
     }
     if (!any) {
         mbx_erased_fini(erased);
-        return;
+        return MRD_OK;
     }
-    drop_gone(erased, tenant, select, labels_only, chosen, out_gone);
+    return drop_gone(erased, tenant, select, labels_only, look, chosen, out_gone, err);
 }
 
 void mbx_erased_fini(struct mbx_erased *erased)

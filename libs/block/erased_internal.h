@@ -19,10 +19,14 @@ struct mbx_erased {
 };
 
 /* Finds out for the series `chosen` of the tenant. Those of which no run has anything left are taken out of `chosen`; *out_gone says how
- * many samples they have in the select's range. With labels_only a run that is cut by it counts as what is in it, and nothing is counted. */
-void mbx_erased_init(struct mbx_erased *erased, const struct mbx_tenant *tenant,
-                     const struct mrd_block_select *select, bool labels_only,
-                     struct mbx_numbers *chosen, uint64_t *out_gone);
+ * many samples they have in the select's range. With labels_only a run that is cut by it counts as what is in it, and nothing is counted.
+ * What fails is the look (NULL: none); finish *erased in any case. */
+MRD_MUST_CHECK enum mrd_status mbx_erased_init(struct mbx_erased *erased,
+                                               const struct mbx_tenant *tenant,
+                                               const struct mrd_block_select *select,
+                                               bool labels_only, const struct mrd_look *look,
+                                               struct mbx_numbers *chosen, uint64_t *out_gone,
+                                               struct mrd_error *err);
 void mbx_erased_fini(struct mbx_erased *erased);
 
 /* Both included. */

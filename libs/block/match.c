@@ -7,6 +7,8 @@
 
 #include "block/sidecar_internal.h"
 
+enum { MATCH_UNITS = 8 /* of a value that is tried, in those of mrd_pace */ };
+
 void mbx_numbers_fini(struct mbx_numbers *numbers)
 {
     free(numbers->items);
@@ -94,8 +96,9 @@ static bool has_prefix(struct mrd_bytes text, struct mrd_bytes prefix)
 }
 
 /* Regexes of literals alone are looked up; others are tried on the values that have their prefix. */
-static void try_regex(const struct mbx_tenant *tenant, const struct mbx_name *name,
-                      const struct mrd_matcher *matcher, uint8_t *accepted)
+static enum mrd_status try_regex(const struct mbx_tenant *tenant, const struct mbx_name *name,
+                                 const struct mrd_matcher *matcher, uint8_t *accepted,
+                                 struct mrd_pace *pace, struct mrd_error *err)
 {
     const uint8_t hit = matcher->type == MRD_MATCH_RE;
     memset(accepted, !hit, name->pairs_count);
@@ -113,17 +116,18 @@ static void try_regex(const struct mbx_tenant *tenant, const struct mbx_name *na
             break;
         }
         accepted[i - name->pairs_first] = mrd_matcher_matches(matcher, tenant->pairs[i].value);
+        MRD_TRY(mrd_pace(pace, MATCH_UNITS + tenant->pairs[i].value.size / 4, err));
     }
+    return MRD_OK;
 }
 
-/* Whether the matcher accepts each pair of the name; the caller frees it. */
-static uint8_t *judge(const struct mbx_tenant *tenant, const struct mbx_name *name,
-                      const struct mrd_matcher *matcher)
+/* Whether the matcher accepts each pair of the name. */
+static enum mrd_status judge(const struct mbx_tenant *tenant, const struct mbx_name *name,
+                             const struct mrd_matcher *matcher, uint8_t *accepted,
+                             struct mrd_pace *pace, struct mrd_error *err)
 {
-    uint8_t *accepted = take(name->pairs_count, 1);
     if (matcher->regex != NULL) {
-        try_regex(tenant, name, matcher, accepted);
-        return accepted;
+        return try_regex(tenant, name, matcher, accepted, pace, err);
     }
     const uint8_t hit = matcher->type == MRD_MATCH_EQ;
     memset(accepted, !hit, name->pairs_count);
@@ -131,20 +135,37 @@ static uint8_t *judge(const struct mbx_tenant *tenant, const struct mbx_name *na
     if (pair != NULL) {
         accepted[pair - tenant->pairs - name->pairs_first] = hit;
     }
-    return accepted;
+    return MRD_OK;
 }
 
 /* ---- candidates ---- */
 
-static void filter_by_bitmap(const struct mbx_tenant *tenant, const struct mbx_name *name,
-                             const uint8_t *accepted, bool absent_accepted,
-                             struct mbx_numbers *candidates)
+/* What a bitmap is made with. */
+struct marks {
+    uint64_t *bits;
+    uint32_t *ordinals;
+};
+
+static void marks_fini(struct marks *marks)
+{
+    free(marks->bits);
+    free(marks->ordinals);
+}
+
+static enum mrd_status filter_by_bitmap(const struct mbx_tenant *tenant,
+                                        const struct mbx_name *name, const uint8_t *accepted,
+                                        bool absent_accepted, struct mbx_numbers *candidates,
+                                        struct mrd_pace *pace, struct mrd_error *err)
 {
     /* A matcher that accepts absence says which values to take out, another one which to keep. */
     const uint8_t marked = absent_accepted ? 0 : 1;
-    uint64_t *bits = take(tenant->series_count / 64 + 1, sizeof(*bits));
-    uint32_t *ordinals = take(tenant->series_count, sizeof(*ordinals));
+    mrd_auto(marks_fini)
+    struct marks marks = {take(tenant->series_count / 64 + 1, sizeof(*marks.bits)),
+                          take(tenant->series_count, sizeof(*marks.ordinals))};
+    uint64_t *bits = marks.bits;
+    uint32_t *ordinals = marks.ordinals;
     for (uint32_t i = 0; i < name->pairs_count; i++) {
+        MRD_TRY(mrd_pace(pace, 1, err));
         const struct mbx_pair *pair = &tenant->pairs[name->pairs_first + i];
         if ((accepted[i] != 0) != (marked != 0)) {
             continue;
@@ -153,6 +174,7 @@ static void filter_by_bitmap(const struct mbx_tenant *tenant, const struct mbx_n
         for (uint32_t k = 0; k < pair->count; k++) {
             bits[ordinals[k] / 64] |= (uint64_t)1 << (ordinals[k] % 64);
         }
+        MRD_TRY(mrd_pace(pace, pair->count / 4, err));
     }
     size_t kept = 0;
     for (size_t i = 0; i < candidates->count; i++) {
@@ -163,8 +185,7 @@ static void filter_by_bitmap(const struct mbx_tenant *tenant, const struct mbx_n
         }
     }
     candidates->count = kept;
-    free(bits);
-    free(ordinals);
+    return MRD_OK;
 }
 
 /* The pair that a series has of a name, or NULL. Refs are sorted by name. */
@@ -181,9 +202,10 @@ static const struct mbx_pair *pair_of(const struct mbx_tenant *tenant, uint32_t 
     return NULL;
 }
 
-static void filter_by_labels(const struct mbx_tenant *tenant, uint32_t name,
-                             const struct mrd_matcher *matcher, bool absent_accepted,
-                             struct mbx_numbers *candidates)
+static enum mrd_status filter_by_labels(const struct mbx_tenant *tenant, uint32_t name,
+                                        const struct mrd_matcher *matcher, bool absent_accepted,
+                                        struct mbx_numbers *candidates, struct mrd_pace *pace,
+                                        struct mrd_error *err)
 {
     size_t kept = 0;
     for (size_t i = 0; i < candidates->count; i++) {
@@ -191,27 +213,33 @@ static void filter_by_labels(const struct mbx_tenant *tenant, uint32_t name,
         if (pair == NULL ? absent_accepted : mrd_matcher_matches(matcher, pair->value)) {
             candidates->items[kept++] = candidates->items[i];
         }
+        MRD_TRY(mrd_pace(pace, MATCH_UNITS + (pair == NULL ? 0 : pair->value.size / 4), err));
     }
     candidates->count = kept;
+    return MRD_OK;
 }
 
-static void filter(const struct mbx_tenant *tenant, const struct mrd_matcher *matcher,
-                   struct mbx_numbers *candidates)
+static void bytes_free(uint8_t **bytes) { free(*bytes); }
+
+static enum mrd_status filter(const struct mbx_tenant *tenant, const struct mrd_matcher *matcher,
+                              struct mbx_numbers *candidates, struct mrd_pace *pace,
+                              struct mrd_error *err)
 {
     const bool absent_accepted = mrd_matcher_matches(matcher, MRD_BYTES(""));
     const ptrdiff_t at = mbx_name_find(tenant, matcher->name);
     if (at < 0) {
         candidates->count = absent_accepted ? candidates->count : 0;
-        return;
+        return MRD_OK;
     }
     const struct mbx_name *name = &tenant->names[at];
     if (candidates->count <= name->pairs_count) {
-        filter_by_labels(tenant, (uint32_t)at, matcher, absent_accepted, candidates);
-        return;
+        return filter_by_labels(tenant, (uint32_t)at, matcher, absent_accepted, candidates, pace,
+                                err);
     }
-    uint8_t *accepted = judge(tenant, name, matcher);
-    filter_by_bitmap(tenant, name, accepted, absent_accepted, candidates);
-    free(accepted);
+    mrd_auto(bytes_free)
+    uint8_t *accepted = take(name->pairs_count, 1);
+    MRD_TRY(judge(tenant, name, matcher, accepted, pace, err));
+    return filter_by_bitmap(tenant, name, accepted, absent_accepted, candidates, pace, err);
 }
 
 /* ---- equality ---- */
@@ -286,34 +314,41 @@ static bool meets(const struct mbx_tenant *tenant, uint32_t ordinal, const struc
     return false;
 }
 
-static void keep_those_that_meet(const struct mbx_tenant *tenant, const struct mbx_query *query,
-                                 struct mbx_numbers *out)
+static enum mrd_status keep_those_that_meet(const struct mbx_tenant *tenant,
+                                            const struct mbx_query *query, struct mbx_numbers *out,
+                                            struct mrd_pace *pace, struct mrd_error *err)
 {
     size_t kept = 0;
     for (size_t i = 0; i < out->count; i++) {
         if (meets(tenant, out->items[i], query)) {
             out->items[kept++] = out->items[i];
         }
+        MRD_TRY(mrd_pace(pace, 1, err));
     }
     out->count = kept;
+    return MRD_OK;
 }
 
-void mbx_match_among(const struct mbx_tenant *tenant, const struct mbx_query *query,
-                     const struct mbx_numbers *among, struct mbx_numbers *out)
+enum mrd_status mbx_match_among(const struct mbx_tenant *tenant, const struct mbx_query *query,
+                                const struct mbx_numbers *among, const struct mrd_look *look,
+                                struct mbx_numbers *out, struct mrd_error *err)
 {
+    struct mrd_pace pace = {.look = look};
     *out = (struct mbx_numbers){take(among->count, sizeof(out->items[0])), among->count};
     if (among->count > 0) {
         memcpy(out->items, among->items, among->count * sizeof(out->items[0]));
     }
     for (size_t i = 0; i < query->matcher_count && out->count > 0; i++) {
-        filter(tenant, &query->matchers[i], out);
+        MRD_TRY(filter(tenant, &query->matchers[i], out, &pace, err));
     }
-    keep_those_that_meet(tenant, query, out);
+    return keep_those_that_meet(tenant, query, out, &pace, err);
 }
 
-void mbx_match(const struct mbx_tenant *tenant, const struct mbx_query *query,
-               struct mbx_numbers *out)
+enum mrd_status mbx_match(const struct mbx_tenant *tenant, const struct mbx_query *query,
+                          const struct mrd_look *look, struct mbx_numbers *out,
+                          struct mrd_error *err)
 {
+    struct mrd_pace pace = {.look = look};
     *out = (struct mbx_numbers){0};
     if (!start(tenant, query, out)) {
         out->items = take(tenant->series_count, sizeof(out->items[0]));
@@ -324,8 +359,8 @@ void mbx_match(const struct mbx_tenant *tenant, const struct mbx_query *query,
     }
     for (size_t i = 0; i < query->matcher_count && out->count > 0; i++) {
         if (!is_equality(&query->matchers[i])) {
-            filter(tenant, &query->matchers[i], out);
+            MRD_TRY(filter(tenant, &query->matchers[i], out, &pace, err));
         }
     }
-    keep_those_that_meet(tenant, query, out);
+    return keep_those_that_meet(tenant, query, out, &pace, err);
 }

@@ -10,6 +10,7 @@ struct parser {
     struct mrd_reader in;
     int64_t page; /* of the last segment; -1: none yet */
     uint32_t row; /* behind it */
+    struct mrd_pace pace;
     struct mrd_error *err;
 };
 
@@ -81,6 +82,7 @@ static enum mrd_status parse_pages(struct parser *parser, struct mrd_bytes bytes
         if (!parse_page(&parser->in, data_size, part->leaf_count, expected, &part->pages[i])) {
             return wrong(parser, "a page");
         }
+        MRD_TRY(mrd_pace(&parser->pace, part->leaf_count, parser->err));
     }
     part->page_count = (uint32_t)count;
     return mrd_reader_left(&parser->in) > 0 ? wrong(parser, "bytes behind the pages") : MRD_OK;
@@ -127,6 +129,7 @@ static enum mrd_status parse_names(struct parser *parser, struct mbx_tenant *ten
             tenant->pairs[pairs + k].name = i;
         }
         pairs += count;
+        MRD_TRY(mrd_pace(&parser->pace, 1 + (size_t)count / 16, parser->err));
     }
     return pairs == tenant->pair_count ? MRD_OK : wrong(parser, "pairs without a name");
 }
@@ -151,6 +154,7 @@ static enum mrd_status parse_values(struct parser *parser, struct mbx_tenant *te
             return wrong(parser, "the order of values");
         }
         before = pair->value;
+        MRD_TRY(mrd_pace(&parser->pace, 4, parser->err));
     }
     return text->left == 0 ? MRD_OK : wrong(parser, "the size of texts");
 }
@@ -169,6 +173,7 @@ static enum mrd_status parse_postings(struct parser *parser, struct mbx_tenant *
         tenant->pairs[i].count = (uint32_t)count;
         tenant->pairs[i].first = (uint32_t)first;
         tenant->pairs[i].gaps_at = (head & 1) != 0 ? UINT32_MAX : 0;
+        MRD_TRY(mrd_pace(&parser->pace, 1, parser->err));
     }
     return MRD_OK;
 }
@@ -192,6 +197,7 @@ static enum mrd_status place_gaps(struct parser *parser, struct mbx_tenant *tena
         if (in.failed) {
             return wrong(parser, "series of a value");
         }
+        MRD_TRY(mrd_pace(&parser->pace, 1 + tenant->pairs[i].count / 4, parser->err));
     }
     return mrd_reader_left(&in) > 0 ? wrong(parser, "bytes behind the series of values") : MRD_OK;
 }
@@ -315,6 +321,7 @@ static enum mrd_status parse_series(struct parser *parser, struct mbx_tenant *te
         }
         refs += series->refs_count;
         segments += (uint32_t)count;
+        MRD_TRY(mrd_pace(&parser->pace, series->refs_count + (size_t)count, parser->err));
     }
     return refs == refs_count && segments == segments_count ? MRD_OK
                                                             : wrong(parser, "sums of series");
@@ -425,7 +432,8 @@ static enum mrd_status parse_index(struct parser *parser, struct mrd_bytes bytes
 
 enum mrd_status mbx_part_parse(struct mrd_bytes index, struct mrd_bytes pages, uint64_t data_size,
                                mrd_time_ms resolution_ms, size_t memory_max,
-                               struct mbx_part **out_part, struct mrd_error *err)
+                               const struct mrd_look *look, struct mbx_part **out_part,
+                               struct mrd_error *err)
 {
     mrd_auto(mbx_part_destroy)
     struct mbx_part *part = calloc(1, sizeof(*part));
@@ -433,7 +441,7 @@ enum mrd_status mbx_part_parse(struct mrd_bytes index, struct mrd_bytes pages, u
     part->arena = mrd_arena_create("part of a sidecar", memory_max);
     part->resolution_ms = resolution_ms;
     part->leaf_count = mbx_leaf_count(resolution_ms);
-    struct parser parser = {.part = part, .err = err};
+    struct parser parser = {.part = part, .pace = {.look = look}, .err = err};
     MRD_TRY(parse_pages(&parser, pages, data_size));
     MRD_TRY(parse_index(&parser, index));
     *out_part = MRD_MOVE(part);

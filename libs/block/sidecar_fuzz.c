@@ -55,7 +55,8 @@ static void expect_part(const struct mbx_part *part)
         mrd_assert(mbx_part_find(part, tenant->name) == tenant);
         expect_tenant(part, tenant);
         struct mbx_numbers found;
-        mbx_match(tenant, &(struct mbx_query){&matcher, 1, INT64_MIN, INT64_MAX}, &found);
+        mrd_assert(mbx_match(tenant, &(struct mbx_query){&matcher, 1, INT64_MIN, INT64_MAX}, NULL,
+                             &found, NULL) == MRD_OK);
         mbx_numbers_fini(&found);
     }
     mrd_matcher_fini(&matcher);
@@ -74,7 +75,7 @@ static void fuzz_part(const uint8_t *data, size_t size, mrd_time_ms resolution_m
     const enum mrd_status status =
         mbx_part_parse((struct mrd_bytes){rest.data, middle},
                        (struct mrd_bytes){rest.data + middle, rest.size - middle}, DATA_SIZE,
-                       resolution_ms, MEMORY_MAX, &part, &err);
+                       resolution_ms, MEMORY_MAX, NULL, &part, &err);
     if (status == MRD_OK) {
         expect_part(part);
         mbx_part_destroy(&part);
@@ -97,7 +98,7 @@ static void fuzz_directory(const uint8_t *data, size_t size, uint32_t version)
         mrd_auto(mrd_buf_fini)
         struct mrd_buf plain = {0};
         (void)mbx_frame_open((struct mrd_bytes){data + frame.offset, (size_t)frame.size}, &frame,
-                             MEMORY_MAX, &plain, &err);
+                             MEMORY_MAX, NULL, &plain, &err);
     }
     struct mbx_directory *directory = NULL;
     frame = (struct mbx_frame){.offset = data[0] | (uint64_t)data[1] << 8};

@@ -12,6 +12,7 @@
 #define MRD_BLOCK_SIDECAR_INTERNAL_H
 
 #include "base/arena.h"
+#include "base/look.h"
 #include "block/entry.h"
 #include "block/series.h"
 #include "rollup/columns.h"
@@ -127,11 +128,11 @@ struct mbx_part {
 };
 
 /* Parses an index and a page table (plain bytes, which are not kept). All numbers are checked against each other: whoever walks
- * the result needs no checks. MRD_E_CORRUPT, MRD_E_LIMIT (memory_max). */
+ * the result needs no checks. MRD_E_CORRUPT, MRD_E_LIMIT (memory_max); the look (NULL: none) may end it. */
 MRD_MUST_CHECK enum mrd_status mbx_part_parse(struct mrd_bytes index, struct mrd_bytes pages,
                                               uint64_t data_size, mrd_time_ms resolution_ms,
-                                              size_t memory_max, struct mbx_part **out_part,
-                                              struct mrd_error *err);
+                                              size_t memory_max, const struct mrd_look *look,
+                                              struct mbx_part **out_part, struct mrd_error *err);
 void mbx_part_destroy(struct mbx_part **part);
 
 /* The tenant, or NULL. */
@@ -156,13 +157,18 @@ struct mbx_query {
     mrd_time_ms max_ms;
 };
 
-/* The tenant's series that all matchers accept and that have a run which meets the range. */
-void mbx_match(const struct mbx_tenant *tenant, const struct mbx_query *query,
-               struct mbx_numbers *out);
+/* The tenant's series that all matchers accept and that have a run which meets the range. What fails is the look (NULL: none); finish
+ * *out in any case. */
+MRD_MUST_CHECK enum mrd_status mbx_match(const struct mbx_tenant *tenant,
+                                         const struct mbx_query *query, const struct mrd_look *look,
+                                         struct mbx_numbers *out, struct mrd_error *err);
 
-/* Those of some series that it accepts. */
-void mbx_match_among(const struct mbx_tenant *tenant, const struct mbx_query *query,
-                     const struct mbx_numbers *among, struct mbx_numbers *out);
+/* Those of some series that it accepts; likewise. */
+MRD_MUST_CHECK enum mrd_status mbx_match_among(const struct mbx_tenant *tenant,
+                                               const struct mbx_query *query,
+                                               const struct mbx_numbers *among,
+                                               const struct mrd_look *look, struct mbx_numbers *out,
+                                               struct mrd_error *err);
 
 /* The label's index in tenant->names, or -1. */
 ptrdiff_t mbx_name_find(const struct mbx_tenant *tenant, struct mrd_bytes name);
@@ -228,9 +234,12 @@ ptrdiff_t mbx_directory_find(const struct mbx_directory *directory, struct mrd_b
 void mbx_frame_write(struct mrd_bytes plain, int zstd_level, struct mrd_buf *out,
                      struct mbx_frame *out_frame);
 
-/* Checks the CRC and decompresses to exactly frame->plain_size bytes. MRD_E_CORRUPT; MRD_E_LIMIT beyond memory_max. */
+/* Checks the CRC and decompresses to exactly frame->plain_size bytes. MRD_E_CORRUPT; MRD_E_LIMIT beyond memory_max; the look
+ * (NULL: none) may end it, being asked every MBX_FRAME_PIECE bytes. */
+enum { MBX_FRAME_PIECE = 1 << 20 };
 MRD_MUST_CHECK enum mrd_status mbx_frame_open(struct mrd_bytes stored,
                                               const struct mbx_frame *frame, size_t memory_max,
+                                              const struct mrd_look *look,
                                               struct mrd_buf *out_plain, struct mrd_error *err);
 
 /* ---- counts ---- */

@@ -21,6 +21,7 @@ enum {
     AHEAD_MAX = 64,              /* readers of later partitions that work already */
     WAIT_MS = 20,                /* then a waiting query looks whether it is over */
     PARTS_PER_READER = 3,
+    HISTOGRAMS_PER_LOOK = 1024,
     SELECTS_SHARE = 8, /* one in so many bytes of what is left, for a select */
 };
 
@@ -240,13 +241,17 @@ static struct mrd_block_series *batch_add(struct batch *batch)
     return &batch->series[batch->count++];
 }
 
-static enum mrd_status take_series(struct batch *batch, const struct mrd_block_series *series,
-                                   struct mrd_error *err)
+static enum mrd_status take_series(const struct reader *reader, struct batch *batch,
+                                   const struct mrd_block_series *series, struct mrd_error *err)
 {
     struct mrd_block_series *copy = batch_add(batch);
     MRD_TRY(mrd_series_copy(series, batch->arena, copy, err));
-    mrd_histograms_find_resets((struct mrd_histogram *)(uintptr_t)copy->histograms.items, 0,
-                               copy->histograms.count, batch->arena);
+    struct mrd_histogram *items = (struct mrd_histogram *)(uintptr_t)copy->histograms.items;
+    for (size_t first = 0; first < copy->histograms.count; first += HISTOGRAMS_PER_LOOK) {
+        const size_t end = MRD_MIN(first + HISTOGRAMS_PER_LOOK, copy->histograms.count);
+        mrd_histograms_find_resets(items, first, end, batch->arena);
+        MRD_TRY(mrd_objstore_check(&reader->set->control, err));
+    }
     return MRD_OK;
 }
 
@@ -269,7 +274,7 @@ static enum mrd_status fill_series(struct reader *reader, struct batch *batch,
             return MRD_OK;
         }
         if (!filter || mrd_series_partition(series->id, partitions) == reader->partition) {
-            MRD_TRY(take_series(batch, series, err));
+            MRD_TRY(take_series(reader, batch, series, err));
         }
     }
     return MRD_OK;
@@ -551,6 +556,7 @@ static void begin_partition(struct mrd_source_set *set)
     set->merge = mrd_series_merge_create(
         inputs, end - first,
         &(struct mrd_series_merge_options){.samples_max = set->source->options.samples_max,
+                                           .look = mrd_query_look(set->scope.control),
                                            .find_resets = mrd_histograms_find_resets});
     set->partition_first = first;
     set->reader_at = end;
@@ -708,6 +714,8 @@ void mrd_block_rows_close(struct mrd_source_set *set) { set_close(set); }
 
 /* ---- names, values and series for the API ---- */
 
+enum { GATHER_UNITS = 16 /* of a text or label set that is copied, in those of mrd_pace */ };
+
 struct gather {
     struct mrd_arena *arena;
     const struct mrd_query_control *control;
@@ -758,7 +766,9 @@ static enum mrd_status gather_tidy(struct gather *gather, size_t size, mrd_order
         return MRD_OK;
     }
     MRD_TRY(mrd_sort(gather->items.data, total, size, compare, NULL, &look, err));
+    struct mrd_pace pace = {.look = &look};
     for (size_t i = 1; i < total; i++) {
+        MRD_TRY(mrd_pace(&pace, 4, err));
         if (compare(gather->items.data + kept * size, gather->items.data + i * size, NULL) != 0) {
             memmove(gather->items.data + ++kept * size, gather->items.data + i * size, size);
         }
@@ -770,6 +780,8 @@ static enum mrd_status gather_tidy(struct gather *gather, size_t size, mrd_order
 static enum mrd_status gather_set(struct gather *gather, struct mrd_source_set *set, size_t size,
                                   mrd_order *compare, struct mrd_error *err)
 {
+    const struct mrd_look look = mrd_query_look(gather->control);
+    struct mrd_pace pace = {.look = &look};
     for (size_t i = 0; i < set->reader_count; i++) {
         start_ahead(set, i + 1);
         for (;;) {
@@ -778,6 +790,7 @@ static enum mrd_status gather_set(struct gather *gather, struct mrd_source_set *
             if (series == NULL) {
                 break;
             }
+            MRD_TRY(mrd_pace(&pace, GATHER_UNITS, err));
             MRD_TRY(set->what != SERIES_LABELS ? gather_text(gather, series, err)
                                                : gather_labels(gather, series, err));
             if (gather->items.failed) {

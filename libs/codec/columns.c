@@ -5,7 +5,7 @@
 #include "codec/histogram.h"
 #include "codec/resets.h"
 
-enum { HISTOGRAM_BYTES_MAX = 64 << 20 };
+enum { HISTOGRAM_BYTES_MAX = 64 << 20, HISTOGRAMS_PER_LOOK = 1024 };
 
 void mrd_columns_fini(struct mrd_columns *columns)
 {
@@ -285,9 +285,10 @@ struct merged {
 };
 
 /* Merges two runs of the columns into `to` at `at`; the newer one wins. The merged run. */
-static struct mrd_columns_run merge_two(const struct mrd_columns *columns,
-                                        struct mrd_columns_run older, struct mrd_columns_run newer,
-                                        const struct merged *to, size_t at)
+static enum mrd_status merge_two(const struct mrd_columns *columns, struct mrd_columns_run older,
+                                 struct mrd_columns_run newer, const struct merged *to, size_t at,
+                                 struct mrd_pace *pace, struct mrd_columns_run *out,
+                                 struct mrd_error *err)
 {
     const mrd_time_ms *times_ms = columns->times_ms;
     const size_t start = at;
@@ -308,15 +309,18 @@ static struct mrd_columns_run merge_two(const struct mrd_columns *columns,
             to->start_times_ms[at] = columns->start_times_ms[take];
         }
         at++;
+        MRD_TRY(mrd_pace(pace, 1, err));
     }
-    return (struct mrd_columns_run){start, at};
+    *out = (struct mrd_columns_run){start, at};
+    return MRD_OK;
 }
 
-static void merged_free(const struct merged *merged)
+static void merged_free(struct merged *merged)
 {
     free(merged->times_ms);
     free(merged->values);
     free(merged->start_times_ms);
+    *merged = (struct merged){0};
 }
 
 static enum mrd_status merged_alloc(const struct mrd_columns *columns, struct merged *out,
@@ -348,9 +352,11 @@ static void merged_swap(struct mrd_columns *columns, struct merged *merged)
 }
 
 /* One pass: neighbours are merged into new arrays, which replace the old ones. */
-static enum mrd_status merge_pass(struct mrd_columns *columns, struct mrd_error *err)
+static enum mrd_status merge_pass(struct mrd_columns *columns, struct mrd_pace *pace,
+                                  struct mrd_error *err)
 {
-    struct merged to;
+    mrd_auto(merged_free)
+    struct merged to = {0};
     MRD_TRY(merged_alloc(columns, &to, err));
     size_t at = 0;
     size_t merged = 0;
@@ -358,11 +364,12 @@ static enum mrd_status merge_pass(struct mrd_columns *columns, struct mrd_error 
         const struct mrd_columns_run none = {0, 0};
         const struct mrd_columns_run newer =
             i + 1 < columns->run_count ? columns->runs[i + 1] : none;
-        columns->runs[merged] = merge_two(columns, columns->runs[i], newer, &to, at);
-        at = columns->runs[merged++].end;
+        struct mrd_columns_run run;
+        MRD_TRY(merge_two(columns, columns->runs[i], newer, &to, at, pace, &run, err));
+        columns->runs[merged++] = run;
+        at = run.end;
     }
     merged_swap(columns, &to);
-    merged_free(&to);
     columns->count = at;
     columns->run_count = merged;
     return MRD_OK;
@@ -407,8 +414,12 @@ static enum mrd_status finish_histograms(struct mrd_columns *columns, mrd_time_m
     }
     drop_hidden(columns);
     const struct range range = find_range(column->times_ms, column->count, min_ms, max_ms);
-    mrd_histograms_find_resets(column->items, range.first, range.first + range.count,
-                               column->arena);
+    const size_t end = range.first + range.count;
+    for (size_t first = range.first; first < end; first += HISTOGRAMS_PER_LOOK) {
+        mrd_histograms_find_resets(column->items, first, MRD_MIN(first + HISTOGRAMS_PER_LOOK, end),
+                                   column->arena);
+        MRD_TRY(mrd_look(&columns->look, err));
+    }
     *out = (struct mrd_histograms){column->times_ms + range.first, column->items + range.first,
                                    range.count,
                                    column->started ? column->start_times_ms + range.first : NULL};
@@ -421,8 +432,9 @@ enum mrd_status mrd_columns_finish(struct mrd_columns *columns, mrd_time_ms min_
 {
     *out = (struct mrd_samples){0};
     *out_histograms = (struct mrd_histograms){0};
+    struct mrd_pace pace = {.look = &columns->look};
     while (columns->run_count > 1) {
-        MRD_TRY(merge_pass(columns, err));
+        MRD_TRY(merge_pass(columns, &pace, err));
     }
     if (columns->histograms.count > 0) {
         MRD_TRY(finish_histograms(columns, min_ms, max_ms, out_histograms, err));

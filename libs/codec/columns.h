@@ -15,6 +15,7 @@
 #define MRD_CODEC_COLUMNS_H
 
 #include "base/arena.h"
+#include "base/look.h"
 #include "codec/frame.h"
 #include "model/histogram.h"
 
@@ -37,6 +38,7 @@ struct mrd_columns {
     size_t
         samples_limit; /* that error texts name: what all series together may have; 0: what mrd_columns_add is told */
     size_t histogram_bytes_max; /* set it before use; 0: 64 MiB */
+    struct mrd_look look; /* likewise; asked where what is finished is long. Zero: nobody is */
     struct mrd_histogram_column {
         struct mrd_arena *arena; /* of what the items point to; NULL until there was a histogram */
         mrd_time_ms *times_ms;

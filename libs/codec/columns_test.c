@@ -346,6 +346,56 @@ static void histograms_are_limited_by_their_size(void **state)
     mrd_buf_fini(&buf);
 }
 
+struct looks {
+    size_t count;
+    size_t last; /* the one that ends it; 0: none does */
+};
+
+static enum mrd_status count_look(void *context, struct mrd_error *err)
+{
+    struct looks *looks = context;
+    return ++looks->count == looks->last ? mrd_fail(err, MRD_E_CANCELED, "enough") : MRD_OK;
+}
+
+/* Chunks that come the latest first: all are merged, pass by pass. */
+static void merging_a_long_series_looks_and_the_next_series_is_whole(void **state)
+{
+    (void)state;
+    enum { CHUNKS = 4096, COUNT = 64, SAMPLES = CHUNKS * COUNT, PASSES = 12 };
+    struct mrd_buf buf = {0};
+    struct looks looks = {0};
+    struct mrd_columns columns = {
+        .look = {count_look, &looks}
+    };
+    struct mrd_samples samples;
+    mrd_frame_write_head(&buf, MRD_BYTES("\1a\1b"), CHUNKS);
+    for (size_t c = 0; c < CHUNKS; c++) {
+        write_chunk(&buf, (mrd_time_ms)(CHUNKS - c) * COUNT, 1, COUNT, (double)c);
+    }
+    struct mrd_frame frame = frame_of(&buf);
+    assert_int_equal(read_frame(&columns, &frame, 0, INT64_MAX, SAMPLES, &samples, NULL), MRD_OK);
+    assert_int_equal(samples.count, SAMPLES);
+    assert_in_range(looks.count, SAMPLES / MRD_PACE_UNITS * PASSES / 2,
+                    SAMPLES / MRD_PACE_UNITS * PASSES * 2);
+    const size_t total = looks.count;
+    for (size_t last = 1; last <= total; last += 1 + last / 2) {
+        looks = (struct looks){.last = last};
+        frame = frame_of(&buf);
+        assert_int_equal(read_frame(&columns, &frame, 0, INT64_MAX, SAMPLES, &samples, NULL),
+                         MRD_E_CANCELED);
+        assert_int_equal(looks.count, last);
+    }
+    looks = (struct looks){0};
+    frame = frame_of(&buf);
+    assert_int_equal(read_frame(&columns, &frame, 0, INT64_MAX, SAMPLES, &samples, NULL), MRD_OK);
+    assert_int_equal(samples.count, SAMPLES);
+    for (size_t i = 1; i < samples.count; i++) {
+        assert_true(samples.times_ms[i - 1] + 1 == samples.times_ms[i]);
+    }
+    mrd_columns_fini(&columns);
+    mrd_buf_fini(&buf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -356,6 +406,7 @@ int main(void)
         cmocka_unit_test(a_sample_keeps_its_own_start_time_wherever_chunks_overlap),
         cmocka_unit_test(histograms_keep_their_start_times_when_they_are_sorted),
         cmocka_unit_test(histograms_are_limited_by_their_size),
+        cmocka_unit_test(merging_a_long_series_looks_and_the_next_series_is_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

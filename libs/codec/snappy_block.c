@@ -56,3 +56,32 @@ void mrd_snappy_encode(struct mrd_bytes bytes, struct mrd_buf *out)
     mrd_assert(status == SNAPPY_OK); /* the output is as large as it can get */
     out->size += size;
 }
+
+/* The elements of a piece, without its length in front. They refer to none before it, so pieces can follow each other. */
+static void append_piece(struct mrd_bytes piece, struct mrd_buf *out)
+{
+    const size_t before = out->size;
+    uint8_t varint[MRD_VARINT_SIZE_MAX];
+    const size_t head = mrd_varint_put(varint, piece.size);
+    mrd_snappy_encode(piece, out);
+    if (!out->failed) {
+        uint8_t *block = out->data + before;
+        mrd_assert(memcmp(block, varint, head) == 0);
+        out->size -= head;
+        memmove(block, block + head, out->size - before);
+    }
+}
+
+enum mrd_status mrd_snappy_encode_looking(struct mrd_bytes bytes, const struct mrd_look *look,
+                                          struct mrd_buf *out, struct mrd_error *err)
+{
+    mrd_buf_append_varint(out, bytes.size);
+    while (bytes.size > 0 && !out->failed) {
+        const struct mrd_bytes piece = {bytes.data, MRD_MIN(bytes.size, (size_t)MRD_SNAPPY_PIECE)};
+        append_piece(piece, out);
+        bytes.data += piece.size;
+        bytes.size -= piece.size;
+        MRD_TRY(mrd_look(look, err));
+    }
+    return MRD_OK;
+}

@@ -58,11 +58,75 @@ static void bad_blocks_are_refused_before_memory_is_taken(void **state)
     }
 }
 
+struct looks {
+    size_t count;
+    size_t last; /* the one that ends the work; 0: none does */
+};
+
+static enum mrd_status count_look(void *context, struct mrd_error *err)
+{
+    struct looks *looks = context;
+    return ++looks->count == looks->last ? mrd_fail(err, MRD_E_CANCELED, "enough") : MRD_OK;
+}
+
+/* Random digits: a piece of them becomes about half as large. */
+static void fill(struct mrd_buf *text, size_t size)
+{
+    uint32_t state = 1;
+    while (text->size < size) {
+        state = state * 1664525 + 1013904223;
+        mrd_buf_append_u8(text, (uint8_t)('0' + (state >> 24) % 10));
+    }
+}
+
+static void a_long_block_looks_between_its_pieces(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, MRD_SNAPPY_PIECE, 3 * MRD_SNAPPY_PIECE + 5};
+    for (size_t i = 0; i < MRD_ARRAY_LEN(sizes); i++) {
+        struct mrd_buf text = {0};
+        struct mrd_buf block = {0};
+        struct mrd_buf out = {0};
+        struct looks looks = {0};
+        const struct mrd_look look = {count_look, &looks};
+        fill(&text, sizes[i]);
+        assert_int_equal(mrd_snappy_encode_looking(mrd_buf_view(&text), &look, &block, NULL),
+                         MRD_OK);
+        assert_int_equal(looks.count, (sizes[i] + MRD_SNAPPY_PIECE - 1) / MRD_SNAPPY_PIECE);
+        assert_int_equal(mrd_snappy_decode(mrd_buf_view(&block), text.size, &out, NULL), MRD_OK);
+        assert_true(mrd_bytes_equal(mrd_buf_view(&out), mrd_buf_view(&text)));
+        mrd_buf_fini(&text);
+        mrd_buf_fini(&block);
+        mrd_buf_fini(&out);
+    }
+}
+
+static void a_long_block_that_is_ended_has_the_pieces_so_far(void **state)
+{
+    (void)state;
+    struct mrd_buf text = {0};
+    struct mrd_buf whole = {0};
+    struct mrd_buf block = {0};
+    struct looks looks = {.last = 2};
+    const struct mrd_look look = {count_look, &looks};
+    fill(&text, 8 * MRD_SNAPPY_PIECE);
+    assert_int_equal(mrd_snappy_encode_looking(mrd_buf_view(&text), NULL, &whole, NULL), MRD_OK);
+    assert_int_equal(mrd_snappy_encode_looking(mrd_buf_view(&text), &look, &block, NULL),
+                     MRD_E_CANCELED);
+    assert_int_equal(looks.count, 2);
+    assert_true(block.size < whole.size / 3);
+    mrd_buf_fini(&text);
+    mrd_buf_fini(&whole);
+    mrd_buf_fini(&block);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_encoded_reads_back),
         cmocka_unit_test(bad_blocks_are_refused_before_memory_is_taken),
+        cmocka_unit_test(a_long_block_looks_between_its_pieces),
+        cmocka_unit_test(a_long_block_that_is_ended_has_the_pieces_so_far),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

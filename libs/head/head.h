@@ -222,9 +222,7 @@ void mrd_head_recycle(struct mrd_head *head);
 /* ---- reading ---- */
 
 /* What long reading calls every some tens of microseconds, at places where the head may be read, by selects and lists of others as
- * well; nothing may be written meanwhile. Any status but MRD_OK ends the reading with it. Zero: there is nothing to call. Not
- * interrupted are copying and sorting a list of series numbers, 1 ns an item and rarely 20; their order by labels
- * (in_order) is interrupted after each step of some milliseconds for a million series. */
+ * well; nothing may be written meanwhile. Any status but MRD_OK ends the reading with it. Zero: there is nothing to call. */
 struct mrd_head_pause {
     enum mrd_status (*run)(void *context, struct mrd_error *err);
     void *context;

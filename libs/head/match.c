@@ -4,6 +4,7 @@
  * other matcher then filters what is left, in the cheaper of two ways: by the label of each candidate
  * (verdicts remembered per label value), or by a bitmap of the postings of all values that match.
  */
+#include "base/sort.h"
 #include "head/head_internal.h"
 
 /* One matcher against one head. */
@@ -170,6 +171,7 @@ static enum mrd_status bits_set(struct mrd_head *head, const struct head_numbers
         const uint32_t *ordinals = head_list_items(head, &value->series);
         for (uint32_t k = 0; k < value->series.count; k++) {
             bits[ordinals[k] / 64] |= (uint64_t)1 << (ordinals[k] % 64);
+            MRD_TRY(head_pause(pause, k, HEAD_PAUSE_NUMBERS, err));
         }
         MRD_TRY(head_pause(pause, i, HEAD_PAUSE_ITEMS, err));
     }
@@ -183,14 +185,15 @@ static enum mrd_status filter_by_bitmap(struct mrd_head *head, const struct head
     const bool keep = !test->matches_absent;
     uint64_t *bits = calloc((size_t)head->series_end / 64 + 1, sizeof(*bits));
     mrd_assert(bits != NULL);
-    const enum mrd_status status = bits_set(head, values, test->pause, bits, err);
+    enum mrd_status status = bits_set(head, values, test->pause, bits, err);
     size_t kept = 0;
-    for (size_t i = 0; i < candidates->count; i++) {
+    for (size_t i = 0; i < candidates->count && status == MRD_OK; i++) {
         const uint32_t ordinal = candidates->items[i];
         const bool in = (bits[ordinal / 64] >> (ordinal % 64) & 1) != 0;
         if (in == keep) {
             candidates->items[kept++] = ordinal;
         }
+        status = head_pause(test->pause, i, HEAD_PAUSE_NUMBERS, err);
     }
     candidates->count = kept;
     free(bits);
@@ -264,7 +267,9 @@ static size_t gallop(const uint32_t *items, size_t count, size_t from, uint32_t 
     return from;
 }
 
-static void intersect(struct head_numbers *candidates, const uint32_t *items, size_t count)
+static enum mrd_status intersect(struct head_numbers *candidates, const uint32_t *items,
+                                 size_t count, const struct mrd_head_pause *pause,
+                                 struct mrd_error *err)
 {
     size_t kept = 0;
     size_t at = 0;
@@ -273,16 +278,54 @@ static void intersect(struct head_numbers *candidates, const uint32_t *items, si
         if (at < count && items[at] == candidates->items[i]) {
             candidates->items[kept++] = candidates->items[i];
         }
+        MRD_TRY(head_pause(pause, i, HEAD_PAUSE_NUMBERS, err));
     }
     candidates->count = kept;
+    return MRD_OK;
 }
 
-static void take_list(struct mrd_head *head, struct head_list *list, struct head_numbers *out)
+static int compare_numbers(const void *a, const void *b, void *context)
 {
-    const uint32_t *items = head_list_sorted(head, list);
+    const uint32_t x = *(const uint32_t *)a;
+    const uint32_t y = *(const uint32_t *)b;
+    (void)context;
+    return (x > y) - (x < y);
+}
+
+/* Sorts a long list beside it, as others read it in the pauses; they may sort it, too. */
+static enum mrd_status sort_list(struct mrd_head *head, struct head_list *list,
+                                 const struct mrd_head_pause *pause, struct mrd_error *err)
+{
+    if (!list->unsorted || list->count <= HEAD_PAUSE_NUMBERS) {
+        (void)head_list_sorted(head, list);
+        return MRD_OK;
+    }
+    const struct mrd_look look = {pause->run, pause->context};
+    const size_t size = (size_t)list->count * sizeof(uint32_t);
+    uint32_t *sorted = malloc(size);
+    mrd_assert(sorted != NULL);
+    memcpy(sorted, head_list_items(head, list), size);
+    const enum mrd_status status =
+        mrd_sort(sorted, list->count, sizeof(*sorted), compare_numbers, NULL, &look, err);
+    if (status == MRD_OK) {
+        memcpy(head_list_items(head, list), sorted, size);
+        list->unsorted = 0;
+    }
+    free(sorted);
+    return status;
+}
+
+static enum mrd_status take_list(struct mrd_head *head, struct head_list *list,
+                                 const struct mrd_head_pause *pause, struct head_numbers *out,
+                                 struct mrd_error *err)
+{
+    MRD_TRY(sort_list(head, list, pause, err));
+    const uint32_t *items = head_list_items(head, list);
     for (uint32_t i = 0; i < list->count; i++) {
         head_numbers_add(out, items[i]);
+        MRD_TRY(head_pause(pause, i, HEAD_PAUSE_NUMBERS, err));
     }
+    return MRD_OK;
 }
 
 struct head_list *head_shortest_list(struct mrd_head *head, uint32_t tenant,
@@ -316,23 +359,28 @@ static bool lists_are_sorted(struct mrd_head *head, uint32_t tenant,
 }
 
 /* Fills candidates from the equality tests. */
-static void start(struct mrd_head *head, uint32_t tenant, const struct mrd_matcher *matchers,
-                  size_t count, struct test *tests, struct head_numbers *candidates)
+static enum mrd_status start(struct mrd_head *head, uint32_t tenant,
+                             const struct mrd_head_query *query, size_t count, struct test *tests,
+                             struct head_numbers *candidates, struct mrd_error *err)
 {
+    const struct mrd_matcher *matchers = query->matchers;
     struct head_list *least = head_shortest_list(head, tenant, matchers, count);
     if (least == NULL) {
-        return;
+        return MRD_OK;
     }
-    take_list(head, least, candidates);
+    MRD_TRY(take_list(head, least, &query->pause, candidates, err));
     for (size_t i = 0; i < count; i++) {
         if (is_equality(&matchers[i])) {
             struct head_list *list = equal_postings(head, tenant, &matchers[i]);
             tests[i].done = true;
             if (list != least) {
-                intersect(candidates, head_list_sorted(head, list), list->count);
+                MRD_TRY(sort_list(head, list, &query->pause, err));
+                MRD_TRY(intersect(candidates, head_list_items(head, list), list->count,
+                                  &query->pause, err));
             }
         }
     }
+    return MRD_OK;
 }
 
 /* ---- time ---- */
@@ -448,8 +496,7 @@ enum mrd_status head_match(struct mrd_head *head, const struct mrd_head_query *q
         free(tests);
         return mrd_fail(err, MRD_E_UNAVAILABLE, "lists of series are to be sorted first");
     }
-    start(head, tenant, query->matchers, equal_count, tests, out);
-    enum mrd_status status = MRD_OK;
+    enum mrd_status status = start(head, tenant, query, equal_count, tests, out, err);
     for (size_t i = 0; i < query->matcher_count && out->count > 0 && status == MRD_OK; i++) {
         if (!indexed) {
             status = filter_by_labels(head, &tests[i], out, err);

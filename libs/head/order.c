@@ -30,6 +30,7 @@ struct place {
 struct order {
     const struct mrd_head *head;
     struct mrd_look look;
+    struct mrd_pace pace;
     mrd_pool_handle metric_name; /* 0: no series has a name */
     uint32_t *ordinals;
     size_t count;
@@ -120,15 +121,16 @@ static mrd_pool_handle handle_at(const struct order *order, size_t i, size_t at)
     return at <= series->label_count ? head_labels(order->head, series)[at - 1] : 0;
 }
 
-static void place_read(struct order *order, size_t at)
+static enum mrd_status place_read(struct order *order, size_t at, struct head_table *seen,
+                                  struct mrd_error *err)
 {
     struct place *place = &order->place;
-    struct head_table seen = {0};
     mrd_pool_handle last = 0;
     uint32_t last_index = 0;
     place->distinct_count = 0;
     place->any_short = false;
     for (size_t i = 0; i < order->count; i++) {
+        MRD_TRY(mrd_pace(&order->pace, 2, err));
         const mrd_pool_handle handle = handle_at(order, i, at);
         if (handle == 0) {
             place->indexes[i] = 0;
@@ -138,34 +140,38 @@ static void place_read(struct order *order, size_t at)
         if (handle != last) { /* neighbours often have the same */
             uint32_t slot = head_handle_hash(handle);
             last = handle;
-            last_index = head_table_next(&seen, head_handle_hash(handle), &slot);
+            last_index = head_table_next(seen, head_handle_hash(handle), &slot);
             if (last_index == 0) {
                 last_index = place_add(place, handle);
-                head_table_add(&seen, head_handle_hash(handle), last_index);
+                head_table_add(seen, head_handle_hash(handle), last_index);
             }
         }
         place->indexes[i] = last_index;
     }
-    head_table_fini(&seen);
+    return MRD_OK;
 }
 
 /* How many bytes all values begin with, if all names are the same; else 0 and *out_names. */
-static size_t common_prefix(const struct mrd_head *head, const struct place *place,
-                            bool *out_one_name)
+static enum mrd_status common_prefix(struct order *order, bool *out_one_name, size_t *out_size,
+                                     struct mrd_error *err)
 {
+    const struct mrd_head *head = order->head;
+    const struct place *place = &order->place;
     const struct head_pair *first = head_at(head, place->distinct[0].handle);
     size_t size = first->value_size;
     *out_one_name = true;
     for (size_t i = 1; i < place->distinct_count && *out_one_name; i++) {
         const struct head_pair *pair = head_at(head, place->distinct[i].handle);
         size_t same = 0;
+        MRD_TRY(mrd_pace(&order->pace, 2 + size / 16, err));
         *out_one_name = pair->name == first->name;
         while (same < size && same < pair->value_size && pair->value[same] == first->value[same]) {
             same++;
         }
         size = same;
     }
-    return size;
+    *out_size = size;
+    return MRD_OK;
 }
 
 /* Eight bytes in the order of texts: shorter ones are filled with zeros, so equal ones must be compared further. */
@@ -193,8 +199,10 @@ static enum mrd_status place_rank(struct order *order, unsigned *out_bits, struc
     struct place *place = &order->place;
     const struct mrd_head *head = order->head;
     bool one_name = true;
-    const size_t common = common_prefix(head, place, &one_name);
+    size_t common = 0;
+    MRD_TRY(common_prefix(order, &one_name, &common, err));
     for (size_t i = 0; i < place->distinct_count; i++) {
+        MRD_TRY(mrd_pace(&order->pace, 2, err));
         struct place_value *value = &place->distinct[i];
         value->prefix = one_name ? prefix_of(head_at(head, value->handle), common) : 0;
     }
@@ -213,10 +221,11 @@ static enum mrd_status place_rank(struct order *order, unsigned *out_bits, struc
 /* ---- sorting by words ---- */
 
 /* Stable, so what was sorted before stays where words are equal. */
-static void radix_pass(struct order *order, unsigned shift)
+static enum mrd_status radix_pass(struct order *order, unsigned shift, struct mrd_error *err)
 {
     size_t starts[RADIX] = {0};
     for (size_t i = 0; i < order->count; i++) {
+        MRD_TRY(mrd_pace(&order->pace, 1, err));
         starts[order->word[i] >> shift & (RADIX - 1)]++;
     }
     size_t sum = 0;
@@ -226,19 +235,20 @@ static void radix_pass(struct order *order, unsigned shift)
         sum += count;
     }
     for (size_t i = 0; i < order->count; i++) {
+        MRD_TRY(mrd_pace(&order->pace, 1, err));
         const uint32_t item = order->permutation[i];
         order->scratch[starts[order->word[item] >> shift & (RADIX - 1)]++] = item;
     }
     uint32_t *swap = order->permutation;
     order->permutation = order->scratch;
     order->scratch = swap;
+    return MRD_OK;
 }
 
 static enum mrd_status word_sort(struct order *order, struct mrd_error *err)
 {
     for (unsigned shift = 0; shift < order->bits; shift += RADIX_BITS) {
-        radix_pass(order, shift);
-        MRD_TRY(mrd_look(&order->look, err));
+        MRD_TRY(radix_pass(order, shift, err));
     }
     memset(order->word, 0, order->count * sizeof(*order->word));
     order->bits = 0;
@@ -250,8 +260,10 @@ static enum mrd_status place_apply(struct order *order, size_t at, struct mrd_er
 {
     struct place *place = &order->place;
     unsigned bits = 0;
-    place_read(order, at);
-    MRD_TRY(mrd_look(&order->look, err));
+    struct head_table seen = {0};
+    const enum mrd_status status = place_read(order, at, &seen, err);
+    head_table_fini(&seen);
+    MRD_TRY(status);
     if (place->distinct_count + (place->any_short ? 1 : 0) < 2) {
         return MRD_OK;
     }
@@ -261,6 +273,7 @@ static enum mrd_status place_apply(struct order *order, size_t at, struct mrd_er
     }
     for (size_t i = 0; i < order->count; i++) {
         order->word[i] |= (uint64_t)place->ranks[place->indexes[i]] << order->bits;
+        MRD_TRY(mrd_pace(&order->pace, 1, err));
     }
     order->bits += bits;
     return mrd_look(&order->look, err);
@@ -273,19 +286,23 @@ static void *array_of(size_t count, size_t item_size)
     return items;
 }
 
-static size_t longest_list(const struct order *order)
+static enum mrd_status longest_list(struct order *order, size_t *out, struct mrd_error *err)
 {
     size_t longest = 0;
     for (size_t i = 0; i < order->count; i++) {
         const struct head_series *series = head_series(order->head, order->ordinals[i]);
         longest = MRD_MAX(longest, (size_t)series->label_count);
+        MRD_TRY(mrd_pace(&order->pace, 1, err));
     }
-    return longest;
+    *out = longest;
+    return MRD_OK;
 }
 
 static enum mrd_status order_many(struct order *order, struct mrd_error *err)
 {
     const size_t count = order->count;
+    size_t longest = 0;
+    MRD_TRY(longest_list(order, &longest, err));
     order->word = array_of(count, sizeof(uint64_t));
     order->permutation = array_of(count, sizeof(uint32_t));
     order->scratch = array_of(count, sizeof(uint32_t));
@@ -294,7 +311,7 @@ static enum mrd_status order_many(struct order *order, struct mrd_error *err)
         order->permutation[i] = (uint32_t)i;
     }
     enum mrd_status status = MRD_OK;
-    for (size_t at = longest_list(order) + 1; at-- > 0 && status == MRD_OK;) {
+    for (size_t at = longest + 1; at-- > 0 && status == MRD_OK;) {
         status = place_apply(order, at, err);
     }
     if (status == MRD_OK) {
@@ -323,6 +340,7 @@ enum mrd_status head_order(const struct mrd_head *head, uint32_t *ordinals, size
     if (pause != NULL) {
         order.look = (struct mrd_look){pause->run, pause->context};
     }
+    order.pace.look = &order.look;
     if (count > FEW) {
         return order_many(&order, err);
     }

@@ -1,4 +1,6 @@
 /* The order in which a selection yields series: that of model/series_order.h, however they came. */
+#include "base/look.h"
+#include "head/head_internal.h"
 #include "head/testing_internal.h"
 #include "model/series_order.h"
 
@@ -105,10 +107,63 @@ static void selections_are_in_order(void **state)
     }
 }
 
+struct pauses {
+    size_t count;
+    size_t last; /* the number of the one that ends it; 0: none */
+};
+
+static enum mrd_status pause_run(void *context, struct mrd_error *err)
+{
+    struct pauses *pauses = context;
+    return ++pauses->count == pauses->last ? mrd_fail(err, MRD_E_CANCELED, "enough") : MRD_OK;
+}
+
+static enum mrd_status order_all(struct mrd_head *head, size_t count, struct pauses *pauses)
+{
+    const struct mrd_head_pause pause = {pause_run, pauses};
+    uint32_t *ordinals = calloc(count, sizeof(*ordinals));
+    assert_non_null(ordinals);
+    uint64_t sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        ordinals[i] = (uint32_t)i;
+    }
+    const enum mrd_status status = head_order(head, ordinals, count, &pause, NULL);
+    for (size_t i = 0; i < count; i++) {
+        sum += ordinals[i];
+    }
+    assert_true(sum == (uint64_t)count * (count - 1) / 2); /* all are still there */
+    free(ordinals);
+    return status;
+}
+
+/* One of each place of the labels, and of each pass over the series, for so many series. */
+static void the_more_series_the_more_often_it_pauses_and_any_pause_ends_it(void **state)
+{
+    (void)state;
+    enum { COUNT = 20000 };
+    const struct mrd_head_options options = {0};
+    struct mrd_head *head = NULL;
+    struct mrd_head_stats stats;
+    assert_int_equal(mrd_head_create(&options, &head, NULL), MRD_OK);
+    add_random(head, COUNT, 2000);
+    mrd_head_stats(head, &stats);
+    struct pauses pauses = {0};
+    assert_int_equal(order_all(head, stats.series_count, &pauses), MRD_OK);
+    const size_t total = pauses.count;
+    assert_true(total >= LABELS_MAX * 3 * stats.series_count / MRD_PACE_UNITS);
+    for (size_t last = 1; last <= total; last += 1 + last / 3) {
+        pauses = (struct pauses){.last = last};
+        assert_int_equal(order_all(head, stats.series_count, &pauses), MRD_E_CANCELED);
+        assert_int_equal(pauses.count, last);
+    }
+    mrd_head_destroy(&head);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(selections_are_in_order),
+        cmocka_unit_test(the_more_series_the_more_often_it_pauses_and_any_pause_ends_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,6 @@
 /* Long reading is interrupted where others may read, and ends when it is told to. */
+#include "base/sort.h"
+#include "head/head_internal.h"
 #include "head/testing_internal.h"
 
 enum { SERIES = 2000 };
@@ -221,6 +223,68 @@ static void counts_end_too(void **state)
     mrd_head_destroy(&head);
 }
 
+enum { MANY = 3 * HEAD_PAUSE_NUMBERS };
+
+/* The list that an equality starts from, in falling order, as if ordinals had been given out again. */
+static struct head_list *turn_list(struct mrd_head *head, const struct mrd_matcher *matcher)
+{
+    struct head_list *list =
+        head_shortest_list(head, head_tenant_find(head, MRD_BYTES("large")), matcher, 1);
+    uint32_t *items = head_list_items(head, list);
+    assert_int_equal(list->count, MANY);
+    for (uint32_t i = 0; i < MANY / 2; i++) {
+        const uint32_t item = items[i];
+        items[i] = items[MANY - 1 - i];
+        items[MANY - 1 - i] = item;
+    }
+    list->unsorted = 1;
+    return list;
+}
+
+/* Sorted beside it, so that whoever reads meanwhile finds it whole, and whoever ends leaves it as it was. */
+static void a_long_list_that_is_not_sorted_is_sorted_with_pauses(void **state)
+{
+    (void)state;
+    struct mrd_head *head = head_of_two();
+    for (int i = SERIES; i < SERIES + MANY; i++) {
+        char labels[64];
+        snprintf(labels, sizeof(labels), "__name__=many,host=h%d", i);
+        testing_append_started(head, testing_need_series(head, "large", labels, 1), T0, 0, i, 1, 1,
+                               NULL);
+    }
+    struct mrd_matcher matcher;
+    assert_int_equal(
+        mrd_matcher_init(&matcher, MRD_MATCH_EQ, MRD_BYTES("__name__"), MRD_BYTES("many"), NULL),
+        MRD_OK);
+    const struct mrd_head_query query = query_of("large", &matcher, 1);
+    struct mrd_buf sorted = {0};
+    struct mrd_buf turned = {0};
+    struct pauses pauses = {.head = head};
+    assert_int_equal(read_large(&pauses, query, &sorted, NULL), MRD_OK);
+    const size_t before = pauses.count;
+
+    const struct head_list *list = turn_list(head, &matcher);
+    for (size_t last = 1; last <= 3; last++) {
+        pauses = (struct pauses){.head = head, .last = last};
+        assert_int_equal(read_large(&pauses, query, &turned, NULL), MRD_E_CANCELED);
+        assert_int_equal(pauses.count, last);
+        assert_int_equal(list->unsorted, 1);
+        for (uint32_t i = 1; i < MANY; i++) {
+            const uint32_t *items = head_list_items(head, (struct head_list *)(uintptr_t)list);
+            assert_true(items[i - 1] > items[i]);
+        }
+    }
+    pauses = (struct pauses){.head = head};
+    assert_int_equal(read_large(&pauses, query, &turned, NULL), MRD_OK);
+    assert_true(pauses.count > before + MANY / MRD_SORT_RUN);
+    assert_int_equal(list->unsorted, 0);
+    assert_true(mrd_bytes_equal(mrd_buf_view(&sorted), mrd_buf_view(&turned)));
+    mrd_buf_fini(&sorted);
+    mrd_buf_fini(&turned);
+    mrd_matcher_fini(&matcher);
+    mrd_head_destroy(&head);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +292,7 @@ int main(void)
         cmocka_unit_test(others_read_in_between_and_change_nothing),
         cmocka_unit_test(any_pause_may_end_the_reading),
         cmocka_unit_test(lists_of_names_and_values_end_too),
+        cmocka_unit_test(a_long_list_that_is_not_sorted_is_sorted_with_pauses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

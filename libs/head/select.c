@@ -441,26 +441,36 @@ enum mrd_status mrd_head_label_values(struct mrd_head *head, const struct mrd_he
 /* ---- cardinality ---- */
 
 /* The series of a list, without those that an erasure has emptied: their labels must not show. */
-static uint64_t series_of(const struct mrd_head *head, struct head_list *list)
+static enum mrd_status series_of(const struct mrd_head *head, struct head_list *list,
+                                 const struct mrd_head_pause *pause, uint64_t *out,
+                                 struct mrd_error *err)
 {
+    *out = list->count;
     if (head->hollow == 0) {
-        return list->count;
+        return MRD_OK;
     }
     const uint32_t *ordinals = head_list_items(head, list);
     uint64_t count = 0;
     for (uint32_t i = 0; i < list->count; i++) {
+        MRD_TRY(head_pause(pause, i, HEAD_PAUSE_ITEMS, err));
         count += (head_hot(head, ordinals[i])->open.owner_flags & HOT_LIVE) != 0 &&
                          !head_is_empty(head, ordinals[i])
                      ? 1
                      : 0;
     }
-    return count;
+    *out = count;
+    return MRD_OK;
 }
 
 uint64_t mrd_head_tenant_series(struct mrd_head *head, struct mrd_bytes tenant)
 {
     const uint32_t number = head_tenant_find(head, tenant);
-    return number == 0 ? 0 : series_of(head, &head_tenant(head, number)->series);
+    uint64_t count = 0;
+    if (number != 0) {
+        mrd_assert(series_of(head, &head_tenant(head, number)->series, NULL, &count, NULL) ==
+                   MRD_OK);
+    }
+    return count;
 }
 
 /* Counting is what an index is for: a small tenant that is asked about gets one. */
@@ -490,7 +500,8 @@ enum mrd_status mrd_head_count_by_value(struct mrd_head *head, struct mrd_bytes 
     const uint32_t *values = head_list_items(head, &field->values);
     for (uint32_t i = 0; i < field->values.count; i++) {
         struct head_value *value = head_at(head, values[i]);
-        const uint64_t series_count = series_of(head, &value->series);
+        uint64_t series_count = 0;
+        MRD_TRY(series_of(head, &value->series, pause, &series_count, err));
         if (series_count > 0) {
             emit(context, head_pair_value(head, value->pair), series_count, 1);
         }
@@ -515,7 +526,8 @@ enum mrd_status mrd_head_count_by_name(struct mrd_head *head, struct mrd_bytes t
         uint64_t value_count = 0;
         for (uint32_t i = 0; i < field->values.count; i++) {
             struct head_value *value = head_at(head, values[i]);
-            const uint64_t series_of_value = series_of(head, &value->series);
+            uint64_t series_of_value = 0;
+            MRD_TRY(series_of(head, &value->series, pause, &series_of_value, err));
             series_count += series_of_value;
             value_count += series_of_value > 0 ? 1 : 0;
             MRD_TRY(head_pause(pause, i, HEAD_PAUSE_ITEMS, err));

@@ -257,6 +257,14 @@ static void log_nothing(void *context, const char *format, va_list arguments)
     (void)context, (void)format, (void)arguments; /* clients' mistakes; libraries do not log */
 }
 
+/* Once the server stops, what has just been accepted is closed. */
+static enum MHD_Result accepts(void *context, const struct sockaddr *address, socklen_t size)
+{
+    const struct mrd_http_server *server = context;
+    (void)address, (void)size;
+    return atomic_load(&server->draining) ? MHD_NO : MHD_YES;
+}
+
 static struct MHD_Daemon *daemon_start(struct mrd_http_server *server)
 {
     const struct mrd_http_config *config = &server->config;
@@ -273,7 +281,7 @@ static struct MHD_Daemon *daemon_start(struct mrd_http_server *server)
             ? MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ITC
             : MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
     return MHD_start_daemon(
-        flags | MHD_USE_ERROR_LOG, 0, NULL, NULL, session_access, server,
+        flags | MHD_USE_ERROR_LOG, 0, accepts, server, session_access, server,
         MHD_OPTION_EXTERNAL_LOGGER, log_nothing, NULL, MHD_OPTION_LISTEN_SOCKET, server->listen_fd,
         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)HTTP_CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT, config->connections_max,
@@ -346,6 +354,27 @@ static void stop_waiting(struct mrd_http_server *server)
     }
 }
 
+static bool has_connections(struct mrd_http_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    const bool has = server->connections != NULL;
+    pthread_mutex_unlock(&server->lock);
+    return has;
+}
+
+/* Ends the connections that are left, none of which has a request, while libmicrohttpd still runs: of a malformed request line
+ * that it reads once it is to stop, it makes an answer that it does not queue, and follows the null pointer (0.9.75). */
+static void end_connections(struct mrd_http_server *server)
+{
+    enum { CLOSED_MS = 5000 };
+    const struct timespec pause = {0, 1000000};
+    const int64_t until_ns = http_now_ns() + CLOSED_MS * 1000000LL;
+    sweep_shut_all(server);
+    while (has_connections(server) && http_now_ns() < until_ns) {
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 void mrd_http_server_stop(struct mrd_http_server *server, mrd_time_ms grace_ms)
 {
     if (server->daemon == NULL) {
@@ -359,6 +388,7 @@ void mrd_http_server_stop(struct mrd_http_server *server, mrd_time_ms grace_ms)
     (void)wait_for_none(&server->open, http_now_ns() + grace_ms * 1000000);
     stop_waiting(server);
     (void)wait_for_none(&server->resumes, INT64_MAX);
+    end_connections(server);
     sweeper_join(server);
     MHD_stop_daemon(server->daemon);
     server->daemon = NULL;

@@ -410,6 +410,27 @@ static void beyond_the_limit_connections_wait_their_turn(void **state)
     mrd_http_server_destroy(&server);
 }
 
+/* While it stops, which must not take the process along. */
+static void what_is_no_http_may_come_at_any_time(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 8, ROUNDS = 40 };
+    for (int round = 0; round < ROUNDS; round++) {
+        struct mrd_http_server *server = start((struct mrd_http_config){.threads = 2});
+        struct raw_client clients[CLIENTS];
+        for (size_t i = 0; i < CLIENTS; i++) {
+            clients[i] = connect_to(server);
+        }
+        for (size_t i = 0; i < CLIENTS; i++) {
+            raw_send(&clients[i], "\x16\x03\x01 hello\r\n\r\n");
+        }
+        mrd_http_server_destroy(&server);
+        for (size_t i = 0; i < CLIENTS; i++) {
+            raw_close(&clients[i]);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -428,6 +449,7 @@ int main(void)
         cmocka_unit_test(silence_is_cut_off),
         cmocka_unit_test(one_address_gets_so_many_connections),
         cmocka_unit_test(beyond_the_limit_connections_wait_their_turn),
+        cmocka_unit_test(what_is_no_http_may_come_at_any_time),
     };
     const int failed = cmocka_run_group_tests_name("threads for all", tests, NULL, NULL);
     handlers_wait = true;

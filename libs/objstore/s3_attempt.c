@@ -175,6 +175,8 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
 static void set_limits(const struct s3 *s3, struct s3_call *call)
 {
     SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_QUICK_EXIT,
+        1L); /* a call that is ended does not wait for its name to be resolved */
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_FOLLOWLOCATION, 0L); /* a redirect is another region: the signature is void there */
     SET(CURLOPT_PROTOCOLS_STR, s3->tls ? "https" : "http");

@@ -28,7 +28,7 @@ enum {
     S3_PREFIX_SIZE_MAX = 256,
     S3_SPAN_BYTES_MAX = 16 << 20, /* of one range request */
     S3_LANES_IDLE_MAX = 8,
-    S3_POLL_MS = 50, /* how late a cancellation may be noticed */
+    S3_POLL_MS = 20, /* how late a cancellation may be noticed */
     S3_PARTS_MAX = 10000
 };
 

@@ -35,6 +35,16 @@ enum mrd_status mrd_objstore_check(const struct mrd_objstore_control *control,
     return MRD_OK;
 }
 
+static enum mrd_status look(void *context, struct mrd_error *err)
+{
+    return mrd_objstore_check(context, err);
+}
+
+struct mrd_look mrd_objstore_look(const struct mrd_objstore_control *control)
+{
+    return (struct mrd_look){look, (void *)(uintptr_t)control};
+}
+
 /* What every call on one key looks at first. */
 static enum mrd_status check_call(const char *key, const struct mrd_objstore_control *control,
                                   struct mrd_error *err)

@@ -27,12 +27,13 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/look.h"
 #include "base/metrics.h"
 #include "objstore/key.h"
 
 struct mrd_objstore;
 
-/* What ends a call early; looked at before every request and some 20 times a second while waiting. */
+/* What ends a call early; looked at before every request and some 50 times a second while waiting. */
 struct mrd_objstore_control {
     const _Atomic bool *canceled;  /* relaxed load; NULL: never */
     const struct mrd_clock *clock; /* NULL: no deadline but the store's own time-outs */
@@ -56,6 +57,9 @@ mrd_objstore_control_within(const struct mrd_objstore_control *control,
     within.deadline_ns = ends && within.deadline_ns < end_ns ? within.deadline_ns : end_ns;
     return within;
 }
+
+/* The same as a look; lives as long as the control. */
+struct mrd_look mrd_objstore_look(const struct mrd_objstore_control *control);
 
 /* *store may be NULL. */
 void mrd_objstore_close(struct mrd_objstore **store);

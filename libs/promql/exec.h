@@ -33,7 +33,10 @@ struct pql_exec {
 /* Counts work that was done, in units of some 100 ns (a label set looked at, an allocation); a look at the control every few
  * milliseconds. Whatever is done once for every series, step or sample calls this, mrd_query_check, or something that
  * does: pql_alloc, pql_label_table_add, pql_source_next. */
-enum { PQL_WORK_MAX = 16 * 1024 };
+enum {
+    PQL_WORK_MAX = 16 * 1024,
+    PQL_HISTOGRAM_UNITS = 8 /* of a native histogram added or compared */
+};
 static inline enum mrd_status pql_work(struct pql_exec *exec, size_t units, struct mrd_error *err)
 {
     exec->unlooked += units;
@@ -102,15 +105,16 @@ MRD_MUST_CHECK enum mrd_status pql_histogram_load(const struct mrd_histograms *f
                                                   struct mrd_error *err);
 
 /* All of them, without staleness markers. */
-MRD_MUST_CHECK enum mrd_status pql_histograms_load(const struct mrd_histograms *from,
+MRD_MUST_CHECK enum mrd_status pql_histograms_load(struct pql_exec *exec,
+                                                   const struct mrd_histograms *from,
                                                    bool stats_only, struct mrd_arena *arena,
                                                    struct pql_histogram_samples *out,
                                                    struct mrd_error *err);
 
-/* The next series of an open selector, counted. */
 /* Counts what storage handed over, for the statistics and for who looks at the query. */
 void pql_count_read(struct pql_exec *exec, uint64_t series, uint64_t samples);
 
+/* The next series of an open selector, counted. */
 MRD_MUST_CHECK enum mrd_status pql_source_next(struct pql_exec *exec, struct pql_selector *selector,
                                                struct mrd_source_series *out, bool *out_more,
                                                struct mrd_error *err);

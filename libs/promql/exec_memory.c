@@ -100,9 +100,9 @@ enum mrd_status pql_histogram_load(const struct mrd_histograms *from, size_t i,
     return MRD_OK;
 }
 
-enum mrd_status pql_histograms_load(const struct mrd_histograms *from, bool stats_only,
-                                    struct mrd_arena *arena, struct pql_histogram_samples *out,
-                                    struct mrd_error *err)
+enum mrd_status pql_histograms_load(struct pql_exec *exec, const struct mrd_histograms *from,
+                                    bool stats_only, struct mrd_arena *arena,
+                                    struct pql_histogram_samples *out, struct mrd_error *err)
 {
     struct mrd_float_histogram before = {0}; /* the one before, whole */
     const bool started = from->start_times_ms != NULL;
@@ -116,6 +116,7 @@ enum mrd_status pql_histograms_load(const struct mrd_histograms *from, bool stat
     }
     for (size_t i = 0; i < from->count; i++) {
         struct mrd_float_histogram *made = NULL;
+        MRD_TRY(pql_work(exec, PQL_HISTOGRAM_UNITS, err));
         if (!mrd_histogram_is_stale(&from->items[i])) {
             MRD_TRY(pql_histogram_load(from, i, arena, &made, err));
             if (stats_only) {

@@ -1,5 +1,6 @@
 /* Instant selectors: for each step the newest sample within the lookback. */
 #include "promql/exec_coarse.h"
+#include "promql/window.h"
 
 struct select_op {
     struct pql_op op;
@@ -22,7 +23,7 @@ static double time_of(const struct select_op *op, const mrd_time_ms *times_ms,
     return start_times_ms == NULL ? 0 : (double)start_times_ms[at] / 1000;
 }
 
-/* Fills `out` in one pass over samples and steps. Returns whether any step has a value. */
+/* Fills `out` in one pass over the steps. Returns whether any step has a value. */
 static bool select_fill(const struct select_op *op, struct mrd_samples samples, double *out)
 {
     const struct pql_timing *timing = &op->selector->timing;
@@ -31,9 +32,7 @@ static bool select_fill(const struct select_op *op, struct mrd_samples samples, 
     size_t seen = 0; /* samples not after the step */
     for (size_t i = 0; i < op->op.steps; i++) {
         const mrd_time_ms end_ms = pql_timing_end_ms(timing, pql_step_ms(&op->grid, i));
-        while (seen < samples.count && samples.times_ms[seen] <= end_ms) {
-            seen++;
-        }
+        seen = pql_times_seek(samples.times_ms, samples.count, seen, end_ms);
         if (seen == 0 || samples.times_ms[seen - 1] <= end_ms - lookback_ms ||
             mrd_is_stale(samples.values[seen - 1])) {
             out[i] = pql_none();
@@ -100,13 +99,9 @@ static enum mrd_status select_fill_histograms(struct select_op *op,
         const mrd_time_ms end_ms =
             pql_timing_end_ms(&op->selector->timing, pql_step_ms(&op->grid, i));
         mrd_time_ms time_ms = 0;
-        while (seen < series->samples.count && series->samples.times_ms[seen] <= end_ms) {
-            seen++;
-        }
-        while (seen_histograms < series->histograms.count &&
-               series->histograms.times_ms[seen_histograms] <= end_ms) {
-            seen_histograms++;
-        }
+        seen = pql_times_seek(series->samples.times_ms, series->samples.count, seen, end_ms);
+        seen_histograms = pql_times_seek(series->histograms.times_ms, series->histograms.count,
+                                         seen_histograms, end_ms);
         const struct mrd_histogram *newest =
             newest_histogram(series, seen_histograms, seen, &time_ms);
         op->histograms[i] = NULL;

@@ -24,8 +24,8 @@ static enum mrd_status range_select_next(struct pql_range_op *base, struct pql_r
         *out = (struct pql_range_series){.labels = series.labels, .samples = series.samples};
         if (series.histograms.count > 0) {
             MRD_TRY(pql_scratch_reset(exec, &op->converted, err));
-            return pql_histograms_load(&series.histograms, op->selector->stats_only, op->converted,
-                                       &out->histograms, err);
+            return pql_histograms_load(exec, &series.histograms, op->selector->stats_only,
+                                       op->converted, &out->histograms, err);
         }
     }
     return MRD_OK;
@@ -106,6 +106,7 @@ static enum mrd_status range_subquery_next(struct pql_range_op *base, struct pql
             op->values[count++] = series.values[i];
         }
     }
+    MRD_TRY(pql_work(base->exec, op->grid.count / 64, err));
     *out = (struct pql_range_series){
         .labels = series.labels,
         .samples = {.times_ms = op->times_ms, .values = op->values, .count = count},
@@ -187,11 +188,14 @@ static enum mrd_status window_reserve(struct window_op *op, size_t count, struct
     return MRD_OK;
 }
 
-static bool has_stale(const double *values, size_t count)
+static bool has_stale(const struct mrd_look *look, const double *values, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (mrd_is_stale(values[i])) {
-            return true;
+    PQL_WINDOW_PARTS(look, i, until, 0, count)
+    {
+        for (; i < until; i++) {
+            if (mrd_is_stale(values[i])) {
+                return true;
+            }
         }
     }
     return false;
@@ -206,9 +210,12 @@ static enum mrd_status window_clean_starts(struct window_op *op, const struct mr
         MRD_TRY(PQL_NEW(op->op.exec, op->capacity, &op->clean_starts_ms, err));
         op->clean_starts_capacity = op->capacity;
     }
-    for (size_t i = 0; i < samples->count; i++) {
-        if (!mrd_is_stale(samples->values[i])) {
-            op->clean_starts_ms[count++] = samples->start_times_ms[i];
+    PQL_WINDOW_PARTS(&op->windows.look, i, until, 0, samples->count)
+    {
+        for (; i < until; i++) {
+            if (!mrd_is_stale(samples->values[i])) {
+                op->clean_starts_ms[count++] = samples->start_times_ms[i];
+            }
         }
     }
     op->windows.start_times_ms = op->clean_starts_ms;
@@ -223,12 +230,15 @@ static enum mrd_status window_set_samples(struct window_op *op, const struct mrd
     op->windows.times_ms = samples->times_ms;
     op->windows.values = samples->values;
     op->windows.start_times_ms = op->heeds_starts ? samples->start_times_ms : NULL;
-    if (has_stale(samples->values, count)) {
+    if (has_stale(&op->windows.look, samples->values, count)) {
         count = 0;
-        for (size_t i = 0; i < samples->count; i++) {
-            if (!mrd_is_stale(samples->values[i])) {
-                op->clean_times_ms[count] = samples->times_ms[i];
-                op->clean_values[count++] = samples->values[i];
+        PQL_WINDOW_PARTS(&op->windows.look, i, until, 0, samples->count)
+        {
+            for (; i < until; i++) {
+                if (!mrd_is_stale(samples->values[i])) {
+                    op->clean_times_ms[count] = samples->times_ms[i];
+                    op->clean_values[count++] = samples->values[i];
+                }
             }
         }
         op->windows.times_ms = op->clean_times_ms;
@@ -238,7 +248,7 @@ static enum mrd_status window_set_samples(struct window_op *op, const struct mrd
         }
     }
     op->windows.count = count;
-    return MRD_OK;
+    return pql_work(op->op.exec, count / 64, err); /* it may have been ended */
 }
 
 static bool ends_with(struct mrd_bytes text, const char *suffix)

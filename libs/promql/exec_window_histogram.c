@@ -45,6 +45,7 @@ static enum mrd_status step_total(struct pql_histogram_windows *windows,
     }
     no_value(out);
     for (size_t i = 0; i < step->count && !total.incompatible; i++) {
+        MRD_TRY(pql_work(windows->exec, PQL_HISTOGRAM_UNITS, err));
         MRD_TRY(pql_histogram_total_add(&total, step->items[i], err));
     }
     if (total.incompatible) {
@@ -172,6 +173,7 @@ enum mrd_status pql_step_count_events(struct pql_histogram_windows *windows,
         const double value = is_float ? step->floats->values[f] : 0;
         const struct mrd_span span = is_float ? float_span(step, f) : pql_step_span(step, h);
         bool event = false;
+        MRD_TRY(pql_work(windows->exec, is_float ? 1 : PQL_HISTOGRAM_UNITS, err));
         if (!first && ((now == NULL) != (before == NULL) ||
                        (resets && mrd_span_restarts(before_span, span)))) {
             event = true;

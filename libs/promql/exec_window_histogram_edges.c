@@ -187,6 +187,7 @@ static enum mrd_status find_lost(struct pql_histogram_windows *windows,
         return MRD_OK;
     }
     for (; at < edges->last && *out_ok; at++) {
+        MRD_TRY(pql_work(windows->exec, PQL_HISTOGRAM_UNITS, err));
         MRD_TRY(note_reset(windows, step->items[at], before, out, out_ok, err));
         before = step->items[at];
     }

@@ -73,6 +73,7 @@ static enum mrd_status add_resets(struct pql_histogram_windows *windows,
     for (size_t i = 1; i < step->count; i++) {
         struct mrd_float_histogram_outcome outcome = {0};
         bool reset = false;
+        MRD_TRY(pql_work(windows->exec, PQL_HISTOGRAM_UNITS, err));
         MRD_TRY(was_reset(windows, step, i, before, &reset, err));
         if (reset) {
             MRD_TRY(mrd_float_histogram_add(total, before, windows->work, &outcome, err));

@@ -103,6 +103,9 @@ struct answer {
     struct pql_label_scratch scratch;
 };
 
+/* Points that are copied, and the work that they are. */
+enum { POINTS_PER_WORK = 4096, POINTS_UNITS = 128 };
+
 static pql_histogram histogram_at(const pql_histogram *histograms, size_t i)
 {
     return histograms == NULL ? NULL : histograms[i];
@@ -124,6 +127,9 @@ static enum mrd_status answer_join(struct answer *answer, struct mrd_promql_seri
     size_t a = 0;
     size_t b = 0;
     for (size_t i = 0; i < total; i++) {
+        if (i % POINTS_PER_WORK == 0) {
+            MRD_TRY(pql_work(answer->exec, POINTS_UNITS, err));
+        }
         if (a < to->count && b < from->count && to->times_ms[a] == from->times_ms[b]) {
             return pql_fail(err, "vector cannot contain metrics with the same labelset");
         }
@@ -278,6 +284,9 @@ static enum mrd_status answer_add_window(struct answer *answer, const struct pql
         MRD_TRY(pql_histograms_create(answer->exec, total, &kept, err));
     }
     for (size_t i = 0; i < total; i++) {
+        if (i % POINTS_PER_WORK == 0) {
+            MRD_TRY(pql_work(answer->exec, POINTS_UNITS, err));
+        }
         const size_t s = i - h;
         const bool take_histogram =
             h < histograms->count &&

@@ -24,10 +24,12 @@ static void clear(struct mrd_joined *side)
     side->histograms_joined = false;
 }
 
-void mrd_series_join_begin(struct mrd_series_join *join, size_t samples_max)
+void mrd_series_join_begin(struct mrd_series_join *join, size_t samples_max,
+                           const struct mrd_look *look)
 {
     clear(&join->sides[join->now]);
     join->samples_max = samples_max;
+    join->pace.look = look;
 }
 
 static bool grow(void *array_pointer, size_t count, size_t item_size)
@@ -100,8 +102,10 @@ static bool has_time(const mrd_time_ms *times_ms, size_t count, size_t *at, mrd_
     return *at < count && times_ms[*at] == time_ms;
 }
 
-static void join_samples(struct mrd_joined *to, const struct mrd_samples *older,
-                         const struct mrd_samples *newer, const struct mrd_histograms *hiding)
+static enum mrd_status join_samples(struct mrd_joined *to, const struct mrd_samples *older,
+                                    const struct mrd_samples *newer,
+                                    const struct mrd_histograms *hiding, struct mrd_pace *pace,
+                                    struct mrd_error *err)
 {
     size_t hidden = 0;
     size_t n = 0;
@@ -109,7 +113,9 @@ static void join_samples(struct mrd_joined *to, const struct mrd_samples *older,
         const mrd_time_ms time_ms = older->times_ms[o];
         while (n < newer->count && newer->times_ms[n] < time_ms) {
             put_sample(to, newer, n++);
+            MRD_TRY(mrd_pace(pace, 1, err));
         }
+        MRD_TRY(mrd_pace(pace, 1, err));
         const bool replaced = n < newer->count && newer->times_ms[n] == time_ms;
         if (!replaced && !has_time(hiding->times_ms, hiding->count, &hidden, time_ms)) {
             put_sample(to, older, o);
@@ -117,11 +123,15 @@ static void join_samples(struct mrd_joined *to, const struct mrd_samples *older,
     }
     while (n < newer->count) {
         put_sample(to, newer, n++);
+        MRD_TRY(mrd_pace(pace, 1, err));
     }
+    return MRD_OK;
 }
 
-static void join_histograms(struct mrd_joined *to, const struct mrd_histograms *older,
-                            const struct mrd_histograms *newer, const struct mrd_samples *hiding)
+static enum mrd_status join_histograms(struct mrd_joined *to, const struct mrd_histograms *older,
+                                       const struct mrd_histograms *newer,
+                                       const struct mrd_samples *hiding, struct mrd_pace *pace,
+                                       struct mrd_error *err)
 {
     size_t hidden = 0;
     size_t n = 0;
@@ -132,7 +142,9 @@ static void join_histograms(struct mrd_joined *to, const struct mrd_histograms *
         for (; n < newer->count && newer->times_ms[n] < time_ms; n++, older_last = false) {
             put_histogram(to, newer, n, newer_last);
             newer_last = true;
+            MRD_TRY(mrd_pace(pace, 1, err));
         }
+        MRD_TRY(mrd_pace(pace, 1, err));
         const bool replaced = n < newer->count && newer->times_ms[n] == time_ms;
         if (replaced || has_time(hiding->times_ms, hiding->count, &hidden, time_ms)) {
             older_last = false;
@@ -145,7 +157,9 @@ static void join_histograms(struct mrd_joined *to, const struct mrd_histograms *
     for (; n < newer->count; n++) {
         put_histogram(to, newer, n, newer_last);
         newer_last = true;
+        MRD_TRY(mrd_pace(pace, 1, err));
     }
+    return MRD_OK;
 }
 
 static bool any_start(const mrd_time_ms *starts_ms, size_t count)
@@ -178,16 +192,20 @@ static bool is_after(const struct mrd_joined *side, const struct mrd_samples *sa
     return first_ms > last_ms;
 }
 
-static void append(struct mrd_joined *side, const struct mrd_samples *samples,
-                   const struct mrd_histograms *histograms)
+static enum mrd_status append(struct mrd_joined *side, const struct mrd_samples *samples,
+                              const struct mrd_histograms *histograms, struct mrd_pace *pace,
+                              struct mrd_error *err)
 {
     for (size_t i = 0; i < samples->count; i++) {
         put_sample(side, samples, i);
+        MRD_TRY(mrd_pace(pace, 1, err));
     }
     const bool first = side->histogram_count == 0;
     for (size_t i = 0; i < histograms->count; i++) {
         put_histogram(side, histograms, i, i > 0 || first);
+        MRD_TRY(mrd_pace(pace, 1, err));
     }
+    return MRD_OK;
 }
 
 enum mrd_status mrd_series_join_add(struct mrd_series_join *join, const struct mrd_samples *samples,
@@ -207,7 +225,7 @@ enum mrd_status mrd_series_join_add(struct mrd_series_join *join, const struct m
     }
     if (is_after(side, samples, histograms)) {
         MRD_TRY(reserve(side, count, histogram_count, err));
-        append(side, samples, histograms);
+        MRD_TRY(append(side, samples, histograms, &join->pace, err));
     } else {
         const struct mrd_samples older = {side->times_ms, side->values, side->count,
                                           side->starts_ms};
@@ -216,8 +234,8 @@ enum mrd_status mrd_series_join_add(struct mrd_series_join *join, const struct m
                                                         side->histogram_starts_ms};
         MRD_TRY(reserve(other, count, histogram_count, err));
         clear(other);
-        join_samples(other, &older, samples, histograms);
-        join_histograms(other, &older_histograms, histograms, samples);
+        MRD_TRY(join_samples(other, &older, samples, histograms, &join->pace, err));
+        MRD_TRY(join_histograms(other, &older_histograms, histograms, samples, &join->pace, err));
         join->now ^= 1;
         side = other;
     }

@@ -30,11 +30,14 @@ struct mrd_series_join {
     struct mrd_joined sides[2];
     unsigned now; /* the side that holds the series */
     size_t samples_max;
+    struct mrd_pace pace;
 };
 
-void mrd_series_join_begin(struct mrd_series_join *join, size_t samples_max);
+/* The look (may be NULL) lives as long as the series is put together. */
+void mrd_series_join_begin(struct mrd_series_join *join, size_t samples_max,
+                           const struct mrd_look *look);
 
-/* Puts samples over those that there are: of equal times the new ones count. MRD_E_LIMIT over samples_max. Cost: a copy of
+/* Puts samples over those that there are: of equal times the new ones count. MRD_E_LIMIT over samples_max; the look may end it. Cost: a copy of
  * the new ones where all are later, else of all. */
 MRD_MUST_CHECK enum mrd_status mrd_series_join_add(struct mrd_series_join *join,
                                                    const struct mrd_samples *samples,

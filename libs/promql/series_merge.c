@@ -7,6 +7,7 @@
 enum {
     RESETS_BYTES = 1 << 20, /* for layouts compared; without room, nothing is known */
     LABELS_BYTES = 4 << 20, /* of one series, decoded */
+    HISTOGRAMS_PER_LOOK = 1024,
 };
 
 /* An input and its present series. */
@@ -178,29 +179,34 @@ static enum mrd_status lane_move(struct mrd_series_merge *merge, size_t index,
 
 /* ---- one series ---- */
 
-static void join_resets(struct mrd_series_merge *merge)
+static enum mrd_status join_resets(struct mrd_series_merge *merge, struct mrd_error *err)
 {
     struct mrd_joined *joined = &merge->join.sides[merge->join.now];
     if (!joined->histograms_joined || merge->options.find_resets == NULL) {
-        return;
+        return MRD_OK;
     }
     if (merge->resets == NULL) {
         merge->resets = mrd_arena_create("resets", RESETS_BYTES);
     }
     mrd_arena_reset(merge->resets);
-    merge->options.find_resets(joined->histograms, 0, joined->histogram_count, merge->resets);
+    for (size_t first = 0; first < joined->histogram_count; first += HISTOGRAMS_PER_LOOK) {
+        const size_t end = MRD_MIN(first + HISTOGRAMS_PER_LOOK, joined->histogram_count);
+        merge->options.find_resets(joined->histograms, first, end, merge->resets);
+        MRD_TRY(mrd_look(&merge->options.look, err));
+    }
+    return MRD_OK;
 }
 
 /* The taken lanes all have the same series. */
 static enum mrd_status join_taken(struct mrd_series_merge *merge, struct mrd_source_series *out,
                                   struct mrd_error *err)
 {
-    mrd_series_join_begin(&merge->join, merge->options.samples_max);
+    mrd_series_join_begin(&merge->join, merge->options.samples_max, &merge->options.look);
     for (size_t i = 0; i < merge->taken_count; i++) {
         const struct mrd_source_series *series = &merge->lanes[merge->taken[i]].series;
         MRD_TRY(mrd_series_join_add(&merge->join, &series->samples, &series->histograms, err));
     }
-    join_resets(merge);
+    MRD_TRY(join_resets(merge, err));
     mrd_series_join_get(&merge->join, &out->samples, &out->histograms);
     return MRD_OK;
 }

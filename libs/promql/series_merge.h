@@ -27,7 +27,8 @@ struct mrd_series_input {
 };
 
 struct mrd_series_merge_options {
-    size_t samples_max; /* of one series put together; 0: none */
+    size_t samples_max;   /* of one series put together; 0: none */
+    struct mrd_look look; /* asked where a series is long; its context lives as long as the merge */
     /* Finds out anew what is known of resets where histograms of several inputs were put together; NULL: there, nothing is
      * known. items[0] has none before it; arena is for the call. */
     void (*find_resets)(struct mrd_histogram *items, size_t first, size_t count,

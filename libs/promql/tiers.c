@@ -63,7 +63,9 @@ static enum mrd_status open_merged(struct mrd_source_set *set, const struct mrd_
         head->close(inputs[1].set);
         return status;
     }
-    set->merge = mrd_series_merge_create(inputs, MRD_ARRAY_LEN(inputs), &set->tiers->merge);
+    struct mrd_series_merge_options options = set->tiers->merge;
+    options.look = mrd_query_look(scope->control);
+    set->merge = mrd_series_merge_create(inputs, MRD_ARRAY_LEN(inputs), &options);
     return MRD_OK;
 }
 
@@ -125,8 +127,8 @@ static enum mrd_status tiers_next_states(struct mrd_source_set *set, struct mrd_
 /* ---- names, values and series for the API: the union of both ---- */
 
 /* Merges two sorted lists of items of item_size bytes, cut at the limit. */
-static enum mrd_status join_lists(struct mrd_arena *arena, const struct mrd_bytes lists[2],
-                                  size_t item_size, size_t limit,
+static enum mrd_status join_lists(const struct mrd_query_scope *scope,
+                                  const struct mrd_bytes lists[2], size_t item_size, size_t limit,
                                   int (*compare)(const void *, const void *), struct mrd_bytes *out,
                                   bool *out_cut, struct mrd_error *err)
 {
@@ -134,10 +136,12 @@ static enum mrd_status join_lists(struct mrd_arena *arena, const struct mrd_byte
     const uint8_t *b = lists[1].data;
     const uint8_t *a_end = lists[0].size == 0 ? a : a + lists[0].size;
     const uint8_t *b_end = lists[1].size == 0 ? b : b + lists[1].size;
-    uint8_t *items = mrd_arena_alloc(arena, lists[0].size + lists[1].size + 1);
+    uint8_t *items = mrd_arena_alloc(scope->arena, lists[0].size + lists[1].size + 1);
     size_t size = 0;
+    const struct mrd_look look = mrd_query_look(scope->control);
+    struct mrd_pace pace = {.look = &look};
     if (items == NULL) {
-        return mrd_arena_fail(arena, err);
+        return mrd_arena_fail(scope->arena, err);
     }
     while ((a < a_end || b < b_end) && (limit == 0 || size < limit * item_size)) {
         const int order = a == a_end ? 1 : b == b_end ? -1 : compare(a, b);
@@ -145,6 +149,7 @@ static enum mrd_status join_lists(struct mrd_arena *arena, const struct mrd_byte
         size += item_size;
         a += order <= 0 ? item_size : 0;
         b += order >= 0 ? item_size : 0;
+        MRD_TRY(mrd_pace(&pace, 4, err));
     }
     *out_cut = a < a_end || b < b_end;
     *out = (struct mrd_bytes){items, size};
@@ -171,8 +176,8 @@ static enum mrd_status join_texts(const struct mrd_query_scope *scope, size_t li
     };
     struct mrd_bytes items;
     bool cut = false;
-    MRD_TRY(join_lists(scope->arena, bytes, sizeof(struct mrd_bytes), limit, compare_texts, &items,
-                       &cut, err));
+    MRD_TRY(join_lists(scope, bytes, sizeof(struct mrd_bytes), limit, compare_texts, &items, &cut,
+                       err));
     *out = (struct mrd_texts){(const struct mrd_bytes *)(const void *)items.data,
                               items.size / sizeof(struct mrd_bytes),
                               cut || lists[0].truncated || lists[1].truncated};
@@ -235,8 +240,8 @@ static enum mrd_status tiers_series(void *context, const struct mrd_label_query 
     };
     struct mrd_bytes items;
     bool cut = false;
-    MRD_TRY(join_lists(scope->arena, bytes, sizeof(struct mrd_labels), query->limit,
-                       compare_label_sets, &items, &cut, err));
+    MRD_TRY(join_lists(scope, bytes, sizeof(struct mrd_labels), query->limit, compare_label_sets,
+                       &items, &cut, err));
     *out = (struct mrd_label_sets){(const struct mrd_labels *)(const void *)items.data,
                                    items.size / sizeof(struct mrd_labels),
                                    cut || lists[0].truncated || lists[1].truncated};

@@ -10,10 +10,7 @@ static inline uint32_t seek(const mrd_time_ms *times_ms, uint32_t count, uint32_
         times_ms[guess] > bound_ms) {
         return guess;
     }
-    uint32_t found = at;
-    while (found < count && times_ms[found] <= bound_ms) {
-        found++;
-    }
+    const uint32_t found = (uint32_t)pql_times_seek(times_ms, count, at, bound_ms);
     *stride = found - at;
     return found;
 }

@@ -34,11 +34,55 @@ struct pql_windows {
     enum mrd_edge edge;    /* with another than NONE: pql_windows_slide_edges */
     double *scratch;       /* `count` doubles for functions that sort */
     uint32_t *marks;       /* `count` positions for functions that list counter resets */
-    struct mrd_look
-        look; /* for functions that sort; once it has ended one, what they write is of no use */
+    struct mrd_look look; /* of long windows; once it has ended one, what is written is of no use */
 };
 
-/* Fills from and to for the series in times_ms. Cost: one pass over samples and steps. */
+/* How far a loop over samples that is at `at` may go: to `end`, or in a long one as far as the next look; not at all once that has
+ * ended it. */
+enum { PQL_WINDOW_PART = 64 * 1024 };
+static inline size_t pql_window_until(const struct mrd_look *look, size_t at, size_t end)
+{
+    if (end - at <= PQL_WINDOW_PART) {
+        return end;
+    }
+    return mrd_look(look, NULL) == MRD_OK ? at + PQL_WINDOW_PART : at;
+}
+
+/* Goes through [from, to) as `for (i = from; i < to; i++)` does, with looks: for each part of it the body has a loop from i
+ * to `until`. */
+#define PQL_WINDOW_PARTS(look, i, until, from, to)                                                 \
+    for (size_t i = (from), until;                                                                 \
+         i < (size_t)(to) && (until = pql_window_until((look), i, (to))) > i;)
+
+/* The number of times that are not after `bound_ms`, from `at` on: ascending, and mostly the next few are not. */
+static inline size_t pql_times_seek(const mrd_time_ms *times_ms, size_t count, size_t at,
+                                    mrd_time_ms bound_ms)
+{
+    const size_t near = count - at <= 16 ? count : at + 16;
+    while (at < near && times_ms[at] <= bound_ms) {
+        at++;
+    }
+    if (at < near || at == count) {
+        return at;
+    }
+    size_t end =
+        at; /* those before `at` are not after the bound; then that at `end` is, if there is one */
+    for (size_t step = 16; end < count && times_ms[end] <= bound_ms; step *= 2) {
+        at = end + 1;
+        end = step < count - at ? at + step : count;
+    }
+    while (at < end) {
+        const size_t middle = at + (end - at) / 2;
+        if (times_ms[middle] <= bound_ms) {
+            at = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    return at;
+}
+
+/* Fills from and to for the series in times_ms. Cost: one pass over the steps, each with a search if it goes far. */
 void pql_windows_slide(struct pql_windows *windows);
 
 /* In how many windows with a value in `out` a sample overlaps with the one before. Uses the marks. */

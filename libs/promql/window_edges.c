@@ -125,13 +125,17 @@ size_t pql_edge_extend(struct mrd_samples samples, mrd_time_ms begin_ms, mrd_tim
 /* ---- rate, increase, delta ---- */
 
 /* What a counter lost in resets between the edges. */
-static double lost_in_resets(struct mrd_samples samples, const struct extent *extent)
+static double lost_in_resets(const struct mrd_look *look, struct mrd_samples samples,
+                             const struct extent *extent)
 {
     double lost = 0;
     double before = extent->left;
-    for (size_t i = extent->first; i < extent->end; i++) {
-        lost += samples.values[i] < before ? before : 0;
-        before = samples.values[i];
+    PQL_WINDOW_PARTS(look, i, until, extent->first, extent->end)
+    {
+        for (; i < until; i++) {
+            lost += samples.values[i] < before ? before : 0;
+            before = samples.values[i];
+        }
     }
     return lost + (extent->right < before ? before : 0);
 }
@@ -155,7 +159,7 @@ static void difference(const struct pql_windows *windows, double *out, bool coun
             continue;
         }
         out[i] = extent.right - extent.left;
-        out[i] += counter ? lost_in_resets(samples, &extent) : 0;
+        out[i] += counter ? lost_in_resets(&windows->look, samples, &extent) : 0;
         out[i] = per == 0 ? out[i] : out[i] / per;
     }
 }

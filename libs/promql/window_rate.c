@@ -15,14 +15,17 @@ static size_t find_resets(const struct pql_windows *windows)
     const double *values = windows->values;
     uint32_t *out = windows->marks;
     size_t found = 0;
-    for (size_t i = 1; windows->start_times_ms == NULL && i < windows->count; i++) {
-        out[found] = (uint32_t)i; /* overwritten unless it is one */
-        found += values[i] < values[i - 1];
-    }
-    for (size_t i = 1; windows->start_times_ms != NULL && i < windows->count; i++) {
-        out[found] = (uint32_t)i;
-        found += values[i] < values[i - 1] ||
-                 mrd_span_restarts(span_at(windows, i - 1), span_at(windows, i));
+    PQL_WINDOW_PARTS(&windows->look, i, until, 1, windows->count)
+    {
+        for (; windows->start_times_ms == NULL && i < until; i++) {
+            out[found] = (uint32_t)i; /* overwritten unless it is one */
+            found += values[i] < values[i - 1];
+        }
+        for (; i < until; i++) {
+            out[found] = (uint32_t)i;
+            found += values[i] < values[i - 1] ||
+                     mrd_span_restarts(span_at(windows, i - 1), span_at(windows, i));
+        }
     }
     return found;
 }
@@ -101,8 +104,14 @@ static inline double add_resets(const struct pql_windows *windows, size_t reset_
     while (*reset < reset_count && windows->marks[*reset] <= first) {
         (*reset)++;
     }
-    for (size_t r = *reset; r < reset_count && windows->marks[r] <= last; r++) {
-        difference += windows->values[windows->marks[r] - 1];
+    PQL_WINDOW_PARTS(&windows->look, r, until, *reset, reset_count)
+    {
+        for (; r < until && windows->marks[r] <= last; r++) {
+            difference += windows->values[windows->marks[r] - 1];
+        }
+        if (r < until) {
+            break;
+        }
     }
     return difference;
 }
@@ -239,12 +248,16 @@ void pql_idelta(const struct pql_windows *windows, double *out)
 
 /* ---- changes, resets: counted per window from the positions where they happen ---- */
 
-static size_t find_changes(const double *values, size_t count, uint32_t *out)
+static size_t find_changes(const struct pql_windows *windows)
 {
+    const double *values = windows->values;
     size_t found = 0;
-    for (size_t i = 1; i < count; i++) {
-        if (values[i] != values[i - 1] && !(isnan(values[i]) && isnan(values[i - 1]))) {
-            out[found++] = (uint32_t)i;
+    PQL_WINDOW_PARTS(&windows->look, i, until, 1, windows->count)
+    {
+        for (; i < until; i++) {
+            if (values[i] != values[i - 1] && !(isnan(values[i]) && isnan(values[i - 1]))) {
+                windows->marks[found++] = (uint32_t)i;
+            }
         }
     }
     return found;
@@ -272,7 +285,7 @@ static void count_marks(const struct pql_windows *windows, size_t mark_count, do
 
 void pql_changes(const struct pql_windows *windows, double *out)
 {
-    count_marks(windows, find_changes(windows->values, windows->count, windows->marks), out);
+    count_marks(windows, find_changes(windows), out);
 }
 void pql_resets(const struct pql_windows *windows, double *out)
 {
@@ -284,9 +297,12 @@ size_t pql_count_overlaps(const struct pql_windows *windows, const double *out)
     size_t found = 0;
     size_t next = 0;
     size_t windows_with = 0;
-    for (size_t i = 1; i < windows->count; i++) {
-        if (mrd_span_overlaps(span_at(windows, i - 1), span_at(windows, i))) {
-            windows->marks[found++] = (uint32_t)i;
+    PQL_WINDOW_PARTS(&windows->look, i, until, 1, windows->count)
+    {
+        for (; i < until; i++) {
+            if (mrd_span_overlaps(span_at(windows, i - 1), span_at(windows, i))) {
+                windows->marks[found++] = (uint32_t)i;
+            }
         }
     }
     for (size_t i = 0; i < windows->steps; i++) {
@@ -306,11 +322,15 @@ struct line {
     double intercept;
 };
 
-static bool all_equal(const double *values, uint32_t from, uint32_t to)
+static bool all_equal(const struct pql_windows *windows, uint32_t from, uint32_t to)
 {
-    for (uint32_t i = from + 1; i < to; i++) {
-        if (values[i] != values[from]) {
-            return false;
+    const double *values = windows->values;
+    PQL_WINDOW_PARTS(&windows->look, i, until, from + 1, to)
+    {
+        for (; i < until; i++) {
+            if (values[i] != values[from]) {
+                return false;
+            }
         }
     }
     return true;
@@ -320,7 +340,7 @@ static struct line fit_line(const struct pql_windows *windows, uint32_t from, ui
                             mrd_time_ms origin_ms)
 {
     const double *values = windows->values;
-    if (all_equal(values, from, to)) {
+    if (all_equal(windows, from, to)) {
         const bool infinite = isinf(values[from]);
         return infinite ? (struct line){NAN, NAN} : (struct line){0, values[from]};
     }
@@ -328,12 +348,15 @@ static struct line fit_line(const struct pql_windows *windows, uint32_t from, ui
     struct mrd_kahan y_sum = {0};
     struct mrd_kahan xy_sum = {0};
     struct mrd_kahan xx_sum = {0};
-    for (uint32_t i = from; i < to; i++) {
-        const double x = (double)(windows->times_ms[i] - origin_ms) / 1e3;
-        x_sum = mrd_kahan_add(x_sum, x);
-        y_sum = mrd_kahan_add(y_sum, values[i]);
-        xy_sum = mrd_kahan_add(xy_sum, x * values[i]);
-        xx_sum = mrd_kahan_add(xx_sum, x * x);
+    PQL_WINDOW_PARTS(&windows->look, i, until, from, to)
+    {
+        for (; i < until; i++) {
+            const double x = (double)(windows->times_ms[i] - origin_ms) / 1e3;
+            x_sum = mrd_kahan_add(x_sum, x);
+            y_sum = mrd_kahan_add(y_sum, values[i]);
+            xy_sum = mrd_kahan_add(xy_sum, x * values[i]);
+            xx_sum = mrd_kahan_add(xx_sum, x * x);
+        }
     }
     const double n = (double)(to - from);
     const double sx = x_sum.sum + x_sum.compensation;
@@ -371,19 +394,23 @@ void pql_predict_linear(const struct pql_windows *windows, double *out)
 
 /* ---- double_exponential_smoothing ---- */
 
-static double smooth(const double *values, size_t count, double smoothing, double trending)
+static double smooth(const struct mrd_look *look, const double *values, size_t count,
+                     double smoothing, double trending)
 {
     double before = 0;
     double smoothed = values[0];
     double trend = values[1] - values[0];
-    for (size_t i = 1; i < count; i++) {
-        const double scaled = smoothing * values[i];
-        if (i > 1) {
-            trend = trending * (smoothed - before) + (1 - trending) * trend;
+    PQL_WINDOW_PARTS(look, i, until, 1, count)
+    {
+        for (; i < until; i++) {
+            const double scaled = smoothing * values[i];
+            if (i > 1) {
+                trend = trending * (smoothed - before) + (1 - trending) * trend;
+            }
+            const double carried = (1 - smoothing) * (smoothed + trend);
+            before = smoothed;
+            smoothed = scaled + carried;
         }
-        const double carried = (1 - smoothing) * (smoothed + trend);
-        before = smoothed;
-        smoothed = scaled + carried;
     }
     return smoothed;
 }
@@ -393,7 +420,7 @@ void pql_double_exponential_smoothing(const struct pql_windows *windows, double 
     for (size_t i = 0; i < windows->steps; i++) {
         const size_t count = windows->to[i] - windows->from[i];
         out[i] = count < 2 ? pql_none()
-                           : smooth(windows->values + windows->from[i], count, windows->args[0][i],
-                                    windows->args[1][i]);
+                           : smooth(&windows->look, windows->values + windows->from[i], count,
+                                    windows->args[0][i], windows->args[1][i]);
     }
 }

@@ -10,6 +10,7 @@ enum {
     RING_CAPACITY_MIN = 16,
     LABELS_ARENA_BYTES = 1 << 20, /* of one series */
     SERIES_PER_LOOK = 64,
+    EXEMPLARS_PER_LOOK = 1024,
     NONE = -1,
 };
 
@@ -369,6 +370,7 @@ enum mrd_status ing_exemplars_select(const struct ing_exemplars *exemplars,
                                      void *context, struct mrd_error *err)
 {
     const struct tenant *tenant = ing_sorted_find(&exemplars->tenants, query->tenant);
+    size_t unlooked = 0; /* exemplars since the last look */
     for (size_t i = 0; tenant != NULL && i < tenant->series.count; i++) {
         const struct series *series = tenant->series.items[i];
         struct mrd_labels labels;
@@ -385,6 +387,10 @@ enum mrd_status ing_exemplars_select(const struct ing_exemplars *exemplars,
             if (exemplar->time_ms >= query->time_min_ms &&
                 exemplar->time_ms <= query->time_max_ms) {
                 emit(context, series->labels, exemplar);
+            }
+            if (++unlooked == EXEMPLARS_PER_LOOK) {
+                unlooked = 0;
+                MRD_TRY(mrd_look(&query->look, err));
             }
         }
     }

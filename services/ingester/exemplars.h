@@ -48,7 +48,7 @@ struct ing_exemplar_query {
     size_t matcher_count;
     mrd_time_ms time_min_ms; /* both included */
     mrd_time_ms time_max_ms;
-    struct mrd_look look; /* asked every few series */
+    struct mrd_look look; /* asked every few series, and every few exemplars */
 };
 
 /* Calls emit for each exemplar found: series by labels, of a series the oldest first. The views end with the call.

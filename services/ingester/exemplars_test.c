@@ -180,6 +180,56 @@ static void none_are_kept_where_none_may_be(void **state)
     ing_exemplars_destroy(&exemplars);
 }
 
+struct looks {
+    size_t count;
+    size_t last; /* the one that ends it; 0: none does */
+};
+
+static enum mrd_status count_look(void *context, struct mrd_error *err)
+{
+    struct looks *looks = context;
+    return ++looks->count == looks->last ? mrd_fail(err, MRD_E_CANCELED, "enough") : MRD_OK;
+}
+
+static void count_exemplar(void *context, struct mrd_bytes labels,
+                           const struct mrd_exemplar *exemplar)
+{
+    (void)labels;
+    (void)exemplar;
+    (*(size_t *)context)++;
+}
+
+/* Of a single series: a look at each series would be too few. */
+static void many_exemplars_are_looked_out_of(void **state)
+{
+    (void)state;
+    enum { COUNT = 20000 };
+    struct ing_exemplars *exemplars = create(COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(add(exemplars, "t", "a", i, i, "m"), ING_EXEMPLAR_TAKEN);
+    }
+    struct looks looks = {0};
+    const struct ing_exemplar_query query = {
+        .tenant = MRD_BYTES("t"),
+        .time_min_ms = 0,
+        .time_max_ms = COUNT,
+        .look = {count_look, &looks}
+    };
+    struct mrd_arena *arena = mrd_arena_create("test", 1 << 16);
+    size_t seen = 0;
+    assert_int_equal(ing_exemplars_select(exemplars, &query, arena, count_exemplar, &seen, NULL),
+                     MRD_OK);
+    assert_int_equal(seen, COUNT);
+    assert_in_range(looks.count, COUNT / 2000, COUNT);
+    looks = (struct looks){.last = 2};
+    seen = 0;
+    assert_int_equal(ing_exemplars_select(exemplars, &query, arena, count_exemplar, &seen, NULL),
+                     MRD_E_CANCELED);
+    assert_in_range(seen, 1, COUNT / 4);
+    mrd_arena_destroy(&arena);
+    ing_exemplars_destroy(&exemplars);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +239,7 @@ int main(void)
         cmocka_unit_test(with_a_ring_of_one_the_only_series_may_be_the_one_that_goes),
         cmocka_unit_test(large_labels_are_refused),
         cmocka_unit_test(none_are_kept_where_none_may_be),
+        cmocka_unit_test(many_exemplars_are_looked_out_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,7 @@
 
 #include "ingester/sorted.h"
 
-enum { BYTES_PER_FAMILY = 1024 };
+enum { BYTES_PER_FAMILY = 1024, FAMILIES_PER_LOOK = 256 };
 
 struct tenant {
     struct mrd_bytes name;      /* behind the struct */
@@ -188,22 +188,27 @@ void ing_families_drop(struct ing_families *families, struct mrd_bytes tenant, m
     }
 }
 
-void ing_families_each(const struct ing_families *families, struct mrd_bytes tenant,
-                       struct mrd_bytes name,
-                       void (*emit)(void *context, const struct ing_family *family), void *context)
+enum mrd_status ing_families_each(const struct ing_families *families, struct mrd_bytes tenant,
+                                  struct mrd_bytes name, const struct mrd_look *look,
+                                  void (*emit)(void *context, const struct ing_family *family),
+                                  void *context, struct mrd_error *err)
 {
     const struct tenant *own = ing_sorted_find(&families->tenants, tenant);
     if (own == NULL) {
-        return;
+        return MRD_OK;
     }
     if (name.size > 0) {
         const struct ing_family *family = ing_sorted_find(&own->families, name);
         if (family != NULL) {
             emit(context, family);
         }
-        return;
+        return MRD_OK;
     }
     for (size_t i = 0; i < own->families.count; i++) {
         emit(context, own->families.items[i]);
+        if ((i + 1) % FAMILIES_PER_LOOK == 0) {
+            MRD_TRY(mrd_look(look, err));
+        }
     }
+    return MRD_OK;
 }

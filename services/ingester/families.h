@@ -10,6 +10,7 @@
 #define ING_FAMILIES_H
 
 #include "base/clock.h"
+#include "base/look.h"
 #include "model/metadata.h"
 
 struct ing_families;
@@ -33,9 +34,12 @@ bool ing_families_put(struct ing_families *families, struct mrd_bytes tenant, si
 /* Takes away what was said of the tenant before that stamp. */
 void ing_families_drop(struct ing_families *families, struct mrd_bytes tenant, mrd_hlc before);
 
-/* Calls emit for each family of the tenant, by name; with a `name` that is not empty for that one only. */
-void ing_families_each(const struct ing_families *families, struct mrd_bytes tenant,
-                       struct mrd_bytes name,
-                       void (*emit)(void *context, const struct ing_family *family), void *context);
+/* Calls emit for each family of the tenant, by name; with a `name` that is not empty for that one only. The look (NULL: none) is
+ * asked every few families, whether to go on. */
+MRD_MUST_CHECK enum mrd_status
+ing_families_each(const struct ing_families *families, struct mrd_bytes tenant,
+                  struct mrd_bytes name, const struct mrd_look *look,
+                  void (*emit)(void *context, const struct ing_family *family), void *context,
+                  struct mrd_error *err);
 
 #endif

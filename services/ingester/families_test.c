@@ -34,7 +34,9 @@ static void note(void *context, const struct ing_family *family)
 static struct seen look(const struct ing_families *families, const char *tenant, const char *name)
 {
     struct seen seen = {0};
-    ing_families_each(families, mrd_bytes_of(tenant), mrd_bytes_of(name), note, &seen);
+    assert_int_equal(ing_families_each(families, mrd_bytes_of(tenant), mrd_bytes_of(name), NULL,
+                                       note, &seen, NULL),
+                     MRD_OK);
     return seen;
 }
 
@@ -159,6 +161,52 @@ static void a_tenant_is_dropped_up_to_a_stamp(void **state)
     ing_families_destroy(&families);
 }
 
+struct looks {
+    size_t count;
+    size_t last; /* the one that ends it; 0: none does */
+};
+
+static enum mrd_status count_look(void *context, struct mrd_error *err)
+{
+    struct looks *looks = context;
+    return ++looks->count == looks->last ? mrd_fail(err, MRD_E_CANCELED, "enough") : MRD_OK;
+}
+
+static void count_family(void *context, const struct ing_family *family)
+{
+    (void)family;
+    (*(size_t *)context)++;
+}
+
+static void many_families_are_looked_out_of(void **state)
+{
+    (void)state;
+    enum { COUNT = 5000 };
+    struct ing_families *families = create(COUNT);
+    for (size_t i = 0; i < COUNT; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "family-%05zu", i);
+        const struct ing_family family = family_of(name, "h", 5);
+        assert_true(ing_families_put(families, MRD_BYTES("t"), families_max, &family));
+    }
+    struct looks looks = {0};
+    const struct mrd_look look = {count_look, &looks};
+    size_t seen = 0;
+    assert_int_equal(ing_families_each(families, MRD_BYTES("t"), MRD_BYTES_NONE, &look,
+                                       count_family, &seen, NULL),
+                     MRD_OK);
+    assert_int_equal(seen, COUNT);
+    assert_in_range(looks.count, COUNT / 1000, COUNT);
+    looks = (struct looks){.last = 2};
+    seen = 0;
+    assert_int_equal(ing_families_each(families, MRD_BYTES("t"), MRD_BYTES_NONE, &look,
+                                       count_family, &seen, NULL),
+                     MRD_E_CANCELED);
+    assert_int_equal(looks.count, 2);
+    assert_in_range(seen, 1, COUNT / 4);
+    ing_families_destroy(&families);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,6 +215,7 @@ int main(void)
         cmocka_unit_test(tenants_are_apart_and_names_come_sorted),
         cmocka_unit_test(a_tenant_is_bounded_in_count_and_bytes),
         cmocka_unit_test(a_tenant_is_dropped_up_to_a_stamp),
+        cmocka_unit_test(many_families_are_looked_out_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,7 +17,7 @@ enum {
     SWEEP_SERIES =
         500, /* at once, half a millisecond at most, for nobody reads meanwhile; then a pause */
     SWEEP_PAUSE_MS = 20,
-    WAIT_LOOK_MS = 100,
+    WAIT_LOOK_MS = 20,
     LOG_STATE_TIMEOUT_MS = 500,
 };
 static const int64_t MS = 1000000;

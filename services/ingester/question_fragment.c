@@ -44,6 +44,7 @@ static enum mrd_status set_open(void *context, const struct mrd_select *select,
         .series_max = question->request.series_max,
         .pause = ing_question_pause(question),
     };
+    set->columns.look = mrd_query_look(scope->control);
     set->columns.samples_limit = (size_t)question->request.samples_max;
     set->columns.histogram_bytes_max = mrd_arena_limit(scope->arena) / HISTOGRAMS_SHARE;
     set->labels = mrd_arena_create("labels of one series", LABELS_BYTES_MAX);

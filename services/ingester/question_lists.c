@@ -83,8 +83,9 @@ static enum mrd_status list_run(struct ing_ask *base, struct mrd_head *head, str
     } else if (request->kind == MRD_QUERY_EXEMPLARS) {
         MRD_TRY(list_exemplars(ask, err));
     } else if (request->kind == MRD_QUERY_METADATA) {
-        ing_families_each(ing_store_families(ask->ask.store), request->tenant, request->label,
-                          emit_family, ask);
+        const struct mrd_look look = {query.pause.run, query.pause.context};
+        MRD_TRY(ing_families_each(ing_store_families(ask->ask.store), request->tenant,
+                                  request->label, &look, emit_family, ask, err));
     } else {
         const struct mrd_bytes label =
             request->label.size == 0 ? MRD_BYTES(MRD_METRIC_NAME) : request->label;
@@ -154,8 +155,10 @@ static int count_compare(const void *a, const void *b, void *context)
 }
 
 static enum mrd_status counts_write(struct ing_question *question, struct mrd_query_count *counts,
-                                    size_t count, struct mrd_error *err)
+                                    size_t count, const struct mrd_look *look,
+                                    struct mrd_error *err)
 {
+    struct mrd_pace pace = {.look = look};
     const uint32_t limit = question->request.limit;
     uint32_t sent[MRD_QUERY_COUNT_NAMES + 1] = {0};
     mrd_auto(mrd_buf_fini)
@@ -164,6 +167,7 @@ static enum mrd_status counts_write(struct ing_question *question, struct mrd_qu
         if (limit == 0 || sent[counts[i].list]++ < limit) {
             mrd_query_count_write(&items, &counts[i]);
         }
+        MRD_TRY(mrd_pace(&pace, 2, err));
     }
     return texts_send(question, mrd_buf_view(&items), err);
 }
@@ -182,15 +186,20 @@ static enum mrd_status counts_send(struct ing_question *question, const struct l
     struct mrd_query_count *counts = calloc(ask->count + 1, sizeof(*counts));
     mrd_assert(counts != NULL);
     struct mrd_reader reader = mrd_reader_of(mrd_buf_view(&ask->texts));
-    size_t count = 0;
-    while (count < ask->count && mrd_query_count_read(&reader, &counts[count])) {
-        count++;
-    }
     const struct mrd_look look = {call_look, question};
-    enum mrd_status status =
-        mrd_sort(counts, count, sizeof(*counts), count_compare, NULL, &look, err);
+    struct mrd_pace pace = {.look = &look};
+    enum mrd_status status = MRD_OK;
+    size_t count = 0;
+    while (status == MRD_OK && count < ask->count &&
+           mrd_query_count_read(&reader, &counts[count])) {
+        count++;
+        status = mrd_pace(&pace, 2, err);
+    }
     if (status == MRD_OK) {
-        status = counts_write(question, counts, count, err);
+        status = mrd_sort(counts, count, sizeof(*counts), count_compare, NULL, &look, err);
+    }
+    if (status == MRD_OK) {
+        status = counts_write(question, counts, count, &look, err);
     }
     free(counts);
     return status;

@@ -96,7 +96,9 @@ static enum mrd_status finish_list(struct gather *gather, struct mrd_buf *list,
     size_t count = 0;
     const struct mrd_look look = mrd_query_look(scope->control);
     MRD_TRY(mrd_sort(items, given, sizeof(*items), compare_names, NULL, &look, err));
+    struct mrd_pace pace = {.look = &look};
     for (size_t i = 0; i < given; i++) {
+        MRD_TRY(mrd_pace(&pace, 4, err));
         if (count > 0 && mrd_bytes_equal(items[count - 1].name, items[i].name)) {
             items[count - 1].count += items[i].count;
         } else {

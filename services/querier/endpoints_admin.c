@@ -8,7 +8,7 @@
 #include "querier/json.h"
 #include "querier/params.h"
 
-enum { REFRESH_MS = 1000, LOOK_MS = 100 };
+enum { REFRESH_MS = 1000, LOOK_MS = 20 };
 static const int64_t MS = 1000000;
 
 static enum mrd_status admin_check(const struct qry_call *call, struct mrd_error *err)
@@ -149,16 +149,22 @@ static bool is_counted(const struct qry_call *call, const struct mrd_catalog_sta
 }
 
 /* Blocks that owe any erasure of the tenant. */
-static size_t count_owed(const struct qry_call *call, const struct mrd_catalog_state *state)
+static enum mrd_status count_owed(const struct qry_call *call,
+                                  const struct mrd_catalog_state *state, size_t *out,
+                                  struct mrd_error *err)
 {
+    const struct mrd_look look = mrd_query_look(&call->control);
+    struct mrd_pace pace = {.look = &look};
     size_t count = 0;
     for (size_t i = 0; i < mrd_catalog_erasure_count(state); i++) {
         const struct mrd_catalog_erasure *erasure = mrd_catalog_erasure_at(state, i);
         for (size_t k = 0; is_ours(call, erasure) && k < erasure->owed_count; k++) {
             count += !is_counted(call, state, i, mrd_catalog_erasure_owed(erasure, k));
+            MRD_TRY(mrd_pace(&pace, 1 + i * 8, err));
         }
     }
-    return count;
+    *out = count;
+    return MRD_OK;
 }
 
 static enum mrd_status pause_for(const struct qry_call *call, mrd_time_ms ms, struct mrd_error *err)
@@ -187,8 +193,10 @@ enum mrd_status qry_answer_clean_tombstones(struct qry_call *call, struct mrd_er
     for (;;) {
         struct qry_blocks_pin pin = {0};
         MRD_TRY(pin_now(call, &pin, err));
-        const size_t owed = count_owed(call, pin.state);
+        size_t owed = 0;
+        const enum mrd_status status = count_owed(call, pin.state, &owed, err);
         qry_blocks_unpin(&pin);
+        MRD_TRY(status);
         if (owed == 0) {
             return MRD_OK;
         }

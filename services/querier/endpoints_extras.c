@@ -110,6 +110,7 @@ enum mrd_status qry_answer_query_exemplars(struct qry_call *call, struct mrd_err
     mrd_time_ms end_ms;
     mrd_auto(mrd_ast_fini)
     struct mrd_ast ast = {.root = NULL};
+    MRD_TRY(qry_timeout_param(call, err));
     MRD_TRY(qry_time_param(call, "start", QRY_TIME_MIN_MS, &start_ms, err));
     MRD_TRY(qry_time_param(call, "end", QRY_TIME_MAX_MS, &end_ms, err));
     if (end_ms < start_ms) {
@@ -178,6 +179,7 @@ enum mrd_status qry_answer_metadata(struct qry_call *call, struct mrd_error *err
     size_t per_metric;
     struct qry_families found;
     struct mrd_buf *body = &call->sink->body;
+    MRD_TRY(qry_timeout_param(call, err));
     MRD_TRY(number_param(call, "limit", &limit, err));
     MRD_TRY(number_param(call, "limit_per_metric", &per_metric, err));
     call->execution_error = true;

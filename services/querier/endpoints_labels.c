@@ -4,10 +4,11 @@
 #include "querier/json.h"
 #include "querier/params.h"
 
-static enum mrd_status range_params(const struct qry_call *call, struct mrd_label_query *out,
+static enum mrd_status range_params(struct qry_call *call, struct mrd_label_query *out,
                                     struct mrd_error *err)
 {
     *out = (struct mrd_label_query){0};
+    MRD_TRY(qry_timeout_param(call, err));
     MRD_TRY(qry_limit_param(call, &out->limit, err));
     MRD_TRY(qry_time_param(call, "start", QRY_TIME_MIN_MS, &out->min_ms, err));
     return qry_time_param(call, "end", QRY_TIME_MAX_MS, &out->max_ms, err);

@@ -90,21 +90,27 @@ static struct mrd_bytes stats_warning(struct mrd_bytes stats, struct mrd_buf *st
 /* ---- evaluation ---- */
 
 /* What the answer takes at least, known before anything is sent. */
-static size_t answer_bytes_min(const struct mrd_promql_result *result, size_t limit)
+static enum mrd_status answer_bytes_min(const struct qry_call *call,
+                                        const struct mrd_promql_result *result, size_t limit,
+                                        size_t *out, struct mrd_error *err)
 {
     const bool is_list = result->type == MRD_PROMQL_VECTOR || result->type == MRD_PROMQL_MATRIX;
     const size_t count = !is_list                                     ? 0
                          : limit != 0 && result->series_count > limit ? limit
                                                                       : result->series_count;
+    const struct mrd_look look = mrd_query_look(&call->control);
+    struct mrd_pace pace = {.look = &look};
     size_t size = 0;
     for (size_t i = 0; i < count; i++) {
         const struct mrd_promql_series *series = &result->series[i];
+        MRD_TRY(mrd_pace(&pace, 1 + series->labels.count, err));
         size += SERIES_BYTES + series->count * POINT_BYTES;
         for (size_t k = 0; k < series->labels.count; k++) {
             size += series->labels.items[k].name.size + series->labels.items[k].value.size + 6;
         }
     }
-    return size;
+    *out = size;
+    return MRD_OK;
 }
 
 static enum mrd_status append_result(struct qry_call *call, const struct mrd_promql_result *result,
@@ -112,7 +118,9 @@ static enum mrd_status append_result(struct qry_call *call, const struct mrd_pro
                                      struct mrd_error *err)
 {
     const size_t bytes_max = call->limits.response_bytes_max;
-    if (answer_bytes_min(result, limit) > bytes_max) {
+    size_t bytes_min = 0;
+    MRD_TRY(answer_bytes_min(call, result, limit, &bytes_min, err));
+    if (bytes_min > bytes_max) {
         call->execution_error = true;
         return mrd_fail(err, MRD_E_LIMIT,
                         "the answer is larger than %zu bytes (querier.response_bytes_max)",

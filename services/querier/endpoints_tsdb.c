@@ -68,9 +68,12 @@ static enum mrd_status add_label(const struct qry_call *call, struct figures *fi
                                  struct mrd_bytes name, struct qry_counts values,
                                  struct mrd_error *err)
 {
+    const struct mrd_look look = mrd_query_look(&call->control);
+    struct mrd_pace pace = {.look = &look};
     uint64_t memory = 0; /* as Prometheus counts it: two bytes beside each name and value */
     for (size_t i = 0; i < values.count; i++) {
         memory += (name.size + values.items[i].name.size + 2) * values.items[i].count;
+        MRD_TRY(mrd_pace(&pace, 1, err));
     }
     append_count(&figures->values, name, values.count);
     append_count(&figures->memory, name, memory);
@@ -82,7 +85,6 @@ static enum mrd_status add_label(const struct qry_call *call, struct figures *fi
     }
     if (values.count > 0) {
         memcpy(sorted, values.items, values.count * sizeof(*sorted));
-        const struct mrd_look look = mrd_query_look(&call->control);
         MRD_TRY(mrd_sort(sorted, values.count, sizeof(*sorted), compare_counts, NULL, &look, err));
     }
     if (mrd_bytes_equal(name, MRD_BYTES(MRD_METRIC_NAME))) {
@@ -146,6 +148,7 @@ enum mrd_status qry_answer_tsdb(struct qry_call *call, struct mrd_error *err)
 {
     mrd_auto(figures_fini)
     struct figures figures = {.arena = call->arena};
+    MRD_TRY(qry_timeout_param(call, err));
     MRD_TRY(tsdb_limit(call, &figures.limit, err));
     call->execution_error = true;
     MRD_TRY(read_figures(call, &figures, err));

@@ -119,15 +119,19 @@ static int compare_exemplars(const void *a, const void *b, void *context)
 }
 
 /* Takes out what several selectors have found. */
-static size_t drop_doubles(struct qry_exemplar *items, size_t count)
+static enum mrd_status drop_doubles(struct qry_exemplar *items, size_t *count,
+                                    const struct mrd_look *look, struct mrd_error *err)
 {
+    struct mrd_pace pace = {.look = look};
     size_t kept = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < *count; i++) {
         if (kept == 0 || compare_exemplars(&items[kept - 1], &items[i], NULL) != 0) {
             items[kept++] = items[i];
         }
+        MRD_TRY(mrd_pace(&pace, 4, err));
     }
-    return kept;
+    *count = kept;
+    return MRD_OK;
 }
 
 enum mrd_status qry_exemplars_read(const struct qry_remote *remote,
@@ -150,12 +154,13 @@ enum mrd_status qry_exemplars_read(const struct qry_remote *remote,
         MRD_TRY(qry_remote_ask(remote, &request, scope, gather_event, &gather, err));
     }
     void *items;
-    const size_t count = gather.items.size / sizeof(struct qry_exemplar);
+    size_t count = gather.items.size / sizeof(struct qry_exemplar);
     MRD_TRY(finish(&gather, sizeof(struct qry_exemplar), count, &items, err));
     const struct mrd_look look = mrd_query_look(scope->control);
     MRD_TRY(
         mrd_sort(items, count, sizeof(struct qry_exemplar), compare_exemplars, NULL, &look, err));
-    *out = (struct qry_exemplars){items, drop_doubles(items, count)};
+    MRD_TRY(drop_doubles(items, &count, &look, err));
+    *out = (struct qry_exemplars){items, count};
     return MRD_OK;
 }
 
@@ -193,8 +198,10 @@ enum mrd_status qry_families_read(const struct qry_remote *remote, struct mrd_by
     struct mrd_query_family *items = memory;
     const struct mrd_look look = mrd_query_look(scope->control);
     MRD_TRY(mrd_sort(items, given, sizeof(*items), compare_families, NULL, &look, err));
+    struct mrd_pace pace = {.look = &look};
     size_t count = 0;
     for (size_t i = 0; i < given; i++) {
+        MRD_TRY(mrd_pace(&pace, 4, err));
         if (count == 0 ||
             !mrd_bytes_equal(items[count - 1].metadata.family, items[i].metadata.family)) {
             items[count++] = items[i];

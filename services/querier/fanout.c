@@ -6,6 +6,7 @@
 
 enum {
     RETRY_PAUSE_MS = 50,
+    LOOK_MS = 20,   /* a pause is looked out of that often */
     ALONE_MAX = 16, /* questions for single partitions under way, where answers are large */
     NO_ASK = INT32_MAX,
 };
@@ -341,7 +342,7 @@ static enum mrd_status part_wait(struct qry_fanout *fanout, struct mrd_error *er
     }
     MRD_TRY(ask_waiting(fanout, err));
     if (part->state == PART_WAITING) {
-        const struct timespec pause = {.tv_nsec = RETRY_PAUSE_MS * MS};
+        const struct timespec pause = {.tv_nsec = LOOK_MS * MS};
         const struct mrd_query_wait wait =
             mrd_query_wait_begin(progress_of(fanout), MRD_QUERY_WAITS_INGESTERS);
         (void)nanosleep(&pause, NULL);
@@ -424,7 +425,10 @@ static enum mrd_status chunk_read(struct qry_fanout *fanout, size_t index, struc
         mrd_query_wait_begin(progress_of(fanout), MRD_QUERY_WAITS_INGESTERS);
     const enum mrd_status status = mrd_rpc_fan_next_of(fanout->fan, ask->call, &event, err);
     mrd_query_wait_end(progress_of(fanout), wait);
-    MRD_TRY(status);
+    if (status != MRD_OK) {
+        MRD_TRY(mrd_query_check(fanout->options.scope->control, err)); /* its words come first */
+        return status;
+    }
     if (event.kind == MRD_RPC_FAILED) {
         return ask_failed(fanout, index, &event.error, err);
     }

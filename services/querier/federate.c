@@ -87,7 +87,10 @@ static enum mrd_status gather_set(const struct qry_call *call, struct gather *ga
     bool more = true;
     enum mrd_status status = source->next(set, &series, &more, err);
     while (status == MRD_OK && more) {
-        status = keep(gather, &series, err);
+        status = mrd_query_check(&call->control, err);
+        if (status == MRD_OK) {
+            status = keep(gather, &series, err);
+        }
         if (status == MRD_OK) {
             status = source->next(set, &series, &more, err);
         }
@@ -197,6 +200,7 @@ enum mrd_status qry_answer_federate(struct qry_call *call, struct mrd_error *err
     mrd_buf_init(&gather.items, mrd_arena_limit(call->arena));
     call->sink->content_type = format.content_type;
     MRD_TRY(qry_form_check(call, err));
+    MRD_TRY(qry_timeout_param(call, err));
     MRD_TRY(qry_match_params(call, true, &sets, err));
     call->execution_error = true;
     MRD_TRY(qry_call_open(call, QRY_CALL_CANNOT_WARN, err));

@@ -27,7 +27,12 @@ struct read_result {
     struct mrd_buf scratch; /* fields of one series */
     struct mrd_buf chunk;
     size_t sample_count; /* of all queries */
+    struct mrd_look look;
+    struct mrd_pace pace;
 };
+
+/* What encoding takes, in the units of mrd_pace. */
+enum { HISTOGRAM_UNITS = 32, SERIES_UNITS = 8 };
 
 static void read_result_fini(struct read_result *result)
 {
@@ -112,7 +117,8 @@ static size_t append_varbit_chunk(struct read_result *result,
 }
 
 /* All in the order of their times: no chunk reaches into the next. */
-static void append_chunks(struct read_result *result, const struct mrd_source_series *series)
+static enum mrd_status append_chunks(struct read_result *result,
+                                     const struct mrd_source_series *series, struct mrd_error *err)
 {
     const struct mrd_samples *samples = &series->samples;
     const struct mrd_histograms *histograms = &series->histograms;
@@ -121,24 +127,33 @@ static void append_chunks(struct read_result *result, const struct mrd_source_se
         const mrd_time_ms histogram_ms =
             h < histograms->count ? histograms->times_ms[h] : INT64_MAX;
         if (sample_ms < histogram_ms) {
-            s += append_xor_chunk(result, samples, s, histogram_ms);
+            const size_t count = append_xor_chunk(result, samples, s, histogram_ms);
+            s += count;
+            MRD_TRY(mrd_pace(&result->pace, count, err));
         } else {
-            h += append_varbit_chunk(result, histograms, h, sample_ms);
+            const size_t count = append_varbit_chunk(result, histograms, h, sample_ms);
+            h += count;
+            MRD_TRY(mrd_pace(&result->pace, HISTOGRAM_UNITS * count, err));
         }
     }
+    return MRD_OK;
 }
 
-static void append_samples(struct read_result *result, const struct mrd_source_series *series)
+static enum mrd_status append_samples(struct read_result *result,
+                                      const struct mrd_source_series *series, struct mrd_error *err)
 {
     const struct mrd_samples *samples = &series->samples;
     const struct mrd_histograms *histograms = &series->histograms;
     for (size_t i = 0; i < samples->count; i++) {
         const struct mrd_sample sample = {samples->times_ms[i], samples->values[i]};
         mrd_read_sample_append(sample, &result->scratch);
+        MRD_TRY(mrd_pace(&result->pace, 1, err));
     }
     for (size_t i = 0; i < histograms->count; i++) {
         mrd_read_histogram_append(histograms->times_ms[i], &histograms->items[i], &result->scratch);
+        MRD_TRY(mrd_pace(&result->pace, HISTOGRAM_UNITS, err));
     }
+    return MRD_OK;
 }
 
 static enum mrd_status count_samples(struct read_result *result, size_t count,
@@ -198,11 +213,8 @@ static enum mrd_status keep_series(struct read_result *result,
     }
     MRD_TRY(count_samples(result, count, err));
     MRD_TRY(keep_labels(result, series->labels, &kept, err));
-    if (result->kind == MRD_READ_SAMPLES) {
-        append_samples(result, series);
-    } else {
-        append_chunks(result, series);
-    }
+    MRD_TRY(result->kind == MRD_READ_SAMPLES ? append_samples(result, series, err)
+                                             : append_chunks(result, series, err));
     MRD_TRY(scratch_keep(result, &kept.data_fields, err));
     mrd_buf_append(&result->series, &kept, sizeof(kept));
     return result->series.failed
@@ -246,7 +258,7 @@ static enum mrd_status send_series(struct read_result *result,
     mrd_buf_clear(&result->labels);
     mrd_buf_clear(&result->scratch);
     mrd_read_labels_append(series->labels, &result->labels);
-    append_chunks(result, series);
+    MRD_TRY(append_chunks(result, series, err));
     if (result->labels.failed || result->scratch.failed) {
         return mrd_fail(err, MRD_E_LIMIT,
                         "a series needs more than %zu bytes (querier.memory_bytes_max)",
@@ -304,11 +316,10 @@ static enum mrd_status read_query(struct read_result *result, const struct mrd_r
     MRD_TRY(call->source.open(call->source.context, &select, &call->scope, &set, err));
     const enum mrd_status status = read_set(result, set, err);
     call->source.close(set);
-    const struct mrd_look look = mrd_query_look(&call->control);
     return status != MRD_OK
                ? status
                : mrd_sort(result->series.data, result->series.size / sizeof(struct read_series),
-                          sizeof(struct read_series), compare_series, NULL, &look, err);
+                          sizeof(struct read_series), compare_series, NULL, &result->look, err);
 }
 
 static const struct read_series *series_of(const struct read_result *result, size_t *out_count)
@@ -324,20 +335,24 @@ static size_t series_size(const struct read_series *series)
     return series->label_fields.size + series->data_fields.size;
 }
 
-static void append_query_result(const struct read_result *result, struct mrd_buf *out)
+static enum mrd_status append_query_result(struct read_result *result, struct mrd_buf *out,
+                                           struct mrd_error *err)
 {
     size_t count;
     size_t size = 0;
     const struct read_series *series = series_of(result, &count);
     for (size_t i = 0; i < count; i++) {
         size += mrd_read_head_size(series_size(&series[i])) + series_size(&series[i]);
+        MRD_TRY(mrd_pace(&result->pace, 1, err));
     }
     mrd_read_head_append(1, size, out);
     for (size_t i = 0; i < count; i++) {
         mrd_read_head_append(1, series_size(&series[i]), out);
         mrd_buf_append_bytes(out, series[i].label_fields);
         mrd_buf_append_bytes(out, series[i].data_fields);
+        MRD_TRY(mrd_pace(&result->pace, SERIES_UNITS + series_size(&series[i]) / 256, err));
     }
+    return MRD_OK;
 }
 
 static enum mrd_status answer_samples(struct qry_call *call, struct read_result *result,
@@ -348,7 +363,7 @@ static enum mrd_status answer_samples(struct qry_call *call, struct read_result 
     mrd_buf_init(&message, call->limits.response_bytes_max);
     for (size_t i = 0; i < request->query_count; i++) {
         MRD_TRY(read_query(result, &request->queries[i], err));
-        append_query_result(result, &message);
+        MRD_TRY(append_query_result(result, &message, err));
     }
     if (message.failed) {
         return mrd_fail(err, MRD_E_LIMIT,
@@ -356,7 +371,8 @@ static enum mrd_status answer_samples(struct qry_call *call, struct read_result 
                         "STREAMED_XOR_CHUNKS, or for less",
                         message.limit);
     }
-    mrd_snappy_encode(mrd_buf_view(&message), &call->sink->body);
+    MRD_TRY(
+        mrd_snappy_encode_looking(mrd_buf_view(&message), &result->look, &call->sink->body, err));
     if (!call->sink->body.failed) { /* an error is not encoded */
         call->sink->content_type = "application/x-protobuf";
         mrd_http_header_set(call->request, "Content-Encoding", "snappy");
@@ -372,12 +388,14 @@ static enum mrd_status answer_streamed(struct qry_call *call, struct read_result
 {
     call->sink->content_type =
         "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
-    for (size_t q = 0; q < request->query_count; q++) {
+    for (size_t q = 0; q < request->query_count && !result->gone; q++) {
         size_t count;
         result->query_index = q;
         MRD_TRY(read_query(result, &request->queries[q], err));
         const struct read_series *series = series_of(result, &count);
-        for (size_t i = 0; i < count && append_frames(call, &series[i], q); i++) {}
+        for (size_t i = 0; i < count && !result->gone; i++) {
+            result->gone = !append_frames(call, &series[i], q);
+        }
     }
     return MRD_OK;
 }
@@ -440,11 +458,14 @@ enum mrd_status qry_answer_read(struct qry_call *call, struct mrd_error *err)
     struct mrd_buf plain = {0};
     mrd_auto(mrd_read_request_fini)
     struct mrd_read_request request = {0};
+    MRD_TRY(qry_timeout_param(call, err));
     MRD_TRY(decode(call, &plain, &request, err));
     MRD_TRY(tell_text(call, &request, err));
     MRD_TRY(qry_call_open(call, QRY_CALL_CANNOT_WARN, err));
     mrd_auto(read_result_fini)
-    struct read_result result = {.call = call, .kind = request.kind};
+    struct read_result result = {
+        .call = call, .kind = request.kind, .look = mrd_query_look(&call->control)};
+    result.pace.look = &result.look;
     MRD_TRY(wishes_read(call, &result, err));
     result.any_order &= request.kind == MRD_READ_STREAMED;
     mrd_buf_init(&result.series, mrd_arena_limit(call->arena));

@@ -55,6 +55,7 @@ enum mrd_status qry_set_open(const struct qry_remote *remote, const struct mrd_s
     mrd_buf_init(&set->label_bytes, LABELS_BYTES_MAX);
     set->labels = mrd_arena_create("labels of one series", 4 * LABELS_BYTES_MAX);
     set->columns.samples_limit = remote->options.samples_max;
+    set->columns.look = mrd_query_look(scope->control);
     set->columns.histogram_bytes_max =
         mrd_arena_limit(scope->arena) / HISTOGRAMS_SHARE; /* beside what the query keeps */
     struct qry_fanout_options options = qry_remote_fanout(remote, &request, scope);
@@ -436,7 +437,8 @@ struct mrd_source qry_remote_source(struct qry_remote *remote)
     };
 }
 
-enum mrd_status qry_remote_log_end(const struct qry_cluster *cluster, struct mrd_arena *arena,
+enum mrd_status qry_remote_log_end(const struct qry_cluster *cluster,
+                                   const struct mrd_query_control *control, struct mrd_arena *arena,
                                    const uint64_t **out_sequences, struct mrd_error *err)
 {
     uint64_t *sequences =
@@ -446,6 +448,7 @@ enum mrd_status qry_remote_log_end(const struct qry_cluster *cluster, struct mrd
     }
     for (uint32_t p = 0; p < cluster->partition_count; p++) {
         struct mrd_log_state state;
+        MRD_TRY(mrd_query_check(control, err));
         MRD_TRY(mrd_log_state_read(cluster->bus, p, LOG_STATE_TIMEOUT_MS, &state, err));
         sequences[p] = state.sequence_last;
     }

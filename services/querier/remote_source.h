@@ -48,9 +48,8 @@ struct mrd_source qry_remote_source(struct qry_remote *remote);
 
 /* The last sequence of every partition's log now, from the query's arena: what a strong read waits
  * for. MRD_E_UNAVAILABLE if the log cannot be asked. */
-MRD_MUST_CHECK enum mrd_status qry_remote_log_end(const struct qry_cluster *cluster,
-                                                  struct mrd_arena *arena,
-                                                  const uint64_t **out_sequences,
-                                                  struct mrd_error *err);
+MRD_MUST_CHECK enum mrd_status
+qry_remote_log_end(const struct qry_cluster *cluster, const struct mrd_query_control *control,
+                   struct mrd_arena *arena, const uint64_t **out_sequences, struct mrd_error *err);
 
 #endif

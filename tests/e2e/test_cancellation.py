@@ -15,7 +15,9 @@ import pytest
 
 from meridian_dev.cluster import Cluster, wait_until
 from support import remote_write as rw
+from test_active_queries import listed
 from test_query_api import ask
+from test_remote_read import EQ, RE, SAMPLES, STREAMED, query as read_query, read_request
 
 SERIES = 2000
 TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
@@ -25,6 +27,10 @@ SERVICES = ("ingester", "querier")
 WORK = "quantile_over_time(0.5, busy[1h:1s])"
 VALUE_BYTES, MATCHERS = 2000, 1500
 MATCHING = "count(busy{" + ",".join(f'long=~".*y[0-9]+(k{k})?z*"' for k in range(MATCHERS)) + "})"
+# The same for what has its selector in the URL, which takes fewer of them.
+SOME_MATCHERS = 400
+PATTERNS = [f".*y[0-9]+(k{k})?z*" for k in range(SOME_MATCHERS)]
+SELECTOR = "busy{" + ",".join(f'long=~"{pattern}"' for pattern in PATTERNS) + "}"
 CASES = {"ingester": ("ingester", f"sum({WORK})"), "querier": ("querier", WORK), "shard": ("ingester", MATCHING)}
 
 
@@ -121,3 +127,87 @@ def test_a_timeout_stops_the_work_everywhere(cluster, case):
     check_stopped(cluster, since)
     if name == "ingester":
         wait_until(lambda: ended_questions(cluster) > questions, 10, "the question to end")
+
+
+def read_body(accepted: list[int]) -> bytes:
+    now = int(time.time() * 1000)
+    matchers = [(EQ, "__name__", "busy"), *((RE, "long", pattern) for pattern in PATTERNS)]
+    return rw.snappy(read_request([read_query(now - 3_600_000, now, *matchers)], accepted))
+
+
+def form_of(parameter: str) -> bytes:
+    return urllib.parse.urlencode([(parameter, SELECTOR)]).encode()
+
+
+# Kind as it is listed, method, path, body: what goes through the long label values other than queries do.
+OTHERS = {
+    "series": ("series", "POST", "/api/v1/series", lambda: form_of("match[]")),
+    "labels": ("labels", "POST", "/api/v1/labels", lambda: form_of("match[]")),
+    "label values": ("label/{name}/values", "GET", "/api/v1/label/n/values?" + form_of("match[]").decode(), lambda: b""),
+    "federate": ("federate", "GET", "/federate?" + form_of("match[]").decode(), lambda: b""),
+    "exemplars": ("query_exemplars", "POST", "/api/v1/query_exemplars", lambda: form_of("query")),
+    "read": ("read", "POST", "/api/v1/read", lambda: read_body([SAMPLES])),
+    "read streamed": ("read", "POST", "/api/v1/read", lambda: read_body([STREAMED])),
+}
+# Exemplars of series that have none are found at once.
+LONG = [name for name in OTHERS if name != "exemplars"]
+
+
+def sent(cluster: Cluster, method: str, path: str, body: bytes) -> socket.socket:
+    """A connection that has asked."""
+    parts = urllib.parse.urlsplit(cluster.region["query_url"])
+    connection = socket.create_connection((parts.hostname, parts.port), timeout=30)
+    kind = "x-protobuf" if path == "/api/v1/read" else "x-www-form-urlencoded"
+    connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/{kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    return connection
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_closed_connection_ends_lists_federation_and_remote_read(cluster, name):
+    kind, method, path, body = OTHERS[name]
+    canceled = r'meridian_querier_answers_total\{outcome="canceled"\}'
+    before, questions = count(cluster, "querier", canceled), ended_questions(cluster)
+    with sent(cluster, method, path, body()):
+        wait_at_work(cluster, "ingester")
+        assert [query["kind"] for query in listed(cluster, "anonymous")] == [kind]
+    check_stopped(cluster, time.monotonic())
+    assert count(cluster, "querier", canceled) == before + 1
+    assert listed(cluster, "anonymous") == []
+    wait_until(lambda: ended_questions(cluster) > questions, 10, "the question to end as canceled")
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_timeout_ends_lists_federation_and_remote_read(cluster, name):
+    """With the words that queries have for it."""
+    _, method, path, body = OTHERS[name]
+    questions = ended_questions(cluster)
+    separator = "&" if "?" in path else "?"
+    kind = "x-protobuf" if path == "/api/v1/read" else "x-www-form-urlencoded"
+    answer = ask(cluster.region["query_url"], method, f"{path}{separator}timeout=700ms", body=body() or None,
+                 headers={"X-Scope-OrgID": "anonymous", "X-Read-Consistency": "eventual", "Content-Type": f"application/{kind}"})
+    since = time.monotonic()
+    text = answer.body.decode()
+    assert answer.status == 503 and "query timed out in expression evaluation (after 700ms: querier.query_timeout, or the parameter timeout)" in text, text
+    if "text/plain" not in answer.headers["Content-Type"]:
+        assert answer.json["errorType"] == "timeout"
+    check_stopped(cluster, since)
+    wait_until(lambda: ended_questions(cluster) > questions, 10, "the question to end")
+
+
+@pytest.mark.parametrize("path", [
+    "/api/v1/query?query=busy", "/api/v1/query_range?query=busy&start=0&end=1&step=1", "/api/v1/query_exemplars?query=busy", "/api/v1/series?match[]=busy",
+    "/api/v1/labels?", "/api/v1/label/n/values?", "/api/v1/metadata?", "/api/v1/status/tsdb?", "/federate?match[]=busy"])
+def test_no_time_at_all_is_a_timeout_wherever_it_is_given(cluster, path):
+    answer = ask(cluster.region["query_url"], "GET", f"{path}&timeout=0s", headers={"X-Scope-OrgID": "anonymous", "X-Read-Consistency": "eventual"})
+    assert answer.status == 503 and "query timed out in expression evaluation" in answer.body.decode(), answer.body
+
+
+def test_a_client_that_has_stopped_reading_ends_its_query_when_it_goes(cluster):
+    """Its query stands still, as the answer does not flow, and has half a minute until it would be cut off for that."""
+    canceled = r'meridian_querier_answers_total\{outcome="canceled"\}'
+    before = count(cluster, "querier", canceled)
+    with sent(cluster, "POST", "/api/v1/query_range", urllib.parse.urlencode(parameters("busy")).encode()) as connection:
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        wait_until(lambda: [query["state"] for query in listed(cluster, "anonymous")] == ["streaming"], 30, "the answer to stand still")
+        assert count(cluster, "querier", canceled) == before
+    wait_until(lambda: listed(cluster, "anonymous") == [] and count(cluster, "querier", canceled) == before + 1, 10, "the query to end as canceled")
