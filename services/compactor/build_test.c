@@ -29,6 +29,7 @@ struct world {
 };
 
 #define INSTANCE "c-1"
+static const struct mrd_log_identity ANOTHER = {.created_ns = 1700000000000000000};
 #define UNREADABLE MRD_BYTES("this is not a batch")
 
 static void must(enum mrd_status status, const struct mrd_error *err)
@@ -398,6 +399,14 @@ static void an_unreadable_batch_goes_to_quarantine_and_the_rest_is_built(void **
     scene_fini(&scene);
 }
 
+static struct mrd_log_state log_of(const struct scene *scene)
+{
+    struct mrd_log_state log;
+    struct mrd_error err = {0};
+    must(mrd_log_state_read(scene->world->bus, 0, 5000, &log, &err), &err);
+    return log;
+}
+
 /* An age limit, or a hand, has taken what was not in blocks: counted, and the rest is built. */
 static void what_the_log_lost_before_it_was_built_is_counted(void **state)
 {
@@ -409,7 +418,7 @@ static void what_the_log_lost_before_it_was_built_is_counted(void **state)
     run_until(&scene.process, is_all_built, &scene.process);
     publish_bytes(scene.world, MRD_BYTES("a"));
     publish_bytes(scene.world, MRD_BYTES("b"));
-    must(mrd_log_trim(scene.world->bus, 0, 4, 5000, &err), &err);
+    must(mrd_log_trim(scene.world->bus, 0, log_of(&scene).identity, 4, 5000, &err), &err);
     publish(scene.world, 1);
     run_until(&scene.process, is_all_built, &scene.process);
     assert_true(metric(&scene, "meridian_build_sequences_missing_total") == 1);
@@ -417,21 +426,13 @@ static void what_the_log_lost_before_it_was_built_is_counted(void **state)
     /* All of it, to the end. */
     publish_bytes(scene.world, MRD_BYTES("c"));
     publish_bytes(scene.world, MRD_BYTES("d"));
-    must(mrd_log_trim(scene.world->bus, 0, 8, 5000, &err), &err);
+    must(mrd_log_trim(scene.world->bus, 0, log_of(&scene).identity, 8, 5000, &err), &err);
     run_until(&scene.process, is_all_built, &scene.process);
     assert_true(metric(&scene, "meridian_build_sequences_missing_total") == 3);
     scene_fini(&scene);
 }
 
 /* ---- who drops what of the log ---- */
-
-static struct mrd_log_state log_of(const struct scene *scene)
-{
-    struct mrd_log_state log;
-    struct mrd_error err = {0};
-    must(mrd_log_state_read(scene->world->bus, 0, 5000, &log, &err), &err);
-    return log;
-}
 
 static void limit_age(const struct scene *scene, mrd_time_ms age_ms)
 {
@@ -482,10 +483,12 @@ static void what_nears_the_age_limit_before_it_is_built_is_told(void **state)
     scene_init(&scene, &(struct settings){.samples_max = 1000});
     limit_age(&scene, 5000);
     run_until(&scene.process, age_is_no_more_told, &scene); /* there is nothing to build */
-    const struct mrd_catalog_built_change built = {.partition = 0, .to = 1};
+    const struct mrd_catalog_built_change built = {.partition = 0, .to = 1, .log = ANOTHER};
+    const struct mrd_catalog_log_change another = {.partition = 0, .to = ANOTHER};
     const struct mrd_catalog_change change = {.built = &built, .built_count = 1};
+    const struct mrd_catalog_change begin = {.logs = &another, .log_count = 1};
     struct mrd_error err = {0};
-    must(mrd_objstore_put(scene.store, "logs/0", MRD_BYTES("1700000000000000000\n"), NULL, &err),
+    must(mrd_catalog_commit(scene.process.catalog, &begin, NULL, &err),
          &err); /* another log: nothing of this one is built */
     publish(scene.world, 2);
     run_until(&scene.process, age_is_told, &scene);
@@ -632,10 +635,13 @@ static void of_another_log_nothing_is_built(void **state)
     struct mrd_error err = {0};
     publish(scene.world, 2);
     run_until(&scene.process, is_all_built, &scene.process);
-    process_end(&scene.process);
-    must(mrd_objstore_delete(scene.store, "logs/0", NULL, &err), &err);
-    must(mrd_objstore_put(scene.store, "logs/0", MRD_BYTES("1700000000000000000\n"), NULL, &err),
+    const struct mrd_catalog_log_change another = {
+        .partition = 0, .built = 2, .from = log_of(&scene).identity, .to = ANOTHER};
+    must(mrd_catalog_commit(scene.process.catalog,
+                            &(struct mrd_catalog_change){.logs = &another, .log_count = 1}, NULL,
+                            &err),
          &err);
+    process_end(&scene.process);
     assert_true(process_start(&scene.process, scene.world, scene.store,
                               &(struct settings){.samples_max = 1000}));
     publish(scene.world, 2);
