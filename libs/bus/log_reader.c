@@ -289,6 +289,19 @@ static void attached(struct mrd_log_reader *reader, const struct mrd_log_state *
     }
 }
 
+static enum mrd_status is_no_more(const struct mrd_log_reader *reader, struct mrd_error *err)
+{
+    return mrd_fail(err, MRD_E_UNAVAILABLE, "log %s was made anew or adopted", reader->stream);
+}
+
+/* A stream takes its consumers with it: one that is there before and after the consumer was made is the one that it reads. */
+static enum mrd_status check_same(const struct mrd_log_reader *reader, struct mrd_error *err)
+{
+    struct mrd_log_state log;
+    MRD_TRY(mrd_log_state_read(reader->bus, reader->options.partition, API_MS, &log, err));
+    return mrd_log_identity_equal(log.identity, reader->log) ? MRD_OK : is_no_more(reader, err);
+}
+
 static enum mrd_status attach(struct mrd_log_reader *reader, struct mrd_error *err)
 {
     if (!mrd_bus_connected(reader->bus)) {
@@ -301,6 +314,7 @@ static enum mrd_status attach(struct mrd_log_reader *reader, struct mrd_error *e
     MRD_TRY(inbox_open(reader, err));
     uint64_t pending = 0;
     MRD_TRY(consumer_create(reader, &pending, err));
+    MRD_TRY(check_same(reader, err));
     attached(reader, &log, pending_of(reader, &log, pending));
     return MRD_OK;
 }
@@ -492,10 +506,14 @@ static enum mrd_status log_look(struct mrd_log_reader *reader, struct mrd_error 
         return MRD_OK;
     }
     struct mrd_log_state log;
-    MRD_TRY(mrd_log_state_read(reader->bus, reader->options.partition, API_MS, &log, err));
+    const enum mrd_status status =
+        mrd_log_state_read(reader->bus, reader->options.partition, API_MS, &log, err);
     reader->log_look_ns = now_ns() + LOG_LOOK_MS * MS;
+    if (status != MRD_OK) { /* while entries come there is no hurry */
+        return standing ? status : MRD_OK;
+    }
     if (!mrd_log_identity_equal(log.identity, reader->log)) {
-        return mrd_fail(err, MRD_E_UNAVAILABLE, "log %s was made anew or adopted", reader->stream);
+        return is_no_more(reader, err);
     }
     if (!standing) {
         return MRD_OK;
