@@ -48,7 +48,10 @@ struct ing_partition {
     _Atomic bool over_budget;
     _Atomic bool caught_up;
     _Atomic uint64_t rewinds;
-    _Atomic mrd_time_ms log_age_ms; /* relaxed: a figure by itself */
+    _Atomic mrd_time_ms log_age_ms; /* relaxed: a figure by itself, and so are the next three */
+    _Atomic uint64_t readings;      /* times that the reader has begun to read */
+    _Atomic uint64_t sure;     /* the last of them for which the log was found to have a mark */
+    _Atomic uint64_t doubtful; /* and to have not */
 
     pthread_mutex_t gate_lock; /* guards the gate; and the sleep of those who wait for `applied` */
     pthread_cond_t gate_open;
@@ -65,8 +68,6 @@ struct ing_partition {
         struct mrd_log_identity log;
         uint64_t first;
     } begins;
-    uint64_t sure;     /* consumers of the reader when the log was found to have a mark */
-    uint64_t doubtful; /* and when it was found not to */
     bool closing;
     struct mrd_log_limit quarantine_limit;
 };
@@ -351,6 +352,7 @@ static void on_event(void *context, enum mrd_log_event event, const char *text)
         mrd_log_uint("partition", partition->options.store.partition);
     switch (event) {
     case MRD_LOG_RESUMED:
+        atomic_fetch_add_explicit(&partition->readings, 1, memory_order_relaxed);
         MRD_LOG_INFO("reading the log", number, mrd_log_str("text", text));
         break;
     case MRD_LOG_LOST:
@@ -508,13 +510,6 @@ enum mrd_status ing_partition_wait(struct ing_partition *partition, uint64_t tag
 
 /* ---- what is held of which log ---- */
 
-static uint64_t consumers_of(struct ing_partition *partition)
-{
-    struct mrd_log_reader_stats reader;
-    mrd_log_reader_stats(partition->reader, &reader);
-    return reader.consumers;
-}
-
 static enum mrd_status log_has(struct ing_partition *partition, struct mrd_log_mark mark,
                                bool *out_has, struct mrd_error *out_why, struct mrd_error *err)
 {
@@ -530,11 +525,9 @@ static enum mrd_status log_has(struct ing_partition *partition, struct mrd_log_m
 static enum mrd_status check_mark(struct ing_partition *partition, struct mrd_log_mark mark,
                                   struct mrd_error *err)
 {
-    const uint64_t consumers = consumers_of(partition);
-    pthread_mutex_lock(&partition->gate_lock);
-    const bool sure = consumers > 0 && partition->sure == consumers;
-    pthread_mutex_unlock(&partition->gate_lock);
-    if (mark.sequence == 0 || sure) {
+    const uint64_t reading = atomic_load_explicit(&partition->readings, memory_order_relaxed);
+    const uint64_t sure = atomic_load_explicit(&partition->sure, memory_order_relaxed);
+    if (mark.sequence == 0 || (reading > 0 && sure == reading)) {
         return MRD_OK;
     }
     struct mrd_error why;
@@ -544,9 +537,8 @@ static enum mrd_status check_mark(struct ing_partition *partition, struct mrd_lo
         return mrd_fail_prefix(err, MRD_E_UNAVAILABLE, "partition %" PRIu32,
                                partition->options.store.partition);
     }
-    pthread_mutex_lock(&partition->gate_lock);
-    *(has ? &partition->sure : &partition->doubtful) = consumers;
-    pthread_mutex_unlock(&partition->gate_lock);
+    atomic_store_explicit(has ? &partition->sure : &partition->doubtful, reading,
+                          memory_order_relaxed);
     if (has) {
         return MRD_OK;
     }
@@ -684,12 +676,14 @@ void ing_partition_progress(struct ing_partition *partition, struct ing_partitio
     struct mrd_log_reader_stats reader;
     mrd_log_reader_stats(partition->reader, &reader);
     struct ing_held held = ing_store_held(ing_partition_figures(partition));
+    const uint64_t doubtful = atomic_load_explicit(&partition->doubtful, memory_order_relaxed);
     pthread_mutex_lock(&partition->gate_lock);
     const size_t queued = partition->gate_entries;
     const uint64_t applied = ing_partition_applied(partition);
     if (!is_same(held.log, partition->log)) { /* the store is one entry ahead */
         held = (struct ing_held){0};
-    } else if (partition->doubtful != 0 && partition->doubtful == reader.consumers) {
+    } else if (doubtful != 0 &&
+               doubtful == atomic_load_explicit(&partition->readings, memory_order_relaxed)) {
         held.first = 0;
     }
     pthread_mutex_unlock(&partition->gate_lock);
