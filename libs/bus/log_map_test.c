@@ -69,6 +69,10 @@ static void positions_rise_over_all_parts(void **state)
     assert_int_equal(mrd_log_map_last(&map, 900), 3000); /* the next is 3001 */
 }
 
+static const char too_many[] =
+    "; positions 1+1 2+2 3+3 4+4 5+5 6+6 7+7 8+8 9+9 10+10 11+11 12+12 13+13 14+14 15+15 16+16 "
+    "17+17";
+
 static void what_does_not_rise_is_refused(void **state)
 {
     (void)state;
@@ -89,8 +93,7 @@ static void what_does_not_rise_is_refused(void **state)
         "; positions 1+5, 2+6",
         "; positions 1+99999999999999999999",
         "; positions 99999999999999999999+1",
-        "; positions 1+1 2+2 3+3 4+4 5+5 6+6 7+7 8+8 9+9 10+10 11+11 12+12 13+13 14+14 15+15 16+16 "
-        "17+17",
+        too_many,
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(bad); i++) {
         struct mrd_log_map map;
