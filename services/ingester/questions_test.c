@@ -145,7 +145,8 @@ static void series_are_known_by_their_ids(void **state)
     struct mrd_query_request request = request_of(MRD_QUERY_KNOWN);
     struct mrd_query_partition partitions[PARTITIONS];
     for (uint32_t p = 0; p < PARTITIONS; p++) {
-        partitions[p] = (struct mrd_query_partition){p, log_last(world, p), 0};
+        partitions[p] =
+            (struct mrd_query_partition){.number = p, .sequence_min = log_last(world, p)};
     }
     request.partitions = partitions;
     request.partition_count = PARTITIONS;
