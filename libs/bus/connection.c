@@ -79,6 +79,16 @@ enum mrd_status mrd_bus_fail(struct mrd_error *err, natsStatus status, int js_co
                     detail[0] == '\0' ? "" : ": ", detail);
 }
 
+enum mrd_status mrd_bus_jetstream(struct mrd_bus *bus, int64_t timeout_ms, jsCtx **out,
+                                  struct mrd_error *err)
+{
+    jsOptions options;
+    jsOptions_Init(&options);
+    options.Wait = timeout_ms;
+    const natsStatus status = natsConnection_JetStream(out, mrd_bus_nats(bus), &options);
+    return status == NATS_OK ? MRD_OK : mrd_bus_fail(err, status, 0, "JetStream context");
+}
+
 bool mrd_bus_token_valid(const char *text, size_t size_max)
 {
     if (text == NULL) {

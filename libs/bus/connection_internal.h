@@ -19,6 +19,10 @@ enum mrd_status mrd_bus_status_of(natsStatus status);
 enum mrd_status mrd_bus_fail(struct mrd_error *err, natsStatus status, int js_code,
                              const char *format, ...) MRD_PRINTF(4, 5);
 
+/* A JetStream context whose calls wait so long; the caller destroys it. */
+MRD_MUST_CHECK enum mrd_status mrd_bus_jetstream(struct mrd_bus *bus, int64_t timeout_ms,
+                                                 jsCtx **out, struct mrd_error *err);
+
 /* One subject token: letters, digits, '-' and '_'. */
 bool mrd_bus_token_valid(const char *text, size_t size_max);
 

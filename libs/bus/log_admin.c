@@ -12,16 +12,6 @@ static void kv_close(kvStore **kv) { kvStore_Destroy(*kv); }
 static void info_close(jsStreamInfo **info) { jsStreamInfo_Destroy(*info); }
 static void entry_close(kvEntry **entry) { kvEntry_Destroy(*entry); }
 
-static enum mrd_status js_open(struct mrd_bus *bus, int64_t timeout_ms, jsCtx **out,
-                               struct mrd_error *err)
-{
-    jsOptions options;
-    jsOptions_Init(&options);
-    options.Wait = timeout_ms;
-    const natsStatus status = natsConnection_JetStream(out, mrd_bus_nats(bus), &options);
-    return status == NATS_OK ? MRD_OK : mrd_bus_fail(err, status, 0, "JetStream context");
-}
-
 /* ---- the region's record ---- */
 
 static enum mrd_status record_parse(const char *text, struct mrd_log_region *out,
@@ -118,7 +108,7 @@ enum mrd_status mrd_log_region_read(struct mrd_bus *bus, int64_t timeout_ms,
 {
     mrd_auto(js_close)
     jsCtx *js = NULL;
-    MRD_TRY(js_open(bus, timeout_ms, &js, err));
+    MRD_TRY(mrd_bus_jetstream(bus, timeout_ms, &js, err));
     mrd_auto(kv_close)
     kvStore *kv = NULL;
     const natsStatus status = js_KeyValue(&kv, js, MRD_REGION_BUCKET);
@@ -135,7 +125,7 @@ static void stream_config(const struct mrd_log_config *config, const char *name,
 {
     jsStreamConfig_Init(out);
     out->Name = name;
-    out->Description = "Meridian: partition log";
+    out->Description = "Meridian: partition log"; /* log_map.h adds to it */
     out->Subjects = subject;
     out->SubjectsLen = 1;
     out->Retention = js_LimitsPolicy;
@@ -277,42 +267,11 @@ enum mrd_status mrd_log_ensure(struct mrd_bus *bus, const struct mrd_log_config 
     MRD_TRY(config_check(&full, err));
     mrd_auto(js_close)
     jsCtx *js = NULL;
-    MRD_TRY(js_open(bus, timeout_ms, &js, err));
+    MRD_TRY(mrd_bus_jetstream(bus, timeout_ms, &js, err));
     MRD_TRY(record_ensure(js, &full, err));
     for (uint32_t partition = 0; partition < full.partition_count; partition++) {
         MRD_TRY(stream_ensure(js, &full, partition, err));
     }
-    return MRD_OK;
-}
-
-static enum mrd_status info_read(jsCtx *js, uint32_t partition, jsStreamInfo **out,
-                                 struct mrd_error *err)
-{
-    char name[MRD_LOG_NAME_MAX];
-    jsErrCode code = 0;
-    const natsStatus status =
-        js_GetStreamInfo(out, js, mrd_log_stream_name(partition, name), NULL, &code);
-    return status == NATS_OK ? MRD_OK : mrd_bus_fail(err, status, (int)code, "stream %s", name);
-}
-
-enum mrd_status mrd_log_state_read(struct mrd_bus *bus, uint32_t partition, int64_t timeout_ms,
-                                   struct mrd_log_state *out, struct mrd_error *err)
-{
-    mrd_auto(js_close)
-    jsCtx *js = NULL;
-    MRD_TRY(js_open(bus, timeout_ms, &js, err));
-    mrd_auto(info_close)
-    jsStreamInfo *info = NULL;
-    MRD_TRY(info_read(js, partition, &info, err));
-    *out = (struct mrd_log_state){
-        .sequence_first = info->State.Msgs == 0 ? info->State.LastSeq + 1 : info->State.FirstSeq,
-        .sequence_last = info->State.LastSeq,
-        .messages = info->State.Msgs,
-        .bytes = info->State.Bytes,
-        .bytes_max = info->Config->MaxBytes,
-        .age_ms_max = info->Config->MaxAge / MS,
-        .created_ns = info->Created,
-    };
     return MRD_OK;
 }
 
@@ -321,85 +280,18 @@ enum mrd_status mrd_log_age_clear(struct mrd_bus *bus, uint32_t partition, int64
 {
     mrd_auto(js_close)
     jsCtx *js = NULL;
-    MRD_TRY(js_open(bus, timeout_ms, &js, err));
+    MRD_TRY(mrd_bus_jetstream(bus, timeout_ms, &js, err));
     mrd_auto(info_close)
     jsStreamInfo *info = NULL;
-    MRD_TRY(info_read(js, partition, &info, err));
+    char name[MRD_LOG_NAME_MAX];
+    jsErrCode code = 0;
+    const natsStatus status =
+        js_GetStreamInfo(&info, js, mrd_log_stream_name(partition, name), NULL, &code);
+    if (status != NATS_OK) {
+        return mrd_bus_fail(err, status, (int)code, "stream %s", name);
+    }
     jsStreamConfig want = *info->Config;
     want.MaxAge = 0;
     want.Duplicates = MRD_MAX(want.Duplicates, duplicate_window_of(0) * MS);
     return stream_update(js, info->Config, &want, err);
-}
-
-static void msg_close(natsMsg **msg) { natsMsg_Destroy(*msg); }
-
-enum mrd_status mrd_log_stored_read(struct mrd_bus *bus, uint32_t partition, uint64_t sequence,
-                                    int64_t timeout_ms, mrd_time_ms *out_ms, struct mrd_error *err)
-{
-    mrd_auto(js_close)
-    jsCtx *js = NULL;
-    MRD_TRY(js_open(bus, timeout_ms, &js, err));
-    char name[MRD_LOG_NAME_MAX];
-    mrd_auto(msg_close)
-    natsMsg *msg = NULL;
-    jsErrCode code = 0;
-    const natsStatus status =
-        js_GetMsg(&msg, js, mrd_log_stream_name(partition, name), sequence, NULL, &code);
-    if (status != NATS_OK) {
-        return mrd_bus_fail(err, status, (int)code, "stream %s: entry %" PRIu64, name, sequence);
-    }
-    *out_ms = natsMsg_GetTime(msg) / MS;
-    return MRD_OK;
-}
-
-uint64_t mrd_log_file_bytes(int64_t bytes_max)
-{
-    enum { FILE_BYTES_MIN = 32 * 1000, FILE_BYTES_MAX = 8 << 20, FILE_BYTES_STEP = 100 };
-    const uint64_t quarter = bytes_max <= 0 ? FILE_BYTES_MAX : (uint64_t)bytes_max / 4 + 1;
-    const uint64_t rounded = quarter + FILE_BYTES_STEP;
-    return MRD_MIN(MRD_MAX(rounded, (uint64_t)FILE_BYTES_MIN), (uint64_t)FILE_BYTES_MAX);
-}
-
-enum mrd_status mrd_log_class_last(struct mrd_bus *bus, uint32_t partition,
-                                   const char *residency_class, int64_t timeout_ms,
-                                   uint64_t *out_sequence, struct mrd_error *err)
-{
-    mrd_auto(js_close)
-    jsCtx *js = NULL;
-    MRD_TRY(js_open(bus, timeout_ms, &js, err));
-    char name[MRD_LOG_NAME_MAX];
-    char subject[MRD_LOG_NAME_MAX];
-    natsMsg *message = NULL;
-    jsErrCode code = 0;
-    const natsStatus status =
-        js_GetLastMsg(&message, js, mrd_log_stream_name(partition, name),
-                      mrd_log_subject(partition, residency_class, subject), NULL, &code);
-    if (status == NATS_NOT_FOUND && code != JSStreamNotFoundErr) {
-        *out_sequence = 0;
-        return MRD_OK;
-    }
-    if (status != NATS_OK) {
-        return mrd_bus_fail(err, status, (int)code, "stream %s: last message of %s", name, subject);
-    }
-    *out_sequence = natsMsg_GetSequence(message);
-    natsMsg_Destroy(message);
-    return MRD_OK;
-}
-
-enum mrd_status mrd_log_trim(struct mrd_bus *bus, uint32_t partition, uint64_t sequence,
-                             int64_t timeout_ms, struct mrd_error *err)
-{
-    mrd_auto(js_close)
-    jsCtx *js = NULL;
-    MRD_TRY(js_open(bus, timeout_ms, &js, err));
-    jsOptions options;
-    jsOptions_Init(&options);
-    options.Wait = timeout_ms;
-    options.Stream.Purge.Sequence = sequence;
-    char name[MRD_LOG_NAME_MAX];
-    jsErrCode code = 0;
-    const natsStatus status =
-        js_PurgeStream(js, mrd_log_stream_name(partition, name), &options, &code);
-    return status == NATS_OK ? MRD_OK
-                             : mrd_bus_fail(err, status, (int)code, "stream %s: trim", name);
 }

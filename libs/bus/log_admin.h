@@ -5,12 +5,17 @@
  * stands in the KV bucket MRD_REGION under "log", written with compare-and-set by whoever came
  * first; everyone else reads it and refuses to run with another.
  *
- * Threads: any. All calls wait for the server, at most timeout_ms each.
+ * Above this library the log has positions: a stream's sequences, and what is added to them since somebody has adopted the stream
+ * (log_map.h). All sequences here are positions, but for those that are called the stream's.
+ *
+ * Threads: any. All calls wait for the server, at most timeout_ms for each of up to two requests.
  */
 #ifndef MRD_BUS_LOG_ADMIN_H
 #define MRD_BUS_LOG_ADMIN_H
 
 #include "bus/connection.h"
+#include "bus/log_map.h"
+#include "model/log_identity.h"
 
 enum {
     MRD_LOG_PARTITIONS_MAX = 4096,
@@ -48,14 +53,17 @@ MRD_MUST_CHECK enum mrd_status mrd_log_region_read(struct mrd_bus *bus, int64_t 
                                                    struct mrd_error *err);
 
 struct mrd_log_state {
+    struct mrd_log_identity
+        identity; /* another stream of the same name has another, and so has one since it was adopted */
     uint64_t sequence_first; /* of an empty log: last + 1 */
-    uint64_t sequence_last;  /* 0: nothing was ever written */
+    uint64_t sequence_last;  /* the next message comes behind it; 0: nothing was ever written */
+    uint64_t stream_first;   /* the stream's own sequences, likewise */
+    uint64_t stream_last;
+    struct mrd_log_map map; /* from one to the other */
     uint64_t messages;
     uint64_t bytes;
     int64_t bytes_max;
     int64_t age_ms_max; /* 0: nothing is forgotten by age */
-    int64_t
-        created_ns; /* when the stream was made, the server's clock: another stream of the same name has another */
 };
 
 /* The log's state now, for strong reads and lag. MRD_E_NOT_FOUND if there is no such stream. */
@@ -66,6 +74,11 @@ MRD_MUST_CHECK enum mrd_status mrd_log_state_read(struct mrd_bus *bus, uint32_t 
 /* What NATS keeps in one file of a log at most, as it sizes them of bytes_max (nats-server's dynBlkSize). A message that was dropped may stay in the
  * file that the first one lies in, until most of that file is dropped: when so many bytes behind it are dropped, it is gone. */
 uint64_t mrd_log_file_bytes(int64_t bytes_max);
+
+/* The position of a message that an acknowledgement (log_writer.h) names by the stream's own sequence. */
+MRD_MUST_CHECK enum mrd_status mrd_log_position(struct mrd_bus *bus, uint32_t partition,
+                                                uint64_t stream_sequence, int64_t timeout_ms,
+                                                uint64_t *out_sequence, struct mrd_error *err);
 
 /* The sequence of the last message of a class in the partition's log; 0: there is none. */
 MRD_MUST_CHECK enum mrd_status mrd_log_class_last(struct mrd_bus *bus, uint32_t partition,
@@ -81,9 +94,38 @@ MRD_MUST_CHECK enum mrd_status mrd_log_stored_read(struct mrd_bus *bus, uint32_t
 MRD_MUST_CHECK enum mrd_status mrd_log_age_clear(struct mrd_bus *bus, uint32_t partition,
                                                  int64_t timeout_ms, struct mrd_error *err);
 
-/* Drops everything before `sequence`. */
+/* Drops everything before `sequence` of the log that is meant. MRD_E_CONFLICT: the partition has another by now, and nothing was dropped. */
 MRD_MUST_CHECK enum mrd_status mrd_log_trim(struct mrd_bus *bus, uint32_t partition,
-                                            uint64_t sequence, int64_t timeout_ms,
-                                            struct mrd_error *err);
+                                            struct mrd_log_identity log, uint64_t sequence,
+                                            int64_t timeout_ms, struct mrd_error *err);
+
+/* ---- whose log it is ---- */
+
+/* Whether the log has what the mark says: it reaches the marked entry, and if it still has it, took it at that time. *out_why: what speaks
+ * against it. Without a mark, and where the entry was trimmed: true. */
+MRD_MUST_CHECK enum mrd_status mrd_log_has_mark(struct mrd_bus *bus, uint32_t partition,
+                                                const struct mrd_log_state *log,
+                                                struct mrd_log_mark mark, int64_t timeout_ms,
+                                                bool *out_has, struct mrd_error *out_why,
+                                                struct mrd_error *err);
+
+/* The stream's first sequence that was stored after a time; last + 1 if there is none. Cost: some reads of entries. */
+MRD_MUST_CHECK enum mrd_status mrd_log_stored_after(struct mrd_bus *bus, uint32_t partition,
+                                                    const struct mrd_log_state *log,
+                                                    mrd_time_ms time_ms, int64_t timeout_ms,
+                                                    uint64_t *out_stream_sequence,
+                                                    struct mrd_error *err);
+
+struct mrd_log_adoption {
+    struct mrd_log_identity log; /* as it is now; MRD_E_CONFLICT: it is another */
+    uint64_t stream_from;        /* messages of the stream from here on ... */
+    uint64_t
+        sequence; /* ... have this position and what follows, behind all that were given away before */
+};
+/* Whoever reads the log notices within seconds. Not safe against another adoption at the same time. */
+MRD_MUST_CHECK enum mrd_status mrd_log_adopt(struct mrd_bus *bus, uint32_t partition,
+                                             const struct mrd_log_adoption *adoption,
+                                             int64_t timeout_ms, struct mrd_log_identity *out,
+                                             struct mrd_error *err);
 
 #endif

@@ -27,6 +27,7 @@ enum {
     SILENCE_MS = EXPIRES_MS + 2000,
     LOOK_MS = 250,             /* how often an idle reader looks at connection and stop flag */
     STANDSTILL_MS = 5000,      /* without a message: is there really none? */
+    LOG_LOOK_MS = 5000,        /* is it still the log that it was? */
     CONSUMER_IDLE_MS = 120000, /* the server forgets a consumer that nobody asks */
     API_MS = 5000,
     RETRY_MS_MIN = 100,
@@ -48,8 +49,12 @@ struct mrd_log_reader {
     char inbox_subject[MRD_BUS_INBOX_MAX];
     char next_subject[2 * MRD_LOG_NAME_MAX + 64];
     char consumer[MRD_LOG_NAME_MAX];
-    uint64_t generation; /* of the connection that we are attached by */
+    uint64_t generation;         /* of the connection that we are attached by */
+    struct mrd_log_identity log; /* that we are attached to */
+    struct mrd_log_map map;
     uint64_t position; /* last delivered, or what stands before the first wanted; see positioned */
+    uint64_t at;       /* the same as a sequence of the stream */
+    mrd_time_ms at_ms; /* when that entry was stored; 0: not known */
     bool positioned;   /* position means something */
     uint64_t consumer_number; /* last number of this consumer's own count */
     uint64_t catch_up_to;
@@ -58,6 +63,7 @@ struct mrd_log_reader {
     bool data_since_request;
     int64_t heard_ns;
     int64_t standstill_ns; /* when to ask the log itself whether it has more */
+    int64_t log_look_ns;   /* when to look whether it is another */
 
     pthread_mutex_t lock; /* guards stats */
     struct mrd_log_reader_stats stats;
@@ -87,7 +93,7 @@ static void reader_event(struct mrd_log_reader *reader, enum mrd_log_event event
 static void passed(const struct mrd_log_reader *reader, uint64_t sequence)
 {
     if (reader->options.on_passed != NULL) {
-        reader->options.on_passed(reader->options.context, sequence);
+        reader->options.on_passed(reader->options.context, reader->log, sequence);
     }
 }
 
@@ -120,20 +126,60 @@ static void detach(struct mrd_log_reader *reader)
     pthread_mutex_unlock(&reader->lock);
 }
 
-/* Where the log stands, and whether our position can be right. */
+/* Whether the log that we have read so far has gone on differently. */
+static enum mrd_status is_another(const struct mrd_log_reader *reader,
+                                  const struct mrd_log_state *log, bool *out_another,
+                                  struct mrd_error *err)
+{
+    *out_another = reader->position > log->sequence_last;
+    if (*out_another || reader->at_ms == 0 || reader->at < log->stream_first) {
+        return MRD_OK;
+    }
+    const struct mrd_log_mark mark = {reader->position, reader->at_ms};
+    struct mrd_error ignored;
+    bool has;
+    MRD_TRY(mrd_log_has_mark(reader->bus, reader->options.partition, log, mark, API_MS, &has,
+                             &ignored, err));
+    *out_another = !has;
+    return MRD_OK;
+}
+
+static void rewind_to(struct mrd_log_reader *reader, const struct mrd_log_state *log)
+{
+    char text[MRD_LOG_NAME_MAX + 256];
+    snprintf(text, sizeof(text),
+             "log %s, made at %" PRId64 " ns, ends at %" PRIu64 ", we had read up to %" PRIu64
+             " of one made at %" PRId64 " ns: it was restored or made anew",
+             reader->stream, log->identity.created_ns, log->sequence_last, reader->position,
+             mrd_log_identity_known(reader->log) ? reader->log.created_ns
+                                                 : log->identity.created_ns);
+    reader->position = log->sequence_first - 1;
+    reader_event(reader, MRD_LOG_REWOUND, text);
+}
+
+/* Where the log stands, and where in it we go on. In a log that was adopted since, and whose new positions begin behind ours, what it has
+ * behind ours is what follows. */
 static enum mrd_status check_position(struct mrd_log_reader *reader, struct mrd_log_state *log,
                                       struct mrd_error *err)
 {
     MRD_TRY(mrd_log_state_read(reader->bus, reader->options.partition, API_MS, log, err));
-    if (reader->positioned && reader->position > log->sequence_last) {
-        char text[MRD_LOG_NAME_MAX + 128];
-        snprintf(text, sizeof(text),
-                 "log %s ends at %" PRIu64 ", we had read up to %" PRIu64
-                 ": it was restored or made anew",
-                 reader->stream, log->sequence_last, reader->position);
-        reader->position = log->sequence_first - 1;
-        reader_event(reader, MRD_LOG_REWOUND, text);
+    const bool same =
+        !mrd_log_identity_known(reader->log) || mrd_log_identity_equal(reader->log, log->identity);
+    bool another = false;
+    if (reader->positioned && same) {
+        MRD_TRY(is_another(reader, log, &another, err));
+    } else if (reader->positioned) {
+        another = reader->position >= mrd_log_map_start(&log->map);
     }
+    if (another) {
+        rewind_to(reader, log);
+    }
+    if (another || !same) {
+        reader->at_ms = 0;
+    }
+    reader->log = log->identity;
+    reader->map = log->map;
+    reader->at = reader->positioned ? mrd_log_map_sequence(&log->map, reader->position + 1) - 1 : 0;
     return MRD_OK;
 }
 
@@ -147,7 +193,7 @@ static void consumer_config(const struct mrd_log_reader *reader, jsConsumerConfi
     config->Replicas = 1;
     if (reader->positioned) {
         config->DeliverPolicy = js_DeliverByStartSequence;
-        config->OptStartSeq = reader->position + 1;
+        config->OptStartSeq = reader->at + 1;
     } else if (is_from_time(reader)) {
         config->DeliverPolicy = js_DeliverByStartTime;
         config->OptStartTime = reader->options.time_start_ms * MS;
@@ -193,12 +239,7 @@ static enum mrd_status js_ensure(struct mrd_log_reader *reader, struct mrd_error
     if (reader->js != NULL) {
         return MRD_OK;
     }
-    jsOptions options;
-    jsOptions_Init(&options);
-    options.Wait = API_MS;
-    const natsStatus status =
-        natsConnection_JetStream(&reader->js, mrd_bus_nats(reader->bus), &options);
-    return status == NATS_OK ? MRD_OK : mrd_bus_fail(err, status, 0, "JetStream context");
+    return mrd_bus_jetstream(reader->bus, API_MS, &reader->js, err);
 }
 
 static void caught_up_check(struct mrd_log_reader *reader, uint64_t sequence)
@@ -220,8 +261,8 @@ static uint64_t pending_of(const struct mrd_log_reader *reader, const struct mrd
     if (is_from_time(reader)) {
         return consumer_pending;
     }
-    const uint64_t next = MRD_MAX(reader->position + 1, log->sequence_first);
-    return log->messages == 0 || next > log->sequence_last ? 0 : log->sequence_last + 1 - next;
+    const uint64_t next = MRD_MAX(reader->at + 1, log->stream_first);
+    return log->messages == 0 || next > log->stream_last ? 0 : log->stream_last + 1 - next;
 }
 
 static void attached(struct mrd_log_reader *reader, const struct mrd_log_state *log,
@@ -234,17 +275,31 @@ static void attached(struct mrd_log_reader *reader, const struct mrd_log_state *
     reader->consumer_number = 0;
     reader->heard_ns = now_ns();
     reader->standstill_ns = reader->heard_ns + STANDSTILL_MS * MS;
+    reader->log_look_ns = reader->heard_ns + LOG_LOOK_MS * MS;
     pthread_mutex_lock(&reader->lock);
     reader->stats.attached = true;
     reader->stats.consumers++;
     reader->stats.pending = pending;
     pthread_mutex_unlock(&reader->lock);
     reader_event(reader, MRD_LOG_RESUMED, text);
-    reader->catch_up_to = log->sequence_last;
+    reader->catch_up_to = log->stream_last;
     if (pending == 0) {
         passed(reader, log->sequence_last);
         caught_up_check(reader, UINT64_MAX);
     }
+}
+
+static enum mrd_status is_no_more(const struct mrd_log_reader *reader, struct mrd_error *err)
+{
+    return mrd_fail(err, MRD_E_UNAVAILABLE, "log %s was made anew or adopted", reader->stream);
+}
+
+/* A stream takes its consumers with it: one that is there before and after the consumer was made is the one that it reads. */
+static enum mrd_status check_same(const struct mrd_log_reader *reader, struct mrd_error *err)
+{
+    struct mrd_log_state log;
+    MRD_TRY(mrd_log_state_read(reader->bus, reader->options.partition, API_MS, &log, err));
+    return mrd_log_identity_equal(log.identity, reader->log) ? MRD_OK : is_no_more(reader, err);
 }
 
 static enum mrd_status attach(struct mrd_log_reader *reader, struct mrd_error *err)
@@ -259,6 +314,7 @@ static enum mrd_status attach(struct mrd_log_reader *reader, struct mrd_error *e
     MRD_TRY(inbox_open(reader, err));
     uint64_t pending = 0;
     MRD_TRY(consumer_create(reader, &pending, err));
+    MRD_TRY(check_same(reader, err));
     attached(reader, &log, pending_of(reader, &log, pending));
     return MRD_OK;
 }
@@ -342,7 +398,7 @@ static enum mrd_status deliver(struct mrd_log_reader *reader, natsMsg **msg, str
         return mrd_fail(err, MRD_E_UNAVAILABLE, "message without JetStream's numbers");
     }
     if (delivery.number != reader->consumer_number + 1 ||
-        (reader->positioned && delivery.sequence <= reader->position)) {
+        (reader->positioned && delivery.sequence <= reader->at)) {
         pthread_mutex_lock(&reader->lock);
         reader->stats.losses++;
         pthread_mutex_unlock(&reader->lock);
@@ -350,9 +406,11 @@ static enum mrd_status deliver(struct mrd_log_reader *reader, natsMsg **msg, str
                         "message %" PRIu64 " of the consumer came after %" PRIu64, delivery.number,
                         reader->consumer_number);
     }
+    const uint64_t position = mrd_log_map_position(&reader->map, delivery.sequence);
     struct mrd_log_entry entry = {
-        .sequence = delivery.sequence,
-        .missing_before = reader->positioned ? delivery.sequence - reader->position - 1 : 0,
+        .log = reader->log,
+        .sequence = position,
+        .missing_before = reader->positioned ? position - reader->position - 1 : 0,
         .pending = delivery.pending,
         .stored_ms = delivery.time_ns / MS,
         .payload = {(const uint8_t *)natsMsg_GetData(*msg), (size_t)natsMsg_GetDataLength(*msg)},
@@ -363,7 +421,9 @@ static enum mrd_status deliver(struct mrd_log_reader *reader, natsMsg **msg, str
     reader->data_since_request = true;
     reader->standstill_ns = now_ns() + STANDSTILL_MS * MS;
     reader->consumer_number = delivery.number;
-    reader->position = delivery.sequence;
+    reader->position = position;
+    reader->at = delivery.sequence;
+    reader->at_ms = entry.stored_ms;
     reader->positioned = true;
     pthread_mutex_lock(&reader->lock);
     reader->stats.sequence = entry.sequence;
@@ -421,22 +481,45 @@ static enum mrd_status take(struct mrd_log_reader *reader, natsMsg **msg, struct
 
 /* A consumer on a replica that fell behind its leader answers every request, "nothing new", for ever. So
  * a reader that got nothing for a while asks the leader where the log ends. */
-static enum mrd_status standstill_check(struct mrd_log_reader *reader, struct mrd_error *err)
+static enum mrd_status standstill_check(struct mrd_log_reader *reader,
+                                        const struct mrd_log_state *log, struct mrd_error *err)
 {
-    if (now_ns() < reader->standstill_ns || is_from_time(reader)) { /* all may be older */
+    if (is_from_time(reader)) { /* all may be older */
         return MRD_OK;
     }
-    struct mrd_log_state log;
-    MRD_TRY(mrd_log_state_read(reader->bus, reader->options.partition, API_MS, &log, err));
-    reader->standstill_ns = now_ns() + STANDSTILL_MS * MS;
-    if (log.messages == 0) {
-        passed(reader, log.sequence_last);
+    if (log->messages == 0) {
+        passed(reader, log->sequence_last);
     }
-    return log.messages == 0 || log.sequence_last <= reader->position
+    return log->messages == 0 || log->stream_last <= reader->at
                ? MRD_OK
                : mrd_fail(err, MRD_E_UNAVAILABLE,
                           "the consumer stands still at %" PRIu64 ", the log ends at %" PRIu64,
-                          reader->position, log.sequence_last);
+                          reader->position, log->sequence_last);
+}
+
+/* A stream that is made anew takes its consumers with it, one that is adopted does not. */
+static enum mrd_status log_look(struct mrd_log_reader *reader, struct mrd_error *err)
+{
+    const int64_t now = now_ns();
+    const bool standing = now >= reader->standstill_ns;
+    if ((now < reader->log_look_ns && !standing) || !mrd_bus_connected(reader->bus)) {
+        return MRD_OK;
+    }
+    struct mrd_log_state log;
+    const enum mrd_status status =
+        mrd_log_state_read(reader->bus, reader->options.partition, API_MS, &log, err);
+    reader->log_look_ns = now_ns() + LOG_LOOK_MS * MS;
+    if (status != MRD_OK) { /* while entries come there is no hurry */
+        return standing ? status : MRD_OK;
+    }
+    if (!mrd_log_identity_equal(log.identity, reader->log)) {
+        return is_no_more(reader, err);
+    }
+    if (!standing) {
+        return MRD_OK;
+    }
+    reader->standstill_ns = reader->log_look_ns;
+    return standstill_check(reader, &log, err);
 }
 
 /* Nothing came for look_ms. */
@@ -448,7 +531,7 @@ static enum mrd_status idle(struct mrd_log_reader *reader, struct mrd_error *err
     if (now_ns() - reader->heard_ns > SILENCE_MS * MS) {
         return mrd_fail(err, MRD_E_UNAVAILABLE, "requests are not answered");
     }
-    return standstill_check(reader, err);
+    return log_look(reader, err);
 }
 
 static void msg_close(natsMsg **msg) { natsMsg_Destroy(*msg); }
@@ -470,9 +553,9 @@ static enum mrd_status step(struct mrd_log_reader *reader, struct mrd_error *err
     if (status != NATS_OK) {
         return mrd_bus_fail(err, status, 0, "inbox of the log reader");
     }
-    const enum mrd_status taken = take(reader, &msg, err);
+    MRD_TRY(take(reader, &msg, err));
     reader->heard_ns = now_ns(); /* on_entry may have taken long */
-    return taken;
+    return log_look(reader, err);
 }
 
 static void *reader_run(void *context)

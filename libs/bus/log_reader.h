@@ -6,6 +6,10 @@
  * consumer's own numbering and fetched again. Sequences that the log itself no longer has (trimmed)
  * are reported with the next entry as `missing_before`.
  *
+ * Sequences are positions (log_map.h). Within seconds the reader notices that the log is another, made anew or restored, or was adopted,
+ * and goes on in it: behind its position if that is certain to be right, which it is in a log that was adopted, else at its
+ * beginning (MRD_LOG_REWOUND). Each entry says which log it is of.
+ *
  * How: an ephemeral pull consumer without acknowledgements; requests are made by hand (nats.c's Fetch
  * returns late and can overrun its array), two at a time, each bounded in messages and bytes.
  *
@@ -17,11 +21,13 @@
 #define MRD_BUS_LOG_READER_H
 
 #include "bus/connection.h"
+#include "model/log_identity.h"
 
 struct mrd_log_reader;
 struct mrd_log_entry_memory;
 
 struct mrd_log_entry {
+    struct mrd_log_identity log;
     uint64_t sequence;
     uint64_t
         missing_before; /* sequences between the last entry and this one that the log lost or trimmed */
@@ -38,8 +44,8 @@ void mrd_log_entry_fini(struct mrd_log_entry *entry);
 enum mrd_log_event {
     MRD_LOG_RESUMED, /* a consumer stands (again); text says from where */
     MRD_LOG_LOST,    /* the consumer or the connection is gone; retried by itself */
-    MRD_LOG_REWOUND, /* the log's end is before our position: it was restored or made anew. Reading starts
-                       * over at its first sequence; the owner decides what that means */
+    MRD_LOG_REWOUND, /* the log does not have what we have read: it was restored or made anew, and not adopted. Reading
+                       * starts over at its first sequence; the owner decides what that means */
     MRD_LOG_CAUGHT_UP /* everything that the log held when the consumer was made has been delivered; once per reader */
 };
 
@@ -55,9 +61,9 @@ struct mrd_log_reader_options {
     void (*on_entry)(void *context, struct mrd_log_entry *entry);
     /* May be NULL. */
     void (*on_event)(void *context, enum mrd_log_event event, const char *text);
-    /* May be NULL. Every entry up to the sequence was handed out before, or is not in the log (any more), or is older than time_start_ms. Called
-     * when that is more than the last entry says: of a log that was trimmed to its end, nothing comes. */
-    void (*on_passed)(void *context, uint64_t sequence);
+    /* May be NULL. Every entry of the log up to the sequence was handed out before, or is not in it (any more), or is older than time_start_ms.
+     * Called when that is more than the last entry says: of a log that was trimmed to its end, nothing comes. */
+    void (*on_passed)(void *context, struct mrd_log_identity log, uint64_t sequence);
     void *context;
 };
 

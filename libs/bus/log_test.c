@@ -531,6 +531,18 @@ static void a_writer_that_goes_cancels_what_waits(void **state)
     told_fini(&told);
 }
 
+static struct mrd_log_state log_of(struct mrd_bus *bus)
+{
+    struct mrd_log_state log;
+    assert_ok(mrd_log_state_read(bus, 0, 5000, &log, ok_err));
+    return log;
+}
+
+static void trim_to(struct mrd_bus *bus, uint64_t sequence)
+{
+    assert_ok(mrd_log_trim(bus, 0, log_of(bus).identity, sequence, 2000, ok_err));
+}
+
 static void a_full_log_says_so_and_takes_again_when_trimmed(void **state)
 {
     struct world *world = *state;
@@ -561,7 +573,7 @@ static void a_full_log_says_so_and_takes_again_when_trimmed(void **state)
     assert_int_equal(told.by_status[MRD_OK], accepted - 1);
     assert_int_equal(accepted, 11);
     assert_int_equal(mrd_log_writer_ready(writer, 0, 1, &err), MRD_E_LIMIT);
-    assert_ok(mrd_log_trim(world->publish, 0, 6, 2000, ok_err));
+    trim_to(world->publish, 6);
     assert_ok(mrd_log_writer_drain(writer, 30000, ok_err)); /* the refused one went in */
     assert_ok(mrd_log_writer_ready(writer, 0, 1, ok_err));
     struct mrd_log_state log;
@@ -653,7 +665,7 @@ static void a_reader_starts_where_asked_and_reports_what_was_trimmed(void **stat
     mrd_log_reader_destroy(&reader);
     seen_fini(&seen);
 
-    assert_ok(mrd_log_trim(world->publish, 0, 51, 2000, ok_err));
+    trim_to(world->publish, 51);
     seen_init(&seen, COUNT);
     reader = reader_of(world->consume, &seen, 11);
     seen_wait(&seen, 50, MRD_LOG_CAUGHT_UP, 1);

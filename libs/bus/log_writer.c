@@ -211,8 +211,10 @@ static bool ack_stored(struct mrd_log_writer *writer, struct batch *batch,
     writer->stats.stored++;
     writer->stats.duplicates += ack->duplicate ? 1 : 0;
     partition_not_full(writer, batch->partition);
-    const struct mrd_log_ack answer = {
-        .status = MRD_OK, .sequence = ack->sequence, .duplicate = ack->duplicate, .text = ""};
+    const struct mrd_log_ack answer = {.status = MRD_OK,
+                                       .stream_sequence = ack->sequence,
+                                       .duplicate = ack->duplicate,
+                                       .text = ""};
     const bool told_now = batch_tell(writer, batch, false, out, &answer);
     slot_release(writer, batch);
     batch_unref(batch);
@@ -605,6 +607,11 @@ enum mrd_status mrd_log_writer_create(struct mrd_bus *bus,
     mrd_assert(pthread_create(&writer->thread, NULL, writer_run, writer) == 0);
     *out_writer = writer;
     return MRD_OK;
+}
+
+uint64_t mrd_log_writer_generation(const struct mrd_log_writer *writer)
+{
+    return mrd_bus_generation(writer->bus);
 }
 
 void mrd_log_writer_stats(struct mrd_log_writer *writer, struct mrd_log_writer_stats *out)

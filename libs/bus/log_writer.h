@@ -42,12 +42,12 @@ MRD_MUST_CHECK enum mrd_status mrd_log_writer_create(struct mrd_bus *bus,
 /* What became of a batch. */
 struct mrd_log_ack {
     enum mrd_status
-        status;        /* MRD_OK: stored. MRD_E_TIMEOUT: not known by the deadline (it may be or
+        status; /* MRD_OK: stored. MRD_E_TIMEOUT: not known by the deadline (it may be or
                              * become stored). MRD_E_LIMIT: the log is full. MRD_E_UNAVAILABLE: the
                              * server refused for another reason. MRD_E_CANCELED: the writer was destroyed. */
-    uint64_t sequence; /* in the partition's log, if stored */
-    bool duplicate;    /* it had been stored by an earlier try */
-    const char *text;  /* what the server said; ends with the call */
+    uint64_t stream_sequence; /* if stored: what mrd_log_position makes a position of */
+    bool duplicate;           /* it had been stored by an earlier try */
+    const char *text;         /* what the server said; ends with the call */
 };
 typedef void (*mrd_log_done_fn)(void *context, const struct mrd_log_ack *ack);
 
@@ -77,6 +77,9 @@ MRD_MUST_CHECK enum mrd_status mrd_log_writer_publish(struct mrd_log_writer *wri
 MRD_MUST_CHECK enum mrd_status mrd_log_writer_ready(struct mrd_log_writer *writer,
                                                     uint32_t partition, size_t payload_size,
                                                     struct mrd_error *err);
+
+/* mrd_bus_generation of the writer's connection. */
+uint64_t mrd_log_writer_generation(const struct mrd_log_writer *writer);
 
 struct mrd_log_writer_stats {
     size_t outstanding, outstanding_bytes; /* now; given-up ones included */

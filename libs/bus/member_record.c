@@ -45,7 +45,9 @@ bool mrd_member_record_differs(const struct mrd_member_record *a, const struct m
     for (size_t i = 0; i < x->partition_count; i++) {
         if (x->partitions[i].partition != y->partitions[i].partition ||
             x->partitions[i].state != y->partitions[i].state ||
-            x->partitions[i].sequence_first != y->partitions[i].sequence_first) {
+            x->partitions[i].sequence_first != y->partitions[i].sequence_first ||
+            x->partitions[i].log.created_ns != y->partitions[i].log.created_ns ||
+            x->partitions[i].log.base != y->partitions[i].log.base) {
             return true;
         }
     }
@@ -66,6 +68,8 @@ void mrd_member_record_encode(const struct mrd_member *member, struct mrd_buf *o
         items[i].state = (uint32_t)member->partitions[i].state;
         items[i].sequence = member->partitions[i].sequence;
         items[i].sequence_first = member->partitions[i].sequence_first;
+        items[i].log_created_ns = (uint64_t)member->partitions[i].log.created_ns;
+        items[i].log_base = member->partitions[i].log.base;
         list[i] = &items[i];
     }
     Mrd__Bus__Member message;
@@ -141,9 +145,13 @@ static bool partitions_take(const Mrd__Bus__Member *message, struct mrd_member_p
             (i > 0 && from->partition <= out[i - 1].partition)) {
             return false;
         }
-        out[i] =
-            (struct mrd_member_partition){from->partition, (enum mrd_partition_state)from->state,
-                                          from->sequence, from->sequence_first};
+        out[i] = (struct mrd_member_partition){
+            .partition = from->partition,
+            .state = (enum mrd_partition_state)from->state,
+            .sequence = from->sequence,
+            .sequence_first = from->sequence_first,
+            .log = {(int64_t)from->log_created_ns, from->log_base}
+        };
     }
     return true;
 }

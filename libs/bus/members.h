@@ -14,6 +14,7 @@
 
 #include "bus/connection.h"
 #include "bus/link.h"
+#include "model/log_identity.h"
 
 enum {
     MRD_MEMBERS_BEAT_MS = 1000,
@@ -40,6 +41,8 @@ struct mrd_member_partition {
     enum mrd_partition_state state;
     uint64_t sequence;       /* applied */
     uint64_t sequence_first; /* the head holds the log wholly from here on; 0: not known */
+    struct mrd_log_identity
+        log; /* whose sequences these are; not known: of no log that others could name */
 };
 
 struct mrd_member {

@@ -101,8 +101,8 @@ static void a_record_comes_back_as_it_was_and_rubbish_is_refused(void **state)
 {
     (void)state;
     const struct mrd_member_partition partitions[] = {
-        {0, MRD_PARTITION_SERVING, 77, 31},
-        {5, MRD_PARTITION_LOADING, 0,  0 }
+        {0, MRD_PARTITION_SERVING, 77, 31, {1700000000000000000, 1000}},
+        {5, MRD_PARTITION_LOADING, 0,  0,  {0}                        }
     };
     const struct mrd_member member = {
         .kind = MRD_MEMBER_INGESTER,
@@ -129,6 +129,8 @@ static void a_record_comes_back_as_it_was_and_rubbish_is_refused(void **state)
     assert_int_equal(record.member.partition_count, 2);
     assert_int_equal(record.member.partitions[0].sequence, 77);
     assert_int_equal(record.member.partitions[0].sequence_first, 31);
+    assert_true(mrd_log_identity_equal(record.member.partitions[0].log, partitions[0].log));
+    assert_false(mrd_log_identity_known(record.member.partitions[1].log));
     assert_int_equal(record.member.partitions[1].state, MRD_PARTITION_LOADING);
     mrd_member_record_fini(&record);
     for (size_t size = 0; size < buf.size; size++) { /* nothing shorter is read outside its bytes */
@@ -232,7 +234,8 @@ static void members_see_each_other_come_change_and_go(void **state)
     struct mrd_members *one = join(world->b, "one", 60000, NULL);
     struct mrd_members *two = join(world->b, "two", 60000, NULL);
     wait_count(looker, &world->watch, 2);
-    const struct mrd_member_partition serving = {3, MRD_PARTITION_SERVING, 9, 4};
+    const struct mrd_member_partition serving = {
+        .partition = 3, .state = MRD_PARTITION_SERVING, .sequence = 9, .sequence_first = 4};
     struct mrd_member self = {.kind = MRD_MEMBER_INGESTER,
                               .instance = "two",
                               .zone = "z",

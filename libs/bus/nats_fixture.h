@@ -169,6 +169,39 @@ static inline void nats_fixture_stop(struct nats_fixture *fixture)
     nftw(fixture->dir, nats_fixture_remove, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+static inline void nats_fixture_store_copy(const struct nats_fixture *fixture, const char *from,
+                                           const char *to)
+{
+    char command[320];
+    snprintf(command, sizeof(command), "rm -rf %s/%s && cp -a %s/%s %s/%s", fixture->dir, to,
+             fixture->dir, from, fixture->dir, to);
+    if (system(command) != 0) {
+        nats_fixture_fail("cannot copy the store");
+    }
+}
+
+/* The server is killed and comes back; in between all that it has is put aside as a copy, or lost, or is what the copy has. */
+static inline void nats_fixture_back_up(struct nats_fixture *fixture)
+{
+    nats_fixture_kill(fixture);
+    nats_fixture_store_copy(fixture, "store", "copy");
+    nats_fixture_launch(fixture);
+}
+static inline void nats_fixture_lose(struct nats_fixture *fixture)
+{
+    char path[128];
+    nats_fixture_kill(fixture);
+    snprintf(path, sizeof(path), "%s/store", fixture->dir);
+    nftw(path, nats_fixture_remove, 16, FTW_DEPTH | FTW_PHYS);
+    nats_fixture_launch(fixture);
+}
+static inline void nats_fixture_restore(struct nats_fixture *fixture)
+{
+    nats_fixture_kill(fixture);
+    nats_fixture_store_copy(fixture, "copy", "store");
+    nats_fixture_launch(fixture);
+}
+
 /* A connection that stands. */
 static inline struct mrd_bus *nats_fixture_connect(const struct nats_fixture *fixture)
 {

@@ -72,6 +72,18 @@ struct mrd_catalog_built_change {
     uint32_t partition;
     uint64_t from; /* what must be built before; 0: nothing */
     uint64_t to;
+    /* Which log that is, and when it took the entry at `to`. The catalog must know no other log of the partition. */
+    struct mrd_log_identity log;
+    mrd_time_ms stored_ms;
+};
+
+/* Another log is the partition's from now on, whose positions go on behind what is built. */
+struct mrd_catalog_log_change {
+    uint32_t partition;
+    uint64_t built;               /* what must be built */
+    struct mrd_log_identity from; /* what the log must be, unless none is known */
+    struct mrd_log_identity to;
+    mrd_time_ms stored_ms; /* as before */
 };
 
 struct mrd_catalog_table_change {
@@ -120,6 +132,8 @@ struct mrd_catalog_change {
     size_t done_count;
     const struct mrd_catalog_built_change *built;
     size_t built_count;
+    const struct mrd_catalog_log_change *logs;
+    size_t log_count;
     const struct mrd_catalog_table_change *tables;
     size_t table_count;
     mrd_time_ms begun_ms; /* when the first file that it names was begun; 0: it names none */

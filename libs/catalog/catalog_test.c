@@ -62,6 +62,65 @@ static void what_a_change_demands_is_looked_at_in_the_newest_state(void **state)
     mrd_catalog_close(&b);
 }
 
+static enum mrd_status build_of(struct mrd_catalog *catalog, uint64_t from, uint64_t to,
+                                struct mrd_log_identity log, mrd_time_ms stored_ms)
+{
+    const struct mrd_catalog_built_change built = {3, from, to, log, stored_ms};
+    return mrd_catalog_commit(
+        catalog, &(struct mrd_catalog_change){.built = &built, .built_count = 1}, NULL, &error);
+}
+
+static enum mrd_status adopt(struct mrd_catalog *catalog, uint64_t built,
+                             struct mrd_log_identity from, struct mrd_log_identity to)
+{
+    const struct mrd_catalog_log_change log = {3, built, from, to, 777};
+    return mrd_catalog_commit(catalog, &(struct mrd_catalog_change){.logs = &log, .log_count = 1},
+                              NULL, &error);
+}
+
+static void expect_log(struct mrd_catalog *catalog, uint64_t built, struct mrd_log_identity log,
+                       mrd_time_ms stored_ms)
+{
+    struct mrd_catalog_state *pin = mrd_catalog_pin(catalog);
+    const struct mrd_catalog_built *have = mrd_catalog_built_find(pin, 3);
+    assert_non_null(have);
+    assert_int_equal(have->sequence, built);
+    assert_int_equal(have->log.created_ns, log.created_ns);
+    assert_int_equal(have->log.base, log.base);
+    assert_int_equal(have->stored_ms, stored_ms);
+    mrd_catalog_unpin(&pin);
+    expect_reopened_same(catalog);
+}
+
+static void a_partition_is_built_of_one_log_until_another_is_adopted(void **state)
+{
+    (void)state;
+    static const struct mrd_log_identity none = {0};
+    static const struct mrd_log_identity first = {1700000000000000000, 0};
+    static const struct mrd_log_identity second = {1800000000000000000, 150};
+    static const struct mrd_log_identity third = {1800000000000000000, 200};
+    struct mrd_catalog *a = open_on(files);
+    struct mrd_catalog *b = open_on(files);
+    assert_int_equal(build_of(a, 0, 50, none, 0), MRD_OK); /* by one that does not say */
+    expect_log(a, 50, none, 0);
+    assert_int_equal(build_of(a, 50, 100, first, 555), MRD_OK);
+    expect_log(a, 100, first, 555);
+    assert_int_equal(build_of(b, 100, 120, second, 600), MRD_E_CONFLICT);
+    assert_non_null(strstr(error.text, "made at 1700000000000000000 ns"));
+    assert_int_equal(adopt(b, 100, second, third), MRD_E_CONFLICT); /* that is not what it was */
+    assert_int_equal(adopt(b, 99, first, second), MRD_E_CONFLICT);  /* built further meanwhile */
+    assert_int_equal(adopt(b, 100, first, second), MRD_OK);
+    expect_log(b, 100, second, 777);
+    assert_int_equal(adopt(b, 100, first, second), MRD_OK);              /* it is done already */
+    assert_int_equal(build_of(a, 100, 120, first, 560), MRD_E_CONFLICT); /* came too late */
+    assert_int_equal(build_of(a, 100, 160, second, 800), MRD_OK);
+    expect_log(a, 160, second, 800);
+    assert_int_equal(adopt(a, 160, second, second), MRD_E_INVALID);
+    assert_int_equal(adopt(a, 160, second, none), MRD_E_INVALID);
+    mrd_catalog_close(&a);
+    mrd_catalog_close(&b);
+}
+
 static void the_same_change_again_is_done_already(void **state)
 {
     (void)state;
@@ -155,7 +214,8 @@ static bool walk_one(uint64_t nth, enum mrd_fault_when when, bool crash)
     mrd_fault_store_arm(faults, &(struct mrd_fault){.nth = nth, .when = when, .crash = crash});
     for (unsigned i = 0; i < COMMITS; i++) {
         struct named_entry named;
-        const struct mrd_catalog_built_change built = {1, 10 * i, 10 * (i + 1)};
+        const struct mrd_catalog_built_change built = {
+            .partition = 1, .from = 10 * i, .to = 10 * (i + 1)};
         const struct mrd_catalog_change change = {
             .add = make_entry(&named, i), .add_count = 1, .built = &built, .built_count = 1};
         if (mrd_catalog_commit(catalog, &change, NULL, &error) == MRD_OK ||
@@ -346,6 +406,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_commit_is_seen_by_others_and_a_pin_does_not_change, begin,
                                         end),
         cmocka_unit_test_setup_teardown(what_a_change_demands_is_looked_at_in_the_newest_state,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(a_partition_is_built_of_one_log_until_another_is_adopted,
                                         begin, end),
         cmocka_unit_test_setup_teardown(the_same_change_again_is_done_already, begin, end),
         cmocka_unit_test_setup_teardown(changes_that_make_no_sense_are_refused, begin, end),

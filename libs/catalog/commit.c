@@ -47,7 +47,8 @@ static enum mrd_status erasure_check(const struct mrd_catalog_erasure_change *er
 static enum mrd_status change_check(const struct mrd_catalog_change *change, struct mrd_error *err)
 {
     if (change->add_count + change->remove_count + change->built_count + change->table_count +
-            change->settled_count + change->erasure_count + change->done_count ==
+            change->settled_count + change->erasure_count + change->done_count +
+            change->log_count ==
         0) {
         return mrd_fail(err, MRD_E_INVALID, "the change is empty");
     }
@@ -57,6 +58,13 @@ static enum mrd_status change_check(const struct mrd_catalog_change *change, str
             return mrd_fail(err, MRD_E_INVALID, "partition %u is to be built from %llu to %llu",
                             built->partition, (unsigned long long)built->from,
                             (unsigned long long)built->to);
+        }
+    }
+    for (size_t i = 0; i < change->log_count; i++) {
+        const struct mrd_catalog_log_change *log = &change->logs[i];
+        if (!mrd_log_identity_known(log->to) || mrd_log_identity_equal(log->from, log->to)) {
+            return mrd_fail(err, MRD_E_INVALID, "the log of partition %u is to become no other",
+                            log->partition);
         }
     }
     for (size_t i = 0; i < change->remove_count; i++) {
@@ -97,6 +105,19 @@ static void prepared_fini(struct prepared *prepared)
     free(prepared->ends);
 }
 
+static void add_built(const struct mrd_catalog_built_change *built, struct mrd_buf *out)
+{
+    const struct mrd_catalog_log_change log = {.partition = built->partition,
+                                               .built = built->to,
+                                               .from = built->log,
+                                               .to = built->log,
+                                               .stored_ms = built->stored_ms};
+    cat_record_add(out, &(struct cat_action){.kind = CAT_BUILT, .built = *built});
+    if (mrd_log_identity_known(built->log)) {
+        cat_record_add(out, &(struct cat_action){.kind = CAT_LOG, .log = log});
+    }
+}
+
 static enum mrd_status prepare(struct prepared *prepared, struct mrd_error *err)
 {
     const struct mrd_catalog_change *change = prepared->change;
@@ -123,7 +144,10 @@ static enum mrd_status prepare(struct prepared *prepared, struct mrd_error *err)
                        &(struct cat_action){.kind = CAT_ADD, .entry = prepared_entry(prepared, i)});
     }
     for (size_t i = 0; i < change->built_count; i++) {
-        cat_record_add(out, &(struct cat_action){.kind = CAT_BUILT, .built = change->built[i]});
+        add_built(&change->built[i], out);
+    }
+    for (size_t i = 0; i < change->log_count; i++) {
+        cat_record_add(out, &(struct cat_action){.kind = CAT_LOG, .log = change->logs[i]});
     }
     for (size_t i = 0; i < change->table_count; i++) {
         cat_record_add(out, &(struct cat_action){.kind = CAT_TABLE, .table = change->tables[i]});
@@ -178,6 +202,13 @@ static bool change_done(const void *context, const struct mrd_catalog_state *sta
     }
     for (size_t i = 0; i < change->built_count; i++) {
         if (mrd_catalog_built(state, change->built[i].partition) != change->built[i].to) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < change->log_count; i++) {
+        const struct mrd_catalog_built *built =
+            mrd_catalog_built_find(state, change->logs[i].partition);
+        if (built == NULL || !mrd_log_identity_equal(built->log, change->logs[i].to)) {
             return false;
         }
     }

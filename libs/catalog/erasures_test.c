@@ -57,7 +57,8 @@ static enum mrd_status add_built(struct mrd_catalog *catalog, unsigned number, u
     named.entry.origin.partition = partition;
     named.entry.origin.first_sequence = first;
     named.entry.origin.last_sequence = last;
-    const struct mrd_catalog_built_change built = {partition, first - 1, last};
+    const struct mrd_catalog_built_change built = {
+        .partition = partition, .from = first - 1, .to = last};
     const struct mrd_catalog_change change = {
         .add = &named.entry, .add_count = 1, .built = &built, .built_count = 1};
     return mrd_catalog_commit(catalog, &change, NULL, &error);

@@ -96,6 +96,21 @@ static void put_receipt(struct mrd_buf *out, const struct mrd_catalog_receipt *r
     mrd_buf_append_varint(out, receipt->samples);
 }
 
+static void put_identity(struct mrd_buf *out, struct mrd_log_identity log)
+{
+    mrd_buf_append_zigzag(out, log.created_ns);
+    mrd_buf_append_varint(out, log.base);
+}
+
+static void put_log(struct mrd_buf *out, const struct mrd_catalog_log_change *log)
+{
+    mrd_buf_append_varint(out, log->partition);
+    mrd_buf_append_varint(out, log->built);
+    put_identity(out, log->from);
+    put_identity(out, log->to);
+    mrd_buf_append_zigzag(out, log->stored_ms);
+}
+
 void cat_record_add(struct mrd_buf *out, const struct cat_action *action)
 {
     mrd_buf_append_u8(out, (uint8_t)action->kind);
@@ -132,6 +147,9 @@ void cat_record_add(struct mrd_buf *out, const struct cat_action *action)
         return;
     case CAT_RECEIPT:
         put_receipt(out, &action->receipt);
+        return;
+    case CAT_LOG:
+        put_log(out, &action->log);
         return;
     }
     mrd_assert(false);
@@ -349,6 +367,27 @@ static void read_receipt(struct mrd_reader *reader, struct mrd_catalog_receipt *
     }
 }
 
+static struct mrd_log_identity read_identity(struct mrd_reader *reader)
+{
+    struct mrd_log_identity log;
+    log.created_ns = mrd_read_zigzag(reader);
+    log.base = mrd_read_varint(reader);
+    return log;
+}
+
+static void read_log(struct mrd_reader *reader, struct mrd_catalog_log_change *out)
+{
+    const uint64_t partition = mrd_read_varint(reader);
+    out->partition = (uint32_t)partition;
+    out->built = mrd_read_varint(reader);
+    out->from = read_identity(reader);
+    out->to = read_identity(reader);
+    out->stored_ms = mrd_read_zigzag(reader);
+    if (partition > UINT32_MAX || !mrd_log_identity_known(out->to)) {
+        mrd_reader_fail(reader);
+    }
+}
+
 static void action_read(struct mrd_reader *reader, struct cat_action *out)
 {
     switch (out->kind) {
@@ -383,21 +422,25 @@ static void action_read(struct mrd_reader *reader, struct cat_action *out)
     case CAT_RECEIPT:
         read_receipt(reader, &out->receipt);
         return;
+    case CAT_LOG:
+        read_log(reader, &out->log);
+        return;
     }
 }
 
 /* Bits of kinds: actions that make a state out of nothing, and those that change one. */
 static const unsigned OF_CHECKPOINTS = 1U << CAT_ADD | 1U << CAT_GONE | 1U << CAT_BUILT |
-                                       1U << CAT_TABLE | 1U << CAT_ERASING | 1U << CAT_RECEIPT;
+                                       1U << CAT_TABLE | 1U << CAT_ERASING | 1U << CAT_RECEIPT |
+                                       1U << CAT_LOG;
 static const unsigned OF_COMMITS = 1U << CAT_ADD | 1U << CAT_REMOVE | 1U << CAT_BUILT |
                                    1U << CAT_TABLE | 1U << CAT_PURGED | 1U << CAT_ERASURE |
-                                   1U << CAT_SETTLED | 1U << CAT_DONE;
+                                   1U << CAT_SETTLED | 1U << CAT_DONE | 1U << CAT_LOG;
 
 enum mrd_status cat_record_next(struct mrd_reader *actions, enum cat_record_kind kind,
                                 struct cat_action *out, struct mrd_error *err)
 {
     const uint8_t number = mrd_read_u8(actions);
-    if (number < CAT_ADD || number > CAT_RECEIPT) {
+    if (number < CAT_ADD || number > CAT_LOG) {
         return mrd_fail(err, MRD_E_UNSUPPORTED,
                         "action %u in a record of the catalog: a later release wrote it", number);
     }

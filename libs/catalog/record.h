@@ -36,6 +36,7 @@ enum cat_action_kind {
     CAT_DONE = 9,
     CAT_ERASING = 10, /* checkpoints only */
     CAT_RECEIPT = 11, /* checkpoints only */
+    CAT_LOG = 12,
 };
 
 /* An erasure whose sequences are still varints, `partition_count` of them. */
@@ -70,6 +71,7 @@ struct cat_action {
     struct mrd_id128 done;
     struct cat_erasing_action erasing;
     struct mrd_catalog_receipt receipt;
+    struct mrd_catalog_log_change log;
 };
 
 /* The next of the ids of an ERASING action. */

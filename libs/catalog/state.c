@@ -179,25 +179,56 @@ static void built_insert(struct mrd_catalog_state *state, size_t at, uint32_t pa
     state->built_count++;
 }
 
+/* The partition's, made if there is none. */
+static struct mrd_catalog_built *built_of(struct mrd_catalog_state *state, uint32_t partition)
+{
+    const size_t at = built_place(state, partition);
+    if (at == state->built_count || state->built[at].partition != partition) {
+        built_insert(state, at, partition);
+    }
+    return &state->built[at];
+}
+
+static enum mrd_status check_built(const struct mrd_catalog_state *state, uint32_t partition,
+                                   uint64_t want, struct mrd_error *err)
+{
+    const uint64_t built = mrd_catalog_built(state, partition);
+    return built == want
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_CONFLICT, "partition %u is built up to %llu, not up to %llu",
+                          partition, (unsigned long long)built, (unsigned long long)want);
+}
+
 /* `moment`: of the commit; NULL: it is a checkpoint. */
 static enum mrd_status set_built(struct mrd_catalog_state *state,
                                  const struct mrd_catalog_built_change *change,
                                  const struct cat_moment *moment, struct mrd_error *err)
 {
-    const uint64_t built = mrd_catalog_built(state, change->partition);
-    if (built != change->from) {
-        return mrd_fail(err, MRD_E_CONFLICT, "partition %u is built up to %llu, not up to %llu",
-                        change->partition, (unsigned long long)built,
-                        (unsigned long long)change->from);
-    }
-    const size_t at = built_place(state, change->partition);
-    if (at == state->built_count || state->built[at].partition != change->partition) {
-        built_insert(state, at, change->partition);
-    }
-    state->built[at].sequence = change->to;
+    MRD_TRY(check_built(state, change->partition, change->from, err));
+    struct mrd_catalog_built *built = built_of(state, change->partition);
+    built->sequence = change->to;
+    built->stored_ms = 0; /* which comes with the log */
     if (moment != NULL) {
         cat_erasures_built(state, change, moment);
     }
+    return MRD_OK;
+}
+
+static enum mrd_status set_log(struct mrd_catalog_state *state,
+                               const struct mrd_catalog_log_change *change, struct mrd_error *err)
+{
+    MRD_TRY(check_built(state, change->partition, change->built, err));
+    struct mrd_catalog_built *built = built_of(state, change->partition);
+    if (mrd_log_identity_known(built->log) && !mrd_log_identity_equal(built->log, change->from)) {
+        return mrd_fail(err, MRD_E_CONFLICT,
+                        "partition %u: blocks are built of a log whose stream was made at %lld ns "
+                        "(base %llu), not of the one made at %lld ns (base %llu)",
+                        change->partition, (long long)built->log.created_ns,
+                        (unsigned long long)built->log.base, (long long)change->from.created_ns,
+                        (unsigned long long)change->from.base);
+    }
+    built->log = change->to;
+    built->stored_ms = change->stored_ms;
     return MRD_OK;
 }
 
@@ -254,6 +285,8 @@ static enum mrd_status apply(struct mrd_catalog_state *state, const struct cat_a
         return remove_block(state, action->id, in->moment.time_ms, memory_max, err);
     case CAT_BUILT:
         return set_built(state, &action->built, in->kind == CAT_COMMIT ? &in->moment : NULL, err);
+    case CAT_LOG:
+        return set_log(state, &action->log, err);
     case CAT_TABLE:
         return set_table(state, &action->table, memory_max, err);
     case CAT_GONE:
@@ -299,6 +332,22 @@ enum mrd_status cat_state_apply_record(struct mrd_catalog_state *state, struct m
     return MRD_OK;
 }
 
+static void encode_built(const struct mrd_catalog_built *built, struct mrd_buf *out)
+{
+    const struct mrd_catalog_built_change change = {.partition = built->partition,
+                                                    .to = built->sequence};
+    const struct mrd_catalog_log_change log = {.partition = built->partition,
+                                               .built = built->sequence,
+                                               .to = built->log,
+                                               .stored_ms = built->stored_ms};
+    if (built->sequence > 0) {
+        cat_record_add(out, &(struct cat_action){.kind = CAT_BUILT, .built = change});
+    }
+    if (mrd_log_identity_known(built->log)) {
+        cat_record_add(out, &(struct cat_action){.kind = CAT_LOG, .log = log});
+    }
+}
+
 void cat_state_encode(const struct mrd_catalog_state *state, struct mrd_buf *out)
 {
     const struct cat_header header = {.kind = CAT_CHECKPOINT, .number = state->number};
@@ -312,9 +361,7 @@ void cat_state_encode(const struct mrd_catalog_state *state, struct mrd_buf *out
         cat_record_add(out, &(struct cat_action){.kind = CAT_GONE, .gone = item->gone});
     }
     for (size_t i = 0; i < state->built_count; i++) {
-        const struct mrd_catalog_built_change built = {.partition = state->built[i].partition,
-                                                       .to = state->built[i].sequence};
-        cat_record_add(out, &(struct cat_action){.kind = CAT_BUILT, .built = built});
+        encode_built(&state->built[i], out);
     }
     for (size_t i = 0; i < state->tables.count; i++) {
         const struct mrd_catalog_table *table = &state->tables.items[i]->table;
@@ -354,12 +401,18 @@ struct mrd_bytes cat_state_encoded(const struct mrd_catalog_state *state, struct
     return item == NULL ? MRD_BYTES_NONE : item->encoded;
 }
 
-uint64_t mrd_catalog_built(const struct mrd_catalog_state *state, uint32_t partition)
+const struct mrd_catalog_built *mrd_catalog_built_find(const struct mrd_catalog_state *state,
+                                                       uint32_t partition)
 {
     const size_t at = built_place(state, partition);
-    return at < state->built_count && state->built[at].partition == partition
-               ? state->built[at].sequence
-               : 0;
+    return at < state->built_count && state->built[at].partition == partition ? &state->built[at]
+                                                                              : NULL;
+}
+
+uint64_t mrd_catalog_built(const struct mrd_catalog_state *state, uint32_t partition)
+{
+    const struct mrd_catalog_built *built = mrd_catalog_built_find(state, partition);
+    return built == NULL ? 0 : built->sequence;
 }
 
 const struct mrd_catalog_built *mrd_catalog_builts(const struct mrd_catalog_state *state,

@@ -14,6 +14,7 @@
 
 #include "base/hash.h"
 #include "block/entry.h"
+#include "model/log_identity.h"
 
 struct mrd_catalog_state;
 
@@ -35,11 +36,16 @@ const struct mrd_block_entry *mrd_catalog_find(const struct mrd_catalog_state *s
 /* The last sequence of the partition's log that is in blocks; 0: none. */
 uint64_t mrd_catalog_built(const struct mrd_catalog_state *state, uint32_t partition);
 
-/* Partitions of which something is built, in rising order. */
+/* Partitions of which something is built, or whose log is known, in rising order. */
 struct mrd_catalog_built {
     uint32_t partition;
     uint64_t sequence;
+    struct mrd_log_identity log; /* that is built now; not known: of a builder that did not say */
+    mrd_time_ms stored_ms;       /* when the log took the entry at `sequence`; 0: not known */
 };
+/* NULL if there is none. */
+const struct mrd_catalog_built *mrd_catalog_built_find(const struct mrd_catalog_state *state,
+                                                       uint32_t partition);
 const struct mrd_catalog_built *mrd_catalog_builts(const struct mrd_catalog_state *state,
                                                    size_t *out_count);
 

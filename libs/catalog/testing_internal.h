@@ -132,7 +132,7 @@ static inline enum mrd_status take_away(struct mrd_catalog *catalog, const char 
 static inline enum mrd_status build(struct mrd_catalog *catalog, uint32_t partition, uint64_t from,
                                     uint64_t to)
 {
-    const struct mrd_catalog_built_change built = {partition, from, to};
+    const struct mrd_catalog_built_change built = {.partition = partition, .from = from, .to = to};
     const struct mrd_catalog_change change = {.built = &built, .built_count = 1};
     return mrd_catalog_commit(catalog, &change, NULL, &error);
 }

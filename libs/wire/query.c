@@ -37,25 +37,55 @@ static void pb_append(const ProtobufCMessage *message, struct mrd_buf *out)
     }
 }
 
-/* The caller frees the lists. Sequences are left out where there are none. */
+/* The lists of numbers beside the partitions: one for each of them, or none where all would be 0. */
+struct lists {
+    uint64_t **items;
+    size_t *count;
+};
+enum { LISTS = 5 };
+
+static void lists_of(Mrd__Query__Request *message, struct lists out[LISTS])
+{
+    out[0] = (struct lists){&message->sequences_min, &message->n_sequences_min};
+    out[1] = (struct lists){&message->sequences_first_max, &message->n_sequences_first_max};
+    out[2] = (struct lists){&message->logs, &message->n_logs};
+    out[3] = (struct lists){&message->marks, &message->n_marks};
+    out[4] = (struct lists){&message->marks_stored_ms, &message->n_marks_stored_ms};
+}
+
+static void list_put(const struct lists *list, size_t index, size_t count, uint64_t value)
+{
+    (*list->items)[index] = value;
+    *list->count = value != 0 ? count : *list->count;
+}
+
+static uint64_t list_get(const struct lists *list, size_t index)
+{
+    return *list->count == 0 ? 0 : (*list->items)[index];
+}
+
+/* The caller frees the lists. */
 static void partitions_encode(const struct mrd_query_request *request, Mrd__Query__Request *message)
 {
     const size_t count = request->partition_count;
+    struct lists lists[LISTS];
     mrd_assert(count <= MRD_QUERY_PARTITIONS_MAX);
     message->partitions = calloc(count + 1, sizeof(*message->partitions));
-    message->sequences_min = calloc(count + 1, sizeof(*message->sequences_min));
-    message->sequences_first_max = calloc(count + 1, sizeof(*message->sequences_first_max));
-    mrd_assert(message->partitions != NULL && message->sequences_min != NULL &&
-               message->sequences_first_max != NULL);
+    mrd_assert(message->partitions != NULL);
+    lists_of(message, lists);
+    for (size_t k = 0; k < LISTS; k++) {
+        *lists[k].items = calloc(count + 1, sizeof(**lists[k].items));
+        mrd_assert(*lists[k].items != NULL);
+    }
     message->n_partitions = count;
     for (size_t i = 0; i < count; i++) {
-        message->partitions[i] = request->partitions[i].number;
-        message->sequences_min[i] = request->partitions[i].sequence_min;
-        message->n_sequences_min =
-            message->sequences_min[i] != 0 ? count : message->n_sequences_min;
-        message->sequences_first_max[i] = request->partitions[i].sequence_first_max;
-        message->n_sequences_first_max =
-            message->sequences_first_max[i] != 0 ? count : message->n_sequences_first_max;
+        const struct mrd_query_partition *from = &request->partitions[i];
+        message->partitions[i] = from->number;
+        list_put(&lists[0], i, count, from->sequence_min);
+        list_put(&lists[1], i, count, from->sequence_first_max);
+        list_put(&lists[2], i, count, from->log);
+        list_put(&lists[3], i, count, from->mark.sequence);
+        list_put(&lists[4], i, count, (uint64_t)from->mark.stored_ms);
     }
 }
 
@@ -78,6 +108,16 @@ static void ids_encode(const struct mrd_query_request *request, struct mrd_buf *
     for (size_t i = 0; i < request->partition_count; i++) {
         message->id_counts[i] = request->id_counts[i];
     }
+}
+
+static void partitions_free(Mrd__Query__Request *message)
+{
+    struct lists lists[LISTS];
+    lists_of(message, lists);
+    for (size_t k = 0; k < LISTS; k++) {
+        free(*lists[k].items);
+    }
+    free(message->partitions);
 }
 
 void mrd_query_request_encode(const struct mrd_query_request *request, struct mrd_buf *out)
@@ -115,9 +155,7 @@ void mrd_query_request_encode(const struct mrd_query_request *request, struct mr
     ids_encode(request, &ids, &message);
     pb_append(&message.base, out);
     free(message.id_counts);
-    free(message.partitions);
-    free(message.sequences_min);
-    free(message.sequences_first_max);
+    partitions_free(&message);
     free(list);
     free(matchers);
 }
@@ -129,18 +167,21 @@ static void pb_free(void *arena, void *memory)
     (void)memory;
 }
 
-static enum mrd_status partitions_check(const Mrd__Query__Request *message, struct mrd_error *err)
+static enum mrd_status partitions_check(Mrd__Query__Request *message, struct mrd_error *err)
 {
     const size_t count = message->n_partitions;
     if (count == 0 || count > MRD_QUERY_PARTITIONS_MAX) {
         return mrd_fail(err, MRD_E_INVALID, "query request for %zu partitions, not 1 to %d", count,
                         MRD_QUERY_PARTITIONS_MAX);
     }
-    if ((message->n_sequences_min != 0 && message->n_sequences_min != count) ||
-        (message->n_sequences_first_max != 0 && message->n_sequences_first_max != count)) {
-        return mrd_fail(err, MRD_E_INVALID,
-                        "query request for %zu partitions with %zu and %zu sequences", count,
-                        message->n_sequences_min, message->n_sequences_first_max);
+    struct lists lists[LISTS];
+    lists_of(message, lists);
+    for (size_t k = 0; k < LISTS; k++) {
+        if (*lists[k].count != 0 && *lists[k].count != count) {
+            return mrd_fail(err, MRD_E_INVALID,
+                            "query request for %zu partitions with %zu numbers of a kind", count,
+                            *lists[k].count);
+        }
     }
     for (size_t i = 1; i < count; i++) {
         if (message->partitions[i] <= message->partitions[i - 1]) {
@@ -172,7 +213,7 @@ static enum mrd_status ids_check(const Mrd__Query__Request *message, struct mrd_
                : mrd_fail(err, MRD_E_INVALID, "series ids go with their kind of query request");
 }
 
-static enum mrd_status request_check(const Mrd__Query__Request *message, struct mrd_error *err)
+static enum mrd_status request_check(Mrd__Query__Request *message, struct mrd_error *err)
 {
     if (message->version != REQUEST_VERSION) {
         return mrd_fail(err, MRD_E_UNSUPPORTED,
@@ -234,20 +275,24 @@ static enum mrd_status matchers_decode(const Mrd__Query__Request *message, struc
     return MRD_OK;
 }
 
-static enum mrd_status partitions_decode(const Mrd__Query__Request *message,
-                                         struct mrd_arena *arena, struct mrd_query_request *out,
-                                         struct mrd_error *err)
+static enum mrd_status partitions_decode(Mrd__Query__Request *message, struct mrd_arena *arena,
+                                         struct mrd_query_request *out, struct mrd_error *err)
 {
     struct mrd_query_partition *partitions =
         mrd_arena_alloc_array(arena, message->n_partitions, sizeof(*partitions));
     if (partitions == NULL) {
         return mrd_arena_fail(arena, err);
     }
+    struct lists lists[LISTS];
+    lists_of(message, lists);
     for (size_t i = 0; i < message->n_partitions; i++) {
-        partitions[i].number = message->partitions[i];
-        partitions[i].sequence_min = message->n_sequences_min == 0 ? 0 : message->sequences_min[i];
-        partitions[i].sequence_first_max =
-            message->n_sequences_first_max == 0 ? 0 : message->sequences_first_max[i];
+        partitions[i] = (struct mrd_query_partition){
+            .number = message->partitions[i],
+            .sequence_min = list_get(&lists[0], i),
+            .sequence_first_max = list_get(&lists[1], i),
+            .log = list_get(&lists[2], i),
+            .mark = {list_get(&lists[3], i), (mrd_time_ms)list_get(&lists[4], i)}
+        };
     }
     out->partitions = partitions;
     out->partition_count = message->n_partitions;
@@ -299,8 +344,7 @@ enum mrd_status mrd_query_request_decode(struct mrd_bytes bytes, struct mrd_aren
                         MRD_QUERY_REQUEST_BYTES_MAX);
     }
     ProtobufCAllocator allocator = {pb_alloc, pb_free, arena};
-    const Mrd__Query__Request *message =
-        mrd__query__request__unpack(&allocator, bytes.size, bytes.data);
+    Mrd__Query__Request *message = mrd__query__request__unpack(&allocator, bytes.size, bytes.data);
     if (message == NULL) {
         return mrd_fail(err, MRD_E_INVALID,
                         "query request is not well formed, or takes more memory than it may");

@@ -32,6 +32,7 @@
 
 #include "base/clock.h"
 #include "model/exemplar.h"
+#include "model/log_identity.h"
 #include "model/matcher.h"
 #include "model/metadata.h"
 
@@ -64,6 +65,10 @@ struct mrd_query_partition {
     /* Answer only if the head holds the log wholly from here or before, as blocks were left out for it; 0: in any case. An
      * ingester that started again with less would not be told apart else: it has the name that it had. */
     uint64_t sequence_first_max;
+    /* Of which log these sequences are, as a tag (model/log_identity.h): answer only if the head has read that one. 0: of any */
+    uint64_t log;
+    /* With sequence_first_max: what blocks that were left out are built up to. Answer only if the log has that. */
+    struct mrd_log_mark mark;
 };
 
 struct mrd_query_request {

@@ -19,9 +19,9 @@ static void matchers_make(struct mrd_matcher matchers[2])
 }
 
 static const struct mrd_query_partition partitions[] = {
-    {3,          77,         5         },
-    {4,          0,          0         },
-    {UINT32_MAX, UINT64_MAX, UINT64_MAX},
+    {3,          77,         5,          UINT64_MAX, {1, 2}                 },
+    {4,          0,          0,          0,          {0, 0}                 },
+    {UINT32_MAX, UINT64_MAX, UINT64_MAX, 1,          {UINT64_MAX, INT64_MAX}},
 };
 
 static struct mrd_query_request request_of(const struct mrd_matcher matchers[2])
@@ -72,6 +72,9 @@ static void a_request_comes_back_as_it_was(void **state)
         assert_int_equal(got.partitions[i].number, partitions[i].number);
         assert_true(got.partitions[i].sequence_min == partitions[i].sequence_min);
         assert_true(got.partitions[i].sequence_first_max == partitions[i].sequence_first_max);
+        assert_true(got.partitions[i].log == partitions[i].log);
+        assert_true(got.partitions[i].mark.sequence == partitions[i].mark.sequence);
+        assert_true(got.partitions[i].mark.stored_ms == partitions[i].mark.stored_ms);
     }
     assert_int_equal(got.series_max, 1000);
     assert_true(got.samples_max == UINT64_MAX);
@@ -221,10 +224,7 @@ static void requests_that_make_no_sense_are_refused(void **state)
     assert_int_equal(decode(&request), MRD_OK);
     request.partition_count = 0;
     assert_int_equal(decode(&request), MRD_E_INVALID);
-    static const struct mrd_query_partition falling[] = {
-        {4, 0, 0},
-        {3, 0, 0}
-    };
+    static const struct mrd_query_partition falling[] = {{.number = 4}, {.number = 3}};
     request.partitions = falling;
     request.partition_count = 2;
     assert_int_equal(decode(&request), MRD_E_INVALID);

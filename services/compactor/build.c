@@ -89,8 +89,8 @@ static void give_up(struct build_partition *partition)
     if (partition->lease != NULL) {
         mrd_lease_release(&partition->lease);
     }
-    partition->log_created_ns = 0;
-    partition->went_back = false;
+    partition->log = (struct mrd_log_identity){0};
+    partition->sure = 0;
     atomic_store_explicit(&partition->held, false, memory_order_relaxed);
     atomic_store_explicit(&partition->memory, 0, memory_order_relaxed);
 }
@@ -173,6 +173,12 @@ static bool take(void *context, const struct mrd_log_entry *entry)
 {
     struct taking *taking = context;
     struct cmp_builder *builder = taking->partition->builder;
+    if (!mrd_log_identity_equal(entry->log, taking->partition->log)) {
+        taking->status = mrd_fail(taking->err, MRD_E_CONFLICT,
+                                  "partition %" PRIu32 ": the log has become another meanwhile",
+                                  taking->partition->number);
+        return false;
+    }
     if (entry->sequence <= cmp_builder_taken(builder)) {
         return true;
     }
@@ -247,7 +253,7 @@ static enum mrd_status read_range(struct cmp_build *build,
     }
     MRD_TRY(cmp_log_range_read(&range, err));
     if (taking.status != MRD_OK) { /* what is not in quarantine yet must not count as built */
-        build->store_unusable = true;
+        build->store_unusable = taking.status != MRD_E_CONFLICT;
         cmp_builder_destroy(&partition->builder);
         return taking.status;
     }
@@ -255,6 +261,103 @@ static enum mrd_status read_range(struct cmp_build *build,
         return look_for_lost(environment, partition, target, err);
     }
     return MRD_OK;
+}
+
+/* ---- which log it is ---- */
+
+enum mrd_status cmp_build_compare(struct mrd_bus *bus, const struct mrd_catalog_built *built,
+                                  const struct mrd_log_state *log, struct mrd_error *out_why,
+                                  struct mrd_error *err)
+{
+    const struct mrd_log_mark mark = {built->sequence, built->stored_ms};
+    bool has = true;
+    *out_why = (struct mrd_error){0};
+    if (mrd_log_identity_known(built->log) && !mrd_log_identity_equal(built->log, log->identity)) {
+        (void)mrd_fail(
+            out_why, MRD_E_CORRUPT,
+            "the log's stream was made at %" PRId64 " ns (base %" PRIu64
+            "), the one that is built at %" PRId64 " ns (base %" PRIu64 "): it was made anew",
+            log->identity.created_ns, log->identity.base, built->log.created_ns, built->log.base);
+        return MRD_OK;
+    }
+    MRD_TRY(mrd_log_has_mark(bus, built->partition, log, mark, LOG_CALL_MS, &has, out_why, err));
+    if (has) {
+        *out_why = (struct mrd_error){0};
+    }
+    return MRD_OK;
+}
+
+/* A log that has ended before what is built may have grown past it since. */
+static enum mrd_status compare(const struct cmp_environment *environment,
+                               struct build_partition *partition, const struct mrd_log_state *log,
+                               struct mrd_error *out_why, struct mrd_error *err)
+{
+    const struct mrd_catalog_built built = cmp_build_known(environment->catalog, partition->number);
+    if (log->sequence_last < built.sequence &&
+        (!mrd_log_identity_known(built.log) || mrd_log_identity_equal(built.log, log->identity))) {
+        partition->went_back = log->identity;
+    }
+    MRD_TRY(cmp_build_compare(environment->bus, &built, log, out_why, err));
+    if (out_why->status == MRD_OK && mrd_log_identity_equal(partition->went_back, log->identity)) {
+        (void)mrd_fail(out_why, MRD_E_CORRUPT,
+                       "the log ended before %" PRIu64
+                       ", up to which blocks are built (it ends at %" PRIu64
+                       " now): it was restored from a copy",
+                       built.sequence, log->sequence_last);
+    }
+    return MRD_OK;
+}
+
+static bool is_sure(const struct cmp_environment *environment,
+                    const struct build_partition *partition, const struct mrd_log_state *log)
+{
+    const struct mrd_catalog_built built = cmp_build_known(environment->catalog, partition->number);
+    return partition->sure != 0 && partition->sure == mrd_bus_generation(environment->bus) &&
+           mrd_log_identity_equal(partition->log, log->identity) &&
+           mrd_log_identity_equal(built.log, log->identity) && log->sequence_last >= built.sequence;
+}
+
+/* Whether sequences of this log mean what the catalog means. Somebody may have adopted it since the catalog was read. */
+static enum mrd_status check_log(const struct cmp_environment *environment,
+                                 struct build_partition *partition, const struct mrd_log_state *log,
+                                 struct mrd_error *err)
+{
+    struct mrd_error why = {0};
+    const uint64_t generation = mrd_bus_generation(environment->bus);
+    if (is_sure(environment, partition, log)) {
+        return MRD_OK;
+    }
+    partition->sure = 0;
+    MRD_TRY(compare(environment, partition, log, &why, err));
+    if (why.status != MRD_OK) {
+        MRD_TRY(mrd_catalog_refresh(environment->catalog, &environment->control, err));
+        MRD_TRY(compare(environment, partition, log, &why, err));
+    }
+    if (why.status != MRD_OK) {
+        return mrd_fail(err, MRD_E_CORRUPT,
+                        "partition %" PRIu32
+                        ": %s; nothing is built of it before somebody has decided (mrdctl log "
+                        "status, mrdctl log adopt)",
+                        partition->number, why.text);
+    }
+    partition->log = log->identity;
+    partition->sure = generation;
+    return MRD_OK;
+}
+
+enum mrd_status cmp_build_check_again(const struct cmp_environment *environment,
+                                      struct build_partition *partition, struct mrd_error *err)
+{
+    struct mrd_log_state log;
+    const struct mrd_log_identity before = partition->log;
+    MRD_TRY(mrd_log_state_read(environment->bus, partition->number, LOG_CALL_MS, &log, err));
+    partition->sure = 0;
+    MRD_TRY(check_log(environment, partition, &log, err));
+    return mrd_log_identity_equal(before, partition->log)
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_CONFLICT,
+                          "partition %" PRIu32 ": the log has become another meanwhile",
+                          partition->number);
 }
 
 /* ---- building ---- */
@@ -295,9 +398,12 @@ static enum mrd_status commit(const struct cmp_environment *environment,
                               mrd_time_ms begun_ms, struct mrd_error *err)
 {
     const uint64_t first = cmp_builder_first(partition->builder);
-    const struct mrd_catalog_built_change built = {.partition = partition->number,
-                                                   .from = first - 1,
-                                                   .to = cmp_builder_last(partition->builder)};
+    const struct mrd_catalog_built_change built = {
+        .partition = partition->number,
+        .from = first - 1,
+        .to = cmp_builder_last(partition->builder),
+        .log = partition->log,
+        .stored_ms = cmp_builder_last_stored_ms(partition->builder)};
     const struct mrd_catalog_change change = {
         .add = entries,
         .add_count = entry_count,
@@ -337,6 +443,8 @@ static enum mrd_status write_range(struct cmp_build *build,
     MRD_TRY(check_lease(partition, err));
     MRD_TRY(cmp_builder_write(builder, &target, arena, &entries, &entry_count, err));
     MRD_TRY(check_lease(partition, err));
+    /* What was read was read since this log was looked at, if it still is the same. */
+    MRD_TRY(cmp_build_check_again(environment, partition, err));
     MRD_TRY(commit(environment, partition, entries, entry_count, begun_ms, err));
     cmp_builder_committed(builder);
     MRD_LOG_DEBUG("built", mrd_log_uint("partition", partition->number),
@@ -438,61 +546,6 @@ static enum mrd_status build_to(struct cmp_build *build, const struct cmp_enviro
     return MRD_OK;
 }
 
-/* Reads which log is built, or says that it is this one if nobody has. */
-static enum mrd_status identity_read(const struct cmp_environment *environment, const char *key,
-                                     int64_t created_ns, int64_t *out_ns, struct mrd_error *err)
-{
-    char text[32];
-    (void)snprintf(text, sizeof(text), "%" PRId64 "\n", created_ns);
-    const enum mrd_status status = mrd_objstore_put_if_absent(
-        environment->store, key, mrd_bytes_of(text), &environment->control, err);
-    if (status != MRD_E_CONFLICT) {
-        *out_ns = created_ns;
-        return status;
-    }
-    mrd_auto(mrd_buf_fini)
-    struct mrd_buf have = {0};
-    MRD_TRY(
-        mrd_objstore_get(environment->store, key, sizeof(text), &environment->control, &have, err));
-    mrd_buf_append_u8(&have, 0);
-    char *end;
-    *out_ns = strtoll((const char *)have.data, &end, 10);
-    return end != (char *)have.data && *end == '\n'
-               ? MRD_OK
-               : mrd_fail(err, MRD_E_CORRUPT, "object %s is not a time in nanoseconds", key);
-}
-
-/* Whether sequences of this log mean what the catalog means. */
-static enum mrd_status check_log(const struct cmp_environment *environment,
-                                 struct build_partition *partition, const struct mrd_log_state *log,
-                                 uint64_t built, struct mrd_error *err)
-{
-    partition->went_back |= log->sequence_last < built;
-    if (partition->went_back) {
-        return mrd_fail(err, MRD_E_CORRUPT,
-                        "partition %" PRIu32 ": the log ended before %" PRIu64
-                        ", up to which blocks are built (it ends at %" PRIu64
-                        " now): it was restored from a copy; nothing is built of it",
-                        partition->number, built, log->sequence_last);
-    }
-    if (partition->log_created_ns == log->created_ns) {
-        return MRD_OK;
-    }
-    char key[64];
-    int64_t known_ns = 0;
-    (void)snprintf(key, sizeof(key), "logs/%" PRIu32, partition->number);
-    MRD_TRY(identity_read(environment, key, log->created_ns, &known_ns, err));
-    if (known_ns != log->created_ns) {
-        return mrd_fail(err, MRD_E_CORRUPT,
-                        "partition %" PRIu32 ": the log's stream was made at %" PRId64
-                        " ns, the one that is built at %" PRId64
-                        " (object %s): it was made anew, and nothing is built of it",
-                        partition->number, log->created_ns, known_ns, key);
-    }
-    partition->log_created_ns = log->created_ns;
-    return MRD_OK;
-}
-
 static uint64_t log_permille(const struct mrd_log_state *log)
 {
     return log->bytes_max <= 0 ? 0 : log->bytes / MRD_MAX((uint64_t)log->bytes_max / 1000, 1U);
@@ -509,7 +562,7 @@ static enum mrd_status partition_round(struct cmp_build *build,
     atomic_store_explicit(&partition->log_last, log.sequence_last, memory_order_relaxed);
     atomic_store_explicit(&partition->log_permille, log_permille(&log), memory_order_relaxed);
     MRD_TRY(cmp_build_guard_age(build, environment, partition, &log, built, err));
-    MRD_TRY(check_log(environment, partition, &log, built, err));
+    MRD_TRY(check_log(environment, partition, &log, err));
     const bool due = is_due(build, partition, &log, built);
     atomic_store_explicit(&partition->waiting_ns, partition->waiting_since_ns,
                           memory_order_relaxed);
@@ -593,6 +646,16 @@ static void round_end(void *context, const struct cmp_environment *environment)
     for (uint32_t i = 0; i < build->options.partition_count; i++) {
         give_up(&build->partitions[i]);
     }
+}
+
+struct mrd_catalog_built cmp_build_known(struct mrd_catalog *catalog, uint32_t partition)
+{
+    struct mrd_catalog_state *state = mrd_catalog_pin(catalog);
+    const struct mrd_catalog_built *built = mrd_catalog_built_find(state, partition);
+    const struct mrd_catalog_built known =
+        built == NULL ? (struct mrd_catalog_built){.partition = partition} : *built;
+    mrd_catalog_unpin(&state);
+    return known;
 }
 
 uint64_t cmp_build_built(struct mrd_catalog *catalog, uint32_t partition)

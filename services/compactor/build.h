@@ -8,8 +8,9 @@
  * than build_age, or when somebody waits for it (cmp_build_want). All that the log held at that moment is built then, in as many
  * ranges as memory asks for.
  *
- * Sequences mean something in one log only. The object logs/<partition> says of which log the catalog speaks (when its stream was made), put by
- * the first builder. Of another log, and of one that ends before what is built, nothing is built: somebody has to decide.
+ * Sequences mean something in one log only. The catalog says which log it has blocks of, and when that took the entry that was built last
+ * (docs/decisions/0013-identity-of-a-log.md). Of another log, of one that ends before what is built, and of one that has another entry there nothing is
+ * built: somebody has to decide (logs.h).
  *
  * After a commit the log is trimmed, if that is on: what blocks have, was received before the head window, and is not needed
  * to resolve references that may still come. Nothing else may drop anything then, so an age limit of the stream is taken from it. While

@@ -22,12 +22,14 @@ struct build_partition {
     int64_t waiting_since_ns;    /* entries have been waiting to be built; 0: none */
     int64_t retry_ns;
     mrd_time_ms pause_ms;
-    uint64_t samples_max; /* of a range, after one that was too large; 0: the limit's */
-    int64_t
-        log_created_ns; /* of the log that was found to be the one that is built; 0: not looked yet */
-    bool went_back;     /* it ended before what is built: not built before somebody has looked */
-    int64_t trim_ns;    /* when to look next */
-    int64_t age_ns;     /* likewise, for how old the oldest is that is not built */
+    uint64_t samples_max;        /* of a range, after one that was too large; 0: the limit's */
+    struct mrd_log_identity log; /* that is built; not known: not looked yet */
+    uint64_t
+        sure; /* generation of the connection in which it was found to have what is built; 0: none */
+    struct mrd_log_identity
+        went_back;   /* that has ended before what is built: not built before somebody has looked */
+    int64_t trim_ns; /* when to look next */
+    int64_t age_ns;  /* likewise, for how old the oldest is that is not built */
     struct build_mark marks[BUILD_MARKS_MAX]; /* ascending, some of the entries that were read */
     size_t mark_count;
     struct build_mark last; /* entry that was read; sequence 0: none was */
@@ -57,6 +59,21 @@ struct cmp_build {
 void cmp_build_metrics_init(struct cmp_build *build);
 
 uint64_t cmp_build_built(struct mrd_catalog *catalog, uint32_t partition);
+
+/* All that the catalog says of a partition. */
+struct mrd_catalog_built cmp_build_known(struct mrd_catalog *catalog, uint32_t partition);
+
+/* Whether sequences of this log mean what the catalog means: it is the one that is built, and has what was built last. MRD_OK and *out_why has MRD_OK
+ * too: they do. Else *out_why says what speaks against it. */
+MRD_MUST_CHECK enum mrd_status cmp_build_compare(struct mrd_bus *bus,
+                                                 const struct mrd_catalog_built *built,
+                                                 const struct mrd_log_state *log,
+                                                 struct mrd_error *out_why, struct mrd_error *err);
+
+/* After reading, and before anything is dropped: whether the log still is the one that was looked at, and has what is built. */
+MRD_MUST_CHECK enum mrd_status cmp_build_check_again(const struct cmp_environment *environment,
+                                                     struct build_partition *partition,
+                                                     struct mrd_error *err);
 
 /* ---- trimming (build_trim.c) ---- */
 

@@ -11,6 +11,7 @@
 #include "bus/nats_fixture.h"
 #include "catalog/request.h"
 #include "compactor/builder_rig.h"
+#include "compactor/logs.h"
 #include "objstore/fault_store.h"
 #include "objstore/folder_fixture.h"
 
@@ -30,6 +31,7 @@ struct world {
 };
 
 #define INSTANCE "c-1"
+static const struct mrd_log_identity ANOTHER = {.created_ns = 1700000000000000000};
 #define UNREADABLE MRD_BYTES("this is not a batch")
 
 static void must(enum mrd_status status, const struct mrd_error *err)
@@ -232,8 +234,8 @@ static void check_content(struct world *world, struct mrd_objstore *store)
         covered += entry->origin.last_sequence - entry->origin.first_sequence + 1;
         rig_read(&world->rig, store, entry, &found);
     }
-    assert_int_equal(covered, world->published); /* each sequence in one block */
-    if (world->unreadable > 0) {                 /* or in quarantine beside that */
+    assert_int_equal(covered, mrd_catalog_built(state, 0)); /* each sequence in one block */
+    if (world->unreadable > 0) {                            /* or in quarantine beside that */
         char key[64];
         struct mrd_buf kept = {0};
         (void)snprintf(key, sizeof(key), "quarantine/log/0/%020zu.batch", world->unreadable);
@@ -399,6 +401,14 @@ static void an_unreadable_batch_goes_to_quarantine_and_the_rest_is_built(void **
     scene_fini(&scene);
 }
 
+static struct mrd_log_state log_of(const struct scene *scene)
+{
+    struct mrd_log_state log;
+    struct mrd_error err = {0};
+    must(mrd_log_state_read(scene->world->bus, 0, 5000, &log, &err), &err);
+    return log;
+}
+
 /* An age limit, or a hand, has taken what was not in blocks: counted, and the rest is built. */
 static void what_the_log_lost_before_it_was_built_is_counted(void **state)
 {
@@ -410,7 +420,7 @@ static void what_the_log_lost_before_it_was_built_is_counted(void **state)
     run_until(&scene.process, is_all_built, &scene.process);
     publish_bytes(scene.world, MRD_BYTES("a"));
     publish_bytes(scene.world, MRD_BYTES("b"));
-    must(mrd_log_trim(scene.world->bus, 0, 4, 5000, &err), &err);
+    must(mrd_log_trim(scene.world->bus, 0, log_of(&scene).identity, 4, 5000, &err), &err);
     publish(scene.world, 1);
     run_until(&scene.process, is_all_built, &scene.process);
     assert_true(metric(&scene, "meridian_build_sequences_missing_total") == 1);
@@ -418,21 +428,13 @@ static void what_the_log_lost_before_it_was_built_is_counted(void **state)
     /* All of it, to the end. */
     publish_bytes(scene.world, MRD_BYTES("c"));
     publish_bytes(scene.world, MRD_BYTES("d"));
-    must(mrd_log_trim(scene.world->bus, 0, 8, 5000, &err), &err);
+    must(mrd_log_trim(scene.world->bus, 0, log_of(&scene).identity, 8, 5000, &err), &err);
     run_until(&scene.process, is_all_built, &scene.process);
     assert_true(metric(&scene, "meridian_build_sequences_missing_total") == 3);
     scene_fini(&scene);
 }
 
 /* ---- who drops what of the log ---- */
-
-static struct mrd_log_state log_of(const struct scene *scene)
-{
-    struct mrd_log_state log;
-    struct mrd_error err = {0};
-    must(mrd_log_state_read(scene->world->bus, 0, 5000, &log, &err), &err);
-    return log;
-}
 
 static void limit_age(const struct scene *scene, mrd_time_ms age_ms)
 {
@@ -483,10 +485,12 @@ static void what_nears_the_age_limit_before_it_is_built_is_told(void **state)
     scene_init(&scene, &(struct settings){.samples_max = 1000});
     limit_age(&scene, 5000);
     run_until(&scene.process, age_is_no_more_told, &scene); /* there is nothing to build */
-    const struct mrd_catalog_built_change built = {.partition = 0, .to = 1};
+    const struct mrd_catalog_built_change built = {.partition = 0, .to = 1, .log = ANOTHER};
+    const struct mrd_catalog_log_change another = {.partition = 0, .to = ANOTHER};
     const struct mrd_catalog_change change = {.built = &built, .built_count = 1};
+    const struct mrd_catalog_change begin = {.logs = &another, .log_count = 1};
     struct mrd_error err = {0};
-    must(mrd_objstore_put(scene.store, "logs/0", MRD_BYTES("1700000000000000000\n"), NULL, &err),
+    must(mrd_catalog_commit(scene.process.catalog, &begin, NULL, &err),
          &err); /* another log: nothing of this one is built */
     publish(scene.world, 2);
     run_until(&scene.process, age_is_told, &scene);
@@ -747,15 +751,172 @@ static void of_another_log_nothing_is_built(void **state)
     struct mrd_error err = {0};
     publish(scene.world, 2);
     run_until(&scene.process, is_all_built, &scene.process);
-    process_end(&scene.process);
-    must(mrd_objstore_delete(scene.store, "logs/0", NULL, &err), &err);
-    must(mrd_objstore_put(scene.store, "logs/0", MRD_BYTES("1700000000000000000\n"), NULL, &err),
+    const struct mrd_catalog_log_change another = {
+        .partition = 0, .built = 2, .from = log_of(&scene).identity, .to = ANOTHER};
+    must(mrd_catalog_commit(scene.process.catalog,
+                            &(struct mrd_catalog_change){.logs = &another, .log_count = 1}, NULL,
+                            &err),
          &err);
+    process_end(&scene.process);
     assert_true(process_start(&scene.process, scene.world, scene.store,
                               &(struct settings){.samples_max = 1000}));
     publish(scene.world, 2);
     run_until(&scene.process, has_failed, &scene);
     assert_int_equal(built_of(scene.process.catalog), 2);
+    scene_fini(&scene);
+}
+
+/* ---- logs that are lost or restored, and adopted ---- */
+
+static void ensure_log(struct world *world)
+{
+    const struct mrd_log_config log = {
+        .region = "r", .partition_count = 1, .replicas = 1, .bytes_max = 64 << 20};
+    struct mrd_error err = {0};
+    enum mrd_status status = MRD_E_UNAVAILABLE;
+    for (int i = 0; i < 200 && status == MRD_E_UNAVAILABLE; i++) {
+        usleep(i == 0 ? 0 : 50000);
+        status = mrd_log_ensure(world->bus, &log, 2000, &err);
+    }
+    must(status, &err);
+}
+
+/* Writers that start behind it announce all again. */
+static void publish_announced(struct world *world, size_t batches)
+{
+    memset(world->rig.announced, 0, sizeof(world->rig.announced));
+    publish(world, batches);
+}
+
+static struct cmp_logs_options logs_of(const struct scene *scene)
+{
+    return (struct cmp_logs_options){.bus = scene->world->bus,
+                                     .catalog = scene->process.catalog,
+                                     .leases = scene->world->leases,
+                                     .members = scene->world->members,
+                                     .partition_count = 1};
+}
+
+static struct cmp_log_look look_at(const struct scene *scene)
+{
+    const struct cmp_logs_options options = logs_of(scene);
+    struct cmp_log_look look;
+    struct mrd_error err = {0};
+    must(cmp_logs_look(&options, 0, &look, &err), &err);
+    return look;
+}
+
+/* The lease bucket is lost with the rest, and is made again by whoever needs it. */
+static enum mrd_status adopt(const struct scene *scene, uint64_t lost_through, bool *out_adopted,
+                             struct mrd_error *err)
+{
+    const struct cmp_logs_options options = logs_of(scene);
+    enum mrd_status status = MRD_E_UNAVAILABLE;
+    for (int i = 0; i < 200 && status == MRD_E_UNAVAILABLE; i++) {
+        usleep(i == 0 ? 0 : 50000);
+        status = cmp_logs_adopt(&options, 0, lost_through, NULL, out_adopted, err);
+    }
+    return status;
+}
+
+static bool is_built_up_to_its_end(void *context)
+{
+    const struct scene *scene = context;
+    return built_of(scene->process.catalog) == log_of(scene).sequence_last;
+}
+
+static void a_log_made_anew_is_built_on_once_it_is_adopted(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene, &(struct settings){.samples_max = 1000});
+    struct mrd_error err = {0};
+    bool adopted = true;
+    assert_int_equal(look_at(&scene).belongs, CMP_LOG_UNBUILT);
+    publish(scene.world, 3);
+    run_until(&scene.process, is_all_built, &scene.process);
+    assert_int_equal(look_at(&scene).belongs, CMP_LOG_SAME);
+    must(adopt(&scene, 100, &adopted, &err), &err);
+    assert_false(adopted); /* there is nothing to be done */
+    assert_int_equal(log_of(&scene).sequence_last, 3);
+
+    nats_fixture_lose(&scene.world->nats);
+    ensure_log(scene.world);
+    publish_announced(scene.world, 5); /* more than there was */
+    run_until(&scene.process, has_failed, &scene);
+    const struct cmp_log_look look = look_at(&scene);
+    assert_int_equal(look.belongs, CMP_LOG_NEW);
+    assert_int_equal(look.known_end, 3);
+    assert_int_equal(adopt(&scene, 0, &adopted, &err), MRD_E_CONFLICT);
+    assert_non_null(strstr(err.text, "is in no block"));
+    assert_int_equal(adopt(&scene, 2, &adopted, &err), MRD_E_CONFLICT);
+    assert_int_equal(built_of(scene.process.catalog), 3);
+    must(adopt(&scene, 5, &adopted, &err), &err);
+    assert_true(adopted);
+    must(adopt(&scene, 5, &adopted, &err), &err);
+    assert_false(adopted);
+    assert_int_equal(log_of(&scene).sequence_first, 6);
+    assert_int_equal(log_of(&scene).sequence_last, 10);
+    run_until(&scene.process, is_built_up_to_its_end, &scene);
+    check_content(scene.world, scene.store);
+    assert_true(metric(&scene, "meridian_build_sequences_missing_total") == 2); /* 4 and 5 */
+    assert_int_equal(look_at(&scene).belongs, CMP_LOG_SAME);
+    scene_fini(&scene);
+}
+
+/* The copy has 2 of 4 batches, all of which are in blocks. Nothing is lost but numbers. */
+static void a_restored_log_is_built_on_from_what_blocks_do_not_have(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene, &(struct settings){.samples_max = 1000});
+    struct mrd_error err = {0};
+    bool adopted = false;
+    publish(scene.world, 2);
+    nats_fixture_back_up(&scene.world->nats);
+    ensure_log(scene.world);
+    publish(scene.world, 2);
+    run_until(&scene.process, is_all_built, &scene.process);
+    nats_fixture_restore(&scene.world->nats);
+    ensure_log(scene.world);
+    publish_announced(scene.world, 3); /* 3, 4 and 5 of the stream; blocks have another 3 and 4 */
+    run_until(&scene.process, has_failed, &scene);
+    assert_int_equal(built_of(scene.process.catalog), 4);
+    assert_int_equal(look_at(&scene).belongs, CMP_LOG_RESTORED);
+    must(adopt(&scene, 4, &adopted, &err), &err);
+    assert_true(adopted);
+    const struct mrd_log_state log = log_of(&scene);
+    assert_int_equal(log.sequence_first, 1);
+    assert_int_equal(mrd_log_map_position(&log.map, 2), 2);
+    assert_int_equal(mrd_log_map_position(&log.map, 3), 6); /* somebody may have read it as 5 */
+    run_until(&scene.process, is_built_up_to_its_end, &scene);
+    check_content(scene.world, scene.store);
+    scene_fini(&scene);
+}
+
+/* The stream is adopted, the catalog is not told: doing it again tells it, and gives no other positions. */
+static void an_adoption_that_breaks_off_goes_on_when_it_is_made_again(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene, &(struct settings){.samples_max = 1000});
+    struct mrd_error err = {0};
+    bool adopted = false;
+    publish(scene.world, 3);
+    run_until(&scene.process, is_all_built, &scene.process);
+    nats_fixture_lose(&scene.world->nats);
+    ensure_log(scene.world);
+    publish_announced(scene.world, 1);
+    const struct mrd_log_adoption half = {log_of(&scene).identity, 1, 4};
+    struct mrd_log_identity identity;
+    must(mrd_log_adopt(scene.world->bus, 0, &half, 5000, &identity, &err), &err);
+    run_until(&scene.process, has_failed, &scene); /* not before both say so */
+    must(adopt(&scene, 3, &adopted, &err), &err);
+    assert_true(adopted);
+    assert_true(mrd_log_identity_equal(log_of(&scene).identity, identity));
+    run_until(&scene.process, is_built_up_to_its_end, &scene);
+    assert_int_equal(built_of(scene.process.catalog), 4);
+    check_content(scene.world, scene.store);
     scene_fini(&scene);
 }
 
@@ -775,6 +936,9 @@ int main(void)
         cmocka_unit_test(what_comes_late_behind_a_request_is_in_no_block),
         cmocka_unit_test(of_another_log_nothing_is_built),
         cmocka_unit_test(a_range_whose_index_is_too_large_is_cut_smaller),
+        cmocka_unit_test(a_log_made_anew_is_built_on_once_it_is_adopted),
+        cmocka_unit_test(a_restored_log_is_built_on_from_what_blocks_do_not_have),
+        cmocka_unit_test(an_adoption_that_breaks_off_goes_on_when_it_is_made_again),
     };
     return cmocka_run_group_tests(tests, world_make, world_end);
 }

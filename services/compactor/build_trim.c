@@ -169,7 +169,9 @@ enum mrd_status cmp_build_trim(struct cmp_build *build, const struct cmp_environ
     if (first <= log->sequence_first) {
         return MRD_OK;
     }
-    MRD_TRY(mrd_log_trim(environment->bus, partition->number, first, LOG_CALL_MS, err));
+    MRD_TRY(cmp_build_check_again(environment, partition, err));
+    MRD_TRY(
+        mrd_log_trim(environment->bus, partition->number, partition->log, first, LOG_CALL_MS, err));
     mrd_counter_add(build->trimmed, first - log->sequence_first);
     MRD_LOG_INFO("trimmed the log", mrd_log_uint("partition", partition->number),
                  mrd_log_uint("first", first), mrd_log_uint("built", built));

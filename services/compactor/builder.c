@@ -34,6 +34,7 @@ struct cmp_builder {
     size_t series_kept; /* after the last tidying */
     uint64_t taken;
     mrd_time_ms log_ms;
+    mrd_time_ms last_stored_ms; /* of the entry at `last`; 0: that was lost */
 
     /* the range */
     uint64_t first;
@@ -174,6 +175,10 @@ void cmp_builder_follow(struct cmp_builder *builder, const struct mrd_erasure *c
 uint64_t cmp_builder_taken(const struct cmp_builder *builder) { return builder->taken; }
 uint64_t cmp_builder_first(const struct cmp_builder *builder) { return builder->first; }
 uint64_t cmp_builder_last(const struct cmp_builder *builder) { return builder->last; }
+mrd_time_ms cmp_builder_last_stored_ms(const struct cmp_builder *builder)
+{
+    return builder->last_stored_ms;
+}
 uint64_t cmp_builder_samples(const struct cmp_builder *builder) { return builder->samples; }
 
 uint64_t cmp_builder_references_first(const struct cmp_builder *builder, mrd_time_ms since_ms)
@@ -408,6 +413,7 @@ void cmp_builder_lost(struct cmp_builder *builder, uint64_t sequence)
                       mrd_log_uint("partition", builder->partition),
                       mrd_log_uint("first", builder->last + 1), mrd_log_uint("last", sequence));
         builder->last = sequence;
+        builder->last_stored_ms = 0;
     }
     builder->taken = MRD_MAX(builder->taken, sequence);
 }
@@ -418,6 +424,7 @@ static void note_sequence(struct cmp_builder *builder, const struct cmp_position
     if (position->sequence >= builder->first) {
         cmp_builder_lost(builder, position->sequence - 1);
         builder->last = position->sequence;
+        builder->last_stored_ms = position->stored_ms;
     }
     builder->taken = position->sequence;
     builder->log_ms = MRD_MAX(builder->log_ms, position->stored_ms);

@@ -91,6 +91,8 @@ uint64_t cmp_builder_taken(const struct cmp_builder *builder);
 /* The range: empty if last is before first. */
 uint64_t cmp_builder_first(const struct cmp_builder *builder);
 uint64_t cmp_builder_last(const struct cmp_builder *builder);
+/* When the log took the last entry of the range; 0: it is one that was lost. */
+mrd_time_ms cmp_builder_last_stored_ms(const struct cmp_builder *builder);
 uint64_t cmp_builder_samples(const struct cmp_builder *builder);
 /* No more is to be taken before the range is written. */
 bool cmp_builder_full(const struct cmp_builder *builder);

@@ -82,18 +82,18 @@ static void publish(size_t count)
     mrd_log_writer_destroy(&writer);
 }
 
-static void trim(uint64_t sequence)
-{
-    struct mrd_error err = {0};
-    region_must(mrd_log_trim(bus, 0, sequence, WAIT_MS, &err), &err);
-}
-
 static struct mrd_log_state log_state(void)
 {
     struct mrd_error err = {0};
     struct mrd_log_state log;
     region_must(mrd_log_state_read(bus, 0, WAIT_MS, &log, &err), &err);
     return log;
+}
+
+static void trim(uint64_t sequence)
+{
+    struct mrd_error err = {0};
+    region_must(mrd_log_trim(bus, 0, log_state().identity, sequence, WAIT_MS, &err), &err);
 }
 
 /* ---- the region ---- */

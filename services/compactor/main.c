@@ -7,6 +7,7 @@
 #include "compactor/expiring.h"
 #include "compactor/flush.h"
 #include "compactor/jobs.h"
+#include "compactor/logs.h"
 #include "iceberg/place.h"
 #include "node/node.h"
 #include "objstore/settings.h"
@@ -123,6 +124,7 @@ struct compactor {
     struct cmp_cooling *cooling;
     struct cmp_jobs *jobs;
     struct cmp_flush *flush;
+    struct cmp_logs *logs;
     struct cmp_admin admin;
     struct mrd_arena *place; /* of the tables' root */
 };
@@ -137,6 +139,7 @@ static void stop_roles(void *context, mrd_time_ms grace_ms)
 {
     (void)grace_ms;
     struct compactor *compactor = context;
+    cmp_logs_destroy(&compactor->logs);
     cmp_flush_destroy(&compactor->flush);
     cmp_jobs_destroy(&compactor->jobs);
     cmp_cooling_destroy(&compactor->cooling);
@@ -313,6 +316,7 @@ static void stop_flush(void *context, mrd_time_ms grace_ms)
     (void)grace_ms;
     struct compactor *compactor = context;
     cmp_flush_stop(compactor->flush);
+    cmp_logs_stop(compactor->logs);
 }
 
 static enum mrd_status start_flush(struct compactor *compactor, const struct mrd_node *node,
@@ -329,6 +333,19 @@ static enum mrd_status start_flush(struct compactor *compactor, const struct mrd
         .partition_count = (uint32_t)mrd_config_int(node->config, "region.partitions"),
     };
     return cmp_flush_create(&options, mrd_service_http(node->service), &compactor->flush, err);
+}
+
+static enum mrd_status start_logs(struct compactor *compactor, const struct mrd_node *node,
+                                  struct mrd_error *err)
+{
+    const struct cmp_logs_options options = {
+        .bus = compactor->bus,
+        .catalog = compactor->catalog,
+        .leases = compactor->leases,
+        .members = compactor->members,
+        .partition_count = (uint32_t)mrd_config_int(node->config, "region.partitions"),
+    };
+    return cmp_logs_create(&options, mrd_service_http(node->service), &compactor->logs, err);
 }
 
 /* What is kept beside tables has names of its own at the top of the store. */
@@ -377,6 +394,7 @@ static enum mrd_status start(void *context, struct mrd_node *node, struct mrd_er
     MRD_TRY(join_region(compactor, node, err));
     MRD_TRY(start_roles(compactor, node, err));
     MRD_TRY(start_flush(compactor, node, err));
+    MRD_TRY(start_logs(compactor, node, err));
     MRD_TRY(mrd_service_listen(node->service, err));
     mrd_service_on_stop(node->service, "flush", stop_flush, compactor);
     return MRD_OK;

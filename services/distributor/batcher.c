@@ -1,6 +1,7 @@
 #include "distributor/batcher.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -42,12 +43,15 @@ struct part {
     /* Bit s: the batch of serial s in this epoch is acknowledged. */
     uint8_t *acknowledged;
     size_t acknowledged_size;
+    uint64_t sequence_last; /* the greatest of the stream that an acknowledgement has named */
 };
 
 struct dst_batcher {
     struct dst_batcher_options options;
     struct part *parts;
     uint64_t epoch;
+    uint64_t
+        generation; /* of the connection by which all that counts as announced was acknowledged */
     size_t in_flight;
     struct mrd_buf message;
     struct dst_batcher_stats stats;
@@ -59,6 +63,10 @@ struct flight {
     struct mrd_shard_message message;
     struct part *part;
     uint64_t epoch;
+    uint64_t generation;
+    uint64_t sequence_before; /* the part's sequence_last when it was sent */
+    uint64_t sequence;        /* in the stream, if it is stored */
+    bool duplicate;
     uint32_t serial;
     struct waiters waiters;
     enum mrd_status status;
@@ -127,6 +135,13 @@ static void acknowledge(struct part *part, uint32_t serial)
     part->acknowledged[byte] = (uint8_t)(part->acknowledged[byte] | (1U << (serial % 8)));
 }
 
+static void forget_announced(struct part *part)
+{
+    if (part->acknowledged_size > 0) {
+        memset(part->acknowledged, 0, part->acknowledged_size);
+    }
+}
+
 /* ---- sending ---- */
 
 static void linger_fired(struct mrd_shard *shard, struct mrd_shard_timer *timer);
@@ -139,6 +154,8 @@ static void on_ack(void *context, const struct mrd_log_ack *ack)
 {
     struct flight *flight = context;
     flight->status = ack->status;
+    flight->sequence = ack->stream_sequence;
+    flight->duplicate = ack->duplicate;
     (void)strncpy(flight->text, ack->text == NULL ? "" : ack->text, sizeof(flight->text) - 1);
     const bool posted = mrd_shard_post(flight->part->batcher->options.shard, &flight->message);
     mrd_assert(posted);
@@ -169,6 +186,8 @@ static struct flight *flight_create(struct part *part)
     flight->message.run = flight_landed;
     flight->part = part;
     flight->epoch = part->batcher->epoch;
+    flight->generation = part->batcher->generation;
+    flight->sequence_before = part->sequence_last;
     flight->serial = part->serial;
     flight->waiters = part->waiters;
     part->waiters = (struct waiters){0};
@@ -289,6 +308,32 @@ static void part_send(struct part *part)
     part_restart(part);
 }
 
+/* Whether the log that has stored the batch may lack what earlier ones announced: it was sent over another connection than they were, or
+ * was given a sequence that had been given away. */
+static bool is_of_another_log(const struct flight *flight)
+{
+    return flight->generation != mrd_log_writer_generation(flight->part->batcher->options.log) ||
+           (!flight->duplicate && flight->sequence <= flight->sequence_before);
+}
+
+static void check_log(struct flight *flight)
+{
+    struct part *part = flight->part;
+    if (flight->status != MRD_OK) {
+        return;
+    }
+    if (is_of_another_log(flight)) {
+        flight->status = MRD_E_UNAVAILABLE;
+        (void)snprintf(flight->text, sizeof(flight->text),
+                       "the log was away meanwhile, and may lack the labels");
+        if (flight->sequence <= flight->sequence_before) {
+            forget_announced(part);
+            part->sequence_last = flight->sequence;
+        }
+    }
+    part->sequence_last = MRD_MAX(part->sequence_last, flight->sequence);
+}
+
 static void flight_landed(struct mrd_shard *shard, struct mrd_shard_message *message)
 {
     mrd_shard_assert_on(shard);
@@ -297,9 +342,10 @@ static void flight_landed(struct mrd_shard *shard, struct mrd_shard_message *mes
     struct dst_batcher *batcher = part->batcher;
     part->in_flight--;
     batcher->in_flight--;
+    check_log(flight);
     if (flight->status != MRD_OK) {
         batcher->stats.failed++;
-    } else if (flight->epoch == batcher->epoch) {
+    } else if (flight->epoch == batcher->epoch && flight->generation == batcher->generation) {
         acknowledge(part, flight->serial);
     }
     waiters_finish(batcher, &flight->waiters, flight->status, flight->text);
@@ -323,6 +369,7 @@ struct dst_batcher *dst_batcher_create(const struct dst_batcher_options *options
         batcher->options.reference_count_max = MRD_BATCH_REFERENCE_COUNT_MAX;
     }
     batcher->epoch = mrd_batch_epoch_of(mrd_clock_now_ms(options->clock));
+    batcher->generation = mrd_log_writer_generation(options->log);
     batcher->parts = calloc(options->partition_count, sizeof(*batcher->parts));
     mrd_assert(batcher->parts != NULL);
     for (uint32_t p = 0; p < options->partition_count; p++) {
@@ -366,9 +413,20 @@ static void begin_epoch(struct dst_batcher *batcher, uint64_t epoch)
         struct part *part = &batcher->parts[p];
         part->reference_next = 0;
         part->serial = 1;
-        if (part->acknowledged_size > 0) {
-            memset(part->acknowledged, 0, part->acknowledged_size);
-        }
+        forget_announced(part);
+    }
+}
+
+/* All that was announced is announced again, under the same references: who knows them skips that. */
+static void begin_generation(struct dst_batcher *batcher, uint64_t generation)
+    MRD_ON(mrd_shard_thread);
+static void begin_generation(struct dst_batcher *batcher, uint64_t generation)
+{
+    dst_batcher_flush(batcher);
+    batcher->generation = generation;
+    for (uint32_t p = 0; p < batcher->options.partition_count; p++) {
+        forget_announced(&batcher->parts[p]);
+        batcher->parts[p].sequence_last = 0;
     }
 }
 
@@ -377,6 +435,10 @@ uint32_t dst_batcher_epoch(struct dst_batcher *batcher)
     const uint64_t epoch = mrd_batch_epoch_of(mrd_clock_now_ms(batcher->options.clock));
     if (epoch > batcher->epoch) { /* a wall clock that goes back does not bring an old one back */
         begin_epoch(batcher, epoch);
+    }
+    const uint64_t generation = mrd_log_writer_generation(batcher->options.log);
+    if (generation != batcher->generation) {
+        begin_generation(batcher, generation);
     }
     return (uint32_t)batcher->epoch;
 }

@@ -7,6 +7,10 @@
  * References: a series gets the next number of its partition when it is first seen in a label epoch.
  * Batches announce it until one that did is acknowledged; a bit per batch of the epoch says which were.
  *
+ * A log that is lost takes the announcements with it. So after each reconnect all are made again, and so they are when a log's sequences
+ * go backwards; batches that were under way then, and name what an earlier one announced, do not count as written, whatever the log
+ * says: their senders send them again.
+ *
  * Owner:   a shard.
  * Threads: the shard's. Acknowledgements come on a library thread and are posted to the shard.
  * Limits:  target_bytes per batch, one announcement and 64 samples more at most. A histogram or a metadata entry that is

@@ -69,6 +69,52 @@ static void an_announcement_repeats_until_the_log_has_it(void **state)
     mrd_buf_fini(&request);
 }
 
+/* Who names what was announced in a log that is gone would not be understood: all is announced again, under the references that it had. */
+static void after_the_log_was_lost_all_is_announced_again(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture);
+    struct mrd_buf request = {0};
+    put_series(&request, "a", 1800000000000, 1);
+    expect_post(fixture, &request, "", 204, "");
+    expect_post(fixture, &request, "", 204, "");
+    assert_int_equal(read_log().announcements, 1);
+    atomic_fetch_add(&played_generation, 1); /* away, and there again: it may be another */
+    expect_post(fixture, &request, "", 204, "");
+    assert_int_equal(read_log().announcements, 2);
+    expect_post(fixture, &request, "", 204, "");
+    lose_log(); /* without a word; what it takes first may name what it never saw */
+    expect_post(fixture, &request, "", 503, "may lack the labels");
+    expect_post(fixture, &request, "", 204, "");
+    expect_post(fixture, &request, "", 204, "");
+    const struct contents contents = read_log();
+    assert_int_equal(contents.announcements, 3);
+    assert_int_equal(contents.references_max, 0);
+    mrd_buf_fini(&request);
+}
+
+/* It was sent over the connection before, and may have come into a log that lacks what it names. */
+static void what_was_under_way_when_the_connection_broke_is_to_be_sent_again(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture);
+    struct mrd_buf request = {0};
+    put_series(&request, "a", 1800000000000, 1);
+    set_mode(LOG_HOLDS);
+    struct raw_client client = raw_connect(mrd_http_server_port(fixture->server));
+    send_post(&client, &request, "");
+    wait_for_messages(1);
+    atomic_fetch_add(&played_generation, 1);
+    release_held(MRD_OK);
+    struct raw_answer answer = raw_answer(&client, true);
+    assert_int_equal(answer.status, 503);
+    raw_answer_fini(&answer);
+    raw_close(&client);
+    expect_post(fixture, &request, "", 204, "");
+    assert_int_equal(read_log().announcements, 2);
+    mrd_buf_fini(&request);
+}
+
 /* However the log fails: 503, no number is spent on what it did not take, and a repetition is stored. */
 static void what_the_log_does_not_take_is_503_and_leaves_no_hole(void **state)
 {
@@ -328,6 +374,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WRITE_TEST(a_write_is_stored_and_labels_travel_once),
         WRITE_TEST(a_new_epoch_announces_again_from_reference_0),
+        WRITE_TEST(after_the_log_was_lost_all_is_announced_again),
+        WRITE_TEST(what_was_under_way_when_the_connection_broke_is_to_be_sent_again),
         WRITE_TEST(an_announcement_repeats_until_the_log_has_it),
         WRITE_TEST(what_the_log_does_not_take_is_503_and_leaves_no_hole),
         WRITE_TEST(a_frozen_log_is_503_at_once_for_a_while),

@@ -33,14 +33,26 @@ static struct played_log {
     mrd_log_done_fn held_done[MESSAGES_MAX];
     void *held_context[MESSAGES_MAX];
     size_t held_count;
-    size_t calls;   /* of publish */
-    size_t fail_at; /* this call of publish fails; 0: none */
+    uint64_t held_sequence[MESSAGES_MAX];
+    uint64_t sequence; /* of the stream, the last that was given away */
+    size_t calls;      /* of publish */
+    size_t fail_at;    /* this call of publish fails; 0: none */
 } played = {.lock = PTHREAD_MUTEX_INITIALIZER, .published = PTHREAD_COND_INITIALIZER};
 
-MRD_UNUSED static void answer(mrd_log_done_fn done, void *context, enum mrd_status status)
+MRD_UNUSED static void answer(mrd_log_done_fn done, void *context, enum mrd_status status,
+                              uint64_t sequence)
 {
-    const struct mrd_log_ack ack = {.status = status, .text = "as played"};
+    const struct mrd_log_ack ack = {
+        .status = status, .stream_sequence = sequence, .text = "as played"};
     done(context, &ack);
+}
+
+static _Atomic uint64_t played_generation; /* of the connection */
+
+uint64_t mrd_log_writer_generation(const struct mrd_log_writer *writer)
+{
+    (void)writer;
+    return atomic_load(&played_generation);
 }
 
 enum mrd_status mrd_log_writer_ready(struct mrd_log_writer *writer, uint32_t partition,
@@ -71,14 +83,17 @@ enum mrd_status mrd_log_writer_publish(struct mrd_log_writer *writer,
     mrd_assert(played.message_count < MESSAGES_MAX);
     struct mrd_buf *message = &played.messages[played.message_count++];
     mrd_buf_append_bytes(message, batch->payload);
+    const uint64_t sequence = ++played.sequence;
     if (mode == LOG_HOLDS) {
         played.held_done[played.held_count] = batch->done;
+        played.held_sequence[played.held_count] = sequence;
         played.held_context[played.held_count++] = batch->context;
     }
     pthread_cond_broadcast(&played.published);
     pthread_mutex_unlock(&played.lock);
     if (mode != LOG_HOLDS) {
-        answer(batch->done, batch->context, mode == LOG_TIMES_OUT ? MRD_E_TIMEOUT : MRD_OK);
+        answer(batch->done, batch->context, mode == LOG_TIMES_OUT ? MRD_E_TIMEOUT : MRD_OK,
+               sequence);
     }
     return MRD_OK;
 }
@@ -87,6 +102,14 @@ MRD_UNUSED static void set_mode(enum log_mode mode)
 {
     pthread_mutex_lock(&played.lock);
     played.mode = mode;
+    pthread_mutex_unlock(&played.lock);
+}
+
+/* What the log has is gone, and it counts from 1 again. */
+MRD_UNUSED static void lose_log(void)
+{
+    pthread_mutex_lock(&played.lock);
+    played.sequence = 0;
     pthread_mutex_unlock(&played.lock);
 }
 
@@ -124,7 +147,7 @@ MRD_UNUSED static void release_held(enum mrd_status status)
     played.held_count = 0;
     pthread_mutex_unlock(&played.lock);
     for (size_t i = 0; i < count; i++) {
-        answer(played.held_done[i], played.held_context[i], status);
+        answer(played.held_done[i], played.held_context[i], status, played.held_sequence[i]);
     }
 }
 
@@ -289,6 +312,7 @@ MRD_UNUSED static int teardown(void **state)
     played.mode = LOG_ACKS;
     played.message_count = 0;
     played.held_count = 0;
+    played.sequence = 0;
     played.calls = 0;
     played.fail_at = 0;
     free(fixture);

@@ -18,6 +18,13 @@ static void coarsen(struct ing_coverage *coverage)
     coverage->count = kept;
 }
 
+void ing_coverage_restart(struct ing_coverage *coverage, uint64_t sequence)
+{
+    coverage->count = 0;
+    coverage->next = sequence;
+    coverage->rewound = false;
+}
+
 void ing_coverage_add(struct ing_coverage *coverage, uint64_t sequence, mrd_time_ms stamp_ms)
 {
     coverage->rewound |= sequence < coverage->next;

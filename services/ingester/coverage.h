@@ -28,6 +28,9 @@ struct ing_coverage {
     bool rewound;        /* sequences have gone backwards: they name two things */
 };
 
+/* From `sequence` on all is of another log, and what is said from now on is of that one. */
+void ing_coverage_restart(struct ing_coverage *coverage, uint64_t sequence);
+
 /* A batch was applied wholly. */
 void ing_coverage_add(struct ing_coverage *coverage, uint64_t sequence, mrd_time_ms stamp_ms);
 

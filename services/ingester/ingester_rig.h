@@ -490,7 +490,7 @@ static inline enum mrd_status ask_at(struct world *world, const char *instance, 
                                      struct answer *answer)
 {
     const struct mrd_query_partition partitions[] = {
-        {partition, sequence_min, 0}
+        {.number = partition, .sequence_min = sequence_min}
     };
     struct mrd_query_request mine = *request;
     mine.partitions = partitions;

@@ -246,7 +246,11 @@ static void announce(struct ing_owner *owner, bool leaving)
             struct ing_partition_progress progress;
             ing_partition_progress(holding->partition, &progress);
             owner->announced[count++] =
-                (struct mrd_member_partition){i, state, progress.applied, progress.sequence_first};
+                (struct mrd_member_partition){.partition = i,
+                                              .state = state,
+                                              .sequence = progress.applied,
+                                              .sequence_first = progress.sequence_first,
+                                              .log = progress.log};
         }
     }
     owner->self.leaving = leaving;

@@ -33,7 +33,8 @@ static void cast_init(struct cast *cast, size_t count)
 static void cast_serve(struct cast *cast, size_t member, uint32_t partition)
 {
     cast->partitions[member][cast->members[member].partition_count++] =
-        (struct mrd_member_partition){partition, MRD_PARTITION_SERVING, 1, 0};
+        (struct mrd_member_partition){
+            .partition = partition, .state = MRD_PARTITION_SERVING, .sequence = 1};
 }
 
 static struct ing_situation look(const struct cast *cast, size_t self, uint32_t partition,

@@ -44,12 +44,14 @@ struct ing_partition {
 
     _Atomic uint64_t applied; /* release after the store has it; acquire by strong reads */
     _Atomic uint64_t
-        passed; /* by the reader: what was not handed out up to here is not in the log */
+        log_tag; /* whose sequence that is; release after it, acquire before it; 0: none's */
     _Atomic bool over_budget;
     _Atomic bool caught_up;
     _Atomic uint64_t rewinds;
-    _Atomic uint64_t log_first; /* relaxed: a figure by itself, and so the next */
-    _Atomic mrd_time_ms log_age_ms;
+    _Atomic mrd_time_ms log_age_ms; /* relaxed: a figure by itself, and so are the next three */
+    _Atomic uint64_t readings;      /* times that the reader has begun to read */
+    _Atomic uint64_t sure;     /* the last of them for which the log was found to have a mark */
+    _Atomic uint64_t doubtful; /* and to have not */
 
     pthread_mutex_t gate_lock; /* guards the gate; and the sleep of those who wait for `applied` */
     pthread_cond_t gate_open;
@@ -57,14 +59,29 @@ struct ing_partition {
     size_t gate_entries;
     size_t gate_bytes;
     size_t waiters;
+    struct mrd_log_identity log; /* that was applied last; the shard alone changes it */
+    struct { /* by the reader: what was not handed out of the log up to there is not in it */
+        struct mrd_log_identity log;
+        uint64_t sequence;
+    } passed;
+    struct { /* where the log begins, by the owner */
+        struct mrd_log_identity log;
+        uint64_t first;
+    } begins;
     bool closing;
     struct mrd_log_limit quarantine_limit;
 };
 
 /* ---- the gate: how far the reader may run ahead ---- */
 
-static bool gate_enter(struct ing_partition *partition, size_t bytes)
+static bool is_same(struct mrd_log_identity a, struct mrd_log_identity b)
 {
+    return a.created_ns == b.created_ns && a.base == b.base;
+}
+
+static bool gate_enter(struct ing_partition *partition, const struct mrd_log_entry *entry)
+{
+    const size_t bytes = entry->payload.size;
     pthread_mutex_lock(&partition->gate_lock);
     while (!partition->closing && partition->gate_entries > 0 &&
            (partition->gate_entries >= ING_ENTRIES_MAX ||
@@ -74,6 +91,9 @@ static bool gate_enter(struct ing_partition *partition, size_t bytes)
     const bool open = !partition->closing;
     partition->gate_entries += open ? 1 : 0;
     partition->gate_bytes += open ? bytes : 0;
+    if (!is_same(partition->passed.log, entry->log)) { /* it was of a log before this one */
+        partition->passed.sequence = 0;
+    }
     pthread_mutex_unlock(&partition->gate_lock);
     return open;
 }
@@ -100,22 +120,36 @@ static void entry_free(struct entry_message *message)
     free(message);
 }
 
-static void raise_applied(struct ing_partition *partition, uint64_t sequence)
+/* On the shard: all up to there of this log is applied. No longer 0 as a tag before the sequence is of this log. */
+static void set_applied(struct ing_partition *partition, struct mrd_log_identity log,
+                        uint64_t sequence)
 {
-    uint64_t have = atomic_load_explicit(&partition->applied, memory_order_relaxed);
-    while (have < sequence &&
-           !atomic_compare_exchange_weak_explicit(&partition->applied, &have, sequence,
-                                                  memory_order_release, memory_order_relaxed)) {}
+    if (!is_same(partition->log, log)) {
+        atomic_store_explicit(&partition->log_tag, 0, memory_order_release);
+        atomic_store_explicit(&partition->applied, sequence, memory_order_release);
+        atomic_store_explicit(&partition->log_tag, mrd_log_identity_tag(log), memory_order_release);
+        partition->log = log;
+    } else {
+        atomic_store_explicit(&partition->applied, sequence, memory_order_release);
+    }
 }
 
 /* What the log does not have any more counts as applied, once all that came before is: else who waits for a log's end would wait for
- * ever where the log was trimmed to its end. On the shard's or the reader's thread. */
-static void pass_over(struct ing_partition *partition)
+ * ever where the log was trimmed to its end. On the shard's or the reader's thread; that the log has become another is the shard's
+ * to say. */
+static void pass_over(struct ing_partition *partition, bool on_shard)
 {
-    const uint64_t passed = atomic_load_explicit(&partition->passed, memory_order_acquire);
     pthread_mutex_lock(&partition->gate_lock);
-    if (partition->gate_entries == 0) {
-        raise_applied(partition, passed);
+    const struct mrd_log_identity log = partition->passed.log;
+    const uint64_t passed = partition->passed.sequence;
+    const bool same = is_same(partition->log, log);
+    if (partition->gate_entries == 0 && passed > 0) {
+        if (same && passed > ing_partition_applied(partition)) {
+            atomic_store_explicit(&partition->applied, passed, memory_order_release);
+        } else if (!same && on_shard) {
+            ing_store_begin(partition->store, log, passed + 1);
+            set_applied(partition, log, passed);
+        }
         pthread_cond_broadcast(&partition->applied_changed);
     }
     pthread_mutex_unlock(&partition->gate_lock);
@@ -138,7 +172,8 @@ static bool entry_apply(struct ing_partition *partition, struct entry_message *m
 {
     struct mrd_error err = {0};
     const struct mrd_log_entry *entry = &message->entry;
-    const struct ing_position position = {.sequence = entry->sequence,
+    const struct ing_position position = {.log = entry->log,
+                                          .sequence = entry->sequence,
                                           .missing_before = entry->missing_before,
                                           .stored_ms = entry->stored_ms};
     const enum mrd_status status =
@@ -160,7 +195,9 @@ static bool entry_apply(struct ing_partition *partition, struct entry_message *m
                      mrd_log_uint("sequence", entry->sequence),
                      mrd_log_uint("missing", entry->missing_before));
     }
-    raise_applied(partition, entry->sequence);
+    pthread_mutex_lock(&partition->gate_lock);
+    set_applied(partition, entry->log, entry->sequence);
+    pthread_mutex_unlock(&partition->gate_lock);
     return true;
 }
 
@@ -215,15 +252,24 @@ static void on_hole(void *context, const struct mrd_number_hole *hole)
                   mrd_log_uint("last", hole->last));
 }
 
+/* Where the log that the head has read begins; 0: not known. */
+static uint64_t log_begins(struct ing_partition *partition)
+{
+    pthread_mutex_lock(&partition->gate_lock);
+    const uint64_t first =
+        is_same(partition->begins.log, partition->log) ? partition->begins.first : 0;
+    pthread_mutex_unlock(&partition->gate_lock);
+    return first;
+}
+
 static void on_tidy(struct mrd_shard *shard, struct mrd_shard_timer *timer)
 {
     mrd_shard_assert_on(shard);
     struct ing_partition *partition = mrd_shard_context(shard);
     const bool live = atomic_load_explicit(&partition->caught_up, memory_order_relaxed);
-    pass_over(partition);
+    pass_over(partition, true);
     const mrd_time_ms now_ms = live ? mrd_clock_now_ms(partition->options.clock) : 0;
-    ing_store_trimmed(partition->store,
-                      atomic_load_explicit(&partition->log_first, memory_order_relaxed));
+    ing_store_trimmed(partition->store, log_begins(partition));
     ing_store_age(partition->store,
                   atomic_load_explicit(&partition->log_age_ms, memory_order_relaxed));
     const bool more = ing_store_tidy(partition->store, now_ms, SWEEP_SERIES, on_hole, partition);
@@ -264,7 +310,7 @@ static void on_shard_stop(struct mrd_shard *shard)
 static void on_entry(void *context, struct mrd_log_entry *entry)
 {
     struct ing_partition *partition = context;
-    if (!gate_enter(partition, entry->payload.size)) {
+    if (!gate_enter(partition, entry)) {
         mrd_log_entry_fini(entry); /* closing */
         return;
     }
@@ -289,11 +335,14 @@ static void on_entry(void *context, struct mrd_log_entry *entry)
     }
 }
 
-static void on_passed(void *context, uint64_t sequence)
+static void on_passed(void *context, struct mrd_log_identity log, uint64_t sequence)
 {
     struct ing_partition *partition = context;
-    atomic_store_explicit(&partition->passed, sequence, memory_order_release);
-    pass_over(partition);
+    pthread_mutex_lock(&partition->gate_lock);
+    partition->passed.log = log;
+    partition->passed.sequence = sequence;
+    pthread_mutex_unlock(&partition->gate_lock);
+    pass_over(partition, false);
 }
 
 static void on_event(void *context, enum mrd_log_event event, const char *text)
@@ -303,6 +352,7 @@ static void on_event(void *context, enum mrd_log_event event, const char *text)
         mrd_log_uint("partition", partition->options.store.partition);
     switch (event) {
     case MRD_LOG_RESUMED:
+        atomic_fetch_add_explicit(&partition->readings, 1, memory_order_relaxed);
         MRD_LOG_INFO("reading the log", number, mrd_log_str("text", text));
         break;
     case MRD_LOG_LOST:
@@ -421,20 +471,21 @@ uint64_t ing_partition_applied(const struct ing_partition *partition)
     return atomic_load_explicit(&partition->applied, memory_order_acquire);
 }
 
-uint64_t ing_partition_held(const struct ing_partition *partition)
+bool ing_partition_reached(const struct ing_partition *partition, uint64_t tag, uint64_t sequence)
 {
-    return atomic_load_explicit(&ing_partition_figures(partition)->sequence_held,
-                                memory_order_relaxed);
+    const bool of_log =
+        tag == 0 || atomic_load_explicit(&partition->log_tag, memory_order_acquire) == tag;
+    return of_log && ing_partition_applied(partition) >= sequence;
 }
 
-enum mrd_status ing_partition_wait(struct ing_partition *partition, uint64_t sequence,
+enum mrd_status ing_partition_wait(struct ing_partition *partition, uint64_t tag, uint64_t sequence,
                                    int64_t deadline_ns, bool (*ended)(const void *context),
                                    const void *context, struct mrd_error *err)
 {
     pthread_mutex_lock(&partition->gate_lock);
     partition->waiters++;
     bool stop = false;
-    while (ing_partition_applied(partition) < sequence && !stop && !partition->closing) {
+    while (!ing_partition_reached(partition, tag, sequence) && !stop && !partition->closing) {
         const int64_t now_ns = mrd_clock_monotonic_ns(mrd_clock_system());
         const int64_t until_ns = MRD_MIN(deadline_ns, now_ns + WAIT_LOOK_MS * MS);
         const struct timespec until = {.tv_sec = until_ns / 1000000000,
@@ -443,15 +494,75 @@ enum mrd_status ing_partition_wait(struct ing_partition *partition, uint64_t seq
         stop = ended(context) || now_ns >= deadline_ns;
     }
     partition->waiters--;
+    const bool reached = ing_partition_reached(partition, tag, sequence);
     const uint64_t have = ing_partition_applied(partition);
+    const bool another = tag != 0 && tag != mrd_log_identity_tag(partition->log);
     pthread_mutex_unlock(&partition->gate_lock);
-    if (have >= sequence) {
+    if (reached) {
         return MRD_OK;
     }
     return mrd_fail(err, MRD_E_TIMEOUT,
                     "strong read: partition %" PRIu32 " has applied its log up to %" PRIu64
-                    ", asked for is %" PRIu64,
-                    partition->options.store.partition, have, sequence);
+                    ", asked for is %" PRIu64 "%s",
+                    partition->options.store.partition, have, sequence,
+                    another ? " of another log" : "");
+}
+
+/* ---- what is held of which log ---- */
+
+static enum mrd_status log_has(struct ing_partition *partition, struct mrd_log_mark mark,
+                               bool *out_has, struct mrd_error *out_why, struct mrd_error *err)
+{
+    const uint32_t number = partition->options.store.partition;
+    struct mrd_log_state log;
+    MRD_TRY(mrd_log_state_read(partition->options.bus, number, LOG_STATE_TIMEOUT_MS, &log, err));
+    return mrd_log_has_mark(partition->options.bus, number, &log, mark, LOG_STATE_TIMEOUT_MS,
+                            out_has, out_why, err);
+}
+
+/* A log that has the mark has had all that was built before, and what is built of it later is looked up by the builder. So once is enough, as long
+ * as the reader stays where it is: a log that is restored takes its consumer away. */
+static enum mrd_status check_mark(struct ing_partition *partition, struct mrd_log_mark mark,
+                                  struct mrd_error *err)
+{
+    const uint64_t reading = atomic_load_explicit(&partition->readings, memory_order_relaxed);
+    const uint64_t sure = atomic_load_explicit(&partition->sure, memory_order_relaxed);
+    if (mark.sequence == 0 || (reading > 0 && sure == reading)) {
+        return MRD_OK;
+    }
+    struct mrd_error why;
+    bool has;
+    const enum mrd_status status = log_has(partition, mark, &has, &why, err);
+    if (status != MRD_OK) {
+        return mrd_fail_prefix(err, MRD_E_UNAVAILABLE, "partition %" PRIu32,
+                               partition->options.store.partition);
+    }
+    atomic_store_explicit(has ? &partition->sure : &partition->doubtful, reading,
+                          memory_order_relaxed);
+    if (has) {
+        return MRD_OK;
+    }
+    MRD_LOG_EVERY(1000, MRD_LEVEL_ERROR, "the log is not the one that blocks were built of",
+                  mrd_log_uint("partition", partition->options.store.partition),
+                  mrd_log_error(&why));
+    return mrd_fail(err, MRD_E_UNAVAILABLE, "partition %" PRIu32 ": %s (mrdctl log status)",
+                    partition->options.store.partition, why.text);
+}
+
+enum mrd_status ing_partition_held(struct ing_partition *partition, uint64_t tag,
+                                   struct mrd_log_mark mark, uint64_t *out_held,
+                                   struct mrd_error *err)
+{
+    const struct ing_held held = ing_store_held(ing_partition_figures(partition));
+    if (tag != 0 && tag != mrd_log_identity_tag(held.log)) {
+        return mrd_fail(err, MRD_E_UNAVAILABLE,
+                        "the head of partition %" PRIu32
+                        " has read another log than what is asked for goes by (mrdctl log status)",
+                        partition->options.store.partition);
+    }
+    MRD_TRY(check_mark(partition, mark, err));
+    *out_held = held.held;
+    return MRD_OK;
 }
 
 /* ---- life ---- */
@@ -489,7 +600,8 @@ static void look_at_log(struct ing_partition *partition)
     if (mrd_log_state_read(partition->options.bus, partition->options.store.partition,
                            LOG_STATE_TIMEOUT_MS, &log, NULL) == MRD_OK &&
         log.messages == 0) {
-        ing_store_begin(partition->store, log.sequence_first);
+        ing_store_begin(partition->store, log.identity, log.sequence_first);
+        set_applied(partition, log.identity, log.sequence_last);
     }
 }
 
@@ -552,7 +664,10 @@ const struct ing_store_figures *ing_partition_figures(const struct ing_partition
 
 void ing_partition_log(struct ing_partition *partition, const struct mrd_log_state *log)
 {
-    atomic_store_explicit(&partition->log_first, log->sequence_first, memory_order_relaxed);
+    pthread_mutex_lock(&partition->gate_lock);
+    partition->begins.log = log->identity;
+    partition->begins.first = log->sequence_first;
+    pthread_mutex_unlock(&partition->gate_lock);
     atomic_store_explicit(&partition->log_age_ms, log->age_ms_max, memory_order_relaxed);
 }
 
@@ -560,13 +675,22 @@ void ing_partition_progress(struct ing_partition *partition, struct ing_partitio
 {
     struct mrd_log_reader_stats reader;
     mrd_log_reader_stats(partition->reader, &reader);
+    struct ing_held held = ing_store_held(ing_partition_figures(partition));
+    const uint64_t doubtful = atomic_load_explicit(&partition->doubtful, memory_order_relaxed);
     pthread_mutex_lock(&partition->gate_lock);
     const size_t queued = partition->gate_entries;
+    const uint64_t applied = ing_partition_applied(partition);
+    if (!is_same(held.log, partition->log)) { /* the store is one entry ahead */
+        held = (struct ing_held){0};
+    } else if (doubtful != 0 &&
+               doubtful == atomic_load_explicit(&partition->readings, memory_order_relaxed)) {
+        held.first = 0;
+    }
     pthread_mutex_unlock(&partition->gate_lock);
     *out = (struct ing_partition_progress){
-        .applied = ing_partition_applied(partition), /* acquire: first, what follows is no older */
-        .sequence_first = atomic_load_explicit(&ing_partition_figures(partition)->sequence_first,
-                                               memory_order_relaxed),
+        .log = held.log,
+        .applied = applied,
+        .sequence_first = held.first,
         .lag = reader.pending + queued,
         .caught_up = atomic_load_explicit(&partition->caught_up, memory_order_relaxed),
         .attached = reader.attached,

@@ -40,12 +40,15 @@ void ing_partition_destroy(struct ing_partition **partition);
 uint32_t ing_partition_number(const struct ing_partition *partition);
 
 struct ing_partition_progress {
-    uint64_t applied;        /* sequence */
-    uint64_t sequence_first; /* the head holds all from here on (coverage.h); 0: not known */
-    uint64_t lag;            /* entries of the log that are known and not applied */
-    bool caught_up;          /* the log's end at the time of opening is applied */
-    bool attached;           /* the reader stands at the log */
-    bool over_budget;        /* applying has stopped for memory */
+    struct mrd_log_identity
+        log;          /* whose sequences the next two are; not known: of none, or it just changes */
+    uint64_t applied; /* sequence */
+    uint64_t
+        sequence_first; /* the head holds all from here on (coverage.h); 0: not known, as where the log is in doubt */
+    uint64_t lag;     /* entries of the log that are known and not applied */
+    bool caught_up;   /* the log's end at the time of opening is applied */
+    bool attached;    /* the reader stands at the log */
+    bool over_budget; /* applying has stopped for memory */
     uint64_t rewinds;
     uint64_t sequences_missing;
 };
@@ -57,13 +60,19 @@ const struct ing_store_figures *ing_partition_figures(const struct ing_partition
 /* The last sequence that is applied. */
 uint64_t ing_partition_applied(const struct ing_partition *partition);
 
-/* From where on the head holds all of the log, for questions: some minutes behind what progress tells, which runs ahead of
- * forgetting, so that one that was asked by what was told before is still answered. 0: not known. */
-uint64_t ing_partition_held(const struct ing_partition *partition);
+/* For questions that rely on what the head holds of the log with this tag (model/log_identity.h). *out_held: from where on it holds all; some
+ * minutes behind what progress tells, which runs ahead of forgetting, so that one that was asked by what was told before is still answered;
+ * 0: not known. That the log has `mark` is looked up once for each time that the reader has begun to read. MRD_E_UNAVAILABLE: the head has read
+ * another log, or the log does not have the mark: then nothing more is told of what the head holds until it is another. */
+MRD_MUST_CHECK enum mrd_status ing_partition_held(struct ing_partition *partition, uint64_t tag,
+                                                  struct mrd_log_mark mark, uint64_t *out_held,
+                                                  struct mrd_error *err);
 
-/* Waits until `sequence` is applied. MRD_E_TIMEOUT names both; `ended` is asked now and then and ends
- * the wait too (MRD_E_CANCELED). */
-MRD_MUST_CHECK enum mrd_status ing_partition_wait(struct ing_partition *partition,
+/* Whether `sequence` of the log with this tag is applied (0: of any). */
+bool ing_partition_reached(const struct ing_partition *partition, uint64_t tag, uint64_t sequence);
+
+/* Waits for that. MRD_E_TIMEOUT names both; `ended` is asked now and then and ends the wait too (MRD_E_CANCELED). */
+MRD_MUST_CHECK enum mrd_status ing_partition_wait(struct ing_partition *partition, uint64_t tag,
                                                   uint64_t sequence, int64_t deadline_ns,
                                                   bool (*ended)(const void *context),
                                                   const void *context, struct mrd_error *err);

@@ -32,14 +32,15 @@ static bool call_ended(const void *context) { return mrd_rpc_call_ended(context)
 static enum mrd_status strong_wait(struct ing_question *question, struct mrd_error *err)
 {
     struct ing_partition *partition = ing_question_partition(question);
-    const uint64_t sequence = question->request.partitions[question->at].sequence_min;
-    if (ing_partition_applied(partition) >= sequence) {
+    const struct mrd_query_partition *asked = &question->request.partitions[question->at];
+    const uint64_t sequence = asked->sequence_min;
+    if (sequence == 0 || ing_partition_reached(partition, asked->log, sequence)) {
         return MRD_OK;
     }
     MRD_TRY(mrd_rpc_call_pause(question->call, err));
-    const enum mrd_status status =
-        ing_partition_wait(partition, sequence, mrd_rpc_call_deadline_ns(question->call),
-                           call_ended, question->call, err);
+    const enum mrd_status status = ing_partition_wait(partition, asked->log, sequence,
+                                                      mrd_rpc_call_deadline_ns(question->call),
+                                                      call_ended, question->call, err);
     mrd_rpc_call_resume(question->call);
     question->work_since_ns = mrd_clock_monotonic_ns(mrd_clock_system());
     question->cpu_since_ns = mrd_thread_cpu_ns();
@@ -50,15 +51,20 @@ static enum mrd_status strong_wait(struct ing_question *question, struct mrd_err
 static enum mrd_status check_held(const struct ing_question *question, struct mrd_error *err)
 {
     const struct mrd_query_partition *asked = &question->request.partitions[question->at];
-    const uint64_t held = ing_partition_held(ing_question_partition(question));
-    if (asked->sequence_first_max != 0 && held == 0) {
+    if (asked->sequence_first_max == 0) {
+        return MRD_OK;
+    }
+    uint64_t held = 0;
+    MRD_TRY(
+        ing_partition_held(ing_question_partition(question), asked->log, asked->mark, &held, err));
+    if (held == 0) {
         return mrd_fail(err, MRD_E_UNAVAILABLE,
                         "the head of partition %" PRIu32
                         " does not know from where on it holds the log, which has gone backwards "
                         "or was not read yet: if it stays so, restart the ingester",
                         asked->number);
     }
-    return asked->sequence_first_max == 0 || held <= asked->sequence_first_max
+    return held <= asked->sequence_first_max
                ? MRD_OK
                : mrd_fail(err, MRD_E_UNAVAILABLE,
                           "the head of partition %" PRIu32 " begins at sequence %" PRIu64

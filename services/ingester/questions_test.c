@@ -2,11 +2,7 @@
 #include "ingester/ingester_rig.h"
 
 static const struct mrd_query_partition all_partitions[] = {
-    {0, 0, 0},
-    {1, 0, 0},
-    {2, 0, 0},
-    {3, 0, 0}
-};
+    {.number = 0}, {.number = 1}, {.number = 2}, {.number = 3}};
 _Static_assert(MRD_ARRAY_LEN(all_partitions) == PARTITIONS, "one for each");
 
 static void a_small_question_for_all_partitions_is_one_message(void **state)
@@ -18,7 +14,8 @@ static void a_small_question_for_all_partitions_is_one_message(void **state)
     ingester_wait_ready(&one);
     struct mrd_query_partition partitions[PARTITIONS];
     for (uint32_t p = 0; p < PARTITIONS; p++) {
-        partitions[p] = (struct mrd_query_partition){p, log_last(world, p), 0};
+        partitions[p] =
+            (struct mrd_query_partition){.number = p, .sequence_min = log_last(world, p)};
     }
     struct mrd_query_request request = request_of(MRD_QUERY_SELECT);
     request.partitions = partitions;
@@ -148,7 +145,8 @@ static void series_are_known_by_their_ids(void **state)
     struct mrd_query_request request = request_of(MRD_QUERY_KNOWN);
     struct mrd_query_partition partitions[PARTITIONS];
     for (uint32_t p = 0; p < PARTITIONS; p++) {
-        partitions[p] = (struct mrd_query_partition){p, log_last(world, p), 0};
+        partitions[p] =
+            (struct mrd_query_partition){.number = p, .sequence_min = log_last(world, p)};
     }
     request.partitions = partitions;
     request.partition_count = PARTITIONS;

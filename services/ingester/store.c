@@ -26,10 +26,11 @@ struct ing_store {
     uint32_t *ordinals; /* scratch of one batch */
     size_t ordinal_capacity;
     bool started;
-    bool from_start;           /* the first entry had sequence 1 */
-    mrd_time_ms resolvable_ms; /* batches stored from here on must resolve */
-    mrd_time_ms log_ms;        /* the log's time: greatest stored_ms */
-    int64_t counted;           /* our share of the budget's `used` */
+    bool from_start;             /* the first entry had sequence 1 */
+    mrd_time_ms resolvable_ms;   /* batches stored from here on must resolve */
+    mrd_time_ms log_ms;          /* the log's time: greatest stored_ms */
+    int64_t counted;             /* our share of the budget's `used` */
+    struct mrd_log_identity log; /* whose sequences the coverage speaks of */
     struct ing_coverage coverage;
     struct forgetting {
         mrd_time_ms said_ms;    /* batches stamped up to it will go */
@@ -380,17 +381,51 @@ static void held_reset(struct ing_store *store)
     set(&store->figures.sequence_held, first);
 }
 
-void ing_store_begin(struct ing_store *store, uint64_t sequence)
+static bool is_same(struct mrd_log_identity a, struct mrd_log_identity b)
 {
-    mrd_assert(!store->started);
-    ing_coverage_lost(&store->coverage, sequence);
-    held_reset(store);
+    return a.created_ns == b.created_ns && a.base == b.base;
+}
+
+/* Release: whoever sees one of them new sees that the serial has moved. */
+static void log_set(struct ing_store *store, struct mrd_log_identity log, uint64_t sequence)
+{
+    struct ing_store_figures *figures = &store->figures;
+    store->log = log;
+    ing_coverage_restart(&store->coverage, sequence);
+    add(&figures->log_serial, 1);
+    atomic_store_explicit(&figures->log_created_ns, log.created_ns, memory_order_release);
+    atomic_store_explicit(&figures->log_base, log.base, memory_order_release);
+    atomic_store_explicit(&figures->sequence_first, sequence, memory_order_release);
+    atomic_store_explicit(&figures->sequence_held, sequence, memory_order_release);
+    atomic_fetch_add_explicit(&figures->log_serial, 1, memory_order_release);
+}
+
+struct ing_held ing_store_held(const struct ing_store_figures *figures)
+{
+    const uint64_t serial = atomic_load_explicit(&figures->log_serial, memory_order_acquire);
+    const struct ing_held held = {
+        .log = {atomic_load_explicit(&figures->log_created_ns, memory_order_acquire),
+                atomic_load_explicit(&figures->log_base, memory_order_acquire)},
+        .first = atomic_load_explicit(&figures->sequence_first, memory_order_acquire),
+        .held = atomic_load_explicit(&figures->sequence_held, memory_order_acquire),
+    };
+    const bool whole = serial % 2 == 0 &&
+                       atomic_load_explicit(&figures->log_serial, memory_order_relaxed) == serial;
+    return whole ? held : (struct ing_held){0};
+}
+
+void ing_store_begin(struct ing_store *store, struct mrd_log_identity log, uint64_t sequence)
+{
+    log_set(store, log, sequence);
 }
 
 /* What was missing before the batch, or of it, is not in the head. */
 static void note_coverage(struct ing_store *store, const struct mrd_batch *batch,
                           const struct ing_position *position)
 {
+    if (!is_same(position->log, store->log)) {
+        log_set(store, position->log, position->sequence);
+    }
     const uint64_t before = ing_coverage_first(&store->coverage);
     if (position->missing_before > 0) {
         ing_coverage_lost(&store->coverage, position->sequence);

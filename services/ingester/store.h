@@ -18,6 +18,7 @@
 #include "ingester/exemplars.h"
 #include "ingester/families.h"
 #include "ingester/limits.h"
+#include "model/log_identity.h"
 #include "tenancy/settings.h"
 #include "wire/references.h"
 
@@ -75,6 +76,10 @@ struct ing_store_figures {
     _Atomic uint64_t memory_references;
     _Atomic uint64_t memory_exemplars;
     _Atomic uint64_t memory_families;
+    _Atomic uint64_t
+        log_serial; /* odd: the next four are about to change together (ing_store_held) */
+    _Atomic int64_t log_created_ns; /* of which log the next two are */
+    _Atomic uint64_t log_base;
     _Atomic uint64_t sequence_first; /* ing_coverage_first */
     _Atomic uint64_t
         sequence_held; /* what that was until a third of the delay ago, and is still true */
@@ -96,16 +101,25 @@ const struct ing_exemplars *ing_store_exemplars(const struct ing_store *store);
 const struct ing_families *ing_store_families(const struct ing_store *store);
 const struct ing_store_figures *ing_store_figures(const struct ing_store *store);
 
+/* What a store says of its log, for any thread. */
+struct ing_held {
+    struct mrd_log_identity log; /* not known: of none, or this very moment it becomes another */
+    uint64_t first;              /* sequence_first; 0: not known */
+    uint64_t held;               /* sequence_held, likewise */
+};
+struct ing_held ing_store_held(const struct ing_store_figures *figures);
+
 /* Where a batch stood in the log. */
 struct ing_position {
+    struct mrd_log_identity log;
     uint64_t sequence;
     uint64_t missing_before; /* sequences that the log has lost or trimmed */
     mrd_time_ms stored_ms;
 };
 
-/* The log was empty when reading began, and its next entry will have this sequence: so that is where the head begins. Before the
- * first message; not needed where there is one. */
-void ing_store_begin(struct ing_store *store, uint64_t sequence);
+/* The next entry that comes is of this log and has this sequence or a later one, for the log has none before it (any more) that the head does not
+ * have: so that is where the head begins to hold it. Needed where no entry says so. */
+void ing_store_begin(struct ing_store *store, struct mrd_log_identity log, uint64_t sequence);
 
 /* Applies one message. MRD_E_LIMIT: over the budget, call again with the same. MRD_E_CORRUPT or MRD_E_UNSUPPORTED:
  * it is quarantined (counted; the caller logs err and goes on with the next). */

@@ -207,13 +207,58 @@ static void the_store_says_from_where_on_it_has_all(void **state)
     rig_fini(&rig);
 }
 
+static void apply_of(struct rig *rig, struct mrd_log_identity log, uint64_t sequence,
+                     uint32_t first)
+{
+    build(rig, T0 + (mrd_time_ms)sequence, first, 10, true);
+    const struct ing_position position = {.log = log, .sequence = sequence, .stored_ms = T0};
+    assert_int_equal(ing_store_apply(rig->store, mrd_buf_view(&rig->message), &position, NULL),
+                     MRD_OK);
+}
+
+/* Made anew, and adopted later. What the head has of each stays. */
+static void what_is_held_is_told_of_the_log_that_was_read_last(void **state)
+{
+    (void)state;
+    static const struct mrd_log_identity one = {1700000000000000000, 0};
+    static const struct mrd_log_identity two = {1800000000000000000, 0};
+    static const struct mrd_log_identity adopted = {1800000000000000000, 1000};
+    const struct {
+        struct mrd_log_identity log;
+        uint64_t sequence;
+        uint64_t first;
+    } steps[] = {
+        {one,     1,    1   },
+        {one,     2,    1   },
+        {two,     1,    1   },
+        {two,     2,    1   },
+        {two,     1,    0   }, /* the same log has gone backwards */
+        {two,     2,    0   },
+        {adopted, 1001, 1001},
+        {adopted, 1002, 1001},
+    };
+    struct rig rig;
+    rig_init(&rig, 6 * HOUR, 0);
+    assert_false(mrd_log_identity_known(ing_store_held(ing_store_figures(rig.store)).log));
+    for (size_t i = 0; i < MRD_ARRAY_LEN(steps); i++) {
+        apply_of(&rig, steps[i].log, steps[i].sequence, (uint32_t)i * 10);
+        const struct ing_held held = ing_store_held(ing_store_figures(rig.store));
+        assert_true(mrd_log_identity_equal(held.log, steps[i].log));
+        assert_int_equal(held.first, steps[i].first);
+        assert_int_equal(held.held, steps[i].first);
+    }
+    ing_store_publish(rig.store);
+    assert_int_equal(figure(&ing_store_figures(rig.store)->series), 10 * MRD_ARRAY_LEN(steps));
+    rig_fini(&rig);
+}
+
 static void of_an_empty_log_the_head_begins_with_its_next_entry(void **state)
 {
     (void)state;
     struct rig rig;
     rig_init(&rig, 6 * HOUR, 0);
     const struct ing_store_figures *figures = ing_store_figures(rig.store);
-    ing_store_begin(rig.store, 1001);
+    ing_store_begin(rig.store, (struct mrd_log_identity){0}, 1001);
     assert_int_equal(figure(&figures->sequence_first), 1001);
     assert_int_equal(figure(&figures->sequence_held), 1001);
     rig.sequence = 1000;
@@ -471,6 +516,7 @@ int main(void)
         cmocka_unit_test(rows_before_the_first_readable_entry_are_no_loss),
         cmocka_unit_test(the_store_says_from_where_on_it_has_all),
         cmocka_unit_test(what_was_said_is_true_for_some_minutes),
+        cmocka_unit_test(what_is_held_is_told_of_the_log_that_was_read_last),
         cmocka_unit_test(of_an_empty_log_the_head_begins_with_its_next_entry),
         cmocka_unit_test(a_missing_number_is_reported_as_a_hole),
         cmocka_unit_test(what_the_log_has_forgotten_is_forgotten),

@@ -141,7 +141,8 @@ static enum mrd_status remote_of(struct qry_api *api, struct qry_call *call, str
     const struct mrd_bytes consistency = mrd_http_header(call->request, "X-Read-Consistency");
     if (mrd_bytes_equal(consistency, MRD_BYTES("strong"))) {
         MRD_TRY(qry_remote_log_end(api->options.cluster, &call->control, call->arena,
-                                   &call->remote.options.sequences_min, err));
+                                   &call->remote.options.sequences_min, &call->remote.options.logs,
+                                   err));
     } else if (consistency.size > 0 && !mrd_bytes_equal(consistency, MRD_BYTES("eventual"))) {
         return mrd_fail(err, MRD_E_INVALID, "X-Read-Consistency is \"strong\" or \"eventual\"");
     }

@@ -42,6 +42,7 @@ struct qry_blocks_view {
 
 struct gap {
     _Atomic uint64_t first; /* relaxed: the greatest confirmed beginning of a head */
+    _Atomic uint64_t log;   /* relaxed: the last log that was confirmed to be another */
 };
 
 struct qry_blocks {
@@ -537,6 +538,21 @@ void qry_blocks_gap_confirm(struct qry_blocks *blocks, uint32_t partition, uint6
 bool qry_blocks_gap_known(const struct qry_blocks *blocks, uint32_t partition, uint64_t first)
 {
     return atomic_load_explicit(&blocks->gaps[partition].first, memory_order_relaxed) >= first;
+}
+
+void qry_blocks_log_confirm(struct qry_blocks *blocks, uint32_t partition, uint64_t tag)
+{
+    if (atomic_exchange_explicit(&blocks->gaps[partition].log, tag, memory_order_relaxed) != tag) {
+        MRD_LOG_ERROR("an ingester has read another log than the one that blocks were built of: "
+                      "no block is left out for it, and answers say so until it is adopted "
+                      "(mrdctl log status)",
+                      mrd_log_int("partition", partition));
+    }
+}
+
+bool qry_blocks_log_known(const struct qry_blocks *blocks, uint32_t partition, uint64_t tag)
+{
+    return atomic_load_explicit(&blocks->gaps[partition].log, memory_order_relaxed) == tag;
 }
 
 /* ---- for a query ---- */

@@ -89,6 +89,10 @@ struct mrd_objstore *qry_blocks_store(const struct qry_blocks *blocks);
 void qry_blocks_gap_confirm(struct qry_blocks *blocks, uint32_t partition, uint64_t first);
 bool qry_blocks_gap_known(const struct qry_blocks *blocks, uint32_t partition, uint64_t first);
 
+/* The same of a log (its tag) that some head has read and that is not the one that the state has blocks of. */
+void qry_blocks_log_confirm(struct qry_blocks *blocks, uint32_t partition, uint64_t tag);
+bool qry_blocks_log_known(const struct qry_blocks *blocks, uint32_t partition, uint64_t tag);
+
 /* ---- for a query ---- */
 
 /* Fills in the options that are the same for all queries. */

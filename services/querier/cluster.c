@@ -62,19 +62,22 @@ size_t qry_cluster_replica(const struct mrd_members_snapshot *snapshot,
 }
 
 void qry_cluster_held(const struct mrd_members_snapshot *snapshot, uint32_t partition,
-                      uint64_t *out_first, uint64_t *out_last)
+                      struct mrd_log_identity log, struct qry_held *out)
 {
+    const bool any_log = !mrd_log_identity_known(log);
     bool any = false;
-    *out_first = 0;
-    *out_last = UINT64_MAX;
+    struct qry_held held = {.first = 0, .last = UINT64_MAX};
     for (size_t i = 0; i < snapshot->count; i++) {
         const struct mrd_member_partition *record = served(&snapshot->members[i], partition);
-        if (record != NULL) {
-            any = true;
-            *out_first = MRD_MAX(*out_first, first_of(record));
-            *out_last = MRD_MIN(*out_last, record->sequence);
+        if (record == NULL) {
+            continue;
         }
+        const bool same = any_log || mrd_log_identity_equal(record->log, log);
+        any = true;
+        held.first = MRD_MAX(held.first, same ? first_of(record) : UINT64_MAX);
+        held.last = MRD_MIN(held.last, record->sequence);
+        held.another = same ? held.another : mrd_log_identity_tag(record->log);
     }
-    *out_first = any ? *out_first : UINT64_MAX;
-    *out_last = any ? *out_last : 0;
+    const bool known = any && held.first != UINT64_MAX;
+    *out = known ? held : (struct qry_held){.first = UINT64_MAX, .another = held.another};
 }

@@ -39,9 +39,17 @@ struct qry_replica_choice {
 size_t qry_cluster_replica(const struct mrd_members_snapshot *snapshot,
                            const struct qry_replica_choice *choice, size_t *out_member);
 
-/* What every ingester that serves the partition now holds of its log: all from *out_first (UINT64_MAX: that is not known, or nobody
- * serves it) to *out_last. Whoever leaves blocks out because of it gives *out_first along as sequence_first_max, which the ingester checks. */
+/* What every ingester that serves the partition now holds of a log: all from `first` to `last`. */
+struct qry_held {
+    uint64_t first; /* UINT64_MAX: that is not known, or nobody serves it */
+    uint64_t last;
+    uint64_t
+        another; /* tag (model/log_identity.h) of the log that one of them has read, if that is another; 0: none has */
+};
+
+/* Of `log`; not known: of whatever log they have read. Sequences of another log say nothing of this one. Whoever leaves blocks out because of it
+ * gives `first` along as sequence_first_max, and the log's tag, which the ingester checks. */
 void qry_cluster_held(const struct mrd_members_snapshot *snapshot, uint32_t partition,
-                      uint64_t *out_first, uint64_t *out_last);
+                      struct mrd_log_identity log, struct qry_held *out);
 
 #endif

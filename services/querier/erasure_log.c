@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "bus/log_admin.h"
 #include "wire/batch.h"
 #include "wire/erasure_notice.h"
 
 static const int64_t MS = 1000000;
 
-enum { FULL_PAUSE_MS = 50 };
+enum { FULL_PAUSE_MS = 50, POSITION_MS = 2000 };
 
 /* The acknowledgements of one request. */
 struct publication {
@@ -32,7 +33,7 @@ static void on_done(void *context, const struct mrd_log_ack *ack)
     struct publication_part *part = context;
     struct publication *publication = part->publication;
     pthread_mutex_lock(&publication->lock);
-    part->sequence = ack->sequence;
+    part->sequence = ack->stream_sequence;
     if (ack->status != MRD_OK && publication->worst == MRD_OK) {
         publication->worst = ack->status;
         (void)snprintf(publication->text, sizeof(publication->text), "partition %" PRIu32 ": %s",
@@ -151,8 +152,9 @@ enum mrd_status qry_erasure_publish(const struct qry_erasure_log *log,
         status = waited;
         *err = waiting;
     }
-    for (uint32_t p = 0; p < count; p++) {
-        sequences[p] = publication.parts[p].sequence;
+    for (uint32_t p = 0; p < count && status == MRD_OK; p++) {
+        status = mrd_log_position(log->bus, p, publication.parts[p].sequence, POSITION_MS,
+                                  &sequences[p], err);
     }
     pthread_cond_destroy(&publication.changed);
     pthread_mutex_destroy(&publication.lock);

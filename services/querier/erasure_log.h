@@ -9,6 +9,7 @@
 #include "model/erasure.h"
 
 struct qry_erasure_log {
+    struct mrd_bus *bus;
     struct mrd_log_writer *writer;
     const char *region;
     uint32_t partition_count;

@@ -350,7 +350,8 @@ static enum mrd_status commit(const struct qry_erasures *erasures, struct reques
 static enum mrd_status attempt(struct qry_erasures *erasures, struct request *request,
                                struct mrd_error *err)
 {
-    const struct qry_erasure_log log = {erasures->writer, erasures->options.region,
+    const struct qry_erasure_log log = {erasures->options.bus, erasures->writer,
+                                        erasures->options.region,
                                         erasures->options.partition_count};
     struct mrd_erasure *erasure = &request->erasure;
     /* Never fails: a few bytes from an initialised pool (getrandom(2)). */

@@ -108,6 +108,10 @@ static enum mrd_status ask_start(struct qry_fanout *fanout, const char *instance
                                    : fanout->options.sequences_min[listed->number];
         const uint64_t first_max = sequence_first_max(fanout, listed->number);
         listed->sequence_first_max = first_max == UINT64_MAX ? 0 : first_max;
+        listed->log = fanout->options.logs == NULL ? 0 : fanout->options.logs[listed->number];
+        listed->mark = fanout->options.marks == NULL || first_max == UINT64_MAX
+                           ? (struct mrd_log_mark){0}
+                           : fanout->options.marks[listed->number];
     }
     struct ask *ask = ask_add(fanout, instance, link, count);
     struct mrd_query_request request = fanout->request;

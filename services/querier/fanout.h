@@ -35,6 +35,10 @@ struct qry_fanout_options {
     const uint64_t
         *sequences_first_max; /* per partition: only ingesters whose heads begin there or before,
                                           * which they check (wire/query.h); NULL: all. Kept */
+    const uint64_t
+        *logs; /* per partition: tags of the logs that these are sequences of; NULL: of any. Kept */
+    const struct mrd_log_mark
+        *marks; /* per partition, with sequences_first_max; NULL: none. Kept */
     const struct mrd_query_scope *scope; /* copied; what it points to is kept */
     uint32_t partition_first;            /* those before it are not asked */
     uint64_t salt;                       /* spreads queries over replicas */

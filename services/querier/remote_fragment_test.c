@@ -218,7 +218,8 @@ static void ingester_start(struct ingester *ingester, const struct nats_fixture 
 {
     ingester->bus = nats_fixture_connect(nats);
     for (uint32_t p = 0; p < PARTITIONS; p++) {
-        ingester->serves[p] = (struct mrd_member_partition){p, MRD_PARTITION_SERVING, 1, 0};
+        ingester->serves[p] = (struct mrd_member_partition){
+            .partition = p, .state = MRD_PARTITION_SERVING, .sequence = 1};
     }
     ingester->self = (struct mrd_member){.kind = MRD_MEMBER_INGESTER,
                                          .incarnation = 1,

@@ -439,11 +439,13 @@ struct mrd_source qry_remote_source(struct qry_remote *remote)
 
 enum mrd_status qry_remote_log_end(const struct qry_cluster *cluster,
                                    const struct mrd_query_control *control, struct mrd_arena *arena,
-                                   const uint64_t **out_sequences, struct mrd_error *err)
+                                   const uint64_t **out_sequences, const uint64_t **out_logs,
+                                   struct mrd_error *err)
 {
     uint64_t *sequences =
         mrd_arena_alloc_array(arena, cluster->partition_count, sizeof(*sequences));
-    if (sequences == NULL) {
+    uint64_t *logs = mrd_arena_alloc_array(arena, cluster->partition_count, sizeof(*logs));
+    if (sequences == NULL || logs == NULL) {
         return mrd_arena_fail(arena, err);
     }
     for (uint32_t p = 0; p < cluster->partition_count; p++) {
@@ -451,7 +453,9 @@ enum mrd_status qry_remote_log_end(const struct qry_cluster *cluster,
         MRD_TRY(mrd_query_check(control, err));
         MRD_TRY(mrd_log_state_read(cluster->bus, p, LOG_STATE_TIMEOUT_MS, &state, err));
         sequences[p] = state.sequence_last;
+        logs[p] = mrd_log_identity_tag(state.identity);
     }
     *out_sequences = sequences;
+    *out_logs = logs;
     return MRD_OK;
 }

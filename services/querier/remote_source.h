@@ -27,6 +27,8 @@ struct qry_remote_options {
     struct mrd_bytes tenant;
     const uint64_t *sequences_min;       /* per partition, for strong reads; NULL: as it is */
     const uint64_t *sequences_first_max; /* per partition: fanout.h; NULL: all ingesters will do */
+    const uint64_t *logs;                /* per partition, whose sequences these are: fanout.h */
+    const struct mrd_log_mark *marks;    /* likewise */
     uint64_t salt;                       /* spreads queries over replicas */
     bool
         in_order; /* series are merged with those of blocks: a replica that takes over yields none before those that came */
@@ -46,10 +48,12 @@ struct qry_remote {
 /* A source over `remote`, which outlives it. */
 struct mrd_source qry_remote_source(struct qry_remote *remote);
 
-/* The last sequence of every partition's log now, from the query's arena: what a strong read waits
+/* The last sequence of every partition's log now, and the logs' tags, from the query's arena: what a strong read waits
  * for. MRD_E_UNAVAILABLE if the log cannot be asked. */
-MRD_MUST_CHECK enum mrd_status
-qry_remote_log_end(const struct qry_cluster *cluster, const struct mrd_query_control *control,
-                   struct mrd_arena *arena, const uint64_t **out_sequences, struct mrd_error *err);
+MRD_MUST_CHECK enum mrd_status qry_remote_log_end(const struct qry_cluster *cluster,
+                                                  const struct mrd_query_control *control,
+                                                  struct mrd_arena *arena,
+                                                  const uint64_t **out_sequences,
+                                                  const uint64_t **out_logs, struct mrd_error *err);
 
 #endif

@@ -49,30 +49,100 @@ static enum mrd_status gap_found(struct qry_tiers *tiers, uint32_t partition, ui
     return MRD_OK;
 }
 
-/* What heads hold, and what they must hold to answer. Of a partition whose heads do not say where they begin, or that has none at the
- * moment, all blocks are needed; whoever answers for it then must begin no later than they end. */
+static void another_found(struct qry_tiers *tiers, uint32_t partition)
+{
+    if (tiers->warning[0] == '\0') {
+        (void)snprintf(tiers->warning, sizeof(tiers->warning),
+                       "possible gap: the log of partition %" PRIu32
+                       " is not the one that blocks were built of: it was lost or restored, and "
+                       "what of it was not in blocks may be missing (mrdctl log status)",
+                       partition);
+    }
+}
+
+/* What the state has of a partition. */
+static struct mrd_catalog_built built_of(const struct mrd_catalog_state *state, uint32_t partition)
+{
+    const struct mrd_catalog_built *built =
+        state == NULL ? NULL : mrd_catalog_built_find(state, partition);
+    return built == NULL ? (struct mrd_catalog_built){.partition = partition} : *built;
+}
+
+static struct qry_held held_of(const struct mrd_catalog_state *state,
+                               const struct mrd_members_snapshot *members, uint32_t partition)
+{
+    const struct mrd_catalog_built built = built_of(state, partition);
+    struct qry_held held;
+    qry_cluster_held(members, partition, built.log, &held);
+    /* Of blocks whose log is not known nobody can say that a head has what they have. */
+    return built.sequence > 0 && !mrd_log_identity_known(built.log)
+               ? (struct qry_held){.first = UINT64_MAX}
+               : held;
+}
+
+/* Per partition, what goes with a question. */
+struct needs {
+    uint64_t *firsts;
+    uint64_t *logs;
+    struct mrd_log_mark *marks;
+    struct mrd_block_cover *covers;
+};
+
+/* Of a partition whose heads do not say where they begin, or that has none at the moment, all blocks are needed; whoever answers for it
+ * then must begin no later than they end. Whoever has read another log than that of the blocks may answer in any case. */
+static enum mrd_status look_at_partition(struct qry_tiers *tiers,
+                                         const struct mrd_members_snapshot *members,
+                                         bool gaps_known, uint32_t p, const struct needs *out,
+                                         struct mrd_error *err)
+{
+    const struct mrd_catalog_state *state = tiers->pin.state;
+    const struct mrd_catalog_built built = built_of(state, p);
+    const struct qry_held held = held_of(state, members, p);
+    const uint64_t *strong = tiers->remote->options.logs;
+    const uint64_t tag = mrd_log_identity_tag(built.log);
+    out->logs[p] = strong == NULL ? tag : strong[p];
+    if (held.another != 0 || (tag != 0 && out->logs[p] != tag)) {
+        another_found(tiers, p);
+        out->covers[p] = (struct mrd_block_cover){.sequence_first = UINT64_MAX};
+        out->firsts[p] = UINT64_MAX;
+        out->logs[p] = strong == NULL ? 0 : strong[p];
+        return MRD_OK;
+    }
+    out->covers[p] = (struct mrd_block_cover){held.first, held.last};
+    out->firsts[p] = held.first;
+    out->marks[p] = (struct mrd_log_mark){built.sequence, built.stored_ms};
+    if (is_behind(state, p, held.first)) {
+        return gap_found(tiers, p, held.first, gaps_known, err);
+    }
+    if (held.first == UINT64_MAX && state != NULL) {
+        out->firsts[p] = next_of(state, p);
+    }
+    return MRD_OK;
+}
+
+/* What heads hold, and what they must hold to answer. */
 static enum mrd_status look_at_heads(struct qry_tiers *tiers,
                                      const struct mrd_members_snapshot *members, bool gaps_known,
                                      struct mrd_arena *arena, struct mrd_error *err)
 {
     struct qry_remote_options *remote = &tiers->remote->options;
     const uint32_t count = remote->cluster->partition_count;
-    struct mrd_block_cover *covers = mrd_arena_alloc_array(arena, count, sizeof(*covers));
-    uint64_t *firsts = mrd_arena_alloc_array(arena, count, sizeof(*firsts));
-    if (covers == NULL || firsts == NULL) {
+    const struct needs needs = {
+        .firsts = mrd_arena_alloc_array(arena, count, sizeof(*needs.firsts)),
+        .logs = mrd_arena_alloc_array(arena, count, sizeof(*needs.logs)),
+        .marks = mrd_arena_alloc_array(arena, count, sizeof(*needs.marks)),
+        .covers = mrd_arena_alloc_array(arena, count, sizeof(*needs.covers)),
+    };
+    if (needs.covers == NULL || needs.firsts == NULL || needs.logs == NULL || needs.marks == NULL) {
         return mrd_arena_fail(arena, err);
     }
     for (uint32_t p = 0; p < count; p++) {
-        qry_cluster_held(members, p, &covers[p].sequence_first, &covers[p].sequence_last);
-        firsts[p] = covers[p].sequence_first;
-        if (is_behind(tiers->pin.state, p, firsts[p])) {
-            MRD_TRY(gap_found(tiers, p, firsts[p], gaps_known, err));
-        } else if (firsts[p] == UINT64_MAX && tiers->pin.state != NULL) {
-            firsts[p] = next_of(tiers->pin.state, p);
-        }
+        MRD_TRY(look_at_partition(tiers, members, gaps_known, p, &needs, err));
     }
-    remote->sequences_first_max = firsts;
-    tiers->blocks.options.covers = covers;
+    remote->sequences_first_max = needs.firsts;
+    remote->logs = needs.logs;
+    remote->marks = needs.marks;
+    tiers->blocks.options.covers = needs.covers;
     tiers->blocks.options.partition_count = count;
     return MRD_OK;
 }
@@ -209,17 +279,16 @@ enum mrd_status qry_tiers_init(struct qry_tiers *tiers, const struct mrd_members
 
 /* ---- the state and the members of now ---- */
 
-/* Whether all heads that begin behind the blocks have been looked into before. */
+/* Whether all heads that begin behind the blocks, or have read another log, have been looked into before. */
 static bool are_gaps_known(const struct qry_tiers *tiers,
                            const struct mrd_members_snapshot *members)
 {
     const uint32_t count = tiers->remote->options.cluster->partition_count;
     for (uint32_t p = 0; p < count; p++) {
-        uint64_t first;
-        uint64_t last;
-        qry_cluster_held(members, p, &first, &last);
-        if (is_behind(tiers->pin.state, p, first) &&
-            !qry_blocks_gap_known(tiers->region, p, first)) {
+        const struct qry_held held = held_of(tiers->pin.state, members, p);
+        if ((is_behind(tiers->pin.state, p, held.first) &&
+             !qry_blocks_gap_known(tiers->region, p, held.first)) ||
+            (held.another != 0 && !qry_blocks_log_known(tiers->region, p, held.another))) {
             return false;
         }
     }
@@ -230,11 +299,12 @@ static void confirm_gaps(const struct qry_tiers *tiers, const struct mrd_members
 {
     const uint32_t count = tiers->remote->options.cluster->partition_count;
     for (uint32_t p = 0; p < count; p++) {
-        uint64_t first;
-        uint64_t last;
-        qry_cluster_held(members, p, &first, &last);
-        if (is_behind(tiers->pin.state, p, first)) {
-            qry_blocks_gap_confirm(tiers->region, p, first);
+        const struct qry_held held = held_of(tiers->pin.state, members, p);
+        if (is_behind(tiers->pin.state, p, held.first)) {
+            qry_blocks_gap_confirm(tiers->region, p, held.first);
+        }
+        if (held.another != 0) {
+            qry_blocks_log_confirm(tiers->region, p, held.another);
         }
     }
 }

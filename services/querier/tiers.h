@@ -3,6 +3,10 @@
  * A query pins a state of the catalog and looks at the members once, when it begins. From both it follows which blocks it can do
  * without, and which ingesters hold enough to be asked.
  *
+ * Sequences are compared within one log only: the catalog says of which one it has blocks, and each head which one it has read. Where these are
+ * not the same, no block is left out, so both are counted, and every answer has a warning: the log was lost or restored, and what of it
+ * was not in blocks may be missing (docs/decisions/0013-identity-of-a-log.md).
+ *
  * Where the log was trimmed and no block has what it had, even in a state read after that was seen, every answer has a
  * warning. A state that is too old (blocks.h), or that may lack erasures which others have been told are done (erasures.h), is an error where blocks
  * are needed, and a warning where a partial answer was asked for: of an old one with what it has, of the other without blocks.

@@ -30,6 +30,7 @@
 
 enum { PARTITIONS = 3, SERIES = 24, SEQUENCES = 240, STEP_MS = 15000, IDS_MAX = 64 };
 static const mrd_time_ms T0 = 1700000000000;
+static const struct mrd_log_identity RIG_LOG = {.created_ns = 1700000000000000000};
 #define TENANT MRD_BYTES("t")
 
 static inline int64_t now_ns(void) { return mrd_clock_monotonic_ns(mrd_clock_system()); }
@@ -234,7 +235,8 @@ static inline void rig_ingester_start(struct rig_ingester *ingester,
     ingester->bus = nats_fixture_connect(nats);
     for (uint32_t p = 0; p < PARTITIONS; p++) {
         ingester->first[p] = 1;
-        ingester->serves[p] = (struct mrd_member_partition){p, MRD_PARTITION_SERVING, SEQUENCES, 1};
+        ingester->serves[p] =
+            (struct mrd_member_partition){p, MRD_PARTITION_SERVING, SEQUENCES, 1, RIG_LOG};
     }
     ingester->self = (struct mrd_member){.kind = MRD_MEMBER_INGESTER,
                                          .instance = "one",
@@ -407,10 +409,9 @@ static inline bool rig_is_seen(const struct rig *rig)
     bool seen = true;
     const struct mrd_members_snapshot *members = mrd_members_acquire(rig->cluster.members);
     for (uint32_t p = 0; p < PARTITIONS; p++) {
-        uint64_t first;
-        uint64_t last;
-        qry_cluster_held(members, p, &first, &last);
-        seen &= first == atomic_load(&rig->ingester.first[p]);
+        struct qry_held held;
+        qry_cluster_held(members, p, RIG_LOG, &held);
+        seen &= held.first == atomic_load(&rig->ingester.first[p]);
     }
     mrd_members_release(&members);
     return seen;
@@ -499,7 +500,8 @@ static inline void rig_build(struct rig *rig, uint32_t partition, uint64_t from,
         struct mrd_block_entry entry;
         last[partition] = MRD_MIN(to, from + 20 + below(100));
         const bool any = rig_block_write(rig, 0, partition, from + 1, last, &entry);
-        const struct mrd_catalog_built_change built = {partition, from, last[partition]};
+        const struct mrd_catalog_built_change built = {
+            .partition = partition, .from = from, .to = last[partition], .log = RIG_LOG};
         rig_commit(rig, &(struct mrd_catalog_change){
                             .add = &entry, .add_count = any, .built = &built, .built_count = 1});
         if (any) {

@@ -10,11 +10,15 @@
 #include "objstore/folder_fixture.h"
 #include "querier/tiers.h"
 
-enum { PARTITIONS = 2 };
+enum { PARTITIONS = 2, STORED_MS = 4711 };
+
+static const struct mrd_log_identity THE_LOG = {.created_ns = 1700000000000000000};
+static const struct mrd_log_identity ANOTHER = {.created_ns = 1700000000000000001};
+static const struct mrd_log_identity ADOPTED = {.created_ns = 1700000000000000000, .base = 1000};
 
 static struct mrd_member_partition serving(uint32_t partition, uint64_t applied, uint64_t first)
 {
-    return (struct mrd_member_partition){partition, MRD_PARTITION_SERVING, applied, first};
+    return (struct mrd_member_partition){partition, MRD_PARTITION_SERVING, applied, first, THE_LOG};
 }
 
 static struct mrd_member ingester(const struct mrd_member_partition partitions[PARTITIONS])
@@ -66,7 +70,7 @@ static const struct mrd_catalog_state *build(uint32_t partition, uint64_t to)
 {
     struct mrd_catalog_state *before = mrd_catalog_pin(catalog);
     const struct mrd_catalog_built_change built = {partition, mrd_catalog_built(before, partition),
-                                                   to};
+                                                   to, THE_LOG, STORED_MS};
     mrd_catalog_unpin(&before);
     if (built.from == to) {
         return state_now;
@@ -131,13 +135,13 @@ static void fini(struct world *world)
     mrd_arena_destroy(&world->arena);
 }
 
-static enum mrd_status init(struct world *world, const struct mrd_members_snapshot *members,
-                            const struct mrd_catalog_state *blocks, bool gaps_known,
-                            struct mrd_error *err)
+static enum mrd_status init_strong(struct world *world, const struct mrd_members_snapshot *members,
+                                   const struct mrd_catalog_state *blocks, bool gaps_known,
+                                   const uint64_t *logs, struct mrd_error *err)
 {
     *world = (struct world){.cluster = {.partition_count = PARTITIONS}};
-    world->remote.options =
-        (struct qry_remote_options){.cluster = &world->cluster, .tenant = MRD_BYTES("t")};
+    world->remote.options = (struct qry_remote_options){
+        .cluster = &world->cluster, .tenant = MRD_BYTES("t"), .logs = logs};
     world->tiers.remote = &world->remote;
     world->arena = mrd_arena_create("query", 1 << 20);
     if (blocks != NULL) {
@@ -146,6 +150,13 @@ static enum mrd_status init(struct world *world, const struct mrd_members_snapsh
         world->tiers.pin = (struct qry_blocks_pin){.state = blocks, .index = world->index};
     }
     return qry_tiers_init(&world->tiers, members, gaps_known, world->arena, &world->source, err);
+}
+
+static enum mrd_status init(struct world *world, const struct mrd_members_snapshot *members,
+                            const struct mrd_catalog_state *blocks, bool gaps_known,
+                            struct mrd_error *err)
+{
+    return init_strong(world, members, blocks, gaps_known, NULL, err);
 }
 
 /* What the source makes of it, and what it warns of. */
@@ -169,7 +180,7 @@ static void what_every_head_holds_needs_no_block(void **state)
     (void)state;
     const struct mrd_member_partition one[PARTITIONS] = {serving(0, 500, 100), serving(1, 9, 0)};
     const struct mrd_member_partition two[PARTITIONS] = {
-        serving(0, 450, 200), {1, MRD_PARTITION_LOADING, 9, 1}
+        serving(0, 450, 200), {1, MRD_PARTITION_LOADING, 9, 1, THE_LOG}
     };
     const struct mrd_member members[] = {ingester(one), ingester(two)};
     const struct mrd_members_snapshot snapshot = {.members = members, .count = 2};
@@ -237,6 +248,66 @@ static void a_state_older_than_the_trimming_is_refused(void **state)
     }
 }
 
+/* A stream that was made anew counts from 1 again; blocks have other samples of the same numbers. */
+static void for_heads_of_another_log_no_block_is_left_out(void **state)
+{
+    (void)state;
+    const struct {
+        struct mrd_log_identity head;
+        uint64_t strong; /* the log that a strong read has seen; 0: it is none */
+        bool needed;
+        size_t warnings;
+    } cases[] = {
+        {THE_LOG, 0,                 false, 0},
+        {ANOTHER, 0,                 true,  1},
+        {ADOPTED, 0,                 true,  1}, /* the same stream, with other positions */
+        {{0},     0,                 true,  0}, /* older than such claims */
+        {THE_LOG, UINT64_C(1) << 60, true,  1}, /* and the log that there is now is another */
+    };
+    (void)build(0, 450);
+    const struct mrd_catalog_state *blocks = block(0, 1, 450);
+    for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
+        struct mrd_member_partition one[PARTITIONS] = {serving(0, 500, 1), serving(1, 9, 1)};
+        one[0].log = cases[i].head;
+        const struct mrd_member members[] = {ingester(one)};
+        const struct mrd_members_snapshot snapshot = {.members = members, .count = 1};
+        const uint64_t strong[PARTITIONS] = {cases[i].strong, cases[i].strong};
+        struct world world;
+        size_t warnings;
+        assert_int_equal(init_strong(&world, &snapshot, blocks, false,
+                                     cases[i].strong == 0 ? NULL : strong, NULL),
+                         MRD_OK);
+        assert_int_equal(needs_blocks(&world, &warnings), cases[i].needed);
+        assert_int_equal(warnings, cases[i].warnings);
+        const struct qry_remote_options *options = &world.remote.options;
+        const uint64_t tag = mrd_log_identity_tag(THE_LOG);
+        assert_true(options->logs[0] == (cases[i].warnings > 0 ? cases[i].strong : tag));
+        assert_true((options->sequences_first_max[0] == UINT64_MAX) == (cases[i].warnings > 0));
+        if (!cases[i].needed) { /* the ingester is to see that it has what blocks were built of */
+            assert_int_equal(options->marks[0].sequence, 450);
+            assert_int_equal(options->marks[0].stored_ms, STORED_MS);
+        }
+        fini(&world);
+    }
+}
+
+/* Blocks of a log that nobody knows any more, whatever heads say. */
+static void blocks_of_a_log_that_is_not_known_are_all_needed(void **state)
+{
+    (void)state;
+    const struct mrd_member_partition one[PARTITIONS] = {serving(0, 500, 1), serving(1, 9, 1)};
+    const struct mrd_member members[] = {ingester(one)};
+    const struct mrd_members_snapshot snapshot = {.members = members, .count = 1};
+    const struct mrd_catalog_built_change built = {.partition = 0, .to = 450};
+    (void)commit(&(struct mrd_catalog_change){.built = &built, .built_count = 1});
+    struct world world;
+    size_t warnings;
+    assert_int_equal(init(&world, &snapshot, block(0, 1, 450), false, NULL), MRD_OK);
+    assert_true(needs_blocks(&world, &warnings));
+    assert_int_equal(warnings, 0);
+    fini(&world);
+}
+
 /* Nobody is there: blocks answer for what they have, the heads' absence is found out when they are asked. */
 static void without_heads_all_blocks_are_needed(void **state)
 {
@@ -256,6 +327,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_every_head_holds_needs_no_block, begin, end),
         cmocka_unit_test_setup_teardown(a_state_older_than_the_trimming_is_refused, begin, end),
         cmocka_unit_test_setup_teardown(without_heads_all_blocks_are_needed, begin, end),
+        cmocka_unit_test_setup_teardown(for_heads_of_another_log_no_block_is_left_out, begin, end),
+        cmocka_unit_test_setup_teardown(blocks_of_a_log_that_is_not_known_are_all_needed, begin,
+                                        end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,6 +20,12 @@ static const char *const variant_names[VARIANTS] = {
 
 static uint64_t published_bytes;
 
+uint64_t mrd_log_writer_generation(const struct mrd_log_writer *writer)
+{
+    (void)writer;
+    return 1;
+}
+
 enum mrd_status mrd_log_writer_ready(struct mrd_log_writer *writer, uint32_t partition,
                                      size_t payload_size, struct mrd_error *err)
 {
@@ -35,7 +41,10 @@ enum mrd_status mrd_log_writer_publish(struct mrd_log_writer *writer,
 {
     (void)writer;
     (void)err;
-    const struct mrd_log_ack ack = {.status = MRD_OK};
+    static _Atomic uint64_t sequence;
+    const struct mrd_log_ack ack = {
+        .status = MRD_OK,
+        .stream_sequence = atomic_fetch_add_explicit(&sequence, 1, memory_order_relaxed) + 1};
     published_bytes += batch->payload.size;
     batch->done(batch->context, &ack);
     return MRD_OK;

@@ -70,7 +70,10 @@ static struct mrd_members_snapshot members_make(struct mrd_arena *arena, uint32_
             mrd_arena_alloc_array(arena, partitions, sizeof(*served));
         mrd_assert(served != NULL);
         for (uint32_t p = 0; p < partitions; p++) {
-            served[p] = (struct mrd_member_partition){p, MRD_PARTITION_SERVING, 1000000, 1};
+            served[p] = (struct mrd_member_partition){.partition = p,
+                                                      .state = MRD_PARTITION_SERVING,
+                                                      .sequence = 1000000,
+                                                      .sequence_first = 1};
         }
         members[i] = (struct mrd_member){
             .kind = MRD_MEMBER_INGESTER, .partitions = served, .partition_count = partitions};

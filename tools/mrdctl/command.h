@@ -29,6 +29,8 @@ extern const struct ctl_command ctl_erasure_list;
 extern const struct ctl_command ctl_erasure_show;
 extern const struct ctl_command ctl_erasure_verify;
 extern const struct ctl_command ctl_tenant_delete;
+extern const struct ctl_command ctl_log_status;
+extern const struct ctl_command ctl_log_adopt;
 
 /* Prints the text, with the command's name before it, and returns the exit code of the status. */
 enum ctl_exit ctl_fail(const struct ctl_command *command, enum mrd_status status,
