@@ -565,7 +565,7 @@ static enum mrd_status run(struct job *job, struct mrd_error *err)
         if (job->block_count == 0) {
             return MRD_OK;
         }
-        if (job->blocks[0]->resolution_ms > 0) {
+        if (job->unit->kind == MRD_UPKEEP_ERASE && job->blocks[0]->resolution_ms > 0) {
             return rewrite_rollups(job, err);
         }
     }

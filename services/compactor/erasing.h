@@ -5,9 +5,9 @@
  *   building    the log before the request is not in blocks yet
  *   tables      a tenant that is deleted has tables still, and no blocks any more (tenant_end.h)
  *   waiting     the grace of the catalog since the last change is not over
- *   sweeping    files of blocks that have gone, or commits of before, are still there: a table's snapshot may need them; or files that were never
- *               committed, and may be of a merge, or a builder, that began before the request. Of a tenant that is deleted and has not begun a new
- *               life, any file
+ *   sweeping    files of blocks that have gone, or commits of before, are still there: a table's snapshot may need them. Of a tenant that is deleted
+ *               and has not begun a new life, any file. Of any other, files that were never committed, and may be of a merge, or a builder, that began
+ *               before the request
  *   log         a partition's log has not dropped the request and what stands before it (compactor.trim)
  *   log_files   it has, but NATS may keep it in a file that begins before (bus/log_admin.h)
  *   done        the receipt is there
@@ -40,7 +40,7 @@ struct cmp_erasing_options {
     /* Whether the block is in quarantine. */
     bool (*is_bad)(void *context, struct mrd_bytes block_id);
     void *context;
-    const char *region; /* as of upkeep/sweep.h, where tables are kept; lent for the call */
+    const char *region; /* where tables are kept; lent for the call */
     struct mrd_metrics *metrics;
 };
 
