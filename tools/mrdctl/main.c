@@ -4,9 +4,8 @@
 #include "mrdctl/command.h"
 
 static const struct ctl_command *const commands[] = {
-    &ctl_block_import, &ctl_block_export,   &ctl_flush,         &ctl_erasure_list,
-    &ctl_erasure_show, &ctl_erasure_verify, &ctl_tenant_delete,
-    &ctl_log_status,   &ctl_log_adopt,
+    &ctl_block_import,   &ctl_block_export,  &ctl_flush,      &ctl_erasure_list, &ctl_erasure_show,
+    &ctl_erasure_verify, &ctl_tenant_delete, &ctl_log_status, &ctl_log_adopt,
 };
 
 static void print_help(void)
