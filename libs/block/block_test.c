@@ -68,6 +68,10 @@ static void expect_selects(const struct mrd_block_entry *entry, const struct tes
             select.min_ms = any->samples.times_ms[testing_below(any->samples.count)];
             select.max_ms = select.min_ms + (mrd_time_ms)testing_below(3600000);
         }
+        if (testing_below(3) == 0) {
+            select.partition_count = 1 + (uint32_t)testing_below(4);
+            select.partition = (uint32_t)testing_below(select.partition_count);
+        }
         const struct mrd_block_cursor_options options = {
             .window_bytes = testing_below(2) == 0 ? 1 : 0,
             .pieces = testing_below(2) == 0,

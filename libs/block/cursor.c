@@ -255,6 +255,42 @@ static enum mrd_status find_tenant(struct mrd_block_cursor *cursor, struct mrd_b
     return MRD_OK;
 }
 
+static void set_labels(struct mrd_block_cursor *cursor)
+{
+    const struct mbx_tenant *tenant = tenant_at(cursor, &cursor->at);
+    const struct mbx_series *series = series_at(cursor, &cursor->at);
+    mrd_buf_clear(&cursor->labels);
+    struct mrd_label *items = (struct mrd_label *)(void *)mrd_buf_reserve(
+        &cursor->labels, series->refs_count * sizeof(*items));
+    mrd_assert(items != NULL);
+    cursor->series = (struct mrd_block_series){.tenant = tenant->name,
+                                               .labels = mbx_labels(tenant, series, items)};
+    mrd_buf_clear(&cursor->canonical);
+    mrd_labels_encode(cursor->series.labels, &cursor->canonical);
+    cursor->series.id =
+        mrd_series_id_of(mrd_tenant_seed(tenant->name), mrd_buf_view(&cursor->canonical));
+}
+
+/* Those of the partition stay: pages of others are not to be read and decoded once for each. */
+static enum mrd_status keep_partition(struct mrd_block_cursor *cursor,
+                                      const struct mrd_block_select *select,
+                                      const struct mrd_look *look, struct mrd_error *err)
+{
+    struct mbx_numbers *chosen = &cursor->chosen;
+    struct mrd_pace pace = {.look = look};
+    size_t kept = 0;
+    for (cursor->at.series = 0; cursor->at.series < chosen->count; cursor->at.series++) {
+        MRD_TRY(mrd_pace(&pace, 16, err));
+        set_labels(cursor);
+        if (mrd_series_partition(cursor->series.id, select->partition_count) == select->partition) {
+            chosen->items[kept++] = chosen->items[cursor->at.series];
+        }
+    }
+    cursor->at.series = 0;
+    chosen->count = kept;
+    return MRD_OK;
+}
+
 enum mrd_status mrd_block_cursor_aim(struct mrd_block_cursor *cursor,
                                      const struct mrd_block_select *select, struct mrd_error *err)
 {
@@ -281,9 +317,14 @@ enum mrd_status mrd_block_cursor_aim(struct mrd_block_cursor *cursor,
                             &cursor->chosen, &cursor->pages.stats.erased, err));
     cursor->series_count = cursor->chosen.count;
     cursor->at.tenant = (uint32_t)(tenant - cursor->part->part->tenants);
+    MRD_TRY(limit_series(cursor, err));
+    if (select->partition_count > 1 && select->erasure_count == 0) {
+        MRD_TRY(keep_partition(cursor, select, &look, err));
+        cursor->series_count = cursor->chosen.count;
+    }
     cursor->window_end = cursor->at; /* nothing is read yet */
     cursor->tenants_end = cursor->at.tenant + 1;
-    return limit_series(cursor, err);
+    return MRD_OK;
 }
 
 enum mrd_status mrd_block_scan(struct mrd_block *block,
@@ -330,22 +371,6 @@ static enum mrd_status next_part(struct mrd_block_cursor *cursor, bool *out_any,
     cursor->tenants_end = cursor->part->part->tenant_count;
     mbx_pages_part(&cursor->pages, cursor->part->part);
     return MRD_OK;
-}
-
-static void set_labels(struct mrd_block_cursor *cursor)
-{
-    const struct mbx_tenant *tenant = tenant_at(cursor, &cursor->at);
-    const struct mbx_series *series = series_at(cursor, &cursor->at);
-    mrd_buf_clear(&cursor->labels);
-    struct mrd_label *items = (struct mrd_label *)(void *)mrd_buf_reserve(
-        &cursor->labels, series->refs_count * sizeof(*items));
-    mrd_assert(items != NULL);
-    cursor->series = (struct mrd_block_series){.tenant = tenant->name,
-                                               .labels = mbx_labels(tenant, series, items)};
-    mrd_buf_clear(&cursor->canonical);
-    mrd_labels_encode(cursor->series.labels, &cursor->canonical);
-    cursor->series.id =
-        mrd_series_id_of(mrd_tenant_seed(tenant->name), mrd_buf_view(&cursor->canonical));
 }
 
 static enum mrd_status set_samples(struct mrd_block_cursor *cursor, struct mrd_error *err)

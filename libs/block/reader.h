@@ -64,6 +64,10 @@ struct mrd_block_select {
     size_t erasure_count;
     mrd_time_ms min_ms; /* inclusive; series without a sample in it are not yielded */
     mrd_time_ms max_ms;
+    /* Only series of this one of so many partitions (model/labels.h); 0: of all. Those of others may come nevertheless where there are
+     * erasures. The others count for series_max. */
+    uint32_t partition;
+    uint32_t partition_count;
 };
 
 struct mrd_block_cursor_options {

@@ -16,6 +16,8 @@ static inline bool testing_accepts(const struct mrd_block_select *select,
                                    const struct mrd_block_series *series)
 {
     return mrd_bytes_equal(select->tenant, series->tenant) &&
+           (select->partition_count == 0 ||
+            mrd_series_partition(series->id, select->partition_count) == select->partition) &&
            mrd_matchers_match(select->matchers, select->matcher_count, series->labels) &&
            testing_has(series, select->min_ms, select->max_ms);
 }

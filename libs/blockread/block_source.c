@@ -14,13 +14,14 @@
 enum {
     WINDOW_MIN = 64 * 1024,
     WINDOW_MAX = 8 << 20,
+    FETCH_MAX = 32 << 20, /* a round trip to object storage takes as long as some megabytes of it */
     ROWS_BATCH_MAX =
         512 * 1024, /* decoded rows are soon read: they stay in the processors' caches */
     MEMORY_DEFAULT = 256 << 20,
     SERIES_BYTES_MAX = 64 << 20, /* of one series, decoded */
     AHEAD_MAX = 64,              /* readers of later partitions that work already */
     WAIT_MS = 20,                /* then a waiting query looks whether it is over */
-    PARTS_PER_READER = 3,
+    PARTS_PER_READER = 3,        /* pages, and two batches of what they say */
     HISTOGRAMS_PER_LOOK = 1024,
     SELECTS_SHARE = 8, /* one in so many bytes of what is left, for a select */
 };
@@ -67,8 +68,9 @@ struct mrd_source_set {
     enum what { SERIES_SAMPLES, SERIES_ROWS, SERIES_LABELS, LABEL_NAMES, LABEL_VALUES } what;
     struct mrd_block_rows rows; /* of SERIES_ROWS */
     struct mrd_objstore_control control;
-    _Atomic bool canceled; /* relaxed: tells the readers to stop */
-    size_t window;
+    _Atomic bool canceled;  /* relaxed: tells the readers to stop */
+    size_t window;          /* bytes of a batch */
+    size_t fetch;           /* of pages that are read at once */
     size_t ahead;           /* readers that may work beyond the present partition */
     size_t memory;          /* that it has of the source's */
     struct reader *readers; /* by partition, the oldest block first */
@@ -173,8 +175,10 @@ static enum mrd_status choose_window(struct mrd_source_set *set, struct mrd_erro
     }
     const size_t others = MRD_MIN(set->reader_count - most, (size_t)AHEAD_MAX);
     set->ahead = MRD_MIN(others, places - most);
-    set->window = MRD_MIN(share / ((most + set->ahead) * PARTS_PER_READER), (size_t)WINDOW_MAX);
-    set->memory = set->window * (most + set->ahead) * PARTS_PER_READER;
+    const size_t each = share / (most + set->ahead);
+    set->window = MRD_MIN(each / PARTS_PER_READER, (size_t)WINDOW_MAX);
+    set->fetch = MRD_MIN(each - (PARTS_PER_READER - 1) * set->window, (size_t)FETCH_MAX);
+    set->memory = (set->fetch + (PARTS_PER_READER - 1) * set->window) * (most + set->ahead);
     source->memory_used += set->memory;
     return MRD_OK;
 }
@@ -215,13 +219,17 @@ static enum mrd_status block_open(struct reader *reader, struct mrd_error *err)
                                                    .cache = options->cache,
                                                    .sidecar_bytes_max = memory_max(options)};
     reader->select = set->select;
+    if (reader->entry->level > 0 && set->what == SERIES_SAMPLES) {
+        reader->select.partition = reader->partition;
+        reader->select.partition_count = options->partition_count;
+    }
     leave_out(reader);
     MRD_BLOCK_FIGURE_ADD(options->figures, read, 1);
     MRD_TRY(mrd_block_open(options->store, reader->entry, &opening, &reader->block, err));
     if (set->what == LABEL_NAMES || set->what == LABEL_VALUES) {
         return MRD_OK;
     }
-    const struct mrd_block_cursor_options reading = {.window_bytes = set->window,
+    const struct mrd_block_cursor_options reading = {.window_bytes = set->fetch,
                                                      .series_bytes_max = SERIES_BYTES_MAX,
                                                      .series_max = options->series_max,
                                                      .columns = set->rows.columns,

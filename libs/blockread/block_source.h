@@ -12,7 +12,7 @@
  * values and series.
  *
  * Segments are partitions, as a head's are. A block of level 0 is of one; one of a higher level has series of all, and is read once for
- * each, yielding those of the partition at hand.
+ * each, yielding those of the partition at hand; others are not decoded, unless something is erased or hidden.
  *
  * Blocks are read by the pool's threads, each a batch ahead of what is consumed; all blocks of the present partition and some of
  * the next ones at the same time. A cold block costs two round trips after each other: its sidecar (four for one above 4 MiB, of which
@@ -20,8 +20,8 @@
  *
  * Owner:   the query; the struct and what the options point to live as long as the source and its sets.
  * Threads: the query's thread; the pool's threads work for it.
- * Memory:  for each block that is read at the same time three times the window (pages read ahead, the batch made and the batch read), each
- *          of which one series and one page a column may pass. The window is such that a select takes an eighth of what is left of
+ * Memory:  for each block that is read at the same time pages read ahead, the batch made and the batch read, each
+ *          of which one series and one page a column may pass. They are such that a select takes an eighth of what is left of
  *          memory_max at its opening, and gives it back when it is closed; where that does not do for the blocks of one partition,
  *          MRD_E_LIMIT says that there are too many. Sidecars are the cache's; the part of one that a select needs may take memory_max.
  * Errors:  MRD_E_UNAVAILABLE, naming the block, where object storage fails or an object is gone; with `partial` a warning, and the block's

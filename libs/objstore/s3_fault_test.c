@@ -300,7 +300,7 @@ static void damage_on_the_way_is_found(void **state)
 static void ranges_survive_failures_of_some_requests(void **state)
 {
     (void)state;
-    enum { COUNT = 40, STEP = 100000 };
+    enum { COUNT = 40, STEP = 300000 };
     mrd_auto(mrd_buf_fini)
     struct mrd_buf bytes = {0};
     for (uint32_t i = 0; i < COUNT * STEP / 4; i++) {
@@ -318,7 +318,7 @@ static void ranges_survive_failures_of_some_requests(void **state)
     for (size_t i = 0; i < COUNT; i++) {
         assert_memory_equal(data[i], bytes.data + i * STEP, sizeof(data[i]));
     }
-    /* Neighbours are asked for together: 40 ranges within 64 KiB of each other are one request. */
+    /* Neighbours are asked for together: 40 ranges within 256 KiB of each other are one request. */
     for (size_t i = 0; i < COUNT; i++) {
         ranges[i].offset = i * 1000;
     }

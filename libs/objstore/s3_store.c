@@ -477,7 +477,7 @@ static enum mrd_status take_numbers(struct s3 *s3, const struct mrd_s3_options *
 {
     s3->checksums = !options->checksums_off;
     s3->part_size = OR(options->part_size, (size_t)8 << 20);
-    s3->gap_max = OR(options->gap_max, (size_t)64 << 10);
+    s3->gap_max = OR(options->gap_max, (size_t)256 << 10);
     s3->requests_max = OR(options->requests_max, (size_t)64);
     s3->ranges_max = OR(options->ranges_max, (size_t)16);
     s3->attempts_max = OR(options->attempts_max, 5U);

@@ -40,7 +40,7 @@ struct mrd_s3_options {
     bool checksums_off;     /* for services that refuse x-amz-checksum-* */
     const char *kms_key_id; /* NULL or "": the account's key */
     size_t part_size;       /* of uploads; 0: 8 MiB */
-    size_t gap_max;         /* ranges closer than this come in one request; 0: 64 KiB */
+    size_t gap_max;         /* ranges closer than this come in one request; 0: 256 KiB */
     size_t requests_max;    /* 0: 64 */
     size_t ranges_max;      /* 0: 16 */
     unsigned attempts_max;  /* 0: 5 */

@@ -70,7 +70,7 @@ const struct mrd_config_key mrd_objstore_settings_keys[MRD_OBJSTORE_SETTINGS_KEY
          "that refuse them."),
     NUMBER("objstore.s3.part_size", MRD_CONFIG_SIZE, "8MiB", 5 << 20, 1 << 30,
            "Part of an upload, and its memory. An object has at most 10,000 parts."),
-    NUMBER("objstore.s3.gap_max", MRD_CONFIG_SIZE, "64KiB", 1, 1 << 30,
+    NUMBER("objstore.s3.gap_max", MRD_CONFIG_SIZE, "256KiB", 1, 1 << 30,
            "Ranges of an object that are closer than this are read in one request."),
     NUMBER("objstore.s3.requests_max", MRD_CONFIG_INT, "64", 1, 4096,
            "Requests under way at a time in this process; more wait."),

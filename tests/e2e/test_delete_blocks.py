@@ -4,29 +4,22 @@ have them; what is written later lives; what cannot be done everywhere is said a
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import ended, started
 from meridian_dev.cluster import Cluster, wait_until
-from meridian_dev.build import REPOSITORY
 from support import remote_write as rw
 from support import remote_write_2 as rw2
 from support.blocks import flush, read_blocks
+from support.bucket import bucket
 from test_delete_series import CLEAN, delete, everything_said_of, now_ms, push, send, series_of_all_kinds, values
 from test_merge import tools  # noqa: F401 (a fixture)
 from test_query_api import ask
 from test_remote_read import EQ, query, read_request, unsnappy
-from test_tables import bucket_settings
 
 ERASURES = "/api/v1/admin/tsdb/erasures"
 HOUR_MS, MINUTE_MS = 3_600_000, 60_000
@@ -252,33 +245,8 @@ def test_a_request_that_would_be_too_large_for_the_catalog_is_refused(start):
     assert values(url, "t", "heart_rate", at, **STRONG) == []
 
 
-class Bucket:
-    """A region whose objects are in the S3 that the unit tests use, which does as it is told."""
-
-    def __init__(self, region: Cluster, endpoint: str):
-        self.region, self.endpoint = region, endpoint
-
-    def order(self, *faults: str) -> None:
-        request = urllib.request.Request(f"{self.endpoint}/_test/faults", data="\n".join(faults).encode(), method="POST")
-        urllib.request.urlopen(request, timeout=10).close()
-
-
-@contextmanager
-def bucket(directory: Path, binaries: Path, settings: list[str]) -> Iterator[Bucket]:
-    program = [sys.executable, str(REPOSITORY / "tests" / "objstore" / "s3_server.py")]
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        endpoint = f"http://127.0.0.1:{server.stdout.readline().split()[1]}"
-        region = started(directory, binaries, TOPOLOGY, settings=[*SETTINGS, *bucket_settings(endpoint), *settings])
-        try:
-            yield Bucket(region, endpoint)
-        finally:
-            urllib.request.urlopen(urllib.request.Request(f"{endpoint}/_test/faults", data=b"", method="POST"), timeout=10).close()
-            ended(region)
-            server.stdin.close()
-
-
 def test_object_storage_that_fails_makes_the_request_fail_and_not_lie(binaries, tmp_path):
-    with bucket(tmp_path, binaries, ["querier.querier.erasure_wait=2s"]) as world:
+    with bucket(tmp_path, binaries, TOPOLOGY, [*SETTINGS, "querier.querier.erasure_wait=2s"]) as world:
         region, url, at = world.region, world.region.query_urls()[0], now_ms()
         push(region, "t", series_of_all_kinds("alice", at))
         flush(region.urls("compactor")[0])

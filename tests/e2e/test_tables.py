@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import random
 import struct
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,11 +14,12 @@ from typing import Any
 import pytest
 
 from conftest import ended, started
-from meridian_dev.build import REPOSITORY, build_targets
+from meridian_dev.build import build_targets
 from meridian_dev.cluster import Cluster, wait_until
 from support import prometheus_blocks as blocks
 from support import remote_write as rw
 from support.api import Api
+from support.bucket import KEY, SECRET, server, settings_of
 from support.tables import ReaderError, Tables, TableReader
 
 DAY_S = 86400
@@ -33,7 +32,6 @@ SETTINGS = ["compactor.compactor.build_age=1h", "compactor.compactor.merge_age=0
             "compactor.compactor.merge_month_delay=0s", "querier.querier.block_refresh=200ms", "compactor.compactor.rollups=[5m, 1h, 1d]"]
 DENSE = "dense"
 """A tenant whose values are stored as integers where they can be."""
-KEY, SECRET = "test-access", "test-secret/+="
 METRICS = ("heart_rate", "steps_total")
 SERIES = [{"__name__": name, "job": f"job{number % 2}", "instance": f"host{number}", **({"path": "/ü"} if number % 3 else {})}
           for name in METRICS for number in range(4)] + [{"__name__": "heart_rate", "room": "a"}]
@@ -98,11 +96,6 @@ def mrdctl(binaries: Path, request: pytest.FixtureRequest) -> blocks.Mrdctl:
     return blocks.Mrdctl(binaries)
 
 
-def bucket_settings(endpoint: str) -> list[str]:
-    return ["all.objstore.kind=s3", f"all.objstore.s3.endpoint={endpoint}", "all.objstore.s3.bucket=bucket-1", "all.objstore.s3.region=test-1",
-            "all.objstore.s3.path_style=true", f"all.objstore.s3.access_key={KEY}", f"all.objstore.s3.secret_key={SECRET}"]
-
-
 @pytest.fixture(scope="module", params=["folder", "bucket"])
 def world(request: pytest.FixtureRequest, binaries: Path, reader: TableReader, mrdctl: blocks.Mrdctl,
           tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
@@ -116,16 +109,14 @@ def world(request: pytest.FixtureRequest, binaries: Path, reader: TableReader, m
         yield World(region, reader, mrdctl)
         ended(region)
         return
-    program = [sys.executable, str(REPOSITORY / "tests" / "objstore" / "s3_server.py")]
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        address = f"127.0.0.1:{server.stdout.readline().split()[1]}"
-        region = started(folder, binaries, {"partitions": 2}, settings=settings + bucket_settings(f"http://{address}"))
+    with server() as endpoint:
+        address = endpoint.removeprefix("http://")
+        region = started(folder, binaries, {"partitions": 2}, settings=settings + settings_of(endpoint))
         secret = (f"CREATE SECRET files (TYPE s3, KEY_ID '{KEY}', SECRET '{SECRET}', REGION 'test-1', URL_STYLE 'path', USE_SSL false, "
                   f"ENDPOINT '{address}')")
         yield World(region, reader, mrdctl, {"s3.access-key-id": KEY, "s3.secret-access-key": SECRET},
-                    {"s3.endpoint": f"http://{address}", "s3.region": "test-1"}, [secret])
+                    {"s3.endpoint": endpoint, "s3.region": "test-1"}, [secret])
         ended(region)
-        server.stdin.close()
 
 
 # ---- what is compared ----

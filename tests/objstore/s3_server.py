@@ -8,6 +8,7 @@ checksums, Content-MD5 and the encoding of paths are held to; a client that is w
     POST /_test/faults   faults, one a line, which replace the earlier ones: "drop_after method=PUT contains=catalog/ times=2"
     GET  /_test/log      a line "METHOD path?query status" per request since the last look
     POST /_test/age      a number: uploads under way look that many seconds older
+    GET  /_test/chain    how many requests there were since the last look of which each began when the one before it had its answer
 """
 
 from __future__ import annotations
@@ -103,6 +104,7 @@ class World:
     faults: list[Fault] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     counter: int = 0
+    chain: int = 0
 
 
 # ---- CRC-32C ----
@@ -421,6 +423,16 @@ class Handler(BaseHTTPRequestHandler):
         if path.startswith("/_test/"):
             self.control(path, body)
             return
+        chain = self.world.chain
+        try:
+            self.handle_s3(path, query, body)
+        finally:
+            with self.world.lock:
+                self.world.chain = max(self.world.chain, chain + 1)
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any
+
+    def handle_s3(self, path: str, query: str, body: bytes) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         fault = self.take_fault(headers)
         if fault is not None and self.instead(fault):
@@ -433,8 +445,6 @@ class Handler(BaseHTTPRequestHandler):
         except S3Error as error:
             answer = error_answer(error)
         self.answer(answer, fault)
-
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any
 
     def key_of(self, path: str, headers: dict[str, str]) -> str:
         """Of a path-style request, or one to bucket.host."""
@@ -558,6 +568,8 @@ class Handler(BaseHTTPRequestHandler):
             text = "\n".join(self.world.log) + "\n"
             if path == "/_test/log":
                 self.world.log.clear()
+            if path == "/_test/chain":
+                text, self.world.chain = str(self.world.chain), 0
             if path == "/_test/uploads":
                 text = str(len(self.world.uploads))
             if path.startswith("/_test/headers/"):
