@@ -126,3 +126,29 @@ enum mrd_status mrd_block_picks_make(const struct mrd_block_source_options *opti
     }
     return MRD_OK;
 }
+
+const struct mrd_erasure **mrd_block_left_out(const struct mrd_block_source_options *options,
+                                              const struct mrd_block_entry *entry, bool rows,
+                                              struct mrd_block_select *select)
+{
+    const struct mrd_block_owed owed = mrd_block_index_owed(options->index, entry->id);
+    select->erasures = owed.erasures;
+    select->erasure_count = owed.count;
+    if (options->hidden_count == 0 || rows) {
+        return NULL;
+    }
+    const struct mrd_erasure **left =
+        calloc(owed.count + options->hidden_count, sizeof(const struct mrd_erasure *));
+    mrd_assert(left != NULL);
+    for (size_t i = 0; i < owed.count; i++) {
+        left[i] = owed.erasures[i];
+    }
+    for (size_t i = 0; i < options->hidden_count; i++) {
+        const struct mrd_erasure *hidden = &options->hidden[i];
+        if (hidden->time_max_ms >= select->min_ms && hidden->time_max_ms >= entry->counts.min_ms) {
+            left[select->erasure_count++] = hidden;
+        }
+    }
+    select->erasures = left;
+    return left;
+}

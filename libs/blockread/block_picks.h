@@ -1,4 +1,4 @@
-/* block_picks.h: which blocks a select reads, and in which order: part of block_source.h, which says the rule.
+/* block_picks.h: which blocks a select reads, in which order, and what it leaves out of each: part of block_source.h, which says the rule.
  *
  * Threads: the query's thread.
  */
@@ -29,5 +29,11 @@ MRD_MUST_CHECK enum mrd_status mrd_block_picks_make(const struct mrd_block_sourc
                                                     bool by_partition, struct mrd_arena *arena,
                                                     struct mrd_block_picks *out,
                                                     struct mrd_error *err);
+
+/* Lets the select of the block leave out what the block owes, and what is hidden of all blocks and may be in it; not the latter of rows, which are
+ * cut by whoever asks for them. The list is the caller's, to be freed after the select's cursor; NULL: it is the index'. */
+const struct mrd_erasure **mrd_block_left_out(const struct mrd_block_source_options *options,
+                                              const struct mrd_block_entry *entry, bool rows,
+                                              struct mrd_block_select *select);
 
 #endif

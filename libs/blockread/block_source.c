@@ -42,7 +42,7 @@ struct reader {
     const struct mrd_block_entry *entry;
     uint32_t partition;
     struct mrd_block_select select;  /* the set's, without what is to be left out */
-    const struct mrd_erasure **left; /* that is, if it is not what the index has of the block */
+    const struct mrd_erasure **left; /* that is; NULL: what the index has of the block */
     struct mrd_block *block;
     struct mrd_block_cursor *cursor;
     uint64_t bytes_counted;
@@ -185,32 +185,6 @@ static enum mrd_status choose_window(struct mrd_source_set *set, struct mrd_erro
 
 /* ---- a reader's thread ---- */
 
-/* What the block owes, and what is hidden of all blocks and may be in it. Rows are cut by whoever asks for them. */
-static void leave_out(struct reader *reader)
-{
-    const struct mrd_source_set *set = reader->set;
-    const struct mrd_block_source_options *options = &set->source->options;
-    const struct mrd_block_owed owed = mrd_block_index_owed(options->index, reader->entry->id);
-    reader->select.erasures = owed.erasures;
-    reader->select.erasure_count = owed.count;
-    if (options->hidden_count == 0 || set->what == SERIES_ROWS) {
-        return;
-    }
-    reader->left = calloc(owed.count + options->hidden_count, sizeof(struct mrd_erasure *));
-    mrd_assert(reader->left != NULL);
-    for (size_t i = 0; i < owed.count; i++) {
-        reader->left[i] = owed.erasures[i];
-    }
-    for (size_t i = 0; i < options->hidden_count; i++) {
-        const struct mrd_erasure *hidden = &options->hidden[i];
-        if (hidden->time_max_ms >= set->select.min_ms &&
-            hidden->time_max_ms >= reader->entry->counts.min_ms) {
-            reader->left[reader->select.erasure_count++] = hidden;
-        }
-    }
-    reader->select.erasures = reader->left;
-}
-
 static enum mrd_status block_open(struct reader *reader, struct mrd_error *err)
 {
     const struct mrd_source_set *set = reader->set;
@@ -223,7 +197,8 @@ static enum mrd_status block_open(struct reader *reader, struct mrd_error *err)
         reader->select.partition = reader->partition;
         reader->select.partition_count = options->partition_count;
     }
-    leave_out(reader);
+    reader->left =
+        mrd_block_left_out(options, reader->entry, set->what == SERIES_ROWS, &reader->select);
     MRD_BLOCK_FIGURE_ADD(options->figures, read, 1);
     MRD_TRY(mrd_block_open(options->store, reader->entry, &opening, &reader->block, err));
     if (set->what == LABEL_NAMES || set->what == LABEL_VALUES) {
