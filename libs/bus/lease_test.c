@@ -189,7 +189,8 @@ static void without_nats_a_lease_ends_by_itself_and_comes_back_with_it(void **st
 
 /* ---- many at once ---- */
 
-enum { WORKERS = 6, TURNS_MAX = 4096, STRESS_MS = 4000 };
+/* On a busy machine few come to their turn in the usual time: then it goes on for longer. */
+enum { WORKERS = 6, TURNS_MIN = 4, TURNS_MAX = 4096, STRESS_MS = 4000, STRESS_MS_MAX = 60000 };
 
 struct turn {
     int64_t from_ns; /* it surely held the lease from here */
@@ -234,13 +235,22 @@ static void take_turn(struct mrd_lease **lease, unsigned *seed)
     mrd_lease_release(lease);
 }
 
+static bool stress_goes_on(void)
+{
+    const int64_t now = now_ns();
+    pthread_mutex_lock(&stress.lock);
+    const bool few = stress.count < TURNS_MIN;
+    pthread_mutex_unlock(&stress.lock);
+    return now < stress.end_ns || (few && now < stress.end_ns + (STRESS_MS_MAX - STRESS_MS) * MS);
+}
+
 static void *stress_run(void *context)
 {
     unsigned seed = (unsigned)(uintptr_t)context;
     char holder[16];
     snprintf(holder, sizeof(holder), "worker-%u", seed);
     struct mrd_leases *leases = join(stress.world, holder, NULL);
-    while (now_ns() < stress.end_ns) {
+    while (stress_goes_on()) {
         struct mrd_lease *lease = NULL;
         struct mrd_error err;
         if (mrd_lease_try(leases, "stress", &lease, &err) == MRD_OK && lease != NULL) {
@@ -279,7 +289,7 @@ static void two_never_hold_the_same_lease_while_the_server_freezes_and_thaws(voi
         pthread_join(threads[i], NULL);
     }
     qsort(stress.turns, stress.count, sizeof(*stress.turns), turn_compare);
-    assert_true(stress.count > 3);
+    assert_true(stress.count >= TURNS_MIN);
     for (size_t i = 1; i < stress.count; i++) {
         assert_true(stress.turns[i].token > stress.turns[i - 1].token);
         if (stress.turns[i].from_ns <= stress.turns[i - 1].to_ns) {
