@@ -40,9 +40,9 @@ class World:
         self.step = 0
 
     def push(self, distributor: int, first: int, count: int, tenant: str = "capped") -> rw.Answer:
-        """A sample of each of these series, later than those of the push before."""
+        """A sample of each of these series, later than those of the push before, and never in the future, where no query of now finds it."""
         self.step += 1
-        at = self.now + 1000 * self.step
+        at = self.now + 20 * self.step
         body = b"".join(rw.series_of({"__name__": "m", "n": str(n)}, [(at, n)]) for n in range(first, first + count))
         return rw.push(self.cluster.push_urls()[distributor], body, tenant)
 
