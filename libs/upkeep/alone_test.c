@@ -342,15 +342,6 @@ static void those_who_erase_at_once_lose_nothing(void **state)
 
 /* ---- what cannot be read ---- */
 
-static void flip_all(struct mrd_bytes key, uint64_t size)
-{
-    char text[256];
-    (void)snprintf(text, sizeof(text), "%.*s", MRD_FMT(key));
-    for (uint64_t at = 5; at < size; at += 37) {
-        folder_fixture_flip(region.folder, text, (size_t)at, 4);
-    }
-}
-
 static void a_bad_rollup_goes_on_owing_and_holds_up_no_other(void **state)
 {
     (void)state;
@@ -360,11 +351,11 @@ static void a_bad_rollup_goes_on_owing_and_holds_up_no_other(void **state)
     struct mrd_buf before = find_rows();
     struct mrd_catalog_state *pinned = mrd_catalog_pin(region.catalog);
     const struct mrd_block_entry *bad = mrd_catalog_block(pinned, 0);
-    flip_all(bad->data.key, bad->data.size);
+    region_flip(&region, bad->data.key, bad->data.size);
     region_erase(&region, (struct region_request){.series = 2, .last = REGION_TIMES - 1}, 0);
     region_settle(&region);
     assert_int_equal(region_owed(&region), 1);
-    flip_all(bad->data.key, bad->data.size);
+    region_flip(&region, bad->data.key, bad->data.size);
     region_must(mrd_upkeep_quarantine_release(region.files, NULL, bad->id, &err), &err);
     mrd_catalog_unpin(&pinned);
     region_settle(&region);

@@ -186,15 +186,6 @@ static void those_who_erase_at_once_lose_nothing(void **state)
 
 /* ---- what cannot be read ---- */
 
-static void flip_all(struct mrd_bytes key, uint64_t size)
-{
-    char text[256];
-    (void)snprintf(text, sizeof(text), "%.*s", MRD_FMT(key));
-    for (uint64_t at = 5; at < size; at += 37) {
-        folder_fixture_flip(region.folder, text, (size_t)at, 4);
-    }
-}
-
 /* A bad file goes on owing until somebody has looked at it; others of the tenant are written anew. */
 static void what_is_in_quarantine_goes_on_owing(void **state)
 {
@@ -210,12 +201,12 @@ static void what_is_in_quarantine_goes_on_owing(void **state)
         const bool ours = mrd_bytes_equal(entry->tenants[0].name, MRD_BYTES("tenant-1"));
         bad = ours && entry->resolution_ms == 0 ? entry : NULL;
     }
-    flip_all(bad->data.key, bad->data.size);
+    region_flip(&region, bad->data.key, bad->data.size);
     region_erase(&region,
                  (struct region_request){.tenant = 1, .series = 2, .last = REGION_TIMES - 1}, 0);
     region_settle(&region);
     assert_int_equal(region_owed(&region), 3); /* it, and the rollups that stand for it */
-    flip_all(bad->data.key, bad->data.size);
+    region_flip(&region, bad->data.key, bad->data.size);
     region_must(mrd_upkeep_quarantine_release(region.files, NULL, bad->id, &err), &err);
     mrd_catalog_unpin(&pinned);
     region_settle(&region);

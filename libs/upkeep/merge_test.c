@@ -201,16 +201,6 @@ static void load_quarantine(struct mrd_arena *arena, struct mrd_upkeep_quarantin
     region_must(mrd_upkeep_quarantine_load(region.files, NULL, arena, out, &err), &err);
 }
 
-/* Turns a bit here and there in a data file, or back: merges do not read all of it. */
-static void flip_all(struct mrd_bytes key, uint64_t size)
-{
-    char text[256];
-    (void)snprintf(text, sizeof(text), "%.*s", MRD_FMT(key));
-    for (uint64_t at = 5; at < size; at += 37) {
-        folder_fixture_flip(region.folder, text, (size_t)at, 4);
-    }
-}
-
 static void a_bad_block_goes_into_quarantine_and_holds_up_nothing(void **state)
 {
     (void)state;
@@ -231,7 +221,7 @@ static void a_bad_block_goes_into_quarantine_and_holds_up_nothing(void **state)
         } else if (kind == 1) {
             folder_fixture_flip(region.folder, "blocks/l0-1.mbx", (size_t)bad->sidecar.size / 2, 4);
         } else {
-            flip_all(bad->data.key, bad->data.size);
+            region_flip(&region, bad->data.key, bad->data.size);
         }
         region_settle(&region);
         count_levels(counts);
@@ -263,9 +253,9 @@ static void a_repaired_block_is_merged(void **state)
     region_open(&region, 50);
     const struct mrd_block_entry *bad = region_write(&region, 40, region.now_ms - 2 * 3600 * 1000);
     (void)region_write(&region, 40, region.now_ms - 2 * 3600 * 1000);
-    flip_all(bad->data.key, bad->data.size);
+    region_flip(&region, bad->data.key, bad->data.size);
     region_settle(&region);
-    flip_all(bad->data.key, bad->data.size);
+    region_flip(&region, bad->data.key, bad->data.size);
     region_settle(&region); /* it stays out until somebody says so */
     size_t counts[3];
     count_levels(counts);
@@ -287,7 +277,7 @@ static void a_bad_file_of_a_day_is_gone_around(void **state)
     region_settle(&region);
     struct mrd_catalog_state *pinned = mrd_catalog_pin(region.catalog);
     const struct mrd_block_entry *bad = mrd_catalog_block(pinned, 0);
-    flip_all(bad->data.key, bad->data.size);
+    region_flip(&region, bad->data.key, bad->data.size);
     mrd_catalog_unpin(&pinned);
     (void)region_write(&region, 90, region.now_ms - 2 * 3600 * 1000);
     region_settle(&region);
@@ -315,13 +305,13 @@ static void a_month_with_a_bad_day_waits(void **state)
                   ? entry
                   : NULL;
     }
-    flip_all(bad->data.key, bad->data.size);
+    region_flip(&region, bad->data.key, bad->data.size);
     region.now_ms += 2 * REGION_DAY_MS;
     region_settle(&region);
     count_levels(counts);
     assert_int_equal(counts[1], 2 * REGION_TENANTS + 2);
     assert_int_equal(counts[2], REGION_TENANTS - 1);
-    flip_all(bad->data.key, bad->data.size);
+    region_flip(&region, bad->data.key, bad->data.size);
     region_must(mrd_upkeep_quarantine_release(region.files, NULL, bad->id, &err), &err);
     mrd_catalog_unpin(&pinned);
     region_settle(&region);

@@ -69,6 +69,16 @@ static inline void region_must(enum mrd_status status, const struct mrd_error *e
     }
 }
 
+/* Turns a bit here and there in a file, or back: merges do not read all of it. */
+static inline void region_flip(const struct region *region, struct mrd_bytes key, uint64_t size)
+{
+    char text[256];
+    (void)snprintf(text, sizeof(text), "%.*s", MRD_FMT(key));
+    for (uint64_t at = 5; at < size; at += 37) {
+        folder_fixture_flip(region->folder, text, (size_t)at, 4);
+    }
+}
+
 static inline mrd_time_ms region_now(void *context)
 {
     return ((const struct region *)context)->now_ms;
