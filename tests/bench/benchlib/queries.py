@@ -5,6 +5,7 @@ import http.client
 import json
 import math
 import multiprocessing
+import os
 import socket
 import statistics
 import time
@@ -21,8 +22,8 @@ class Client:
         self.prefix = parts.path.rstrip("/")
         self.parameters = parameters
 
-    def get(self, path, parameters):
-        """(seconds, decoded answer); raises RuntimeError with the server's text if it refuses."""
+    def fetch(self, path, parameters):
+        """(seconds, body); raises RuntimeError with the server's text if it refuses."""
         target = f"{self.prefix}{path}?" + urllib.parse.urlencode({**parameters, **self.parameters}, doseq=True)
         begin = time.perf_counter()
         self.connection.request("GET", target, headers=self.headers)
@@ -31,6 +32,11 @@ class Client:
         seconds = time.perf_counter() - begin
         if answer.status != 200:
             raise RuntimeError(f"{answer.status}: {body[:300].decode(errors='replace')}")
+        return seconds, body
+
+    def get(self, path, parameters):
+        """(seconds, decoded answer)"""
+        seconds, body = self.fetch(path, parameters)
         return seconds, json.loads(body)
 
     def close(self):
@@ -101,6 +107,14 @@ LIGHT = [
     {"name": "range", "kind": "range", "window": 7200, "step": 15, "query": 'sensor_temperature{device_id="DEVICE"}'},
 ]
 
+# What a dashboard of a small tenant asks.
+PANELS = [
+    {"name": "panel", "kind": "range", "window": 3600, "step": 15,
+     "query": "sum by (region) (rate(sensor_messages_sent_total[5m]))"},
+    {"name": "panel_p99", "kind": "range", "window": 3600, "step": 60,
+     "query": "histogram_quantile(0.99, sum by (region, le) (rate(sensor_uplink_seconds_bucket[5m])))"},
+]
+
 
 # Beside them, in turns with them, a request to a process that has nothing to do: what the machine and the client make of
 # any request, whoever answers it.
@@ -138,24 +152,24 @@ def idle_server():
             process.join()
 
 
-def measure_light(target, end_seconds, repeats, tenant=None):
-    """{name: {p50, p90, p99, series}, ...} in ms, of the LIGHT queries, taken in turns, and of MACHINE."""
+def measure_light(target, end_seconds, repeats, tenant=None, light=LIGHT):
+    """{name: {p50, p90, p99, series}, ...} in ms, of the light queries, taken in turns, and of MACHINE."""
     with idle_server() as idle:
-        return measure_light_beside(idle, target, end_seconds, repeats, tenant)
+        return measure_light_beside(idle, target, end_seconds, repeats, tenant, light)
 
 
-def measure_light_beside(idle, target, end_seconds, repeats, tenant):
+def measure_light_beside(idle, target, end_seconds, repeats, tenant, light):
     client = Client(target.query_url, target.query_parameters, tenant)
     try:
         _, answer = client.get("/api/v1/query", {"query": "bottomk(1, sensor_signal_strength)", "time": end_seconds})
         device = answer["data"]["result"][0]["metric"]["device_id"]
-        times = {name: [] for name in (MACHINE, *(query["name"] for query in LIGHT))}
+        times = {name: [] for name in (MACHINE, *(query["name"] for query in light))}
         series = {MACHINE: 0}
         for turn in range(-max(1, repeats // 10), repeats):  # the first tenth warms up
             seconds, _ = idle.get("/", {})
             if turn >= 0:
                 times[MACHINE].append(seconds * 1000)
-            for query in LIGHT:
+            for query in light:
                 seconds, answer = client.get(*request_of(query, end_seconds, device))
                 series[query["name"]] = len(answer["data"]["result"])
                 if turn >= 0:
@@ -175,7 +189,7 @@ def heavy_loop(query_url, parameters, tenant, requests, stop, results):
     while not stop.is_set():
         for request in requests:
             try:
-                client.get(*request)
+                client.fetch(*request)
                 answered += 1
             except RuntimeError as error:
                 refused += 1
@@ -209,3 +223,23 @@ def heavy_load(target, queries, end_seconds, clients, tenant):
     figures["answered"] = sum(end[0] for end in ends)
     figures["refused"] = sum(end[1] for end in ends)
     figures["failures"] = sorted({text for end in ends for text in end[2]})
+
+
+def compute_main():
+    os.setsid()
+    while True:
+        pass
+
+
+@contextlib.contextmanager
+def strangers(count):
+    """So many processes that only compute and share nothing with the server: what no isolation inside of it can prevent."""
+    processes = [multiprocessing.Process(target=compute_main, daemon=True) for _ in range(count)]
+    for process in processes:
+        process.start()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()

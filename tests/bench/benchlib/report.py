@@ -53,9 +53,10 @@ ROWS = [
     for share in ("p50", "p99")
 ] + [
     ("wi", f"WI {text}, {share}, {what}", f"{path}.{query}.{share}", 1, digits)
-    for query, text in (("machine", "an idle process"), ("floor", "needs no data"), ("empty", "nothing found"), ("instant", "one series, instant"), ("range", "one series, 1 h at 15 s"))
+    for query, text in (("machine", "an idle process"), ("floor", "needs no data"), ("empty", "nothing found"), ("instant", "one series, instant"), ("range", "one series, 1 h at 15 s"),
+                        ("panel", "panel of 100 series"), ("panel_p99", "panel of 900 series"))
     for share in ("p50", "p99")
-    for path, what, digits in (("alone", "alone, ms", 2), ("beside", "beside heavy ones, ms", 2), ("ratio", "ratio", 2))
+    for path, what, digits in (("alone", "alone, ms", 2), ("strangers", "beside strangers, ms", 2), ("beside", "beside heavy ones, ms", 2), ("ratio", "ratio", 2))
 ] + [("wi", "WI heavy queries/s meanwhile", "heavy_per_second", 1, 1)]
 
 

@@ -6,10 +6,12 @@ W3   120,000 samples/s, open loop: acknowledgement latency
 W4   backfill of 90 days at 5 minutes
 WT   100,000 tenants of 10 series each
 WQ   light queries, with 1, 4 and 16 partitions (WQ1, WQ4, WQ16): latency
-WI   the light queries of one tenant, alone and while another one sends its heaviest in a closed loop: isolation
+WI   the light queries of one tenant, alone, beside processes that only compute, and while another tenant sends its heaviest
+     in a closed loop: isolation
 """
 
 import json
+import os
 import subprocess
 import time
 
@@ -228,19 +230,27 @@ def wi(bench, options):
     bench.load(start_ms, "--series", 3200, "--scrapes", scrapes, "--tenant", "light")
     bench.settle()
     heavy = [query for query in options.queries if query["series"] > 1]
+    light = queries.LIGHT + queries.PANELS
+
+    def measured():
+        return queries.measure_light(bench.target, end_seconds, options.light_repeats, "light", light)
+
     bench.log("    light queries alone")
-    alone = queries.measure_light(bench.target, end_seconds, options.light_repeats, "light")
+    alone = measured()
+    bench.log("    beside strangers")
+    with queries.strangers(os.cpu_count()):
+        stranger = measured()
     bench.log("    and beside heavy ones")
     with queries.heavy_load(bench.target, heavy, end_seconds, options.heavy_clients, "heavy") as load:
         time.sleep(2)
-        beside = queries.measure_light(bench.target, end_seconds, options.light_repeats, "light")
+        beside = measured()
     if load["answered"] == 0 or load["failures"]:
         raise Failed(f"the heavy queries: {load}")
     ratios = {
         name: {share: beside[name][share] / alone[name][share] for share in ("p50", "p99")} for name in alone
     }
-    return {"alone": alone, "beside": beside, "ratio": ratios, "heavy_clients": options.heavy_clients,
-            "heavy_per_second": load["answered"] / load["seconds"]}
+    return {"alone": alone, "strangers": stranger, "beside": beside, "ratio": ratios,
+            "heavy_clients": options.heavy_clients, "heavy_per_second": load["answered"] / load["seconds"]}
 
 
 WORKLOADS = {"w1": w1, "w2": w2, "w3": w3, "w4": w4, "wt": wt, "wi": wi, "wq1": wq, "wq4": wq, "wq16": wq}
