@@ -273,7 +273,7 @@ MRD_MUST_CHECK enum mrd_status mrd_head_cursor_next(struct mrd_head_cursor *curs
                                                     struct mrd_head_selection **out_selection,
                                                     struct mrd_error *err);
 
-/* All of a select's answer at once, if that is small and there is nothing special about it: some tens of series without late
+/* All of a select's answer at once, if that is small and there is nothing special about it: up to 256 series without late
  * samples, start times and histograms, within the query's limits and bytes_max. True: *out_selection is the answer, NULL if it is
  * empty. False: select it.
  * Writes nothing of the head, not even scratch: may run on any thread, on several at once, beside mrd_head_cursor_next,

@@ -259,7 +259,7 @@ enum {
     HEAD_PAUSE_ITEMS = 256,         /* that are looked at, of some 50 ns each */
     HEAD_PAUSE_SERIES = 32,         /* that are copied, of some us each */
     HEAD_PAUSE_NUMBERS = 16 * 1024, /* of series, of some ns each */
-    HEAD_SMALL_SERIES = 64,         /* that a small select may look at */
+    HEAD_SMALL_SERIES = 256,        /* that a small select may look at */
 };
 
 /* Called after the item of number `index` of those that are gone through. */
