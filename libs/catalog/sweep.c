@@ -169,7 +169,8 @@ static enum mrd_status purge_commit(struct mrd_catalog *catalog, const struct pu
     return status == MRD_E_CONFLICT ? MRD_OK : status; /* another sweep has done some of it */
 }
 
-/* Files first: what is purged is never looked at again. */
+/* Files first: what is purged is never looked at again. Once more afterwards: a copy of a file onto itself that ran while it was deleted brings it back. Whoever made the
+ * copy looks at the catalog then (upkeep/cool.h): if it finds the block among those gone still, what it has brought back is deleted here. */
 static enum mrd_status sweep_gone(struct mrd_catalog *catalog,
                                   const struct mrd_catalog_needed *needed,
                                   const struct mrd_objstore_control *control,
@@ -192,6 +193,7 @@ static enum mrd_status sweep_gone(struct mrd_catalog *catalog,
     enum mrd_status status = keys_delete(catalog, &keys, control, err);
     if (status == MRD_OK && purge.count > 0) {
         status = purge_commit(catalog, &purge, control, err);
+        status = status == MRD_OK ? keys_delete(catalog, &keys, control, err) : status;
     }
     out->gone += status == MRD_OK ? purge.count : 0;
     keys_fini(&keys);

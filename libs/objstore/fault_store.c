@@ -43,7 +43,11 @@ static enum mrd_status enter(struct fault_store *store, uint64_t *out_call, stru
     const uint64_t call = 1 + atomic_fetch_add_explicit(&store->calls, 1, memory_order_relaxed);
     const struct mrd_fault *fault = &store->fault;
     *out_call = call;
-    const bool before = call == fault->nth && fault->when == MRD_FAULT_BEFORE;
+    bool before = call == fault->nth && fault->when == MRD_FAULT_BEFORE;
+    if (before && fault->meanwhile != NULL) {
+        fault->meanwhile(fault->context);
+        before = false;
+    }
     const bool dead = fault->nth != 0 && fault->crash && call > fault->nth;
     return before || dead ? fault_fail(store, call, err) : MRD_OK;
 }
@@ -52,7 +56,11 @@ static enum mrd_status enter(struct fault_store *store, uint64_t *out_call, stru
 static enum mrd_status leave(const struct fault_store *store, uint64_t call, enum mrd_status status,
                              struct mrd_error *err)
 {
-    const bool lost = call == store->fault.nth && store->fault.when == MRD_FAULT_AFTER;
+    bool lost = call == store->fault.nth && store->fault.when == MRD_FAULT_AFTER;
+    if (lost && store->fault.meanwhile != NULL) {
+        store->fault.meanwhile(store->fault.context);
+        lost = false;
+    }
     return lost ? fault_fail(store, call, err) : status;
 }
 

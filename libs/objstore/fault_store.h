@@ -27,6 +27,10 @@ struct mrd_fault {
     } when;
     enum mrd_status status; /* what the call returns; MRD_OK stands for MRD_E_UNAVAILABLE */
     bool crash; /* all later calls fail too, and uploads are left as a killed process leaves them */
+    /* Not NULL: the n-th call does not fail, but this happens before it, or after it and before its caller hears of it: what others do
+     * meanwhile. It may use other stores only. */
+    void (*meanwhile)(void *context);
+    void *context;
 };
 
 struct mrd_objstore *mrd_fault_store_create(struct mrd_objstore *inner);

@@ -59,6 +59,7 @@ static enum mrd_status cool(void *context, const struct cmp_environment *environ
         .store = environment->store,
         .catalog = environment->catalog,
         .control = &environment->control,
+        .clock = environment->clock,
         .region = cooling->region,
         .storage_class = cooling->storage_class,
         .ended_before_ms = mrd_clock_now_ms(environment->clock) - cooling->after_ms,

@@ -13,7 +13,7 @@
  *   done        the receipt is there
  *
  * Who writes what is erased, and does not know it yet, has ended three quarters of the grace after the last change: a merge begins within an eighth of it
- * after its plan and ends after half (upkeep/merge.h), and so does the writing of blocks of level 0, by who holds the lease; the rest is for clocks.
+ * after its plan and ends after half (upkeep/merge.h), and so does the writing of blocks of level 0, by who holds the lease, and a copy of a file into another storage class (upkeep/cool.h); the rest is for clocks.
  * Until no file is left that was written before that and is not committed, the receipt waits, as long as another grace at most.
  *
  * Any number of compactors may run it; one at a time does. It may die anywhere: each step looks at what is there. What is known
