@@ -91,9 +91,26 @@ static void count(struct mrd_catalog *catalog, uint64_t *counter)
     pthread_mutex_unlock(&catalog->lock);
 }
 
-mrd_time_ms mrd_catalog_grace_ms(const struct mrd_catalog *catalog)
+static struct mrd_catalog_grace grace_of(struct mrd_catalog *catalog)
 {
-    return catalog->options.grace_ms;
+    pthread_mutex_lock(&catalog->lock);
+    const struct mrd_catalog_grace grace = mrd_catalog_grace(catalog->state);
+    pthread_mutex_unlock(&catalog->lock);
+    return grace;
+}
+
+mrd_time_ms mrd_catalog_grace_ms(struct mrd_catalog *catalog)
+{
+    const mrd_time_ms said_ms = grace_of(catalog).ms;
+    return said_ms == 0 ? catalog->options.grace_ms : said_ms;
+}
+
+mrd_time_ms mrd_catalog_kept_ms(struct mrd_catalog *catalog)
+{
+    const struct mrd_catalog_grace grace = grace_of(catalog);
+    const mrd_time_ms ms = grace.ms == 0 ? catalog->options.grace_ms : grace.ms;
+    const bool is_held = mrd_clock_now_ms(catalog->options.clock) < grace.before_until_ms;
+    return is_held ? MRD_MAX(ms, grace.before_ms) : ms;
 }
 
 void mrd_catalog_stats(struct mrd_catalog *catalog, struct mrd_catalog_stats *out)

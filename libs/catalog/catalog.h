@@ -37,13 +37,14 @@ enum {
 };
 #define MRD_CATALOG_GRACE_MS ((mrd_time_ms)24 * 3600 * 1000)
 #define MRD_CATALOG_GRACE_MS_MIN ((mrd_time_ms)60 * 1000)
+#define MRD_CATALOG_GRACE_MS_MAX ((mrd_time_ms)1000000000000)
 
 struct mrd_catalog_options {
     struct mrd_objstore *store;
     const struct mrd_clock *clock; /* NULL: the system's */
     const char *writer;            /* name of this process, stands in its commits; NULL: "" */
     uint32_t checkpoint_every;     /* commits; 0: MRD_CATALOG_CHECKPOINT_EVERY */
-    mrd_time_ms grace_ms;          /* 0: MRD_CATALOG_GRACE_MS; the same in all processes */
+    mrd_time_ms grace_ms;          /* where the catalog does not say its own; 0: MRD_CATALOG_GRACE_MS */
     size_t memory_bytes_max;       /* 0: 1 GiB */
 };
 
@@ -55,8 +56,12 @@ MRD_MUST_CHECK enum mrd_status mrd_catalog_open(const struct mrd_catalog_options
 /* Pinned states stay. */
 void mrd_catalog_close(struct mrd_catalog **catalog);
 
-/* As of the options. */
-mrd_time_ms mrd_catalog_grace_ms(const struct mrd_catalog *catalog);
+/* The grace in force, by the state that was read last: what bounds those who write files, or go by an old state. */
+mrd_time_ms mrd_catalog_grace_ms(struct mrd_catalog *catalog);
+
+/* How long files and commits that are needed no more have to stay all the same, and how long somebody may be at work who goes by an older state: the
+ * grace, and where it was made shorter lately the one before. */
+mrd_time_ms mrd_catalog_kept_ms(struct mrd_catalog *catalog);
 
 /* The state that was read last. Never NULL, costs nothing. */
 struct mrd_catalog_state *mrd_catalog_pin(struct mrd_catalog *catalog);
@@ -136,6 +141,7 @@ struct mrd_catalog_change {
     size_t log_count;
     const struct mrd_catalog_table_change *tables;
     size_t table_count;
+    mrd_time_ms grace_ms; /* the catalog's grace from now on, from _MIN to _MAX; 0: it stays what it is */
     mrd_time_ms begun_ms; /* when the first file that it names was begun; 0: it names none */
 };
 

@@ -312,6 +312,78 @@ static void files_that_may_be_swept_are_not_committed(void **state)
     mrd_catalog_close(&catalog);
 }
 
+/* Files of a block that leaves now are there after `ms`, and are not after a minute more. */
+static void expect_kept(struct mrd_catalog *catalog, unsigned number, mrd_time_ms ms)
+{
+    struct named_entry named;
+    struct mrd_catalog_swept swept;
+    char id[32];
+    (void)snprintf(id, sizeof(id), "block-%u", number);
+    put_files(make_entry(&named, number));
+    assert_int_equal(add(catalog, number), MRD_OK);
+    assert_int_equal(take_away(catalog, id), MRD_OK);
+    ahead_ms += ms - 30 * 1000;
+    assert_int_equal(mrd_catalog_sweep(catalog, "blocks/", NULL, &swept, &error), MRD_OK);
+    assert_int_equal(swept.gone, 0);
+    ahead_ms += 60 * 1000;
+    assert_int_equal(mrd_catalog_sweep(catalog, "blocks/", NULL, &swept, &error), MRD_OK);
+    assert_int_equal(swept.gone, 1);
+}
+
+static void set_grace(struct mrd_catalog *catalog, mrd_time_ms ms)
+{
+    const struct mrd_catalog_change change = {.grace_ms = ms};
+    assert_int_equal(mrd_catalog_commit(catalog, &change, NULL, &error), MRD_OK);
+    assert_int_equal(mrd_catalog_grace_ms(catalog), ms);
+    expect_reopened_same(catalog);
+}
+
+static void the_catalog_says_its_grace_and_a_shorter_one_waits_for_the_one_before(void **state)
+{
+    (void)state;
+    const mrd_time_ms hour_ms = 3600 * 1000;
+    struct mrd_catalog *catalog = open_on(files);
+    struct mrd_catalog *behind = open_on(files);
+    assert_int_equal(mrd_catalog_grace_ms(catalog), MRD_CATALOG_GRACE_MS);
+    set_grace(catalog, 10 * hour_ms); /* in a region that has nothing yet */
+    assert_int_equal(mrd_catalog_kept_ms(catalog), 10 * hour_ms);
+    assert_int_equal(mrd_catalog_grace_ms(behind), MRD_CATALOG_GRACE_MS);
+    assert_int_equal(mrd_catalog_refresh(behind, NULL, &error), MRD_OK);
+    assert_int_equal(mrd_catalog_grace_ms(behind), 10 * hour_ms);
+    expect_kept(catalog, 1, 10 * hour_ms);
+
+    set_grace(catalog, hour_ms); /* who knows the state of before goes by it for ten hours */
+    assert_int_equal(mrd_catalog_kept_ms(catalog), 10 * hour_ms);
+    set_grace(catalog, 2 * hour_ms);
+    assert_int_equal(mrd_catalog_kept_ms(catalog), 10 * hour_ms);
+    expect_kept(catalog, 2, 10 * hour_ms);
+    ahead_ms += hour_ms;
+    assert_int_equal(mrd_catalog_kept_ms(catalog), 2 * hour_ms);
+    expect_kept(catalog, 3, 2 * hour_ms);
+    for (unsigned i = 10; i < 20; i++) { /* through checkpoints */
+        assert_int_equal(add(catalog, i), MRD_OK);
+    }
+    expect_reopened_same(catalog);
+    set_grace(catalog, 20 * hour_ms);
+    assert_int_equal(mrd_catalog_kept_ms(catalog), 20 * hour_ms);
+    mrd_catalog_close(&behind);
+    mrd_catalog_close(&catalog);
+}
+
+static void where_nobody_said_a_grace_the_default_is_held(void **state)
+{
+    (void)state;
+    struct mrd_catalog *catalog = open_on(files);
+    assert_int_equal(add(catalog, 1), MRD_OK);
+    set_grace(catalog, MRD_CATALOG_GRACE_MS_MIN);
+    assert_int_equal(mrd_catalog_kept_ms(catalog), MRD_CATALOG_GRACE_MS);
+    struct mrd_catalog_change change = {.grace_ms = MRD_CATALOG_GRACE_MS_MIN - 1};
+    assert_int_equal(mrd_catalog_commit(catalog, &change, NULL, &error), MRD_E_INVALID);
+    change.grace_ms = MRD_CATALOG_GRACE_MS_MAX + 1;
+    assert_int_equal(mrd_catalog_commit(catalog, &change, NULL, &error), MRD_E_INVALID);
+    mrd_catalog_close(&catalog);
+}
+
 static void a_chain_with_a_hole_or_a_wrong_byte_is_not_read(void **state)
 {
     (void)state;
@@ -415,6 +487,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_call_may_fail, begin, end),
         cmocka_unit_test_setup_teardown(what_is_old_is_swept_and_nothing_else, begin, end),
         cmocka_unit_test_setup_teardown(files_that_may_be_swept_are_not_committed, begin, end),
+        cmocka_unit_test_setup_teardown(
+            the_catalog_says_its_grace_and_a_shorter_one_waits_for_the_one_before, begin, end),
+        cmocka_unit_test_setup_teardown(where_nobody_said_a_grace_the_default_is_held, begin, end),
         cmocka_unit_test_setup_teardown(a_chain_with_a_hole_or_a_wrong_byte_is_not_read, begin,
                                         end),
         cmocka_unit_test_setup_teardown(a_hint_that_is_wrong_does_no_harm, begin, end),

@@ -49,7 +49,8 @@ static enum mrd_status change_check(const struct mrd_catalog_change *change, str
     if (change->add_count + change->remove_count + change->built_count + change->table_count +
             change->settled_count + change->erasure_count + change->done_count +
             change->log_count ==
-        0) {
+            0 &&
+        change->grace_ms == 0) {
         return mrd_fail(err, MRD_E_INVALID, "the change is empty");
     }
     for (size_t i = 0; i < change->built_count; i++) {
@@ -59,6 +60,11 @@ static enum mrd_status change_check(const struct mrd_catalog_change *change, str
                             built->partition, (unsigned long long)built->from,
                             (unsigned long long)built->to);
         }
+    }
+    if (change->grace_ms != 0 && (change->grace_ms < MRD_CATALOG_GRACE_MS_MIN ||
+                                  change->grace_ms > MRD_CATALOG_GRACE_MS_MAX)) {
+        return mrd_fail(err, MRD_E_INVALID, "a grace of %lld ms is below a minute, or above years",
+                        (long long)change->grace_ms);
     }
     for (size_t i = 0; i < change->log_count; i++) {
         const struct mrd_catalog_log_change *log = &change->logs[i];
@@ -155,6 +161,10 @@ static enum mrd_status prepare(struct prepared *prepared, struct mrd_error *err)
     for (size_t i = 0; i < change->done_count; i++) {
         cat_record_add(out, &(struct cat_action){.kind = CAT_DONE, .done = change->done[i]});
     }
+    if (change->grace_ms != 0) {
+        const struct mrd_catalog_grace grace = {.ms = change->grace_ms};
+        cat_record_add(out, &(struct cat_action){.kind = CAT_GRACE, .grace = grace});
+    }
     return MRD_OK;
 }
 
@@ -218,14 +228,17 @@ static bool change_done(const void *context, const struct mrd_catalog_state *sta
             return false;
         }
     }
+    if (change->grace_ms != 0 && mrd_catalog_grace(state).ms != change->grace_ms) {
+        return false;
+    }
     return erasures_done(change, state);
 }
 
-static enum mrd_status age_check(const struct mrd_catalog *catalog,
+static enum mrd_status age_check(struct mrd_catalog *catalog,
                                  const struct mrd_catalog_change *change, struct mrd_error *err)
 {
     const mrd_time_ms age = mrd_clock_now_ms(catalog->options.clock) - change->begun_ms;
-    return change->begun_ms != 0 && age > catalog->options.grace_ms / 2
+    return change->begun_ms != 0 && age > mrd_catalog_grace_ms(catalog) / 2
                ? mrd_fail(err, MRD_E_CONFLICT,
                           "the files were begun %lld s ago, and may be swept as abandoned before "
                           "they are committed: write them again",

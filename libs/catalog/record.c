@@ -151,6 +151,14 @@ void cat_record_add(struct mrd_buf *out, const struct cat_action *action)
     case CAT_LOG:
         put_log(out, &action->log);
         return;
+    case CAT_GRACE:
+        mrd_buf_append_varint(out, (uint64_t)action->grace.ms);
+        return;
+    case CAT_GRACE_HELD:
+        mrd_buf_append_varint(out, (uint64_t)action->grace.ms);
+        mrd_buf_append_varint(out, (uint64_t)action->grace.before_ms);
+        mrd_buf_append_zigzag(out, action->grace.before_until_ms);
+        return;
     }
     mrd_assert(false);
 }
@@ -388,6 +396,16 @@ static void read_log(struct mrd_reader *reader, struct mrd_catalog_log_change *o
     }
 }
 
+static mrd_time_ms read_grace_ms(struct mrd_reader *reader)
+{
+    const uint64_t ms = mrd_read_varint(reader);
+    if (ms < (uint64_t)MRD_CATALOG_GRACE_MS_MIN || ms > (uint64_t)MRD_CATALOG_GRACE_MS_MAX) {
+        mrd_reader_fail(reader);
+        return 0;
+    }
+    return (mrd_time_ms)ms;
+}
+
 static void action_read(struct mrd_reader *reader, struct cat_action *out)
 {
     switch (out->kind) {
@@ -425,22 +443,31 @@ static void action_read(struct mrd_reader *reader, struct cat_action *out)
     case CAT_LOG:
         read_log(reader, &out->log);
         return;
+    case CAT_GRACE:
+        out->grace.ms = read_grace_ms(reader);
+        return;
+    case CAT_GRACE_HELD:
+        out->grace.ms = read_grace_ms(reader);
+        out->grace.before_ms = read_grace_ms(reader);
+        out->grace.before_until_ms = mrd_read_zigzag(reader);
+        return;
     }
 }
 
 /* Bits of kinds: actions that make a state out of nothing, and those that change one. */
 static const unsigned OF_CHECKPOINTS = 1U << CAT_ADD | 1U << CAT_GONE | 1U << CAT_BUILT |
                                        1U << CAT_TABLE | 1U << CAT_ERASING | 1U << CAT_RECEIPT |
-                                       1U << CAT_LOG;
+                                       1U << CAT_LOG | 1U << CAT_GRACE_HELD;
 static const unsigned OF_COMMITS = 1U << CAT_ADD | 1U << CAT_REMOVE | 1U << CAT_BUILT |
                                    1U << CAT_TABLE | 1U << CAT_PURGED | 1U << CAT_ERASURE |
-                                   1U << CAT_SETTLED | 1U << CAT_DONE | 1U << CAT_LOG;
+                                   1U << CAT_SETTLED | 1U << CAT_DONE | 1U << CAT_LOG |
+                                   1U << CAT_GRACE;
 
 enum mrd_status cat_record_next(struct mrd_reader *actions, enum cat_record_kind kind,
                                 struct cat_action *out, struct mrd_error *err)
 {
     const uint8_t number = mrd_read_u8(actions);
-    if (number < CAT_ADD || number > CAT_LOG) {
+    if (number < CAT_ADD || number > CAT_GRACE_HELD) {
         return mrd_fail(err, MRD_E_UNSUPPORTED,
                         "action %u in a record of the catalog: a later release wrote it", number);
     }

@@ -37,6 +37,8 @@ enum cat_action_kind {
     CAT_ERASING = 10, /* checkpoints only */
     CAT_RECEIPT = 11, /* checkpoints only */
     CAT_LOG = 12,
+    CAT_GRACE = 13,
+    CAT_GRACE_HELD = 14, /* checkpoints only */
 };
 
 /* An erasure whose sequences are still varints, `partition_count` of them. */
@@ -72,6 +74,7 @@ struct cat_action {
     struct cat_erasing_action erasing;
     struct mrd_catalog_receipt receipt;
     struct mrd_catalog_log_change log;
+    struct mrd_catalog_grace grace; /* GRACE: its time only */
 };
 
 /* The next of the ids of an ERASING action. */

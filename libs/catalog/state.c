@@ -28,6 +28,7 @@ struct mrd_catalog_state *cat_state_copy(const struct mrd_catalog_state *state)
     if (state->built_count > 0) {
         memcpy(copy->built, state->built, state->built_count * sizeof(*copy->built));
     }
+    copy->grace = state->grace;
     copy->memory = state->memory;
     return copy;
 }
@@ -267,6 +268,20 @@ static enum mrd_status set_table(struct mrd_catalog_state *state,
                : cat_state_insert(state, &state->tables, table_item(change), memory_max, err);
 }
 
+/* In force from the commit's time on; the one before as long as somebody may go by a state that has it. Where nobody has said one, others have taken the
+ * default; nobody has a state of before the first commit. */
+static void set_grace(struct mrd_catalog_state *state, mrd_time_ms grace_ms, mrd_time_ms time_ms)
+{
+    const struct mrd_catalog_grace old = state->grace;
+    const mrd_time_ms first_ms = state->number == 0 ? grace_ms : MRD_CATALOG_GRACE_MS;
+    const mrd_time_ms old_ms = old.ms == 0 ? first_ms : old.ms;
+    const mrd_time_ms end_ms = time_ms > INT64_MAX - old_ms ? INT64_MAX : time_ms + old_ms;
+    const bool is_held = old.before_until_ms > time_ms;
+    state->grace.ms = grace_ms;
+    state->grace.before_ms = is_held ? MRD_MAX(old_ms, old.before_ms) : old_ms;
+    state->grace.before_until_ms = is_held ? MRD_MAX(end_ms, old.before_until_ms) : end_ms;
+}
+
 /* What an action is applied in. */
 struct occasion {
     enum cat_record_kind kind;
@@ -304,6 +319,12 @@ static enum mrd_status apply(struct mrd_catalog_state *state, const struct cat_a
     case CAT_RECEIPT:
         return cat_state_insert(state, &state->receipts, cat_receipt_item(&action->receipt),
                                 memory_max, err);
+    case CAT_GRACE:
+        set_grace(state, action->grace.ms, in->moment.time_ms);
+        return MRD_OK;
+    case CAT_GRACE_HELD:
+        state->grace = action->grace;
+        return MRD_OK;
     }
     mrd_assert(false);
     return MRD_E_INVALID;
@@ -370,6 +391,9 @@ void cat_state_encode(const struct mrd_catalog_state *state, struct mrd_buf *out
         cat_record_add(out, &(struct cat_action){.kind = CAT_TABLE, .table = change});
     }
     cat_erasures_encode(state, out);
+    if (state->grace.ms != 0) {
+        cat_record_add(out, &(struct cat_action){.kind = CAT_GRACE_HELD, .grace = state->grace});
+    }
     cat_record_end(out);
 }
 
@@ -448,6 +472,11 @@ const struct mrd_catalog_gone *mrd_catalog_gone_at(const struct mrd_catalog_stat
 {
     mrd_assert(index < state->gone.count);
     return &state->gone.items[index]->gone;
+}
+
+struct mrd_catalog_grace mrd_catalog_grace(const struct mrd_catalog_state *state)
+{
+    return state->grace;
 }
 
 size_t mrd_catalog_memory(const struct mrd_catalog_state *state) { return state->memory; }

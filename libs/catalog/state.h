@@ -144,6 +144,15 @@ const struct mrd_catalog_receipt *mrd_catalog_receipt_at(const struct mrd_catalo
 const struct mrd_catalog_receipt *mrd_catalog_receipt_find(const struct mrd_catalog_state *state,
                                                            struct mrd_id128 id);
 
+/* How long files stay after their block has left, as a commit has said it. Where a shorter one has taken the place of a longer one, that goes on
+ * to hold until `before_until_ms`: others may still go by a state that had it. */
+struct mrd_catalog_grace {
+    mrd_time_ms ms;        /* 0: nobody has said */
+    mrd_time_ms before_ms; /* 0: there is none */
+    mrd_time_ms before_until_ms;
+};
+struct mrd_catalog_grace mrd_catalog_grace(const struct mrd_catalog_state *state);
+
 /* Bytes of what it points to, shared or not. */
 size_t mrd_catalog_memory(const struct mrd_catalog_state *state);
 

@@ -68,6 +68,7 @@ struct mrd_catalog_state {
     struct mrd_catalog_built *built;
     size_t built_count;
     size_t built_capacity;
+    struct mrd_catalog_grace grace;
     size_t memory;
 };
 

@@ -3,9 +3,9 @@
 
 #include "catalog/catalog_internal.h"
 
-static mrd_time_ms old_before_ms(const struct mrd_catalog *catalog)
+static mrd_time_ms old_before_ms(struct mrd_catalog *catalog)
 {
-    return mrd_clock_now_ms(catalog->options.clock) - catalog->options.grace_ms;
+    return mrd_clock_now_ms(catalog->options.clock) - mrd_catalog_kept_ms(catalog);
 }
 
 /* ---- keys to delete ---- */

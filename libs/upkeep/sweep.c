@@ -473,13 +473,12 @@ static enum mrd_status run(struct sweep *sweep, mrd_time_ms grace_ms)
 enum mrd_status mrd_upkeep_sweep(const struct mrd_upkeep_sweep_options *options,
                                  struct mrd_upkeep_swept *out, struct mrd_error *err)
 {
-    const mrd_time_ms grace_ms =
-        options->catalog.grace_ms == 0 ? MRD_CATALOG_GRACE_MS : options->catalog.grace_ms;
     const struct mrd_clock *clock =
         options->catalog.clock == NULL ? mrd_clock_system() : options->catalog.clock;
     struct sweep sweep = {.options = options, .out = out, .err = err};
     *out = (struct mrd_upkeep_swept){0};
     MRD_TRY(mrd_catalog_open(&options->catalog, options->control, &sweep.catalog, err));
+    const mrd_time_ms grace_ms = mrd_catalog_kept_ms(sweep.catalog);
     sweep.old_before_ms = mrd_clock_now_ms(clock) - grace_ms;
     sweep.state = mrd_catalog_pin(sweep.catalog);
     sweep.arena = mrd_arena_create("table", MRD_UPKEEP_TABLE_BYTES_MAX);

@@ -195,7 +195,7 @@ static enum mrd_status look_at_log(struct item *item, const struct mrd_catalog_e
 
 static mrd_time_ms grace_ms(const struct cmp_environment *environment)
 {
-    return environment->grace_ms == 0 ? MRD_CATALOG_GRACE_MS : environment->grace_ms;
+    return mrd_catalog_kept_ms(environment->catalog);
 }
 
 /* The request goes before the receipt comes, and after all else was seen to: who does not find it has nothing to see to any more. Of one that is not what was

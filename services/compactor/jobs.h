@@ -29,7 +29,7 @@ struct cmp_environment {
     struct mrd_bus *bus;
     struct mrd_metrics *metrics;
     const struct mrd_clock *clock;
-    mrd_time_ms grace_ms; /* of the catalog; 0: MRD_CATALOG_GRACE_MS */
+    mrd_time_ms grace_ms; /* as configured; what counts is the catalog's (mrd_catalog_grace_ms) */
     /* Cancels calls to the store when the roles are to end. */
     struct mrd_objstore_control control;
     const _Atomic bool *stopping; /* the same, to be looked at between the steps of a round */

@@ -93,9 +93,10 @@ static const struct mrd_config_key compactor_keys[] = {
     KEY("compactor.grace", MRD_CONFIG_DURATION, "24h", 60000, 1e12,
         "How long files stay after their block has left the catalog, and how long commits do that "
         "a "
-        "checkpoint has made needless. Longer than any query takes, and than "
-        "querier.block_stale_max in all queriers, which say so if it is not; a merge ends after "
-        "half of it. The same in all compactors."),
+        "checkpoint has made needless. Longer than any query takes; a merge ends after half of it. "
+        "Each compactor writes it into the catalog when it starts, and all of them go by what "
+        "stands there, so the same in all compactors. Queriers give up a state of the catalog "
+        "before it is over, whatever querier.block_stale_max says."),
     KEY("compactor.sweep_interval", MRD_CONFIG_DURATION, "1h", 0, 1e12,
         "How often in the region what nobody needs any more is removed from object storage. 0: "
         "never, but when asked for."),
@@ -155,6 +156,23 @@ static void stop_roles(void *context, mrd_time_ms grace_ms)
     mrd_arena_destroy(&compactor->place);
 }
 
+/* The catalog says what the grace is: others who read it go by that. The last one that starts is right. */
+static enum mrd_status say_grace(const struct compactor *compactor, mrd_time_ms grace_ms,
+                                 struct mrd_error *err)
+{
+    struct mrd_catalog_state *state = mrd_catalog_pin(compactor->catalog);
+    const mrd_time_ms before_ms = mrd_catalog_grace(state).ms;
+    mrd_catalog_unpin(&state);
+    if (before_ms == grace_ms) {
+        return MRD_OK;
+    }
+    const struct mrd_catalog_change change = {.grace_ms = grace_ms};
+    MRD_TRY(mrd_catalog_commit(compactor->catalog, &change, NULL, err));
+    MRD_LOG_INFO("the catalog's grace is another now (compactor.grace)",
+                 mrd_log_int("before_ms", before_ms), mrd_log_int("grace_ms", grace_ms));
+    return MRD_OK;
+}
+
 static enum mrd_status open_storage(struct compactor *compactor, const struct mrd_node *node,
                                     struct mrd_error *err)
 {
@@ -165,7 +183,8 @@ static enum mrd_status open_storage(struct compactor *compactor, const struct mr
         .store = compactor->store,
         .writer = node->self.instance,
         .grace_ms = mrd_config_duration(node->config, "compactor.grace")};
-    return mrd_catalog_open(&catalog, NULL, &compactor->catalog, err);
+    MRD_TRY(mrd_catalog_open(&catalog, NULL, &compactor->catalog, err));
+    return say_grace(compactor, catalog.grace_ms, err);
 }
 
 static enum mrd_status join_region(struct compactor *compactor, const struct mrd_node *node,

@@ -540,8 +540,7 @@ static enum mrd_status do_units(struct cmp_merging *merging, struct view *view,
                                 const struct mrd_upkeep_unit *units, size_t unit_count,
                                 struct outcome *out, struct mrd_error *err)
 {
-    const mrd_time_ms grace_ms =
-        view->environment->grace_ms == 0 ? MRD_CATALOG_GRACE_MS : view->environment->grace_ms;
+    const mrd_time_ms grace_ms = mrd_catalog_grace_ms(view->environment->catalog);
     const int64_t until_ns = mrd_clock_monotonic_ns(mrd_clock_system()) +
                              MRD_MIN((mrd_time_ms)PLAN_MS_MAX, grace_ms / PLANS) * 1000000;
     struct turns turns = turns_of(units, unit_count);

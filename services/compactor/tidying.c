@@ -9,6 +9,8 @@
 #include "upkeep/scrub.h"
 #include "upkeep/sweep.h"
 
+enum { TELL_MS = 60 * 1000 };
+
 struct figures {
     struct mrd_counter *sweeps;
     struct mrd_counter *swept_blocks;
@@ -125,6 +127,19 @@ void cmp_tidying_want_scrub(struct cmp_tidying *tidying) { cmp_periodic_want(&ti
 
 /* ---- sweep ---- */
 
+/* Compactors are configured one by one; what the last one that started has said counts for all. */
+static void tell_other_grace(const struct cmp_environment *environment)
+{
+    const mrd_time_ms grace_ms = mrd_catalog_grace_ms(environment->catalog);
+    if (environment->grace_ms != 0 && environment->grace_ms != grace_ms) {
+        MRD_LOG_EVERY(TELL_MS, MRD_LEVEL_WARN,
+                      "another compactor has said another grace, which is in force: give all the "
+                      "same compactor.grace",
+                      mrd_log_int("grace_ms", grace_ms),
+                      mrd_log_int("configured_ms", environment->grace_ms));
+    }
+}
+
 static enum mrd_status run_sweep(struct cmp_tidying *tidying,
                                  const struct mrd_upkeep_unnamed *unnamed,
                                  const struct cmp_environment *environment, struct mrd_error *err)
@@ -146,6 +161,7 @@ static enum mrd_status run_sweep(struct cmp_tidying *tidying,
         .tables = tidying->keeps_tables ? &tables : NULL,
         .unnamed = unnamed,
     };
+    tell_other_grace(environment);
     const enum mrd_status status = mrd_upkeep_sweep(&options, &swept, err);
     mrd_counter_add(figures->swept_blocks, swept.catalog.gone);
     mrd_counter_add(figures->swept_abandoned, swept.catalog.abandoned);

@@ -196,9 +196,8 @@ static enum mrd_status run(struct verify *verify, struct mrd_error *err)
 static enum mrd_status verify_receipt(struct verify *verify, const struct mrd_catalog_state *state,
                                       const char *region, struct mrd_error *err)
 {
-    const mrd_time_ms grace_ms =
-        verify->environment->grace_ms == 0 ? MRD_CATALOG_GRACE_MS : verify->environment->grace_ms;
-    verify->before_ms = verify->receipt->done_ms - grace_ms;
+    verify->before_ms =
+        verify->receipt->done_ms - mrd_catalog_kept_ms(verify->environment->catalog);
     mrd_upkeep_table_path(region, verify->receipt->tenant, "", &verify->folder);
     name_blocks(verify, state);
     name_tables(verify, state, region);

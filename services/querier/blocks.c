@@ -230,7 +230,7 @@ static void refresh(struct qry_blocks *blocks)
                                   status == MRD_OK ? NULL : &err);
     }
     if (blocks->options.on_read != NULL) {
-        blocks->options.on_read(blocks->options.context);
+        blocks->options.on_read(blocks->options.context, view == NULL ? NULL : view->state);
     }
     pthread_mutex_lock(&blocks->lock);
 }
@@ -413,6 +413,14 @@ void qry_blocks_destroy(struct qry_blocks **blocks_pointer)
 
 /* ---- states ---- */
 
+/* A query may begin at the last moment, and the compactors' clocks may be ahead of the time that has passed here. */
+mrd_time_ms qry_blocks_stale_ms(const struct mrd_catalog_state *state, mrd_time_ms stale_ms_max)
+{
+    enum { SPARE = 24 };
+    const mrd_time_ms grace_ms = mrd_catalog_grace(state).ms;
+    return grace_ms == 0 ? stale_ms_max : MRD_MIN(stale_ms_max, grace_ms - grace_ms / SPARE);
+}
+
 enum mrd_status qry_blocks_pin(struct qry_blocks *blocks, struct qry_blocks_pin *out,
                                struct mrd_error *err)
 {
@@ -433,7 +441,7 @@ enum mrd_status qry_blocks_pin(struct qry_blocks *blocks, struct qry_blocks_pin 
     out->state = view->state;
     out->index = view->index;
     out->age_ms = (now_ns(blocks) - fresh_ns) / MS;
-    out->stale = out->age_ms > blocks->options.stale_ms_max;
+    out->stale = out->age_ms > qry_blocks_stale_ms(view->state, blocks->options.stale_ms_max);
     return MRD_OK;
 }
 

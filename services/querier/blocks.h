@@ -2,8 +2,8 @@
  * needs.
  *
  * A thread reads what was committed to the catalog since, every refresh_ms and when it is asked to. Object storage may be
- * away: then the last state stays in force and grows old, which stale_ms_max bounds; that is shorter than the grace after which files
- * of blocks that left the catalog are deleted, so what an old state names is still there. Object storage may be away at the
+ * away: then the last state stays in force and grows old, which stale_ms_max bounds, and the grace that the state itself says (less a part of 24):
+ * files of blocks that left the catalog are deleted after it, so what an old state names is still there. Object storage may be away at the
  * start: then there is no state yet, and the thread goes on trying.
  *
  * A state is in force with the requests to erase that its blocks owe, which are read with it: if one cannot be, the state before stays.
@@ -33,8 +33,8 @@ struct qry_blocks_options {
     /* Told when reading the catalog begins to fail and when it works again (why: NULL), and the first time in any case. `known`: there
      * is a state. On the blocks' thread. */
     void (*on_change)(void *context, bool known, const struct mrd_error *why);
-    void (*on_read)(
-        void *context); /* after each reading, however it ended; likewise. May be NULL */
+    /* After each reading, however it ended, with the state in force, if there is one. Likewise. May be NULL. */
+    void (*on_read)(void *context, const struct mrd_catalog_state *state);
     void *context;
 };
 
@@ -53,7 +53,7 @@ struct qry_blocks_pin {
     const struct mrd_catalog_state *state;
     const struct mrd_block_index *index;
     mrd_time_ms age_ms;
-    bool stale; /* older than stale_ms_max */
+    bool stale; /* older than qry_blocks_stale_ms */
 };
 
 /* MRD_E_UNAVAILABLE: the catalog was never read, with the reason. Does not wait. *out is to be unpinned. */
@@ -61,6 +61,9 @@ MRD_MUST_CHECK enum mrd_status qry_blocks_pin(struct qry_blocks *blocks, struct 
                                               struct mrd_error *err);
 
 void qry_blocks_unpin(struct qry_blocks_pin *pin); /* which may be zero */
+
+/* How old a state may grow by which queries go: `stale_ms_max`, or less by what the catalog's state says. */
+mrd_time_ms qry_blocks_stale_ms(const struct mrd_catalog_state *state, mrd_time_ms stale_ms_max);
 
 /* Waits for a refresh that begins after this call, and says how it ended; many callers share one. */
 MRD_MUST_CHECK enum mrd_status qry_blocks_refresh(struct qry_blocks *blocks,

@@ -21,6 +21,15 @@ static struct mrd_metrics *metrics;
 static struct qry_blocks *blocks;
 static _Atomic int changes;
 
+static _Atomic int64_t ahead_ms; /* of the machine's monotonic clock */
+
+static int64_t shifted_ns(void *context)
+{
+    (void)context;
+    return mrd_clock_monotonic_ns(mrd_clock_system()) + atomic_load(&ahead_ms) * 1000000;
+}
+static const struct mrd_clock shifted = {.monotonic_ns = shifted_ns};
+
 static void must(enum mrd_status status, const struct mrd_error *err)
 {
     if (status != MRD_OK) {
@@ -78,9 +87,11 @@ static int begin(void **state)
                                                .refresh_ms = 3600000,
                                                .stale_ms_max = 1800000,
                                                .partition_count = 2,
+                                               .clock = &shifted,
                                                .metrics = metrics,
                                                .on_change = on_change};
     atomic_store(&changes, 0);
+    atomic_store(&ahead_ms, 0);
     must(qry_blocks_create(&options, &blocks, &err), &err);
     while (atomic_load(&changes) == 0) {
         usleep(1000);
@@ -231,11 +242,45 @@ static void a_commit_that_cannot_be_is_not(void **state)
     mrd_buf_fini(&made.encoded);
 }
 
+static bool is_stale(void)
+{
+    struct mrd_error err = {0};
+    struct qry_blocks_pin pin = {0};
+    must(qry_blocks_pin(blocks, &pin, &err), &err);
+    const bool stale = pin.stale;
+    qry_blocks_unpin(&pin);
+    return stale;
+}
+
+static void a_state_is_given_up_before_the_grace_that_it_says_is_over(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    const mrd_time_ms minute_ms = 60 * 1000;
+    atomic_store(&ahead_ms, 29 * minute_ms);
+    assert_false(is_stale()); /* as configured: half an hour */
+    commit(&(struct mrd_catalog_change){.grace_ms = 10 * minute_ms});
+    assert_false(is_stale()); /* which a state of before goes on with */
+    must(qry_blocks_refresh(blocks, NULL, &err), &err);
+    atomic_fetch_add(&ahead_ms, 9 * minute_ms);
+    assert_false(is_stale());
+    atomic_fetch_add(&ahead_ms, minute_ms - 1000);
+    assert_true(is_stale());
+    commit(&(struct mrd_catalog_change){.grace_ms = 60 * minute_ms});
+    must(qry_blocks_refresh(blocks, NULL, &err), &err);
+    atomic_fetch_add(&ahead_ms, 29 * minute_ms);
+    assert_false(is_stale());
+    atomic_fetch_add(&ahead_ms, 2 * minute_ms);
+    assert_true(is_stale());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_state_is_in_force_with_what_its_blocks_owe, begin, end),
         cmocka_unit_test_setup_teardown(a_commit_that_cannot_be_is_not, begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_state_is_given_up_before_the_grace_that_it_says_is_over, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,8 +32,8 @@ static const struct mrd_config_key keys[] = {
     KEY("querier.block_stale_max", MRD_CONFIG_DURATION, "1h", 1000, STALE_MS_MAX,
         "Where the catalog could not be read for longer, queries that need blocks fail with 503, "
         "or "
-        "warn where partial answers are asked for. Others go on. Below compactor.grace in all "
-        "compactors."),
+        "warn where partial answers are asked for. Others go on. Where the catalog says that "
+        "compactor.grace is not longer, a little less than that."),
 };
 const struct mrd_config_table qry_storage_keys = {keys, MRD_ARRAY_LEN(keys)};
 
@@ -54,10 +54,27 @@ static void on_change(void *context, bool known, const struct mrd_error *why)
     }
 }
 
-/* What both are may change at any time, as compactors come and go. */
-static void look_at_grace(void *context)
+/* The catalog's grace is the shorter: what is configured does not hold. */
+static void look_at_state(struct qry_storage *storage, const struct mrd_catalog_state *state)
+{
+    const mrd_time_ms stale_ms = qry_blocks_stale_ms(state, storage->stale_ms_max);
+    if (stale_ms < storage->stale_ms_max) {
+        MRD_LOG_EVERY(TELL_MS, MRD_LEVEL_WARN,
+                      "querier.block_stale_max is not shorter than the catalog's grace: a state "
+                      "of the catalog that cannot be read anew is given up earlier",
+                      mrd_log_int("given_up_after_ms", stale_ms),
+                      mrd_log_int("block_stale_max_ms", storage->stale_ms_max));
+    }
+    mrd_gauge_set(storage->stale, stale_ms / 1000);
+}
+
+/* What both are may change at any time, as compactors come and go. One of an older release says its grace with its membership only. */
+static void look_at_grace(void *context, const struct mrd_catalog_state *state)
 {
     struct qry_storage *storage = context;
+    if (state != NULL) {
+        look_at_state(storage, state);
+    }
     const struct mrd_member *least = NULL;
     const struct mrd_members_snapshot *snapshot = mrd_members_acquire(storage->members);
     const size_t conflicts = qry_grace_conflicts(snapshot, storage->stale_ms_max, &least);
@@ -121,6 +138,11 @@ enum mrd_status qry_storage_open(struct mrd_node *node, struct mrd_members *memb
     out->conflicts = mrd_metrics_gauge(
         node->metrics, "meridian_querier_blocks_grace_conflicts",
         "Compactors whose compactor.grace is not longer than querier.block_stale_max.", NULL);
+    out->stale = mrd_metrics_gauge(
+        node->metrics, "meridian_querier_blocks_stale_max_seconds",
+        "How old the state of the catalog may grow by which queries go: querier.block_stale_max, "
+        "or less where the catalog's grace is shorter.",
+        NULL);
     MRD_TRY(open_blocks(node, out, err));
     return open_tables(node, out, err);
 }

@@ -228,8 +228,9 @@ def test_what_the_log_lost_before_blocks_had_it_is_told(start):
 
 
 def test_a_querier_that_goes_by_blocks_for_longer_than_their_files_stay_says_so(start):
-    """compactor.grace and querier.block_stale_max are in two services' configuration, so compactors tell theirs."""
+    """compactor.grace and querier.block_stale_max are in two services' configuration, so compactors tell theirs, in the catalog and with their membership."""
     region = start({"partitions": 1}, settings=["compactor.compactor.grace=2h", "querier.querier.block_refresh=200ms", "querier.querier.block_stale_max=2h"])
     wait_until(lambda: metric(region, "meridian_querier_blocks_grace_conflicts") == 1, 60, "the conflict to be told")
+    wait_until(lambda: metric(region, "meridian_querier_blocks_stale_max_seconds") == 2 * 3600 - 300, 60, "the querier to go by the catalog's grace")
     region.stop("compactor-1")
     wait_until(lambda: metric(region, "meridian_querier_blocks_grace_conflicts") == 0, 60, "the compactor to be gone")
