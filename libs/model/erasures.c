@@ -19,6 +19,7 @@ struct mrd_erasures {
     size_t count;
     size_t capacity;
     mrd_hlc hlc_max;
+    mrd_hlc forgotten_hlc_max;
     const struct mrd_erasure *const *lent;
     size_t lent_count;
     mrd_hlc lent_hlc_max;
@@ -67,6 +68,8 @@ size_t mrd_erasures_memory(const struct mrd_erasures *erasures)
 static void drop_first(struct mrd_erasures *erasures, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
+        erasures->forgotten_hlc_max =
+            MRD_MAX(erasures->forgotten_hlc_max, erasures->items[i].erasure.hlc);
         item_fini(&erasures->items[i]);
     }
     erasures->count -= count;
@@ -160,6 +163,11 @@ void mrd_erasures_expire(struct mrd_erasures *erasures, mrd_time_ms before_ms)
 }
 
 /* ---- what they have ---- */
+
+bool mrd_erasures_forgotten(const struct mrd_erasures *erasures, mrd_hlc hlc)
+{
+    return hlc < erasures->forgotten_hlc_max;
+}
 
 bool mrd_erasures_concern(const struct mrd_erasures *erasures, mrd_hlc hlc)
 {

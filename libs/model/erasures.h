@@ -35,6 +35,9 @@ void mrd_erasures_lend(struct mrd_erasures *erasures, const struct mrd_erasure *
 /* Forgets those stamped before `before_ms`. */
 void mrd_erasures_expire(struct mrd_erasures *erasures, mrd_time_ms before_ms);
 
+/* Whether one that was stamped after `hlc` has been forgotten: then nobody knows here what of a batch with that stamp is erased. */
+bool mrd_erasures_forgotten(const struct mrd_erasures *erasures, mrd_hlc hlc);
+
 /* Whether any of them is stamped after `hlc`: if not, nothing of a batch with that stamp is erased. */
 bool mrd_erasures_concern(const struct mrd_erasures *erasures, mrd_hlc hlc);
 

@@ -512,6 +512,89 @@ static void any_log_is_read_by_the_rule_however_often(void **state)
     }
 }
 
+/* Position of an entry in a log that was trimmed, at a time of the wall clock. */
+static void apply_at(struct rig *rig, struct ing_store *store, size_t at, mrd_time_ms stored_ms,
+                     mrd_time_ms unknown_before_ms)
+{
+    const struct ing_position position = {.sequence = at + 1000,
+                                          .stored_ms = stored_ms,
+                                          .unknown_before_ms = unknown_before_ms};
+    struct mrd_error err = {0};
+    assert_int_equal(ing_store_apply(store, mrd_buf_view(&rig->log[at].message), &position, &err),
+                     MRD_OK);
+}
+
+static bool has_series(struct ing_store *store, size_t series)
+{
+    struct found found;
+    find(store, series, &found);
+    return found.count > 0;
+}
+
+/* An ingester starts on a log that was trimmed past a request, and meets a copy of what that has: blocks know better (builders have the request from the
+ * catalog). What is written as usual shows at once. */
+static void what_an_unread_request_may_have_is_left_to_blocks(void **state)
+{
+    struct rig *rig = *state;
+    const mrd_time_ms minute_ms = 60 * 1000;
+    const mrd_time_ms hour_ms = 60 * minute_ms;
+    for (size_t blocks = 0; blocks < 2; blocks++) {
+        struct ing_budget budget = {0};
+        struct ing_store *store = store_of(&budget);
+        const struct ing_store_figures *figures = ing_store_figures(store);
+        const mrd_time_ms long_ago_ms = blocks == 0 ? 0 : T0 - 2 * hour_ms;
+        rig_clear(rig);
+        log_batch(rig, mrd_hlc_make(T0 - 10, 0), T0, 1 << 1);        /* the first that there is */
+        log_batch(rig, mrd_hlc_make(T0 - hour_ms, 0), T0, 1 << 3);   /* late */
+        log_batch(rig, mrd_hlc_make(T0 + minute_ms, 0), T0, 1 << 4); /* by a clock that is ahead */
+        apply_at(rig, store, 0, T0, long_ago_ms);
+        apply_at(rig, store, 1, T0 + 2 * minute_ms, long_ago_ms);
+        apply_at(rig, store, 2, T0 + 2 * minute_ms, long_ago_ms);
+        assert_true(has_series(store, 1));
+        assert_int_equal(has_series(store, 3), blocks == 0);
+        assert_true(has_series(store, 4));
+        assert_int_equal(atomic_load(&figures->batches_left_out), blocks);
+        assert_int_equal(atomic_load(&figures->sequence_first), blocks == 0 ? 1000 : 1002);
+        ing_store_destroy(&store);
+    }
+}
+
+/* Of a log that has been in blocks for long the first entries may stand right behind a request that was trimmed. */
+static void what_stands_where_an_old_log_begins_is_left_to_blocks(void **state)
+{
+    struct rig *rig = *state;
+    struct ing_budget budget = {0};
+    struct ing_store *store = store_of(&budget);
+    const mrd_time_ms now_ms = T0 + (mrd_time_ms)6 * 3600 * 1000;
+    log_batch(rig, mrd_hlc_make(T0 - 10, 0), T0, 1 << 1);
+    log_batch(rig, mrd_hlc_make(T0 + 90 * 1000, 0), T0, 1 << 3);
+    apply_at(rig, store, 0, T0, now_ms);
+    apply_at(rig, store, 1, T0 + 90 * 1000, now_ms);
+    assert_false(has_series(store, 1));
+    assert_true(has_series(store, 3));
+    assert_int_equal(atomic_load(&ing_store_figures(store)->sequence_first), 1001);
+    ing_store_destroy(&store);
+}
+
+/* One that has run all the time forgets requests in the end. */
+static void what_a_forgotten_request_may_have_is_left_to_blocks(void **state)
+{
+    struct rig *rig = *state;
+    struct ing_budget budget = {0};
+    struct ing_store *store = store_of(&budget);
+    const mrd_time_ms day_ms = (mrd_time_ms)24 * 3600 * 1000;
+    log_erasure(rig, mrd_hlc_make(T0, 0), 1, INT64_MIN, INT64_MAX);
+    log_batch(rig, mrd_hlc_make(T0 + day_ms, 0), T0, 1 << 1);
+    log_batch(rig, mrd_hlc_make(T0 - 1, 0), T0, 1 << 3); /* a copy, and so late */
+    apply(rig, store, 0); /* the first of the log */
+    apply_at(rig, store, 1, T0 + day_ms, T0);
+    (void)ing_store_tidy(store, T0 + day_ms, 1000, NULL, NULL);
+    apply_at(rig, store, 2, T0 + day_ms, T0);
+    assert_true(has_series(store, 1));
+    assert_false(has_series(store, 3));
+    ing_store_destroy(&store);
+}
+
 static void bytes_that_are_no_erasure_are_quarantined(void **state)
 {
     struct rig *rig = *state;
@@ -538,6 +621,9 @@ int main(void)
         ERASURE_TEST(copies_and_late_batches_are_erased_too),
         ERASURE_TEST(an_erased_series_is_in_no_list),
         ERASURE_TEST(any_log_is_read_by_the_rule_however_often),
+        ERASURE_TEST(what_an_unread_request_may_have_is_left_to_blocks),
+        ERASURE_TEST(what_stands_where_an_old_log_begins_is_left_to_blocks),
+        ERASURE_TEST(what_a_forgotten_request_may_have_is_left_to_blocks),
         ERASURE_TEST(bytes_that_are_no_erasure_are_quarantined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@
 #include "base/metrics.h"
 #include "ingester/partition.h"
 
-enum { ING_COUNTERS = 24 };
+enum { ING_COUNTERS = 25 };
 
 struct ing_figures {
     struct mrd_metrics *metrics;

@@ -174,7 +174,8 @@ static inline struct mrd_batch_header header_of(struct world *world, uint32_t pa
                                      .partition = partition,
                                      .epoch = world->epoch, /* tables of old epochs are dropped */
                                      .number = ++world->numbers[partition],
-                                     .hlc = mrd_hlc_make(T0, 0) + world->published};
+                                     .hlc = mrd_hlc_make(mrd_clock_now_ms(mrd_clock_system()), 0) +
+                                            world->published};
 }
 
 /* One batch: rows of series [first, first + count) of the partition, one sample each at step `step`, with

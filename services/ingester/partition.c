@@ -19,6 +19,7 @@ enum {
     SWEEP_PAUSE_MS = 20,
     WAIT_LOOK_MS = 20,
     LOG_STATE_TIMEOUT_MS = 500,
+    REFERENCES_KEPT_MS = 155 * 60 * 1000, /* compactor.references_kept, where it is safe */
 };
 static const int64_t MS = 1000000;
 
@@ -167,6 +168,16 @@ static void log_quarantined(struct ing_partition *partition, const struct mrd_lo
     }
 }
 
+/* ing_position.unknown_before_ms. A log that forgets by age is one without blocks; one of which nothing is known yet is not taken for one. */
+static mrd_time_ms unknown_before_ms(const struct ing_partition *partition)
+{
+    const mrd_time_ms now_ms = mrd_clock_now_ms(partition->options.clock);
+    if (atomic_load_explicit(&partition->log_age_ms, memory_order_relaxed) > 0) {
+        return 0;
+    }
+    return now_ms - REFERENCES_KEPT_MS;
+}
+
 /* False: over the budget, the entry stays. */
 static bool entry_apply(struct ing_partition *partition, struct entry_message *message)
 {
@@ -175,7 +186,8 @@ static bool entry_apply(struct ing_partition *partition, struct entry_message *m
     const struct ing_position position = {.log = entry->log,
                                           .sequence = entry->sequence,
                                           .missing_before = entry->missing_before,
-                                          .stored_ms = entry->stored_ms};
+                                          .stored_ms = entry->stored_ms,
+                                          .unknown_before_ms = unknown_before_ms(partition)};
     const enum mrd_status status =
         ing_store_apply(partition->store, entry->payload, &position, &err);
     if (status == MRD_E_LIMIT) {
@@ -598,8 +610,11 @@ static void look_at_log(struct ing_partition *partition)
 {
     struct mrd_log_state log;
     if (mrd_log_state_read(partition->options.bus, partition->options.store.partition,
-                           LOG_STATE_TIMEOUT_MS, &log, NULL) == MRD_OK &&
-        log.messages == 0) {
+                           LOG_STATE_TIMEOUT_MS, &log, NULL) != MRD_OK) {
+        return;
+    }
+    ing_partition_log(partition, &log);
+    if (log.messages == 0) {
         ing_store_begin(partition->store, log.identity, log.sequence_first);
         set_applied(partition, log.identity, log.sequence_last);
     }

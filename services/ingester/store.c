@@ -6,8 +6,10 @@
 enum {
     /* How long after the first entry that we could read rows may lack their announcement: an epoch, and five minutes
      * for batches that were stored late. */
-    EDGE_MS = MRD_BATCH_EPOCH_MS + 5 * 60 * 1000,
+    LATE_MS = 5 * 60 * 1000,
+    EDGE_MS = MRD_BATCH_EPOCH_MS + LATE_MS,
     /* Of the delay of forgetting, which is said beforehand so that queries under way do not rely on what goes. */
+    CLOCKS_MS = 60 * 1000, /* a stamp may be ahead by so much (mrd_hlc_merge) */
     COVERAGE_SPANS_PER_DELAY = 15,
     HELD_PER_DELAY = 3,
 };
@@ -27,6 +29,8 @@ struct ing_store {
     size_t ordinal_capacity;
     bool started;
     bool from_start;             /* the first entry had sequence 1 */
+    mrd_time_ms unread_ms;       /* requests to erase that were trimmed before they were read are stamped before it */
+    mrd_time_ms unsure_ms;       /* and have been in blocks for long, as has what was stored with them */
     mrd_time_ms resolvable_ms;   /* batches stored from here on must resolve */
     mrd_time_ms log_ms;          /* the log's time: greatest stored_ms */
     int64_t counted;             /* our share of the budget's `used` */
@@ -130,15 +134,42 @@ static enum mrd_status budget_fail(const struct ing_store *store, struct mrd_err
                     store->options.budget->limit);
 }
 
+/* A request that was not read stands before this entry, and was trimmed. Its stamp is no later than its being stored, but for clocks. */
+static void begin_unsure(struct ing_store *store, const struct ing_position *position)
+{
+    store->unread_ms = position->stored_ms + CLOCKS_MS;
+    store->unsure_ms =
+        MRD_MIN(store->unread_ms, position->unknown_before_ms + CLOCKS_MS);
+}
+
+/* Whether a request may have the batch that is not known here. Batches of the usual lateness are not asked about before blocks have them, whatever the log was
+ * trimmed of: who writes wants to read it. */
+static bool is_unsure(const struct ing_store *store, const struct mrd_batch *batch,
+                      const struct ing_position *position)
+{
+    const mrd_time_ms stamp_ms = mrd_hlc_time_ms(batch->header.hlc);
+    if (position->unknown_before_ms == 0) {
+        return false;
+    }
+    return stamp_ms < store->unsure_ms ||
+           (stamp_ms < store->unread_ms && stamp_ms < position->stored_ms - LATE_MS) ||
+           mrd_erasures_forgotten(ing_erasures_list(store->erasures), batch->header.hlc);
+}
+
 static void note_position(struct ing_store *store, const struct ing_position *position)
 {
     if (!store->started) {
         store->started = true;
         store->from_start = position->sequence == 1;
         store->resolvable_ms = store->from_start ? INT64_MIN : position->stored_ms + EDGE_MS;
+        store->unread_ms = store->unsure_ms = INT64_MIN;
+        if (!store->from_start) {
+            begin_unsure(store, position);
+        }
     } else if (position->missing_before >
                0) { /* trimmed under our eyes: announcements may be gone */
         store->resolvable_ms = position->stored_ms + EDGE_MS;
+        begin_unsure(store, position);
     }
     store->log_ms = MRD_MAX(store->log_ms, position->stored_ms);
 }
@@ -463,6 +494,22 @@ static enum mrd_status batch_read(struct ing_store *store, struct mrd_bytes mess
     return status;
 }
 
+/* Exemplars and metadata too. */
+static enum mrd_status append_all(struct ing_store *store, const struct mrd_batch *batch,
+                                  const struct mrd_reference_table *table,
+                                  const struct ing_position *position, struct mrd_error *err)
+{
+    uint64_t unresolved;
+    MRD_TRY(append(store, batch, table, &unresolved, err));
+    /* Nothing can fail from here on, so a batch is counted once however often it was tried. */
+    unresolved += append_histograms(store, batch, table);
+    unresolved += append_exemplars(store, batch, table);
+    put_metadata(store, batch);
+    count_unresolved(store, unresolved, position);
+    store->incomplete |= unresolved > 0;
+    return MRD_OK;
+}
+
 enum mrd_status ing_store_apply(struct ing_store *store, struct mrd_bytes message,
                                 const struct ing_position *position, struct mrd_error *err)
 {
@@ -478,14 +525,12 @@ enum mrd_status ing_store_apply(struct ing_store *store, struct mrd_bytes messag
     struct mrd_reference_table *table =
         mrd_reference_instance_table(store->references, instance, batch.header.epoch);
     MRD_TRY(announce(store, &batch, table, err));
-    uint64_t unresolved;
-    MRD_TRY(append(store, &batch, table, &unresolved, err));
-    /* Nothing can fail from here on, so a batch is counted once however often it was tried. */
-    unresolved += append_histograms(store, &batch, table);
-    unresolved += append_exemplars(store, &batch, table);
-    put_metadata(store, &batch);
-    count_unresolved(store, unresolved, position);
-    store->incomplete |= unresolved > 0;
+    if (is_unsure(store, &batch, position)) {
+        store->incomplete |= batch.row_count > 0 || batch.histograms.rows.row_count > 0;
+        add(&store->figures.batches_left_out, 1);
+    } else {
+        MRD_TRY(append_all(store, &batch, table, position, err));
+    }
     note_coverage(store, &batch, position);
     count_number(store, instance, batch.header.number, position);
     add(&store->figures.batches, 1);

@@ -56,6 +56,7 @@ struct ing_store_figures {
     _Atomic uint64_t batches_duplicate;   /* numbers that had come before */
     _Atomic uint64_t batches_late;        /* came after a greater number */
     _Atomic uint64_t batches_missing;     /* holes: LOSS */
+    _Atomic uint64_t batches_left_out;    /* stamped before requests to erase that may be unknown */
     _Atomic uint64_t batches_quarantined; /* unreadable: LOSS */
     _Atomic uint64_t rows_unresolved;     /* no announcement: LOSS */
     _Atomic uint64_t
@@ -115,13 +116,18 @@ struct ing_position {
     uint64_t sequence;
     uint64_t missing_before; /* sequences that the log has lost or trimmed */
     mrd_time_ms stored_ms;
+    /* What was stored before has been in blocks for long, if the log was trimmed of anything behind it. 0: there are no blocks that have what is left out
+     * here. */
+    mrd_time_ms unknown_before_ms;
 };
 
 /* The next entry that comes is of this log and has this sequence or a later one, for the log has none before it (any more) that the head does not
  * have: so that is where the head begins to hold it. Needed where no entry says so. */
 void ing_store_begin(struct ing_store *store, struct mrd_log_identity log, uint64_t sequence);
 
-/* Applies one message. MRD_E_LIMIT: over the budget, call again with the same. MRD_E_CORRUPT or MRD_E_UNSUPPORTED:
+/* Applies one message. Of a batch that is so old by its stamp that a request to erase may have it which was trimmed before it was read, or forgotten,
+ * nothing comes into the head: builders know such requests from the catalog, so blocks have what of it is not erased, and ing_coverage_first says so.
+ * MRD_E_LIMIT: over the budget, call again with the same. MRD_E_CORRUPT or MRD_E_UNSUPPORTED:
  * it is quarantined (counted; the caller logs err and goes on with the next). */
 MRD_MUST_CHECK enum mrd_status ing_store_apply(struct ing_store *store, struct mrd_bytes message,
                                                const struct ing_position *position,
