@@ -36,7 +36,8 @@ bool mrd_member_record_differs(const struct mrd_member_record *a, const struct m
     if (x->kind != y->kind || strcmp(x->instance, y->instance) != 0 ||
         strcmp(x->zone, y->zone) != 0 || strcmp(x->ops_address, y->ops_address) != 0 ||
         x->leaving != y->leaving || x->reads_blocks != y->reads_blocks ||
-        x->block_grace_ms != y->block_grace_ms || x->incarnation != y->incarnation ||
+        x->block_grace_ms != y->block_grace_ms ||
+        x->references_kept_ms != y->references_kept_ms || x->incarnation != y->incarnation ||
         strcmp(x->link.address, y->link.address) != 0 ||
         memcmp(x->link.secret, y->link.secret, MRD_LINK_SECRET_BYTES) != 0 ||
         x->partition_count != y->partition_count) {
@@ -83,6 +84,7 @@ void mrd_member_record_encode(const struct mrd_member *member, struct mrd_buf *o
     message.incarnation = member->incarnation;
     message.reads_blocks = member->reads_blocks;
     message.block_grace_ms = (uint64_t)member->block_grace_ms;
+    message.references_kept_ms = (uint64_t)member->references_kept_ms;
     uint8_t secret[MRD_LINK_SECRET_BYTES];
     memcpy(secret, member->link.secret, sizeof(secret));
     if (member->link.address[0] != '\0') {
@@ -129,6 +131,8 @@ static bool member_take(const Mrd__Bus__Member *message, struct mrd_member *out)
     out->incarnation = message->incarnation;
     out->reads_blocks = message->reads_blocks;
     out->block_grace_ms = (mrd_time_ms)MRD_MIN(message->block_grace_ms, (uint64_t)INT64_MAX);
+    out->references_kept_ms =
+        (mrd_time_ms)MRD_MIN(message->references_kept_ms, (uint64_t)INT64_MAX);
     link_take(message, &out->link);
     return message->version == RECORD_VERSION && message->kind >= MRD_MEMBER_DISTRIBUTOR &&
            message->kind <= MRD_MEMBER_COMPACTOR &&

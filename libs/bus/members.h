@@ -56,6 +56,8 @@ struct mrd_member {
     bool reads_blocks;    /* a querier's: what the log is trimmed of it finds in blocks */
     mrd_time_ms
         block_grace_ms; /* a compactor's: files of blocks that have gone stay for so long; 0: not known */
+    mrd_time_ms
+        references_kept_ms; /* a compactor's that trims: announcements stay for so long after their last use; 0: not known */
     const struct mrd_member_partition *partitions; /* ascending */
     size_t partition_count;
 };

@@ -112,6 +112,7 @@ static void a_record_comes_back_as_it_was_and_rubbish_is_refused(void **state)
         .incarnation = 42,
         .reads_blocks = true,
         .block_grace_ms = 86400000,
+        .references_kept_ms = 9300000,
         .link = {.address = "host:7302", .secret = {1, 2, 3}},
         .partitions = partitions,
         .partition_count = 2
@@ -126,6 +127,7 @@ static void a_record_comes_back_as_it_was_and_rubbish_is_refused(void **state)
     assert_memory_equal(record.member.link.secret, member.link.secret, MRD_LINK_SECRET_BYTES);
     assert_true(record.member.reads_blocks);
     assert_int_equal(record.member.block_grace_ms, 86400000);
+    assert_int_equal(record.member.references_kept_ms, 9300000);
     assert_int_equal(record.member.partition_count, 2);
     assert_int_equal(record.member.partitions[0].sequence, 77);
     assert_int_equal(record.member.partitions[0].sequence_first, 31);

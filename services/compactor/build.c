@@ -556,6 +556,7 @@ static enum mrd_status partition_round(struct cmp_build *build,
                                        struct build_partition *partition, struct mrd_error *err)
 {
     struct mrd_log_state log;
+    const mrd_time_ms looked_ms = mrd_clock_now_ms(build->options.clock);
     MRD_TRY(mrd_log_state_read(environment->bus, partition->number, LOG_CALL_MS, &log, err));
     const uint64_t built = cmp_build_built(environment->catalog, partition->number);
     atomic_store_explicit(&partition->built, built, memory_order_relaxed);
@@ -569,7 +570,7 @@ static enum mrd_status partition_round(struct cmp_build *build,
     if (due) {
         MRD_TRY(build_to(build, environment, partition, log.sequence_last, err));
     }
-    return cmp_build_trim(build, environment, partition, &log, err);
+    return cmp_build_trim(build, environment, partition, &log, looked_ms, err);
 }
 
 /* ---- the round ---- */

@@ -92,11 +92,11 @@ MRD_MUST_CHECK enum mrd_status cmp_build_guard_age(const struct cmp_build *build
                                                    const struct mrd_log_state *log, uint64_t built,
                                                    struct mrd_error *err);
 
-/* Drops from the log what nobody needs there any more, if that is on and due. */
+/* Drops from the log what nobody needs there any more, if that is on and due. `log` was read at `looked_ms` or later. */
 MRD_MUST_CHECK enum mrd_status cmp_build_trim(struct cmp_build *build,
                                               const struct cmp_environment *environment,
                                               struct build_partition *partition,
                                               const struct mrd_log_state *log,
-                                              struct mrd_error *err);
+                                              mrd_time_ms looked_ms, struct mrd_error *err);
 
 #endif

@@ -136,6 +136,8 @@ struct settings {
     bool trim;
     mrd_time_ms references_kept_ms;
     mrd_time_ms log_age_ms;
+    bool waits;                    /* builds only what is asked for (cmp_build_want) */
+    const struct mrd_clock *clock; /* of building and trimming; NULL: the system's */
 };
 
 /* A new process over what there is. Opening the catalog may fail, as all with the store: then there is no role to run. */
@@ -153,14 +155,14 @@ static bool process_start(struct process *process, struct world *world, struct m
         .instance = INSTANCE,
         .partition_count = 1,
         .limits = {.samples_max = settings->samples_max, .memory_bytes_max = CMP_BUILD_MEMORY_MIN},
-        .build_bytes = 1,
-        .build_age_ms = 1,
+        .build_bytes = settings->waits ? UINT64_MAX : 1,
+        .build_age_ms = settings->waits ? (mrd_time_ms)24 * 3600 * 1000 : 1,
         .trim = settings->trim,
         .log_window_ms = 0,
         .log_age_ms = settings->log_age_ms,
         .references_kept_ms = settings->references_kept_ms,
         .metrics = process->metrics,
-        .clock = mrd_clock_system(),
+        .clock = settings->clock == NULL ? mrd_clock_system() : settings->clock,
     };
     process->build = cmp_build_create(&build);
     process->role = cmp_build_role(process->build);

@@ -387,6 +387,53 @@ static void who_takes_over_resolves_what_was_announced_before(void **state)
     scene_fini(&scene);
 }
 
+static mrd_time_ms ahead_ms; /* of the machine's clock */
+
+static mrd_time_ms shifted_ms(void *context)
+{
+    (void)context;
+    return mrd_clock_now_ms(mrd_clock_system()) + ahead_ms;
+}
+static int64_t system_ns(void *context)
+{
+    (void)context;
+    return mrd_clock_monotonic_ns(mrd_clock_system());
+}
+static const struct mrd_clock shifted = {shifted_ms, system_ns, NULL};
+
+/* Nothing is heard of a table for longer than its announcements are kept, because what names it was not read yet. */
+static void what_waits_to_be_built_keeps_the_announcements_that_it_names(void **state)
+{
+    (void)state;
+    struct settings settings = {.samples_max = 1000,
+                                .trim = true,
+                                .references_kept_ms = 60 * 1000,
+                                .waits = true,
+                                .clock = &shifted};
+    struct scene scene;
+    struct mrd_error err = {0};
+    ahead_ms = 0;
+    scene_init(&scene, &settings);
+    publish(scene.world, 4); /* announces */
+    cmp_build_want(scene.process.build, 0, scene.world->published);
+    run_until(&scene.process, is_all_built, &scene.process);
+    publish(scene.world, 4); /* names what was announced */
+    ahead_ms = (mrd_time_ms)2 * 60 * 1000;
+    for (int i = 0; i < 5; i++) {
+        must(scene.process.role.round(scene.process.role.context, &scene.process.environment, &err),
+             &err);
+    }
+    assert_false(is_trimmed(&scene));
+    process_end(&scene.process);
+
+    settings.waits = false;
+    assert_true(process_start(&scene.process, scene.world, scene.store, &settings));
+    run_until(&scene.process, is_all_built, &scene.process);
+    check_content(scene.world, scene.store);
+    run_until(&scene.process, is_trimmed, &scene); /* what was read is not needed for longer */
+    scene_fini(&scene);
+}
+
 /* ---- requests to erase ---- */
 
 enum { ERASED_SERIES = 1 };
@@ -692,6 +739,7 @@ int main(void)
         cmocka_unit_test(the_log_is_kept_for_queriers_that_read_no_blocks),
         cmocka_unit_test(of_a_log_that_ends_before_what_is_built_nothing_is_built),
         cmocka_unit_test(who_takes_over_resolves_what_was_announced_before),
+        cmocka_unit_test(what_waits_to_be_built_keeps_the_announcements_that_it_names),
         cmocka_unit_test(what_comes_late_behind_a_request_is_in_no_block),
         cmocka_unit_test(of_another_log_nothing_is_built),
         cmocka_unit_test(a_range_whose_index_is_too_large_is_cut_smaller),

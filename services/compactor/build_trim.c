@@ -61,15 +61,19 @@ static mrd_time_ms window_ms(const struct cmp_build *build)
                                     : MRD_MAX(options->log_window_ms, options->log_age_ms);
 }
 
-/* The first sequence that is still needed. */
+/* The first sequence that is still needed. What was not read yet may name tables that were not heard of since; it was stored after the last entry
+ * that was read, or after the log was looked at. */
 static uint64_t needed_from(const struct cmp_build *build, const struct build_partition *partition,
-                            const struct mrd_log_state *log, uint64_t built)
+                            const struct mrd_log_state *log, mrd_time_ms looked_ms, uint64_t built)
 {
     const struct cmp_build_options *options = &build->options;
     const mrd_time_ms now_ms = mrd_clock_now_ms(options->clock);
+    const bool has_read_all = log->sequence_last <= cmp_builder_taken(partition->builder);
+    const mrd_time_ms read_ms =
+        has_read_all ? looked_ms : MRD_MIN(looked_ms, partition->last.stored_ms);
     uint64_t first =
         MRD_MIN(built + 1, cmp_builder_references_first(partition->builder,
-                                                        now_ms - options->references_kept_ms));
+                                                        read_ms - options->references_kept_ms));
     /* The window saves a new ingester the blocks of the last hours. Before a log refuses writers, it is given up. */
     if (log->bytes < (uint64_t)log->bytes_max / 4 * 3) {
         first = MRD_MIN(first, sequence_before(partition, now_ms - window_ms(build)));
@@ -158,14 +162,17 @@ enum mrd_status cmp_build_guard_age(const struct cmp_build *build,
 
 enum mrd_status cmp_build_trim(struct cmp_build *build, const struct cmp_environment *environment,
                                struct build_partition *partition, const struct mrd_log_state *log,
-                               struct mrd_error *err)
+                               mrd_time_ms looked_ms, struct mrd_error *err)
 {
     const int64_t now_ns = mrd_clock_monotonic_ns(build->options.clock);
     if (!build->options.trim || partition->builder == NULL || now_ns < partition->trim_ns) {
         return MRD_OK;
     }
     const uint64_t built = cmp_build_built(environment->catalog, partition->number);
-    const uint64_t first = needed_from(build, partition, log, built);
+    if (cmp_builder_taken(partition->builder) < built) {
+        return MRD_OK; /* what is announced before is not known here */
+    }
+    const uint64_t first = needed_from(build, partition, log, looked_ms, built);
     if (first <= log->sequence_first) {
         return MRD_OK;
     }

@@ -42,7 +42,8 @@ static const struct mrd_config_key compactor_keys[] = {
     KEY("compactor.references_kept", MRD_CONFIG_DURATION, "155m", 1, 1e12,
         "How long after its last use a writer's announcements of a label epoch stay resolvable: "
         "what may lie between a batch's announcements and its being stored. Less than 155m loses "
-        "samples of batches that are stored later than that."),
+        "samples of batches that are stored later than half of that after they were sent. "
+        "Distributors announce again what they have not used for half of it."),
     KEY("compactor.lease", MRD_CONFIG_DURATION, "10s", 1000, 600000,
         "How long a compactor that stopped breathing keeps its work before another takes it. The "
         "same "
@@ -198,6 +199,9 @@ static enum mrd_status join_region(struct compactor *compactor, const struct mrd
     MRD_TRY(mrd_leases_create(compactor->bus, &leases, &compactor->leases, err));
     struct mrd_member self = node->self;
     self.block_grace_ms = mrd_config_duration(node->config, "compactor.grace");
+    self.references_kept_ms = mrd_config_bool(node->config, "compactor.trim")
+                                  ? mrd_config_duration(node->config, "compactor.references_kept")
+                                  : 0;
     const struct mrd_members_options members = {.self = &self, .replicas = replicas};
     return mrd_members_create(compactor->bus, &members, &compactor->members, err);
 }

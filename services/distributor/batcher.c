@@ -13,6 +13,8 @@ enum {
 };
 static const int64_t PUBLISH_SLOW_NS = 900000000; /* the write deadline is a second */
 static const int64_t STALL_NS = 2000000000;
+static const int64_t LOOK_NS_MAX = 1000000000;
+static const mrd_time_ms KEPT_MS_MAX = (mrd_time_ms)2 * MRD_BATCH_EPOCH_MS; /* announced anew in the next epoch anyway */
 
 /* A write that waits for a batch, and what that batch holds of it. */
 struct waiter {
@@ -43,6 +45,7 @@ struct part {
     /* Bit s: the batch of serial s in this epoch is acknowledged. */
     uint8_t *acknowledged;
     size_t acknowledged_size;
+    int64_t used_ns;        /* when the last batch was sent that is acknowledged */
     uint64_t sequence_last; /* the greatest of the stream that an acknowledgement has named */
 };
 
@@ -55,6 +58,7 @@ struct dst_batcher {
     size_t in_flight;
     struct mrd_buf message;
     struct dst_batcher_stats stats;
+    int64_t look_ns; /* when to look next for partitions that were not used for long */
     int64_t stalled_until_ns; /* publishing held the shard up: until then batches are given up */
 };
 
@@ -64,6 +68,7 @@ struct flight {
     struct part *part;
     uint64_t epoch;
     uint64_t generation;
+    int64_t sent_ns;
     uint64_t sequence_before; /* the part's sequence_last when it was sent */
     uint64_t sequence;        /* in the stream, if it is stored */
     bool duplicate;
@@ -142,6 +147,34 @@ static void forget_announced(struct part *part)
     }
 }
 
+static int64_t now_ns(const struct dst_batcher *batcher)
+{
+    return mrd_clock_monotonic_ns(batcher->options.clock);
+}
+
+/* What nobody has named for long the log may have lost. Looked at every so often; the next write looks in any case where that was long ago. */
+static void forget_unused(struct dst_batcher *batcher)
+{
+    enum { USED_WITHIN = 2, LOOKS = 8 };
+    const struct dst_batcher_options *options = &batcher->options;
+    const int64_t now = now_ns(batcher);
+    if (options->references_kept_ms == NULL || now < batcher->look_ns) {
+        return;
+    }
+    const mrd_time_ms kept_ms = options->references_kept_ms(options->kept_context);
+    batcher->look_ns = now + LOOK_NS_MAX;
+    if (kept_ms == 0 || kept_ms > KEPT_MS_MAX) {
+        return;
+    }
+    const int64_t kept_ns = kept_ms * 1000000;
+    batcher->look_ns = now + MRD_MIN(kept_ns / LOOKS, LOOK_NS_MAX);
+    for (uint32_t p = 0; p < options->partition_count; p++) {
+        if (now - batcher->parts[p].used_ns > kept_ns / USED_WITHIN - kept_ns / LOOKS) {
+            forget_announced(&batcher->parts[p]);
+        }
+    }
+}
+
 /* ---- sending ---- */
 
 static void linger_fired(struct mrd_shard *shard, struct mrd_shard_timer *timer);
@@ -187,6 +220,7 @@ static struct flight *flight_create(struct part *part)
     flight->part = part;
     flight->epoch = part->batcher->epoch;
     flight->generation = part->batcher->generation;
+    flight->sent_ns = now_ns(part->batcher);
     flight->sequence_before = part->sequence_last;
     flight->serial = part->serial;
     flight->waiters = part->waiters;
@@ -234,11 +268,6 @@ static enum mrd_batch_codec codec_of(const struct part *part)
         samples * (sizeof(double) + 1) + mrd_batch_builder_extras_size(part->builder);
     const bool mostly_labels = mrd_batch_builder_size(part->builder) > 2 * other_bytes;
     return mostly_labels ? options->labels_codec : options->codec;
-}
-
-static int64_t now_ns(const struct dst_batcher *batcher)
-{
-    return mrd_clock_monotonic_ns(batcher->options.clock);
 }
 
 /* Would the log take the batch now? A frozen server lets each publish wait for the write deadline:
@@ -347,6 +376,7 @@ static void flight_landed(struct mrd_shard *shard, struct mrd_shard_message *mes
         batcher->stats.failed++;
     } else if (flight->epoch == batcher->epoch && flight->generation == batcher->generation) {
         acknowledge(part, flight->serial);
+        part->used_ns = MRD_MAX(part->used_ns, flight->sent_ns);
     }
     waiters_finish(batcher, &flight->waiters, flight->status, flight->text);
     flight_destroy(&flight);
@@ -440,6 +470,7 @@ uint32_t dst_batcher_epoch(struct dst_batcher *batcher)
     if (generation != batcher->generation) {
         begin_generation(batcher, generation);
     }
+    forget_unused(batcher);
     return (uint32_t)batcher->epoch;
 }
 

@@ -11,6 +11,9 @@
  * go backwards; batches that were under way then, and name what an earlier one announced, do not count as written, whatever the log
  * says: their senders send them again.
  *
+ * Compactors trim announcements that nothing has named for some time (compactor.references_kept, which they tell with their membership). So
+ * a partition of which nothing was acknowledged that was sent within half of it is announced again; the other half is for batches on their way.
+ *
  * Owner:   a shard.
  * Threads: the shard's. Acknowledgements come on a library thread and are posted to the shard.
  * Limits:  target_bytes per batch, one announcement and 64 samples more at most. A histogram or a metadata entry that is
@@ -43,6 +46,9 @@ struct dst_batcher_options {
     enum mrd_batch_codec codec;        /* of batches of samples */
     enum mrd_batch_codec labels_codec; /* of batches that are mostly label announcements */
     uint32_t reference_count_max;      /* per partition and epoch; 0: what the format has */
+    /* How long the log keeps announcements after their last use; 0: for ever, or not known. Asked for once a second or less; may be NULL: for ever. */
+    mrd_time_ms (*references_kept_ms)(void *kept_context);
+    void *kept_context;
     /* A batch has been acknowledged or given up; its writes' `pending` has been counted down. Called for
      * each write that has none left. */
     void (*on_complete)(void *context, struct dst_write *write);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "bus/notice.h"
 #include "distributor/ask.h"
+#include "distributor/kept.h"
 #include "distributor/push.h"
 #include "node/node.h"
 #include "tenancy/keys.h"
@@ -57,6 +58,7 @@ struct distributor {
     struct mrd_members *members;
     struct mrd_log_writer *log;
     struct mrd_hlc_clock hlc;
+    struct dst_kept kept;
     struct dst_rates *rates;
     struct mrd_rpc_client *rpc;
     struct dst_ask ask;
@@ -154,7 +156,9 @@ static enum mrd_status start_intake(struct distributor *distributor, const struc
                     .linger_ms_max = mrd_config_duration(config, "batch.linger_max"),
                     .codec = (enum mrd_batch_codec)mrd_config_enum(config, "batch.codec"),
                     .labels_codec =
-                        (enum mrd_batch_codec)mrd_config_enum(config, "batch.labels_codec")},
+                        (enum mrd_batch_codec)mrd_config_enum(config, "batch.labels_codec"),
+                    .references_kept_ms = dst_kept_now,
+                    .kept_context = &distributor->kept},
         .rates = distributor->rates,
         .tallies = distributor->tallies,
         .asker = distributor->asker,
@@ -204,6 +208,7 @@ static enum mrd_status start_intakes(struct distributor *distributor, struct mrd
                               &distributor->notices, err));
     MRD_TRY(mrd_members_create(distributor->bus, &(struct mrd_members_options){.self = &node->self},
                                &distributor->members, err));
+    distributor->kept.members = distributor->members;
     const struct mrd_log_writer_options log = {
         .partition_count = distributor->partition_count,
     };

@@ -69,6 +69,38 @@ static void an_announcement_repeats_until_the_log_has_it(void **state)
     mrd_buf_fini(&request);
 }
 
+static mrd_time_ms thousand_seconds(void *context)
+{
+    (void)context;
+    return 1000 * 1000;
+}
+
+/* The log keeps announcements for a thousand seconds after their last use: for the first half of that they are named, then it may be too late. */
+static void what_was_not_named_for_half_the_time_that_it_is_kept_is_announced_again(void **state)
+{
+    struct fixture *fixture = *state;
+    struct mrd_buf request = {0};
+    fixture->references_kept_ms = thousand_seconds;
+    begin(fixture);
+    put_series(&request, "a", 1800000000000, 1);
+    expect_post(fixture, &request, "", 204, "");
+    expect_post(fixture, &request, "", 204, "");
+    assert_int_equal(read_log().announcements, 1);
+    atomic_fetch_add(&played_ahead_ns, 510 * INT64_C(1000000000));
+    expect_post(fixture, &request, "", 204, "");
+    assert_int_equal(read_log().announcements, 2);
+    set_mode(LOG_TIMES_OUT); /* what the log may not have is no use */
+    atomic_fetch_add(&played_ahead_ns, 250 * INT64_C(1000000000));
+    expect_post(fixture, &request, "", 503, "");
+    set_mode(LOG_ACKS);
+    atomic_fetch_add(&played_ahead_ns, 260 * INT64_C(1000000000));
+    expect_post(fixture, &request, "", 204, "");
+    const struct contents contents = read_log();
+    assert_int_equal(contents.announcements, 3);
+    assert_int_equal(contents.references_max, 0); /* under the reference that it had */
+    mrd_buf_fini(&request);
+}
+
 /* Who names what was announced in a log that is gone would not be understood: all is announced again, under the references that it had. */
 static void after_the_log_was_lost_all_is_announced_again(void **state)
 {
@@ -374,6 +406,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WRITE_TEST(a_write_is_stored_and_labels_travel_once),
         WRITE_TEST(a_new_epoch_announces_again_from_reference_0),
+        WRITE_TEST(what_was_not_named_for_half_the_time_that_it_is_kept_is_announced_again),
         WRITE_TEST(after_the_log_was_lost_all_is_announced_again),
         WRITE_TEST(what_was_under_way_when_the_connection_broke_is_to_be_sent_again),
         WRITE_TEST(an_announcement_repeats_until_the_log_has_it),

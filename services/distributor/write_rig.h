@@ -185,6 +185,7 @@ struct fixture {
     struct mrd_http_server *server;
     struct dst_limits limits;
     uint32_t reference_count_max;
+    mrd_time_ms (*references_kept_ms)(void *context);
 };
 
 static struct dst_limits rig_limits;
@@ -227,7 +228,8 @@ static void intake_start(struct fixture *fixture, const char *instance)
                     .partition_count = PARTITIONS,
                     .target_bytes = dst_batcher_target_max(1 << 20),
                     .linger_ms_max = 1,
-                    .reference_count_max = fixture->reference_count_max},
+                    .reference_count_max = fixture->reference_count_max,
+                    .references_kept_ms = fixture->references_kept_ms},
         .rates = fixture->rates,
         .tallies = fixture->tallies,
         .asker = fixture->asker,

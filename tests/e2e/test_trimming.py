@@ -82,6 +82,26 @@ def test_a_log_that_was_trimmed_to_its_end_is_read_to_its_end(start):
     assert [row["value"][1] for row in reply.data["result"]] == ["7"]
 
 
+def test_who_starts_on_a_trimmed_log_knows_what_is_written_on(start):
+    """The announcements of a distributor that runs were trimmed, so it makes them again. No block could have what is written then."""
+    region = start({"partitions": 2}, settings=QUICK)
+    now = int(time.time() * 1000)
+
+    def write(at: int, value: float) -> None:
+        assert rw.push(region.region["push_url"], rw.series_of({"__name__": "lone", "device": "a"}, [(at, value)])).status < 300
+
+    write(now - 1000, 7.0)
+    flush(region.urls("compactor")[0])
+    wait_until(lambda: all(stream["state"]["messages"] == 0 for stream in streams(region).values()), SECONDS, "the logs to be empty")
+    region.stop("compactor-1")
+    write(now, 8.0)
+    region.kill_and_wait("ingester-1")
+    reply = wait_until(lambda: (lambda answer: answer if answer.status == 200 else None)(Api(region.region["query_url"], strong=True).get("query", query="lone[1h]", timeout="5s")),
+                       SECONDS, "a strong read to be answered")
+    assert [[value for _, value in row["values"]] for row in reply.data["result"]] == [["7", "8"]]
+    assert figure(region, "ingester", "meridian_ingester_rows_before_window_total") == 0
+
+
 def first_sequences(region: Cluster) -> list[int]:
     return [stream["state"]["first_seq"] for stream in streams(region).values()]
 
