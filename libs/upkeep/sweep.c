@@ -5,7 +5,7 @@
 
 #include "catalog/request.h"
 
-enum { BATCH_KEYS = 512, PATH_SIZE = 512 };
+enum { BATCH_KEYS = 512, PATH_SIZE = 512, EXPIRED_MAX = 4096 /* in one commit */, COMMIT_TRIES = 5 };
 
 /* ---- lists ---- */
 
@@ -124,6 +124,7 @@ struct sweep {
     const char *made; /* the version that this sweep has made; NULL: none */
 
     struct mrd_buf old; /* char *: keys to delete */
+    struct mrd_buf expired; /* struct mrd_catalog_table_change: tables' versions without old snapshots; their keys are owned */
     struct mrd_buf
         needed_gone; /* struct mrd_bytes: data files of blocks gone of which snapshots have a file */
 };
@@ -176,7 +177,7 @@ static enum mrd_status load_needed(struct sweep *sweep, const struct mrd_catalog
                                   err);
 }
 
-/* Makes the version without old snapshots that of the catalog; if others change the table meanwhile, the next sweep will. */
+/* Makes the version without old snapshots; which is the catalog's with the next commit of such versions. */
 static enum mrd_status expire(struct sweep *sweep, const struct mrd_catalog_table *table,
                               struct mrd_error *err)
 {
@@ -185,15 +186,64 @@ static enum mrd_status expire(struct sweep *sweep, const struct mrd_catalog_tabl
     if (key == NULL) {
         return MRD_OK;
     }
+    char *kept = strdup(key);
+    mrd_assert(kept != NULL);
     const struct mrd_catalog_table_change change = {.tenant = table->tenant,
                                                     .name = table->name,
                                                     .from_key = table->metadata_key,
-                                                    .to_key = mrd_bytes_of(key)};
-    const struct mrd_catalog_change commit = {.tables = &change, .table_count = 1};
-    const enum mrd_status status =
-        mrd_catalog_commit(sweep->catalog, &commit, sweep->options->control, err);
+                                                    .to_key = mrd_bytes_of(kept)};
+    mrd_buf_append(&sweep->expired, (const void *)&change, sizeof(change));
     sweep->made = key;
-    sweep->out->snapshots += status == MRD_OK;
+    return MRD_OK;
+}
+
+static void drop_expired(struct sweep *sweep)
+{
+    const struct mrd_catalog_table_change *changes = (const void *)sweep->expired.data;
+    for (size_t i = 0; i < sweep->expired.size / sizeof(*changes); i++) {
+        free((void *)(uintptr_t)changes[i].to_key.data);
+    }
+    mrd_buf_clear(&sweep->expired);
+}
+
+/* Those whose table is still what it was. If others have changed one meanwhile, the next sweep will. */
+static size_t keep_current(struct sweep *sweep, struct mrd_catalog_table_change *out)
+{
+    const struct mrd_catalog_table_change *changes = (const void *)sweep->expired.data;
+    struct mrd_catalog_state *state = mrd_catalog_pin(sweep->catalog);
+    size_t kept = 0;
+    for (size_t i = 0; i < sweep->expired.size / sizeof(*changes); i++) {
+        if (mrd_bytes_equal(mrd_catalog_table(state, changes[i].tenant, changes[i].name),
+                            changes[i].from_key)) {
+            out[kept++] = changes[i];
+        }
+    }
+    mrd_catalog_unpin(&state);
+    return kept;
+}
+
+/* In one commit. It is refused if one of the tables has become another after it was looked at: then without that. */
+static enum mrd_status commit_expired(struct sweep *sweep)
+{
+    const struct mrd_objstore_control *control = sweep->options->control;
+    enum mrd_status status = MRD_E_CONFLICT;
+    size_t count = 0;
+    if (sweep->expired.size == 0) {
+        return MRD_OK;
+    }
+    struct mrd_catalog_table_change *changes = malloc(sweep->expired.size);
+    mrd_assert(changes != NULL);
+    for (int tries = 0; status == MRD_E_CONFLICT && tries < COMMIT_TRIES; tries++) {
+        status = mrd_catalog_refresh(sweep->catalog, control, sweep->err);
+        count = status == MRD_OK ? keep_current(sweep, changes) : 0;
+        if (count > 0) {
+            const struct mrd_catalog_change commit = {.tables = changes, .table_count = count};
+            status = mrd_catalog_commit(sweep->catalog, &commit, control, sweep->err);
+        }
+    }
+    free(changes);
+    drop_expired(sweep);
+    sweep->out->snapshots += status == MRD_OK ? count : 0;
     return status == MRD_E_CONFLICT ? MRD_OK : status;
 }
 
@@ -335,6 +385,9 @@ static enum mrd_status look_at(struct sweep *sweep, const struct mrd_objstore_en
     const size_t size = MRD_MIN(path_size(entry->key), sizeof(sweep->path) - 1);
     if (strlen(sweep->path) != size || memcmp(sweep->path, entry->key, size) != 0) {
         MRD_TRY(delete_old(sweep));
+        if (sweep->expired.size / sizeof(struct mrd_catalog_table_change) >= EXPIRED_MAX) {
+            MRD_TRY(commit_expired(sweep));
+        }
         memcpy(sweep->path, entry->key, size);
         sweep->path[size] = '\0';
         MRD_TRY(begin_table(sweep));
@@ -368,7 +421,8 @@ static enum mrd_status sweep_region(struct sweep *sweep)
     MRD_TRY(mrd_objstore_list(sweep->options->catalog.store, prefix, "", visit, sweep,
                               sweep->options->control, sweep->err));
     MRD_TRY(sweep->status);
-    return delete_old(sweep);
+    MRD_TRY(delete_old(sweep));
+    return commit_expired(sweep);
 }
 
 /* ---- the rest ---- */
@@ -488,6 +542,8 @@ enum mrd_status mrd_upkeep_sweep(const struct mrd_upkeep_sweep_options *options,
     const enum mrd_status status = run(&sweep, grace_ms);
     drop_old(&sweep);
     mrd_buf_fini(&sweep.old);
+    drop_expired(&sweep);
+    mrd_buf_fini(&sweep.expired);
     mrd_buf_fini(&sweep.needed_gone);
     mrd_arena_destroy(&sweep.arena);
     places_fini(&sweep.places);

@@ -83,6 +83,16 @@ static void expect_whole(void)
     region_same(&region, &found);
 }
 
+static uint64_t commits(void)
+{
+    struct mrd_error err = {0};
+    region_must(mrd_catalog_refresh(region.catalog, NULL, &err), &err);
+    struct mrd_catalog_state *state = mrd_catalog_pin(region.catalog);
+    const uint64_t number = mrd_catalog_number(state);
+    mrd_catalog_unpin(&state);
+    return number;
+}
+
 static void what_a_snapshot_has_stays_until_it_is_forgotten(void **state)
 {
     (void)state;
@@ -102,7 +112,9 @@ static void what_a_snapshot_has_stays_until_it_is_forgotten(void **state)
     expect_whole();
 
     region.now_ms += 11 * REGION_DAY_MS;
+    const uint64_t before = commits();
     swept = sweep(region.files, MRD_OK);
+    assert_int_equal(commits(), before + 1); /* all of them in one */
     assert_int_equal(swept.snapshots, region.tenants * (2 + MRD_ARRAY_LEN(region_resolutions_ms)));
     assert_int_equal(swept.catalog.gone, 0); /* who reads by the version before may go on */
     swept = sweep(region.files, MRD_OK);
@@ -115,6 +127,75 @@ static void what_a_snapshot_has_stays_until_it_is_forgotten(void **state)
     assert_int_equal(swept.table_files + swept.catalog.gone + swept.catalog.abandoned, 0);
     assert_int_equal(count("eu/"), rest);
     region_close(&region);
+}
+
+static const char other_key[] = "eu/(dot)tenant-0/samples/metadata/other.metadata.json";
+
+/* Another makes a version of a table; it says the same. */
+static void change_a_table(void *context)
+{
+    struct mrd_error err = {0};
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf bytes = {0};
+    struct mrd_catalog_state *state = mrd_catalog_pin(region.catalog);
+    const struct mrd_bytes from =
+        mrd_catalog_table(state, MRD_BYTES(".tenant-0"), MRD_BYTES("samples"));
+    char key[256];
+    (void)snprintf(key, sizeof(key), "%.*s", MRD_FMT(from));
+    region_must(mrd_objstore_get(region.files, key, 1 << 20, NULL, &bytes, &err), &err);
+    region_must(mrd_objstore_put(region.files, other_key, mrd_buf_view(&bytes), NULL, &err), &err);
+    const struct mrd_catalog_table_change change = {
+        MRD_BYTES(".tenant-0"), MRD_BYTES("samples"), mrd_bytes_of(key), mrd_bytes_of(other_key)};
+    *(bool *)context =
+        mrd_catalog_commit(region.catalog,
+                           &(struct mrd_catalog_change){.tables = &change, .table_count = 1}, NULL,
+                           &err) == MRD_OK;
+    mrd_catalog_unpin(&state);
+}
+
+/* Returns how many tables have forgotten snapshots; *out_changed: another was first with its version. */
+static uint64_t sweep_while_a_table_changes(uint64_t nth, bool *out_changed)
+{
+    begin(6);
+    region.tenants = 1;
+    region.times = 12;
+    make_history();
+    (void)commits();
+    region.now_ms += 20 * REGION_DAY_MS;
+    const struct mrd_fault fault = {.nth = nth,
+                                    .when = MRD_FAULT_BEFORE,
+                                    .meanwhile = change_a_table,
+                                    .context = out_changed};
+    struct mrd_objstore *faults = mrd_fault_store_create(region.files);
+    mrd_fault_store_arm(faults, &fault);
+    *out_changed = false;
+    const uint64_t snapshots = sweep(faults, MRD_OK).snapshots;
+    assert_true(mrd_fault_store_disarm(faults));
+    if (*out_changed) {
+        (void)commits();
+        struct mrd_catalog_state *state = mrd_catalog_pin(region.catalog);
+        const struct mrd_bytes now =
+            mrd_catalog_table(state, MRD_BYTES(".tenant-0"), MRD_BYTES("samples"));
+        assert_true(snapshots == 4 || mrd_bytes_equal(now, mrd_bytes_of(other_key)));
+        mrd_catalog_unpin(&state);
+        expect_whole();
+    }
+    mrd_objstore_close(&faults);
+    region_close(&region);
+    return snapshots;
+}
+
+static void a_table_that_changes_meanwhile_holds_no_other_up(void **state)
+{
+    (void)state;
+    bool changed = false;
+    uint64_t nth = 1;
+    while (sweep_while_a_table_changes(nth, &changed) == 2 + MRD_ARRAY_LEN(region_resolutions_ms)) {
+        assert_true(changed); /* or it came too late in every run */
+        nth++;
+    }
+    assert_int_equal(sweep_while_a_table_changes(nth, &changed),
+                     1 + MRD_ARRAY_LEN(region_resolutions_ms));
 }
 
 static void nothing_young_goes(void **state)
@@ -243,6 +324,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_snapshot_has_stays_until_it_is_forgotten),
+        cmocka_unit_test(a_table_that_changes_meanwhile_holds_no_other_up),
         cmocka_unit_test(nothing_young_goes),
         cmocka_unit_test(a_table_that_cannot_be_read_loses_nothing),
         cmocka_unit_test(records_about_blocks_that_are_gone_go),
