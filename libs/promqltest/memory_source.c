@@ -301,6 +301,12 @@ static size_t first_at(const mrd_time_ms *times_ms, size_t count, mrd_time_ms ti
     return low;
 }
 
+/* Behind the last one at or before time_ms. */
+static size_t first_after(const mrd_time_ms *times_ms, size_t count, mrd_time_ms time_ms)
+{
+    return time_ms == INT64_MAX ? count : first_at(times_ms, count, time_ms + 1);
+}
+
 bool mrd_memory_source_start(struct mrd_memory_source *source, struct mrd_labels labels,
                              mrd_time_ms time_ms, mrd_time_ms start_ms)
 {
@@ -323,7 +329,7 @@ static struct mrd_samples samples_in(const struct memory_series *series, mrd_tim
                                      mrd_time_ms max_ms)
 {
     const size_t from = first_at(series->times_ms, series->count, min_ms);
-    const size_t to = first_at(series->times_ms, series->count, max_ms + 1);
+    const size_t to = first_after(series->times_ms, series->count, max_ms);
     if (from == to) {
         return (struct mrd_samples){0};
     }
@@ -336,7 +342,7 @@ static struct mrd_histograms histograms_in(const struct memory_series *series, m
 {
     const mrd_time_ms *times_ms = series->histogram_times_ms;
     const size_t from = first_at(times_ms, series->histogram_count, min_ms);
-    const size_t to = first_at(times_ms, series->histogram_count, max_ms + 1);
+    const size_t to = first_after(times_ms, series->histogram_count, max_ms);
     if (from == to) {
         return (struct mrd_histograms){0};
     }
