@@ -63,6 +63,8 @@ struct mrd_log_writer {
     char inbox[MRD_BUS_INBOX_MAX];
     struct mrd_bus_subscription *acks;
     struct mrd_bus_listener listener;
+    _Atomic uint64_t
+        renewed; /* part of the generation: release by who has seen another log, acquire by who asks */
     pthread_t thread;
 
     pthread_mutex_t lock; /* guards all that follows; nothing is called with it held */
@@ -611,7 +613,13 @@ enum mrd_status mrd_log_writer_create(struct mrd_bus *bus,
 
 uint64_t mrd_log_writer_generation(const struct mrd_log_writer *writer)
 {
-    return mrd_bus_generation(writer->bus);
+    return mrd_bus_generation(writer->bus) +
+           atomic_load_explicit(&writer->renewed, memory_order_acquire);
+}
+
+void mrd_log_writer_renew(struct mrd_log_writer *writer)
+{
+    atomic_fetch_add_explicit(&writer->renewed, 1, memory_order_release);
 }
 
 void mrd_log_writer_stats(struct mrd_log_writer *writer, struct mrd_log_writer_stats *out)

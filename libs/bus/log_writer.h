@@ -78,8 +78,10 @@ MRD_MUST_CHECK enum mrd_status mrd_log_writer_ready(struct mrd_log_writer *write
                                                     uint32_t partition, size_t payload_size,
                                                     struct mrd_error *err);
 
-/* mrd_bus_generation of the writer's connection. */
+/* Grows with each connection (mrd_bus_generation), and when it is said that a log has become another: what was acknowledged under an earlier one may be
+ * in a log that is gone. Any thread. */
 uint64_t mrd_log_writer_generation(const struct mrd_log_writer *writer);
+void mrd_log_writer_renew(struct mrd_log_writer *writer);
 
 struct mrd_log_writer_stats {
     size_t outstanding, outstanding_bytes; /* now; given-up ones included */

@@ -36,9 +36,8 @@ bool mrd_member_record_differs(const struct mrd_member_record *a, const struct m
     if (x->kind != y->kind || strcmp(x->instance, y->instance) != 0 ||
         strcmp(x->zone, y->zone) != 0 || strcmp(x->ops_address, y->ops_address) != 0 ||
         x->leaving != y->leaving || x->reads_blocks != y->reads_blocks ||
-        x->block_grace_ms != y->block_grace_ms ||
-        x->references_kept_ms != y->references_kept_ms || x->incarnation != y->incarnation ||
-        strcmp(x->link.address, y->link.address) != 0 ||
+        x->block_grace_ms != y->block_grace_ms || x->references_kept_ms != y->references_kept_ms ||
+        x->incarnation != y->incarnation || strcmp(x->link.address, y->link.address) != 0 ||
         memcmp(x->link.secret, y->link.secret, MRD_LINK_SECRET_BYTES) != 0 ||
         x->partition_count != y->partition_count) {
         return true;

@@ -44,8 +44,8 @@ struct mrd_catalog_options {
     const struct mrd_clock *clock; /* NULL: the system's */
     const char *writer;            /* name of this process, stands in its commits; NULL: "" */
     uint32_t checkpoint_every;     /* commits; 0: MRD_CATALOG_CHECKPOINT_EVERY */
-    mrd_time_ms grace_ms;          /* where the catalog does not say its own; 0: MRD_CATALOG_GRACE_MS */
-    size_t memory_bytes_max;       /* 0: 1 GiB */
+    mrd_time_ms grace_ms;    /* where the catalog does not say its own; 0: MRD_CATALOG_GRACE_MS */
+    size_t memory_bytes_max; /* 0: 1 GiB */
 };
 
 /* Reads the newest state. An empty store has an empty catalog. */
@@ -141,7 +141,8 @@ struct mrd_catalog_change {
     size_t log_count;
     const struct mrd_catalog_table_change *tables;
     size_t table_count;
-    mrd_time_ms grace_ms; /* the catalog's grace from now on, from _MIN to _MAX; 0: it stays what it is */
+    mrd_time_ms
+        grace_ms; /* the catalog's grace from now on, from _MIN to _MAX; 0: it stays what it is */
     mrd_time_ms begun_ms; /* when the first file that it names was begun; 0: it names none */
 };
 

@@ -47,8 +47,8 @@ static enum mrd_status erasure_check(const struct mrd_catalog_erasure_change *er
 static enum mrd_status change_check(const struct mrd_catalog_change *change, struct mrd_error *err)
 {
     if (change->add_count + change->remove_count + change->built_count + change->table_count +
-            change->settled_count + change->erasure_count + change->done_count +
-            change->log_count ==
+                change->settled_count + change->erasure_count + change->done_count +
+                change->log_count ==
             0 &&
         change->grace_ms == 0) {
         return mrd_fail(err, MRD_E_INVALID, "the change is empty");

@@ -458,10 +458,9 @@ static void action_read(struct mrd_reader *reader, struct cat_action *out)
 static const unsigned OF_CHECKPOINTS = 1U << CAT_ADD | 1U << CAT_GONE | 1U << CAT_BUILT |
                                        1U << CAT_TABLE | 1U << CAT_ERASING | 1U << CAT_RECEIPT |
                                        1U << CAT_LOG | 1U << CAT_GRACE_HELD;
-static const unsigned OF_COMMITS = 1U << CAT_ADD | 1U << CAT_REMOVE | 1U << CAT_BUILT |
-                                   1U << CAT_TABLE | 1U << CAT_PURGED | 1U << CAT_ERASURE |
-                                   1U << CAT_SETTLED | 1U << CAT_DONE | 1U << CAT_LOG |
-                                   1U << CAT_GRACE;
+static const unsigned OF_COMMITS =
+    1U << CAT_ADD | 1U << CAT_REMOVE | 1U << CAT_BUILT | 1U << CAT_TABLE | 1U << CAT_PURGED |
+    1U << CAT_ERASURE | 1U << CAT_SETTLED | 1U << CAT_DONE | 1U << CAT_LOG | 1U << CAT_GRACE;
 
 enum mrd_status cat_record_next(struct mrd_reader *actions, enum cat_record_kind kind,
                                 struct cat_action *out, struct mrd_error *err)

@@ -12,7 +12,8 @@ struct cooling {
     const struct mrd_upkeep_cool_options *options;
     const struct mrd_clock *clock;
     struct mrd_catalog_state *state;
-    mrd_time_ms read_ms; /* when we began to read it, by both clocks: one stands still with the machine, the other may be set */
+    mrd_time_ms
+        read_ms; /* when we began to read it, by both clocks: one stands still with the machine, the other may be set */
     int64_t read_ns;
     struct mrd_bytes *keys; /* of the state, sorted */
     size_t count;
@@ -73,8 +74,7 @@ static bool is_older(const struct cooling *cooling, int part)
     const mrd_time_ms most_ms = mrd_catalog_grace_ms(cooling->options->catalog) / part;
     const mrd_time_ms passed_ms =
         (mrd_clock_monotonic_ns(cooling->clock) - cooling->read_ns) / 1000000;
-    return passed_ms > most_ms ||
-           mrd_clock_now_ms(cooling->clock) - cooling->read_ms > most_ms;
+    return passed_ms > most_ms || mrd_clock_now_ms(cooling->clock) - cooling->read_ms > most_ms;
 }
 
 static bool is_old_block(const struct cooling *cooling, struct mrd_bytes key)
@@ -100,8 +100,7 @@ static enum mrd_status take_back(struct cooling *cooling, const char *key, struc
 {
     const struct mrd_upkeep_cool_options *options = cooling->options;
     MRD_TRY(read_state(cooling, err));
-    if (is_old_block(cooling, mrd_bytes_of(key)) ||
-        is_of_gone(cooling->state, mrd_bytes_of(key))) {
+    if (is_old_block(cooling, mrd_bytes_of(key)) || is_of_gone(cooling->state, mrd_bytes_of(key))) {
         return MRD_OK;
     }
     return mrd_objstore_delete(options->store, key, options->control, err);
@@ -155,8 +154,7 @@ enum mrd_status mrd_upkeep_cool(const struct mrd_upkeep_cool_options *options,
 {
     char prefix[MRD_OBJSTORE_KEY_SIZE_MAX + 2];
     struct cooling cooling = {.options = options,
-                              .clock = options->clock == NULL ? mrd_clock_system()
-                                                              : options->clock,
+                              .clock = options->clock == NULL ? mrd_clock_system() : options->clock,
                               .out = out,
                               .err = err};
     *out = (struct mrd_upkeep_cooled){0};

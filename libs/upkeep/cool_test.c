@@ -174,8 +174,8 @@ static void leave(const char *name)
 {
     struct mrd_catalog *other = open_catalog();
     const struct mrd_bytes id = mrd_bytes_of(name);
-    must(mrd_catalog_commit(
-        other, &(struct mrd_catalog_change){.remove = &id, .remove_count = 1}, NULL, &err));
+    must(mrd_catalog_commit(other, &(struct mrd_catalog_change){.remove = &id, .remove_count = 1},
+                            NULL, &err));
     mrd_catalog_close(&other);
     ahead_ms += MRD_CATALOG_GRACE_MS + 60 * 1000;
 }
@@ -225,8 +225,8 @@ static uint64_t cool_while(uint64_t nth, enum mrd_fault_when when, void (*meanwh
                                                     .region = "eu",
                                                     .storage_class = "GLACIER_IR",
                                                     .ended_before_ms = 31 * DAY};
-    mrd_fault_store_arm(
-        faults, &(struct mrd_fault){.nth = nth, .when = when, .meanwhile = meanwhile});
+    mrd_fault_store_arm(faults,
+                        &(struct mrd_fault){.nth = nth, .when = when, .meanwhile = meanwhile});
     must(mrd_upkeep_cool(&options, &cooled, &err));
     const uint64_t calls = mrd_fault_store_calls(faults);
     assert_true(mrd_fault_store_disarm(faults));
@@ -238,8 +238,8 @@ static uint64_t cool_while(uint64_t nth, enum mrd_fault_when when, void (*meanwh
 static void remove_day_3(void)
 {
     const struct mrd_bytes id = MRD_BYTES("day-3");
-    must(mrd_catalog_commit(
-        catalog, &(struct mrd_catalog_change){.remove = &id, .remove_count = 1}, NULL, &err));
+    must(mrd_catalog_commit(catalog, &(struct mrd_catalog_change){.remove = &id, .remove_count = 1},
+                            NULL, &err));
     ahead_ms += MRD_CATALOG_GRACE_MS + 60 * 1000;
     be_swept();
 }

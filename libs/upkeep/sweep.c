@@ -5,7 +5,12 @@
 
 #include "catalog/request.h"
 
-enum { BATCH_KEYS = 512, PATH_SIZE = 512, EXPIRED_MAX = 4096 /* in one commit */, COMMIT_TRIES = 5 };
+enum {
+    BATCH_KEYS = 512,
+    PATH_SIZE = 512,
+    EXPIRED_MAX = 4096 /* in one commit */,
+    COMMIT_TRIES = 5
+};
 
 /* ---- lists ---- */
 
@@ -124,7 +129,8 @@ struct sweep {
     const char *made; /* the version that this sweep has made; NULL: none */
 
     struct mrd_buf old; /* char *: keys to delete */
-    struct mrd_buf expired; /* struct mrd_catalog_table_change: tables' versions without old snapshots; their keys are owned */
+    struct mrd_buf
+        expired; /* struct mrd_catalog_table_change: tables' versions without old snapshots; their keys are owned */
     struct mrd_buf
         needed_gone; /* struct mrd_bytes: data files of blocks gone of which snapshots have a file */
 };

@@ -144,8 +144,8 @@ static void change_a_table(void *context)
     (void)snprintf(key, sizeof(key), "%.*s", MRD_FMT(from));
     region_must(mrd_objstore_get(region.files, key, 1 << 20, NULL, &bytes, &err), &err);
     region_must(mrd_objstore_put(region.files, other_key, mrd_buf_view(&bytes), NULL, &err), &err);
-    const struct mrd_catalog_table_change change = {
-        MRD_BYTES(".tenant-0"), MRD_BYTES("samples"), mrd_bytes_of(key), mrd_bytes_of(other_key)};
+    const struct mrd_catalog_table_change change = {MRD_BYTES(".tenant-0"), MRD_BYTES("samples"),
+                                                    mrd_bytes_of(key), mrd_bytes_of(other_key)};
     *(bool *)context =
         mrd_catalog_commit(region.catalog,
                            &(struct mrd_catalog_change){.tables = &change, .table_count = 1}, NULL,
@@ -162,10 +162,8 @@ static uint64_t sweep_while_a_table_changes(uint64_t nth, bool *out_changed)
     make_history();
     (void)commits();
     region.now_ms += 20 * REGION_DAY_MS;
-    const struct mrd_fault fault = {.nth = nth,
-                                    .when = MRD_FAULT_BEFORE,
-                                    .meanwhile = change_a_table,
-                                    .context = out_changed};
+    const struct mrd_fault fault = {
+        .nth = nth, .when = MRD_FAULT_BEFORE, .meanwhile = change_a_table, .context = out_changed};
     struct mrd_objstore *faults = mrd_fault_store_create(region.files);
     mrd_fault_store_arm(faults, &fault);
     *out_changed = false;

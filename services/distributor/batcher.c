@@ -14,7 +14,8 @@ enum {
 static const int64_t PUBLISH_SLOW_NS = 900000000; /* the write deadline is a second */
 static const int64_t STALL_NS = 2000000000;
 static const int64_t LOOK_NS_MAX = 1000000000;
-static const mrd_time_ms KEPT_MS_MAX = (mrd_time_ms)2 * MRD_BATCH_EPOCH_MS; /* announced anew in the next epoch anyway */
+static const mrd_time_ms KEPT_MS_MAX =
+    (mrd_time_ms)2 * MRD_BATCH_EPOCH_MS; /* announced anew in the next epoch anyway */
 
 /* A write that waits for a batch, and what that batch holds of it. */
 struct waiter {
@@ -58,7 +59,7 @@ struct dst_batcher {
     size_t in_flight;
     struct mrd_buf message;
     struct dst_batcher_stats stats;
-    int64_t look_ns; /* when to look next for partitions that were not used for long */
+    int64_t look_ns;          /* when to look next for partitions that were not used for long */
     int64_t stalled_until_ns; /* publishing held the shard up: until then batches are given up */
 };
 

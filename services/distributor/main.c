@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "bus/log_watch.h"
 #include "bus/notice.h"
 #include "distributor/ask.h"
 #include "distributor/kept.h"
@@ -59,6 +60,7 @@ struct distributor {
     struct mrd_log_writer *log;
     struct mrd_hlc_clock hlc;
     struct dst_kept kept;
+    struct mrd_log_watch *watch;
     struct dst_rates *rates;
     struct mrd_rpc_client *rpc;
     struct dst_ask ask;
@@ -75,6 +77,7 @@ struct distributor {
 static void stop_intakes(void *context, mrd_time_ms grace_ms)
 {
     struct distributor *distributor = context;
+    mrd_log_watch_destroy(&distributor->watch);
     if (distributor->asker != NULL) {
         dst_asker_stop(distributor->asker); /* what it has goes back to the intakes */
     }
@@ -172,6 +175,23 @@ static enum mrd_status start_intake(struct distributor *distributor, const struc
     return MRD_OK;
 }
 
+/* What was announced in the one before is not known in it. */
+static void on_another_log(void *context, uint32_t partition)
+{
+    struct distributor *distributor = context;
+    MRD_LOG_WARN("the log of a partition has become another: all series are announced again",
+                 mrd_log_uint("partition", partition));
+    mrd_log_writer_renew(distributor->log);
+}
+
+static enum mrd_status start_watch(struct distributor *distributor, struct mrd_error *err)
+{
+    const struct mrd_log_watch_options watch = {.partition_count = distributor->partition_count,
+                                                .on_another = on_another_log,
+                                                .context = distributor};
+    return mrd_log_watch_create(distributor->bus, &watch, &distributor->watch, err);
+}
+
 /* Whoever asks ingesters about the series of tenants that are limited in them. */
 static enum mrd_status start_asker(struct distributor *distributor, const struct mrd_node *node,
                                    struct mrd_error *err)
@@ -213,6 +233,7 @@ static enum mrd_status start_intakes(struct distributor *distributor, struct mrd
         .partition_count = distributor->partition_count,
     };
     MRD_TRY(mrd_log_writer_create(distributor->bus, &log, &distributor->log, err));
+    MRD_TRY(start_watch(distributor, err));
     MRD_TRY(start_asker(distributor, node, err));
     distributor->rates = dst_rates_create(mrd_clock_system());
     dst_intake_metrics_init(&distributor->metrics, node->metrics);

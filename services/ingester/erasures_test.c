@@ -516,9 +516,8 @@ static void any_log_is_read_by_the_rule_however_often(void **state)
 static void apply_at(struct rig *rig, struct ing_store *store, size_t at, mrd_time_ms stored_ms,
                      mrd_time_ms unknown_before_ms)
 {
-    const struct ing_position position = {.sequence = at + 1000,
-                                          .stored_ms = stored_ms,
-                                          .unknown_before_ms = unknown_before_ms};
+    const struct ing_position position = {
+        .sequence = at + 1000, .stored_ms = stored_ms, .unknown_before_ms = unknown_before_ms};
     struct mrd_error err = {0};
     assert_int_equal(ing_store_apply(store, mrd_buf_view(&rig->log[at].message), &position, &err),
                      MRD_OK);
@@ -586,7 +585,7 @@ static void what_a_forgotten_request_may_have_is_left_to_blocks(void **state)
     log_erasure(rig, mrd_hlc_make(T0, 0), 1, INT64_MIN, INT64_MAX);
     log_batch(rig, mrd_hlc_make(T0 + day_ms, 0), T0, 1 << 1);
     log_batch(rig, mrd_hlc_make(T0 - 1, 0), T0, 1 << 3); /* a copy, and so late */
-    apply(rig, store, 0); /* the first of the log */
+    apply(rig, store, 0);                                /* the first of the log */
     apply_at(rig, store, 1, T0 + day_ms, T0);
     (void)ing_store_tidy(store, T0 + day_ms, 1000, NULL, NULL);
     apply_at(rig, store, 2, T0 + day_ms, T0);

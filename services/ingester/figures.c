@@ -34,9 +34,10 @@ static const struct {
     COUNTER(erasures, "erasures", "Requests to erase samples that were applied."),
     COUNTER(samples_erased, "samples_erased",
             "Samples and exemplars that such requests took away."),
-    COUNTER(batches_left_out, "batches_left_out",
-            "Batches that came so late that requests to erase may have them which are not known any "
-            "more: blocks have what is left of them."),
+    COUNTER(
+        batches_left_out, "batches_left_out",
+        "Batches that came so late that requests to erase may have them which are not known any "
+        "more: blocks have what is left of them."),
     COUNTER(batches_late, "batches_late", "Batches that came after a later one of their writer."),
     COUNTER(batches_missing, "batches_missing",
             "Batches that never came: acknowledged data may be lost."),

@@ -28,9 +28,10 @@ struct ing_store {
     uint32_t *ordinals; /* scratch of one batch */
     size_t ordinal_capacity;
     bool started;
-    bool from_start;             /* the first entry had sequence 1 */
-    mrd_time_ms unread_ms;       /* requests to erase that were trimmed before they were read are stamped before it */
-    mrd_time_ms unsure_ms;       /* and have been in blocks for long, as has what was stored with them */
+    bool from_start; /* the first entry had sequence 1 */
+    mrd_time_ms
+        unread_ms; /* requests to erase that were trimmed before they were read are stamped before it */
+    mrd_time_ms unsure_ms; /* and have been in blocks for long, as has what was stored with them */
     mrd_time_ms resolvable_ms;   /* batches stored from here on must resolve */
     mrd_time_ms log_ms;          /* the log's time: greatest stored_ms */
     int64_t counted;             /* our share of the budget's `used` */
@@ -138,8 +139,7 @@ static enum mrd_status budget_fail(const struct ing_store *store, struct mrd_err
 static void begin_unsure(struct ing_store *store, const struct ing_position *position)
 {
     store->unread_ms = position->stored_ms + CLOCKS_MS;
-    store->unsure_ms =
-        MRD_MIN(store->unread_ms, position->unknown_before_ms + CLOCKS_MS);
+    store->unsure_ms = MRD_MIN(store->unread_ms, position->unknown_before_ms + CLOCKS_MS);
 }
 
 /* Whether a request may have the batch that is not known here. Batches of the usual lateness are not asked about before blocks have them, whatever the log was

@@ -279,8 +279,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_state_is_in_force_with_what_its_blocks_owe, begin, end),
         cmocka_unit_test_setup_teardown(a_commit_that_cannot_be_is_not, begin, end),
-        cmocka_unit_test_setup_teardown(
-            a_state_is_given_up_before_the_grace_that_it_says_is_over, begin, end),
+        cmocka_unit_test_setup_teardown(a_state_is_given_up_before_the_grace_that_it_says_is_over,
+                                        begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,7 +26,7 @@ struct qry_storage {
     struct mrd_service_condition *known; /* of /ready: the catalog was read */
     struct mrd_members *members;         /* lent */
     mrd_time_ms stale_ms_max;
-    struct mrd_gauge *stale; /* how old a state may grow, in seconds */
+    struct mrd_gauge *stale;     /* how old a state may grow, in seconds */
     struct mrd_gauge *conflicts; /* of compactors whose grace is not longer than that */
 };
 
