@@ -141,7 +141,7 @@ def test_heads_hold_no_more_than_the_log_and_answers_are_the_same(start):
             await_trimmed(region)
         fleet.finish()
     written = fleet.ledger.acknowledged_count()
-    assert 0 < figure(region, "ingester", "meridian_ingester_samples_stored") < written
+    wait_until(lambda: 0 < figure(region, "ingester", "meridian_ingester_samples_stored") < written, SECONDS, "heads to forget the first of it")
     api.check(METRIC, fleet.ledger)
     with Fleet(region.push_urls, writers=1, series=10, tenant="other", pause_seconds=PAUSE):  # the log goes on
         for _ in range(2):  # past the end of the first by more than the delay
