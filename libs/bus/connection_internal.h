@@ -19,6 +19,9 @@ enum mrd_status mrd_bus_status_of(natsStatus status);
 enum mrd_status mrd_bus_fail(struct mrd_error *err, natsStatus status, int js_code,
                              const char *format, ...) MRD_PRINTF(4, 5);
 
+/* A URL list without users and passwords, for texts; the caller frees it. */
+char *mrd_bus_urls_shown(const char *urls);
+
 /* A JetStream context whose calls wait so long; the caller destroys it. */
 MRD_MUST_CHECK enum mrd_status mrd_bus_jetstream(struct mrd_bus *bus, int64_t timeout_ms,
                                                  jsCtx **out, struct mrd_error *err);
