@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "bus/request_internal.h"
 
 enum {
     RECONNECT_WAIT_MS = 100,
@@ -35,10 +36,12 @@ struct mrd_bus {
     pthread_mutex_t listener_lock; /* held while listeners run; guards the list */
     struct mrd_bus_listener *listeners;
     struct mrd_retired retired;
+    struct mrd_requests *requests;
 };
 
 natsConnection *mrd_bus_nats(struct mrd_bus *bus) { return bus->nats; }
 struct mrd_retired *mrd_bus_retired(struct mrd_bus *bus) { return &bus->retired; }
+struct mrd_requests *mrd_bus_requests(struct mrd_bus *bus) { return bus->requests; }
 
 /* ---- helpers of the lib ---- */
 
@@ -364,6 +367,7 @@ static natsStatus set_callbacks(natsOptions *nats, struct mrd_bus *bus)
 
 static void bus_free(struct mrd_bus *bus)
 {
+    mrd_requests_destroy(&bus->requests);
     natsOptions_Destroy(bus->options);
     pthread_cond_destroy(&bus->changed);
     pthread_mutex_destroy(&bus->lock);
@@ -417,6 +421,7 @@ enum mrd_status mrd_bus_open(const struct mrd_bus_options *options, struct mrd_b
     pthread_mutex_init(&bus->lock, NULL);
     pthread_mutex_init(&bus->listener_lock, NULL);
     mrd_retired_init(&bus->retired);
+    bus->requests = mrd_requests_create(bus);
     mrd_bus_cond_init(&bus->changed);
     natsStatus status = natsOptions_Create(&bus->options);
     if (status == NATS_OK) {
@@ -496,6 +501,7 @@ void mrd_bus_close(struct mrd_bus **bus)
     }
     struct mrd_bus *self = MRD_MOVE(*bus);
     mrd_assert(self->listeners == NULL);
+    mrd_requests_destroy(&self->requests);
     if (mrd_bus_connected(self)) {
         (void)natsConnection_FlushTimeout(self->nats, CLOSE_FLUSH_MS);
     }

@@ -11,6 +11,7 @@
 natsConnection *mrd_bus_nats(struct mrd_bus *bus);
 
 struct mrd_retired *mrd_bus_retired(struct mrd_bus *bus);
+struct mrd_requests *mrd_bus_requests(struct mrd_bus *bus);
 
 /* The status that a caller can act on: away or slow is MRD_E_UNAVAILABLE, and so on. */
 enum mrd_status mrd_bus_status_of(natsStatus status);
