@@ -72,9 +72,8 @@ void mrd_fair_wait(struct mrd_fair *fair, struct mrd_fair_waiter *waiter)
 
 void mrd_fair_withdraw(struct mrd_fair *fair, struct mrd_fair_waiter *waiter)
 {
-    struct mrd_fair_line *line = &waiter->flow->fresh;
+    struct mrd_fair_line *line = waiter->begun ? &waiter->flow->begun : &waiter->flow->fresh;
     struct mrd_fair_waiter **at = &line->first;
-    mrd_assert(!waiter->begun);
     while (*at != waiter) {
         mrd_assert(*at != NULL);
         at = &(*at)->next;
@@ -83,7 +82,7 @@ void mrd_fair_withdraw(struct mrd_fair *fair, struct mrd_fair_waiter *waiter)
     if (line->last == &waiter->next) {
         line->last = at;
     }
-    fair->fresh--;
+    fair->fresh -= waiter->begun ? 0 : 1;
     waiting_set(fair, 0, 1);
 }
 

@@ -73,7 +73,7 @@ void mrd_fair_leave(struct mrd_fair *fair, struct mrd_fair_flow *flow);
 /* The waiter, whose flow and `begun` are set, gets in line. */
 void mrd_fair_wait(struct mrd_fair *fair, struct mrd_fair_waiter *waiter);
 
-/* It does not wait any more, and has not begun. Cost: a look at those of its flow that wait. */
+/* It does not wait any more. Cost: a look at those of its flow that wait. */
 void mrd_fair_withdraw(struct mrd_fair *fair, struct mrd_fair_waiter *waiter);
 
 /* Whose turn it is, if there is a place for it; with begun_only among those that have begun. NULL: nobody's. */

@@ -173,6 +173,13 @@ static void who_withdraws_is_passed_over(void **state)
     assert_ptr_equal(mrd_fair_take(&flows, false), &waiters[2]);
     assert_ptr_equal(mrd_fair_take(&flows, false), &waiters[0]);
     assert_int_equal(take(&flows), 0);
+    mrd_fair_give(&flows, waiters[0].flow); /* who has begun waits in another line */
+    mrd_fair_wait(&flows, &waiters[0]);
+    mrd_fair_wait(&flows, &waiters[1]);
+    mrd_fair_withdraw(&flows, &waiters[0]);
+    assert_int_equal(flows.fresh, 1);
+    assert_int_equal(flows.waiting, 1);
+    assert_ptr_equal(mrd_fair_take(&flows, false), &waiters[1]);
     end(&flows, waiters, 4);
 }
 

@@ -4,6 +4,8 @@
 
 #include "base/number.h"
 
+static const int64_t NS_PER_SECOND = 1000000000;
+
 /* Reads exactly `digits` digits at *at. */
 static bool read_digits(struct mrd_bytes text, size_t *at, size_t digits, int *out)
 {
@@ -50,18 +52,18 @@ static int days_in_month(int year, int month)
     return month == 2 && leap ? 29 : days[month - 1];
 }
 
-/* The milliseconds of ".123456789" (or ",1") at *at, cut, not rounded, as Go's time does it. */
-static bool read_fraction(struct mrd_bytes text, size_t *at, int *out_ms)
+/* The nanoseconds of ".123456789" (or ",1") at *at, cut, not rounded, as Go's time does it. */
+static bool read_fraction(struct mrd_bytes text, size_t *at, int *out_ns)
 {
-    *out_ms = 0;
+    *out_ns = 0;
     if (*at >= text.size || (text.data[*at] != '.' && text.data[*at] != ',')) {
         return true;
     }
     (*at)++;
     size_t digits = 0;
-    int scale = 100;
+    int scale = 100000000;
     for (; *at < text.size && text.data[*at] >= '0' && text.data[*at] <= '9'; (*at)++, digits++) {
-        *out_ms += (text.data[*at] - '0') * scale;
+        *out_ns += (text.data[*at] - '0') * scale;
         scale /= 10;
     }
     return digits > 0;
@@ -91,7 +93,8 @@ static bool read_zone(struct mrd_bytes text, size_t *at, int *out_minutes)
     return true;
 }
 
-static bool rfc3339_parse(struct mrd_bytes text, mrd_time_ms *out_ms)
+/* Seconds since the epoch, and nanoseconds of the one that has begun. */
+static bool rfc3339_parse(struct mrd_bytes text, int64_t *out_seconds, int *out_ns)
 {
     size_t at = 0;
     int year;
@@ -100,14 +103,14 @@ static bool rfc3339_parse(struct mrd_bytes text, mrd_time_ms *out_ms)
     int hour;
     int minute;
     int second;
-    int ms;
+    int ns;
     int zone_minutes;
     const bool read = read_digits(text, &at, 4, &year) && read_byte(text, &at, '-') &&
                       read_digits(text, &at, 2, &month) && read_byte(text, &at, '-') &&
                       read_digits(text, &at, 2, &day) && read_byte(text, &at, 'T') &&
                       read_digits(text, &at, 2, &hour) && read_byte(text, &at, ':') &&
                       read_digits(text, &at, 2, &minute) && read_byte(text, &at, ':') &&
-                      read_digits(text, &at, 2, &second) && read_fraction(text, &at, &ms) &&
+                      read_digits(text, &at, 2, &second) && read_fraction(text, &at, &ns) &&
                       read_zone(text, &at, &zone_minutes) && at == text.size;
     if (!read || month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) ||
         hour > 23 || minute > 59 || second > 59) {
@@ -115,7 +118,20 @@ static bool rfc3339_parse(struct mrd_bytes text, mrd_time_ms *out_ms)
     }
     const int64_t minutes =
         days_from_civil(year, month, day) * 1440 + hour * 60 + minute - zone_minutes;
-    *out_ms = minutes * 60000 + second * 1000 + ms;
+    *out_seconds = minutes * 60 + second;
+    *out_ns = ns;
+    return true;
+}
+
+bool mrd_time_parse_ns(struct mrd_bytes text, int64_t *out_ns)
+{
+    int64_t seconds;
+    int ns;
+    if (!rfc3339_parse(text, &seconds, &ns) || seconds > INT64_MAX / NS_PER_SECOND - 1 ||
+        seconds < INT64_MIN / NS_PER_SECOND + 1) {
+        return false;
+    }
+    *out_ns = seconds * NS_PER_SECOND + ns;
     return true;
 }
 
@@ -124,7 +140,11 @@ bool mrd_time_parse(struct mrd_bytes text, mrd_time_ms *out_ms)
     double seconds;
     double whole;
     if (!mrd_double_parse((const char *)text.data, text.size, &seconds)) {
-        return rfc3339_parse(text, out_ms);
+        int64_t since_epoch;
+        int ns;
+        const bool fine = rfc3339_parse(text, &since_epoch, &ns);
+        *out_ms = fine ? since_epoch * 1000 + ns / 1000000 : *out_ms;
+        return fine;
     }
     const double fraction = modf(seconds, &whole);
     if (!isfinite(seconds) || fabs(whole) > (double)(INT64_MAX / 4000)) {

@@ -9,4 +9,7 @@
 /* False for any other text; *out_ms is unchanged then. */
 MRD_MUST_CHECK bool mrd_time_parse(struct mrd_bytes text, mrd_time_ms *out_ms);
 
+/* RFC 3339 alone, to the nanosecond; false as well for years that 64 bits of them do not reach (1678 to 2261). */
+MRD_MUST_CHECK bool mrd_time_parse_ns(struct mrd_bytes text, int64_t *out_ns);
+
 #endif

@@ -37,9 +37,27 @@ static void times_are_read_as_prometheus_reads_them(void **state)
     }
 }
 
+static void nanoseconds_are_kept(void **state)
+{
+    (void)state;
+    int64_t ns = -1;
+    assert_true(mrd_time_parse_ns(MRD_BYTES("2015-07-01T20:10:51.781002003Z"), &ns));
+    assert_int_equal(ns, 1435781451781002003);
+    assert_true(mrd_time_parse_ns(MRD_BYTES("2015-07-01T22:10:51.7+02:00"), &ns));
+    assert_int_equal(ns, 1435781451700000000);
+    assert_true(mrd_time_parse_ns(MRD_BYTES("1969-12-31T23:59:59.999999999Z"), &ns));
+    assert_int_equal(ns, -1);
+    assert_false(mrd_time_parse_ns(MRD_BYTES("1435781451.781"), &ns));
+    assert_false(
+        mrd_time_parse_ns(MRD_BYTES("0001-01-01T00:00:00Z"), &ns)); /* Go's time of nothing */
+    assert_false(mrd_time_parse_ns(MRD_BYTES("9999-01-01T00:00:00Z"), &ns));
+    assert_int_equal(ns, -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nanoseconds_are_kept),
         cmocka_unit_test(times_are_read_as_prometheus_reads_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+#include "bus/request_internal.h"
 
 enum {
     RECONNECT_WAIT_MS = 100,
@@ -22,7 +25,7 @@ enum {
 struct mrd_bus {
     natsConnection *nats;
     natsOptions *options;
-    char *urls;
+    char *urls;                  /* as they may be shown */
     _Atomic bool connected;      /* relaxed: a hint, the next write tells */
     _Atomic uint64_t generation; /* release after `connected`, acquire by readers */
     _Atomic uint64_t errors;
@@ -33,10 +36,12 @@ struct mrd_bus {
     pthread_mutex_t listener_lock; /* held while listeners run; guards the list */
     struct mrd_bus_listener *listeners;
     struct mrd_retired retired;
+    struct mrd_requests *requests;
 };
 
 natsConnection *mrd_bus_nats(struct mrd_bus *bus) { return bus->nats; }
 struct mrd_retired *mrd_bus_retired(struct mrd_bus *bus) { return &bus->retired; }
+struct mrd_requests *mrd_bus_requests(struct mrd_bus *bus) { return bus->requests; }
 
 /* ---- helpers of the lib ---- */
 
@@ -215,6 +220,32 @@ static int split_urls(char *urls, const char *servers[SERVERS_MAX])
     return count;
 }
 
+char *mrd_bus_urls_shown(const char *urls)
+{
+    char *shown = strdup(urls);
+    mrd_assert(shown != NULL);
+    char *to = shown;
+    for (const char *from = urls; *from != '\0';) {
+        const size_t size = strcspn(from, ", ");
+        const char *scheme = memmem(from, size, "://", 3);
+        const char *host = memrchr(from, '@', size);
+        if (host != NULL) {
+            const size_t kept = scheme == NULL ? 0 : (size_t)(scheme + 3 - from);
+            memmove(to, from, kept);
+            to += kept;
+            host++;
+        } else {
+            host = from;
+        }
+        const size_t rest = (size_t)(from + size - host) + strspn(from + size, ", ");
+        memmove(to, host, rest);
+        to += rest;
+        from = host + rest;
+    }
+    *to = '\0';
+    return shown;
+}
+
 static natsStatus set_servers(natsOptions *nats, const char *urls)
 {
     const char *servers[SERVERS_MAX];
@@ -240,13 +271,54 @@ static natsStatus set_identity(natsOptions *nats, const struct mrd_bus_options *
     if (status == NATS_OK && options->credentials_file != NULL) {
         status = natsOptions_SetUserCredentialsFromFiles(nats, options->credentials_file, NULL);
     }
-    if (status == NATS_OK && options->ca_file != NULL) {
-        status = natsOptions_SetSecure(nats, true);
-        if (status == NATS_OK) {
-            status = natsOptions_LoadCATrustedCertificates(nats, options->ca_file);
-        }
+    if (status == NATS_OK && options->nkey != NULL) {
+        status = natsOptions_SetNKeyFromSeed(nats, options->nkey, options->nkey_seed_file);
     }
     return status;
+}
+
+static natsStatus set_tls(natsOptions *nats, const struct mrd_bus_options *options)
+{
+    natsStatus status = NATS_OK;
+    if (options->ca_file != NULL || options->cert_file != NULL) {
+        status = natsOptions_SetSecure(nats, true);
+    }
+    if (status == NATS_OK && options->ca_file != NULL) {
+        status = natsOptions_LoadCATrustedCertificates(nats, options->ca_file);
+    }
+    if (status == NATS_OK && options->cert_file != NULL) {
+        status = natsOptions_LoadCertificatesChain(nats, options->cert_file, options->key_file);
+    }
+    if (status == NATS_OK && options->server_name != NULL) {
+        status = natsOptions_SetExpectedHostname(nats, options->server_name);
+    }
+    return status;
+}
+
+/* What nats.c would find out later, or not tell clearly. */
+static enum mrd_status check_options(const struct mrd_bus_options *options, struct mrd_error *err)
+{
+    if (options->urls == NULL || options->urls[0] == '\0') {
+        return mrd_fail(err, MRD_E_INVALID, "nats: no server URL is configured");
+    }
+    if ((options->cert_file == NULL) != (options->key_file == NULL)) {
+        return mrd_fail(err, MRD_E_INVALID,
+                        "nats: a certificate and its key (nats.cert_file, nats.key_file) are given "
+                        "together, or neither");
+    }
+    if ((options->nkey == NULL) != (options->nkey_seed_file == NULL)) {
+        return mrd_fail(err, MRD_E_INVALID,
+                        "nats: an NKey and the file of its seed (nats.nkey, nats.nkey_seed_file) "
+                        "are given together, or neither");
+    }
+    const char *const files[] = {options->ca_file, options->cert_file, options->key_file,
+                                 options->nkey_seed_file, options->credentials_file};
+    for (size_t i = 0; i < MRD_ARRAY_LEN(files); i++) {
+        if (files[i] != NULL && access(files[i], R_OK) != 0) {
+            return mrd_fail_errno(err, MRD_E_INVALID, "nats: %s", files[i]);
+        }
+    }
+    return MRD_OK;
 }
 
 static natsStatus set_behaviour(natsOptions *nats, const struct mrd_bus_options *options)
@@ -295,6 +367,7 @@ static natsStatus set_callbacks(natsOptions *nats, struct mrd_bus *bus)
 
 static void bus_free(struct mrd_bus *bus)
 {
+    mrd_requests_destroy(&bus->requests);
     natsOptions_Destroy(bus->options);
     pthread_cond_destroy(&bus->changed);
     pthread_mutex_destroy(&bus->lock);
@@ -304,18 +377,51 @@ static void bus_free(struct mrd_bus *bus)
     free(bus);
 }
 
+enum mrd_status mrd_bus_try(const struct mrd_bus_options *options, struct mrd_error *err)
+{
+    MRD_TRY(check_options(options, err));
+    natsConnection *nats = NULL;
+    natsOptions *once = NULL;
+    natsStatus status = natsOptions_Create(&once);
+    if (status == NATS_OK) {
+        status = set_servers(once, options->urls);
+    }
+    if (status == NATS_OK) {
+        status = set_identity(once, options);
+    }
+    if (status == NATS_OK) {
+        status = set_tls(once, options);
+    }
+    if (status == NATS_OK) {
+        status = natsOptions_SetTimeout(once, CONNECT_TIMEOUT_MS);
+    }
+    if (status == NATS_OK) {
+        status = natsConnection_Connect(&nats, once);
+    }
+    char *urls = mrd_bus_urls_shown(options->urls);
+    /* With TLS 1.3 a server refuses it after it has said that all is well, and nats.c knows of a broken connection only. */
+    const char *hint = status == NATS_IO_ERROR && options->cert_file != NULL
+                           ? " (servers may not take the certificate of nats.cert_file)"
+                           : "";
+    const enum mrd_status result =
+        status == NATS_OK ? MRD_OK : mrd_bus_fail(err, status, 0, "nats %s%s", urls, hint);
+    free(urls);
+    natsConnection_Destroy(nats);
+    natsOptions_Destroy(once);
+    return result;
+}
+
 enum mrd_status mrd_bus_open(const struct mrd_bus_options *options, struct mrd_bus **out_bus,
                              struct mrd_error *err)
 {
-    if (options->urls == NULL || options->urls[0] == '\0') {
-        return mrd_fail(err, MRD_E_INVALID, "nats: no server URL is configured");
-    }
+    MRD_TRY(check_options(options, err));
     struct mrd_bus *bus = calloc(1, sizeof(*bus));
     mrd_assert(bus != NULL);
-    bus->urls = strdup(options->urls);
+    bus->urls = mrd_bus_urls_shown(options->urls);
     pthread_mutex_init(&bus->lock, NULL);
     pthread_mutex_init(&bus->listener_lock, NULL);
     mrd_retired_init(&bus->retired);
+    bus->requests = mrd_requests_create(bus);
     mrd_bus_cond_init(&bus->changed);
     natsStatus status = natsOptions_Create(&bus->options);
     if (status == NATS_OK) {
@@ -323,6 +429,9 @@ enum mrd_status mrd_bus_open(const struct mrd_bus_options *options, struct mrd_b
     }
     if (status == NATS_OK) {
         status = set_identity(bus->options, options);
+    }
+    if (status == NATS_OK) {
+        status = set_tls(bus->options, options);
     }
     if (status == NATS_OK) {
         status = set_behaviour(bus->options, options);
@@ -336,7 +445,7 @@ enum mrd_status mrd_bus_open(const struct mrd_bus_options *options, struct mrd_b
     if (status == NATS_OK) {
         bus_set_connected(bus); /* the callback is not called for a connection made at once */
     } else if (status != NATS_NOT_YET_CONNECTED) {
-        (void)mrd_bus_fail(err, status, 0, "nats %s", options->urls);
+        (void)mrd_bus_fail(err, status, 0, "nats %s", bus->urls);
         natsConnection_Destroy(bus->nats);
         bus_free(bus);
         return err == NULL ? MRD_E_INVALID : (err->status = MRD_E_INVALID);
@@ -392,6 +501,7 @@ void mrd_bus_close(struct mrd_bus **bus)
     }
     struct mrd_bus *self = MRD_MOVE(*bus);
     mrd_assert(self->listeners == NULL);
+    mrd_requests_destroy(&self->requests);
     if (mrd_bus_connected(self)) {
         (void)natsConnection_FlushTimeout(self->nats, CLOSE_FLUSH_MS);
     }

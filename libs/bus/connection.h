@@ -27,7 +27,13 @@ struct mrd_bus_options {
     const char *password;
     const char *token;            /* NULL: none */
     const char *credentials_file; /* JWT and seed; NULL: none */
-    const char *ca_file;          /* given: TLS is demanded */
+    const char *nkey;             /* public key of a user, with its seed's file; NULL: none */
+    const char *nkey_seed_file;
+    const char *ca_file; /* given: TLS is demanded */
+    const char
+        *cert_file; /* chain and key of ours that the servers ask for; given: TLS is demanded */
+    const char *key_file;
+    const char *server_name;   /* that the servers' certificates must have; NULL: the URL's host */
     int64_t write_deadline_ms; /* 0: 1000. A publish call blocks no longer than about twice that */
     int64_t ping_ms;           /* 0: 5000. Two unanswered pings are a lost connection */
 };
@@ -36,6 +42,11 @@ struct mrd_bus_options {
  * (no URL, unreadable credentials). */
 MRD_MUST_CHECK enum mrd_status mrd_bus_open(const struct mrd_bus_options *options,
                                             struct mrd_bus **out_bus, struct mrd_error *err);
+
+/* Connects once and closes again, to say why that does not work: a connection that is made in the background does not tell much.
+ * Waits for some seconds at most for each server. */
+MRD_MUST_CHECK enum mrd_status mrd_bus_try(const struct mrd_bus_options *options,
+                                           struct mrd_error *err);
 
 /* Waits until connected. MRD_E_UNAVAILABLE, with the servers' addresses, after timeout_ms. */
 MRD_MUST_CHECK enum mrd_status mrd_bus_wait_connected(struct mrd_bus *bus, int64_t timeout_ms,

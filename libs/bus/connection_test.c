@@ -136,7 +136,45 @@ static void options_that_cannot_work_are_refused(void **state)
                      MRD_E_INVALID);
     assert_int_equal(mrd_bus_open(&(struct mrd_bus_options){.urls = " , "}, &bus, &err),
                      MRD_E_INVALID);
+    const struct mrd_bus_options halves[] = {
+        {.urls = "nats://127.0.0.1:1", .cert_file = "/dev/null"        },
+        {.urls = "nats://127.0.0.1:1", .key_file = "/dev/null"         },
+        {.urls = "nats://127.0.0.1:1", .nkey = "UA"                    },
+        {.urls = "nats://127.0.0.1:1", .ca_file = "/nonexistent/ca.pem"},
+        {.urls = "nats://127.0.0.1:1", .ca_file = "/dev/null"          },
+    };
+    for (size_t i = 0; i < MRD_ARRAY_LEN(halves); i++) {
+        assert_int_equal(mrd_bus_open(&halves[i], &bus, &err), MRD_E_INVALID);
+        assert_int_not_equal(mrd_bus_try(&halves[i], &err), MRD_OK);
+    }
     assert_null(bus);
+}
+
+static void errors_name_servers_without_passwords(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    const struct mrd_bus_options options = {
+        .urls = "nats://me:secret@127.0.0.1:1,127.0.0.1:2, s3cret@127.0.0.1:3"};
+    struct mrd_bus_server server;
+    assert_int_not_equal(mrd_bus_server_info(options.urls, 1000, &server, &err), MRD_OK);
+    assert_null(strstr(err.text, "cret"));
+    assert_int_not_equal(mrd_bus_try(&options, &err), MRD_OK);
+    assert_non_null(strstr(err.text, "nats nats://127.0.0.1:1,127.0.0.1:2, 127.0.0.1:3: "));
+    assert_null(strstr(err.text, "cret"));
+}
+
+static void a_try_says_whether_there_is_a_server(void **state)
+{
+    (void)state;
+    struct mrd_error err = {0};
+    struct nats_fixture nats;
+    nats_fixture_start(&nats);
+    const struct mrd_bus_options options = {.urls = nats.url};
+    assert_int_equal(mrd_bus_try(&options, &err), MRD_OK);
+    nats_fixture_kill(&nats);
+    assert_int_equal(mrd_bus_try(&options, &err), MRD_E_UNAVAILABLE);
+    nats_fixture_stop(&nats);
 }
 
 int main(void)
@@ -147,6 +185,8 @@ int main(void)
         cmocka_unit_test(a_connection_comes_up_whenever_the_server_does),
         cmocka_unit_test(a_frozen_server_does_not_hold_a_publisher_for_ever),
         cmocka_unit_test(options_that_cannot_work_are_refused),
+        cmocka_unit_test(errors_name_servers_without_passwords),
+        cmocka_unit_test(a_try_says_whether_there_is_a_server),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     mrd_bus_library_close();

@@ -13,6 +13,7 @@
 #ifndef MRD_BUS_LOG_ADMIN_H
 #define MRD_BUS_LOG_ADMIN_H
 
+#include "base/look.h"
 #include "bus/connection.h"
 #include "bus/log_map.h"
 #include "model/log_identity.h"
@@ -66,10 +67,20 @@ struct mrd_log_state {
     int64_t age_ms_max; /* 0: nothing is forgotten by age */
 };
 
-/* The log's state now, for strong reads and lag. MRD_E_NOT_FOUND if there is no such stream. */
+/* The log's state now, for lag. MRD_E_NOT_FOUND if there is no such stream. */
 MRD_MUST_CHECK enum mrd_status mrd_log_state_read(struct mrd_bus *bus, uint32_t partition,
                                                   int64_t timeout_ms, struct mrd_log_state *out,
                                                   struct mrd_error *err);
+
+/* Where all partitions' logs end now, for strong reads, with one round to the server. Looks every 20 ms meanwhile, and ends with what `look`
+ * (NULL: none) says. */
+struct mrd_log_end {
+    struct mrd_log_identity identity;
+    uint64_t sequence_last;
+};
+MRD_MUST_CHECK enum mrd_status mrd_log_ends_read(struct mrd_bus *bus, uint32_t partition_count,
+                                                 int64_t timeout_ms, const struct mrd_look *look,
+                                                 struct mrd_log_end *out, struct mrd_error *err);
 
 /* What NATS keeps in one file of a log at most, as it sizes them of bytes_max (nats-server's dynBlkSize). A message that was dropped may stay in the
  * file that the first one lies in, until most of that file is dropped: when so many bytes behind it are dropped, it is gone. */
@@ -108,6 +119,12 @@ MRD_MUST_CHECK enum mrd_status mrd_log_has_mark(struct mrd_bus *bus, uint32_t pa
                                                 struct mrd_log_mark mark, int64_t timeout_ms,
                                                 bool *out_has, struct mrd_error *out_why,
                                                 struct mrd_error *err);
+
+/* The same of the log as it is now. Looks every 20 ms, and ends with what `look` (NULL: none) says. */
+MRD_MUST_CHECK enum mrd_status mrd_log_mark_check(struct mrd_bus *bus, uint32_t partition,
+                                                  struct mrd_log_mark mark, int64_t timeout_ms,
+                                                  const struct mrd_look *look, bool *out_has,
+                                                  struct mrd_error *out_why, struct mrd_error *err);
 
 /* The stream's first sequence that was stored after a time; last + 1 if there is none. Cost: some reads of entries. */
 MRD_MUST_CHECK enum mrd_status mrd_log_stored_after(struct mrd_bus *bus, uint32_t partition,

@@ -1,64 +1,93 @@
 /* A partition's log as it is: where it stands, what its stream's sequences mean, what of it goes. */
 #include <stdlib.h>
 
-#include "bus/connection_internal.h"
 #include "bus/log_admin.h"
+#include "bus/log_info.h"
 #include "bus/log_names.h"
+#include "bus/request_internal.h"
 
-static const int64_t MS = 1000000;
+enum { SUBJECT_MAX = MRD_LOG_NAME_MAX + 32 /* of JetStream's API */ };
 
 static void js_close(jsCtx **js) { jsCtx_Destroy(*js); }
 static void info_close(jsStreamInfo **info) { jsStreamInfo_Destroy(*info); }
 static void msg_close(natsMsg **msg) { natsMsg_Destroy(*msg); }
 
-static enum mrd_status info_read(jsCtx *js, uint32_t partition, jsStreamInfo **out,
-                                 struct mrd_error *err)
+/* The answer of one of JetStream's questions, which it may be asked again. */
+static struct mrd_bytes reply_bytes(const struct mrd_request *request)
+{
+    return (struct mrd_bytes){(const uint8_t *)natsMsg_GetData(request->reply),
+                              (size_t)natsMsg_GetDataLength(request->reply)};
+}
+
+static enum mrd_status info_take(const struct mrd_request *request, uint32_t partition,
+                                 struct mrd_log_state *out, struct mrd_error *err)
 {
     char name[MRD_LOG_NAME_MAX];
-    jsErrCode code = 0;
-    const natsStatus status =
-        js_GetStreamInfo(out, js, mrd_log_stream_name(partition, name), NULL, &code);
-    return status == NATS_OK ? MRD_OK : mrd_bus_fail(err, status, (int)code, "stream %s", name);
+    const enum mrd_status status = mrd_log_info_parse(reply_bytes(request), out, err);
+    return status == MRD_OK
+               ? MRD_OK
+               : mrd_fail_prefix(err, status, "stream %s", mrd_log_stream_name(partition, name));
 }
 
-static enum mrd_status state_of(const jsStreamInfo *info, struct mrd_log_state *out,
-                                struct mrd_error *err)
+static void info_subject(uint32_t partition, char out[SUBJECT_MAX])
 {
-    struct mrd_log_state state = {
-        .stream_first = info->State.Msgs == 0 ? info->State.LastSeq + 1 : info->State.FirstSeq,
-        .stream_last = info->State.LastSeq,
-        .messages = info->State.Msgs,
-        .bytes = info->State.Bytes,
-        .bytes_max = info->Config->MaxBytes,
-        .age_ms_max = info->Config->MaxAge / MS,
-    };
-    const enum mrd_status status = mrd_log_map_parse(info->Config->Description, &state.map, err);
-    if (status != MRD_OK) {
-        return mrd_fail_prefix(err, status, "stream %s", info->Config->Name);
-    }
-    state.identity = (struct mrd_log_identity){info->Created, mrd_log_map_base(&state.map)};
-    state.sequence_first = mrd_log_map_position(&state.map, state.stream_first);
-    state.sequence_last = mrd_log_map_last(&state.map, state.stream_last);
-    *out = state;
-    return MRD_OK;
+    char name[MRD_LOG_NAME_MAX];
+    (void)snprintf(out, SUBJECT_MAX, "$JS.API.STREAM.INFO.%s",
+                   mrd_log_stream_name(partition, name));
 }
 
-static enum mrd_status state_read(jsCtx *js, uint32_t partition, struct mrd_log_state *out,
+static enum mrd_status state_read(struct mrd_bus *bus, uint32_t partition, int64_t timeout_ms,
+                                  const struct mrd_look *look, struct mrd_log_state *out,
                                   struct mrd_error *err)
 {
-    mrd_auto(info_close)
-    jsStreamInfo *info = NULL;
-    MRD_TRY(info_read(js, partition, &info, err));
-    return state_of(info, out, err);
+    char subject[SUBJECT_MAX];
+    info_subject(partition, subject);
+    struct mrd_request request = {.subject = subject};
+    enum mrd_status status = mrd_bus_request(bus, &request, 1, timeout_ms, look, err);
+    status = status == MRD_OK
+                 ? info_take(&request, partition, out, err)
+                 : mrd_fail_prefix(err, status, "log of partition %" PRIu32, partition);
+    natsMsg_Destroy(request.reply);
+    return status;
 }
 
 enum mrd_status mrd_log_state_read(struct mrd_bus *bus, uint32_t partition, int64_t timeout_ms,
                                    struct mrd_log_state *out, struct mrd_error *err)
 {
-    mrd_auto(js_close)
-    jsCtx *js = NULL;
-    MRD_TRY(mrd_bus_jetstream(bus, timeout_ms, &js, err));
-    return state_read(js, partition, out, err);
+    return state_read(bus, partition, timeout_ms, NULL, out, err);
+}
+
+static enum mrd_status ends_take(const struct mrd_request *requests, uint32_t partition_count,
+                                 struct mrd_log_end *out, struct mrd_error *err)
+{
+    for (uint32_t p = 0; p < partition_count; p++) {
+        struct mrd_log_state state;
+        MRD_TRY(info_take(&requests[p], p, &state, err));
+        out[p] = (struct mrd_log_end){state.identity, state.sequence_last};
+    }
+    return MRD_OK;
+}
+
+enum mrd_status mrd_log_ends_read(struct mrd_bus *bus, uint32_t partition_count, int64_t timeout_ms,
+                                  const struct mrd_look *look, struct mrd_log_end *out,
+                                  struct mrd_error *err)
+{
+    struct mrd_request *requests = calloc(partition_count, sizeof(*requests));
+    char(*subjects)[SUBJECT_MAX] = calloc(partition_count, sizeof(*subjects));
+    mrd_assert(requests != NULL && subjects != NULL);
+    for (uint32_t p = 0; p < partition_count; p++) {
+        info_subject(p, subjects[p]);
+        requests[p].subject = subjects[p];
+    }
+    enum mrd_status status = mrd_bus_request(bus, requests, partition_count, timeout_ms, look, err);
+    status = status == MRD_OK ? ends_take(requests, partition_count, out, err)
+                              : mrd_fail_prefix(err, status, "the ends of the log");
+    for (uint32_t p = 0; p < partition_count; p++) {
+        natsMsg_Destroy(requests[p].reply);
+    }
+    free(subjects);
+    free(requests);
+    return status;
 }
 
 enum mrd_status mrd_log_position(struct mrd_bus *bus, uint32_t partition, uint64_t stream_sequence,
@@ -72,43 +101,55 @@ enum mrd_status mrd_log_position(struct mrd_bus *bus, uint32_t partition, uint64
 
 /* ---- entries ---- */
 
-static enum mrd_status stored_read(jsCtx *js, uint32_t partition, uint64_t stream_sequence,
-                                   mrd_time_ms *out_ms, struct mrd_error *err)
+static enum mrd_status stored_read(struct mrd_bus *bus, uint32_t partition,
+                                   uint64_t stream_sequence, int64_t timeout_ms,
+                                   const struct mrd_look *look, mrd_time_ms *out_ms,
+                                   struct mrd_error *err)
 {
     char name[MRD_LOG_NAME_MAX];
-    mrd_auto(msg_close)
-    natsMsg *msg = NULL;
-    jsErrCode code = 0;
-    const natsStatus status =
-        js_GetMsg(&msg, js, mrd_log_stream_name(partition, name), stream_sequence, NULL, &code);
-    if (status != NATS_OK) {
-        return mrd_bus_fail(err, status, (int)code, "stream %s: entry %" PRIu64, name,
-                            stream_sequence);
+    char subject[SUBJECT_MAX];
+    char body[64];
+    (void)snprintf(subject, sizeof(subject), "$JS.API.STREAM.MSG.GET.%s",
+                   mrd_log_stream_name(partition, name));
+    (void)snprintf(body, sizeof(body), "{\"seq\":%" PRIu64 "}", stream_sequence);
+    struct mrd_request request = {.subject = subject, .body = mrd_bytes_of(body)};
+    enum mrd_status status = mrd_bus_request(bus, &request, 1, timeout_ms, look, err);
+    if (status == MRD_OK) {
+        status = mrd_log_entry_parse(reply_bytes(&request), out_ms, err);
     }
-    *out_ms = natsMsg_GetTime(msg) / MS;
-    return MRD_OK;
+    natsMsg_Destroy(request.reply);
+    return status == MRD_OK
+               ? MRD_OK
+               : mrd_fail_prefix(err, status, "stream %s: entry %" PRIu64, name, stream_sequence);
 }
 
-enum mrd_status mrd_log_stored_read(struct mrd_bus *bus, uint32_t partition, uint64_t sequence,
-                                    int64_t timeout_ms, mrd_time_ms *out_ms, struct mrd_error *err)
+/* When the entry with a position was stored, in a log that has been looked at. */
+static enum mrd_status position_stored_read(struct mrd_bus *bus, uint32_t partition,
+                                            const struct mrd_log_map *map, uint64_t sequence,
+                                            int64_t timeout_ms, const struct mrd_look *look,
+                                            mrd_time_ms *out_ms, struct mrd_error *err)
 {
-    mrd_auto(js_close)
-    jsCtx *js = NULL;
-    struct mrd_log_state state;
-    MRD_TRY(mrd_bus_jetstream(bus, timeout_ms, &js, err));
-    MRD_TRY(state_read(js, partition, &state, err));
-    const uint64_t at = mrd_log_map_sequence(&state.map, sequence);
-    return mrd_log_map_position(&state.map, at) == sequence
-               ? stored_read(js, partition, at, out_ms, err)
+    const uint64_t at = mrd_log_map_sequence(map, sequence);
+    return mrd_log_map_position(map, at) == sequence
+               ? stored_read(bus, partition, at, timeout_ms, look, out_ms, err)
                : mrd_fail(err, MRD_E_NOT_FOUND,
                           "log of partition %" PRIu32 ": no entry has position %" PRIu64, partition,
                           sequence);
 }
 
-enum mrd_status mrd_log_has_mark(struct mrd_bus *bus, uint32_t partition,
-                                 const struct mrd_log_state *log, struct mrd_log_mark mark,
-                                 int64_t timeout_ms, bool *out_has, struct mrd_error *out_why,
-                                 struct mrd_error *err)
+enum mrd_status mrd_log_stored_read(struct mrd_bus *bus, uint32_t partition, uint64_t sequence,
+                                    int64_t timeout_ms, mrd_time_ms *out_ms, struct mrd_error *err)
+{
+    struct mrd_log_state state;
+    MRD_TRY(mrd_log_state_read(bus, partition, timeout_ms, &state, err));
+    return position_stored_read(bus, partition, &state.map, sequence, timeout_ms, NULL, out_ms,
+                                err);
+}
+
+static enum mrd_status has_mark(struct mrd_bus *bus, uint32_t partition,
+                                const struct mrd_log_state *log, struct mrd_log_mark mark,
+                                int64_t timeout_ms, const struct mrd_look *look, bool *out_has,
+                                struct mrd_error *out_why, struct mrd_error *err)
 {
     mrd_time_ms stored_ms = mark.stored_ms;
     *out_has = log->sequence_last >= mark.sequence;
@@ -122,8 +163,8 @@ enum mrd_status mrd_log_has_mark(struct mrd_bus *bus, uint32_t partition,
     if (mark.sequence < log->sequence_first || mark.stored_ms == 0) {
         return MRD_OK;
     }
-    const enum mrd_status status =
-        mrd_log_stored_read(bus, partition, mark.sequence, timeout_ms, &stored_ms, err);
+    const enum mrd_status status = position_stored_read(bus, partition, &log->map, mark.sequence,
+                                                        timeout_ms, look, &stored_ms, err);
     /* Not found: trimmed meanwhile, or of a stream before this one, which was adopted. */
     if (status != MRD_OK && status != MRD_E_NOT_FOUND) {
         return status;
@@ -139,21 +180,36 @@ enum mrd_status mrd_log_has_mark(struct mrd_bus *bus, uint32_t partition,
     return MRD_OK;
 }
 
+enum mrd_status mrd_log_has_mark(struct mrd_bus *bus, uint32_t partition,
+                                 const struct mrd_log_state *log, struct mrd_log_mark mark,
+                                 int64_t timeout_ms, bool *out_has, struct mrd_error *out_why,
+                                 struct mrd_error *err)
+{
+    return has_mark(bus, partition, log, mark, timeout_ms, NULL, out_has, out_why, err);
+}
+
+enum mrd_status mrd_log_mark_check(struct mrd_bus *bus, uint32_t partition,
+                                   struct mrd_log_mark mark, int64_t timeout_ms,
+                                   const struct mrd_look *look, bool *out_has,
+                                   struct mrd_error *out_why, struct mrd_error *err)
+{
+    struct mrd_log_state log;
+    MRD_TRY(state_read(bus, partition, timeout_ms, look, &log, err));
+    return has_mark(bus, partition, &log, mark, timeout_ms, look, out_has, out_why, err);
+}
+
 /* Times of entries rise with their sequences. */
 enum mrd_status mrd_log_stored_after(struct mrd_bus *bus, uint32_t partition,
                                      const struct mrd_log_state *log, mrd_time_ms time_ms,
                                      int64_t timeout_ms, uint64_t *out_stream_sequence,
                                      struct mrd_error *err)
 {
-    mrd_auto(js_close)
-    jsCtx *js = NULL;
-    MRD_TRY(mrd_bus_jetstream(bus, timeout_ms, &js, err));
     uint64_t low = log->stream_first;
     uint64_t high = log->stream_last + 1;
     while (low < high) {
         const uint64_t middle = low + (high - low) / 2;
         mrd_time_ms stored_ms;
-        MRD_TRY(stored_read(js, partition, middle, &stored_ms, err));
+        MRD_TRY(stored_read(bus, partition, middle, timeout_ms, NULL, &stored_ms, err));
         if (stored_ms > time_ms) {
             high = middle;
         } else {
@@ -195,7 +251,7 @@ enum mrd_status mrd_log_class_last(struct mrd_bus *bus, uint32_t partition,
         return mrd_bus_fail(err, status, (int)code, "stream %s: last message of %s", name, subject);
     }
     struct mrd_log_state state;
-    MRD_TRY(state_read(js, partition, &state, err));
+    MRD_TRY(mrd_log_state_read(bus, partition, timeout_ms, &state, err));
     *out_sequence = mrd_log_map_position(&state.map, natsMsg_GetSequence(message));
     return MRD_OK;
 }
@@ -221,7 +277,7 @@ enum mrd_status mrd_log_trim(struct mrd_bus *bus, uint32_t partition, struct mrd
     jsCtx *js = NULL;
     struct mrd_log_state state;
     MRD_TRY(mrd_bus_jetstream(bus, timeout_ms, &js, err));
-    MRD_TRY(state_read(js, partition, &state, err));
+    MRD_TRY(mrd_log_state_read(bus, partition, timeout_ms, &state, err));
     MRD_TRY(check_identity(partition, log, state.identity, err));
     jsOptions options;
     jsOptions_Init(&options);
@@ -245,19 +301,24 @@ enum mrd_status mrd_log_adopt(struct mrd_bus *bus, uint32_t partition,
     jsStreamInfo *info = NULL;
     struct mrd_log_state state;
     char text[MRD_LOG_MAP_TEXT_MAX];
+    char name[MRD_LOG_NAME_MAX];
+    jsErrCode code = 0;
+    MRD_TRY(mrd_log_state_read(bus, partition, timeout_ms, &state, err));
     MRD_TRY(mrd_bus_jetstream(bus, timeout_ms, &js, err));
-    MRD_TRY(info_read(js, partition, &info, err));
-    MRD_TRY(state_of(info, &state, err));
+    natsStatus status =
+        js_GetStreamInfo(&info, js, mrd_log_stream_name(partition, name), NULL, &code);
+    if (status != NATS_OK) {
+        return mrd_bus_fail(err, status, (int)code, "stream %s", name);
+    }
     MRD_TRY(check_identity(partition, adoption->log, state.identity, err));
     MRD_TRY(mrd_log_map_add(&state.map, state.stream_first, adoption->stream_from,
                             adoption->sequence, err));
     jsStreamConfig want = *info->Config; /* whose strings are the info's */
     want.Description = mrd_log_map_format(&state.map, text);
-    jsErrCode code = 0;
-    const natsStatus status = js_UpdateStream(NULL, js, &want, NULL, &code);
+    status = js_UpdateStream(NULL, js, &want, NULL, &code);
     if (status != NATS_OK) {
         return mrd_bus_fail(err, status, (int)code, "stream %s: adoption", want.Name);
     }
-    *out = (struct mrd_log_identity){info->Created, mrd_log_map_base(&state.map)};
+    *out = (struct mrd_log_identity){state.identity.created_ns, mrd_log_map_base(&state.map)};
     return MRD_OK;
 }

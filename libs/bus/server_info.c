@@ -1,5 +1,5 @@
 /* The server's greeting, read over a plain socket: nats.c keeps the version to itself. */
-#include "bus/connection.h"
+#include "bus/connection_internal.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -136,7 +136,11 @@ enum mrd_status mrd_bus_server_info(const char *urls, int64_t timeout_ms,
         at += size;
         at += strspn(at, ", ");
     }
-    return mrd_fail(err, MRD_E_UNAVAILABLE, "nats %s: no server answers", urls);
+    char *shown = mrd_bus_urls_shown(urls);
+    const enum mrd_status status =
+        mrd_fail(err, MRD_E_UNAVAILABLE, "nats %s: no server answers", shown);
+    free(shown);
+    return status;
 }
 
 int mrd_bus_version_compare(const char *a, const char *b)

@@ -19,8 +19,17 @@ const struct mrd_config_key mrd_bus_settings_keys[MRD_BUS_SETTINGS_KEYS] = {
     KEY("nats.token", MRD_CONFIG_SECRET, "", "Token for the NATS servers; empty: none."),
     KEY("nats.credentials_file", MRD_CONFIG_STRING, "",
         "File with a NATS JWT and its seed; empty: none."),
+    KEY("nats.nkey", MRD_CONFIG_STRING, "",
+        "Public NKey of a user at the NATS servers; empty: none."),
+    KEY("nats.nkey_seed_file", MRD_CONFIG_STRING, "", "File with the seed of nats.nkey."),
     KEY("nats.ca_file", MRD_CONFIG_STRING, "",
         "Certificates that the NATS servers are checked against; given, TLS is demanded."),
+    KEY("nats.cert_file", MRD_CONFIG_STRING, "",
+        "Certificate of this service, and what leads to its authority, for NATS servers that "
+        "verify clients; given, TLS is demanded."),
+    KEY("nats.key_file", MRD_CONFIG_STRING, "", "Private key of nats.cert_file."),
+    KEY("nats.server_name", MRD_CONFIG_STRING, "",
+        "Name that the certificates of the NATS servers must have; empty: the host in nats.url."),
     {.path = "nats.write_deadline",
        .type = MRD_CONFIG_DURATION,
        .initial = "1s",
@@ -64,23 +73,39 @@ static const char *setting(const struct mrd_config *config, const char *path)
     return value[0] == 0 ? NULL : value;
 }
 
-enum mrd_status mrd_bus_settings_open(const struct mrd_config *config, const char *purpose,
-                                      struct mrd_bus **out_bus, struct mrd_error *err)
+static struct mrd_bus_options options_of(const struct mrd_config *config, const char *name)
 {
-    char name[128];
-    (void)snprintf(name, sizeof(name), "meridian %s %s", mrd_config_string(config, "instance"),
-                   purpose);
-    const struct mrd_bus_options options = {
+    return (struct mrd_bus_options){
         .urls = mrd_config_string(config, "nats.url"),
         .name = name,
         .user = setting(config, "nats.user"),
         .password = setting(config, "nats.password"),
         .token = setting(config, "nats.token"),
         .credentials_file = setting(config, "nats.credentials_file"),
+        .nkey = setting(config, "nats.nkey"),
+        .nkey_seed_file = setting(config, "nats.nkey_seed_file"),
         .ca_file = setting(config, "nats.ca_file"),
+        .cert_file = setting(config, "nats.cert_file"),
+        .key_file = setting(config, "nats.key_file"),
+        .server_name = setting(config, "nats.server_name"),
         .write_deadline_ms = mrd_config_duration(config, "nats.write_deadline"),
     };
+}
+
+enum mrd_status mrd_bus_settings_open(const struct mrd_config *config, const char *purpose,
+                                      struct mrd_bus **out_bus, struct mrd_error *err)
+{
+    char name[128];
+    (void)snprintf(name, sizeof(name), "meridian %s %s", mrd_config_string(config, "instance"),
+                   purpose);
+    const struct mrd_bus_options options = options_of(config, name);
     return mrd_bus_open(&options, out_bus, err);
+}
+
+enum mrd_status mrd_bus_settings_try(const struct mrd_config *config, struct mrd_error *err)
+{
+    const struct mrd_bus_options options = options_of(config, NULL);
+    return mrd_bus_try(&options, err);
 }
 
 struct mrd_log_config mrd_bus_settings_log(const struct mrd_config *config)

@@ -13,13 +13,17 @@
 #include "bus/log_admin.h"
 #include "bus/members.h"
 
-enum { MRD_BUS_SETTINGS_KEYS = 15 };
+enum { MRD_BUS_SETTINGS_KEYS = 20 };
 extern const struct mrd_config_key mrd_bus_settings_keys[MRD_BUS_SETTINGS_KEYS];
 
 /* Opens a connection as nats.* says; `purpose` ("publish", "log", "query") is added to its name. */
 MRD_MUST_CHECK enum mrd_status mrd_bus_settings_open(const struct mrd_config *config,
                                                      const char *purpose, struct mrd_bus **out_bus,
                                                      struct mrd_error *err);
+
+/* Why no connection can be made (mrd_bus_try). */
+MRD_MUST_CHECK enum mrd_status mrd_bus_settings_try(const struct mrd_config *config,
+                                                    struct mrd_error *err);
 
 /* The partition log that region.* and log.* describe. Strings live as long as the configuration. */
 struct mrd_log_config mrd_bus_settings_log(const struct mrd_config *config);

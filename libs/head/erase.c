@@ -166,7 +166,6 @@ void mrd_head_erase(struct mrd_head *head, const struct mrd_head_query *query,
 {
     struct head_numbers found = {0};
     struct mrd_head_query whole = *query;
-    whole.pause = (struct mrd_head_pause){0}; /* nobody may read in between, so nothing fails */
     whole.beside = false;
     mrd_assert(head_match(head, &whole, &found, NULL) == MRD_OK);
     const uint64_t before = head->sample_count;
@@ -185,6 +184,7 @@ void mrd_head_erase(struct mrd_head *head, const struct mrd_head_query *query,
             head->hollow++;
             head->hollow_seen++;
         }
+        mrd_assert(head_pause(&query->pause, i, HEAD_PAUSE_SERIES, NULL) == MRD_OK);
     }
     out->samples += before - head->sample_count;
     head_numbers_fini(&found);

@@ -252,19 +252,24 @@ enum mrd_status mrd_head_series(struct mrd_head *head, const struct mrd_head_ser
     return MRD_OK;
 }
 
-uint64_t mrd_head_known(struct mrd_head *head, struct mrd_bytes tenant, const mrd_series_id *ids,
-                        size_t count, uint8_t *bits)
+enum mrd_status mrd_head_known(struct mrd_head *head, struct mrd_bytes tenant,
+                               const mrd_series_id *ids, size_t count,
+                               const struct mrd_head_pause *pause, uint8_t *bits,
+                               uint64_t *out_total, struct mrd_error *err)
 {
     const uint32_t number = head_tenant_find(head, tenant);
     memset(bits, 0, (count + 7) / 8);
     if (number == 0) {
-        return 0;
+        *out_total = 0;
+        return MRD_OK;
     }
     for (size_t i = 0; i < count; i++) {
         const bool known = series_find(head, number, ids[i]) != MRD_HEAD_ORDINAL_NONE;
         bits[i / 8] = (uint8_t)(bits[i / 8] | (known ? 1U << (i % 8) : 0));
+        MRD_TRY(head_pause(pause, i, HEAD_PAUSE_ITEMS, err));
     }
-    return head_tenant(head, number)->series.count;
+    *out_total = head_tenant(head, number)->series.count;
+    return MRD_OK;
 }
 
 /* ---- figures ---- */

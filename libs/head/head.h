@@ -310,7 +310,7 @@ struct mrd_head_erased { /* added to */
 
 /* Takes away the samples of the query's series in its range, as if they had never been written: what is written later is not
  * held against them. The series stay until a sweep finds them empty, but no answer has them. Open cursors yield what is
- * left. Does not look at the budget. Cost: resolving the query; 0.3 us a series whose chunks go whole,
+ * left. Does not look at the budget. The query's pause may let others read, who find some of it still there, but may not end it. Cost: resolving the query; 0.3 us a series whose chunks go whole,
  * 4 us for one of which a chunk is partly in the range (0.2 ms if it has histograms). */
 void mrd_head_erase(struct mrd_head *head, const struct mrd_head_query *query,
                     struct mrd_head_erased *out);
@@ -332,12 +332,18 @@ MRD_MUST_CHECK enum mrd_status mrd_head_count_by_name(struct mrd_head *head,
                                                       const struct mrd_head_pause *pause,
                                                       mrd_head_emit_count emit, void *context,
                                                       struct mrd_error *err);
-uint64_t mrd_head_tenant_series(struct mrd_head *head, struct mrd_bytes tenant);
+MRD_MUST_CHECK enum mrd_status mrd_head_tenant_series(struct mrd_head *head,
+                                                      struct mrd_bytes tenant,
+                                                      const struct mrd_head_pause *pause,
+                                                      uint64_t *out, struct mrd_error *err);
 
-/* Which of these series of a tenant the head has: bit i of `bits` (bit 0 of byte 0 is the first) for ids[i]. Returns how many it has
- * of the tenant, for whoever limits them: those that are empty and not yet removed count. Changes nothing. Cost: 50 ns an id. */
-uint64_t mrd_head_known(struct mrd_head *head, struct mrd_bytes tenant, const mrd_series_id *ids,
-                        size_t count, uint8_t *bits);
+/* Which of these series of a tenant the head has: bit i of `bits` (bit 0 of byte 0 is the first) for ids[i]. *out_total: how many it has
+ * of the tenant, for whoever limits them: those that are empty and not yet removed count. Changes nothing. What ends it early is the
+ * pause (may be NULL). Cost: 50 ns an id. */
+MRD_MUST_CHECK enum mrd_status mrd_head_known(struct mrd_head *head, struct mrd_bytes tenant,
+                                              const mrd_series_id *ids, size_t count,
+                                              const struct mrd_head_pause *pause, uint8_t *bits,
+                                              uint64_t *out_total, struct mrd_error *err);
 
 /* Of a tenant: chunks as a selection of everything would have them, oldest and newest time (of nothing: INT64_MAX and
  * INT64_MIN). Cost: a look at each chunk; the pause (may be NULL) may end it. */

@@ -223,6 +223,89 @@ static void counts_end_too(void **state)
     mrd_head_destroy(&head);
 }
 
+/* Of which only a walk knows how many there are: an erasure has emptied some. */
+static void how_many_a_tenant_has_is_counted_with_pauses(void **state)
+{
+    (void)state;
+    struct mrd_head *head = head_of_two();
+    struct mrd_matcher matcher = matcher_of(0);
+    const struct mrd_head_query some = query_of("large", &matcher, 1);
+    struct mrd_head_erased erased = {0};
+    mrd_head_erase(head, &some, &erased);
+    assert_true(erased.series > 100);
+    struct pauses pauses = {.head = head};
+    const struct mrd_head_pause pause = {pause_run, &pauses};
+    uint64_t count = 0;
+    assert_int_equal(mrd_head_tenant_series(head, MRD_BYTES("large"), &pause, &count, NULL),
+                     MRD_OK);
+    assert_int_equal(count, SERIES - erased.series);
+    assert_int_equal(pauses.count, SERIES / HEAD_PAUSE_ITEMS);
+    pauses = (struct pauses){.head = head, .last = 2};
+    assert_int_equal(mrd_head_tenant_series(head, MRD_BYTES("large"), &pause, &count, NULL),
+                     MRD_E_CANCELED);
+    assert_int_equal(pauses.count, 2);
+    mrd_matcher_fini(&matcher);
+    mrd_head_destroy(&head);
+}
+
+static void ids_are_looked_up_with_pauses(void **state)
+{
+    (void)state;
+    enum { IDS = 4 * HEAD_PAUSE_ITEMS };
+    struct mrd_head *head = head_of_two();
+    static mrd_series_id ids[IDS]; /* of none */
+    uint8_t bits[IDS / 8];
+    uint64_t total = 0;
+    struct pauses pauses = {.head = head};
+    const struct mrd_head_pause pause = {pause_run, &pauses};
+    assert_int_equal(mrd_head_known(head, MRD_BYTES("large"), ids, IDS, &pause, bits, &total, NULL),
+                     MRD_OK);
+    assert_int_equal(total, SERIES);
+    assert_int_equal(pauses.count, 4);
+    pauses = (struct pauses){.head = head, .last = 3};
+    assert_int_equal(mrd_head_known(head, MRD_BYTES("large"), ids, IDS, &pause, bits, &total, NULL),
+                     MRD_E_CANCELED);
+    assert_int_equal(pauses.count, 3);
+    mrd_head_destroy(&head);
+}
+
+struct erasing {
+    struct pauses pauses; /* first */
+    size_t found;         /* series that were there in the last pause */
+    size_t changes;       /* pauses that found fewer than the one before */
+};
+
+static enum mrd_status look_at_the_rest(void *context, struct mrd_error *err)
+{
+    struct erasing *erasing = context;
+    const struct mrd_head_query query = query_of("large", NULL, 0);
+    struct mrd_head_cursor *cursor = NULL;
+    assert_int_equal(mrd_head_select(erasing->pauses.head, &query, &cursor, NULL), MRD_OK);
+    const size_t found = mrd_head_cursor_series_count(cursor);
+    mrd_head_cursor_destroy(&cursor);
+    assert_true(found <= erasing->found);
+    erasing->changes += found < erasing->found ? 1 : 0;
+    erasing->found = found;
+    return pause_run(&erasing->pauses, err);
+}
+
+static void others_read_in_the_middle_of_an_erasure(void **state)
+{
+    (void)state;
+    struct mrd_head *head = head_of_two();
+    struct erasing erasing = {.pauses = {.head = head}, .found = SERIES};
+    struct mrd_head_query query = query_of("large", NULL, 0);
+    query.pause = (struct mrd_head_pause){look_at_the_rest, &erasing};
+    struct mrd_head_erased erased = {0};
+    mrd_head_erase(head, &query, &erased);
+    assert_int_equal(erased.series, SERIES);
+    assert_int_equal(erased.samples, SERIES);
+    assert_true(erasing.changes >= SERIES / HEAD_PAUSE_SERIES);
+    (void)look_at_the_rest(&erasing, NULL);
+    assert_int_equal(erasing.found, 0);
+    mrd_head_destroy(&head);
+}
+
 enum { MANY = 3 * HEAD_PAUSE_NUMBERS };
 
 /* The list that an equality starts from, in falling order, as if ordinals had been given out again. */
@@ -292,6 +375,9 @@ int main(void)
         cmocka_unit_test(others_read_in_between_and_change_nothing),
         cmocka_unit_test(any_pause_may_end_the_reading),
         cmocka_unit_test(lists_of_names_and_values_end_too),
+        cmocka_unit_test(how_many_a_tenant_has_is_counted_with_pauses),
+        cmocka_unit_test(ids_are_looked_up_with_pauses),
+        cmocka_unit_test(others_read_in_the_middle_of_an_erasure),
         cmocka_unit_test(a_long_list_that_is_not_sorted_is_sorted_with_pauses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -462,15 +462,16 @@ static enum mrd_status series_of(const struct mrd_head *head, struct head_list *
     return MRD_OK;
 }
 
-uint64_t mrd_head_tenant_series(struct mrd_head *head, struct mrd_bytes tenant)
+enum mrd_status mrd_head_tenant_series(struct mrd_head *head, struct mrd_bytes tenant,
+                                       const struct mrd_head_pause *pause, uint64_t *out,
+                                       struct mrd_error *err)
 {
     const uint32_t number = head_tenant_find(head, tenant);
-    uint64_t count = 0;
-    if (number != 0) {
-        mrd_assert(series_of(head, &head_tenant(head, number)->series, NULL, &count, NULL) ==
-                   MRD_OK);
+    if (number == 0) {
+        *out = 0;
+        return MRD_OK;
     }
-    return count;
+    return series_of(head, &head_tenant(head, number)->series, pause, out, err);
 }
 
 /* Counting is what an index is for: a small tenant that is asked about gets one. */

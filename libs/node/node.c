@@ -10,6 +10,7 @@
 
 enum {
     START_TIMEOUT_MS = 30000,
+    TELL_MS = 5000, /* a connection that is not made by then is told of, and another one tried */
     LOG_CALL_MS = 3000, /* a clustered server leaves a request unanswered now and then, as when two
                          * services create the same stream at the same moment */
     RETRY_MS = 250,
@@ -52,15 +53,21 @@ static enum mrd_status open_connected(const struct mrd_node *node, const char *p
     for (;;) {
         MRD_TRY(mrd_bus_settings_open(node->config, purpose, out_bus, err));
         const int64_t left_ms = (end_ns - mrd_clock_monotonic_ns(clock)) / 1000000;
-        const enum mrd_status status =
-            mrd_bus_wait_connected(*out_bus, MRD_MAX(left_ms, INT64_C(0)), err);
+        const enum mrd_status status = mrd_bus_wait_connected(
+            *out_bus, MRD_MIN(MRD_MAX(left_ms, INT64_C(0)), (int64_t)TELL_MS), err);
         if (status == MRD_OK) {
             return MRD_OK;
         }
         mrd_bus_close(out_bus);
+        struct mrd_error why;
+        if (mrd_bus_settings_try(node->config, &why) != MRD_OK) {
+            *err = why;
+        }
         if (mrd_clock_monotonic_ns(clock) >= end_ns) {
             return status;
         }
+        MRD_LOG_EVERY(TELL_MS / 2, MRD_LEVEL_WARN, "no connection to NATS yet, trying again",
+                      mrd_log_error(err));
         usleep(RETRY_MS * 1000);
     }
 }

@@ -296,8 +296,9 @@ enum ing_exemplar_result ing_exemplars_add(struct ing_exemplars *exemplars, stru
 
 /* ---- erasing ---- */
 
-/* Finds the series that the erasure selects, and takes all series' entries from them. */
-static void select_series(struct tenant *tenant, const struct mrd_erasure *erasure)
+/* Finds the series that the erasure selects. Others may read in between: nothing else is changed. */
+static void select_series(struct tenant *tenant, const struct mrd_erasure *erasure,
+                          const struct mrd_look *let_in)
 {
     struct mrd_arena *arena = mrd_arena_create("labels of a series", LABELS_ARENA_BYTES);
     for (size_t i = 0; i < tenant->series.count; i++) {
@@ -307,10 +308,20 @@ static void select_series(struct tenant *tenant, const struct mrd_erasure *erasu
         const enum mrd_status status = mrd_labels_decode(series->labels, arena, &labels, NULL);
         mrd_assert(status == MRD_OK); /* a head has had them, and they are bounded */
         series->selected = mrd_erasure_selects(erasure, labels);
+        if (i % SERIES_PER_LOOK == SERIES_PER_LOOK - 1) {
+            mrd_assert(mrd_look(let_in, NULL) == MRD_OK);
+        }
+    }
+    mrd_arena_destroy(&arena);
+}
+
+static void entries_take(struct tenant *tenant)
+{
+    for (size_t i = 0; i < tenant->series.count; i++) {
+        struct series *series = tenant->series.items[i];
         series->oldest = NONE;
         series->newest = NONE;
     }
-    mrd_arena_destroy(&arena);
 }
 
 static void ring_append(struct entry *ring, size_t place, const struct entry *entry)
@@ -326,13 +337,15 @@ static void ring_append(struct entry *ring, size_t place, const struct entry *en
     series->newest = (int64_t)place;
 }
 
-uint64_t ing_exemplars_erase(struct ing_exemplars *exemplars, const struct mrd_erasure *erasure)
+uint64_t ing_exemplars_erase(struct ing_exemplars *exemplars, const struct mrd_erasure *erasure,
+                             const struct mrd_look *let_in)
 {
     struct tenant *tenant = ing_sorted_find(&exemplars->tenants, erasure->tenant);
     if (tenant == NULL || tenant->count == 0) {
         return 0;
     }
-    select_series(tenant, erasure);
+    select_series(tenant, erasure, let_in);
+    entries_take(tenant);
     struct entry *ring = reallocarray(NULL, tenant->capacity, sizeof(*ring));
     mrd_assert(ring != NULL);
     size_t kept = 0;

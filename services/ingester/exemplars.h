@@ -39,8 +39,10 @@ enum ing_exemplar_result ing_exemplars_add(struct ing_exemplars *exemplars, stru
                                            size_t exemplars_max, struct mrd_bytes labels,
                                            const struct mrd_exemplar *exemplar);
 
-/* Takes away what the erasure has, whatever its stamp; returns how many. Cost: all of the tenant's exemplars are moved. */
-uint64_t ing_exemplars_erase(struct ing_exemplars *exemplars, const struct mrd_erasure *erasure);
+/* Takes away what the erasure has, whatever its stamp; returns how many. Others may select in `let_in` (NULL: none), which does not
+ * end it. Cost: all of the tenant's exemplars are moved. */
+uint64_t ing_exemplars_erase(struct ing_exemplars *exemplars, const struct mrd_erasure *erasure,
+                             const struct mrd_look *let_in);
 
 struct ing_exemplar_query {
     struct mrd_bytes tenant;

@@ -23,6 +23,15 @@ enum {
 };
 static const int64_t MS = 1000000;
 
+static void cond_init_monotonic(pthread_cond_t *cond)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
 /* An entry on its way from the reader to the shard. */
 struct entry_message {
     struct mrd_shard_message message; /* first */
@@ -390,9 +399,6 @@ struct ask_message {
     struct ing_ask *ask;
     struct mrd_error *err;
     enum mrd_status status;
-    bool done;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
 };
 
 /* In the caller's thread, which waits for nothing else. */
@@ -405,44 +411,105 @@ static void ask_here_run(struct mrd_shard *shard, struct mrd_shard_message *base
         message->ask->run(message->ask, ing_store_head(message->partition->store), message->err);
 }
 
-static void ask_run(struct mrd_shard *shard, struct mrd_shard_message *base)
+/* One that waits for its turn in the shard's queue. Its caller may leave it there, until it has begun; then the shard frees it and touches
+ * nothing else. */
+struct posted_ask {
+    struct ask_message ask; /* first */
+    pthread_mutex_t lock;   /* guards the state */
+    pthread_cond_t changed;
+    enum { ASK_WAITS, ASK_RUNS, ASK_DONE, ASK_LEFT } state;
+};
+
+static struct posted_ask *posted_create(const struct ask_message *ask)
 {
+    struct posted_ask *posted = calloc(1, sizeof(*posted));
+    mrd_assert(posted != NULL);
+    posted->ask = *ask;
+    pthread_mutex_init(&posted->lock, NULL);
+    cond_init_monotonic(&posted->changed);
+    return posted;
+}
+
+static void posted_destroy(struct posted_ask *posted)
+{
+    pthread_cond_destroy(&posted->changed);
+    pthread_mutex_destroy(&posted->lock);
+    free(posted);
+}
+
+static void posted_run(struct mrd_shard *shard, struct mrd_shard_message *base)
+{
+    struct posted_ask *posted = (struct posted_ask *)base;
+    pthread_mutex_lock(&posted->lock);
+    const bool left = posted->state == ASK_LEFT;
+    posted->state = ASK_RUNS;
+    pthread_mutex_unlock(&posted->lock);
+    if (left) {
+        posted_destroy(posted);
+        return;
+    }
     ask_here_run(shard, base);
-    struct ask_message *message = (struct ask_message *)base;
-    pthread_mutex_lock(&message->lock);
-    message->done = true;
-    pthread_cond_signal(&message->changed);
-    pthread_mutex_unlock(&message->lock);
+    pthread_mutex_lock(&posted->lock);
+    posted->state = ASK_DONE;
+    pthread_cond_signal(&posted->changed);
+    pthread_mutex_unlock(&posted->lock);
+}
+
+/* True: it has been done. False: it is time to look; *out_waits: it has not begun. */
+static bool posted_wait(struct posted_ask *posted, bool *out_waits)
+{
+    const int64_t until_ns = mrd_clock_monotonic_ns(mrd_clock_system()) + WAIT_LOOK_MS * MS;
+    const struct timespec until = {.tv_sec = until_ns / 1000000000,
+                                   .tv_nsec = until_ns % 1000000000};
+    int waited = 0;
+    pthread_mutex_lock(&posted->lock);
+    while (posted->state != ASK_DONE && waited == 0) {
+        waited = pthread_cond_timedwait(&posted->changed, &posted->lock, &until);
+    }
+    const bool done = posted->state == ASK_DONE;
+    *out_waits = posted->state == ASK_WAITS;
+    pthread_mutex_unlock(&posted->lock);
+    return done;
+}
+
+/* True: it had not begun, and is the shard's from now on. */
+static bool posted_leave(struct posted_ask *posted)
+{
+    pthread_mutex_lock(&posted->lock);
+    const bool left = posted->state == ASK_WAITS;
+    posted->state = left ? ASK_LEFT : posted->state;
+    pthread_mutex_unlock(&posted->lock);
+    return left;
 }
 
 /* Long work is in the background, or soon will be. */
-static bool ask_post(struct ask_message *message)
+static bool post(struct mrd_shard *shard, struct mrd_shard_message *message, bool reads)
 {
-    struct mrd_shard *shard = message->partition->shard;
-    return message->ask->reads && !mrd_thread_in_background()
-               ? mrd_shard_post_urgent(shard, &message->message)
-               : mrd_shard_post(shard, &message->message);
+    return reads && !mrd_thread_in_background() ? mrd_shard_post_urgent(shard, message)
+                                                : mrd_shard_post(shard, message);
 }
 
-static enum mrd_status ask_posted(struct ask_message *message)
+static enum mrd_status ask_posted(const struct ask_message *message)
 {
-    message->message.run = ask_run;
-    pthread_mutex_init(&message->lock, NULL);
-    pthread_cond_init(&message->changed, NULL);
-    if (ask_post(message)) {
-        pthread_mutex_lock(&message->lock);
-        while (!message->done) {
-            pthread_cond_wait(&message->changed, &message->lock);
-        }
-        pthread_mutex_unlock(&message->lock);
-    } else {
-        message->status = mrd_fail(message->err, MRD_E_UNAVAILABLE,
-                                   "partition %" PRIu32 ": too many questions wait, or it closes",
-                                   message->partition->options.store.partition);
+    struct posted_ask *posted = posted_create(message);
+    posted->ask.message.run = posted_run;
+    if (!post(message->partition->shard, &posted->ask.message, message->ask->reads)) {
+        posted_destroy(posted);
+        return mrd_fail(message->err, MRD_E_UNAVAILABLE,
+                        "partition %" PRIu32 ": too many questions wait, or it closes",
+                        message->partition->options.store.partition);
     }
-    pthread_cond_destroy(&message->changed);
-    pthread_mutex_destroy(&message->lock);
-    return message->status;
+    bool waits = false;
+    while (!posted_wait(posted, &waits)) {
+        const enum mrd_status look =
+            waits ? mrd_look(&message->ask->look, message->err) : MRD_OK; /* else its run looks */
+        if (look != MRD_OK && posted_leave(posted)) {
+            return look;
+        }
+    }
+    const enum mrd_status status = posted->ask.status;
+    posted_destroy(posted);
+    return status;
 }
 
 enum mrd_status ing_partition_ask(struct ing_partition *partition, struct ing_ask *ask,
@@ -459,6 +526,41 @@ enum mrd_status ing_partition_ask(struct ing_partition *partition, struct ing_as
         return message.status;
     }
     return ask_posted(&message);
+}
+
+struct close_message {
+    struct mrd_shard_message message; /* first */
+    struct mrd_head_cursor *cursor;
+    bool posted;
+};
+
+static void close_run(struct mrd_shard *shard, struct mrd_shard_message *base)
+{
+    (void)shard;
+    struct close_message *message = (struct close_message *)base;
+    mrd_head_cursor_destroy(&message->cursor);
+    if (message->posted) {
+        free(message);
+    }
+}
+
+void ing_partition_cursor_close(struct ing_partition *partition, struct mrd_head_cursor **cursor)
+{
+    struct close_message here = {
+        .message = {.run = close_run, .shared = true},
+          .cursor = MRD_MOVE(*cursor)
+    };
+    if (!mrd_thread_in_background() && mrd_shard_try_run(partition->shard, &here.message)) {
+        return;
+    }
+    struct close_message *posted = malloc(sizeof(*posted));
+    mrd_assert(posted != NULL);
+    *posted = here;
+    posted->posted = true;
+    while (!post(partition->shard, &posted->message, true)) {
+        const struct timespec pause = {.tv_nsec = 10 * MS};
+        nanosleep(&pause, NULL); /* the queue is full; the partition cannot close under us */
+    }
 }
 
 static void look_run(void *context)
@@ -522,20 +624,10 @@ enum mrd_status ing_partition_wait(struct ing_partition *partition, uint64_t tag
 
 /* ---- what is held of which log ---- */
 
-static enum mrd_status log_has(struct ing_partition *partition, struct mrd_log_mark mark,
-                               bool *out_has, struct mrd_error *out_why, struct mrd_error *err)
-{
-    const uint32_t number = partition->options.store.partition;
-    struct mrd_log_state log;
-    MRD_TRY(mrd_log_state_read(partition->options.bus, number, LOG_STATE_TIMEOUT_MS, &log, err));
-    return mrd_log_has_mark(partition->options.bus, number, &log, mark, LOG_STATE_TIMEOUT_MS,
-                            out_has, out_why, err);
-}
-
 /* A log that has the mark has had all that was built before, and what is built of it later is looked up by the builder. So once is enough, as long
  * as the reader stays where it is: a log that is restored takes its consumer away. */
 static enum mrd_status check_mark(struct ing_partition *partition, struct mrd_log_mark mark,
-                                  struct mrd_error *err)
+                                  const struct mrd_look *look, struct mrd_error *err)
 {
     const uint64_t reading = atomic_load_explicit(&partition->readings, memory_order_relaxed);
     const uint64_t sure = atomic_load_explicit(&partition->sure, memory_order_relaxed);
@@ -544,7 +636,12 @@ static enum mrd_status check_mark(struct ing_partition *partition, struct mrd_lo
     }
     struct mrd_error why;
     bool has;
-    const enum mrd_status status = log_has(partition, mark, &has, &why, err);
+    const enum mrd_status status =
+        mrd_log_mark_check(partition->options.bus, partition->options.store.partition, mark,
+                           LOG_STATE_TIMEOUT_MS, look, &has, &why, err);
+    if (status == MRD_E_CANCELED || status == MRD_E_TIMEOUT) {
+        return status;
+    }
     if (status != MRD_OK) {
         return mrd_fail_prefix(err, MRD_E_UNAVAILABLE, "partition %" PRIu32,
                                partition->options.store.partition);
@@ -562,8 +659,8 @@ static enum mrd_status check_mark(struct ing_partition *partition, struct mrd_lo
 }
 
 enum mrd_status ing_partition_held(struct ing_partition *partition, uint64_t tag,
-                                   struct mrd_log_mark mark, uint64_t *out_held,
-                                   struct mrd_error *err)
+                                   struct mrd_log_mark mark, const struct mrd_look *look,
+                                   uint64_t *out_held, struct mrd_error *err)
 {
     const struct ing_held held = ing_store_held(ing_partition_figures(partition));
     if (tag != 0 && tag != mrd_log_identity_tag(held.log)) {
@@ -572,7 +669,7 @@ enum mrd_status ing_partition_held(struct ing_partition *partition, uint64_t tag
                         " has read another log than what is asked for goes by (mrdctl log status)",
                         partition->options.store.partition);
     }
-    MRD_TRY(check_mark(partition, mark, err));
+    MRD_TRY(check_mark(partition, mark, look, err));
     *out_held = held.held;
     return MRD_OK;
 }
@@ -605,6 +702,13 @@ static enum mrd_status start(struct ing_partition *partition, struct mrd_error *
     return mrd_log_reader_create(partition->options.bus, &reader, &partition->reader, err);
 }
 
+static enum mrd_status let_in_run(void *context, struct mrd_error *err)
+{
+    (void)err;
+    ing_partition_let_urgent(context);
+    return MRD_OK;
+}
+
 /* An empty log has no entry that would say where the head begins. What cannot be read is found out with the first entry. */
 static void look_at_log(struct ing_partition *partition)
 {
@@ -627,14 +731,11 @@ enum mrd_status ing_partition_create(const struct ing_partition_options *options
     mrd_assert(partition != NULL);
     partition->options = *options;
     partition->held_last = &partition->held;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&partition->gate_lock, NULL);
     pthread_cond_init(&partition->gate_open, NULL);
-    pthread_cond_init(&partition->applied_changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    enum mrd_status status = ing_store_create(&options->store, &partition->store, err);
+    cond_init_monotonic(&partition->applied_changed);
+    partition->options.store.let_in = (struct mrd_look){let_in_run, partition};
+    enum mrd_status status = ing_store_create(&partition->options.store, &partition->store, err);
     if (status == MRD_OK) {
         look_at_log(partition);
         status = start(partition, err);

@@ -11,6 +11,7 @@
 #ifndef ING_PARTITION_H
 #define ING_PARTITION_H
 
+#include "base/look.h"
 #include "base/metrics.h"
 #include "bus/log_admin.h"
 #include "bus/log_reader.h"
@@ -63,9 +64,10 @@ uint64_t ing_partition_applied(const struct ing_partition *partition);
 /* For questions that rely on what the head holds of the log with this tag (model/log_identity.h). *out_held: from where on it holds all; some
  * minutes behind what progress tells, which runs ahead of forgetting, so that one that was asked by what was told before is still answered;
  * 0: not known. That the log has `mark` is looked up once for each time that the reader has begun to read. MRD_E_UNAVAILABLE: the head has read
- * another log, or the log does not have the mark: then nothing more is told of what the head holds until it is another. */
+ * another log, or the log does not have the mark: then nothing more is told of what the head holds until it is another. `look` is asked meanwhile, and may end it. */
 MRD_MUST_CHECK enum mrd_status ing_partition_held(struct ing_partition *partition, uint64_t tag,
-                                                  struct mrd_log_mark mark, uint64_t *out_held,
+                                                  struct mrd_log_mark mark,
+                                                  const struct mrd_look *look, uint64_t *out_held,
                                                   struct mrd_error *err);
 
 /* Whether `sequence` of the log with this tag is applied (0: of any). */
@@ -82,12 +84,17 @@ MRD_MUST_CHECK enum mrd_status ing_partition_wait(struct ing_partition *partitio
  * of one that lets it in. MRD_E_UNAVAILABLE: the queue is full or the partition closes; run was not called then. */
 struct ing_ask {
     enum mrd_status (*run)(struct ing_ask *ask, struct mrd_head *head, struct mrd_error *err);
+    struct mrd_look
+        look; /* asked every 20 ms before its turn: anything but MRD_OK ends it, and run is not called; zero: it waits */
     bool reads;  /* run changes nothing but what is the ask's own, and may sort the head's lists */
     bool shared; /* it does not even that: beside readers as well (ing_partition_try_read) */
     struct ing_store *store; /* of the head; set before run */
 };
 MRD_MUST_CHECK enum mrd_status ing_partition_ask(struct ing_partition *partition,
                                                  struct ing_ask *ask, struct mrd_error *err);
+
+/* Closes a cursor of the head in the shard's place; the caller does not wait for its turn. *cursor is NULL afterwards. */
+void ing_partition_cursor_close(struct ing_partition *partition, struct mrd_head_cursor **cursor);
 
 /* Looks at the head on the caller's thread, beside others that do, if nothing is being changed: the head only bears
  * mrd_head_select_small then. False: look was not called. */

@@ -7,23 +7,24 @@ struct known_ask {
     struct mrd_bytes tenant;
     const mrd_series_id *ids;
     size_t id_count;
+    struct mrd_head_pause pause;
     uint8_t bits[MRD_QUERY_IDS_MAX / 8];
     uint64_t total;
 };
 
 static enum mrd_status known_run(struct ing_ask *base, struct mrd_head *head, struct mrd_error *err)
 {
-    (void)err;
     struct known_ask *ask = (struct known_ask *)base;
-    ask->total = mrd_head_known(head, ask->tenant, ask->ids, ask->id_count, ask->bits);
-    return MRD_OK;
+    return mrd_head_known(head, ask->tenant, ask->ids, ask->id_count, &ask->pause, ask->bits,
+                          &ask->total, err);
 }
 
 enum mrd_status ing_question_known(struct ing_question *question, struct mrd_error *err)
 {
     const struct mrd_query_request *request = &question->request;
     struct known_ask ask = {
-        .ask = {.run = known_run, .reads = true},
+        .ask = {.run = known_run, .look = ing_question_look(question), .reads = true},
+        .pause = ing_question_pause(question),
         .tenant = request->tenant,
         .ids = request->ids,
         .id_count = request->id_count == 0 ? 0 : request->id_counts[question->at],

@@ -93,7 +93,7 @@ static enum mrd_status list_run(struct ing_ask *base, struct mrd_head *head, str
                                         emit_value_count, ask, err));
         MRD_TRY(
             mrd_head_count_by_name(head, request->tenant, &query.pause, emit_name_count, ask, err));
-        ask->total = mrd_head_tenant_series(head, request->tenant);
+        MRD_TRY(mrd_head_tenant_series(head, request->tenant, &query.pause, &ask->total, err));
         if (mrd_bytes_equal(label, MRD_BYTES(MRD_METRIC_NAME))) {
             MRD_TRY(
                 mrd_head_tenant_figures(head, request->tenant, &query.pause, &ask->figures, err));
@@ -172,13 +172,6 @@ static enum mrd_status counts_write(struct ing_question *question, struct mrd_qu
     return texts_send(question, mrd_buf_view(&items), err);
 }
 
-/* On the worker's own thread: the shard has answered. */
-static enum mrd_status call_look(void *context, struct mrd_error *err)
-{
-    const struct ing_question *question = context;
-    return mrd_rpc_call_check(question->call, err);
-}
-
 /* The greatest of each list first; `limit` of each. */
 static enum mrd_status counts_send(struct ing_question *question, const struct list_ask *ask,
                                    struct mrd_error *err)
@@ -186,7 +179,7 @@ static enum mrd_status counts_send(struct ing_question *question, const struct l
     struct mrd_query_count *counts = calloc(ask->count + 1, sizeof(*counts));
     mrd_assert(counts != NULL);
     struct mrd_reader reader = mrd_reader_of(mrd_buf_view(&ask->texts));
-    const struct mrd_look look = {call_look, question};
+    const struct mrd_look look = ing_question_look(question); /* the shard has answered */
     struct mrd_pace pace = {.look = &look};
     enum mrd_status status = MRD_OK;
     size_t count = 0;
@@ -208,8 +201,8 @@ static enum mrd_status counts_send(struct ing_question *question, const struct l
 enum mrd_status ing_question_list(struct ing_question *question, struct mrd_error *err)
 {
     struct list_ask ask = {
-        .ask = {.run = list_run, .reads = true},
-          .question = question
+        .ask = {.run = list_run, .look = ing_question_look(question), .reads = true},
+        .question = question
     };
     mrd_buf_init(&ask.texts, question->options->memory_bytes_max);
     enum mrd_status status = ing_partition_ask(ing_question_partition(question), &ask.ask, err);

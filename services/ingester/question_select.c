@@ -1,5 +1,3 @@
-#include <time.h>
-
 #include "base/threads.h"
 #include "codec/frame.h"
 #include "ingester/questions_internal.h"
@@ -110,15 +108,11 @@ struct mrd_head_query ing_question_head_query(struct ing_question *question)
     };
 }
 
-/* On the shard: opens the cursor the first time, makes a slice, closes after the last one or when told to. */
+/* On the shard: opens the cursor the first time, makes a slice, closes after the last one. */
 static enum mrd_status select_run(struct ing_ask *base, struct mrd_head *head,
                                   struct mrd_error *err)
 {
     struct ing_slices *ask = (struct ing_slices *)base;
-    if (ask->close) {
-        mrd_head_cursor_destroy(&ask->cursor);
-        return MRD_OK;
-    }
     if (!ask->begun) {
         const enum mrd_status status = mrd_head_select(head, &ask->query, &ask->cursor, err);
         ask->unsorted = status == MRD_E_UNAVAILABLE && ask->query.beside;
@@ -162,7 +156,8 @@ enum mrd_status ing_slices_next(struct ing_question *question, struct ing_slices
     if (slices->begun && slices->cursor == NULL) {
         return MRD_OK;
     }
-    slices->ask = (struct ing_ask){.run = select_run, .reads = true, .shared = true};
+    slices->ask = (struct ing_ask){
+        .run = select_run, .look = ing_question_look(question), .reads = true, .shared = true};
     slices->query.beside = true;
     enum mrd_status status = ing_partition_ask(ing_question_partition(question), &slices->ask, err);
     if (slices->unsorted) {
@@ -177,13 +172,8 @@ enum mrd_status ing_slices_next(struct ing_question *question, struct ing_slices
 void ing_slices_close(struct ing_question *question, struct ing_slices *slices)
 {
     mrd_head_selection_destroy(&slices->selection);
-    while (slices->cursor != NULL) { /* ended early: only the shard may close it */
-        slices->close = true;
-        struct mrd_error ignored;
-        if (ing_partition_ask(ing_question_partition(question), &slices->ask, &ignored) != MRD_OK) {
-            const struct timespec pause = {.tv_nsec = 10 * 1000000};
-            nanosleep(&pause, NULL); /* the queue is full; the partition cannot close under us */
-        }
+    if (slices->cursor != NULL) { /* ended early */
+        ing_partition_cursor_close(ing_question_partition(question), &slices->cursor);
     }
 }
 

@@ -26,6 +26,16 @@ static const char *const kind_names[KINDS] = {
 
 /* ---- one partition ---- */
 
+static enum mrd_status call_look(void *context, struct mrd_error *err)
+{
+    return mrd_rpc_call_check(context, err);
+}
+
+struct mrd_look ing_question_look(const struct ing_question *question)
+{
+    return (struct mrd_look){call_look, question->call};
+}
+
 static bool call_ended(const void *context) { return mrd_rpc_call_ended(context); }
 
 /* A strong read waits for its sequence, and lets other questions work meanwhile. */
@@ -55,8 +65,9 @@ static enum mrd_status check_held(const struct ing_question *question, struct mr
         return MRD_OK;
     }
     uint64_t held = 0;
-    MRD_TRY(
-        ing_partition_held(ing_question_partition(question), asked->log, asked->mark, &held, err));
+    const struct mrd_look look = ing_question_look(question);
+    MRD_TRY(ing_partition_held(ing_question_partition(question), asked->log, asked->mark, &look,
+                               &held, err));
     if (held == 0) {
         return mrd_fail(err, MRD_E_UNAVAILABLE,
                         "the head of partition %" PRIu32

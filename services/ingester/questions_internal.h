@@ -60,6 +60,9 @@ MRD_MUST_CHECK enum mrd_status ing_question_failed(struct ing_question *question
 MRD_MUST_CHECK enum mrd_status ing_question_pace(struct ing_question *question,
                                                  struct mrd_error *err);
 
+/* Asked by what waits: whether anybody waits for the answer. The question must outlive it. */
+struct mrd_look ing_question_look(const struct ing_question *question);
+
 /* ---- answers of the present partition, without its end ---- */
 
 MRD_MUST_CHECK enum mrd_status ing_question_select(struct ing_question *question,
@@ -81,7 +84,6 @@ struct ing_slices {
     struct mrd_head_cursor *cursor;       /* NULL: no slice follows, once one was read */
     bool begun;
     bool unsorted; /* it is to be resolved once more, alone with the head */
-    bool close;
 };
 
 /* The next slice; selection is NULL after the last one. */

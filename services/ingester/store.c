@@ -363,6 +363,7 @@ static void erase_samples(struct ing_store *store, const struct mrd_erasure *era
             .matcher_count = erasure->selectors[i].matcher_count,
             .time_min_ms = erasure->time_min_ms,
             .time_max_ms = erasure->time_max_ms,
+            .pause = {store->options.let_in.run, store->options.let_in.context},
         };
         mrd_head_erase(store->head, &query, &erased);
     }
@@ -383,7 +384,8 @@ static enum mrd_status apply_erasures(struct ing_store *store, const struct mrd_
                    MRD_E_LIMIT); /* which would be tried again; its arena has room for any */
         if (status == MRD_OK && erasure != NULL) {
             erase_samples(store, erasure);
-            add(&store->figures.samples_erased, ing_exemplars_erase(store->exemplars, erasure));
+            add(&store->figures.samples_erased,
+                ing_exemplars_erase(store->exemplars, erasure, &store->options.let_in));
             if (mrd_erasure_is_of_tenant(erasure)) {
                 ing_families_drop(store->families, erasure->tenant, erasure->hlc);
             }

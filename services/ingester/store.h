@@ -38,6 +38,8 @@ struct ing_store_options {
     struct ing_limits limits;              /* of every tenant, where there are no settings */
     struct mrd_tenancy_settings *settings; /* struct ing_limits, the tenants' own; NULL: none */
     struct ing_budget *budget;
+    struct mrd_look
+        let_in; /* called in the middle of erasing, where others may read; always MRD_OK. Zero: nobody does */
 };
 
 /* What happened, since the start. Written by the shard, read by anyone (relaxed). */

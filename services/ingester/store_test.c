@@ -358,7 +358,11 @@ static uint64_t known_of(struct rig *rig, uint32_t series, uint8_t *out_bits)
     const mrd_series_id id =
         mrd_series_id_of(mrd_tenant_seed(MRD_BYTES("t")), mrd_buf_view(&labels));
     mrd_buf_fini(&labels);
-    return mrd_head_known(ing_store_head(rig->store), MRD_BYTES("t"), &id, 1, out_bits);
+    uint64_t total = 0;
+    assert_int_equal(mrd_head_known(ing_store_head(rig->store), MRD_BYTES("t"), &id, 1, NULL,
+                                    out_bits, &total, NULL),
+                     MRD_OK);
+    return total;
 }
 
 /* What limits.active_series_max counts. */

@@ -55,7 +55,7 @@ static void hold(void *context, struct mrd_http_request *request)
                                           &held->query.tenant, NULL),
                      MRD_OK);
     qry_active_add(held->fixture->active, &held->query);
-    const struct qry_share share = {1, 1, 0};
+    const struct qry_share share = {.tenant = 1, .places = 1};
     assert_int_equal(qry_pool_run(held->fixture->pool, request, &share, held_job, held),
                      QRY_POOL_TAKEN);
 }

@@ -161,8 +161,7 @@ static enum mrd_status prepare_call(struct qry_api *api, struct qry_call *call,
     call->control.clock = mrd_clock_system();
     call->control.canceled = canceled;
     call->control.checkpoint = qry_pool_checkpoint;
-    call->control.deadline_ns =
-        mrd_http_received_ns(call->request) + call->limits.query_timeout_ms * 1000000;
+    call->control.deadline_ns = qry_deadline_of(call->request, &call->params, &call->limits);
     call->control.progress = &call->query->progress;
     if (call->form_error.status == MRD_E_LIMIT) {
         *err = call->form_error;
@@ -403,9 +402,12 @@ static void handle(void *context, struct mrd_http_request *request)
     struct qry_api *api = binding->api;
     const struct qry_limits limits = limits_of(api, request);
     struct api_job *job = job_create(binding, request);
-    const struct qry_share share = {mrd_tenant_seed(job->query.tenant), limits.concurrency,
-                                    limits.queries_max};
     qry_active_add(api->options.active, &job->query);
+    const struct qry_share share = {.tenant = mrd_tenant_seed(job->query.tenant),
+                                    .places = limits.concurrency,
+                                    .jobs_max = limits.queries_max,
+                                    .deadline_ns =
+                                        qry_deadline_of(request, &job->query.params, &limits)};
     const enum qry_pool_verdict verdict =
         qry_pool_run(api->options.pool, request, &share, run_job, job);
     if (verdict != QRY_POOL_TAKEN) {

@@ -76,19 +76,26 @@ enum mrd_status qry_limit_param(const struct qry_call *call, size_t *out_limit,
     return status == MRD_OK ? MRD_OK : qry_bad_param(status, "limit", err);
 }
 
-enum mrd_status qry_timeout_param(struct qry_call *call, struct mrd_error *err)
+int64_t qry_deadline_of(const struct mrd_http_request *request,
+                        const struct mrd_http_params *params, const struct qry_limits *limits)
 {
+    struct mrd_bytes text = MRD_BYTES_NONE;
+    mrd_time_ms asked_ms = limits->query_timeout_ms;
+    if (mrd_http_param_get(params, "timeout", &text) && text.size > 0) {
+        (void)!qry_duration_parse(text, &asked_ms, NULL);
+    }
+    asked_ms = MRD_MIN(MRD_MAX(asked_ms, (mrd_time_ms)0), limits->query_timeout_ms);
+    return mrd_http_received_ns(request) + asked_ms * 1000000;
+}
+
+enum mrd_status qry_timeout_param(const struct qry_call *call, struct mrd_error *err)
+{
+    mrd_time_ms ignored_ms;
     if (!qry_param_given(call, "timeout")) {
         return MRD_OK;
     }
-    mrd_time_ms asked_ms;
-    const enum mrd_status status = qry_duration_parse(qry_param(call, "timeout"), &asked_ms, err);
-    if (status != MRD_OK) {
-        return qry_bad_param(status, "timeout", err);
-    }
-    asked_ms = MRD_MIN(MRD_MAX(asked_ms, (mrd_time_ms)0), call->limits.query_timeout_ms);
-    call->control.deadline_ns = mrd_http_received_ns(call->request) + asked_ms * 1000000;
-    return MRD_OK;
+    const enum mrd_status status = qry_duration_parse(qry_param(call, "timeout"), &ignored_ms, err);
+    return status == MRD_OK ? MRD_OK : qry_bad_param(status, "timeout", err);
 }
 
 /* "auto" is what is configured; else a duration, as Thanos has it. */

@@ -68,8 +68,12 @@ enum mrd_status qry_time_param(const struct qry_call *call, const char *name,
 enum mrd_status qry_limit_param(const struct qry_call *call, size_t *out_limit,
                                 struct mrd_error *err);
 
-/* `timeout`: shortens the deadline of the call. */
-enum mrd_status qry_timeout_param(struct qry_call *call, struct mrd_error *err);
+/* When the time of a request is up: by querier.query_timeout, or by its parameter `timeout` where that is less and can be read. */
+int64_t qry_deadline_of(const struct mrd_http_request *request,
+                        const struct mrd_http_params *params, const struct qry_limits *limits);
+
+/* MRD_E_INVALID if `timeout` cannot be read. */
+enum mrd_status qry_timeout_param(const struct qry_call *call, struct mrd_error *err);
 
 /* The lookback and the coarsest rollups: the parameters lookback_delta and max_source_resolution, or what is configured. */
 enum mrd_status qry_promql_options(const struct qry_call *call, struct mrd_promql_options *out,

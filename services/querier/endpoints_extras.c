@@ -134,7 +134,8 @@ enum mrd_status qry_answer_query_exemplars(struct qry_call *call, struct mrd_err
     call->execution_error = true;
     MRD_TRY(qry_call_hide(call, err));
     MRD_TRY(qry_exemplars_read(&call->remote, &sets, start_ms, end_ms, &call->scope, &found, err));
-    qry_hiding_exemplars(&call->tiers.hiding, &found);
+    const struct mrd_look look = mrd_query_look(&call->control);
+    MRD_TRY(qry_hiding_exemplars(&call->tiers.hiding, &look, &found, err));
     return append_exemplars(call, &found, err);
 }
 

@@ -1,5 +1,7 @@
 #include "querier/hiding.h"
 
+enum { RULE_UNITS = 8 /* of one series that a rule looks at, in those of mrd_pace */ };
+
 static struct mrd_erasure erasure_of(const struct mrd_hidden_rule *rule, struct mrd_bytes tenant,
                                      const struct mrd_erasure_selector *selector)
 {
@@ -51,17 +53,21 @@ mrd_time_ms qry_hiding_rows(const void *context, size_t rule, mrd_time_ms resolu
     return mrd_retention_rule_floor(&hiding->rules[rule], resolution_ms, hiding->now_ms);
 }
 
-void qry_hiding_exemplars(const struct qry_hiding *hiding, struct qry_exemplars *exemplars)
+enum mrd_status qry_hiding_exemplars(const struct qry_hiding *hiding, const struct mrd_look *look,
+                                     struct qry_exemplars *exemplars, struct mrd_error *err)
 {
+    struct mrd_pace pace = {.look = look};
     size_t kept = 0;
     if (hiding->samples.count == 0) {
-        return;
+        return MRD_OK;
     }
     for (size_t i = 0; i < exemplars->count; i++) {
         const struct qry_exemplar item = exemplars->items[i];
+        MRD_TRY(mrd_pace(&pace, RULE_UNITS * hiding->samples.count, err));
         if (item.exemplar.time_ms >= mrd_hidden_before(&hiding->samples, item.series)) {
             exemplars->items[kept++] = item;
         }
     }
     exemplars->count = kept;
+    return MRD_OK;
 }

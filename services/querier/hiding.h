@@ -35,7 +35,10 @@ struct mrd_source qry_hiding_heads(struct qry_hiding *hiding, const struct mrd_s
 /* Before which time a rule hides rows of a resolution; context is a struct qry_hiding. */
 mrd_time_ms qry_hiding_rows(const void *context, size_t rule, mrd_time_ms resolution_ms);
 
-/* Takes hidden ones out. */
-void qry_hiding_exemplars(const struct qry_hiding *hiding, struct qry_exemplars *exemplars);
+/* Takes hidden ones out; `look` may end it. */
+MRD_MUST_CHECK enum mrd_status qry_hiding_exemplars(const struct qry_hiding *hiding,
+                                                    const struct mrd_look *look,
+                                                    struct qry_exemplars *exemplars,
+                                                    struct mrd_error *err);
 
 #endif

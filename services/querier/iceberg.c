@@ -46,6 +46,11 @@ static struct mrd_bytes param(const struct mrd_http_params *params, const char *
     return value;
 }
 
+static int64_t deadline_of(const struct mrd_http_request *request, const struct qry_limits *limits)
+{
+    return mrd_http_received_ns(request) + limits->query_timeout_ms * 1000000;
+}
+
 /* Fills the answer from a request that is the tenant's. */
 static void answer(const struct qry_iceberg *iceberg, struct mrd_http_request *request,
                    struct mrd_bytes tenant, const struct qry_limits *limits,
@@ -60,7 +65,7 @@ static void answer(const struct qry_iceberg *iceberg, struct mrd_http_request *r
     const struct mrd_objstore_control control = {
         .canceled = canceled,
         .clock = mrd_clock_system(),
-        .deadline_ns = mrd_http_received_ns(request) + limits->query_timeout_ms * 1000000,
+        .deadline_ns = deadline_of(request, limits),
     };
     const struct mrd_iceberg_rest rest = {iceberg->options.region, iceberg->options.source,
                                           limits->memory_bytes_max};
@@ -137,8 +142,10 @@ static void handle(void *context, struct mrd_http_request *request)
     /* A malformed name is answered by the job; any limits will do for it. */
     (void)!mrd_tenant_of_header(mrd_http_header(request, MRD_TENANT_HEADER), &tenant, NULL);
     mrd_tenancy_settings_get(iceberg->options.limits, tenant, &limits);
-    const struct qry_share share = {mrd_tenant_seed(tenant), limits.concurrency,
-                                    limits.queries_max};
+    const struct qry_share share = {.tenant = mrd_tenant_seed(tenant),
+                                    .places = limits.concurrency,
+                                    .jobs_max = limits.queries_max,
+                                    .deadline_ns = deadline_of(request, &limits)};
     mrd_http_header_set(request, "Vary", "Accept-Encoding, X-Scope-OrgID, X-Iceberg-Catalog");
     const enum qry_pool_verdict verdict =
         qry_pool_run(iceberg->options.pool, request, &share, run_job, iceberg);

@@ -23,7 +23,8 @@ struct job {
     struct mrd_fair_waiter waiter;
     pthread_cond_t place; /* it has been given one, or is withdrawn */
     bool placed;
-    bool withdrawn; /* canceled before it had begun: it runs without a place */
+    bool withdrawn;      /* it has stopped waiting for a place, and ends without */
+    int64_t deadline_ns; /* 0: none; never changes */
     struct job *next;
     struct job *previous;
 
@@ -176,24 +177,34 @@ static void job_enter(struct qry_pool *pool, struct job *job)
 static void job_leave(struct qry_pool *pool, struct job *job)
 {
     list_remove(pool, job);
-    if (!job->withdrawn) {
+    if (job->waiter.begun) {
         pool->begun--;
-        mrd_fair_give(&pool->fair, job->waiter.flow);
-        mrd_fair_leave(&pool->fair, job->waiter.flow);
-        places_offer(pool);
     }
+    if (job->placed) {
+        mrd_fair_give(&pool->fair, job->waiter.flow);
+    }
+    mrd_fair_leave(&pool->fair, job->waiter.flow);
+    places_offer(pool);
+}
+
+/* What waits for a place, the first one or another, goes on without, and ends at its next checkpoint: others work for it meanwhile. */
+static void job_withdraw(struct qry_pool *pool, struct job *job)
+{
+    if (job->placed || job->withdrawn) {
+        return;
+    }
+    job->withdrawn = true;
+    mrd_fair_withdraw(&pool->fair, &job->waiter);
+    if (!job->waiter.begun) {
+        mrd_gauge_set(pool->waiting, (int64_t)--pool->queued);
+    }
+    pthread_cond_signal(&job->place);
 }
 
 static void job_cancel(struct qry_pool *pool, struct job *job)
 {
     atomic_store_explicit(&job->canceled, true, memory_order_relaxed);
-    if (!job->waiter.begun && !job->withdrawn) {
-        job->withdrawn = true;
-        mrd_fair_withdraw(&pool->fair, &job->waiter);
-        mrd_fair_leave(&pool->fair, job->waiter.flow);
-        mrd_gauge_set(pool->waiting, (int64_t)--pool->queued);
-        pthread_cond_signal(&job->place);
-    }
+    job_withdraw(pool, job);
 }
 
 /* ---- a thread and its job ---- */
@@ -224,7 +235,7 @@ static void job_run(struct job *job, qry_job_fn *run, void *context, struct qry_
 enum qry_pool_verdict qry_pool_run(struct qry_pool *pool, struct mrd_http_request *request,
                                    const struct qry_share *share, qry_job_fn *run, void *context)
 {
-    struct job job = {.pool = pool, .request = request};
+    struct job job = {.pool = pool, .request = request, .deadline_ns = share->deadline_ns};
     pthread_mutex_lock(&pool->lock);
     const enum qry_pool_verdict verdict = admit(pool, &job, share);
     if (verdict != QRY_POOL_TAKEN) {
@@ -260,9 +271,12 @@ void qry_pool_cancel(struct qry_pool *pool, const struct mrd_http_request *reque
 
 static void watch_once(struct qry_pool *pool)
 {
+    const int64_t now = now_ns();
     for (struct job *job = pool->jobs; job != NULL; job = job->next) {
         if (mrd_http_canceled(job->request)) {
             job_cancel(pool, job);
+        } else if (job->deadline_ns != 0 && now >= job->deadline_ns) {
+            job_withdraw(pool, job);
         }
     }
 }

@@ -12,7 +12,7 @@
  * has to have a core for that.)
  *
  * A job knows when nobody waits for its answer any more: a watcher looks at the requests a hundred times a
- * second and sets the job's flag.
+ * second and sets the job's flag. It also ends the wait for a place of those whose time is up.
  *
  * Owner:   main.
  * Threads: any, each of which runs what it brings.
@@ -36,6 +36,8 @@ struct qry_share {
     uint64_t tenant; /* stands for the tenant: a hash of its name */
     unsigned places; /* that it may hold; 0: all but one (of more than one) */
     size_t jobs_max; /* that run or wait; 0: no limit */
+    int64_t
+        deadline_ns; /* monotonic: the job waits no longer for a place, and ends without; 0: none */
 };
 
 /* What a job answers: a status and a body, or a reply that it has begun and that the pool ends. Headers
@@ -64,8 +66,8 @@ MRD_MUST_CHECK enum qry_pool_verdict qry_pool_run(struct qry_pool *pool,
                                                   const struct qry_share *share, qry_job_fn *run,
                                                   void *context);
 
-/* Ends the job of a request, which has not been answered: its `canceled` is set. One that waits for its first place begins at once,
- * without any, to say that it is canceled. One that is not there yet has to be told in another way. Any thread. Cost: a look
+/* Ends the job of a request, which has not been answered: its `canceled` is set. One that waits for a place goes on at once,
+ * without any, to end what it has under way and to say that it is canceled. One that is not there yet has to be told in another way. Any thread. Cost: a look
  * at all jobs. */
 void qry_pool_cancel(struct qry_pool *pool, const struct mrd_http_request *request);
 

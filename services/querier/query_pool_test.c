@@ -18,8 +18,9 @@ struct fixture {
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool open;      /* jobs that wait may end */
-    size_t running; /* jobs that were begun */
+    int64_t deadline_ns; /* of jobs to come */
+    bool open;           /* jobs that wait may end */
+    size_t running;      /* jobs that were begun */
     size_t canceled;
     size_t working; /* jobs of that kind that were begun */
 };
@@ -61,6 +62,10 @@ static void working_job(void *context, struct mrd_http_request *request,
         usleep(500);
         qry_pool_checkpoint();
     }
+    pthread_mutex_lock(&fixture->lock);
+    fixture->canceled += *canceled;
+    pthread_cond_broadcast(&fixture->changed);
+    pthread_mutex_unlock(&fixture->lock);
     out->status = 200;
     mrd_buf_append_text(&out->body, "worked");
 }
@@ -82,8 +87,10 @@ static void writing_job(void *context, struct mrd_http_request *request,
 static void submit(struct fixture *fixture, struct mrd_http_request *request, uint64_t tenant,
                    qry_job_fn *run)
 {
-    const enum qry_pool_verdict verdict = qry_pool_run(
-        fixture->pool, request, &(struct qry_share){tenant, 0, TENANT_MAX}, run, fixture);
+    const struct qry_share share = {
+        .tenant = tenant, .jobs_max = TENANT_MAX, .deadline_ns = fixture->deadline_ns};
+    const enum qry_pool_verdict verdict =
+        qry_pool_run(fixture->pool, request, &share, run, fixture);
     if (verdict != QRY_POOL_TAKEN) {
         mrd_http_reply_text(request, 429, "%d", (int)verdict);
     }
@@ -299,6 +306,43 @@ static void a_job_that_waits_learns_that_its_client_has_gone(void **state)
     finish(&fixture);
 }
 
+/* One that has stood back waits for a place behind a job that does not end: what it has under way elsewhere is to end. */
+static void a_job_that_has_stood_back_learns_that_its_client_has_gone(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    start(&fixture, 1);
+    struct raw_client long_a = ask(&fixture, "/work-a");
+    wait_for(&fixture, &fixture.working, 1);
+    struct raw_client running = ask(&fixture, "/b");
+    wait_for(&fixture, &fixture.running, 1); /* in the place of the other one */
+    raw_close(&long_a);
+    wait_for(&fixture, &fixture.canceled, 1);
+    open_gate(&fixture);
+    expect(&running, 200, "done");
+    struct raw_client after = ask(&fixture, "/a"); /* places are as they were */
+    expect(&after, 200, "done");
+    finish(&fixture);
+}
+
+static void a_job_waits_for_a_place_no_longer_than_it_has_time(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    start(&fixture, 1);
+    struct raw_client running = ask(&fixture, "/a");
+    wait_for(&fixture, &fixture.running, 1);
+    fixture.deadline_ns = mrd_clock_monotonic_ns(mrd_clock_system()) + 1;
+    struct raw_client late = ask(&fixture, "/b");
+    wait_for(&fixture, &fixture.running, 2); /* without a place, as there is none */
+    assert_int_equal(queued(&fixture), 0);
+    assert_int_equal(fixture.canceled, 0); /* its client has not gone */
+    open_gate(&fixture);
+    expect(&late, 200, "done");
+    expect(&running, 200, "done");
+    finish(&fixture);
+}
+
 /* The request of the job that was submitted last, which is not answered yet. */
 static struct mrd_http_request *_Atomic last_request;
 
@@ -366,6 +410,8 @@ int main(void)
         cmocka_unit_test(a_long_job_lets_those_of_others_go_first),
         cmocka_unit_test(a_job_learns_that_its_client_has_gone),
         cmocka_unit_test(a_job_that_waits_learns_that_its_client_has_gone),
+        cmocka_unit_test(a_job_that_has_stood_back_learns_that_its_client_has_gone),
+        cmocka_unit_test(a_job_waits_for_a_place_no_longer_than_it_has_time),
         cmocka_unit_test(a_job_is_ended_by_its_request),
         cmocka_unit_test(a_job_may_write_its_answer),
     };

@@ -9,7 +9,7 @@
 
 enum {
     LABELS_BYTES_MAX = 1 << 20,
-    LOG_STATE_TIMEOUT_MS = 2000,
+    LOG_ENDS_TIMEOUT_MS = 2000,
     HISTOGRAMS_SHARE = 4, /* one in so many bytes of a query's memory, for those of one series */
 };
 
@@ -448,12 +448,17 @@ enum mrd_status qry_remote_log_end(const struct qry_cluster *cluster,
     if (sequences == NULL || logs == NULL) {
         return mrd_arena_fail(arena, err);
     }
+    const struct mrd_look look = mrd_query_look(control);
+    struct mrd_log_end *ends =
+        mrd_arena_alloc_array(arena, cluster->partition_count, sizeof(*ends));
+    if (ends == NULL) {
+        return mrd_arena_fail(arena, err);
+    }
+    MRD_TRY(mrd_log_ends_read(cluster->bus, cluster->partition_count, LOG_ENDS_TIMEOUT_MS, &look,
+                              ends, err));
     for (uint32_t p = 0; p < cluster->partition_count; p++) {
-        struct mrd_log_state state;
-        MRD_TRY(mrd_query_check(control, err));
-        MRD_TRY(mrd_log_state_read(cluster->bus, p, LOG_STATE_TIMEOUT_MS, &state, err));
-        sequences[p] = state.sequence_last;
-        logs[p] = mrd_log_identity_tag(state.identity);
+        sequences[p] = ends[p].sequence_last;
+        logs[p] = mrd_log_identity_tag(ends[p].identity);
     }
     *out_sequences = sequences;
     *out_logs = logs;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import struct
 import time
 import urllib.parse
 import urllib.request
@@ -22,6 +23,7 @@ from test_remote_read import EQ, RE, SAMPLES, STREAMED, query as read_query, rea
 SERIES = 2000
 TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
 SERVICES = ("ingester", "querier")
+CANCELED = r'meridian_querier_answers_total\{outcome="canceled"\}'
 # Sorts 3,600 values for each series and step: minutes of work. The first is folded by the ingester, the second by the querier, of the third
 # the ingester's shard itself goes through long label values, many times.
 WORK = "quantile_over_time(0.5, busy[1h:1s])"
@@ -34,15 +36,21 @@ SELECTOR = "busy{" + ",".join(f'long=~"{pattern}"' for pattern in PATTERNS) + "}
 CASES = {"ingester": ("ingester", f"sum({WORK})"), "querier": ("querier", WORK), "shard": ("ingester", MATCHING)}
 
 
+def busy(number: int, now: int) -> bytes:
+    """One of the series, with an exemplar."""
+    exemplar = rw.label("trace_id", str(number)) + b"\x11" + struct.pack("<d", number) + b"\x18" + rw.varint(now)
+    labels = {"__name__": "busy", "long": "x" * VALUE_BYTES + f"y{number}", "n": str(number)}
+    samples = b"".join(rw.sample(number * k % 97, now - 3_000_000 + 60_000 * k) for k in range(50))
+    return rw.time_series(rw.labels_message(sorted(labels.items())), samples + rw.delimited(3, exemplar))
+
+
 @pytest.fixture(scope="module")
 def cluster(binaries, tmp_path_factory) -> Iterator[Cluster]:
     from conftest import ended, started
 
     region = started(tmp_path_factory.mktemp("cancellation"), binaries, {"partitions": 2})
     now = int(time.time() * 1000)
-    body = b"".join(rw.series_of({"__name__": "busy", "long": "x" * VALUE_BYTES + f"y{n}", "n": str(n)}, [(now - 3_000_000 + 60_000 * k, n * k % 97) for k in range(50)])
-                    for n in range(SERIES))
-    assert rw.push(region.region["push_url"], body).status == 204
+    assert rw.push(region.region["push_url"], b"".join(busy(n, now) for n in range(SERIES))).status == 204
     yield region
     ended(region)
 
@@ -102,8 +110,7 @@ def check_stopped(cluster: Cluster, since: float) -> None:
 @pytest.mark.parametrize("case", list(CASES))
 def test_a_closed_connection_stops_the_work_everywhere(cluster, case):
     name, query = CASES[case]
-    canceled = r'meridian_querier_answers_total\{outcome="canceled"\}'
-    before, questions = count(cluster, "querier", canceled), ended_questions(cluster)
+    before, questions = count(cluster, "querier", CANCELED), ended_questions(cluster)
     parts = urllib.parse.urlsplit(cluster.region["query_url"])
     form = urllib.parse.urlencode(parameters(query)).encode()
     with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
@@ -111,7 +118,7 @@ def test_a_closed_connection_stops_the_work_everywhere(cluster, case):
                            f"Content-Length: {len(form)}\r\n\r\n".encode() + form)
         wait_at_work(cluster, name)
     check_stopped(cluster, time.monotonic())
-    assert count(cluster, "querier", canceled) == before + 1
+    assert count(cluster, "querier", CANCELED) == before + 1
     if name == "ingester":
         wait_until(lambda: ended_questions(cluster) > questions, 10, "the question to end as canceled")
 
@@ -149,48 +156,50 @@ OTHERS = {
     "read": ("read", "POST", "/api/v1/read", lambda: read_body([SAMPLES])),
     "read streamed": ("read", "POST", "/api/v1/read", lambda: read_body([STREAMED])),
 }
-# Exemplars of series that have none are found at once.
-LONG = [name for name in OTHERS if name != "exemplars"]
+def content_of(path: str) -> str:
+    return "x-protobuf" if path.startswith("/api/v1/read") else "x-www-form-urlencoded"
 
 
-def sent(cluster: Cluster, method: str, path: str, body: bytes) -> socket.socket:
+def sent(cluster: Cluster, method: str, path: str, body: bytes, consistency: str = "eventual") -> socket.socket:
     """A connection that has asked."""
     parts = urllib.parse.urlsplit(cluster.region["query_url"])
     connection = socket.create_connection((parts.hostname, parts.port), timeout=30)
-    kind = "x-protobuf" if path == "/api/v1/read" else "x-www-form-urlencoded"
-    connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/{kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    kind = content_of(path)
+    connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/{kind}\r\nContent-Length: {len(body)}\r\n"
+                       f"X-Read-Consistency: {consistency}\r\n\r\n".encode() + body)
     return connection
 
 
-@pytest.mark.parametrize("name", LONG)
-def test_a_closed_connection_ends_lists_federation_and_remote_read(cluster, name):
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_closed_connection_ends_lists_exemplars_federation_and_remote_read(cluster, name):
     kind, method, path, body = OTHERS[name]
-    canceled = r'meridian_querier_answers_total\{outcome="canceled"\}'
-    before, questions = count(cluster, "querier", canceled), ended_questions(cluster)
+    before, questions = count(cluster, "querier", CANCELED), ended_questions(cluster)
     with sent(cluster, method, path, body()):
         wait_at_work(cluster, "ingester")
         assert [query["kind"] for query in listed(cluster, "anonymous")] == [kind]
     check_stopped(cluster, time.monotonic())
-    assert count(cluster, "querier", canceled) == before + 1
+    assert count(cluster, "querier", CANCELED) == before + 1
     assert listed(cluster, "anonymous") == []
     wait_until(lambda: ended_questions(cluster) > questions, 10, "the question to end as canceled")
 
 
-@pytest.mark.parametrize("name", LONG)
-def test_a_timeout_ends_lists_federation_and_remote_read(cluster, name):
+def check_timed_out(cluster: Cluster, method: str, path: str, body: bytes, timeout: str, consistency: str = "eventual") -> None:
+    separator = "&" if "?" in path else "?"
+    answer = ask(cluster.region["query_url"], method, f"{path}{separator}timeout={timeout}", body=body or None,
+                 headers={"X-Scope-OrgID": "anonymous", "X-Read-Consistency": consistency, "Content-Type": f"application/{content_of(path)}"})
+    text = answer.body.decode()
+    assert answer.status == 503 and f"query timed out in expression evaluation (after {timeout}: querier.query_timeout, or the parameter timeout)" in text, text
+    if "text/plain" not in answer.headers["Content-Type"]:
+        assert answer.json["errorType"] == "timeout"
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_timeout_ends_lists_exemplars_federation_and_remote_read(cluster, name):
     """With the words that queries have for it."""
     _, method, path, body = OTHERS[name]
     questions = ended_questions(cluster)
-    separator = "&" if "?" in path else "?"
-    kind = "x-protobuf" if path == "/api/v1/read" else "x-www-form-urlencoded"
-    answer = ask(cluster.region["query_url"], method, f"{path}{separator}timeout=700ms", body=body() or None,
-                 headers={"X-Scope-OrgID": "anonymous", "X-Read-Consistency": "eventual", "Content-Type": f"application/{kind}"})
-    since = time.monotonic()
-    text = answer.body.decode()
-    assert answer.status == 503 and "query timed out in expression evaluation (after 700ms: querier.query_timeout, or the parameter timeout)" in text, text
-    if "text/plain" not in answer.headers["Content-Type"]:
-        assert answer.json["errorType"] == "timeout"
-    check_stopped(cluster, since)
+    check_timed_out(cluster, method, path, body(), "700ms")
+    check_stopped(cluster, time.monotonic())
     wait_until(lambda: ended_questions(cluster) > questions, 10, "the question to end")
 
 
@@ -204,10 +213,75 @@ def test_no_time_at_all_is_a_timeout_wherever_it_is_given(cluster, path):
 
 def test_a_client_that_has_stopped_reading_ends_its_query_when_it_goes(cluster):
     """Its query stands still, as the answer does not flow, and has half a minute until it would be cut off for that."""
-    canceled = r'meridian_querier_answers_total\{outcome="canceled"\}'
-    before = count(cluster, "querier", canceled)
+    before = count(cluster, "querier", CANCELED)
     with sent(cluster, "POST", "/api/v1/query_range", urllib.parse.urlencode(parameters("busy")).encode()) as connection:
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
         wait_until(lambda: [query["state"] for query in listed(cluster, "anonymous")] == ["streaming"], 30, "the answer to stand still")
-        assert count(cluster, "querier", canceled) == before
-    wait_until(lambda: listed(cluster, "anonymous") == [] and count(cluster, "querier", canceled) == before + 1, 10, "the query to end as canceled")
+        assert count(cluster, "querier", CANCELED) == before
+    wait_until(lambda: listed(cluster, "anonymous") == [] and count(cluster, "querier", CANCELED) == before + 1, 10, "the query to end as canceled")
+
+
+# Whatever asks ingesters, or the log, at all; some of it is never much work.
+ALL = {
+    **OTHERS,
+    "metadata": ("metadata", "GET", "/api/v1/metadata", lambda: b""),
+    "cardinality": ("status/tsdb", "GET", "/api/v1/status/tsdb", lambda: b""),
+    "query": ("query", "POST", "/api/v1/query", lambda: urllib.parse.urlencode({"query": "busy"}).encode()),
+}
+
+
+def check_ends_with_its_client(cluster: Cluster, name: str, consistency: str) -> None:
+    """While somebody that it waits for does not answer: only what has ended as canceled counts, not what has failed."""
+    kind, method, path, body = ALL[name]
+    before = count(cluster, "querier", CANCELED)
+    with sent(cluster, method, path, body(), consistency):
+        wait_until(lambda: [query["kind"] for query in listed(cluster, "anonymous")] == [kind], 30, "the question to wait")
+        assert count(cluster, "querier", CANCELED) == before
+    wait_until(lambda: listed(cluster, "anonymous") == [], 30, "the question to end")
+    assert count(cluster, "querier", CANCELED) == before + 1
+
+
+def freeze(cluster: Cluster, name: str) -> None:
+    cluster.pause(f"{name}-1")
+    stat = Path(f"/proc/{service(cluster, name)['pid']}/stat")
+    wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", 10, f"{name} to stand still")
+
+
+@pytest.fixture
+def frozen_ingester(cluster) -> Iterator[None]:
+    freeze(cluster, "ingester")
+    yield
+    cluster.resume("ingester-1")
+    wait_until(lambda: ask(cluster.region["query_url"], "POST", "/api/v1/query", [("query", "count(busy)")], {"X-Scope-OrgID": "anonymous"}).status == 200,
+               60, "the ingester to answer again")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_closed_connection_or_a_timeout_ends_the_wait_for_an_ingester(cluster, frozen_ingester, name):
+    _, method, path, body = ALL[name]
+    check_ends_with_its_client(cluster, name, "eventual")
+    check_timed_out(cluster, method, path, body(), "300ms")
+
+
+@pytest.fixture(params=["frozen", "away"])
+def nats_that_does_not_answer(cluster, request) -> Iterator[None]:
+    if request.param == "frozen":
+        freeze(cluster, "nats-server")
+    else:
+        cluster.stop("nats-server-1", "kill")
+    yield
+    if request.param == "frozen":
+        cluster.resume("nats-server-1")
+    else:
+        cluster.start("nats-server-1")
+    for instance in ("ingester-1", "querier-1", "distributor-1"):
+        cluster.wait_ready(instance)
+    wait_until(lambda: ask(cluster.region["query_url"], "POST", "/api/v1/query", [("query", "count(busy)")], {"X-Scope-OrgID": "anonymous"}).status == 200,
+               60, "strong reads to be answered again")
+
+
+def test_a_closed_connection_or_a_timeout_ends_a_strong_reads_wait_for_nats(cluster, nats_that_does_not_answer):
+    for name in ("query", "metadata", "series"):
+        _, method, path, body = ALL[name]
+        check_ends_with_its_client(cluster, name, "strong")
+        check_timed_out(cluster, method, path, body(), "300ms", "strong")
