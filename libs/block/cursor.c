@@ -174,6 +174,7 @@ static struct mrd_block_cursor *create(struct mrd_block *block,
     cursor->options = *options;
     cursor->min_ms = INT64_MIN;
     cursor->max_ms = INT64_MAX;
+    cursor->options.columns = mbx_rollup_columns(&block->entry, options->columns);
     if (options->window_bytes == 0) {
         cursor->options.window_bytes = (size_t)16 << 20;
     }

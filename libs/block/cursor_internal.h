@@ -92,6 +92,8 @@ MRD_MUST_CHECK enum mrd_status mbx_segment_decode(struct mrd_block_cursor *curso
                                                   const struct mbx_segment *segment,
                                                   struct mrd_error *err);
 
+/* What is to be read of the columns that are wanted: extremes only where the block has values that are not small. */
+unsigned mbx_rollup_columns(const struct mrd_block_entry *entry, unsigned wanted);
 unsigned mbx_rollup_leaves(const struct mrd_block_cursor *cursor,
                            const struct mbx_segment *segment);
 MRD_MUST_CHECK enum mrd_status mbx_rollup_decode(struct mrd_block_cursor *cursor,

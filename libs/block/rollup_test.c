@@ -252,8 +252,8 @@ static const struct testing_shape shapes[] = {
     {1, 40, 300,  true,  true,  true },
     {1, 9,  8,    false, true,  false},
 };
-static const mrd_time_ms resolutions_ms[] = {MRD_ROLLUP_5M_MS, MRD_ROLLUP_1H_MS, MRD_ROLLUP_1D_MS,
-                                             7000};
+static const mrd_time_ms resolutions_ms[] = {MRD_ROLLUP_5M_MS, MRD_ROLLUP_1H_MS, MRD_ROLLUP_6H_MS,
+                                             MRD_ROLLUP_1D_MS, 7000};
 
 static void rows_come_back_bit_for_bit(void **state)
 {
@@ -261,7 +261,8 @@ static void rows_come_back_bit_for_bit(void **state)
     for (uint64_t seed = 1; seed <= 24; seed++) {
         testing_state = seed * 0x9e3779b97f4a7c15ULL;
         struct rollup rollup =
-            rollup_create(&shapes[seed % MRD_ARRAY_LEN(shapes)], resolutions_ms[testing_below(4)]);
+            rollup_create(&shapes[seed % MRD_ARRAY_LEN(shapes)],
+                          resolutions_ms[testing_below(MRD_ARRAY_LEN(resolutions_ms))]);
         struct mrd_error err = {0};
         struct mrd_block_entry entry;
         struct mrd_block_entry again;
@@ -437,6 +438,69 @@ static void rows_between_edges_come_as_one(void **state)
     testing_set_fini(&rollup.set);
 }
 
+/* ---- extremes for the sake of sums ---- */
+
+/* What a cursor yields of one series of two rows of an hour, the first of which has the value twice. */
+static void expect_extremes(double value, enum mrd_rollup_function function, bool want)
+{
+    struct rollup rollup = {
+        .set = testing_set_create(&(struct testing_shape){1, 1, 2, false, false, false}),
+        .resolution_ms = HOUR_MS};
+    struct mrd_error err = {0};
+    struct mrd_block_entry entry;
+    struct mrd_block *block;
+    struct mrd_block_cursor *cursor;
+    const struct mrd_block_series *got;
+    rollup.rows = testing_take(&rollup.set, 1, sizeof(*rollup.rows));
+    rollup.rows[0].items = testing_take(&rollup.set, 2, sizeof(*rollup.rows[0].items));
+    rollup.rows[0].count = 2;
+    for (mrd_time_ms i = 0; i < 2; i++) {
+        struct mrd_rollup_row *row = &rollup.rows[0].items[i];
+        const mrd_time_ms end_ms = (i + 1) * HOUR_MS;
+        *row = mrd_rollup_row_empty(end_ms);
+        mrd_rollup_add_float(&row->floats, i == 0 ? value : 3, (struct mrd_span){end_ms - 3000, 0});
+        mrd_rollup_add_float(&row->floats, i == 0 ? value : 2, (struct mrd_span){end_ms - 2000, 0});
+    }
+    must(write_rollup(&rollup, false, &entry, &err), &err);
+    const struct mrd_block_open_options open = {.whole_bytes_max = 0};
+    must(mrd_block_open(testing_store, &entry, &open, &block, &err), &err);
+    const struct mrd_block_cursor_options options = {.columns =
+                                                         mrd_rollup_columns_of(function, false)};
+    const struct mrd_block_select select = {
+        .tenant = rollup.set.items[0].tenant, .min_ms = 0, .max_ms = INT64_MAX};
+    must(mrd_block_select(block, &select, &options, &cursor, &err), &err);
+    must(mrd_block_cursor_next(cursor, &got, &err), &err);
+    assert_int_equal(got->rows->count, 2);
+    static const enum mrd_rollup_column extremes[] = {MRD_ROW_MIN, MRD_ROW_MAX};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(got->rows->items[extremes[i]] != NULL, want);
+        if (want) {
+            const double least = mrd_rollup_real(got->rows, extremes[i], 0);
+            assert_true(mrd_double_bits(least) == mrd_double_bits(value));
+        }
+    }
+    mrd_block_cursor_close(&cursor);
+    mrd_block_close(&block);
+    testing_set_fini(&rollup.set);
+}
+
+static void extremes_are_read_where_sums_may_overflow(void **state)
+{
+    (void)state;
+    testing_state = 3;
+    static const enum mrd_rollup_function sums[] = {MRD_ROLLUP_SUM, MRD_ROLLUP_AVG,
+                                                    MRD_ROLLUP_RATE};
+    for (size_t i = 0; i < MRD_ARRAY_LEN(sums); i++) { /* the second row has a reset */
+        expect_extremes(5, sums[i], false);
+        expect_extremes(-1e290, sums[i], false);
+        expect_extremes(1e291, sums[i], true);
+        expect_extremes(-1e308, sums[i], true);
+        expect_extremes(INFINITY, sums[i], true);
+        expect_extremes(-INFINITY, sums[i], true);
+    }
+    expect_extremes(5, MRD_ROLLUP_COUNT, false);
+}
+
 /* Whatever byte of the data file is wrong, reading fails or gives what was written: nothing else. */
 static void a_changed_byte_is_found(void **state)
 {
@@ -538,6 +602,7 @@ int main(void)
         cmocka_unit_test(rows_come_back_bit_for_bit),
         cmocka_unit_test(pieces_make_the_same_bytes),
         cmocka_unit_test(rows_between_edges_come_as_one),
+        cmocka_unit_test(extremes_are_read_where_sums_may_overflow),
         cmocka_unit_test(a_changed_byte_is_found),
         cmocka_unit_test(rows_that_cannot_be_are_refused),
         cmocka_unit_test(a_rollup_is_of_one_tenant_and_has_no_stamps),

@@ -6,6 +6,7 @@
 #define MRD_BLOCKREAD_BLOCK_ROWS_H
 
 #include "blockread/block_source.h"
+#include "rollup/windows.h"
 
 struct mrd_block_rows {
     const struct mrd_block_entry *const *entries; /* lent for the set's life */
@@ -13,6 +14,7 @@ struct mrd_block_rows {
     unsigned columns;              /* wanted (rollup/columns.h) */
     struct mrd_rollup_grid grid;   /* the windows that are wanted */
     struct mrd_rollup_edges edges; /* between which rows may come as one; lent for the set's life */
+    struct mrd_rollup_asked asked; /* rows come with the answers of each */
 };
 
 /* Opens all of them; reading begins at once. */

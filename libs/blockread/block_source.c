@@ -279,6 +279,7 @@ static enum mrd_status fill_rows(struct reader *reader, struct batch *batch, str
             reader->ended = true;
             return MRD_OK;
         }
+        MRD_TRY(mrd_rollup_windows_add(&reader->set->rows.asked, batch->arena, &series.rows, err));
         *batch_add(batch) = series;
     }
     return MRD_OK;

@@ -95,8 +95,8 @@ enum mrd_status mrd_rollup_set_open(struct mrd_block_source *source, struct mrd_
     set->arena = mrd_arena_create("rows of two blocks", JOINED_BYTES_MAX);
     set->pieces = calloc(count + 1, sizeof(*set->pieces));
     mrd_assert(set->current != NULL && set->turn != NULL && set->pieces != NULL);
-    const struct mrd_block_rows rows = {set->rollups.items, count, wanted->columns, wanted->grid,
-                                        wanted->edges};
+    const struct mrd_block_rows rows = {set->rollups.items, count,         wanted->columns,
+                                        wanted->grid,       wanted->edges, wanted->asked};
     if (count > 0) {
         const enum mrd_status status =
             mrd_block_rows_open(source, &rows, select, scope, &set->rows, err);

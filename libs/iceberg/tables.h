@@ -1,7 +1,7 @@
 /* tables.h: the tables of a tenant, and blocks as their files.
  *
  *   samples                    rows as block/schema.h says, level 1 and above
- *   samples_5m, _1h, _1d       a row per series and window (left-open, right-closed) in which it has anything
+ *   samples_5m, _1h, _6h, _1d  a row per series and window (left-open, right-closed) in which it has anything
  *   series                     a row per series of each file of samples: which labels it has, from when to when, how many samples
  *
  * A file lies in one UTC day (spec MRD_ICEBERG_BY_DAY: level 1) or one month (MRD_ICEBERG_BY_MONTH: level 2) of `ts`, or for

@@ -13,6 +13,7 @@
 #include "rollup/columns.h"
 #include "rollup/fold.h"
 #include "rollup/grid.h"
+#include "rollup/windows.h"
 
 enum { MRD_COARSE_SPANS_MAX = 64 };
 
@@ -34,6 +35,7 @@ struct mrd_coarse_wanted {
     struct mrd_rollup_grid grid; /* windows beside it need not come */
     /* Between two of them rows may come as one (rollup/fold.h); lent until the set is closed. None: of each window its own. */
     struct mrd_rollup_edges edges;
+    struct mrd_rollup_asked asked; /* rows may come with the answers of each */
 };
 
 struct mrd_coarse_series {

@@ -31,7 +31,9 @@ struct mrd_coarse_wanted pql_coarse_wanted(const struct pql_exec *exec,
         .grid = coarse->grid,
         .edges = coarse->fold || resolution_ms < coarse->resolution_ms
                      ? coarse->edges
-                     : (struct mrd_rollup_edges){NULL, 0}
+                     : (struct mrd_rollup_edges){NULL,             0                                           },
+        .asked = {coarse->function,
+                                                 resolution_ms == coarse->resolution_ms ? coarse->window_ms : 0}
     };
 }
 
@@ -397,6 +399,9 @@ static size_t run_of(const struct coarse_op *op, const struct mrd_rollup_columns
     const size_t most = MRD_MIN(columns->count - at, steps);
     const mrd_time_ms step_ms = op->grid.end_step_ms;
     size_t count = 1;
+    if (columns->even_ms == step_ms && step_ms > 0) {
+        return most;
+    }
     while (count < most &&
            columns->ends_ms[at + count] - columns->ends_ms[at + count - 1] == step_ms) {
         count++;
@@ -409,7 +414,8 @@ static enum mrd_status answer_piece(struct coarse_op *op, const struct mrd_rollu
                                     size_t *step_at, size_t step_end, struct mrd_error *err)
 {
     const mrd_time_ms window_ms = MRD_MAX(op->selector->coarse->resolution_ms, op->grid.range_ms);
-    const bool at_once = mrd_rollup_windows_can(&op->question, columns, window_ms);
+    const bool at_once =
+        columns->answers == NULL && mrd_rollup_windows_can(&op->question, columns, window_ms);
     const mrd_time_ms last_ms = columns->ends_ms[columns->count - 1];
     const int64_t *counts = columns->items[MRD_ROW_COUNT];
     const enum mrd_rollup_column which = answer_column(op->question.function);
@@ -427,7 +433,11 @@ static enum mrd_status answer_piece(struct coarse_op *op, const struct mrd_rollu
         if (columns->ends_ms[at] != end_ms) {
             continue;
         }
-        if (at_once) {
+        if (columns->answers != NULL) {
+            const size_t count = run_of(op, columns, at, step_end - step);
+            memcpy(op->column + step, columns->answers + at, count * sizeof(*op->column));
+            step += count - 1;
+        } else if (at_once) {
             const size_t count = run_of(op, columns, at, step_end - step);
             mrd_rollup_windows_change(op->question.function, columns, window_ms, at, count,
                                       op->column + step);

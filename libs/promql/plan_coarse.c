@@ -228,13 +228,20 @@ static enum mrd_status list_edges(struct pql_exec *exec, const struct use *use,
     return MRD_OK;
 }
 
-/* Whether many ranges' rows lie between two edges. */
+/* Whether some rows lie between two edges: two, on the average. */
 static bool is_worth_folding(const struct use *use, const struct pql_coarse *coarse)
 {
     const struct mrd_select *select = &use->selector->select;
     const mrd_time_ms hull_ms = select->max_ms - (select->min_ms - 1);
     return use->range_ms >= 2 * coarse->resolution_ms &&
-           hull_ms / coarse->resolution_ms >= 2 * (mrd_time_ms)coarse->edges.count;
+           hull_ms / coarse->resolution_ms >= 2 * ((mrd_time_ms)coarse->edges.count - 1);
+}
+
+/* The length of rows that are a range each; 0: there are none. */
+static mrd_time_ms row_of_ranges(const struct use *use, const struct pql_coarse *coarse)
+{
+    const bool apart = use->end_step_ms == 0 || use->range_ms <= use->end_step_ms;
+    return apart && (coarse->fold || use->range_ms == coarse->resolution_ms) ? use->range_ms : 0;
 }
 
 static enum mrd_status take(const struct planning *planning, const struct cover *cover,
@@ -256,6 +263,7 @@ static enum mrd_status take(const struct planning *planning, const struct cover 
     if (!use->instant) {
         MRD_TRY(list_edges(planning->exec, use, coarse, err));
         coarse->fold = is_worth_folding(use, coarse);
+        coarse->window_ms = row_of_ranges(use, coarse);
     }
     use->selector->coarse = coarse;
     use->selector->fragment = NULL; /* the aggregation above it is made here */

@@ -31,6 +31,7 @@ struct coarse_set {
     mrd_time_ms resolution_ms;
     unsigned columns;
     struct mrd_rollup_grid grid;
+    struct mrd_rollup_asked asked;
     struct mrd_rollup_edges edges;
     struct mrd_coarse_spans spans; /* rows beside them are wrong on purpose */
     struct mrd_arena *arena;
@@ -97,6 +98,7 @@ static enum mrd_status rig_open(void *context, const struct mrd_select *select,
     set->select.hints = (struct mrd_select_hints){0};
     set->resolution_ms = resolution_ms;
     set->columns = wanted->columns;
+    set->asked = one_in(4) ? (struct mrd_rollup_asked){0} : wanted->asked;
     set->grid = wanted->grid;
     set->edges = one_in(4) ? (struct mrd_rollup_edges){NULL, 0} : wanted->edges;
     set->arena = mrd_arena_create("rows", SIZE_MAX);
@@ -199,8 +201,10 @@ static void fill_columns(struct coarse_set *set)
     }
     set->view.states = any_state ? set->states : NULL;
     for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
-        if ((set->columns >> which & 1) != 0 || ((set->columns & MRD_ROW_EXTREMES_OF_RESETS) != 0 &&
-                                                 (which == MRD_ROW_MIN || which == MRD_ROW_MAX))) {
+        const bool extremes =
+            (set->columns & (MRD_ROW_EXTREMES_OF_RESETS | MRD_ROW_EXTREMES_OF_SUMS)) != 0;
+        if ((set->columns >> which & 1) != 0 ||
+            (extremes && (which == MRD_ROW_MIN || which == MRD_ROW_MAX))) {
             set->view.items[which] = mrd_rollup_column_is_real((enum mrd_rollup_column)which)
                                          ? (const void *)set->reals[which]
                                          : (const void *)set->integers[which];
@@ -233,6 +237,8 @@ static size_t cut_pieces(struct coarse_set *set)
         const size_t size = count == PIECES_MAX - 1 ? left : 1 + below(left);
         set->pieces[count] = slice(&set->view, at, at + size);
         set->lists[count] = &set->pieces[count];
+        assert_int_equal(mrd_rollup_windows_add(&set->asked, set->arena, &set->lists[count], NULL),
+                         MRD_OK);
         count++;
         at += size;
     }

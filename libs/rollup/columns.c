@@ -5,8 +5,6 @@
 enum {
     EDGES = 1U << MRD_ROW_COUNT | 1U << MRD_ROW_FIRST | 1U << MRD_ROW_LAST |
             1U << MRD_ROW_FIRST_TS | 1U << MRD_ROW_LAST_TS,
-    /* Sums are refused if they may have overflowed, which the extremes tell. */
-    EXTREMES = 1U << MRD_ROW_MIN | 1U << MRD_ROW_MAX,
     LOSSES = 1U << MRD_ROW_RESETS | 1U << MRD_ROW_LOST,
     NEWEST =
         1U << MRD_ROW_COUNT | 1U << MRD_ROW_LAST | 1U << MRD_ROW_LAST_TS | 1U << MRD_ROW_STALE_TS,
@@ -30,7 +28,8 @@ static unsigned without_starts(enum mrd_rollup_function function)
         return count | 1U << MRD_ROW_RESETS | 1U << MRD_ROW_FIRST | 1U << MRD_ROW_LAST;
     case MRD_ROLLUP_SUM:
     case MRD_ROLLUP_AVG:
-        return count | EXTREMES | 1U << MRD_ROW_SUM | 1U << MRD_ROW_COMPENSATION;
+        return count | 1U << MRD_ROW_SUM | 1U << MRD_ROW_COMPENSATION |
+               MRD_ROW_EXTREMES_OF_SUMS; /* sums that may have overflowed are refused */
     case MRD_ROLLUP_MIN:
         return count | 1U << MRD_ROW_MIN;
     case MRD_ROLLUP_MAX:

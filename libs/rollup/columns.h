@@ -32,8 +32,12 @@ enum mrd_rollup_column {
 
 /* Sets of columns: bits 1 << enum mrd_rollup_column. */
 #define MRD_ROW_ALL ((1U << MRD_ROW_COLUMNS) - 1)
-/* With them: least and greatest value of rows that have resets. */
+/* With them: least and greatest value, of all rows or of those that have resets. They tell whether a sum may have passed the range of a
+ * double, so a reader who knows that all values lie within +-MRD_ROW_SMALL may leave them out: 0 stands for them, and no range of rows has
+ * so many samples that such values would matter. */
 #define MRD_ROW_EXTREMES_OF_RESETS (1U << MRD_ROW_COLUMNS)
+#define MRD_ROW_EXTREMES_OF_SUMS (1U << (MRD_ROW_COLUMNS + 1))
+#define MRD_ROW_SMALL 1e290
 
 static inline bool mrd_rollup_column_is_real(enum mrd_rollup_column column)
 {
@@ -58,6 +62,9 @@ struct mrd_rollup_columns {
     /* No two rows lie between the same edges, at which all but the last end (fold.h). */
     bool folded;
     uint64_t made_of; /* rows, if it is so many more; 0: as many as there are */
+    /* NULL, or what was asked for, of each row by itself (windows.h): a staleness marker's bits where it is nothing. */
+    const double *answers;
+    mrd_time_ms even_ms; /* with answers: how far apart all rows end; 0: not evenly */
 };
 
 static inline uint64_t mrd_rollup_columns_made_of(const struct mrd_rollup_columns *columns)

@@ -257,7 +257,7 @@ unsigned mrd_rollup_fold_columns(unsigned wanted)
     if ((columns >> MRD_ROW_SUM & 1) != 0) {
         columns |= 1U << MRD_ROW_COMPENSATION;
     }
-    if ((wanted & MRD_ROW_EXTREMES_OF_RESETS) != 0) {
+    if ((wanted & (MRD_ROW_EXTREMES_OF_RESETS | MRD_ROW_EXTREMES_OF_SUMS)) != 0) {
         columns |= 1U << MRD_ROW_MIN | 1U << MRD_ROW_MAX;
     }
     return columns;

@@ -24,7 +24,7 @@ struct mrd_rollup_fold {
     /* Columns of the rows, by enum mrd_rollup_column, NULL where all have their default; none has start times or a state. */
     const void *in[MRD_ROW_COLUMNS];
     bool times_in_us; /* not in ms: those of first and last */
-    unsigned wanted;  /* columns, and MRD_ROW_EXTREMES_OF_RESETS; not the times of markers */
+    unsigned wanted;  /* columns, and MRD_ROW_EXTREMES_...; not the times of markers */
     /* Rows [starts[i], starts[i + 1]) become row i: none empty. */
     const uint32_t *starts;
     size_t count;

@@ -10,6 +10,8 @@
 
 enum { ROWS = 400, RESOLUTION_MS = 60000, ROUNDS = 4000 };
 
+static const unsigned EXTREMES = MRD_ROW_EXTREMES_OF_RESETS | MRD_ROW_EXTREMES_OF_SUMS;
+
 static uint64_t state = 88172645463325252ULL;
 
 static uint64_t below(uint64_t limit)
@@ -94,8 +96,8 @@ static void make_columns(struct mrd_rollup_fold *fold, size_t row_count)
     for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
         const bool of_resets = which == MRD_ROW_RESETS || which == MRD_ROW_LOST;
         const bool extreme = which == MRD_ROW_MIN || which == MRD_ROW_MAX;
-        const bool asked = (fold->wanted >> which & 1) != 0 ||
-                           ((fold->wanted & MRD_ROW_EXTREMES_OF_RESETS) != 0 && extreme);
+        const bool asked =
+            (fold->wanted >> which & 1) != 0 || ((fold->wanted & EXTREMES) != 0 && extreme);
         fold->in[which] =
             !asked || (!any_reset && of_resets) || (!any_error && which == MRD_ROW_COMPENSATION)
                 ? NULL

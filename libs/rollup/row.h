@@ -24,6 +24,7 @@
 enum {
     MRD_ROLLUP_5M_MS = 5 * 60 * 1000,
     MRD_ROLLUP_1H_MS = 60 * 60 * 1000,
+    MRD_ROLLUP_6H_MS = 6 * 60 * 60 * 1000,
     MRD_ROLLUP_1D_MS = 24 * 60 * 60 * 1000,
 };
 

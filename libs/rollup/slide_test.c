@@ -83,7 +83,8 @@ static void make_columns(enum mrd_rollup_function function)
         const bool of_resets = which == MRD_ROW_RESETS || which == MRD_ROW_LOST;
         const bool extreme = which == MRD_ROW_MIN || which == MRD_ROW_MAX;
         const bool asked = (wanted >> which & 1) != 0 ||
-                           ((wanted & MRD_ROW_EXTREMES_OF_RESETS) != 0 && extreme && any_reset);
+                           ((wanted & MRD_ROW_EXTREMES_OF_RESETS) != 0 && extreme && any_reset) ||
+                           ((wanted & MRD_ROW_EXTREMES_OF_SUMS) != 0 && extreme);
         if (asked && (!of_resets || any_reset)) {
             columns.items[which] = mrd_rollup_column_is_real((enum mrd_rollup_column)which)
                                        ? (const void *)reals[which]

@@ -7,6 +7,24 @@
 
 #include "rollup/columns.h"
 
+/* What a reader of rows is to answer with each of them, as it decodes them: its thread has them at hand, and the query's does not. */
+struct mrd_rollup_asked {
+    enum mrd_rollup_function function;
+    mrd_time_ms window_ms; /* the range of a row: (end - window, end]; 0: nothing is asked for */
+};
+
+/* out[i] is what mrd_rollup_columns_answer makes of row i, bit for bit, with its window as the question's; a staleness marker's bits where there
+ * is no answer. False if some row has to be looked at by itself (start times that count, sums that may overflow), or the function does not
+ * look at ranges: out is of no use then. */
+bool mrd_rollup_windows_answer(const struct mrd_rollup_asked *asked,
+                               const struct mrd_rollup_columns *columns, double *out);
+
+/* Puts the answers to the rows, if they are asked for and there are some: *columns is another view then, in the arena. */
+MRD_MUST_CHECK enum mrd_status mrd_rollup_windows_add(const struct mrd_rollup_asked *asked,
+                                                      struct mrd_arena *arena,
+                                                      const struct mrd_rollup_columns **columns,
+                                                      struct mrd_error *err);
+
 /* Whether mrd_rollup_windows_change does it: rate, increase or delta of windows of at most 24 days, of rows without states and start times
  * that count; what they lost in resets does not overflow. Cost: a look at each row that may have resets. */
 bool mrd_rollup_windows_can(const struct mrd_rollup_question *question,

@@ -142,6 +142,8 @@ static const struct mrd_config_key retention_keys[] = {
         "answer alone then. 0: as long as samples."),
     KEY("retention.rollups_1h", MRD_CONFIG_DURATION, "0s", 0, 1e14,
         "How long rollups of 1 hour are kept. 0: as long as samples."),
+    KEY("retention.rollups_6h", MRD_CONFIG_DURATION, "0s", 0, 1e14,
+        "How long rollups of 6 hours are kept. 0: as long as samples."),
     KEY("retention.rollups_1d", MRD_CONFIG_DURATION, "0s", 0, 1e14,
         "How long rollups of 1 day are kept. 0: as long as samples."),
     {.path = "retention.rules",
@@ -149,8 +151,9 @@ static const struct mrd_config_key retention_keys[] = {
        .initial = "",
        .max = MRD_RETENTION_RULES_MAX,
        .doc = "Series that are kept for a shorter time, each as 'SELECTOR: DURATION' or 'SELECTOR: "
-            "samples=DURATION rollups_5m=DURATION rollups_1h=DURATION rollups_1d=DURATION' with "
-            "some of these; rollups that are not named are kept as long as samples. Of all rules "
+            "samples=DURATION rollups_5m=DURATION rollups_1h=DURATION rollups_6h=DURATION "
+            "rollups_1d=DURATION' with some of these; rollups that are not named are kept as long "
+            "as samples. Of all rules "
             "that "
             "select a series the shortest time counts, and never a longer one than the above.", .check = mrd_retention_rule_check,
        .reloadable = true,

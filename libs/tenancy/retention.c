@@ -7,6 +7,7 @@ static const struct kind {
     {0,                   "retention.samples"   },
     {5 * 60 * 1000,       "retention.rollups_5m"},
     {60 * 60 * 1000,      "retention.rollups_1h"},
+    {6 * 60 * 60 * 1000,  "retention.rollups_6h"},
     {24 * 60 * 60 * 1000, "retention.rollups_1d"},
 };
 

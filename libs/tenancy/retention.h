@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 
-enum { MRD_RETENTION_KINDS = 4 /* samples, rollups of 5 minutes, 1 hour, 1 day */ };
+enum { MRD_RETENTION_KINDS = 5 /* samples, rollups of 5 minutes, 1 hour, 6 hours, 1 day */ };
 
 struct mrd_retention {
     mrd_time_ms kept_ms[MRD_RETENTION_KINDS]; /* as configured */

@@ -10,7 +10,7 @@
 enum { PARSE_BYTES_MAX = 256 << 10 /* of one rule's tree */ };
 
 static const char *const key_names[MRD_RETENTION_KINDS] = {"samples", "rollups_5m", "rollups_1h",
-                                                           "rollups_1d"};
+                                                           "rollups_6h", "rollups_1d"};
 
 /* ---- one rule ---- */
 
@@ -58,9 +58,10 @@ static enum mrd_status parse_part(struct mrd_bytes part, struct mrd_retention_ru
                    ? parse_kept(value, &rule->kept_ms[i], err)
                    : mrd_fail(err, MRD_E_INVALID, "%s stands there twice", key_names[i]);
     }
-    return mrd_fail(err, MRD_E_INVALID,
-                    "\"%.*s\" is none of samples=, rollups_5m=, rollups_1h=, rollups_1d=",
-                    (int)MRD_MIN(part.size, (size_t)64), (const char *)part.data);
+    return mrd_fail(
+        err, MRD_E_INVALID,
+        "\"%.*s\" is none of samples=, rollups_5m=, rollups_1h=, rollups_6h=, rollups_1d=",
+        (int)MRD_MIN(part.size, (size_t)64), (const char *)part.data);
 }
 
 static enum mrd_status parse_times(struct mrd_bytes text, struct mrd_retention_rule *rule,

@@ -55,7 +55,7 @@ static const struct {
     {"job:busy:rate5m{site=~\"a|b\"} : 1h30m",             NULL                    },
     {"up: samples=1d",                                     NULL                    },
     {"{a=\"x: y\", b!=\"\"}:  samples=1d   rollups_1d=2y", NULL                    },
-    {"{job=\"debug\"}: rollups_5m=1d rollups_1h=2d",       NULL                    },
+    {"{job=\"debug\"}: rollups_5m=1d rollups_6h=2d",       NULL                    },
     {"",                                                   "a rule is"             },
     {"{job=\"debug\"}",                                    "a rule is"             },
     {"{job=\"debug\"}:",                                   "a duration is wanted"  },
@@ -102,21 +102,22 @@ static void a_rule_is_a_selector_and_times(void **state)
 static void times_are_those_of_each_kind(void **state)
 {
     (void)state;
-    struct mrd_retention_book *book = book_of("retention:\n  rules:\n"
-                                              "  - '{a=\"1\"}: 7d'\n"
-                                              "  - '{a=\"2\"}: samples=7d rollups_1h=30d'\n"
-                                              "  - '{a=\"3\"}: rollups_1d=1y'\n",
-                                              NULL);
+    struct mrd_retention_book *book =
+        book_of("retention:\n  rules:\n"
+                "  - '{a=\"1\"}: 7d'\n"
+                "  - '{a=\"2\"}: samples=7d rollups_1h=30d rollups_6h=60d'\n"
+                "  - '{a=\"3\"}: rollups_1d=1y'\n",
+                NULL);
     const struct mrd_retention_rules rules = mrd_retention_book_rules(book, MRD_BYTES("whoever"));
-    static const mrd_time_ms resolutions_ms[] = {0, 300000, 3600000, 86400000, 7};
-    const mrd_time_ms want[][5] = {
-        {7 * DAY, 7 * DAY, 7 * DAY,  7 * DAY,   7 * DAY},
-        {7 * DAY, 7 * DAY, 30 * DAY, 7 * DAY,   7 * DAY},
-        {0,       0,       0,        365 * DAY, 0      },
+    static const mrd_time_ms resolutions_ms[] = {0, 300000, 3600000, 21600000, 86400000, 7};
+    const mrd_time_ms want[][6] = {
+        {7 * DAY, 7 * DAY, 7 * DAY,  7 * DAY,  7 * DAY,   7 * DAY},
+        {7 * DAY, 7 * DAY, 30 * DAY, 60 * DAY, 7 * DAY,   7 * DAY},
+        {0,       0,       0,        0,        365 * DAY, 0      },
     };
     assert_int_equal(rules.count, 3);
     for (size_t i = 0; i < 3; i++) {
-        for (size_t k = 0; k < 5; k++) {
+        for (size_t k = 0; k < 6; k++) {
             const mrd_time_ms kept = mrd_retention_rule_of(&rules.items[i], resolutions_ms[k]);
             assert_int_equal(kept, want[i][k]);
             const mrd_time_ms floor =

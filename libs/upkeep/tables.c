@@ -24,6 +24,7 @@ static const struct {
     {0,                    MRD_UPKEEP_SAMPLES},
     {MRD_ROLLUP_5M_MS,     "samples_5m"      },
     {MRD_ROLLUP_1H_MS,     "samples_1h"      },
+    {MRD_ROLLUP_6H_MS,     "samples_6h"      },
     {MRD_ROLLUP_1D_MS,     "samples_1d"      },
     {MRD_UPKEEP_OF_SERIES, MRD_UPKEEP_SERIES },
 };

@@ -28,7 +28,7 @@
 /* In place of a resolution: of the table of series, whose files blocks of samples have beside their own. */
 #define MRD_UPKEEP_OF_SERIES ((mrd_time_ms)-1)
 
-/* "samples" (0), "samples_5m", "samples_1h", "samples_1d", "series"; NULL for resolutions that have no table. */
+/* "samples" (0), "samples_5m", "samples_1h", "samples_6h", "samples_1d", "series"; NULL for resolutions that have no table. */
 const char *mrd_upkeep_table_name(mrd_time_ms resolution_ms);
 
 struct mrd_upkeep_tables {

@@ -19,7 +19,7 @@
         .max = (max_)                                                                              \
     }
 
-static const char *const rollup_choices[] = {"5m", "1h", "1d", NULL};
+static const char *const rollup_choices[] = {"5m", "1h", "6h", "1d", NULL};
 
 static const struct mrd_config_key compactor_keys[] = {
     KEY("compactor.build_age", MRD_CONFIG_DURATION, "5m", 100, 1e12,
@@ -59,16 +59,17 @@ static const struct mrd_config_key compactor_keys[] = {
     KEY("compactor.merge_month_delay", MRD_CONFIG_DURATION, "24h", 0, 1e12,
         "Days are merged into their month so long after its end, and after the receipt of samples "
         "that are late for it."),
-    KEY("compactor.merge_memory_bytes_max", MRD_CONFIG_SIZE, "512MiB", 96 << 20, 1e15,
+    KEY("compactor.merge_memory_bytes_max", MRD_CONFIG_SIZE, "512MiB", 112 << 20, 1e15,
         "Memory for merging. A compactor does one merge unit at a time; its workers share this."),
     KEY("compactor.merge_workers", MRD_CONFIG_INT, "0", 0, 256,
         "Threads that merge the tenants of a unit, each with its share of "
-        "compactor.merge_memory_bytes_max; fewer where that is less than 96 MiB each. 0: half of "
+        "compactor.merge_memory_bytes_max; fewer where that is less than 48 MiB and 16 MiB for "
+        "each of compactor.rollups. 0: half of "
         "the "
         "processors."),
     {.path = "compactor.rollups",
        .type = MRD_CONFIG_LIST,
-       .initial = "1h,1d",
+       .initial = "1h,6h,1d",
        .choices = rollup_choices,
        .doc =
          "Rollups that merges make of what they write, for queries over long times. Each takes 16 "

@@ -106,6 +106,7 @@ static size_t read_rollups(const struct mrd_config *config, mrd_time_ms out[MRD_
     } known[] = {
         {"5m", MRD_ROLLUP_5M_MS},
         {"1h", MRD_ROLLUP_1H_MS},
+        {"6h", MRD_ROLLUP_6H_MS},
         {"1d", MRD_ROLLUP_1D_MS},
     };
     size_t count = 0;

@@ -119,7 +119,7 @@ def test_after_the_receipt_nothing_has_it(start):
 def test_rows_whose_samples_are_gone_end_in_a_receipt_too(start, tmp_path):
     """Samples are kept for ten days, rollups for years: what is deleted then is in rows alone, which nobody can make anew."""
     overrides = tmp_path / "overrides.yaml"
-    overrides.write_text(f"overrides:\n  {TENANT}: {{retention.samples: 10d, retention.rollups_1h: 1000d, retention.rollups_1d: 1000d}}\n")
+    overrides.write_text(f"overrides:\n  {TENANT}: {{retention.samples: 10d, retention.rollups_1h: 1000d, retention.rollups_6h: 1000d, retention.rollups_1d: 1000d}}\n")
     region = start({"partitions": 2}, settings=[*SETTINGS, f"all.overrides_file={overrides}"])
     end_ms = now_ms() // DAY_MS * DAY_MS - 20 * DAY_MS
     for user in (SECRET, "alice", "bob"):
@@ -154,7 +154,7 @@ def test_rows_whose_samples_are_gone_end_in_a_receipt_too(start, tmp_path):
     assert any("samples_1d" in path for text in texts for path in find(folders, text))
     assert delete(url, TENANT, '{user="%s"}' % SECRET).status == 204
     assert counts(SECRET, "1d", DAY_MS) == counts(SECRET, "1h", HOUR_MS) == []
-    # An hour of bob's second day, ten minutes past the full one: two windows of an hour, and one of a day.
+    # An hour of bob's second day, ten minutes past the full one: two windows of an hour, one of six and one of a day.
     hole_ms = end_ms - 2 * DAY_MS + 10 * HOUR_MS + 10 * 60_000
     assert delete(url, TENANT, '{user="bob"}', start=hole_ms / 1000, end=hole_ms / 1000 + 3600).status == 204
     wait_until(lambda: counts("alice", "1d", DAY_MS) == whole_days, SECONDS, "rows of others to answer again")
@@ -162,7 +162,7 @@ def test_rows_whose_samples_are_gone_end_in_a_receipt_too(start, tmp_path):
     assert (counts("bob", "1d", DAY_MS), counts("bob", "1h", HOUR_MS)) == ([1, 24, 23], [1] * 70)
 
     wait_for_receipts(region, 2)
-    assert sum(receipt["samples"] for receipt in erasures(region)["receipts"]) == 2 * (72 + 6) + 2 * (2 + 2)
+    assert sum(receipt["samples"] for receipt in erasures(region)["receipts"]) == 2 * (72 + 15 + 6) + 2 * (2 + 1 + 2)
     assert counts(SECRET, "1d", DAY_MS) == []
     assert [path for text in texts for path in find(folders, text)] == []
     for user in ("alice", "bob"):

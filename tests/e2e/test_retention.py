@@ -45,7 +45,7 @@ def ask(region: Cluster, tenant: str, path: str, **parameters: Any) -> Any:
 
 def test_old_days_leave_storage_and_their_rollups_answer(start, tools, tmp_path):
     overrides = tmp_path / "overrides.yaml"
-    overrides.write_text("overrides:\n  brief: {retention.samples: 10d, retention.rollups_1h: 1000d, retention.rollups_1d: 15d}\n")
+    overrides.write_text("overrides:\n  brief: {retention.samples: 10d, retention.rollups_1h: 1000d, retention.rollups_6h: 15d, retention.rollups_1d: 15d}\n")
     region = start({"partitions": 1}, settings=[f"all.overrides_file={overrides}"])
     today = int(time.time()) // DAY
     days = [today - 40, today - 20, today - 12, today - 2]
@@ -73,8 +73,8 @@ def test_old_days_leave_storage_and_their_rollups_answer(start, tools, tmp_path)
     raw = ask(region, "brief", "query", query=f"count_over_time(kept[{60 * DAY}s])", time=DAY * today, max_source_resolution="0s")
     assert raw["result"][0]["value"][1] == "144", "samples are what they are"
     tables = {table.name for table in region.layout.objects.glob("*/brief/*")}
-    assert tables == {"samples", "samples_1h", "samples_1d", "series"}
+    assert tables == {"samples", "samples_1h", "samples_6h", "samples_1d", "series"}
     metrics = urllib.request.urlopen(region.service("compactor-1")["ops_url"] + "/metrics", timeout=30).read().decode()
     figures = {name: float(value) for name, value in (line.rsplit(" ", 1) for line in metrics.splitlines() if line.startswith("meridian_expire_"))}
     assert figures["meridian_expire_blocks_total"] == 3
-    assert figures["meridian_expire_rollups_total"] == 2, "rows of a day are kept for 15 days"
+    assert figures["meridian_expire_rollups_total"] == 4, "rows of six hours and of a day are kept for 15 days"

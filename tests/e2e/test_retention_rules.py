@@ -132,12 +132,13 @@ def test_what_a_rule_lets_go_is_hidden_at_once_and_leaves_storage(start, tools, 
 
 def test_rollups_are_kept_for_times_of_their_own(start, tools, tmp_path):  # noqa: F811
     overrides = tmp_path / "overrides.yaml"
-    write_rules(overrides, ['{job="debug"}: samples=3d rollups_1h=10d rollups_1d=30d'])
+    write_rules(overrides, ['{job="debug"}: samples=3d rollups_1h=10d rollups_6h=10d rollups_1d=30d'])
     region = start({"partitions": 1}, settings=[f"all.overrides_file={overrides}", *SETTINGS])
     farm = Farm(region, tools, [40, 12, 5, 2])
     farm.to_blocks()
     wait_until(lambda: farm.counts() == {"debug": [0, 0, 0, 144], "live": [144] * 4}, 60, "samples to be hidden")
-    assert farm.counts("1h") == {"debug": [0, 0, 144, 144], "live": [144] * 4}
+    for resolution in ("1h", "6h"):
+        assert farm.counts(resolution) == {"debug": [0, 0, 144, 144], "live": [144] * 4}
     assert farm.counts("1d") == {"debug": [0, 144, 144, 144], "live": [144] * 4}
     # Samples go with the last of their rows.
     wait_until(lambda: farm.stored() == {"debug": set(farm.days[1:]), "live": set(farm.days)}, 60, "the first day of job debug to leave the blocks")

@@ -29,7 +29,7 @@ LATEST_S = int(time.time()) // DAY_S * DAY_S - DAY_S
 LONG_AGO_S = LATEST_S - 50 * DAY_S
 """In a month that is over, which is merged as one."""
 SETTINGS = ["compactor.compactor.build_age=1h", "compactor.compactor.merge_age=0s", "compactor.compactor.merge_interval=200ms",
-            "compactor.compactor.merge_month_delay=0s", "querier.querier.block_refresh=200ms", "compactor.compactor.rollups=[5m, 1h, 1d]"]
+            "compactor.compactor.merge_month_delay=0s", "querier.querier.block_refresh=200ms", "compactor.compactor.rollups=[5m, 1h, 6h, 1d]"]
 DENSE = "dense"
 """A tenant whose values are stored as integers where they can be."""
 METRICS = ("heart_rate", "steps_total")
@@ -162,7 +162,7 @@ def check_sql(world: World, tenant: str) -> None:
 def check_rollups(world: World, tenant: str) -> None:
     """All windows of a series together are the series."""
     api, tables = Api(world.url, tenant, strong=True), world.tables(tenant)
-    for table in ("samples_5m", "samples_1h", "samples_1d"):
+    for table in ("samples_5m", "samples_1h", "samples_6h", "samples_1d"):
         got: dict[str, dict[frozenset, list[dict[str, Any]]]] = {metric: {} for metric in METRICS}
         for row in tables.scan(table):
             assert row["count"] > 0 or row["stale_ts"] is not None
@@ -206,7 +206,7 @@ def test_tables_are_what_the_query_api_answers(world, tenant):
     world.flush(tenant, rows)
     tables = world.tables(tenant)
     assert tables.ask("namespaces") == [[tenant]]
-    assert tables.ask("tables", namespace=tenant) == ["samples", "samples_1d", "samples_1h", "samples_5m", "series"]
+    assert tables.ask("tables", namespace=tenant) == ["samples", "samples_1d", "samples_1h", "samples_5m", "samples_6h", "series"]
     wait_until(lambda: any(len(Path(name).parent.name) == 6 for name in tables.load("samples")["files"]), SECONDS, "a file of a month")
 
     scanned = tables.scan("samples")

@@ -163,7 +163,8 @@ static bool is_compact(void *context, struct mrd_bytes tenant)
     return ((const struct maker *)context)->compact;
 }
 
-static const mrd_time_ms resolutions_ms[] = {MRD_ROLLUP_5M_MS, MRD_ROLLUP_1H_MS, MRD_ROLLUP_1D_MS};
+static const mrd_time_ms resolutions_ms[] = {MRD_ROLLUP_5M_MS, MRD_ROLLUP_1H_MS, MRD_ROLLUP_6H_MS,
+                                             MRD_ROLLUP_1D_MS};
 
 /* False once nothing is due. */
 static bool merge_round(struct maker *maker)

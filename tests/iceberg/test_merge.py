@@ -98,7 +98,7 @@ def judge_rollups(region: Region, tenant: str) -> None:
     both days."""
     connection = duck()
     values = [value for value in region.written[tenant].values() if value is not None]
-    for table, seconds in (("samples_5m", 300), ("samples_1h", 3600), ("samples_1d", 86400)):
+    for table, seconds in (("samples_5m", 300), ("samples_1h", 3600), ("samples_6h", 6 * 3600), ("samples_1d", 86400)):
         metadata = region.metadata(tenant, table)
         found = connection.execute(f"""SELECT sum(count), min(min), max(max), max(epoch_ms(ts) % {seconds * 1000}) FROM iceberg_scan('{metadata}')""").fetchall()
         assert found == [(len(values), min(values), max(values), 0)]
