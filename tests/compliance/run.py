@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -27,6 +28,7 @@ from meridian_dev.cluster import Cluster  # noqa: E402
 from meridian_dev.errors import UserError  # noqa: E402
 from meridian_dev.topology import SERVICES  # noqa: E402
 from support import remote_write as rw  # noqa: E402
+from support.api import Api  # noqa: E402
 from support.prometheus import Prometheus  # noqa: E402
 
 SCRIPT_SECONDS = 600
@@ -93,54 +95,54 @@ def run_receiver(options: argparse.Namespace, region: Cluster, binaries: Path, d
         config = directory / "receivers.yml"
         config.write_text(yaml.safe_dump({"remote_write": [{"name": "meridian", "url": region.region["push_url"]},
                                                            {"name": "reference", "url": f"{reference.url}/api/v1/write"}]}))
-        done = subprocess.run(["go", "test", "-count=1", "-json", "."], cwd=suite, env={**os.environ, "PROMETHEUS_RW2_COMPLIANCE_CONFIG_FILE": str(config)},
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=RECEIVER_SECONDS, check=False)
+        ours, theirs = (receiver_results(suite, config, name) for name in ("meridian", "reference"))
     finally:
         reference.stop()
-    return judge_receiver(done.stdout, done.stderr)
+    return judge_receiver(ours, theirs)
 
 
-def judge_receiver(output: str, errors: str) -> int:
-    results: dict[str, str] = {}
-    statuses: dict[tuple[str, str], str] = {}
-    texts: dict[str, list[str]] = {}
-    for line in output.splitlines():
+@dataclass
+class Received:
+    """What the suite made of one receiver. Tests are named without it."""
+
+    results: dict[str, str] = field(default_factory=dict)
+    statuses: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, list[str]] = field(default_factory=dict)
+
+
+def receiver_results(suite: Path, config: Path, name: str) -> Received:
+    names = {"PROMETHEUS_RW2_COMPLIANCE_CONFIG_FILE": str(config), "PROMETHEUS_RW2_COMPLIANCE_RECEIVERS": name}
+    done = subprocess.run(["go", "test", "-count=1", "-json", "."], cwd=suite, env={**os.environ, **names}, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=RECEIVER_SECONDS, check=False)
+    found = Received()
+    for line in done.stdout.splitlines():
         event = json.loads(line) if line.startswith("{") else {}
-        test = event.get("Test", "")
-        if event.get("Action") in ("pass", "fail", "skip") and test:
-            results[test] = event["Action"]
-        texts.setdefault(test, []).append(event.get("Output", ""))
-        if status := re.search(r'Response code from "(\w+)": (\d+)', event.get("Output", "")):
-            statuses[without_receiver(test), status.group(1)] = status.group(2)
-    ours = {test: result for test, result in results.items() if "/reference" not in test}
-    theirs = {test: result for test, result in results.items() if "/meridian" not in test}
-    # One that holds tests of both fails with either: only those of ours count.
-    failed = [test for test, result in ours.items() if result == "fail" and not only_of_reference(test, results)]
-    for test in failed:
-        print(f"failed: {test}\n{''.join(texts[test])}")
-    requests = {test for test, _ in statuses}
-    refused = sorted(test for test in requests if statuses.get((test, "reference"), "")[:1] == "2" and statuses.get((test, "meridian"), "")[:1] != "2")
-    for test in refused:
-        print(f"only the reference takes it: {test}: {statuses.get((test, 'meridian'))}: {STRICTER.get(test, 'not expected')}")
-    print("statuses of meridian: " + said(Counter(status for (_, name), status in statuses.items() if name == "meridian")))
-    print("statuses of the reference: " + said(Counter(status for (_, name), status in statuses.items() if name == "reference")))
-    print("the reference: " + said(Counter(theirs.values())))
-    counts = Counter(passed=sum(result == "pass" for result in ours.values()), failed=len(failed), skipped=sum(result == "skip" for result in ours.values()),
-                     refused=len([test for test in refused if test not in STRICTER]))
-    if not results:
-        print(output[-4000:] + errors[-4000:])
+        test = "/".join(part for part in event.get("Test", "").split("/") if part != name)
+        if not test:
+            continue
+        if event["Action"] in ("pass", "fail", "skip"):
+            found.results[event["Test"]] = event["Action"]
+        found.texts.setdefault(event["Test"], []).append(event.get("Output", ""))
+        if status := re.search(r'Response code from "\w+": (\d+)', event.get("Output", "")):
+            found.statuses[test] = status.group(1)
+    if not found.results:
+        raise UserError(f"the suite ended with {done.returncode}: {done.stdout[-4000:]}{done.stderr[-4000:]}")
+    return found
+
+
+def judge_receiver(ours: Received, theirs: Received) -> int:
+    counts = Counter({"passed": 0, "failed": 0, "skipped": 0, "refused": 0})
+    for test, result in ours.results.items():
+        counts[{"pass": "passed", "fail": "failed", "skip": "skipped"}[result]] += 1
+        if result == "fail":
+            print(f"failed: {test}\n{''.join(ours.texts[test])}")
+    for test, status in sorted(theirs.statuses.items()):
+        if status[0] == "2" and ours.statuses.get(test, "")[:1] != "2":
+            print(f"only the reference takes it: {test}: {ours.statuses.get(test)}: {STRICTER.get(test, 'not expected')}")
+            counts["refused"] += test not in STRICTER
+    for name, received in (("the region", ours), ("the reference", theirs)):
+        print(f"{name}: {said(Counter(received.results.values()))}; statuses: {said(Counter(received.statuses.values()))}")
     return told("receiver", counts)
-
-
-def without_receiver(test: str) -> str:
-    return "/".join(part for part in test.split("/") if part not in ("meridian", "reference"))
-
-
-def only_of_reference(test: str, results: dict[str, str]) -> bool:
-    """Whether all that failed in it are requests to the reference."""
-    below = [name for name, result in results.items() if name.startswith(f"{test}/") and result == "fail"]
-    leaves = [name for name in below if not any(other.startswith(f"{name}/") for other in below)]
-    return bool(leaves) and all("/reference" in name for name in leaves)
 
 
 def downloaded(module: str) -> Path:
@@ -162,6 +164,7 @@ def run_promql(options: argparse.Namespace, region: Cluster, binaries: Path, dir
                 answer = rw.push(url, message)
                 if answer.status not in (200, 204):
                     raise UserError(f"{url}: {answer.status} {answer.body[:1000]}")
+        check_data(reference.url, end_s)
         config = directory / "tester.yml"
         config.write_text(yaml.safe_dump({
             "reference_target_config": {"query_url": reference.url},
@@ -174,6 +177,13 @@ def run_promql(options: argparse.Namespace, region: Cluster, binaries: Path, dir
     finally:
         reference.stop()
     return judge_promql(done)
+
+
+def check_data(url: str, end_s: int) -> None:
+    """Queries of nothing have equal answers as well."""
+    reply = Api(url).get("query", query="count(demo_memory_usage_bytes offset 1h)", time=end_s)
+    if not reply.data or [series["value"][1] for series in reply.data["result"]] != ["12"]:
+        raise UserError(f"the reference does not have the data: {reply}")
 
 
 def queries(file: Path) -> list[dict]:
