@@ -98,7 +98,7 @@ MRD_MUST_CHECK enum mrd_status pql_histogram_to_stats(struct mrd_float_histogram
 
 /* The i-th histogram of a source's series in the engine's form. What the first one says of a reset is forgotten: the one
  * before it was not asked for, so whether storage has looked at it depends on where its chunks, blocks and tiers end. It would
- * change no value, but which warnings an answer has. */
+ * change no value, but which warnings an answer has. Where they do depend on it, more is asked for (before_ms in plan.h). */
 MRD_MUST_CHECK enum mrd_status pql_histogram_load(const struct mrd_histograms *from, size_t i,
                                                   struct mrd_arena *arena,
                                                   struct mrd_float_histogram **out,

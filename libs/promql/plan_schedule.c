@@ -16,6 +16,7 @@ struct surroundings {
     bool ranged;
     bool needs_buckets; /* anything up to the root looks at buckets of histograms */
     bool asks_stats;    /* anything up to the root wants count or sum of histograms only */
+    bool adds_up;       /* the function right above adds histograms of a range up */
 };
 
 /* ---- what does not change from step to step ---- */
@@ -88,6 +89,7 @@ static void schedule_selector(const struct schedule *schedule, struct pql_node *
         select->hints.grouping_without = around->grouping->without;
     }
     selector->stats_only = around->asks_stats && !around->needs_buckets;
+    selector->before_ms = window && !wider && around->adds_up ? lookback_ms : 0;
     selector->next = schedule->plan->selectors;
     schedule->plan->selectors = selector;
 }
@@ -166,6 +168,7 @@ static struct surroundings around_args(const struct pql_node *node,
     struct surroundings inner = hints_of_args(node, around);
     inner.needs_buckets = around->needs_buckets || reads_buckets(node);
     inner.asks_stats = around->asks_stats || asks_stats(node);
+    inner.adds_up = node->kind == PQL_CALL && node->function->adds_up;
     return inner;
 }
 

@@ -12,6 +12,8 @@ from differ.questions import Question
 
 ULPS_MAX = 64
 """So many doubles apart two values still are the same but for the order of additions or a mathematical library."""
+STATS_OF_OURS = ("blocks", "rollups")
+"""What `stats` has beside what Prometheus says."""
 ORDERED = re.compile(r"sort(_desc)?\(")
 
 
@@ -42,7 +44,7 @@ class Answer:
             return data
         data = dict(data)
         if "stats" in data:
-            data["stats"] = {name: shape(inner) for name, inner in data["stats"].items() if name != "blocks"}  # ours only
+            data["stats"] = {name: shape(inner) for name, inner in data["stats"].items() if name not in STATS_OF_OURS}
         if data["resultType"] == "vector":
             if ORDERED.match(str(question.expression)):
                 data["order"] = [series.get("value") for series in data["result"]]  # those of equal values have none

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
 
 from meridian_dev.build import REPOSITORY, run_quietly
+from meridian_dev.errors import UserError
 
 SOURCES = Path(__file__).resolve().parents[1] / "oracle"
 BUILT = REPOSITORY / "build" / "oracle"
-SERVER_PACKAGE = "github.com/prometheus/prometheus/cmd/prometheus"
+MODULE = "github.com/prometheus/prometheus"
+SERVER_PACKAGE = f"{MODULE}/cmd/prometheus"
 
 
 def absent() -> str | None:
@@ -27,8 +30,22 @@ def engine() -> Path:
     return built("evaluate", ["."])
 
 
+def module_folder() -> Path:
+    """Where Go keeps the sources of the Prometheus that is built."""
+    done = subprocess.run(["go", "mod", "download", "-json", MODULE], cwd=prepared(), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise UserError(f"{MODULE}: {done.stdout}{done.stderr}")
+    return Path(json.loads(done.stdout)["Dir"])
+
+
 def built(name: str, arguments: list[str]) -> Path:
-    """Go knows what is out of date. Built in a copy, since `go mod tidy` writes beside the sources."""
+    """Go knows what is out of date."""
+    run_in(prepared(), ["go", "build", "-o", str(BUILT / name), *arguments])
+    return BUILT / name
+
+
+def prepared() -> Path:
+    """A copy of the sources to build in, since `go mod tidy` writes beside them."""
     folder = BUILT / "module"
     folder.mkdir(parents=True, exist_ok=True)
     for source in SOURCES.iterdir():
@@ -39,8 +56,7 @@ def built(name: str, arguments: list[str]) -> Path:
             shutil.copyfile(source, target)
             run_in(folder, ["go", "mod", "tidy"])
             stamp(folder).write_text(source.read_text())
-    run_in(folder, ["go", "build", "-o", str(BUILT / name), *arguments])
-    return BUILT / name
+    return folder
 
 
 def stamp(folder: Path) -> Path:
