@@ -30,11 +30,11 @@ def unit_long(report: Report) -> None:
 def e2e(report: Report) -> None:
     others = [f"--ignore={name}" for name in UNDER_RELEASE]
     stages.run_e2e(report, "release", "e2e", ["-m", "not slow", *UNDER_RELEASE])
-    stages.run_e2e(report, "asan", "e2e", ["-m", "not slow", *others], stages.E2E_WORKERS)
+    stages.run_e2e(report, "asan", "e2e", ["-m", "not slow", *others])
 
 
 def slow(report: Report) -> None:
-    stages.run_e2e(report, "release", "slow", ["-m", "slow"])
+    stages.run_e2e(report, "release", "slow", ["-m", "slow"], at_once=False)
 
 
 def fuzz_long(report: Report) -> None:
@@ -79,7 +79,7 @@ def run_one(name: str, report: Report) -> None:
     elif "/" in name:
         stages.run_unit(report, "asan", ["-R", name])
     else:
-        stages.run_e2e(report, "release", "e2e", ["-k", name])
+        stages.run_e2e(report, "release", "e2e", ["-k", name], at_once=False)
 
 
 def parser() -> argparse.ArgumentParser:

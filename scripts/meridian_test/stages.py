@@ -24,8 +24,8 @@ UNIT_LONG_SECONDS = 3600
 ROUNDS = "MERIDIAN_TEST_ROUNDS"
 """The environment variable that base/testing_rounds.h reads."""
 E2E_SECONDS = 1500
-E2E_WORKERS = 3
 UNIT_TESTS_PER_CORE = 3
+E2E_TESTS_PER_CORE = 4
 """At once, as most of a test's time is waiting: for servers to start, for processes to be noticed dead, for time to pass."""
 CORES = os.cpu_count() or 2
 RESULTS = REPOSITORY / "build" / "results"
@@ -170,13 +170,13 @@ def configuration_text(binaries: Path) -> str:
     return "".join(re.sub(r"[ \t]+$", "", part, flags=re.MULTILINE) for part in parts)
 
 
-def run_e2e(report: Report, preset: str, name: str, arguments: list[str], workers: int = 0) -> None:
-    """tests/e2e with the binaries of a preset; `arguments` select tests. So many files at once, whose regions mostly wait; 0: one after the other."""
+def run_e2e(report: Report, preset: str, name: str, arguments: list[str], at_once: bool = True) -> None:
+    """tests/e2e with the binaries of a preset; `arguments` select tests. Several at once, or one after the other."""
     if not build(report, preset, [*(f"meridian-{service}" for service in SERVICES), *E2E_PROGRAMS]):
         return
     with report.stage(f"{name} {preset}"):
         binaries = REPOSITORY / "build" / preset
-        spread = ["-n", str(workers), "--dist", "loadfile"] if workers > 0 else []
+        spread = ["-n", str(E2E_TESTS_PER_CORE * CORES), "--dist", "loadgroup"] if at_once else []
         run_pytest(report, f"{name} {preset}", REPOSITORY / "tests" / "e2e", [f"--binaries={binaries}", *spread, *arguments])
 
 
