@@ -1,6 +1,8 @@
 /* Selects with erasures, against series that never had what is erased. */
 #include "block/testing_select_internal.h"
 
+#include "base/testing_rounds.h"
+
 enum { ERASURES_MAX = 12, MATCHERS = MRD_ARRAY_LEN(testing_matcher_cases) };
 
 /* ---- random erasures ---- */
@@ -311,8 +313,10 @@ static void what_is_erased_is_as_if_it_were_not_there(void **state)
     (void)state;
     static struct erasures erasures;
     testing_matchers(erasures.all);
-    for (size_t i = 0; i < MRD_ARRAY_LEN(shapes) * 8; i++) {
-        const struct testing_shape *shape = &shapes[i / 8];
+    const size_t rounds = testing_rounds(96); /* of each shape */
+    const size_t sets = testing_rounds(8);
+    for (size_t i = 0; i < MRD_ARRAY_LEN(shapes) * sets; i++) {
+        const struct testing_shape *shape = &shapes[i / sets];
         testing_state = 88172645463325252ULL + i * 104729;
         struct testing_set set = testing_set_create(shape);
         struct mrd_block_writer_options options =
@@ -326,7 +330,7 @@ static void what_is_erased_is_as_if_it_were_not_there(void **state)
         testing_must(mrd_block_open(testing_store, &entry, &(struct mrd_block_open_options){0},
                                     &block, &err),
                      &err);
-        for (size_t round = 0; round < 12; round++) {
+        for (size_t round = 0; round < rounds / sets; round++) {
             expect_round(block, &entry, &set, &erasures);
         }
         mrd_block_close(&block);

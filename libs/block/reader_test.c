@@ -2,6 +2,8 @@
 #include <pthread.h>
 
 #include "block/testing_internal.h"
+
+#include "base/testing_rounds.h"
 #include "objstore/fault_store.h"
 
 static void must(enum mrd_status status, const struct mrd_error *err)
@@ -236,8 +238,8 @@ static void a_wrong_byte_anywhere_is_noticed(void **state)
     struct mrd_block_entry entry;
     struct mrd_error err = {0};
     must(testing_write(&options, &set, false, &entry, &err), &err);
-    expect_flips_noticed("test/blocks/one.parquet", &entry, &set, 24);
-    expect_flips_noticed("test/blocks/one.mbx", &entry, &set, 4);
+    expect_flips_noticed("test/blocks/one.parquet", &entry, &set, 24 * testing_stride());
+    expect_flips_noticed("test/blocks/one.mbx", &entry, &set, 4 * testing_stride());
     struct mrd_block_entry other = entry;
     other.counts.samples++;
     struct mrd_block_tenant tenant = entry.tenants[0];
@@ -466,6 +468,7 @@ static void a_cursor_that_is_aimed_reads_what_a_new_one_does(void **state)
     must(testing_write(&options, &set, false, &entry, &err), &err);
     struct mrd_objstore *failing = mrd_fault_store_create(testing_store);
     const size_t windows[] = {1, 20000, 16 << 20};
+    const size_t half = testing_rounds(300); /* in order, then anywhere */
     for (size_t w = 0; w < 2 * MRD_ARRAY_LEN(windows); w++) {
         const struct mrd_block_cursor_options cursor_options = {
             .pieces = true, .want_hlc = true, .ahead = w % 2 == 0, .window_bytes = windows[w / 2]};
@@ -480,17 +483,17 @@ static void a_cursor_that_is_aimed_reads_what_a_new_one_does(void **state)
              &err);
         const struct mrd_block_select nothing = {.tenant = MRD_BYTES("nobody")};
         must(mrd_block_select(block, &nothing, &cursor_options, &aimed, &err), &err);
-        for (size_t i = 0; i < 600; i++) {
+        for (size_t i = 0; i < 2 * half; i++) {
             const struct mrd_block_series *series =
-                i < 300 ? &set.items[i * set.count / 300] : &set.items[testing_below(set.count)];
+                i < half ? &set.items[i * set.count / half] : &set.items[testing_below(set.count)];
             const mrd_time_ms from_ms =
                 INT64_C(1700000000000) + (mrd_time_ms)testing_below(3000000);
-            const bool part = i >= 150 && testing_below(2) == 0;
+            const bool part = i >= half / 2 && testing_below(2) == 0;
             const struct mrd_block_select select = {
                 .tenant = testing_below(20) == 0 ? MRD_BYTES("nobody") : series->tenant,
                 .min_ms = part ? from_ms : INT64_MIN,
                 .max_ms = part ? from_ms + 500000 : INT64_MAX};
-            const uint64_t nth = i >= 450 && testing_below(2) == 0 ? 1 : UINT64_MAX;
+            const uint64_t nth = i >= half + half / 2 && testing_below(2) == 0 ? 1 : UINT64_MAX;
             failures += !aim(other, aimed, &select, 1 + testing_below(40), failing, nth);
         }
         assert_true(failures > 0 || windows[w / 2] > 1); /* all may be at hand */

@@ -2,6 +2,8 @@
  * fault that this guards against is a look at freed memory. */
 #include "bus/subscription_internal.h"
 
+#include "base/testing_rounds.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -54,7 +56,7 @@ static void an_inbox_may_end_while_messages_pour_in(void **state)
     struct flood flood;
     flood_start(&flood, &nats);
     struct mrd_bus *bus = nats_fixture_connect(&nats);
-    for (int i = 0; i < ROUNDS; i++) {
+    for (size_t i = 0; i < testing_rounds(ROUNDS); i++) {
         natsSubscription *inbox = NULL;
         assert_int_equal(natsConnection_SubscribeSync(&inbox, mrd_bus_nats(bus), SUBJECT), NATS_OK);
         natsMsg *msg = NULL;
@@ -85,7 +87,7 @@ static void no_callback_runs_after_the_end_of_a_subscription(void **state)
     struct flood flood;
     flood_start(&flood, &nats);
     struct mrd_bus *bus = nats_fixture_connect(&nats);
-    for (int i = 0; i < ROUNDS / 4; i++) {
+    for (size_t i = 0; i < testing_rounds(ROUNDS / 4); i++) {
         _Atomic size_t *count = calloc(1, sizeof(*count)); /* freed: a late callback would show */
         struct mrd_bus_subscription *subscription = NULL;
         assert_int_equal(mrd_bus_subscribe(bus, SUBJECT, on_message, count, &subscription, NULL),

@@ -1,6 +1,7 @@
 /* Blocks of random rows, merged, against a model that keeps the greatest of what was said about each time. */
 #include "merge/testing_internal.h"
 
+#include "base/testing_rounds.h"
 static size_t temporary_objects;
 static bool count_temporary(void *context, const struct mrd_objstore_entry *entry)
 {
@@ -13,7 +14,7 @@ static void merges_keep_the_greatest_of_each_time(void **state)
 {
     (void)state;
     struct mrd_error err = {0};
-    for (uint64_t seed = 1; seed <= 12; seed++) {
+    for (uint64_t seed = 1; seed <= testing_rounds(12); seed++) {
         struct world world;
         make_world(&world, seed, 1 + seed % BLOCKS_MAX, seed % 3 != 0, seed % 4 == 0 ? 3000 : 200);
         struct mrd_merge_options options = options_of(&world);
@@ -183,7 +184,8 @@ static void any_call_may_fail(void **state)
     must(mrd_merge_run(&options, testing_arena, &want, &err), &err);
     options.store = faults;
     uint64_t failures = 0;
-    for (uint64_t nth = 1;; nth += 1 + nth * 7 % 5) { /* a third of all calls */
+    for (uint64_t nth = 1;;
+         nth += testing_stride() + nth * 7 % 5) { /* a third of all calls, or less */
         mrd_fault_store_arm(
             faults, &(struct mrd_fault){.nth = nth,
                                         .when = nth % 2 == 0 ? MRD_FAULT_AFTER : MRD_FAULT_BEFORE,
@@ -204,7 +206,7 @@ static void any_call_may_fail(void **state)
             break;
         }
     }
-    assert_true(failures > 10);
+    assert_true(failures > 10 / testing_share());
     mrd_objstore_close(&faults);
     testing_set_fini(&world.all);
 }

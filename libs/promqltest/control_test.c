@@ -8,6 +8,8 @@
 #include <cmocka.h>
 
 #include "promql/engine.h"
+
+#include "base/testing_rounds.h"
 #include "promql/tiers.h"
 #include "promqltest/memory_source.h"
 
@@ -178,38 +180,39 @@ static const struct {
     {"huge[300h]",                                              true,  1,   false}, /* copied to the answer */
 };
 
-static void the_longer_it_takes_the_more_often_it_looks(void **state)
+/* Returns the looks in all. */
+static size_t count_looks(size_t i)
 {
-    (void)state;
-    for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
-        size_t series = 0;
-        const enum mrd_status status =
-            run(cases[i].text, cases[i].instant, false, SIZE_MAX, &series);
-        const size_t extra = looks - MRD_MIN(looks, series);
-        if (status != (cases[i].fails ? MRD_E_INVALID : MRD_OK) || extra < cases[i].looks_min) {
-            fail_msg("%s: %s, %zu series and %zu looks beside", cases[i].text,
-                     mrd_status_name(status), series, extra);
-        }
+    size_t series = 0;
+    const enum mrd_status status = run(cases[i].text, cases[i].instant, false, SIZE_MAX, &series);
+    const size_t extra = looks - MRD_MIN(looks, series);
+    if (status != (cases[i].fails ? MRD_E_INVALID : MRD_OK) || extra < cases[i].looks_min) {
+        fail_msg("%s: %s, %zu series and %zu looks beside", cases[i].text, mrd_status_name(status),
+                 series, extra);
     }
+    return looks;
 }
 
 /* At any look, and from then on next to nothing is done that would look again: a function over windows goes on to its next windows
  * of the same part, whose sorts end at once. */
-static void a_query_ends_at_the_look_that_says_so(void **state)
+static void end_at(size_t i, size_t at, size_t total)
+{
+    size_t series = 0;
+    const enum mrd_status status = run(cases[i].text, cases[i].instant, false, at, &series);
+    if (status != MRD_E_CANCELED || looks > at + 32) {
+        fail_msg("%s, canceled at look %zu of %zu: %s after %zu", cases[i].text, at, total,
+                 mrd_status_name(status), looks);
+    }
+}
+
+static void the_longer_it_takes_the_more_often_it_looks_and_ends_where_one_says_so(void **state)
 {
     (void)state;
     for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
-        size_t series = 0;
-        (void)run(cases[i].text, cases[i].instant, false, SIZE_MAX, &series);
-        const size_t total = looks;
-        const size_t places[] = {1, total / 3, total - total / 20, total - 1, total};
-        for (size_t p = 0; p < MRD_ARRAY_LEN(places); p++) {
-            const size_t at = MRD_MAX(places[p], (size_t)1);
-            const enum mrd_status status = run(cases[i].text, cases[i].instant, false, at, &series);
-            if (status != MRD_E_CANCELED || looks > at + 32) {
-                fail_msg("%s, canceled at look %zu of %zu: %s after %zu", cases[i].text, at, total,
-                         mrd_status_name(status), looks);
-            }
+        const size_t total = count_looks(i);
+        const size_t places[] = {1, total / 3, total, total - total / 20, total - 1};
+        for (size_t p = 0; p < testing_rounds(MRD_ARRAY_LEN(places)); p++) {
+            end_at(i, MRD_MAX(places[p], (size_t)1), total);
         }
     }
 }
@@ -280,8 +283,7 @@ static void the_join_of_two_lists_looks_and_ends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_longer_it_takes_the_more_often_it_looks),
-        cmocka_unit_test(a_query_ends_at_the_look_that_says_so),
+        cmocka_unit_test(the_longer_it_takes_the_more_often_it_looks_and_ends_where_one_says_so),
         cmocka_unit_test(a_long_series_of_two_tiers_looks_while_it_is_put_together),
         cmocka_unit_test(the_join_of_two_lists_looks_and_ends),
     };

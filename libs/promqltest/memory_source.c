@@ -485,19 +485,22 @@ static bool series_matches(const struct memory_series *series, const struct mrd_
     return query->matcher_set_count == 0;
 }
 
-/* Adds to a sorted, unique list that has room. */
-static size_t add_sorted(struct mrd_bytes *items, size_t count, struct mrd_bytes text)
+static int by_bytes(const void *a, const void *b)
 {
-    size_t at = count;
-    while (at > 0 && mrd_bytes_compare(items[at - 1], text) > 0) {
-        at--;
+    return mrd_bytes_compare(*(const struct mrd_bytes *)a, *(const struct mrd_bytes *)b);
+}
+
+/* Sorts them and drops repeated ones; returns how many are left. */
+static size_t sort_unique(struct mrd_bytes *items, size_t count)
+{
+    size_t kept = 0;
+    qsort(items, count, sizeof(*items), by_bytes);
+    for (size_t i = 0; i < count; i++) {
+        if (kept == 0 || !mrd_bytes_equal(items[kept - 1], items[i])) {
+            items[kept++] = items[i];
+        }
     }
-    if (at > 0 && mrd_bytes_equal(items[at - 1], text)) {
-        return count;
-    }
-    memmove(items + at + 1, items + at, (count - at) * sizeof(*items));
-    items[at] = text;
-    return count + 1;
+    return kept;
 }
 
 static void cut_texts(struct mrd_texts *texts, size_t limit)
@@ -525,10 +528,10 @@ static enum mrd_status source_label_names(void *context, const struct mrd_label_
     for (size_t i = 0; i < source->count; i++) {
         const struct mrd_labels labels = source->series[i]->labels;
         for (size_t j = 0; series_matches(source->series[i], query) && j < labels.count; j++) {
-            count = add_sorted(items, count, labels.items[j].name);
+            items[count++] = labels.items[j].name;
         }
     }
-    *out = (struct mrd_texts){.items = items, .count = count};
+    *out = (struct mrd_texts){.items = items, .count = sort_unique(items, count)};
     cut_texts(out, query->limit);
     return MRD_OK;
 }
@@ -548,10 +551,10 @@ static enum mrd_status source_label_values(void *context, struct mrd_bytes name,
     for (size_t i = 0; i < source->count; i++) {
         const struct mrd_bytes value = mrd_labels_get(source->series[i]->labels, name);
         if (value.size > 0 && series_matches(source->series[i], query)) {
-            count = add_sorted(items, count, value);
+            items[count++] = value;
         }
     }
-    *out = (struct mrd_texts){.items = items, .count = count};
+    *out = (struct mrd_texts){.items = items, .count = sort_unique(items, count)};
     cut_texts(out, query->limit);
     return MRD_OK;
 }

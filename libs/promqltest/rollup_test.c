@@ -8,6 +8,8 @@
 #include <cmocka.h>
 
 #include "promql/engine.h"
+
+#include "base/testing_rounds.h"
 #include "promqltest/memory_source.h"
 #include "rollup/builder.h"
 #include "rollup/codec.h"
@@ -648,17 +650,17 @@ static void check_rounds(size_t rounds, bool aligned, bool split_days)
 static void rows_answer_as_samples_do(void **state)
 {
     (void)state;
-    check_rounds(ROUNDS, true, false);
+    check_rounds(testing_rounds(ROUNDS), true, false);
 }
 static void parts_of_windows_join(void **state)
 {
     (void)state;
-    check_rounds(ROUNDS / 3, true, true);
+    check_rounds(testing_rounds(ROUNDS / 3), true, true);
 }
 static void any_range_is_covered_with_samples_at_its_edges(void **state)
 {
     (void)state;
-    check_rounds(ROUNDS / 10, false, false);
+    check_rounds(testing_rounds(ROUNDS / 10), false, false);
 }
 
 int main(void)

@@ -1,4 +1,5 @@
 /* Rollups whose samples have left by retention, and requests to erase what they have rows of: the rows go, others stay, bit for bit. */
+#include "base/testing_rounds.h"
 #include "rollup/codec.h"
 #include "upkeep/expire.h"
 #include "upkeep/testing_internal.h"
@@ -189,7 +190,7 @@ static void rows_go_and_others_stay(void **state)
 {
     (void)state;
     size_t gone = 0;
-    for (uint64_t seed = 1; seed <= 4; seed++) {
+    for (uint64_t seed = 1; seed <= testing_rounds(4); seed++) {
         make_rollups(seed, REGION_TENANTS, seed % 2 == 0);
         mrd_auto(mrd_buf_fini)
         struct mrd_buf before = find_rows();
@@ -204,7 +205,7 @@ static void rows_go_and_others_stay(void **state)
         expect_tables();
         region_close(&region);
     }
-    assert_true(gone > 100);
+    assert_true(gone > 100 / testing_share());
 }
 
 /* The figures of the request: it can end in a receipt when the files that have left are deleted. */
@@ -402,7 +403,7 @@ static void who_erases_may_die_anywhere(void **state)
     for (size_t crash = 0; crash < 2; crash++) {
         uint64_t nth = 1;
         while (fail_at(nth, crash == 1)) {
-            nth++;
+            nth += testing_stride();
             assert_true(nth < 1000);
         }
         assert_true(nth > 15);

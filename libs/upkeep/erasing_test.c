@@ -1,6 +1,7 @@
 /* Erasures in blocks: what owes them is written anew without it, at every level, whatever comes between. */
 #include "upkeep/testing_internal.h"
 
+#include "base/testing_rounds.h"
 static struct region region;
 
 /* Any part of a series of the region. */
@@ -31,7 +32,7 @@ static void what_is_owed_goes_at_every_level(void **state)
     (void)state;
     uint64_t samples = 0;
     uint64_t blocks = 0;
-    for (uint64_t seed = 1; seed <= 6; seed++) {
+    for (uint64_t seed = 1; seed <= testing_rounds(6); seed++) {
         region_open(&region, 100 + seed);
         write_some();
         write_some();
@@ -69,8 +70,8 @@ static void what_is_owed_goes_at_every_level(void **state)
         mrd_catalog_unpin(&pinned);
         region_close(&region);
     }
-    assert_true(samples > 500);
-    assert_true(blocks > 50);
+    assert_true(samples > 500 / testing_share());
+    assert_true(blocks > 50 / testing_share());
 }
 
 /* What has no series of it stays as it is. */
@@ -158,7 +159,7 @@ static void an_erasure_overtakes_a_merge_that_has_its_samples(void **state)
 static void those_who_erase_at_once_lose_nothing(void **state)
 {
     (void)state;
-    for (uint64_t seed = 20; seed < 23; seed++) {
+    for (uint64_t seed = 20; seed < 20 + testing_rounds(3); seed++) {
         struct region_racer racers[3] = {
             {.region = &region}, {.region = &region}, {.region = &region}};
         region_open(&region, seed);
@@ -251,7 +252,7 @@ static void who_erases_may_die_anywhere(void **state)
     for (size_t crash = 0; crash < 2; crash++) {
         uint64_t nth = 1;
         while (fail_at(nth, crash == 1)) {
-            nth++;
+            nth += testing_stride();
             assert_true(nth < 1000);
         }
         assert_true(nth > 15);

@@ -2,6 +2,7 @@
 #include "upkeep/testing_internal.h"
 
 #include "base/hash.h"
+#include "base/testing_rounds.h"
 
 static struct region region;
 
@@ -36,7 +37,7 @@ static void expect_levels(size_t days, size_t months)
 static void what_was_written_is_there_once(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 4; seed++) {
+    for (uint64_t seed = 1; seed <= testing_rounds(4); seed++) {
         struct region_found found;
         region_open(&region, seed);
         const mrd_time_ms first_ms = region.now_ms - 2 * 3600 * 1000;
@@ -168,7 +169,7 @@ static void a_merge_of_other_blocks_into_the_same_days_loses_too(void **state)
 static void mergers_at_once_lose_nothing(void **state)
 {
     (void)state;
-    for (uint64_t seed = 20; seed < 23; seed++) {
+    for (uint64_t seed = 20; seed < 20 + testing_rounds(3); seed++) {
         struct region_racer racers[3] = {
             {.region = &region}, {.region = &region}, {.region = &region}};
         struct region_found found;

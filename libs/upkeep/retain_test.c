@@ -1,4 +1,5 @@
 /* Rules of retention: what they have let go leaves the blocks of every level, the rest stays, and nothing is written anew twice. */
+#include "base/testing_rounds.h"
 #include "upkeep/retain.h"
 #include "upkeep/testing_internal.h"
 
@@ -79,7 +80,7 @@ static uint64_t commits(void)
 static void what_has_passed_goes_at_every_level(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 4; seed++) {
+    for (uint64_t seed = 1; seed <= testing_rounds(4); seed++) {
         struct rule rule;
         region_open(&region, 300 + seed);
         region.workers = 1 + seed % 2;
@@ -277,7 +278,7 @@ static void walk(bool crash)
 {
     uint64_t nth = 1;
     while (fail_at(nth, crash)) {
-        nth++;
+        nth += testing_stride();
         assert_true(nth < 1000);
     }
     assert_true(nth > 20); /* it was a walk */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from meridian_dev.build import build_services
@@ -20,14 +21,20 @@ def unit(report: Report) -> None:
     stages.run_threaded(report)
 
 
+def unit_long(report: Report) -> None:
+    os.environ[stages.ROUNDS] = "all"
+    stages.run_unit(report, "asan", seconds=stages.UNIT_LONG_SECONDS)
+    stages.run_threaded(report, stages.UNIT_LONG_SECONDS)
+
+
 def e2e(report: Report) -> None:
     others = [f"--ignore={name}" for name in UNDER_RELEASE]
     stages.run_e2e(report, "release", "e2e", ["-m", "not slow", *UNDER_RELEASE])
-    stages.run_e2e(report, "asan", "e2e", ["-m", "not slow", *others], stages.E2E_WORKERS)
+    stages.run_e2e(report, "asan", "e2e", ["-m", "not slow", *others])
 
 
 def slow(report: Report) -> None:
-    stages.run_e2e(report, "release", "slow", ["-m", "slow"])
+    stages.run_e2e(report, "release", "slow", ["-m", "slow"], at_once=False)
 
 
 def fuzz_long(report: Report) -> None:
@@ -44,7 +51,7 @@ GROUPS = {
     "configuration": stages.run_configuration,
     "e2e": e2e,
 }
-MORE_GROUPS = {"slow": slow, "fuzz-long": fuzz_long}
+MORE_GROUPS = {"unit-long": unit_long, "slow": slow, "fuzz-long": fuzz_long}
 
 
 def main(arguments: list[str]) -> int:
@@ -70,9 +77,9 @@ def run_one(name: str, report: Report) -> None:
     elif name in lint.CHECKS:
         report.record(f"lint: {name}", lint.CHECKS[name](stages.REPOSITORY))
     elif "/" in name:
-        stages.run_unit(report, "asan", only=name)
+        stages.run_unit(report, "asan", ["-R", name])
     else:
-        stages.run_e2e(report, "release", "e2e", ["-k", name])
+        stages.run_e2e(report, "release", "e2e", ["-k", name], at_once=False)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -15,22 +15,25 @@ from meridian_dev.topology import SERVICES
 from meridian_test import lint
 from meridian_test.report import Report
 
-FUZZ_SECONDS = 5
+FUZZ_SECONDS = 2
 FUZZ_LONG_SECONDS = 300
 FUZZ_SEED = 1
 """A change is judged by the same inputs each time; `--only fuzz-long` looks for new ones."""
 UNIT_SECONDS = 900
+UNIT_LONG_SECONDS = 3600
+ROUNDS = "MERIDIAN_TEST_ROUNDS"
+"""The environment variable that base/testing_rounds.h reads."""
 E2E_SECONDS = 1500
-E2E_WORKERS = 3
+UNIT_TESTS_PER_CORE = 3
+E2E_TESTS_PER_CORE = 4
+"""At once, as most of a test's time is waiting: for servers to start, for processes to be noticed dead, for time to pass."""
+CORES = os.cpu_count() or 2
 RESULTS = REPOSITORY / "build" / "results"
 
 E2E_PROGRAMS = ("meridian-promql-scripts", "block_dump", "mrdctl")
 """What end-to-end tests run beside the services."""
 
 SOURCES = ("libs", "services", "tools")
-
-THREADED = ("base", "http", "bus", "objstore", "block", "catalog", "merge", "upkeep", "service", "mrdctl", *SERVICES)
-"""Folders whose unit tests start threads: those which ThreadSanitizer can say something about."""
 
 CONFIGURATION = REPOSITORY / "docs" / "configuration.md"
 
@@ -60,19 +63,20 @@ def build(report: Report, preset: str, targets: list[str] | None = None) -> bool
         return True
 
 
-def programs_of(suffix: str, folders: tuple[str, ...] | None = None) -> list[str]:
-    """Names of the programs that CMake makes of <folder>/*<suffix>.c: all, or those of some folders."""
+def programs_of(suffix: str) -> list[str]:
+    """Names of the programs that CMake makes of <folder>/*<suffix>.c."""
     found = [path for root in SOURCES for path in (REPOSITORY / root).glob(f"*/*{suffix}.c")]
-    return sorted(f"{path.parent.name}_{path.stem}" for path in found if folders is None or path.parent.name in folders)
+    return sorted(f"{path.parent.name}_{path.stem}" for path in found)
 
 
-def run_threaded(report: Report) -> None:
+def run_threaded(report: Report, seconds: int = UNIT_SECONDS) -> None:
     """The unit tests with threads, under ThreadSanitizer; nothing else is built for it."""
-    pattern = "^(" + "|".join(THREADED) + ")/"
-    run_unit(report, "tsan", pattern, programs_of("_test", THREADED))
+    run_unit(report, "tsan", ["-L", "^threads$"], ["threaded-tests"], seconds)
 
 
-def run_unit(report: Report, preset: str, only: str | None = None, targets: list[str] | None = None) -> None:
+def run_unit(report: Report, preset: str, select: list[str] | None = None, targets: list[str] | None = None,
+             seconds: int = UNIT_SECONDS) -> None:
+    """All unit tests, or those that ctest selects by these arguments."""
     if not build(report, preset, targets):
         return
     with report.stage(f"unit {preset}"):
@@ -80,8 +84,8 @@ def run_unit(report: Report, preset: str, only: str | None = None, targets: list
         results.parent.mkdir(parents=True, exist_ok=True)
         results.unlink(missing_ok=True)
         command = ["ctest", "--test-dir", str(REPOSITORY / "build" / preset), "--output-on-failure", "--no-tests=error",
-                   "-j", str(os.cpu_count() or 2), "--output-junit", str(results)]
-        code = run(command + (["-R", only] if only else []), UNIT_SECONDS)
+                   "-j", str(UNIT_TESTS_PER_CORE * CORES), "--output-junit", str(results)]
+        code = run(command + (select or []), seconds)
         count = report.record_junit(f"unit {preset}", results) if results.exists() else 0
         if count == 0 or (code != 0 and not report.failures):
             report.record(f"unit {preset}", f"ctest ended with {code} after {count} tests")
@@ -92,7 +96,7 @@ def run_fuzz(report: Report, seconds: int = FUZZ_SECONDS, seed: int = FUZZ_SEED)
     targets = programs_of("_fuzz")
     if not build(report, "fuzz", targets):
         return
-    with report.stage("fuzz"), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with report.stage("fuzz"), ThreadPoolExecutor(CORES) as pool:
         for target, failure in zip(targets, pool.map(lambda name: fuzz_failure(name, seconds, seed), targets)):
             report.record(f"fuzz: {target}", failure)
 
@@ -166,13 +170,13 @@ def configuration_text(binaries: Path) -> str:
     return "".join(re.sub(r"[ \t]+$", "", part, flags=re.MULTILINE) for part in parts)
 
 
-def run_e2e(report: Report, preset: str, name: str, arguments: list[str], workers: int = 0) -> None:
-    """tests/e2e with the binaries of a preset; `arguments` select tests. So many files at once, whose regions mostly wait; 0: one after the other."""
+def run_e2e(report: Report, preset: str, name: str, arguments: list[str], at_once: bool = True) -> None:
+    """tests/e2e with the binaries of a preset; `arguments` select tests. Several at once, or one after the other."""
     if not build(report, preset, [*(f"meridian-{service}" for service in SERVICES), *E2E_PROGRAMS]):
         return
     with report.stage(f"{name} {preset}"):
         binaries = REPOSITORY / "build" / preset
-        spread = ["-n", str(workers), "--dist", "loadfile"] if workers > 0 else []
+        spread = ["-n", str(E2E_TESTS_PER_CORE * CORES), "--dist", "loadgroup"] if at_once else []
         run_pytest(report, f"{name} {preset}", REPOSITORY / "tests" / "e2e", [f"--binaries={binaries}", *spread, *arguments])
 
 

@@ -1,6 +1,7 @@
 /* The role "build" against a real log and a store that fails: whatever happens, blocks have what was written, once. */
 #include "compactor/build.h"
 
+#include "base/testing_rounds.h"
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -76,7 +77,7 @@ static void a_builder_that_dies_at_any_call_to_the_store_loses_and_doubles_nothi
     struct world *world = *state;
     uint64_t nth = 1;
     while (crash_at(world, nth, MRD_FAULT_BEFORE) && crash_at(world, nth, MRD_FAULT_AFTER)) {
-        nth++;
+        nth += testing_stride();
     }
     assert_true(nth > 20); /* it was a walk */
 }
@@ -85,7 +86,7 @@ static void a_builder_that_dies_at_any_call_to_the_store_loses_and_doubles_nothi
 static void a_store_that_fails_for_a_while_loses_and_doubles_nothing(void **state)
 {
     struct world *world = *state;
-    for (uint64_t nth = 1;; nth++) {
+    for (uint64_t nth = 1;; nth += testing_stride()) {
         char folder[FOLDER_FIXTURE_PATH_MAX];
         struct mrd_objstore *inner = folder_fixture_open(folder, NULL);
         struct mrd_objstore *faults = mrd_fault_store_create(inner);

@@ -1,6 +1,7 @@
 /* The role "erase" against a real log and a store that fails: a receipt comes when nothing is left, and not before. */
 #include "compactor/erasing.h"
 
+#include "base/testing_rounds.h"
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sys/stat.h>
@@ -395,7 +396,7 @@ static void walk(bool tenant)
     for (size_t crash = 0; crash < 2; crash++) {
         uint64_t nth = 1;
         while (fail_at(nth, tenant, crash == 1)) {
-            nth++;
+            nth += testing_stride();
             assert_true(nth < 1000);
         }
         assert_true(nth > 20);

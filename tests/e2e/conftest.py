@@ -20,6 +20,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--binaries", type=Path, help="folder of the meridian-* binaries (default: build/release, built when needed)")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several run at once: tests that share a fixture of their file stay together, others are free to go where there is room. Those that
+    take long begin first, or the run would end with one of them alone."""
+    for item in items:
+        if any(definition[-1].scope == "module" for definition in item._fixtureinfo.name2fixturedefs.values()):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+    items.sort(key=lambda item: (item.get_closest_marker("long") is None, item.get_closest_marker("xdist_group") is None))
+
+
 @pytest.fixture(scope="session")
 def binaries(request: pytest.FixtureRequest) -> Path:
     given = request.config.getoption("--binaries")

@@ -28,7 +28,7 @@ STEP_S = 60
 VALUES = [0.0, 1.5, -2.25, math.inf, -math.inf, math.nan, 1e308, 5e-324, 1 / 3]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def mrdctl(binaries, request):
     if request.config.getoption("--binaries") is None:
         build_targets("release", ["mrdctl"])

@@ -20,7 +20,7 @@ BUILD_SECONDS = 120
 QUICK = ["compactor.compactor.build_age=300ms", "compactor.compactor.lease=2s"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tools(binaries: Path) -> Path:
     if not (binaries / "block_dump").exists():
         build_targets(binaries.name, ["block_dump"])
@@ -95,6 +95,7 @@ def logs(region: Cluster) -> dict[str, dict[str, int]]:
     return {stream["name"]: stream["state"] for stream in streams if stream["name"].startswith("MRD_INGEST_")}
 
 
+@pytest.mark.long
 def test_the_log_is_trimmed_of_what_is_in_blocks_and_of_nothing_else(start, tools):
     region = start({**TWO_COMPACTORS, "partitions": 2}, settings=[
         *QUICK, "compactor.compactor.log_window=500ms", "compactor.compactor.references_kept=5s"])

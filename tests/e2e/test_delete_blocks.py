@@ -120,6 +120,7 @@ def expect_hidden(world: World, want: float | None = None) -> None:
         assert all(value == 1 for value in world.all_values(url, '{user="bob"}'))
 
 
+@pytest.mark.long
 def test_it_shows_nowhere_whatever_has_it(world):
     before = {url: world.said(url, '{user="bob"}') for url in world.urls}
     for url in world.urls:
@@ -278,6 +279,7 @@ def test_object_storage_that_fails_makes_the_request_fail_and_not_lie(binaries, 
 
 # ---- what becomes of it ----
 
+@pytest.mark.long
 def test_it_can_be_looked_at_until_no_block_has_it(world):
     url, other = world.urls
     assert send(url, "POST", CLEAN, world.tenant, []).status == 204  # nothing is owed

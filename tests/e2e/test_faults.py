@@ -64,6 +64,7 @@ def test_a_restart_of_everything_in_order_keeps_every_sample(start):
         judge(region, fleet)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["paused", "killed"])
 def test_writers_are_told_503_while_nats_is_away_and_nothing_is_lost_or_doubled(start, how):
     region = start(ONE_OF_EACH)

@@ -8,6 +8,8 @@ import shutil
 import time
 from pathlib import Path
 
+import pytest
+
 from meridian_dev.cluster import Cluster, wait_until
 from support import remote_write as rw
 from support.api import Api, Reply
@@ -92,6 +94,7 @@ def finish(region: Cluster, writing: Writing, binaries: Path) -> None:
     writing.await_complete()
 
 
+@pytest.mark.long
 def test_a_log_that_is_lost_hides_no_block_and_goes_on_when_it_is_adopted(start, mrdctl, binaries):  # noqa: F811
     region = start(TOPOLOGY, settings=SETTINGS)
     writing = Writing(region)
@@ -145,6 +148,7 @@ def test_who_runs_on_while_a_log_is_lost_loses_nothing_that_is_acknowledged_afte
     writing.await_complete()
 
 
+@pytest.mark.long
 def test_a_log_that_comes_back_from_a_copy_hides_no_block(start, mrdctl, binaries, tmp_path):  # noqa: F811
     """The copy is older than the blocks: its numbers are given away a second time, in a stream that says it is the same."""
     region = start(TOPOLOGY, settings=SETTINGS)

@@ -21,7 +21,7 @@ AT_ONCE = ["compactor.compactor.build_age=300ms", "compactor.compactor.merge_age
 MERGE_SECONDS = 120
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tools(binaries: Path) -> Path:
     if not (binaries / "block_dump").exists():
         build_targets(binaries.name, ["block_dump"])
@@ -45,6 +45,7 @@ def operations(region: Cluster, instance: str, path: str, method: str = "GET") -
         return json.loads(text) if "json" in response.headers["Content-Type"] else text
 
 
+@pytest.mark.long
 def test_what_is_acknowledged_is_merged_once_though_mergers_are_killed(start, tools):
     region = start(TWO_COMPACTORS, settings=AT_ONCE)
     with Fleet(region.push_urls) as fleet:

@@ -18,7 +18,7 @@ from support.blocks import flush, read_blocks
 DAY = 86400
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tools(binaries: Path) -> Path:
     if not (binaries / "block_dump").exists():
         build_targets(binaries.name, ["block_dump"])

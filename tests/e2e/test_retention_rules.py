@@ -83,6 +83,7 @@ def metric(region: Cluster, name: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
 
 
+@pytest.mark.long
 def test_what_a_rule_lets_go_is_hidden_at_once_and_leaves_storage(start, tools, tmp_path):  # noqa: F811
     overrides = tmp_path / "overrides.yaml"
     write_rules(overrides, ['{job="debug"}: 10d', '{host=~"other.*"}: 1d'])

@@ -23,7 +23,7 @@ SWITCHES = {"query": STARTS, "delayed-query": [*STARTS, "promql-delayed-name-rem
 """The querier with the number of its place runs with each: what a script may switch is a setting of a whole querier."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def runner(request: pytest.FixtureRequest, binaries: Path) -> Path:
     if not request.config.getoption("--binaries"):
         build_targets("release", ["meridian-promql-scripts"])

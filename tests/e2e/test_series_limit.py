@@ -11,6 +11,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from meridian_dev.cluster import Cluster, wait_until
 from support import remote_write as rw
 from support.api import Api
@@ -68,6 +70,7 @@ class World:
         return metric(self.cluster, instance, r'meridian_config_reloads_total\{result="ok"\}')
 
 
+@pytest.mark.long
 def test_a_tenant_at_its_limit_keeps_what_it_has_and_gets_no_more(start, tmp_path):
     world = World(start, tmp_path / "overrides.yaml")
     assert world.push(0, 0, 60).status == 204

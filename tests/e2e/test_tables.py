@@ -89,7 +89,7 @@ def reader() -> Iterator[TableReader]:
         yield reader
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def mrdctl(binaries: Path, request: pytest.FixtureRequest) -> blocks.Mrdctl:
     if request.config.getoption("--binaries") is None:
         build_targets("release", ["mrdctl"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import subprocess
+import urllib.error
 import urllib.request
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -79,8 +80,14 @@ def read_blocks(folder: Path, binaries: Path) -> Content:
     return content
 
 
-def flush(ops_url: str, seconds: float = 120, merge: bool = False) -> dict[str, Any]:
-    """Asks a compactor to bring all that the log has to blocks, merged ones if asked for, and waits until it is."""
+def flush(ops_url: str, seconds: float = 120, merge: bool = False, tries: int = 5) -> dict[str, Any]:
+    """Asks a compactor to bring all that the log has to blocks, merged ones if asked for, and waits until it is. Where that takes longer than a
+    request may, the compactor goes on, and is asked again."""
     request = urllib.request.Request(f"{ops_url}/flush?merge={str(merge).lower()}", method="POST")
-    with urllib.request.urlopen(request, timeout=seconds) as answer:
-        return json.loads(answer.read())["data"]
+    try:
+        with urllib.request.urlopen(request, timeout=seconds) as answer:
+            return json.loads(answer.read())["data"]
+    except urllib.error.HTTPError as error:
+        if error.code != 503 or tries <= 1:
+            raise
+    return flush(ops_url, seconds, merge, tries - 1)
