@@ -10,8 +10,8 @@ enum { DEFLATE_LEVEL = 1, ZSTD_LEVEL = 1, ZSTD_WINDOW_LOG = 18, OUT_STEP_BYTES =
 
 static const char *const names[MRD_HTTP_ENCODING_COUNT] = {
     [MRD_HTTP_DEFLATE] = "deflate",
-    [MRD_HTTP_GZIP] = "gzip",
     [MRD_HTTP_ZSTD] = "zstd",
+    [MRD_HTTP_GZIP] = "gzip",
 };
 
 const char *mrd_http_encoding_name(enum mrd_http_encoding encoding) { return names[encoding]; }

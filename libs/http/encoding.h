@@ -14,16 +14,18 @@
 enum mrd_http_encoding {
     MRD_HTTP_IDENTITY,
     MRD_HTTP_DEFLATE, /* zlib's format, as RFC 9110 has it */
-    MRD_HTTP_GZIP,
     MRD_HTTP_ZSTD,
+    MRD_HTTP_GZIP,
     MRD_HTTP_ENCODING_COUNT
 };
 
 /* A body below this is sent as it is: the frame around it would cost more than it saves. */
 enum { MRD_HTTP_ENCODE_BYTES_MIN = 1024 };
 
-/* What a client with that Accept-Encoding header likes best: the highest weight, among equals zstd
- * before gzip before deflate. A header that is missing or malformed means identity. */
+/* What a client with that Accept-Encoding header likes best: the highest weight, among equals gzip
+ * before zstd before deflate. gzip is first as it is what Prometheus sends: whoever passes on a
+ * browser's header without knowing all that it names (Grafana's data source knows no zstd) can
+ * read that. A header that is missing or malformed means identity. */
 enum mrd_http_encoding mrd_http_encoding_choose(struct mrd_bytes accept_encoding);
 
 /* The value of Content-Encoding; NULL for identity. */

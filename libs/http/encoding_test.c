@@ -16,7 +16,9 @@ static const struct {
     {"gzip",                      MRD_HTTP_GZIP    },
     {"GZIP",                      MRD_HTTP_GZIP    },
     {"deflate",                   MRD_HTTP_DEFLATE },
-    {"gzip, deflate, br, zstd",   MRD_HTTP_ZSTD    },
+    {"gzip, deflate, br, zstd",   MRD_HTTP_GZIP    }, /* a browser's */
+    {"deflate, zstd",             MRD_HTTP_ZSTD    },
+    {"gzip;q=0.9, zstd",          MRD_HTTP_ZSTD    },
     {"gzip;q=1.0, zstd;q=0.9",    MRD_HTTP_GZIP    },
     {"zstd;q=0, gzip ;  q=0.001", MRD_HTTP_GZIP    },
     {"gzip;q=0",                  MRD_HTTP_IDENTITY},

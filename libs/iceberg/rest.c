@@ -444,12 +444,25 @@ static void answer_below_table(struct rest_call *call)
     }
 }
 
+/* Whoever asks for a table of a namespace that is not there hears that the table is not. Iceberg's Java library goes on from that, and from no other
+ * answer: `samples.files` is asked for as table `files` of a namespace `samples` first. */
+static void answer_no_namespace(struct rest_call *call)
+{
+    if (call->segment_count > 5 && segment_is(call, 4, "tables")) {
+        not_found(call, "NoSuchTableException", "table", call->segments[5]);
+    } else if (call->segment_count > 5 && segment_is(call, 4, "views")) {
+        not_found(call, "NoSuchViewException", "view", call->segments[5]);
+    } else {
+        not_found(call, "NoSuchNamespaceException", "namespace", call->segments[3]);
+    }
+}
+
 /* Behind .../namespaces/{tenant}; reading only, but for metrics. */
 static void answer_below_namespace(struct rest_call *call)
 {
     const bool get = call->request->method == MRD_ICEBERG_REST_GET;
     if (!mrd_bytes_equal(call->segments[3], call->request->tenant)) {
-        not_found(call, "NoSuchNamespaceException", "namespace", call->segments[3]);
+        answer_no_namespace(call);
     } else if (call->segment_count == 4 && get) {
         answer_namespace(call);
     } else if (call->segment_count == 4) {

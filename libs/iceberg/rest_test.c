@@ -137,16 +137,29 @@ static void failures_of_the_catalog_are_told_apart(void **state)
     }
 }
 
-/* Nothing of another tenant is even looked up. */
+/* Nothing of another tenant is even looked up, and what was asked for is what is not there. */
 static void other_namespaces_are_not_asked_for(void **state)
 {
     (void)state;
-    struct fixture fixture = {MRD_OK, 0};
-    const struct mrd_iceberg_rest_request request = get("v1/eu/namespaces/other/tables/samples");
-    struct mrd_iceberg_rest_reply reply = ask(&fixture, &request);
-    assert_int_equal(reply.status, 404);
-    assert_int_equal(fixture.finds, 0);
-    mrd_buf_fini(&reply.body);
+    static const struct {
+        const char *path, *want;
+    } cases[] = {
+        {"v1/eu/namespaces/other",                       "NoSuchNamespaceException"},
+        {"v1/eu/namespaces/other/tables",                "NoSuchNamespaceException"},
+        {"v1/eu/namespaces/other/views",                 "NoSuchNamespaceException"},
+        {"v1/eu/namespaces/other/tables/samples",        "NoSuchTableException"    },
+        {"v1/eu/namespaces/acme%1fsamples/tables/files", "NoSuchTableException"    },
+        {"v1/eu/namespaces/other/views/samples_plain",   "NoSuchViewException"     },
+    };
+    for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
+        struct fixture fixture = {MRD_OK, 0};
+        const struct mrd_iceberg_rest_request request = get(cases[i].path);
+        struct mrd_iceberg_rest_reply reply = ask(&fixture, &request);
+        assert_int_equal(reply.status, 404);
+        assert_non_null(strstr((const char *)reply.body.data, cases[i].want));
+        assert_int_equal(fixture.finds, 0);
+        mrd_buf_fini(&reply.body);
+    }
 }
 
 /* Only one name is a view's; it is there as long as the table is. */

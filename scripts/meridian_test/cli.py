@@ -15,6 +15,9 @@ from meridian_test.report import Report
 UNDER_RELEASE = ["test_quickstart.py", "test_replicated_log.py"]
 """End-to-end tests of what quickstart and NATS do; all others run against services built with sanitizers."""
 
+ENGINES = "test_engines.py"
+"""Needs programs of more than a gigabyte, so it is run by itself."""
+
 
 def unit(report: Report) -> None:
     stages.run_unit(report, "asan")
@@ -34,7 +37,11 @@ def e2e(report: Report) -> None:
 
 
 def slow(report: Report) -> None:
-    stages.run_e2e(report, "release", "slow", ["-m", "slow"], at_once=False)
+    stages.run_e2e(report, "release", "slow", ["-m", "slow", f"--ignore={ENGINES}"], at_once=False)
+
+
+def engines(report: Report) -> None:
+    stages.run_e2e(report, "release", "engines", ["-m", "slow", ENGINES], at_once=False)
 
 
 def fuzz_long(report: Report) -> None:
@@ -51,7 +58,7 @@ GROUPS = {
     "configuration": stages.run_configuration,
     "e2e": e2e,
 }
-MORE_GROUPS = {"unit-long": unit_long, "slow": slow, "fuzz-long": fuzz_long}
+MORE_GROUPS = {"unit-long": unit_long, "slow": slow, "engines": engines, "fuzz-long": fuzz_long}
 
 
 def main(arguments: list[str]) -> int:

@@ -3,6 +3,7 @@ Explore, completion, variables and exemplars; below a base path and with the ten
 
 from __future__ import annotations
 
+import gzip
 import time
 from typing import Any
 
@@ -125,6 +126,16 @@ def test_whoever_posts_in_vain_may_get(base, at, path):
     assert call(base, "POST", path, parameters) == call(base, "GET", path, parameters)
     other = ask(base, "POST", "/api/v1/label/pod/values", [("limit", 1)], headers=HEADERS)
     assert other.status == 405 and "GET" in other.headers["Allow"]
+
+
+@pytest.mark.parametrize("coding", ["gzip, deflate, br, zstd", "gzip, deflate, br", "gzip"])
+def test_what_browsers_accept_is_answered_with_what_grafana_decodes(base, at, coding):
+    """Of completion and variables it passes the browser's header on, and decodes the answer itself: it knows no zstd."""
+    parameters = [("query", "http_requests_total"), ("start", at - 600), ("end", at), ("step", 15)]
+    plain = ask(base, "POST", "/api/v1/query_range", parameters, headers={**HEADERS, "Accept-Encoding": "identity"})
+    answer = ask(base, "POST", "/api/v1/query_range", parameters, headers={**HEADERS, "Accept-Encoding": coding})
+    assert answer.headers["Content-Encoding"] == "gzip" and len(plain.body) > 1024
+    assert gzip.decompress(answer.body) == plain.body
 
 
 def test_another_tenant_sees_nothing(base, at):

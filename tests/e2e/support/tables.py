@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from meridian_dev.build import REPOSITORY, python_with
 
@@ -21,12 +22,15 @@ class ReaderError(Exception):
         self.name = name
 
 
-class TableReader:
-    """A context manager; not for several threads."""
+class Reader:
+    """A program of this folder in a Python of its own, which answers line by line. A context manager; not for several threads."""
 
-    def __enter__(self) -> TableReader:
-        program = Path(__file__).parent / "table_reader.py"
-        self.process = subprocess.Popen([python_with(REQUIREMENTS), str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, program: str, requirements: Path, arguments: Sequence[str] = ()):
+        self.command = [str(Path(__file__).parent / program), *arguments]
+        self.requirements = requirements
+
+    def __enter__(self) -> Self:
+        self.process = subprocess.Popen([python_with(self.requirements), *self.command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -36,10 +40,20 @@ class TableReader:
     def ask(self, function: str, **arguments: Any) -> Any:
         self.process.stdin.write(json.dumps([function, arguments]) + "\n")
         self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
+        line = self.process.stdout.readline()
+        if not line:
+            raise ReaderError("Ended", f"{self.command[0]} has ended: {self.process.wait(60)}")
+        answer = json.loads(line)
         if "error" in answer:
             raise ReaderError(answer["error"], answer["text"])
         return answer["value"]
+
+
+class TableReader(Reader):
+    """pyiceberg and DuckDB."""
+
+    def __init__(self) -> None:
+        super().__init__("table_reader.py", REQUIREMENTS)
 
 
 class Tables:
