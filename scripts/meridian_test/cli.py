@@ -27,7 +27,7 @@ def e2e(report: Report) -> None:
 
 
 def slow(report: Report) -> None:
-    stages.run_e2e(report, "release", "slow", ["-m", "slow"])
+    stages.run_e2e(report, "release", "slow", ["-m", "slow"], seconds=stages.SLOW_SECONDS)
 
 
 def fuzz_long(report: Report) -> None:

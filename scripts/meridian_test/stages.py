@@ -21,6 +21,8 @@ FUZZ_SEED = 1
 """A change is judged by the same inputs each time; `--only fuzz-long` looks for new ones."""
 UNIT_SECONDS = 900
 E2E_SECONDS = 1500
+SLOW_SECONDS = 5400
+"""For the slow ones, which wait for work that takes minutes on a machine of its own and three times as long on a busy one."""
 E2E_WORKERS = 3
 RESULTS = REPOSITORY / "build" / "results"
 
@@ -166,22 +168,22 @@ def configuration_text(binaries: Path) -> str:
     return "".join(re.sub(r"[ \t]+$", "", part, flags=re.MULTILINE) for part in parts)
 
 
-def run_e2e(report: Report, preset: str, name: str, arguments: list[str], workers: int = 0) -> None:
+def run_e2e(report: Report, preset: str, name: str, arguments: list[str], workers: int = 0, seconds: int = E2E_SECONDS) -> None:
     """tests/e2e with the binaries of a preset; `arguments` select tests. So many files at once, whose regions mostly wait; 0: one after the other."""
     if not build(report, preset, [*(f"meridian-{service}" for service in SERVICES), *E2E_PROGRAMS]):
         return
     with report.stage(f"{name} {preset}"):
         binaries = REPOSITORY / "build" / preset
         spread = ["-n", str(workers), "--dist", "loadfile"] if workers > 0 else []
-        run_pytest(report, f"{name} {preset}", REPOSITORY / "tests" / "e2e", [f"--binaries={binaries}", *spread, *arguments])
+        run_pytest(report, f"{name} {preset}", REPOSITORY / "tests" / "e2e", [f"--binaries={binaries}", *spread, *arguments], seconds=seconds)
 
 
-def run_pytest(report: Report, name: str, folder: Path, arguments: list[str], python: str = sys.executable) -> None:
+def run_pytest(report: Report, name: str, folder: Path, arguments: list[str], python: str = sys.executable, seconds: int = E2E_SECONDS) -> None:
     results = RESULTS / f"{name.replace(' ', '-')}.xml"
     results.parent.mkdir(parents=True, exist_ok=True)
     results.unlink(missing_ok=True)
     command = [python, "-m", "pytest", "-q", f"--junit-xml={results}", "-p", "no:cacheprovider", *arguments]
-    code = run(command, E2E_SECONDS, folder)
+    code = run(command, seconds, folder)
     count = report.record_junit(name, results) if results.exists() else 0
     if count == 0:
         report.record(name, f"pytest ended with {code} and no test")
