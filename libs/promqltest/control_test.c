@@ -273,7 +273,8 @@ static void the_join_of_two_lists_looks_and_ends(void **state)
         assert_int_equal(count, lists[i].count);
         assert_in_range(looks, count / 8192, count / 1024);
         const size_t total = looks;
-        for (size_t at = 1; at <= total; at++) {
+        const size_t stride = total / 8 + 1; /* each costs as much as went before it */
+        for (size_t at = 1; at <= total; at += stride) {
             assert_int_equal(list_of_both(lists[i].which, at, &count), MRD_E_CANCELED);
             assert_int_equal(looks, at);
         }

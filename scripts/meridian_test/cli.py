@@ -37,11 +37,11 @@ def e2e(report: Report) -> None:
 
 
 def slow(report: Report) -> None:
-    stages.run_e2e(report, "release", "slow", ["-m", "slow", f"--ignore={ENGINES}"], at_once=False)
+    stages.run_e2e(report, "release", "slow", ["-m", "slow", f"--ignore={ENGINES}"], at_once=False, seconds=stages.SLOW_SECONDS)
 
 
 def engines(report: Report) -> None:
-    stages.run_e2e(report, "release", "engines", ["-m", "slow", ENGINES], at_once=False)
+    stages.run_e2e(report, "release", "engines", ["-m", "slow", ENGINES], at_once=False, seconds=stages.SLOW_SECONDS)
 
 
 def fuzz_long(report: Report) -> None:

@@ -24,6 +24,8 @@ UNIT_LONG_SECONDS = 3600
 ROUNDS = "MERIDIAN_TEST_ROUNDS"
 """The environment variable that base/testing_rounds.h reads."""
 E2E_SECONDS = 1500
+SLOW_SECONDS = 5400
+"""For the slow ones, which wait for work that takes minutes on a machine of its own and three times as long on a busy one."""
 UNIT_TESTS_PER_CORE = 3
 E2E_TESTS_PER_CORE = 4
 """At once, as most of a test's time is waiting: for servers to start, for processes to be noticed dead, for time to pass."""
@@ -170,22 +172,22 @@ def configuration_text(binaries: Path) -> str:
     return "".join(re.sub(r"[ \t]+$", "", part, flags=re.MULTILINE) for part in parts)
 
 
-def run_e2e(report: Report, preset: str, name: str, arguments: list[str], at_once: bool = True) -> None:
+def run_e2e(report: Report, preset: str, name: str, arguments: list[str], at_once: bool = True, seconds: int = E2E_SECONDS) -> None:
     """tests/e2e with the binaries of a preset; `arguments` select tests. Several at once, or one after the other."""
     if not build(report, preset, [*(f"meridian-{service}" for service in SERVICES), *E2E_PROGRAMS]):
         return
     with report.stage(f"{name} {preset}"):
         binaries = REPOSITORY / "build" / preset
         spread = ["-n", str(E2E_TESTS_PER_CORE * CORES), "--dist", "loadgroup"] if at_once else []
-        run_pytest(report, f"{name} {preset}", REPOSITORY / "tests" / "e2e", [f"--binaries={binaries}", *spread, *arguments])
+        run_pytest(report, f"{name} {preset}", REPOSITORY / "tests" / "e2e", [f"--binaries={binaries}", *spread, *arguments], seconds=seconds)
 
 
-def run_pytest(report: Report, name: str, folder: Path, arguments: list[str], python: str = sys.executable) -> None:
+def run_pytest(report: Report, name: str, folder: Path, arguments: list[str], python: str = sys.executable, seconds: int = E2E_SECONDS) -> None:
     results = RESULTS / f"{name.replace(' ', '-')}.xml"
     results.parent.mkdir(parents=True, exist_ok=True)
     results.unlink(missing_ok=True)
     command = [python, "-m", "pytest", "-q", f"--junit-xml={results}", "-p", "no:cacheprovider", *arguments]
-    code = run(command, E2E_SECONDS, folder)
+    code = run(command, seconds, folder)
     count = report.record_junit(name, results) if results.exists() else 0
     if count == 0:
         report.record(name, f"pytest ended with {code} and no test")
