@@ -14,6 +14,7 @@ enum {
     LOG_CALL_MS = 3000, /* a clustered server leaves a request unanswered now and then, as when two
                          * services create the same stream at the same moment */
     RETRY_MS = 250,
+    LOOK_MS = 100, /* whether the service is told to stop */
     SERVER_INFO_TIMEOUT_MS = 2000,
 };
 
@@ -44,6 +45,17 @@ static void stop_connections(void *context, mrd_time_ms grace_ms)
     mrd_bus_library_close();
 }
 
+static enum mrd_status wait_connected(struct mrd_bus *bus, int64_t timeout_ms,
+                                      struct mrd_error *err)
+{
+    enum mrd_status status;
+    do {
+        status = mrd_bus_wait_connected(bus, MRD_MIN(timeout_ms, (int64_t)LOOK_MS), err);
+        timeout_ms -= LOOK_MS;
+    } while (status != MRD_OK && timeout_ms > 0 && !mrd_service_is_told_to_stop());
+    return status;
+}
+
 /* The library gives a connection up for good if its first attempt meets a server that is just stopping, so there is another one. */
 static enum mrd_status open_connected(const struct mrd_node *node, const char *purpose,
                                       struct mrd_bus **out_bus, struct mrd_error *err)
@@ -53,12 +65,15 @@ static enum mrd_status open_connected(const struct mrd_node *node, const char *p
     for (;;) {
         MRD_TRY(mrd_bus_settings_open(node->config, purpose, out_bus, err));
         const int64_t left_ms = (end_ns - mrd_clock_monotonic_ns(clock)) / 1000000;
-        const enum mrd_status status = mrd_bus_wait_connected(
-            *out_bus, MRD_MIN(MRD_MAX(left_ms, INT64_C(0)), (int64_t)TELL_MS), err);
+        const enum mrd_status status =
+            wait_connected(*out_bus, MRD_MIN(MRD_MAX(left_ms, INT64_C(0)), (int64_t)TELL_MS), err);
         if (status == MRD_OK) {
             return MRD_OK;
         }
         mrd_bus_close(out_bus);
+        if (mrd_service_is_told_to_stop()) {
+            return status;
+        }
         struct mrd_error why;
         if (mrd_bus_settings_try(node->config, &why) != MRD_OK) {
             *err = why;
@@ -120,7 +135,8 @@ enum mrd_status mrd_node_log_ensure_as(const struct mrd_node *node, struct mrd_b
     const struct mrd_clock *clock = mrd_clock_system();
     const int64_t end_ns = mrd_clock_monotonic_ns(clock) + START_TIMEOUT_MS * INT64_C(1000000);
     enum mrd_status status = mrd_log_ensure(bus, log, LOG_CALL_MS, err);
-    while (status == MRD_E_UNAVAILABLE && mrd_clock_monotonic_ns(clock) < end_ns) {
+    while (status == MRD_E_UNAVAILABLE && mrd_clock_monotonic_ns(clock) < end_ns &&
+           !mrd_service_is_told_to_stop()) {
         usleep(RETRY_MS * 1000);
         status = mrd_log_ensure(bus, log, LOG_CALL_MS, err);
     }

@@ -373,11 +373,26 @@ int mrd_service_run(struct mrd_service *service)
     return failed ? EXIT_FATAL : 0;
 }
 
+bool mrd_service_is_told_to_stop(void)
+{
+    sigset_t pending;
+    return sigpending(&pending) == 0 &&
+           (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
 int mrd_service_fail(struct mrd_service *service, const struct mrd_error *err)
 {
-    MRD_LOG_ERROR("could not start", mrd_log_error(err));
+    const bool told = mrd_service_is_told_to_stop();
+    if (told) {
+        while (mrd_service_is_told_to_stop()) {
+            (void)signal_take(service); /* another one would be the second */
+        }
+        MRD_LOG_INFO("stopping before it had started", mrd_log_error(err));
+    } else {
+        MRD_LOG_ERROR("could not start", mrd_log_error(err));
+    }
     service_stop_all(service);
-    return EXIT_FATAL;
+    return told ? 0 : EXIT_FATAL;
 }
 
 void mrd_service_destroy(struct mrd_service **service)

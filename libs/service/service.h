@@ -98,7 +98,11 @@ void mrd_service_stop(struct mrd_service *service, const struct mrd_error *err);
  * twice over (the process exits right there). A second SIGTERM or SIGINT exits at once with 3. */
 int mrd_service_run(struct mrd_service *service);
 
-/* A part did not start: logs, stops what was started, returns exit code 1. */
+/* Whether a signal that is to end the process has come which nobody has taken yet: whoever waits for something before mrd_service_run asks now
+ * and then, and gives up. Cost: a system call. */
+bool mrd_service_is_told_to_stop(void);
+
+/* A part did not start: logs, stops what was started, returns exit code 1; or 0 if it gave up because the service was told to stop. */
 int mrd_service_fail(struct mrd_service *service, const struct mrd_error *err);
 
 void mrd_service_destroy(struct mrd_service **service);
