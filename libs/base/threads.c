@@ -7,6 +7,23 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/macros.h"
+
+void mrd_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attributes;
+    mrd_assert(pthread_condattr_init(&attributes) == 0);
+    mrd_assert(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
+    mrd_assert(pthread_cond_init(cond, &attributes) == 0);
+    (void)pthread_condattr_destroy(&attributes);
+}
+
+struct timespec mrd_cond_time(int64_t monotonic_ns)
+{
+    return (struct timespec){.tv_sec = monotonic_ns / 1000000000,
+                             .tv_nsec = monotonic_ns % 1000000000};
+}
+
 void mrd_thread_name_set(const char *name)
 {
     char kept[16]; /* the kernel's limit */

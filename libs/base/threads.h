@@ -11,8 +11,10 @@
 #ifndef MRD_BASE_THREADS_H
 #define MRD_BASE_THREADS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #if defined(__clang__)
 #define MRD_THREAD_ATTRIBUTE(attribute) __attribute__((attribute))
@@ -31,6 +33,10 @@
 
 /* A field that only the role's thread touches. */
 #define MRD_OWNED_BY(role) MRD_THREAD_ATTRIBUTE(guarded_by(role))
+
+/* Conditions whose timed waits go by mrd_clock_monotonic_ns, and such a time for pthread_cond_timedwait. */
+void mrd_cond_init(pthread_cond_t *cond);
+struct timespec mrd_cond_time(int64_t monotonic_ns);
 
 /* Gives the calling thread a name (15 bytes at most are kept) for debuggers and top -H. */
 void mrd_thread_name_set(const char *name);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/threads.h"
 #include "blockread/block_picks.h"
 #include "blockread/block_rows.h"
 #include "blockread/series_copy.h"
@@ -620,7 +621,6 @@ static enum mrd_status set_create(struct mrd_block_source *source,
                                   struct mrd_source_set **out_set, struct mrd_error *err)
 {
     struct mrd_source_set *set = calloc(1, sizeof(*set));
-    pthread_condattr_t monotonic;
     mrd_assert(set != NULL);
     *set =
         (struct mrd_source_set){.source = source, .scope = *scope, .select = *select, .what = what};
@@ -633,10 +633,7 @@ static enum mrd_status set_create(struct mrd_block_source *source,
         set->control.deadline_ns = scope->control->deadline_ns;
     }
     pthread_mutex_init(&set->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&set->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    mrd_cond_init(&set->changed);
     enum mrd_status status = choose_blocks(set, err);
     if (status == MRD_OK) {
         status = choose_window(set, err);

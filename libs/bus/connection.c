@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/threads.h"
 #include "bus/request_internal.h"
 
 enum {
@@ -103,21 +104,6 @@ bool mrd_bus_token_valid(const char *text, size_t size_max)
     const size_t good = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                      "0123456789-_");
     return size > 0 && size < size_max && good == size;
-}
-
-struct timespec mrd_bus_timespec(int64_t monotonic_ns)
-{
-    return (struct timespec){.tv_sec = monotonic_ns / 1000000000,
-                             .tv_nsec = monotonic_ns % 1000000000};
-}
-
-void mrd_bus_cond_init(pthread_cond_t *cond)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(cond, &attributes);
-    pthread_condattr_destroy(&attributes);
 }
 
 /* ---- events ---- */
@@ -422,7 +408,7 @@ enum mrd_status mrd_bus_open(const struct mrd_bus_options *options, struct mrd_b
     pthread_mutex_init(&bus->listener_lock, NULL);
     mrd_retired_init(&bus->retired);
     bus->requests = mrd_requests_create(bus);
-    mrd_bus_cond_init(&bus->changed);
+    mrd_cond_init(&bus->changed);
     natsStatus status = natsOptions_Create(&bus->options);
     if (status == NATS_OK) {
         status = set_servers(bus->options, options->urls);
@@ -458,7 +444,7 @@ enum mrd_status mrd_bus_wait_connected(struct mrd_bus *bus, int64_t timeout_ms,
                                        struct mrd_error *err)
 {
     const int64_t end_ns = mrd_clock_monotonic_ns(mrd_clock_system()) + timeout_ms * 1000000;
-    const struct timespec end = mrd_bus_timespec(end_ns);
+    const struct timespec end = mrd_cond_time(end_ns);
     int waited = 0;
     enum mrd_status status = MRD_OK;
     pthread_mutex_lock(&bus->lock);

@@ -30,8 +30,4 @@ MRD_MUST_CHECK enum mrd_status mrd_bus_jetstream(struct mrd_bus *bus, int64_t ti
 /* One subject token: letters, digits, '-' and '_'. */
 bool mrd_bus_token_valid(const char *text, size_t size_max);
 
-/* Absolute CLOCK_MONOTONIC time for pthread_cond_timedwait on conditions made by mrd_bus_cond_init. */
-struct timespec mrd_bus_timespec(int64_t monotonic_ns);
-void mrd_bus_cond_init(pthread_cond_t *cond);
-
 #endif

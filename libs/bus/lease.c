@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "base/threads.h"
 #include "bus/connection_internal.h"
 #include "bus/log_names.h"
 
@@ -394,7 +395,7 @@ static void *leases_run(void *context)
         }
         const int64_t wait_ns = due == NULL ? leases->ttl_ns : due->renew_ns - now;
         const struct timespec until =
-            mrd_bus_timespec(mrd_clock_monotonic_ns(mrd_clock_system()) + wait_ns);
+            mrd_cond_time(mrd_clock_monotonic_ns(mrd_clock_system()) + wait_ns);
         pthread_cond_timedwait(&leases->wake, &leases->lock, &until);
     }
     pthread_mutex_unlock(&leases->lock);
@@ -449,7 +450,7 @@ enum mrd_status mrd_leases_create(struct mrd_bus *bus, const struct mrd_leases_o
     leases->replicas = MRD_MAX(options->replicas, 1U);
     mrd_assert(getrandom(&leases->salt, sizeof(leases->salt), 0) == sizeof(leases->salt));
     pthread_mutex_init(&leases->lock, NULL);
-    mrd_bus_cond_init(&leases->wake);
+    mrd_cond_init(&leases->wake);
     mrd_assert(pthread_create(&leases->thread, NULL, leases_run, leases) == 0);
     *out_leases = leases;
     return MRD_OK;

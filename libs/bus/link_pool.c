@@ -304,7 +304,7 @@ static void *pool_run(void *context)
             attempt(pool, peer);
             continue;
         }
-        const struct timespec until = mrd_bus_timespec(now_ns() + LOOK_MS * MS);
+        const struct timespec until = mrd_cond_time(now_ns() + LOOK_MS * MS);
         pthread_cond_timedwait(&pool->work, &pool->lock, &until);
         if (now_ns() - tidied_ns >= LOOK_MS * MS) {
             tidied_ns = now_ns();
@@ -327,7 +327,7 @@ enum mrd_status mrd_link_pool_create(const struct mrd_link_pool_options *options
     mrd_assert(pool != NULL);
     pool->options = *options;
     pthread_mutex_init(&pool->lock, NULL);
-    mrd_bus_cond_init(&pool->work);
+    mrd_cond_init(&pool->work);
     if (pthread_create(&pool->thread, NULL, pool_run, pool) != 0) {
         pthread_cond_destroy(&pool->work);
         pthread_mutex_destroy(&pool->lock);

@@ -48,8 +48,8 @@ static void look(struct mrd_log_watch *watch, uint32_t partition)
 
 static void pause_between(struct mrd_log_watch *watch)
 {
-    const struct timespec until = mrd_bus_timespec(mrd_clock_monotonic_ns(mrd_clock_system()) +
-                                                   watch->options.interval_ms * MS);
+    const struct timespec until =
+        mrd_cond_time(mrd_clock_monotonic_ns(mrd_clock_system()) + watch->options.interval_ms * MS);
     pthread_mutex_lock(&watch->lock);
     while (!watch->stopping && pthread_cond_timedwait(&watch->wake, &watch->lock, &until) == 0) {}
     pthread_mutex_unlock(&watch->lock);
@@ -90,7 +90,7 @@ enum mrd_status mrd_log_watch_create(struct mrd_bus *bus,
     watch->known = calloc(options->partition_count, sizeof(*watch->known));
     mrd_assert(watch->known != NULL);
     pthread_mutex_init(&watch->lock, NULL);
-    mrd_bus_cond_init(&watch->wake);
+    mrd_cond_init(&watch->wake);
     const int error = pthread_create(&watch->thread, NULL, run, watch);
     if (error != 0) {
         watch_free(watch);

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/threads.h"
 #include "bus/connection_internal.h"
 #include "bus/log_names.h"
 #include "bus/pub_ack.h"
@@ -387,7 +388,7 @@ static void *writer_run(void *context)
             continue;
         }
         const struct timespec until =
-            mrd_bus_timespec(mrd_clock_monotonic_ns(mrd_clock_system()) + (int64_t)TICK_MS * MS);
+            mrd_cond_time(mrd_clock_monotonic_ns(mrd_clock_system()) + (int64_t)TICK_MS * MS);
         pthread_cond_timedwait(&writer->wake, &writer->lock, &until);
     }
     pthread_mutex_unlock(&writer->lock);
@@ -575,8 +576,8 @@ static struct mrd_log_writer *writer_alloc(struct mrd_bus *bus,
         writer->free_head = (uint32_t)i;
     }
     pthread_mutex_init(&writer->lock, NULL);
-    mrd_bus_cond_init(&writer->wake);
-    mrd_bus_cond_init(&writer->empty);
+    mrd_cond_init(&writer->wake);
+    mrd_cond_init(&writer->empty);
     return writer;
 }
 
@@ -633,7 +634,7 @@ enum mrd_status mrd_log_writer_drain(struct mrd_log_writer *writer, int64_t time
                                      struct mrd_error *err)
 {
     const struct timespec until =
-        mrd_bus_timespec(mrd_clock_monotonic_ns(mrd_clock_system()) + timeout_ms * MS);
+        mrd_cond_time(mrd_clock_monotonic_ns(mrd_clock_system()) + timeout_ms * MS);
     int waited = 0;
     pthread_mutex_lock(&writer->lock);
     while ((writer->stats.outstanding > 0 || writer->telling > 0) && waited == 0) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/threads.h"
 #include "bus/connection_internal.h"
 #include "bus/log_names.h"
 #include "bus/member_record.h"
@@ -378,7 +379,7 @@ static void *members_run(void *context)
         }
         const int64_t wait_ms = MRD_MAX(members->options.beat_ms / 4, 1);
         const struct timespec until =
-            mrd_bus_timespec(mrd_clock_monotonic_ns(mrd_clock_system()) + wait_ms * MS);
+            mrd_cond_time(mrd_clock_monotonic_ns(mrd_clock_system()) + wait_ms * MS);
         pthread_cond_timedwait(&members->wake, &members->lock, &until);
     }
     pthread_mutex_unlock(&members->lock);
@@ -519,7 +520,7 @@ static struct mrd_members *members_alloc(struct mrd_bus *bus,
         mrd_member_record_copy(options->self, &members->self);
     }
     pthread_mutex_init(&members->lock, NULL);
-    mrd_bus_cond_init(&members->wake);
+    mrd_cond_init(&members->wake);
     return members;
 }
 

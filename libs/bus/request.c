@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/threads.h"
 #include "bus/subscription_internal.h"
 
 enum { LOOK_MS = 20, SUBJECT_MAX = MRD_BUS_INBOX_MAX + 48 };
@@ -139,7 +140,7 @@ static enum mrd_status send_unanswered(struct mrd_requests *self, const struct b
 /* Until all have come, or it is time to look. */
 static size_t wait_some(struct mrd_requests *self, struct batch *batch, int64_t until_ns)
 {
-    const struct timespec until = mrd_bus_timespec(until_ns);
+    const struct timespec until = mrd_cond_time(until_ns);
     pthread_mutex_lock(&self->lock);
     if (batch->left > 0) {
         pthread_cond_timedwait(&batch->arrived, &self->lock, &until);
@@ -194,7 +195,7 @@ enum mrd_status mrd_bus_request(struct mrd_bus *bus, struct mrd_request *request
     for (size_t i = 0; i < count; i++) {
         requests[i].reply = NULL;
     }
-    mrd_bus_cond_init(&batch.arrived);
+    mrd_cond_init(&batch.arrived);
     enum mrd_status status = batch_add(self, &batch, err);
     if (status == MRD_OK) {
         status = wait_all(self, &batch, timeout_ms, look, err);

@@ -7,6 +7,8 @@
 
 #include "bus/rpc_client_internal.h"
 
+#include "base/threads.h"
+
 /* One subscription <inbox>.*.d carries the replies of all calls; the token after the inbox names the call's slot
  * and a generation. Whoever takes a message from it checks its number and moves it to the call's queue; the fan-out's
  * own thread takes it from there. A queue holds no more than the window's chunks, since the
@@ -265,7 +267,7 @@ static void reading_pass(const struct mrd_rpc_client *client)
 static void sleep_while_another_reads(struct mrd_rpc_client *client, struct mrd_rpc_waiter *waiter,
                                       int64_t until_ns)
 {
-    const struct timespec until = mrd_bus_timespec(until_ns);
+    const struct timespec until = mrd_cond_time(until_ns);
     waiter->next = client->sleeping;
     waiter->asleep = true;
     client->sleeping = waiter;
@@ -284,7 +286,7 @@ static void *idle_run(void *context)
     pthread_mutex_lock(&client->lock);
     while (!client->stopping) {
         uint64_t queued = 0;
-        const struct timespec until = mrd_bus_timespec(now_ns() + IDLE_LOOK_MS * MS);
+        const struct timespec until = mrd_cond_time(now_ns() + IDLE_LOOK_MS * MS);
         pthread_cond_timedwait(&client->stop, &client->lock, &until);
         while (!client->reading &&
                natsSubscription_QueuedMsgs(client->replies, &queued) == NATS_OK && queued > 0) {
@@ -378,7 +380,7 @@ enum mrd_status mrd_rpc_client_create(struct mrd_bus *bus, struct mrd_rpc_client
     client->bus = bus;
     client->free_head = MRD_RPC_SLOT_NONE;
     pthread_mutex_init(&client->lock, NULL);
-    mrd_bus_cond_init(&client->stop);
+    mrd_cond_init(&client->stop);
     enum mrd_status status = replies_subscribe(client, err);
     if (status == MRD_OK && pthread_create(&client->idle_thread, NULL, idle_run, client) != 0) {
         status = mrd_fail(err, MRD_E_UNAVAILABLE, "no thread for replies");
@@ -436,7 +438,7 @@ static struct mrd_rpc_waiter *waiter_take(struct mrd_rpc_client *client)
     }
     waiter = calloc(1, sizeof(*waiter));
     mrd_assert(waiter != NULL);
-    mrd_bus_cond_init(&waiter->arrived);
+    mrd_cond_init(&waiter->arrived);
     return waiter;
 }
 

@@ -4,6 +4,8 @@
 
 #include "bus/rpc_server_internal.h"
 
+#include "base/threads.h"
+
 /* The request subscription only queues; worker threads run handlers; a control subscription
  * <inbox>.* takes credit and cancellations; a pulse thread sends signs of life.
  */
@@ -260,7 +262,7 @@ static void *pulse_run(void *context)
     pthread_mutex_lock(&server->lock);
     while (!server->stopping) {
         const bool busy = server->stats.running + server->stats.queued > 0;
-        const struct timespec until = mrd_bus_timespec(now_ns() + PULSE_LOOK_MS * MS);
+        const struct timespec until = mrd_cond_time(now_ns() + PULSE_LOOK_MS * MS);
         pthread_cond_timedwait(&server->pulse, &server->lock, &until);
         mrd_rpc_threads_make_owed(server);
         if (busy && mrd_bus_connected(server->bus)) {
@@ -330,15 +332,15 @@ static struct mrd_rpc_server *server_alloc(struct mrd_bus *bus,
     server->slots = calloc(server->slot_count, sizeof(*server->slots));
     mrd_assert(server->slots != NULL);
     for (uint32_t i = 0; i < server->slot_count; i++) {
-        mrd_bus_cond_init(&server->slots[i].changed);
+        mrd_cond_init(&server->slots[i].changed);
     }
     server->ready_last = &server->ready;
     server->flows.places = server->options.workers;
     texts_init(&server->options);
     pthread_mutex_init(&server->lock, NULL);
-    mrd_bus_cond_init(&server->work);
-    mrd_bus_cond_init(&server->pulse);
-    mrd_bus_cond_init(&server->idle);
+    mrd_cond_init(&server->work);
+    mrd_cond_init(&server->pulse);
+    mrd_cond_init(&server->idle);
     return server;
 }
 
@@ -396,7 +398,7 @@ void mrd_rpc_server_destroy(struct mrd_rpc_server **server, int64_t drain_ms)
     if (self->links != NULL) {
         mrd_rpc_links_refuse(self->links);
     }
-    const struct timespec until = mrd_bus_timespec(now_ns() + drain_ms * MS);
+    const struct timespec until = mrd_cond_time(now_ns() + drain_ms * MS);
     int waited = 0;
     pthread_mutex_lock(&self->lock);
     while (self->stats.running + self->stats.queued > 0 && waited == 0) {

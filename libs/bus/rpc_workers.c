@@ -151,7 +151,7 @@ static void credit_listen(struct mrd_rpc_call *call)
 static enum mrd_status credit_wait(struct mrd_rpc_call *call, struct mrd_error *err)
 {
     struct mrd_rpc_server *server = call->server;
-    const struct timespec until = mrd_bus_timespec(call->deadline_ns);
+    const struct timespec until = mrd_cond_time(call->deadline_ns);
     MRD_TRY(place_give(call, err));
     enum mrd_status status;
     while ((status = mrd_rpc_call_check(call, err)) == MRD_OK && call->credit == 0) {

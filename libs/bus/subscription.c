@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/threads.h"
+
 enum { RETIRE_MS = 250 };
 
 /* ---- retiring ---- */
@@ -68,7 +70,7 @@ enum mrd_status mrd_bus_subscribe(struct mrd_bus *bus, const char *subject,
     mrd_assert(self != NULL);
     self->bus = bus;
     pthread_mutex_init(&self->lock, NULL);
-    mrd_bus_cond_init(&self->ended_changed);
+    mrd_cond_init(&self->ended_changed);
     natsStatus status =
         natsConnection_Subscribe(&self->nats, mrd_bus_nats(bus), subject, on_message, context);
     if (status == NATS_OK) {

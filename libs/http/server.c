@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/threads.h"
 #include "http/http_internal.h"
 
 /* ---- configuration ---- */
@@ -139,11 +140,7 @@ enum mrd_status mrd_http_server_create(const struct mrd_http_config *config,
     server->metrics = config->metrics != NULL ? config->metrics : server->own_metrics;
     counts_register(server);
     mrd_assert(pthread_mutex_init(&server->lock, NULL) == 0);
-    pthread_condattr_t attributes;
-    mrd_assert(pthread_condattr_init(&attributes) == 0);
-    mrd_assert(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
-    mrd_assert(pthread_cond_init(&server->wake, &attributes) == 0);
-    pthread_condattr_destroy(&attributes);
+    mrd_cond_init(&server->wake);
     *out_server = server;
     return MRD_OK;
 }

@@ -6,6 +6,8 @@
 
 #include "http/http_internal.h"
 
+#include "base/threads.h"
+
 enum {
     WRITER_LOOK_MS = 40,   /* how soon a waiting writer notices that nobody reads any more */
     WRITER_TAKE_MIN = 4096 /* room that a waiting writer is woken for */
@@ -131,11 +133,7 @@ static struct mrd_http_writer *writer_create(struct mrd_http_request *request, s
     writer->taken_ns = http_now_ns();
     atomic_init(&writer->references, 2);
     mrd_assert(pthread_mutex_init(&writer->lock, NULL) == 0);
-    pthread_condattr_t attributes;
-    mrd_assert(pthread_condattr_init(&attributes) == 0);
-    mrd_assert(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
-    mrd_assert(pthread_cond_init(&writer->room, &attributes) == 0);
-    pthread_condattr_destroy(&attributes);
+    mrd_cond_init(&writer->room);
     return writer;
 }
 

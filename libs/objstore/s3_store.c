@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "base/hash.h"
+#include "base/threads.h"
 #include "objstore/s3_internal.h"
 
 /* ---- calls ---- */
@@ -523,11 +524,7 @@ enum mrd_status mrd_s3_store_open(const struct mrd_s3_options *options,
     struct s3 *s3 = calloc(1, sizeof(*s3));
     mrd_assert(s3 != NULL);
     mrd_assert(pthread_mutex_init(&s3->lock, NULL) == 0);
-    pthread_condattr_t attributes;
-    mrd_assert(pthread_condattr_init(&attributes) == 0);
-    mrd_assert(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
-    mrd_assert(pthread_cond_init(&s3->freed, &attributes) == 0);
-    pthread_condattr_destroy(&attributes);
+    mrd_cond_init(&s3->freed);
     objstore_init(&s3->base, &s3_ops, options->metrics);
     uint64_t seed;
     /* Never fails: a few bytes from an initialised pool (getrandom(2)). */

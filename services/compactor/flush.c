@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/threads.h"
 #include "bus/log_admin.h"
 #include "compactor/build_internal.h"
 
@@ -436,12 +437,8 @@ enum mrd_status cmp_flush_create(const struct cmp_flush_options *options,
     struct cmp_flush *flush = calloc(1, sizeof(*flush));
     mrd_assert(flush != NULL);
     flush->options = *options;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&flush->lock, NULL);
-    pthread_cond_init(&flush->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    mrd_cond_init(&flush->wake);
     const enum mrd_status status = start(flush, err);
     if (status != MRD_OK) {
         destroy(flush);

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/threads.h"
 
 enum { PAUSE_MS_MIN = 1000, PAUSE_MS_MAX = 60 * 1000 };
 static const int64_t MS = 1000000;
@@ -36,12 +37,8 @@ struct cmp_jobs *cmp_jobs_create(const struct cmp_jobs_options *options)
     jobs->environment = options->environment;
     jobs->environment.control = (struct mrd_objstore_control){.canceled = &jobs->stopping};
     jobs->environment.stopping = &jobs->stopping;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&jobs->lock, NULL);
-    pthread_cond_init(&jobs->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    mrd_cond_init(&jobs->wake);
     return jobs;
 }
 
@@ -55,7 +52,7 @@ static bool await_next(struct job *job, mrd_time_ms pause_ms)
 {
     struct cmp_jobs *jobs = job->jobs;
     const int64_t due_ns = mrd_clock_monotonic_ns(mrd_clock_system()) + pause_ms * MS;
-    const struct timespec due = {.tv_sec = due_ns / 1000000000, .tv_nsec = due_ns % 1000000000};
+    const struct timespec due = mrd_cond_time(due_ns);
     pthread_mutex_lock(&jobs->lock);
     int waited = 0;
     while (!is_stopping(jobs) && !job->nudged && waited == 0) {

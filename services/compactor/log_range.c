@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "base/threads.h"
+
 enum { LOOK_MS = 50, READER_LOOK_MS = 10 };
 static const int64_t MS = 1000000;
 
@@ -88,12 +90,8 @@ enum mrd_status cmp_log_range_read(const struct cmp_log_range *range, struct mrd
 {
     struct reading reading = {.range = range,
                               .heard_ns = mrd_clock_monotonic_ns(mrd_clock_system())};
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&reading.lock, NULL);
-    pthread_cond_init(&reading.changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    mrd_cond_init(&reading.changed);
     const struct mrd_log_reader_options options = {
         .partition = range->partition,
         .sequence_start = range->sequence_start,

@@ -289,11 +289,7 @@ struct dst_asker *dst_asker_create(const struct dst_asker_options *options)
     asker->options = *options;
     asker->last = &asker->first;
     pthread_mutex_init(&asker->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&asker->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    mrd_cond_init(&asker->wake);
     mrd_assert(pthread_create(&asker->thread, NULL, run, asker) == 0);
     return asker;
 }

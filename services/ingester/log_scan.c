@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/threads.h"
 #include "bus/log_reader.h"
 #include "wire/references.h"
 
@@ -221,12 +222,8 @@ enum mrd_status ing_log_scan(const struct ing_log_scan_options *options,
     qsort(scanned, count, sizeof(*scanned), compare);
     scan.references = mrd_references_create();
     scan.reader = mrd_batch_reader_create();
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&scan.lock, NULL);
-    pthread_cond_init(&scan.changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    mrd_cond_init(&scan.changed);
     const enum mrd_status status = run(&scan, err);
     pthread_cond_destroy(&scan.changed);
     pthread_mutex_destroy(&scan.lock);

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/threads.h"
 #include "bus/log_admin.h"
 #include "ingester/figures.h"
 
@@ -388,13 +389,9 @@ static struct ing_owner *owner_alloc(const struct ing_owner_options *options)
     owner->holdings = calloc(options->partition_count, sizeof(*owner->holdings));
     owner->announced = calloc(options->partition_count, sizeof(*owner->announced));
     mrd_assert(owner->holdings != NULL && owner->announced != NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&owner->lock, NULL);
-    pthread_cond_init(&owner->wake, &monotonic);
-    pthread_cond_init(&owner->settled, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    mrd_cond_init(&owner->wake);
+    mrd_cond_init(&owner->settled);
     ing_figures_init(&owner->figures, options->metrics);
     return owner;
 }

@@ -23,15 +23,6 @@ enum {
 };
 static const int64_t MS = 1000000;
 
-static void cond_init_monotonic(pthread_cond_t *cond)
-{
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(cond, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-}
-
 /* An entry on its way from the reader to the shard. */
 struct entry_message {
     struct mrd_shard_message message; /* first */
@@ -426,7 +417,7 @@ static struct posted_ask *posted_create(const struct ask_message *ask)
     mrd_assert(posted != NULL);
     posted->ask = *ask;
     pthread_mutex_init(&posted->lock, NULL);
-    cond_init_monotonic(&posted->changed);
+    mrd_cond_init(&posted->changed);
     return posted;
 }
 
@@ -459,8 +450,7 @@ static void posted_run(struct mrd_shard *shard, struct mrd_shard_message *base)
 static bool posted_wait(struct posted_ask *posted, bool *out_waits)
 {
     const int64_t until_ns = mrd_clock_monotonic_ns(mrd_clock_system()) + WAIT_LOOK_MS * MS;
-    const struct timespec until = {.tv_sec = until_ns / 1000000000,
-                                   .tv_nsec = until_ns % 1000000000};
+    const struct timespec until = mrd_cond_time(until_ns);
     int waited = 0;
     pthread_mutex_lock(&posted->lock);
     while (posted->state != ASK_DONE && waited == 0) {
@@ -602,8 +592,7 @@ enum mrd_status ing_partition_wait(struct ing_partition *partition, uint64_t tag
     while (!ing_partition_reached(partition, tag, sequence) && !stop && !partition->closing) {
         const int64_t now_ns = mrd_clock_monotonic_ns(mrd_clock_system());
         const int64_t until_ns = MRD_MIN(deadline_ns, now_ns + WAIT_LOOK_MS * MS);
-        const struct timespec until = {.tv_sec = until_ns / 1000000000,
-                                       .tv_nsec = until_ns % 1000000000};
+        const struct timespec until = mrd_cond_time(until_ns);
         pthread_cond_timedwait(&partition->applied_changed, &partition->gate_lock, &until);
         stop = ended(context) || now_ns >= deadline_ns;
     }
@@ -733,7 +722,7 @@ enum mrd_status ing_partition_create(const struct ing_partition_options *options
     partition->held_last = &partition->held;
     pthread_mutex_init(&partition->gate_lock, NULL);
     pthread_cond_init(&partition->gate_open, NULL);
-    cond_init_monotonic(&partition->applied_changed);
+    mrd_cond_init(&partition->applied_changed);
     partition->options.store.let_in = (struct mrd_look){let_in_run, partition};
     enum mrd_status status = ing_store_create(&partition->options.store, &partition->store, err);
     if (status == MRD_OK) {

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/threads.h"
 #include "ingester/log_scan.h"
 
 enum {
@@ -231,12 +232,8 @@ struct ing_resolver *ing_resolver_create(const struct ing_resolver_options *opti
         mrd_metrics_counter(options->metrics, name, help, MRD_LABELS({"outcome", "complete"}));
     resolver->failures =
         mrd_metrics_counter(options->metrics, name, help, MRD_LABELS({"outcome", "failed"}));
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&resolver->lock, NULL);
-    pthread_cond_init(&resolver->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    mrd_cond_init(&resolver->wake);
     mrd_assert(pthread_create(&resolver->thread, NULL, resolver_run, resolver) == 0);
     return resolver;
 }

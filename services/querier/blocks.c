@@ -347,17 +347,13 @@ static void register_metrics(struct qry_blocks *blocks)
 
 static void init(struct qry_blocks *blocks, const struct qry_blocks_options *options)
 {
-    pthread_condattr_t monotonic;
     blocks->options = *options;
     blocks->options.clock = options->clock == NULL ? mrd_clock_system() : options->clock;
     blocks->fresh_ns = now_ns(blocks);
     blocks->gaps = calloc(options->partition_count, sizeof(*blocks->gaps));
     mrd_assert(blocks->gaps != NULL);
     pthread_mutex_init(&blocks->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&blocks->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    mrd_cond_init(&blocks->changed);
     register_metrics(blocks);
     register_callbacks(blocks);
 }

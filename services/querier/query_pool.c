@@ -288,8 +288,7 @@ static void *watcher_main(void *context)
     pthread_mutex_lock(&pool->lock);
     while (!pool->stopping || pool->jobs != NULL) {
         const int64_t until_ns = now_ns() + (pool->jobs != NULL ? WATCH_MS : WATCH_IDLE_MS) * MS;
-        const struct timespec until = {.tv_sec = until_ns / 1000000000,
-                                       .tv_nsec = until_ns % 1000000000};
+        const struct timespec until = mrd_cond_time(until_ns);
         (void)pthread_cond_timedwait(&pool->watch, &pool->lock, &until);
         watch_once(pool);
     }
@@ -318,12 +317,8 @@ enum mrd_status qry_pool_create(const struct qry_pool_options *options, struct q
 {
     struct qry_pool *pool = calloc(1, sizeof(*pool));
     mrd_assert(pool != NULL);
-    pthread_condattr_t clock;
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
     pthread_mutex_init(&pool->lock, NULL);
-    pthread_cond_init(&pool->watch, &clock);
-    pthread_condattr_destroy(&clock);
+    mrd_cond_init(&pool->watch);
     pool->queue_max = options->queue_max;
     pool->tenant_places = options->places > 1 ? options->places - 1 : 1;
     pool->fair.places = options->places;
