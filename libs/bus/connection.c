@@ -281,6 +281,16 @@ static natsStatus set_tls(natsOptions *nats, const struct mrd_bus_options *optio
     return status;
 }
 
+/* Whom to connect to, and how both prove who they are. */
+static natsStatus set_peer(natsOptions *nats, const struct mrd_bus_options *options)
+{
+    natsStatus status = set_servers(nats, options->urls);
+    if (status == NATS_OK) {
+        status = set_identity(nats, options);
+    }
+    return status == NATS_OK ? set_tls(nats, options) : status;
+}
+
 /* What nats.c would find out later, or not tell clearly. */
 static enum mrd_status check_options(const struct mrd_bus_options *options, struct mrd_error *err)
 {
@@ -370,13 +380,7 @@ enum mrd_status mrd_bus_try(const struct mrd_bus_options *options, struct mrd_er
     natsOptions *once = NULL;
     natsStatus status = natsOptions_Create(&once);
     if (status == NATS_OK) {
-        status = set_servers(once, options->urls);
-    }
-    if (status == NATS_OK) {
-        status = set_identity(once, options);
-    }
-    if (status == NATS_OK) {
-        status = set_tls(once, options);
+        status = set_peer(once, options);
     }
     if (status == NATS_OK) {
         status = natsOptions_SetTimeout(once, CONNECT_TIMEOUT_MS);
@@ -411,13 +415,7 @@ enum mrd_status mrd_bus_open(const struct mrd_bus_options *options, struct mrd_b
     mrd_cond_init(&bus->changed);
     natsStatus status = natsOptions_Create(&bus->options);
     if (status == NATS_OK) {
-        status = set_servers(bus->options, options->urls);
-    }
-    if (status == NATS_OK) {
-        status = set_identity(bus->options, options);
-    }
-    if (status == NATS_OK) {
-        status = set_tls(bus->options, options);
+        status = set_peer(bus->options, options);
     }
     if (status == NATS_OK) {
         status = set_behaviour(bus->options, options);

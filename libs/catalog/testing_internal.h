@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/testing_clock.h"
 #include "catalog/catalog_internal.h"
 #include "objstore/fault_store.h"
 #include "objstore/folder_fixture.h"
@@ -19,20 +20,7 @@
 static char catalog_folder[FOLDER_FIXTURE_PATH_MAX];
 static struct mrd_objstore *files;
 static struct mrd_objstore *faults;
-static mrd_time_ms ahead_ms;
 static struct mrd_error error;
-
-static inline mrd_time_ms shifted_now(void *context)
-{
-    (void)context;
-    return mrd_clock_now_ms(mrd_clock_system()) + ahead_ms;
-}
-static inline int64_t plain_monotonic(void *context)
-{
-    (void)context;
-    return mrd_clock_monotonic_ns(mrd_clock_system());
-}
-static const struct mrd_clock shifted = {.now_ms = shifted_now, .monotonic_ns = plain_monotonic};
 
 static inline int begin(void **state)
 {

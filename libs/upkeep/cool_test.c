@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/testing_clock.h"
 #include "objstore/fault_store.h"
 #include "objstore/s3_fixture.h"
 
@@ -14,7 +15,6 @@ static struct s3_fixture server;
 static struct mrd_objstore *store;
 static struct mrd_catalog *catalog;
 static struct mrd_error err;
-static mrd_time_ms ahead_ms; /* of the machine's clock */
 
 static void must(enum mrd_status status)
 {
@@ -22,18 +22,6 @@ static void must(enum mrd_status status)
         fail_msg("status %s: %s", mrd_status_name(status), err.text);
     }
 }
-
-static mrd_time_ms shifted_ms(void *context)
-{
-    (void)context;
-    return mrd_clock_now_ms(mrd_clock_system()) + ahead_ms;
-}
-static int64_t system_ns(void *context)
-{
-    (void)context;
-    return mrd_clock_monotonic_ns(mrd_clock_system());
-}
-static const struct mrd_clock shifted = {shifted_ms, system_ns, NULL};
 
 static struct mrd_catalog *open_catalog(void)
 {

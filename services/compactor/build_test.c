@@ -1,12 +1,13 @@
 /* The role "build" against a real log and a store that fails: whatever happens, blocks have what was written, once. */
 #include "compactor/build.h"
 
-#include "base/testing_rounds.h"
 #include <setjmp.h>
 #include <stdarg.h>
 
 #include <cmocka.h>
 
+#include "base/testing_clock.h"
+#include "base/testing_rounds.h"
 #include "compactor/build_rig.h"
 
 /* ---- tests ---- */
@@ -387,20 +388,6 @@ static void who_takes_over_resolves_what_was_announced_before(void **state)
     check_content(scene.world, scene.store);
     scene_fini(&scene);
 }
-
-static mrd_time_ms ahead_ms; /* of the machine's clock */
-
-static mrd_time_ms shifted_ms(void *context)
-{
-    (void)context;
-    return mrd_clock_now_ms(mrd_clock_system()) + ahead_ms;
-}
-static int64_t system_ns(void *context)
-{
-    (void)context;
-    return mrd_clock_monotonic_ns(mrd_clock_system());
-}
-static const struct mrd_clock shifted = {shifted_ms, system_ns, NULL};
 
 /* Nothing is heard of a table for longer than its announcements are kept, because what names it was not read yet. */
 static void what_waits_to_be_built_keeps_the_announcements_that_it_names(void **state)
