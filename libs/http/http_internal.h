@@ -1,7 +1,7 @@
 /* http_internal.h: what the files of libs/http share.
  *
- * Threads: "server thread" is the libmicrohttpd thread that runs the connection; the sweeper is our
- * own thread that watches ages. A request is touched by the server thread until it is dispatched, and
+ * Threads: "server thread" is the libmicrohttpd thread that runs the connection; the acceptor is our own thread
+ * that takes connections, the sweeper our own that watches ages. A request is touched by the server thread until it is dispatched, and
  * by its owner (the handler) until it replies; `state` hands it back and forth:
  *
  *   READING -> RUNNING      the handler is called on the server thread
@@ -145,6 +145,7 @@ struct http_counts {
     struct mrd_gauge *connections;
     struct mrd_gauge *requests;
     struct mrd_counter *connections_total;
+    struct mrd_counter *accept_failures;
     struct mrd_counter *body_bytes;
     struct mrd_counter *expired;
     struct mrd_counter *canceled;
@@ -166,12 +167,19 @@ struct mrd_http_server {
     int listen_fd;
     unsigned port;
     struct MHD_Daemon *daemon;
+    pthread_t acceptor;
+    int accept_wake_fd; /* an eventfd: to stop, and when there is room again */
+    _Atomic bool accept_stopping;
     pthread_t sweeper;
     bool sweeper_started;
 
-    pthread_mutex_t lock; /* guards the list and each connection's `suspended` */
+    pthread_mutex_t lock; /* guards the list, the counts and each connection's `suspended` */
     pthread_cond_t wake;  /* for the sweeper, with the lock */
     struct http_connection *connections;
+    size_t connection_count; /* in the list */
+    size_t untold_count;     /* given to libmicrohttpd, which has not told of them yet */
+    int64_t untold_ns;       /* when the last one was given */
+    bool full;               /* the acceptor waits for a connection to close */
     bool sweeper_stop;
     struct mrd_fiber *fibers[HTTP_FIBERS_KEPT]; /* that have ended; under the lock */
     size_t fiber_count;
@@ -214,6 +222,19 @@ void reply_count(struct mrd_http_request *request, unsigned status);
 /* Adds the reply's headers, gives the response to the server thread and the request back. */
 void reply_hand_over(struct mrd_http_request *request, unsigned status,
                      struct MHD_Response *response_take);
+
+/* accept.c */
+void accept_start(struct mrd_http_server *server);
+/* Nobody is taken after this; who waits in the listen queue is turned away. */
+void accept_stop(struct mrd_http_server *server);
+/* When libmicrohttpd's threads have gone. */
+void accept_fini(struct mrd_http_server *server);
+/* There is room where there was none. */
+void accept_wake(struct mrd_http_server *server);
+/* Under the lock: libmicrohttpd has told of a connection that it was given. */
+void accept_told(struct mrd_http_server *server);
+/* Those in libmicrohttpd's hands, told of or not. */
+size_t accept_connections(struct mrd_http_server *server);
 
 /* sweep.c */
 void *sweep_main(void *server);

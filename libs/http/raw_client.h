@@ -46,13 +46,26 @@ MRD_UNUSED static void raw_close(struct raw_client *client)
     client->fd = -1;
 }
 
-MRD_UNUSED static struct raw_client raw_connect(unsigned port)
+/* Not connected yet. */
+MRD_UNUSED static struct raw_client raw_open(void)
 {
     struct raw_client client = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     mrd_assert(client.fd >= 0);
+    return client;
+}
+
+/* False: nobody listens there. */
+MRD_UNUSED static bool raw_try_connect(struct raw_client *client, unsigned port)
+{
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    mrd_assert(connect(client.fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+    return connect(client->fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+}
+
+MRD_UNUSED static struct raw_client raw_connect(unsigned port)
+{
+    struct raw_client client = raw_open();
+    mrd_assert(raw_try_connect(&client, port));
     return client;
 }
 

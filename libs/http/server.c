@@ -15,6 +15,7 @@
 
 enum {
     HTTP_THREADS_MAX = 64,
+    HTTP_CONNECTIONS_MAX = 1 << 20,
     HTTP_BACKLOG = 1024,
     HTTP_STACK_BYTES = 256 << 10 /* of a connection's thread; handlers have stacks of their own */
 };
@@ -31,7 +32,7 @@ static void config_fill(struct mrd_http_config *config)
     config->threads = config->threads != 0 ? config->threads : threads_default();
     config->threads = MRD_MIN(config->threads, (unsigned)HTTP_THREADS_MAX);
     config->connections_max = config->connections_max != 0 ? config->connections_max : 4096;
-    config->connections_max = MRD_MAX(config->connections_max, config->threads);
+    config->connections_max = MRD_MIN(config->connections_max, (unsigned)HTTP_CONNECTIONS_MAX);
     config->body_size_max = config->body_size_max != 0 ? config->body_size_max : 1 << 20;
     config->bodies_size_max = config->bodies_size_max != 0 ? config->bodies_size_max : 256 << 20;
     config->deadline_ms = config->deadline_ms != 0 ? config->deadline_ms : 60 * second;
@@ -90,6 +91,10 @@ static void counts_register(struct mrd_http_server *server)
                                          "Requests begun and not yet answered.", MRD_NO_LABELS);
     counts->connections_total = mrd_metrics_counter(metrics, "meridian_http_connections_total",
                                                     "Connections taken.", MRD_NO_LABELS);
+    counts->accept_failures = mrd_metrics_counter(metrics, "meridian_http_accept_failures_total",
+                                                  "Times that connections had to wait because none "
+                                                  "could be taken, for want of descriptors say.",
+                                                  MRD_NO_LABELS);
     counts->body_bytes =
         mrd_metrics_counter(metrics, "meridian_http_request_body_bytes_total",
                             "Bytes of request bodies given to handlers.", MRD_NO_LABELS);
@@ -254,12 +259,12 @@ static void log_nothing(void *context, const char *format, va_list arguments)
     (void)context, (void)format, (void)arguments; /* clients' mistakes; libraries do not log */
 }
 
-/* Once the server stops, what has just been accepted is closed. */
-static enum MHD_Result accepts(void *context, const struct sockaddr *address, socklen_t size)
+/* The acceptor keeps the limit. libmicrohttpd splits its own among its threads, gives each socket to one of them by its number,
+ * and counts closed connections a moment longer: it gets one that is never met. */
+static unsigned daemon_connections_max(const struct mrd_http_config *config)
 {
-    const struct mrd_http_server *server = context;
-    (void)address, (void)size;
-    return atomic_load(&server->draining) ? MHD_NO : MHD_YES;
+    enum { SPARE = 64 };
+    return (config->connections_max + SPARE) * (config->handlers_wait ? 1 : config->threads);
 }
 
 static struct MHD_Daemon *daemon_start(struct mrd_http_server *server)
@@ -273,15 +278,14 @@ static struct MHD_Daemon *daemon_start(struct mrd_http_server *server)
          config->handlers_wait ? HTTP_STACK_BYTES : (intptr_t)config->threads,                  NULL},
         {MHD_OPTION_END,                                                                     0, NULL},
     };
-    const unsigned flags =
-        config->handlers_wait
-            ? MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ITC
-            : MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
+    const unsigned flags = config->handlers_wait
+                               ? MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION
+                               : MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
     return MHD_start_daemon(
-        flags | MHD_USE_ERROR_LOG, 0, accepts, server, session_access, server,
-        MHD_OPTION_EXTERNAL_LOGGER, log_nothing, NULL, MHD_OPTION_LISTEN_SOCKET, server->listen_fd,
+        flags | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+        session_access, server, MHD_OPTION_EXTERNAL_LOGGER, log_nothing, NULL,
         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)HTTP_CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT, config->connections_max,
+        (size_t)HTTP_CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT, daemon_connections_max(config),
         MHD_OPTION_PER_IP_CONNECTION_LIMIT, config->connections_per_ip_max,
         MHD_OPTION_CONNECTION_TIMEOUT, idle_s, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_NOTIFY_COMPLETED, session_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
@@ -303,6 +307,7 @@ enum mrd_status mrd_http_server_start(struct mrd_http_server *server, struct mrd
     }
     mrd_assert(pthread_create(&server->sweeper, NULL, sweep_main, server) == 0);
     server->sweeper_started = true;
+    accept_start(server);
     return MRD_OK;
 }
 
@@ -351,23 +356,16 @@ static void stop_waiting(struct mrd_http_server *server)
     }
 }
 
-static bool has_connections(struct mrd_http_server *server)
-{
-    pthread_mutex_lock(&server->lock);
-    const bool has = server->connections != NULL;
-    pthread_mutex_unlock(&server->lock);
-    return has;
-}
-
 /* Ends the connections that are left, none of which has a request, while libmicrohttpd still runs: of a malformed request line
- * that it reads once it is to stop, it makes an answer that it does not queue, and follows the null pointer (0.9.75). */
+ * that it reads once it is to stop, it makes an answer that it does not queue, and follows the null pointer (0.9.75). Those that
+ * it has not told of yet are waited for. */
 static void end_connections(struct mrd_http_server *server)
 {
-    enum { CLOSED_MS = 5000 };
+    enum { CLOSED_MS = 30000 };
     const struct timespec pause = {0, 1000000};
     const int64_t until_ns = http_now_ns() + CLOSED_MS * 1000000LL;
-    sweep_shut_all(server);
-    while (has_connections(server) && http_now_ns() < until_ns) {
+    while (accept_connections(server) > 0 && http_now_ns() < until_ns) {
+        sweep_shut_all(server);
         (void)nanosleep(&pause, NULL);
     }
 }
@@ -378,10 +376,7 @@ void mrd_http_server_stop(struct mrd_http_server *server, mrd_time_ms grace_ms)
         return;
     }
     atomic_store(&server->draining, true);
-    /* Nobody can connect any more. The descriptor stays open until the threads, which still may take
-     * it out of their epoll sets, have gone. */
-    (void)MHD_quiesce_daemon(server->daemon);
-    (void)shutdown(server->listen_fd, SHUT_RDWR);
+    accept_stop(server);
     (void)wait_for_none(&server->open, http_now_ns() + grace_ms * 1000000);
     stop_waiting(server);
     (void)wait_for_none(&server->resumes, INT64_MAX);
@@ -389,8 +384,7 @@ void mrd_http_server_stop(struct mrd_http_server *server, mrd_time_ms grace_ms)
     sweeper_join(server);
     MHD_stop_daemon(server->daemon);
     server->daemon = NULL;
-    close(server->listen_fd);
-    server->listen_fd = -1;
+    accept_fini(server);
 }
 
 void mrd_http_server_destroy(struct mrd_http_server **server)

@@ -1,6 +1,6 @@
 /* server.h: an HTTP/1.1 server.
  *
- * A few server threads (libmicrohttpd's epoll pool) read requests and write replies. When a request's
+ * A thread accepts connections; a few server threads (libmicrohttpd's epoll pool) read requests and write replies. When a request's
  * body is complete its handler is called on a server thread with the whole body; it either replies at
  * once or keeps the request, hands it to a thread of its own (a shard's message), and replies from
  * there. A handler must not block.
@@ -51,11 +51,10 @@ enum mrd_http_method {
 
 /* 0 takes the default in brackets. */
 struct mrd_http_config {
-    const char *listen; /* "127.0.0.1:7201", ":7201" (all addresses), "[::1]:0" */
-    bool handlers_wait; /* a thread for each connection, on which handlers may block */
-    unsigned threads;   /* unless handlers wait [the smaller of 2 and the cores] */
-    unsigned
-        connections_max; /* in all [4096]; more wait in the listen queue, or are closed where handlers wait */
+    const char *listen;              /* "127.0.0.1:7201", ":7201" (all addresses), "[::1]:0" */
+    bool handlers_wait;              /* a thread for each connection, on which handlers may block */
+    unsigned threads;                /* unless handlers wait [the smaller of 2 and the cores] */
+    unsigned connections_max;        /* in all [4096]; more wait in the listen queue */
     unsigned connections_per_ip_max; /* [no limit]; more are closed */
     size_t body_size_max;            /* for routes that do not say [1 MiB] */
     size_t bodies_size_max;      /* of all bodies in the server's hands [256 MiB]; over it: 503 */
@@ -105,7 +104,7 @@ MRD_MUST_CHECK enum mrd_status mrd_http_server_start(struct mrd_http_server *ser
 /* The port bound, also when 0 was asked for. After start. */
 unsigned mrd_http_server_port(const struct mrd_http_server *server);
 
-/* Stops taking connections, lets every request that was taken be answered (new ones on open
+/* Stops taking connections (those that wait in the listen queue are turned away), lets every request that was taken be answered (new ones on open
  * connections too, with Connection: close) until grace_ms have passed, answers the rest with 503, and
  * closes. Returns when no server thread runs. Handlers may still hold requests: their replies are
  * dropped, but they must come before mrd_http_server_destroy. */

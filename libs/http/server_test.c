@@ -554,11 +554,8 @@ static void *knock_main(void *context)
 {
     const struct fixture *fixture = context;
     for (;;) {
-        struct raw_client client = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-        struct sockaddr_in address = {.sin_family = AF_INET,
-                                      .sin_port = htons((uint16_t)fixture->port)};
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        bool served = connect(client.fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+        struct raw_client client = raw_open();
+        bool served = raw_try_connect(&client, fixture->port);
         const bool refused = !served;
         for (int i = 0; served && i < 10; i++) {
             mrd_auto(raw_answer_fini)

@@ -39,11 +39,13 @@ static void connection_opened(struct mrd_http_server *server, struct MHD_Connect
     remote_text(connection, peer->remote);
     http_phase_set(peer, HTTP_PHASE_NEW);
     pthread_mutex_lock(&server->lock);
+    accept_told(server);
     peer->next = server->connections;
     if (peer->next != NULL) {
         peer->next->previous = peer;
     }
     server->connections = peer;
+    server->connection_count++;
     pthread_mutex_unlock(&server->lock);
     *socket_context = peer;
     mrd_gauge_add(server->counts.connections, 1);
@@ -67,10 +69,16 @@ static void connection_closed(struct mrd_http_server *server, void **socket_cont
     if (peer->next != NULL) {
         peer->next->previous = peer->previous;
     }
+    server->connection_count--;
+    const bool was_full = server->full;
+    server->full = false;
     pthread_mutex_unlock(&server->lock);
     free(peer);
     *socket_context = NULL;
     mrd_gauge_add(server->counts.connections, -1);
+    if (was_full) {
+        accept_wake(server);
+    }
 }
 
 void session_connection(void *context, struct MHD_Connection *connection, void **socket_context,

@@ -15,8 +15,7 @@ static const struct mrd_config_key common_keys[] = {
      .doc = "Threads that read requests and write replies; 0: the smaller of 2 and the number of cores. "
             "A querier has one for each connection instead."},
     {.path = "http.connections_max", .type = MRD_CONFIG_INT, .initial = "4096", .min = 1, .max = 1000000,
-     .doc = "Connections served at once; more wait in the listen queue, or are closed by a querier, which "
-            "has a thread for each."},
+     .doc = "Connections served at once; more wait in the listen queue. A querier has a thread for each."},
     {.path = "http.connections_per_ip_max", .type = MRD_CONFIG_INT, .initial = "0", .max = 1000000,
      .doc = "Connections per client address, more are closed; 0: no limit (a load balancer is one address)."},
     {.path = "http.body_size_max", .type = MRD_CONFIG_SIZE, .initial = "16MiB", .min = 1024, .max = 1 << 30,
