@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 
-static mrd_time_ms ahead_ms; /* of the machine's */
+static _Atomic mrd_time_ms ahead_ms; /* of the machine's */
 
 static inline mrd_time_ms shifted_now_ms(void *context)
 {

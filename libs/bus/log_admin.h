@@ -105,10 +105,12 @@ MRD_MUST_CHECK enum mrd_status mrd_log_stored_read(struct mrd_bus *bus, uint32_t
 MRD_MUST_CHECK enum mrd_status mrd_log_age_clear(struct mrd_bus *bus, uint32_t partition,
                                                  int64_t timeout_ms, struct mrd_error *err);
 
-/* Drops everything before `sequence` of the log that is meant. MRD_E_CONFLICT: the partition has another by now, and nothing was dropped. */
+/* Drops everything before `sequence` of the log that is meant. `erased` is the greatest stamp of the requests to erase that are not in the log afterwards, 0:
+ * there are none; it stands with the log before they go (log_map.h). MRD_E_CONFLICT: the partition has another by now, and nothing was dropped. */
 MRD_MUST_CHECK enum mrd_status mrd_log_trim(struct mrd_bus *bus, uint32_t partition,
                                             struct mrd_log_identity log, uint64_t sequence,
-                                            int64_t timeout_ms, struct mrd_error *err);
+                                            mrd_hlc erased, int64_t timeout_ms,
+                                            struct mrd_error *err);
 
 /* ---- whose log it is ---- */
 

@@ -291,7 +291,7 @@ static void an_adopted_log_goes_on_where_the_one_before_ended(void **state)
                      MRD_E_NOT_FOUND);
     must(mrd_log_class_last(world->bus, 0, "eu", WAIT_MS, &last, &err), &err);
     assert_int_equal(last, 13);
-    must(mrd_log_trim(world->bus, 0, adopted, 13, WAIT_MS, &err), &err);
+    must(mrd_log_trim(world->bus, 0, adopted, 13, 0, WAIT_MS, &err), &err);
     assert_int_equal(log_of(world).stream_first, 3);
 }
 
@@ -388,7 +388,7 @@ static void what_is_meant_for_one_log_is_not_done_to_another(void **state)
     nats_fixture_lose(&world->nats);
     ensure(world);
     publish(world, 5);
-    assert_int_equal(mrd_log_trim(world->bus, 0, before, 4, WAIT_MS, &err), MRD_E_CONFLICT);
+    assert_int_equal(mrd_log_trim(world->bus, 0, before, 4, 0, WAIT_MS, &err), MRD_E_CONFLICT);
     assert_int_equal(log_of(world).sequence_first, 1);
     assert_int_equal(mrd_log_adopt(world->bus, 0, &stale, WAIT_MS, &out, &err), MRD_E_CONFLICT);
     struct mrd_log_adoption none = backwards;

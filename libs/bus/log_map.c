@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define TITLE "Meridian: partition log"
+#define ERASED "; erased "
 #define KEY "; positions"
 
 /* Far from where sums wrap. */
@@ -30,10 +31,28 @@ static uint64_t number(const char **at)
     return *at == begin ? 0 : value;
 }
 
+static enum mrd_status erased_parse(const char *description, struct mrd_log_map *out,
+                                    struct mrd_error *err)
+{
+    const char *at = description == NULL ? NULL : strstr(description, ERASED);
+    if (at == NULL) {
+        return MRD_OK;
+    }
+    const char *begin = at += strlen(ERASED);
+    out->erased = number(&at);
+    out->erased_known = at > begin && out->erased <= NUMBER_MAX && (*at == ';' || *at == '\0');
+    return out->erased_known
+               ? MRD_OK
+               : mrd_fail(err, MRD_E_CORRUPT,
+                          "the stream's description \"%.200s\" says a stamp that is none",
+                          description);
+}
+
 enum mrd_status mrd_log_map_parse(const char *description, struct mrd_log_map *out,
                                   struct mrd_error *err)
 {
     struct mrd_log_map map = {0};
+    MRD_TRY(erased_parse(description, &map, err));
     const char *at = description == NULL ? NULL : strstr(description, KEY);
     if (at != NULL) {
         at += strlen(KEY);
@@ -61,7 +80,13 @@ enum mrd_status mrd_log_map_parse(const char *description, struct mrd_log_map *o
 
 const char *mrd_log_map_format(const struct mrd_log_map *map, char out[MRD_LOG_MAP_TEXT_MAX])
 {
-    int size = snprintf(out, MRD_LOG_MAP_TEXT_MAX, "%s%s", TITLE, map->count == 0 ? "" : KEY);
+    int size = snprintf(out, MRD_LOG_MAP_TEXT_MAX, "%s", TITLE);
+    if (map->erased_known) {
+        size += snprintf(out + size, (size_t)(MRD_LOG_MAP_TEXT_MAX - size), ERASED "%" PRIu64,
+                         map->erased);
+    }
+    size += snprintf(out + size, (size_t)(MRD_LOG_MAP_TEXT_MAX - size), "%s",
+                     map->count == 0 ? "" : KEY);
     for (size_t i = 0; i < map->count; i++) {
         size += snprintf(out + size, (size_t)(MRD_LOG_MAP_TEXT_MAX - size), " %" PRIu64 "+%" PRIu64,
                          map->parts[i].from, map->parts[i].base);
@@ -133,6 +158,8 @@ enum mrd_status mrd_log_map_add(struct mrd_log_map *map, uint64_t sequence_first
                         MRD_LOG_MAP_PARTS);
     }
     next.parts[next.count++] = (struct mrd_log_map_part){from, position - from};
+    next.erased_known = false; /* requests may have been lost with the log before */
+    next.erased = 0;
     *map = next;
     return MRD_OK;
 }

@@ -1,4 +1,4 @@
-/* log_map.h: which positions of a partition's log the messages of its stream have.
+/* log_map.h: which positions of a partition's log the messages of its stream have, and what requests to erase it has dropped.
  *
  * A position is the stream's sequence, and a base that is added to it from some sequence on. A stream that was made anew or restored begins to
  * count anew; once somebody has said that it is the partition's log from now on (mrd_log_adopt), its new messages have positions behind all that were
@@ -7,15 +7,21 @@
  * The map stands in the description of the stream itself, so it is read with the stream's state in one answer, goes with the
  * stream when that is lost, and comes back with it from a copy:
  *
- *     Meridian: partition log; positions 1+1000 901+2100
+ *     Meridian: partition log; erased 117964800000000000; positions 1+1000 901+2100
  *
  * From sequence 1 on 1000 is added, from 901 on 2100. Without that part nothing is added.
+ *
+ * Beside it stands the greatest stamp of the requests to erase that were trimmed from the log (0: none was): whoever begins behind them knows by it which of what
+ * comes late or once more they may have. Without that part it is not known: nobody has trimmed the log since it was adopted, or only a release that did not say so.
  *
  * Threads: plain values. The text comes from anywhere.
  */
 #ifndef MRD_BUS_LOG_MAP_H
 #define MRD_BUS_LOG_MAP_H
 
+#include <stdbool.h>
+
+#include "base/clock.h"
 #include "base/status.h"
 
 enum { MRD_LOG_MAP_PARTS = 16, MRD_LOG_MAP_TEXT_MAX = 1024 };
@@ -26,9 +32,11 @@ struct mrd_log_map {
         uint64_t from; /* sequence of the stream, at least 1; rising */
         uint64_t base; /* rising */
     } parts[MRD_LOG_MAP_PARTS];
+    bool erased_known;
+    mrd_hlc erased;
 };
 
-/* MRD_E_CORRUPT: it says positions, and not so that they rise. `description` may be NULL. */
+/* MRD_E_CORRUPT: it says positions, and not so that they rise, or a stamp that is none. `description` may be NULL. */
 MRD_MUST_CHECK enum mrd_status mrd_log_map_parse(const char *description, struct mrd_log_map *out,
                                                  struct mrd_error *err);
 /* The description; returns out. */
@@ -46,7 +54,7 @@ uint64_t mrd_log_map_sequence(const struct mrd_log_map *map, uint64_t position);
 uint64_t mrd_log_map_start(const struct mrd_log_map *map);
 
 /* From the sequence `from` on positions are `position` and what follows. Parts that no message from sequence_first on is of are dropped.
- * MRD_E_INVALID: positions would not rise. MRD_E_LIMIT: too many parts. */
+ * What was dropped of the log is not known then. MRD_E_INVALID: positions would not rise. MRD_E_LIMIT: too many parts. */
 MRD_MUST_CHECK enum mrd_status mrd_log_map_add(struct mrd_log_map *map, uint64_t sequence_first,
                                                uint64_t from, uint64_t position,
                                                struct mrd_error *err);

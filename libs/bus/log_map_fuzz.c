@@ -20,6 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct mrd_log_map again;
     char written[MRD_LOG_MAP_TEXT_MAX];
     mrd_assert(mrd_log_map_parse(mrd_log_map_format(&map, written), &again, NULL) == MRD_OK);
+    mrd_assert(again.erased_known == map.erased_known && again.erased == map.erased);
     mrd_assert(again.count == map.count &&
                memcmp(again.parts, map.parts, map.count * sizeof(map.parts[0])) == 0);
     for (size_t i = 0; i < map.count; i++) {

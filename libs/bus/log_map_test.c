@@ -94,6 +94,11 @@ static void what_does_not_rise_is_refused(void **state)
         "; positions 1+99999999999999999999",
         "; positions 99999999999999999999+1",
         too_many,
+        "; erased ",
+        "; erased x",
+        "; erased 1 ",
+        "; erased 99999999999999999999",
+        "; erased 5 positions 1+5",
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(bad); i++) {
         struct mrd_log_map map;
@@ -129,6 +134,33 @@ static void a_part_is_added_behind_all_that_was_given_away(void **state)
     assert_memory_equal(&map, &full, sizeof(map));
 }
 
+/* The last request to erase that was trimmed; nothing is not the same as none. */
+static void it_says_what_requests_were_dropped_if_that_is_known(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {TITLE, TITLE "; erased 0",
+                                        TITLE "; erased 117964800000000001; positions 1+1000"};
+    static const struct {
+        bool known;
+        mrd_hlc erased;
+    } want[] = {
+        {false, 0                 },
+        {true,  0                 },
+        {true,  117964800000000001}
+    };
+    char written[MRD_LOG_MAP_TEXT_MAX];
+    for (size_t i = 0; i < MRD_ARRAY_LEN(texts); i++) {
+        const struct mrd_log_map map = map_of(texts[i]);
+        assert_int_equal(map.erased_known, want[i].known);
+        assert_int_equal(map.erased, want[i].erased);
+        assert_string_equal(mrd_log_map_format(&map, written), texts[i]);
+    }
+    struct mrd_log_map map = map_of(texts[2]);
+    assert_int_equal(mrd_log_map_base(&map), 1000);
+    assert_int_equal(mrd_log_map_add(&map, 1, 5, 2000, NULL), MRD_OK);
+    assert_false(map.erased_known); /* what was lost before it was adopted, nobody knows */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +168,7 @@ int main(void)
         cmocka_unit_test(positions_rise_over_all_parts),
         cmocka_unit_test(what_does_not_rise_is_refused),
         cmocka_unit_test(a_part_is_added_behind_all_that_was_given_away),
+        cmocka_unit_test(it_says_what_requests_were_dropped_if_that_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -390,6 +390,21 @@ static const char *class_of(const char *subject)
     return dot == NULL ? subject : dot + 1;
 }
 
+/* What the log has dropped before an entry that has come: it says so before it drops it, so it is asked now. What was left out for its time, or is missing for
+ * another reason than trimming, nobody knows. */
+static enum mrd_status look_behind(const struct mrd_log_reader *reader, uint64_t position,
+                                   struct mrd_log_entry *entry, struct mrd_error *err)
+{
+    struct mrd_log_state log;
+    MRD_TRY(mrd_log_state_read(reader->bus, reader->options.partition, API_MS, &log, err));
+    if (!mrd_log_identity_equal(log.identity, reader->log)) {
+        return is_no_more(reader, err);
+    }
+    entry->erased_known = log.map.erased_known && log.sequence_first >= position;
+    entry->erased = entry->erased_known ? log.map.erased : 0;
+    return MRD_OK;
+}
+
 static enum mrd_status deliver(struct mrd_log_reader *reader, natsMsg **msg, struct mrd_error *err)
 {
     struct delivery delivery;
@@ -415,8 +430,11 @@ static enum mrd_status deliver(struct mrd_log_reader *reader, natsMsg **msg, str
         .stored_ms = delivery.time_ns / MS,
         .payload = {(const uint8_t *)natsMsg_GetData(*msg), (size_t)natsMsg_GetDataLength(*msg)},
         .residency_class = class_of(natsMsg_GetSubject(*msg)),
-        .memory = (struct mrd_log_entry_memory *)MRD_MOVE(*msg),
     };
+    if (reader->positioned ? entry.missing_before > 0 : position > 1) {
+        MRD_TRY(look_behind(reader, position, &entry, err));
+    }
+    entry.memory = (struct mrd_log_entry_memory *)MRD_MOVE(*msg);
     reader->wanted--;
     reader->data_since_request = true;
     reader->standstill_ns = now_ns() + STANDSTILL_MS * MS;

@@ -31,6 +31,10 @@ struct mrd_log_entry {
     uint64_t sequence;
     uint64_t
         missing_before; /* sequences between the last entry and this one that the log lost or trimmed */
+    /* Where the entry does not follow another that was read (it is the first, but not the log's very first, or something is missing before it): the greatest
+     * stamp of requests to erase that were trimmed before it, 0: of none; if that is all that was left out. */
+    bool erased_known;
+    mrd_hlc erased;
     uint64_t pending;      /* entries behind this one in the log when it was sent */
     mrd_time_ms stored_ms; /* when the log took it, the server's clock */
     struct mrd_bytes payload;

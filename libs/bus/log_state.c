@@ -270,8 +270,30 @@ static enum mrd_status check_identity(uint32_t partition, struct mrd_log_identit
                           partition, have.created_ns, have.base, want.created_ns, want.base);
 }
 
+/* Writes the map into the stream's description. */
+static enum mrd_status describe(jsCtx *js, uint32_t partition, const struct mrd_log_map *map,
+                                struct mrd_error *err)
+{
+    mrd_auto(info_close)
+    jsStreamInfo *info = NULL;
+    char text[MRD_LOG_MAP_TEXT_MAX];
+    char name[MRD_LOG_NAME_MAX];
+    jsErrCode code = 0;
+    natsStatus status =
+        js_GetStreamInfo(&info, js, mrd_log_stream_name(partition, name), NULL, &code);
+    if (status != NATS_OK) {
+        return mrd_bus_fail(err, status, (int)code, "stream %s", name);
+    }
+    jsStreamConfig want = *info->Config; /* whose strings are the info's */
+    want.Description = mrd_log_map_format(map, text);
+    status = js_UpdateStream(NULL, js, &want, NULL, &code);
+    return status == NATS_OK ? MRD_OK
+                             : mrd_bus_fail(err, status, (int)code, "stream %s: description", name);
+}
+
 enum mrd_status mrd_log_trim(struct mrd_bus *bus, uint32_t partition, struct mrd_log_identity log,
-                             uint64_t sequence, int64_t timeout_ms, struct mrd_error *err)
+                             uint64_t sequence, mrd_hlc erased, int64_t timeout_ms,
+                             struct mrd_error *err)
 {
     mrd_auto(js_close)
     jsCtx *js = NULL;
@@ -279,6 +301,11 @@ enum mrd_status mrd_log_trim(struct mrd_bus *bus, uint32_t partition, struct mrd
     MRD_TRY(mrd_bus_jetstream(bus, timeout_ms, &js, err));
     MRD_TRY(mrd_log_state_read(bus, partition, timeout_ms, &state, err));
     MRD_TRY(check_identity(partition, log, state.identity, err));
+    if (!state.map.erased_known || state.map.erased < erased) {
+        state.map.erased_known = true;
+        state.map.erased = MRD_MAX(state.map.erased, erased);
+        MRD_TRY(describe(js, partition, &state.map, err));
+    }
     jsOptions options;
     jsOptions_Init(&options);
     options.Wait = timeout_ms;
@@ -297,28 +324,13 @@ enum mrd_status mrd_log_adopt(struct mrd_bus *bus, uint32_t partition,
 {
     mrd_auto(js_close)
     jsCtx *js = NULL;
-    mrd_auto(info_close)
-    jsStreamInfo *info = NULL;
     struct mrd_log_state state;
-    char text[MRD_LOG_MAP_TEXT_MAX];
-    char name[MRD_LOG_NAME_MAX];
-    jsErrCode code = 0;
     MRD_TRY(mrd_log_state_read(bus, partition, timeout_ms, &state, err));
     MRD_TRY(mrd_bus_jetstream(bus, timeout_ms, &js, err));
-    natsStatus status =
-        js_GetStreamInfo(&info, js, mrd_log_stream_name(partition, name), NULL, &code);
-    if (status != NATS_OK) {
-        return mrd_bus_fail(err, status, (int)code, "stream %s", name);
-    }
     MRD_TRY(check_identity(partition, adoption->log, state.identity, err));
     MRD_TRY(mrd_log_map_add(&state.map, state.stream_first, adoption->stream_from,
                             adoption->sequence, err));
-    jsStreamConfig want = *info->Config; /* whose strings are the info's */
-    want.Description = mrd_log_map_format(&state.map, text);
-    status = js_UpdateStream(NULL, js, &want, NULL, &code);
-    if (status != NATS_OK) {
-        return mrd_bus_fail(err, status, (int)code, "stream %s: adoption", want.Name);
-    }
+    MRD_TRY(describe(js, partition, &state.map, err));
     *out = (struct mrd_log_identity){state.identity.created_ns, mrd_log_map_base(&state.map)};
     return MRD_OK;
 }

@@ -540,7 +540,7 @@ static struct mrd_log_state log_of(struct mrd_bus *bus)
 
 static void trim_to(struct mrd_bus *bus, uint64_t sequence)
 {
-    assert_ok(mrd_log_trim(bus, 0, log_of(bus).identity, sequence, 2000, ok_err));
+    assert_ok(mrd_log_trim(bus, 0, log_of(bus).identity, sequence, 0, 2000, ok_err));
 }
 
 static void a_full_log_says_so_and_takes_again_when_trimmed(void **state)
@@ -676,6 +676,79 @@ static void a_reader_starts_where_asked_and_reports_what_was_trimmed(void **stat
     told_fini(&told);
 }
 
+/* Of the first entry that a reader hands out. */
+struct beginning {
+    _Atomic uint64_t sequence; /* 0: there was none yet */
+    bool erased_known;
+    mrd_hlc erased;
+};
+
+static void on_first(void *context, struct mrd_log_entry *entry)
+{
+    struct beginning *beginning = context;
+    if (atomic_load(&beginning->sequence) == 0) {
+        beginning->erased_known = entry->erased_known;
+        beginning->erased = entry->erased;
+        atomic_store(&beginning->sequence, entry->sequence);
+    }
+    mrd_log_entry_fini(entry);
+}
+
+static struct beginning begin(struct world *world, uint64_t start, mrd_time_ms time_ms)
+{
+    struct beginning beginning = {0};
+    const struct mrd_log_reader_options options = {.sequence_start = start,
+                                                   .time_start_ms = time_ms,
+                                                   .on_entry = on_first,
+                                                   .context = &beginning};
+    struct mrd_log_reader *reader = NULL;
+    assert_ok(mrd_log_reader_create(world->consume, &options, &reader, ok_err));
+    while (atomic_load(&beginning.sequence) == 0) {
+        usleep(1000);
+    }
+    mrd_log_reader_destroy(&reader);
+    return beginning;
+}
+
+static void expect_beginning(struct beginning beginning, uint64_t sequence, bool known,
+                             mrd_hlc erased)
+{
+    assert_int_equal(beginning.sequence, sequence);
+    assert_int_equal(beginning.erased_known, known);
+    assert_int_equal(beginning.erased, erased);
+}
+
+static void who_begins_behind_what_was_trimmed_is_told_of_the_last_request_in_it(void **state)
+{
+    struct world *world = *state;
+    enum { COUNT = 20 };
+    const struct mrd_log_config config = config_of(1, 64 << 20);
+    assert_ok(log_ensure(world->publish, &config, ok_err));
+    struct told told;
+    told_init(&told, COUNT + 1);
+    struct told_batch batches[COUNT + 1];
+    struct mrd_log_writer *writer = writer_of(world->publish, (struct mrd_log_writer_options){0});
+    publish_many(writer, &told, batches, 0, COUNT, 64);
+    told_wait(&told, COUNT);
+    expect_beginning(begin(world, 0, 0), 1, false, 0); /* nothing lies before it */
+    trim_to(world->publish, 5);
+    expect_beginning(begin(world, 0, 0), 5, true, 0);
+    assert_ok(
+        mrd_log_trim(world->publish, 0, log_of(world->publish).identity, 8, 700, 2000, ok_err));
+    trim_to(world->publish, 10); /* without one: that there was one before is not forgotten */
+    assert_ok(log_ensure(world->publish, &config, ok_err));
+    expect_beginning(begin(world, 0, 0), 10, true, 700);
+    expect_beginning(begin(world, 2, 0), 10, true, 700); /* 2 to 9 are missing */
+    usleep(10 * 1000);                                   /* the log's clock has milliseconds */
+    const mrd_time_ms now_ms = mrd_clock_now_ms(mrd_clock_system());
+    publish_many(writer, &told, batches, COUNT, 1, 64);
+    told_wait(&told, COUNT + 1);
+    /* 10 to 20 are left out for their time. */
+    expect_beginning(begin(world, 0, now_ms), COUNT + 1, false, 0);
+    mrd_log_writer_destroy(&writer);
+    told_fini(&told);
+}
+
 static void a_reader_gets_messages_larger_than_its_request(void **state)
 {
     struct world *world = *state;
@@ -752,6 +825,7 @@ int main(void)
         LOG_TEST(what_can_never_be_stored_is_refused_at_once),
         LOG_TEST(a_slow_reader_gets_everything),
         LOG_TEST(a_reader_starts_where_asked_and_reports_what_was_trimmed),
+        LOG_TEST(who_begins_behind_what_was_trimmed_is_told_of_the_last_request_in_it),
         LOG_TEST(a_reader_gets_messages_larger_than_its_request),
         LOG_TEST(a_reader_from_a_time_with_nothing_behind_it_has_caught_up),
     };

@@ -1,5 +1,5 @@
 /* rewrite.h: a rollup written anew without what requests to erase have of it: one whose samples have left by retention, so that its rows cannot be
- * made anew of them as all others are (merge.h).
+ * made anew of them as all others are (merge.h). What rules of retention have let go is as if a request had erased it.
  *
  * A row is of a window, and nobody can take one sample out of it. So rows of a series that a request selects go whole if their window meets
  * the request's time, with what they say of the rest of the window. All others stay as they are, bit for bit.
@@ -21,7 +21,7 @@ struct mrd_merge_rewrite_options {
     struct mrd_objstore *store;
     const struct mrd_objstore_control *control; /* may be NULL */
     const struct mrd_block_entry *rollup;
-    const struct mrd_erasure *const *erasures; /* of the rollup's tenant, those it owes */
+    const struct mrd_erasure *const *erasures; /* of the rollup's tenant */
     size_t erasure_count;
     const char *prefix; /* of the keys: "<prefix><name>-r<resolution>-<number>.parquet" */
     const struct mrd_block_promoted *promoted;

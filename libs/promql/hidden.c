@@ -1,4 +1,4 @@
-#include "promql/hidden.h"
+#include "promql/hidden_internal.h"
 
 #include <stdlib.h>
 
@@ -161,31 +161,6 @@ static void hidden_close(struct mrd_source_set *set)
     free(set);
 }
 
-static enum mrd_status hidden_label_names(void *context, const struct mrd_label_query *query,
-                                          const struct mrd_query_scope *scope,
-                                          struct mrd_texts *out, struct mrd_error *err)
-{
-    const struct mrd_source *source = ((const struct mrd_hidden *)context)->source;
-    return source->label_names(source->context, query, scope, out, err);
-}
-
-static enum mrd_status hidden_label_values(void *context, struct mrd_bytes name,
-                                           const struct mrd_label_query *query,
-                                           const struct mrd_query_scope *scope,
-                                           struct mrd_texts *out, struct mrd_error *err)
-{
-    const struct mrd_source *source = ((const struct mrd_hidden *)context)->source;
-    return source->label_values(source->context, name, query, scope, out, err);
-}
-
-static enum mrd_status hidden_series(void *context, const struct mrd_label_query *query,
-                                     const struct mrd_query_scope *scope,
-                                     struct mrd_label_sets *out, struct mrd_error *err)
-{
-    const struct mrd_source *source = ((const struct mrd_hidden *)context)->source;
-    return source->series(source->context, query, scope, out, err);
-}
-
 struct mrd_source mrd_hidden_source(const struct mrd_hidden *hidden)
 {
     const bool fragments = hidden->source->open_fragment != NULL;
@@ -196,8 +171,8 @@ struct mrd_source mrd_hidden_source(const struct mrd_hidden *hidden)
         .open_fragment = fragments ? hidden_open_fragment : NULL,
         .next_states = fragments ? hidden_next_states : NULL,
         .close = hidden_close,
-        .label_names = hidden_label_names,
-        .label_values = hidden_label_values,
-        .series = hidden_series,
+        .label_names = mrd_hidden_label_names,
+        .label_values = mrd_hidden_label_values,
+        .series = mrd_hidden_series,
     };
 }

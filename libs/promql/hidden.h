@@ -4,7 +4,9 @@
  * behind such a time, or whose matchers no series of the rule can have, go to the source as they are, plan fragments included; of others fragments
  * are declined, and their series are cut here.
  *
- * Lists of names and series are the source's own.
+ * Lists of names, values and series have what selects of their range would find: they are asked for in parts, without what rules select and then that from the
+ * rules' times on, where a list reaches behind such a time; else they are the source's own, as fast as ever. Only if rules of many matchers are to be said
+ * together, lists may name what the last of these hide.
  *
  * Owner:   the query; the struct and what it points to live as long as the source.
  * Threads: the query's thread.

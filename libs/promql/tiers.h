@@ -3,8 +3,8 @@
  * Both have parts of the same map (series, time) -> value. Of a time that both have, the head's value counts: a head holds
  * every write from a position of the log on, and blocks hold what was written before it, so the head's is the later write. The
  * limit of that rule: two writes of different values to one sample, a moment apart by different writers, which
- * the log holds in the other order than their stamps, with the head's first position just between them. Within a head, and within
- * a block, stamps decide.
+ * the log holds in the other order than their stamps, with the head's first position just between them; and a write that comes, or comes once more, when
+ * the log has dropped the one that overrode it. Within a head, and within a block, stamps decide.
  *
  * Whether a select needs blocks is asked once, when it is opened. One that does not is the head's alone, plan fragments
  * included, at no cost; one that does is merged series by series (series_merge.h), and fragments are declined: its series are

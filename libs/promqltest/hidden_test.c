@@ -177,12 +177,189 @@ static void failures_are_passed_on(void **state)
     rig_close(&rig);
 }
 
+/* ---- lists ---- */
+
+enum { RULES = 3, MATCHERS = 3, ROUNDS = 300 };
+
+static uint64_t below(uint64_t *random, uint64_t bound)
+{
+    uint64_t z = (*random += 0x9e3779b97f4a7c15ULL);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return (z ^ (z >> 31)) % bound;
+}
+
+/* All kinds, some of which select nothing, or what has no such label. */
+static struct mrd_matcher any_matcher(uint64_t *random)
+{
+    static const char *const names[] = {"job", "i", "x"};
+    static const char *const values[] = {"debug", "live", "0|1|2", "3", "", ".*"};
+    struct mrd_matcher matcher;
+    assert_int_equal(mrd_matcher_init(&matcher, (enum mrd_match_type)below(random, 4),
+                                      mrd_bytes_of(names[below(random, 3)]),
+                                      mrd_bytes_of(values[below(random, 6)]), NULL),
+                     MRD_OK);
+    return matcher;
+}
+
+static mrd_time_ms any_time(uint64_t *random)
+{
+    return (mrd_time_ms)below(random, TIMES) * STEP_MS;
+}
+
+/* Some rules, a source that never had what they hide, and what is asked. */
+struct lists {
+    struct mrd_memory_source *all;
+    struct mrd_memory_source *left;
+    struct mrd_matcher matchers[RULES + 2][MATCHERS];
+    struct mrd_hidden_rule rules[RULES];
+    struct mrd_hidden hidden;
+    const struct mrd_matcher *sets[2];
+    size_t counts[2];
+    struct mrd_label_query query;
+};
+
+static void put_series(struct lists *lists, uint64_t *random)
+{
+    for (size_t s = 0; s < SERIES; s++) {
+        const struct mrd_labels labels = labels_of(s);
+        const mrd_time_ms before_ms = mrd_hidden_before(&lists->hidden.rules, labels);
+        const size_t first = below(random, TIMES);
+        const size_t end = first + 1 + below(random, TIMES - first);
+        for (size_t t = first; t < end; t++) {
+            const struct mrd_sample sample = {(mrd_time_ms)t * STEP_MS, 1};
+            mrd_memory_source_put(lists->all, labels, sample);
+            if (sample.time_ms >= before_ms) {
+                mrd_memory_source_put(lists->left, labels, sample);
+            }
+        }
+    }
+}
+
+static void lists_open(struct lists *lists, uint64_t *random)
+{
+    *lists = (struct lists){.all = mrd_memory_source_create(), .left = mrd_memory_source_create()};
+    for (size_t i = 0; i < RULES + 2; i++) {
+        for (size_t k = 0; k < MATCHERS; k++) {
+            lists->matchers[i][k] = any_matcher(random);
+        }
+    }
+    for (size_t i = 0; i < RULES; i++) {
+        lists->rules[i] = (struct mrd_hidden_rule){lists->matchers[i], 1 + below(random, MATCHERS),
+                                                   any_time(random)};
+    }
+    lists->hidden = (struct mrd_hidden){
+        mrd_memory_source_get(lists->all), {lists->rules, RULES}
+    };
+    for (size_t i = 0; i < 2; i++) {
+        lists->sets[i] = lists->matchers[RULES + i];
+        lists->counts[i] = below(random, MATCHERS + 1);
+    }
+    const mrd_time_ms from_ms = any_time(random);
+    const mrd_time_ms to_ms = any_time(random);
+    lists->query = (struct mrd_label_query){.matcher_sets = lists->sets,
+                                            .matcher_counts = lists->counts,
+                                            .matcher_set_count = below(random, 3),
+                                            .min_ms = MRD_MIN(from_ms, to_ms),
+                                            .max_ms = MRD_MAX(from_ms, to_ms)};
+    put_series(lists, random);
+}
+
+static void lists_close(struct lists *lists)
+{
+    for (size_t i = 0; i < RULES + 2; i++) {
+        for (size_t k = 0; k < MATCHERS; k++) {
+            mrd_matcher_fini(&lists->matchers[i][k]);
+        }
+    }
+    mrd_memory_source_destroy(&lists->all);
+    mrd_memory_source_destroy(&lists->left);
+}
+
+static void compare_texts(const struct mrd_texts *want, const struct mrd_texts *got, size_t limit)
+{
+    assert_int_equal(got->count, limit == 0 ? want->count : MRD_MIN(want->count, limit));
+    assert_int_equal(got->truncated, got->count < want->count);
+    for (size_t i = 0; i < got->count; i++) {
+        assert_true(mrd_bytes_equal(got->items[i], want->items[i]));
+    }
+}
+
+static bool has_series(const struct mrd_label_sets *sets, struct mrd_labels labels)
+{
+    bool found = false;
+    for (size_t i = 0; i < sets->count && !found; i++) {
+        found = mrd_labels_compare(sets->items[i], labels) == 0;
+    }
+    return found;
+}
+
+static void compare_lists(struct lists *lists, struct mrd_arena *arena)
+{
+    const struct mrd_source got = mrd_hidden_source(&lists->hidden);
+    const struct mrd_source want = *mrd_memory_source_get(lists->left);
+    const struct mrd_query_scope scope = {.arena = arena};
+    struct mrd_label_query *query = &lists->query;
+    for (query->limit = 0; query->limit < 3; query->limit++) {
+        struct mrd_label_query whole = *query;
+        struct mrd_texts found[2];
+        struct mrd_label_sets sets[2];
+        whole.limit = 0;
+        assert_int_equal(want.label_names(want.context, &whole, &scope, &found[0], NULL), MRD_OK);
+        assert_int_equal(got.label_names(got.context, query, &scope, &found[1], NULL), MRD_OK);
+        compare_texts(&found[0], &found[1], query->limit);
+        assert_int_equal(
+            want.label_values(want.context, MRD_BYTES("i"), &whole, &scope, &found[0], NULL),
+            MRD_OK);
+        assert_int_equal(
+            got.label_values(got.context, MRD_BYTES("i"), query, &scope, &found[1], NULL), MRD_OK);
+        compare_texts(&found[0], &found[1], query->limit);
+        assert_int_equal(want.series(want.context, &whole, &scope, &sets[0], NULL), MRD_OK);
+        assert_int_equal(got.series(got.context, query, &scope, &sets[1], NULL), MRD_OK);
+        assert_int_equal(sets[1].count,
+                         query->limit == 0 ? sets[0].count : MRD_MIN(sets[0].count, query->limit));
+        assert_int_equal(sets[1].truncated, sets[1].count < sets[0].count);
+        for (size_t i = 0; i < sets[1].count; i++) {
+            assert_true(has_series(&sets[0], sets[1].items[i]));
+        }
+    }
+}
+
+/* Whatever is asked for and whatever the rules say, lists name what selects of their range would find. */
+static void lists_are_those_of_what_is_left(void **state)
+{
+    (void)state;
+    size_t shorter = 0;
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        mrd_auto(mrd_arena_destroy)
+        struct mrd_arena *arena = mrd_arena_create("lists", SIZE_MAX);
+        struct lists lists;
+        uint64_t random = round;
+        print_message("round %lu\n", (unsigned long)round);
+        lists_open(&lists, &random);
+        compare_lists(&lists, arena);
+        struct mrd_label_sets all;
+        struct mrd_label_sets left;
+        const struct mrd_query_scope scope = {.arena = arena};
+        const struct mrd_source *source = mrd_memory_source_get(lists.all);
+        lists.query.limit = 0;
+        assert_int_equal(source->series(source->context, &lists.query, &scope, &all, NULL), MRD_OK);
+        source = mrd_memory_source_get(lists.left);
+        assert_int_equal(source->series(source->context, &lists.query, &scope, &left, NULL),
+                         MRD_OK);
+        shorter += left.count < all.count ? 1 : 0;
+        lists_close(&lists);
+    }
+    assert_true(shorter > ROUNDS / 10); /* it was about something */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_hidden_is_as_if_it_was_not_there),
         cmocka_unit_test(fragments_are_pushed_where_nothing_is_hidden),
         cmocka_unit_test(failures_are_passed_on),
+        cmocka_unit_test(lists_are_those_of_what_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

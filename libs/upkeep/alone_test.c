@@ -33,6 +33,7 @@ struct row {
     mrd_time_ms resolution_ms;
     mrd_time_ms end_ms;
     struct mrd_id128 content;
+    mrd_time_ms period_last_ms; /* of its block, where that is asked for; else 0 */
 };
 
 static int compare_rows(const void *a, const void *b) { return memcmp(a, b, sizeof(struct row)); }
@@ -48,9 +49,12 @@ static void add_rows(const struct mrd_block_entry *rollup, const struct mrd_bloc
         struct mrd_rollup_row row;
         mrd_rollup_columns_row(series->rows, i, &row);
         mrd_rollup_encode(&row, 1, rollup->resolution_ms, &bytes);
-        const struct row one = {digit(series->tenant), digit(series->labels.items[1].value),
-                                rollup->resolution_ms, row.end_ms,
-                                mrd_hash128(mrd_buf_view(&bytes), 0)};
+        const struct row one = {digit(series->tenant),
+                                digit(series->labels.items[1].value),
+                                rollup->resolution_ms,
+                                row.end_ms,
+                                mrd_hash128(mrd_buf_view(&bytes), 0),
+                                mrd_upkeep_period_of(rollup).last_ms};
         mrd_buf_append(out, &one, sizeof(one));
     }
 }
@@ -75,8 +79,12 @@ static void add_block(const struct mrd_block_entry *rollup, struct mrd_buf *out)
     mrd_block_close(&block);
 }
 
-/* All rows of all rollups, sorted. */
-static struct mrd_buf find_rows(void)
+static void sort_rows(struct mrd_buf *rows)
+{
+    qsort(rows->data, rows->size / sizeof(struct row), sizeof(struct row), compare_rows);
+}
+
+static struct mrd_buf find_rows_with_periods(void)
 {
     struct mrd_buf rows = {0};
     struct mrd_catalog *catalog = region_open_catalog(&region, region.files);
@@ -88,7 +96,18 @@ static struct mrd_buf find_rows(void)
     }
     mrd_catalog_unpin(&state);
     mrd_catalog_close(&catalog);
-    qsort(rows.data, rows.size / sizeof(struct row), sizeof(struct row), compare_rows);
+    return rows;
+}
+
+/* All rows of all rollups, sorted. */
+static struct mrd_buf find_rows(void)
+{
+    struct mrd_buf rows = find_rows_with_periods();
+    struct row *items = (void *)rows.data;
+    for (size_t i = 0; i < rows.size / sizeof(*items); i++) {
+        items[i].period_last_ms = 0;
+    }
+    sort_rows(&rows);
     return rows;
 }
 
@@ -250,6 +269,134 @@ static void what_has_nothing_stays_as_it_is(void **state)
     }
     mrd_catalog_unpin(&after);
     mrd_catalog_unpin(&pinned);
+    region_close(&region);
+}
+
+/* ---- rules of retention ---- */
+
+/* Of series 1, up to the end of a day. */
+struct rule {
+    struct mrd_matcher matcher;
+    struct mrd_erasure_selector selector;
+    struct mrd_erasure erasures[2]; /* of rows of hours, and of days */
+    struct mrd_upkeep_retain retain;
+};
+
+static const struct mrd_erasure *rules_of(void *context, struct mrd_bytes tenant,
+                                          mrd_time_ms resolution_ms, size_t *out_count)
+{
+    struct rule *rule = context;
+    (void)tenant;
+    *out_count = resolution_ms == 0 ? 0 : 1;
+    return &rule->erasures[resolution_ms == MRD_ROLLUP_1H_MS ? 0 : 1];
+}
+
+static void rule_open(struct rule *rule)
+{
+    *rule = (struct rule){
+        .retain = {.rules = rules_of, .context = rule, .known = mrd_upkeep_retained_create(0)}
+    };
+    assert_int_equal(mrd_matcher_init(&rule->matcher, MRD_MATCH_RE, MRD_BYTES("instance"),
+                                      MRD_BYTES(".*-1"), NULL),
+                     MRD_OK);
+    rule->selector = (struct mrd_erasure_selector){&rule->matcher, 1};
+    for (size_t i = 0; i < 2; i++) {
+        rule->erasures[i] = (struct mrd_erasure){
+            .id = {1, 2},
+            .time_min_ms = INT64_MIN,
+            .time_max_ms = REGION_BASE_MS - 1,
+            .selectors = &rule->selector,
+            .selector_count = 1
+        };
+    }
+    region.retain = &rule->retain;
+}
+
+static void rule_close(struct rule *rule)
+{
+    region.retain = NULL;
+    mrd_matcher_fini(&rule->matcher);
+    mrd_upkeep_retained_destroy(&rule->retain.known);
+}
+
+static uint64_t commits(void)
+{
+    struct mrd_error err = {0};
+    region_must(mrd_catalog_refresh(region.catalog, NULL, &err), &err);
+    struct mrd_catalog_state *state = mrd_catalog_pin(region.catalog);
+    const uint64_t number = mrd_catalog_number(state);
+    mrd_catalog_unpin(&state);
+    return number;
+}
+
+/* What is there is what was there before, but rows of series 1 in rollups of a day or month that has passed what the rule says of their resolution. Returns
+ * how many have gone. */
+static size_t expect_retained(const struct rule *rule, const struct mrd_buf *before)
+{
+    const struct row *rows = (const void *)before->data;
+    const size_t count = before->size / sizeof(*rows);
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf want = {0};
+    for (size_t i = 0; i < count; i++) {
+        struct row row = rows[i];
+        const size_t kind = row.resolution_ms == MRD_ROLLUP_1H_MS ? 0 : 1;
+        if (row.series != 1 || row.period_last_ms > rule->erasures[kind].time_max_ms) {
+            row.period_last_ms = 0;
+            mrd_buf_append(&want, &row, sizeof(row));
+        }
+    }
+    sort_rows(&want);
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf got = find_rows();
+    assert_true(mrd_bytes_equal(mrd_buf_view(&got), mrd_buf_view(&want)));
+    expect_tables();
+    return count - want.size / sizeof(*rows);
+}
+
+static void what_a_rule_has_let_go_leaves_when_the_day_or_month_has_passed(void **state)
+{
+    (void)state;
+    for (size_t months = 0; months < 2; months++) {
+        struct rule rule;
+        /* The region's days are the last two of January and the first two of February. */
+        const mrd_time_ms end_ms = REGION_BASE_MS + 2 * REGION_DAY_MS;
+        make_rollups(51 + months, REGION_TENANTS, months == 1);
+        mrd_auto(mrd_buf_fini)
+        struct mrd_buf before = find_rows_with_periods();
+        rule_open(&rule);
+        region_settle(&region);
+        assert_int_equal(expect_retained(&rule, &before), 0);
+        rule.erasures[0].time_max_ms = end_ms + REGION_DAY_MS - 1; /* February is not over */
+        region_settle(&region);
+        const size_t hours = expect_retained(&rule, &before);
+        assert_true(hours > 0);
+        rule.erasures[1].time_max_ms = end_ms - 1;
+        region_settle(&region);
+        assert_true(expect_retained(&rule, &before) > hours);
+        const uint64_t number = commits();
+        region_settle(&region); /* nothing is written anew twice */
+        assert_int_equal(commits(), number);
+        rule_close(&rule);
+        region_close(&region);
+    }
+}
+
+/* A request meets it: each row goes once, and the request is settled. */
+static void a_rule_and_a_request_take_rows_together(void **state)
+{
+    (void)state;
+    struct rule rule;
+    make_rollups(61, 1, false);
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf before = find_rows_with_periods();
+    rule_open(&rule);
+    rule.erasures[0].time_max_ms = rule.erasures[1].time_max_ms =
+        REGION_BASE_MS + 4 * REGION_DAY_MS - 1;
+    region_erase(&region, (struct region_request){.series = 1, .last = 20}, 0);
+    region_settle(&region);
+    assert_int_equal(region_owed(&region), 0);
+    assert_true(expect_retained(&rule, &before) > 0);
+    rule_close(&rule);
     region_close(&region);
 }
 
@@ -416,6 +563,8 @@ int main(void)
         cmocka_unit_test(rows_go_and_others_stay),
         cmocka_unit_test(what_was_done_is_told),
         cmocka_unit_test(what_has_nothing_stays_as_it_is),
+        cmocka_unit_test(what_a_rule_has_let_go_leaves_when_the_day_or_month_has_passed),
+        cmocka_unit_test(a_rule_and_a_request_take_rows_together),
         cmocka_unit_test(a_request_overtakes_another_that_leaves_its_rows),
         cmocka_unit_test(those_who_erase_at_once_lose_nothing),
         cmocka_unit_test(a_bad_rollup_goes_on_owing_and_holds_up_no_other),

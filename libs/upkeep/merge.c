@@ -110,7 +110,8 @@ static enum mrd_status adjust(void *context, struct mrd_bytes tenant, struct mrd
     (void)err;
     merge->compact = options->is_compact != NULL && options->is_compact(options->context, tenant);
     if (options->retain != NULL) {
-        merge->also = options->retain->rules(options->retain->context, tenant, &merge->also_count);
+        merge->also =
+            options->retain->rules(options->retain->context, tenant, 0, &merge->also_count);
     }
     return MRD_OK;
 }
@@ -489,23 +490,46 @@ static void take_rewritten(struct job *job, const struct mrd_block_entry *rollup
     job->result->rows_erased += rewritten->rows_in - rewritten->rows_out;
 }
 
+/* What a rollup owes, and then what of the rules it has passed. */
+static enum mrd_status leaves(const struct job *job, const struct mrd_block_entry *rollup,
+                              const struct mrd_erasure ***out, size_t *out_owed, size_t *out_count,
+                              struct mrd_error *err)
+{
+    const struct mrd_upkeep_merge_options *options = job->options;
+    const size_t most = mrd_catalog_requests_count(options->requests);
+    const struct mrd_erasure *rules = NULL;
+    size_t rule_count = 0;
+    if (options->retain != NULL) {
+        MRD_TRY(mrd_upkeep_retain_passed(options->retain, rollup, job->arena, &rules, &rule_count,
+                                         err));
+    }
+    const struct mrd_erasure **all = mrd_arena_alloc_array(job->arena, most + rule_count + 1,
+                                                           sizeof(const struct mrd_erasure *));
+    if (all == NULL) {
+        return mrd_arena_fail(job->arena, err);
+    }
+    *out_owed = mrd_catalog_requests_owed(options->requests, rollup->id, all, most);
+    *out_count = *out_owed;
+    for (size_t i = 0; i < rule_count; i++) {
+        all[(*out_count)++] = &rules[i];
+    }
+    *out = all;
+    return MRD_OK;
+}
+
 /* A bad one goes on owing, in quarantine; the others do not wait for it. */
 static enum mrd_status rewrite_one(struct job *job, const struct mrd_block_entry *rollup,
                                    struct rewriting *rewriting, struct mrd_error *err)
 {
-    const struct mrd_catalog_requests *requests = job->options->requests;
-    const size_t most = mrd_catalog_requests_count(requests);
-    const struct mrd_erasure **owed =
-        mrd_arena_alloc_array(job->arena, most + 1, sizeof(const struct mrd_erasure *));
-    if (owed == NULL) {
-        return mrd_arena_fail(job->arena, err);
-    }
-    const size_t count = mrd_catalog_requests_owed(requests, rollup->id, owed, most);
+    const struct mrd_erasure **all = NULL;
+    size_t owed_count = 0;
+    size_t count = 0;
+    MRD_TRY(leaves(job, rollup, &all, &owed_count, &count, err));
     struct mrd_merge_rewritten rewritten;
     struct mrd_error why = {0};
-    const enum mrd_status status = rewrite(job, rollup, owed, count, &rewritten, &why);
+    const enum mrd_status status = rewrite(job, rollup, all, count, &rewritten, &why);
     if (status == MRD_OK) {
-        take_rewritten(job, rollup, owed, count, &rewritten, rewriting);
+        take_rewritten(job, rollup, all, owed_count, &rewritten, rewriting);
         return MRD_OK;
     }
     if (status == MRD_E_CORRUPT || status == MRD_E_NOT_FOUND) {
@@ -532,7 +556,9 @@ static enum mrd_status list_rewritten(struct job *job, struct rewriting *rewriti
         return MRD_OK;
     }
     qsort(removed, job->removed_count, sizeof(*removed), compare_ids);
-    qsort(done, job->settling.done_count, sizeof(*done), mrd_upkeep_done_compare);
+    if (job->settling.done_count > 0) {
+        qsort(done, job->settling.done_count, sizeof(*done), mrd_upkeep_done_compare);
+    }
     job->removed = removed;
     job->settling.done = done;
     job->added = mrd_arena_alloc(job->arena, (added_count + 1) * sizeof(*job->added));
@@ -565,7 +591,7 @@ static enum mrd_status run(struct job *job, struct mrd_error *err)
         if (job->block_count == 0) {
             return MRD_OK;
         }
-        if (job->unit->kind == MRD_UPKEEP_ERASE && job->blocks[0]->resolution_ms > 0) {
+        if (job->blocks[0]->resolution_ms > 0) {
             return rewrite_rollups(job, err);
         }
     }

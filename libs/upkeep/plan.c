@@ -387,11 +387,13 @@ static struct mrd_merge_range month_of(const struct mrd_block_entry *rollup)
 }
 
 /* A unit for each month of rollups whose samples are gone, of all resolutions. */
-static enum mrd_status plan_alone(struct plan *plan, const struct mrd_block_entry *const *blocks,
-                                  size_t count, struct mrd_error *err)
+static enum mrd_status plan_alone(struct plan *plan, enum mrd_upkeep_kind kind,
+                                  const struct mrd_block_entry *const *blocks, size_t count,
+                                  struct mrd_error *err)
 {
     for (size_t i = 0; i < count;) {
         struct mrd_upkeep_unit unit = erase_unit(blocks[i]);
+        unit.kind = kind;
         unit.range = month_of(blocks[i]);
         size_t end = i + 1;
         while (end < count && blocks[end]->level == unit.level &&
@@ -420,7 +422,7 @@ static enum mrd_status plan_erasing(struct plan *plan, struct mrd_error *err)
         status = plan_rollups(plan, (const void *)owing.rollups.data, rollups, err);
     }
     if (status == MRD_OK) {
-        status = plan_alone(plan, (const void *)owing.alone.data, alone, err);
+        status = plan_alone(plan, MRD_UPKEEP_ERASE, (const void *)owing.alone.data, alone, err);
     }
     mrd_buf_fini(&owing.files);
     mrd_buf_fini(&owing.rollups);
@@ -430,24 +432,34 @@ static enum mrd_status plan_erasing(struct plan *plan, struct mrd_error *err)
 
 /* ---- what rules of retention have let go ---- */
 
-static enum mrd_status plan_retaining(struct plan *plan, struct mrd_error *err)
+/* Those that are not in quarantine, sorted. */
+static size_t keep_usable(const struct plan *plan, struct mrd_buf *list)
 {
-    mrd_auto(mrd_buf_fini)
-    struct mrd_buf list = {0};
-    if (plan->options->retain == NULL) {
-        return MRD_OK;
-    }
-    mrd_upkeep_retain_list(plan->options->retain, plan->index, &list);
-    const struct mrd_block_entry **blocks = (void *)list.data;
+    const struct mrd_block_entry **blocks = (void *)list->data;
     size_t kept = 0;
-    for (size_t i = 0; i < list.size / sizeof(const struct mrd_block_entry *); i++) {
+    for (size_t i = 0; i < list->size / sizeof(const struct mrd_block_entry *); i++) {
         if (is_usable(blocks[i], plan->options)) {
             blocks[kept++] = blocks[i];
         }
     }
-    list.size = kept * sizeof(const struct mrd_block_entry *);
-    kept = sort_owing(&list);
-    return plan_files(plan, MRD_UPKEEP_RETAIN, (const void *)list.data, kept, err);
+    list->size = kept * sizeof(const struct mrd_block_entry *);
+    return sort_owing(list);
+}
+
+static enum mrd_status plan_retaining(struct plan *plan, struct mrd_error *err)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf files = {0};
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf alone = {0};
+    if (plan->options->retain == NULL) {
+        return MRD_OK;
+    }
+    mrd_upkeep_retain_list(plan->options->retain, plan->state, plan->index, &files, &alone);
+    const size_t file_count = keep_usable(plan, &files);
+    const size_t alone_count = keep_usable(plan, &alone);
+    MRD_TRY(plan_files(plan, MRD_UPKEEP_RETAIN, (const void *)files.data, file_count, err));
+    return plan_alone(plan, MRD_UPKEEP_RETAIN, (const void *)alone.data, alone_count, err);
 }
 
 /* ---- the order ---- */

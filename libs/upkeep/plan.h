@@ -7,7 +7,8 @@
  *   erase   a tenant's files of days in a month, or of the month, that owe erasures: those of the same period are merged into the same level
  *           without what is to be erased. Without blocks: rollups that have nothing of what they owe. With blocks that are rollups: those of a
  *           tenant's month that owe, and whose samples have left by retention. They are written anew by themselves (merge/rewrite.h).
- *   retain  likewise, what rules of retention have let go (retain.h): files that have passed a rule and may have something of it.
+ *   retain  likewise, what rules of retention have let go (retain.h): files, and rollups whose samples have left, that have passed a rule and may have
+ *           something of it.
  *
  * What owes erasures is due at once: blocks of level 0 make the days of their class due. A block in quarantine goes on owing.
  *

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "block/reader.h"
 #include "merge/erased.h"
+#include "upkeep/settle.h"
 
 /* ---- what is known ---- */
 
@@ -95,12 +96,24 @@ static void note(struct mrd_upkeep_retained *retained, struct mrd_id128 key)
 
 /* ---- which files ---- */
 
+static const struct mrd_erasure *rules_of(const struct mrd_upkeep_retain *retain,
+                                          const struct mrd_block_entry *block, size_t *out_count)
+{
+    return retain->rules(retain->context, mrd_upkeep_tenant_of(block), block->resolution_ms,
+                         out_count);
+}
+
+static bool has_passed(const struct mrd_block_entry *block, const struct mrd_erasure *rule)
+{
+    return mrd_upkeep_period_of(block).last_ms <= rule->time_max_ms;
+}
+
 /* Whether the file has passed the rule as a whole, may have something of it, and is not known to have nothing. */
 static bool is_due(const struct mrd_upkeep_retain *retain, const struct mrd_block_entry *block,
                    const struct mrd_erasure *rule)
 {
     bool may = false;
-    if (mrd_upkeep_period_of(block).last_ms > rule->time_max_ms) {
+    if (!has_passed(block, rule)) {
         return false;
     }
     for (size_t i = 0; i < rule->selector_count && !may; i++) {
@@ -111,30 +124,61 @@ static bool is_due(const struct mrd_upkeep_retain *retain, const struct mrd_bloc
     return may && slot_of(retain->known, key_of(block, rule))->low == 0;
 }
 
-void mrd_upkeep_retain_list(const struct mrd_upkeep_retain *retain,
-                            const struct mrd_upkeep_index *index, struct mrd_buf *out)
+static bool is_due_for_any(const struct mrd_upkeep_retain *retain,
+                           const struct mrd_block_entry *block)
 {
-    struct mrd_bytes tenant = MRD_BYTES_NONE;
-    const struct mrd_erasure *rules = NULL;
-    size_t rule_count = 0;
+    size_t count = 0;
+    bool due = false;
+    if (block->level == 0 || mrd_upkeep_tenant_of(block).size == 0) {
+        return false;
+    }
+    const struct mrd_erasure *rules = rules_of(retain, block, &count);
+    for (size_t i = 0; i < count && !due; i++) {
+        due = is_due(retain, block, &rules[i]);
+    }
+    return due;
+}
+
+void mrd_upkeep_retain_list(const struct mrd_upkeep_retain *retain,
+                            const struct mrd_catalog_state *state,
+                            const struct mrd_upkeep_index *index, struct mrd_buf *out_files,
+                            struct mrd_buf *out_rollups)
+{
     for (size_t i = 0; i < index->count; i++) {
         const struct mrd_block_entry *block = index->blocks[i];
-        const struct mrd_bytes owner = mrd_upkeep_tenant_of(block);
-        if (block->level == 0 || owner.size == 0) {
-            continue;
-        }
-        if (!mrd_bytes_equal(owner, tenant)) {
-            tenant = owner;
-            rules = retain->rules(retain->context, tenant, &rule_count);
-        }
-        bool due = false;
-        for (size_t k = 0; k < rule_count && !due; k++) {
-            due = is_due(retain, block, &rules[k]);
-        }
-        if (due) {
-            mrd_buf_append(out, (const void *)&block, sizeof(block));
+        if (is_due_for_any(retain, block)) {
+            mrd_buf_append(out_files, (const void *)&block, sizeof(block));
         }
     }
+    for (size_t i = 0; i < index->rollup_count; i++) {
+        const struct mrd_block_entry *rollup = index->rollups[i];
+        if (is_due_for_any(retain, rollup) && mrd_upkeep_rollup_is_alone(state, rollup)) {
+            mrd_buf_append(out_rollups, (const void *)&rollup, sizeof(rollup));
+        }
+    }
+}
+
+enum mrd_status mrd_upkeep_retain_passed(const struct mrd_upkeep_retain *retain,
+                                         const struct mrd_block_entry *block,
+                                         struct mrd_arena *arena, const struct mrd_erasure **out,
+                                         size_t *out_count, struct mrd_error *err)
+{
+    size_t count = 0;
+    size_t kept = 0;
+    const struct mrd_erasure *rules = rules_of(retain, block, &count);
+    struct mrd_erasure *passed = mrd_arena_alloc_array(arena, count + 1, sizeof(*passed));
+    if (passed == NULL) {
+        return mrd_arena_fail(arena, err);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (has_passed(block, &rules[i])) {
+            passed[kept] = rules[i];
+            passed[kept++].tenant = mrd_upkeep_tenant_of(block);
+        }
+    }
+    *out = passed;
+    *out_count = kept;
+    return MRD_OK;
 }
 
 /* ---- looking ---- */
@@ -145,16 +189,18 @@ static enum mrd_status look_at(const struct mrd_upkeep_retain *retain, struct mr
                                struct mrd_error *err)
 {
     size_t count = 0;
-    const struct mrd_bytes tenant = mrd_upkeep_tenant_of(entry);
-    const struct mrd_erasure *rules = retain->rules(retain->context, tenant, &count);
+    const struct mrd_erasure *rules = rules_of(retain, entry, &count);
     *out_any = false;
     for (size_t i = 0; i < count; i++) {
         struct mrd_erasure rule = rules[i];
         bool any = false;
-        rule.tenant = tenant;
+        rule.tenant = mrd_upkeep_tenant_of(entry);
         if (!is_due(retain, entry, &rule)) {
             continue;
         }
+        rule.time_max_ms +=
+            entry
+                ->resolution_ms; /* the last window ends with the first moment that has not passed */
         MRD_TRY(mrd_merge_has_erased(block, &rule, INT64_MIN, INT64_MAX, &any, err));
         *out_any |= any;
         if (!any) {

@@ -13,9 +13,11 @@ struct rule {
     struct mrd_upkeep_retain retain;
 };
 
-static const struct mrd_erasure *rules_of(void *context, struct mrd_bytes tenant, size_t *out_count)
+static const struct mrd_erasure *rules_of(void *context, struct mrd_bytes tenant,
+                                          mrd_time_ms resolution_ms, size_t *out_count)
 {
     struct rule *rule = context;
+    (void)resolution_ms;
     *out_count = mrd_bytes_equal(tenant, MRD_BYTES("tenant-1")) ? 0 : 1; /* it keeps everything */
     return &rule->erasure;
 }

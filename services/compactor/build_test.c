@@ -181,7 +181,7 @@ static void what_the_log_lost_before_it_was_built_is_counted(void **state)
     run_until(&scene.process, is_all_built, &scene.process);
     publish_bytes(scene.world, MRD_BYTES("a"));
     publish_bytes(scene.world, MRD_BYTES("b"));
-    must(mrd_log_trim(scene.world->bus, 0, log_of(&scene).identity, 4, 5000, &err), &err);
+    must(mrd_log_trim(scene.world->bus, 0, log_of(&scene).identity, 4, 0, 5000, &err), &err);
     publish(scene.world, 1);
     run_until(&scene.process, is_all_built, &scene.process);
     assert_true(metric(&scene, "meridian_build_sequences_missing_total") == 1);
@@ -189,7 +189,7 @@ static void what_the_log_lost_before_it_was_built_is_counted(void **state)
     /* All of it, to the end. */
     publish_bytes(scene.world, MRD_BYTES("c"));
     publish_bytes(scene.world, MRD_BYTES("d"));
-    must(mrd_log_trim(scene.world->bus, 0, log_of(&scene).identity, 8, 5000, &err), &err);
+    must(mrd_log_trim(scene.world->bus, 0, log_of(&scene).identity, 8, 0, 5000, &err), &err);
     run_until(&scene.process, is_all_built, &scene.process);
     assert_true(metric(&scene, "meridian_build_sequences_missing_total") == 3);
     scene_fini(&scene);
@@ -536,6 +536,27 @@ static void what_comes_late_behind_a_request_is_in_no_block(void **state)
     }
 }
 
+/* Whoever begins behind a request goes by that. */
+static void a_request_that_is_trimmed_leaves_its_stamp_with_the_log(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene,
+               &(struct settings){.samples_max = 1000, .trim = true, .references_kept_ms = 1});
+    publish(scene.world, 4);
+    run_until(&scene.process, is_trimmed_to_the_end, &scene);
+    assert_true(log_of(&scene).map.erased_known);
+    assert_int_equal(log_of(&scene).map.erased, 0);
+    erase(&scene);
+    assert_int_equal(log_of(&scene).map.erased, 0); /* it is still there */
+    run_until(&scene.process, is_trimmed_to_the_end, &scene);
+    assert_int_equal(log_of(&scene).map.erased, ERASURE_HLC);
+    publish(scene.world, 2);
+    run_until(&scene.process, is_trimmed_to_the_end, &scene);
+    assert_int_equal(log_of(&scene).map.erased, ERASURE_HLC);
+    scene_fini(&scene);
+}
+
 /* The stream was deleted and made anew: its sequences begin again, and pass what is built. */
 static void of_another_log_nothing_is_built(void **state)
 {
@@ -729,6 +750,7 @@ int main(void)
         cmocka_unit_test(who_takes_over_resolves_what_was_announced_before),
         cmocka_unit_test(what_waits_to_be_built_keeps_the_announcements_that_it_names),
         cmocka_unit_test(what_comes_late_behind_a_request_is_in_no_block),
+        cmocka_unit_test(a_request_that_is_trimmed_leaves_its_stamp_with_the_log),
         cmocka_unit_test(of_another_log_nothing_is_built),
         cmocka_unit_test(a_range_whose_index_is_too_large_is_cut_smaller),
         cmocka_unit_test(a_log_made_anew_is_built_on_once_it_is_adopted),

@@ -61,6 +61,34 @@ static mrd_time_ms window_ms(const struct cmp_build *build)
                                     : MRD_MAX(options->log_window_ms, options->log_age_ms);
 }
 
+/* Whether the log has no such position behind `first`; where a stream was lost, what it had lies between the positions of the next. */
+static bool is_gone(const struct mrd_log_state *log, uint64_t first, uint64_t sequence)
+{
+    const uint64_t at = mrd_log_map_sequence(&log->map, sequence);
+    return sequence < first || mrd_log_map_position(&log->map, at) != sequence;
+}
+
+/* The greatest stamp of the requests that the log does not have, if it begins at `first`; 0: it has had none. Those that are done it does not have. Who begins
+ * behind a request goes by that, and leaves to blocks what stands behind it and is stamped before it. They have that: a request's own message keeps it here for
+ * references_kept, and until all that was read is built. */
+static mrd_hlc requests_gone(const struct build_partition *partition,
+                             const struct mrd_catalog_state *state, const struct mrd_log_state *log,
+                             uint64_t first)
+{
+    mrd_hlc last = 0;
+    for (size_t i = 0; i < mrd_catalog_receipt_count(state); i++) {
+        last = MRD_MAX(last, mrd_catalog_receipt_at(state, i)->hlc);
+    }
+    for (size_t i = 0; i < mrd_catalog_erasure_count(state); i++) {
+        const struct mrd_catalog_erasure *erasure = mrd_catalog_erasure_at(state, i);
+        if (partition->number < erasure->partition_count &&
+            is_gone(log, first, erasure->sequences[partition->number])) {
+            last = MRD_MAX(last, erasure->hlc);
+        }
+    }
+    return last;
+}
+
 /* The first sequence that is still needed. What was not read yet may name tables that were not heard of since; it was stored after the last entry
  * that was read, or after the log was looked at. */
 static uint64_t needed_from(const struct cmp_build *build, const struct build_partition *partition,
@@ -168,7 +196,9 @@ enum mrd_status cmp_build_trim(struct cmp_build *build, const struct cmp_environ
     if (!build->options.trim || partition->builder == NULL || now_ns < partition->trim_ns) {
         return MRD_OK;
     }
-    const uint64_t built = cmp_build_built(environment->catalog, partition->number);
+    mrd_auto(mrd_catalog_unpin)
+    struct mrd_catalog_state *state = mrd_catalog_pin(environment->catalog);
+    const uint64_t built = mrd_catalog_built(state, partition->number);
     if (cmp_builder_taken(partition->builder) < built) {
         return MRD_OK; /* what is announced before is not known here */
     }
@@ -177,8 +207,9 @@ enum mrd_status cmp_build_trim(struct cmp_build *build, const struct cmp_environ
         return MRD_OK;
     }
     MRD_TRY(cmp_build_check_again(environment, partition, err));
-    MRD_TRY(
-        mrd_log_trim(environment->bus, partition->number, partition->log, first, LOG_CALL_MS, err));
+    /* A state that says so much is built has all requests that stand before. */
+    MRD_TRY(mrd_log_trim(environment->bus, partition->number, partition->log, first,
+                         requests_gone(partition, state, log, first), LOG_CALL_MS, err));
     mrd_counter_add(build->trimmed, first - log->sequence_first);
     MRD_LOG_INFO("trimmed the log", mrd_log_uint("partition", partition->number),
                  mrd_log_uint("first", first), mrd_log_uint("built", built));

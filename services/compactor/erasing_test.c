@@ -94,7 +94,7 @@ static struct mrd_log_state log_state(void)
 static void trim(uint64_t sequence)
 {
     struct mrd_error err = {0};
-    region_must(mrd_log_trim(bus, 0, log_state().identity, sequence, WAIT_MS, &err), &err);
+    region_must(mrd_log_trim(bus, 0, log_state().identity, sequence, 0, WAIT_MS, &err), &err);
 }
 
 /* ---- the region ---- */

@@ -42,7 +42,8 @@ static const struct mrd_config_key compactor_keys[] = {
     KEY("compactor.references_kept", MRD_CONFIG_DURATION, "155m", 1, 1e12,
         "How long after its last use a writer's announcements of a label epoch stay resolvable: "
         "what may lie between a batch's announcements and its being stored. Less than 155m loses "
-        "samples of batches that are stored later than half of that after they were sent. "
+        "samples of batches that are stored later than half of that after they were sent, and an "
+        "older value that comes so late may stand before a newer one in ingesters that start then. "
         "Distributors announce again what they have not used for half of it."),
     KEY("compactor.lease", MRD_CONFIG_DURATION, "10s", 1000, 600000,
         "How long a compactor that stopped breathing keeps its work before another takes it. The "

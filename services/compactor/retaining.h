@@ -1,6 +1,7 @@
 /* retaining.h: what the tenants' rules of retention (tenancy/retention_rules.h) have let go at a moment, as merging takes it (upkeep/retain.h).
  *
- * A rule lets samples go with their rollups, so when the last of those that it keeps has passed: the rollups that are made count. It does so by whole days of UTC.
+ * A rule lets samples go with their rollups, so when the last of those that it keeps has passed: the rollups that are made count. Of rollups whose samples have
+ * gone it lets each resolution go when it says. It does so by whole days of UTC.
  *
  * Owner:   whoever created it; a look at it ends before.
  * Threads: reload from any; begin, end: one. What a look gives: any.

@@ -583,6 +583,43 @@ static void what_stands_where_an_old_log_begins_is_left_to_blocks(void **state)
     ing_store_destroy(&store);
 }
 
+/* A log that says what was dropped of it: what is stamped behind that is in the head however old it is and however late it was, and what is stamped before
+ * it is not, a moment late or an hour. */
+static void of_a_log_that_says_what_it_dropped_nothing_else_is_left_to_blocks(void **state)
+{
+    struct rig *rig = *state;
+    struct ing_budget budget = {0};
+    const mrd_time_ms hour_ms = 3600 * 1000;
+    for (size_t erased = 0; erased < 2; erased++) {
+        struct ing_store *store = store_of(&budget);
+        const struct ing_store_figures *figures = ing_store_figures(store);
+        rig_clear(rig);
+        log_batch(rig, mrd_hlc_make(T0 - 10, 0), T0, 1 << 1);      /* right behind the request */
+        log_batch(rig, mrd_hlc_make(T0 + 1, 0), T0, 1 << 3);       /* a moment after it */
+        log_batch(rig, mrd_hlc_make(T0 - hour_ms, 0), T0, 1 << 4); /* late */
+        log_batch(rig, mrd_hlc_make(T0 + 2, 0), T0, 1 << 7);       /* late, and after it */
+        for (size_t i = 0; i < 4; i++) {
+            const struct ing_position position = {
+                .sequence = i + 1000,
+                .stored_ms = i < 2 ? T0 : T0 + hour_ms,
+                .erased_known = i == 0,
+                .erased = i == 0 && erased == 1 ? mrd_hlc_make(T0, 0) : 0,
+                .unknown_before_ms = T0 + 6 * hour_ms /* it was long ago */};
+            struct mrd_error err = {0};
+            assert_int_equal(
+                ing_store_apply(store, mrd_buf_view(&rig->log[i].message), &position, &err),
+                MRD_OK);
+        }
+        assert_int_equal(has_series(store, 1), erased == 0);
+        assert_true(has_series(store, 3));
+        assert_int_equal(has_series(store, 4), erased == 0);
+        assert_true(has_series(store, 7));
+        assert_int_equal(atomic_load(&figures->batches_left_out), 2 * erased);
+        assert_int_equal(atomic_load(&figures->sequence_first), erased == 0 ? 1000 : 1003);
+        ing_store_destroy(&store);
+    }
+}
+
 /* One that has run all the time forgets requests in the end. */
 static void what_a_forgotten_request_may_have_is_left_to_blocks(void **state)
 {
@@ -630,6 +667,7 @@ int main(void)
         ERASURE_TEST(any_log_is_read_by_the_rule_however_often),
         ERASURE_TEST(what_an_unread_request_may_have_is_left_to_blocks),
         ERASURE_TEST(what_stands_where_an_old_log_begins_is_left_to_blocks),
+        ERASURE_TEST(of_a_log_that_says_what_it_dropped_nothing_else_is_left_to_blocks),
         ERASURE_TEST(what_a_forgotten_request_may_have_is_left_to_blocks),
         ERASURE_TEST(bytes_that_are_no_erasure_are_quarantined),
     };

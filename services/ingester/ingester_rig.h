@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/testing_clock.h"
 #include "bus/log_admin.h"
 #include "bus/log_writer.h"
 #include "bus/nats_fixture.h"
@@ -67,7 +68,7 @@ static inline void ingester_start(struct ingester *ingester, const struct nats_f
         .store = {.bucket_ms = 2 * 3600 * 1000,
                   .limits = {.exemplars_max = 1000, .families_max = 1000},
                   .budget = &ingester->budget},
-        .clock = mrd_clock_system(),
+        .clock = &shifted,
         .metrics = ingester->metrics,
         .on_ready = on_ready,
         .context = ingester,

@@ -93,7 +93,7 @@ static void a_log_that_was_trimmed_to_its_end_is_applied(void **state)
     assert_true(last > 0);
     struct mrd_log_state log;
     assert_int_equal(mrd_log_state_read(world->bus, 0, 5000, &log, NULL), MRD_OK);
-    assert_int_equal(mrd_log_trim(world->bus, 0, log.identity, last + 1, 5000, NULL), MRD_OK);
+    assert_int_equal(mrd_log_trim(world->bus, 0, log.identity, last + 1, 0, 5000, NULL), MRD_OK);
     static struct ingester one; /* a failed assertion leaves its threads running */
     ingester_start(&one, &world->nats, "one", 1, 0);
     ingester_wait_ready(&one);
@@ -106,6 +106,33 @@ static void a_log_that_was_trimmed_to_its_end_is_applied(void **state)
     assert_int_equal(mrd_log_writer_drain(world->writer, 60000, NULL), MRD_OK);
     assert_int_equal(ask_at(world, "one", 0, log_last(world, 0), &request, &answer), MRD_OK);
     ingester_stop(&one, true);
+}
+
+/* Blocks have what was trimmed, and nothing of what came since: the store has been away for hours. */
+static void what_no_block_has_is_answered_however_long_ago_the_log_begins(void **state)
+{
+    struct world *world = *state;
+    enum { COUNT = 20 };
+    write_all(world, COUNT, 0, 1);
+    const uint64_t last = log_last(world, 0);
+    struct mrd_log_state log;
+    assert_int_equal(mrd_log_state_read(world->bus, 0, 5000, &log, NULL), MRD_OK);
+    assert_int_equal(mrd_log_trim(world->bus, 0, log.identity, last + 1, 0, 5000, NULL), MRD_OK);
+    write_batch(world, 0, 0, COUNT, 1, true);
+    assert_int_equal(mrd_log_writer_drain(world->writer, 60000, NULL), MRD_OK);
+    ahead_ms = (mrd_time_ms)24 * 3600 * 1000;
+    static struct ingester one; /* a failed assertion leaves its threads running */
+    ingester_start(&one, &world->nats, "one", 1, 0);
+    ingester_wait_ready(&one);
+    struct mrd_query_request request = request_of(MRD_QUERY_SELECT);
+    request.time_max_ms = INT64_MAX;
+    struct answer answer;
+    assert_int_equal(ask_at(world, "one", 0, log_last(world, 0), &request, &answer), MRD_OK);
+    assert_int_equal(answer.series, COUNT);
+    assert_int_equal(answer.samples, COUNT);
+    wait_metric(&one, "meridian_ingester_batches_left_out_total", 0);
+    ingester_stop(&one, true);
+    ahead_ms = 0;
 }
 
 static void all_kinds_of_questions_are_answered(void **state)
@@ -261,6 +288,7 @@ int main(void)
         WORLD_TEST(exemplars_and_metadata_are_answered_also_after_a_replay),
         WORLD_TEST(an_ingester_that_starts_later_replays_everything),
         WORLD_TEST(a_log_that_was_trimmed_to_its_end_is_applied),
+        WORLD_TEST(what_no_block_has_is_answered_however_long_ago_the_log_begins),
         WORLD_TEST(all_kinds_of_questions_are_answered),
         WORLD_TEST(a_large_answer_comes_in_many_chunks),
         WORLD_TEST(an_unreadable_batch_is_left_out_and_nothing_else_stops),

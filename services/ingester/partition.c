@@ -187,6 +187,8 @@ static bool entry_apply(struct ing_partition *partition, struct entry_message *m
                                           .sequence = entry->sequence,
                                           .missing_before = entry->missing_before,
                                           .stored_ms = entry->stored_ms,
+                                          .erased_known = entry->erased_known,
+                                          .erased = entry->erased,
                                           .unknown_before_ms = unknown_before_ms(partition)};
     const enum mrd_status status =
         ing_store_apply(partition->store, entry->payload, &position, &err);

@@ -29,8 +29,9 @@ struct ing_store {
     size_t ordinal_capacity;
     bool started;
     bool from_start; /* the first entry had sequence 1 */
+    mrd_hlc unread;  /* the last request to erase that was trimmed before it was read; 0: none */
     mrd_time_ms
-        unread_ms; /* requests to erase that were trimmed before they were read are stamped before it */
+        unread_ms; /* and those of which the log does not say when they were are stamped before it */
     mrd_time_ms unsure_ms; /* and have been in blocks for long, as has what was stored with them */
     mrd_time_ms resolvable_ms;   /* batches stored from here on must resolve */
     mrd_time_ms log_ms;          /* the log's time: greatest stored_ms */
@@ -135,15 +136,21 @@ static enum mrd_status budget_fail(const struct ing_store *store, struct mrd_err
                     store->options.budget->limit);
 }
 
-/* A request that was not read stands before this entry, and was trimmed. Its stamp is no later than its being stored, but for clocks. */
+/* A request that was not read may have stood before this entry, and been trimmed. If the log does not say which was the last: its stamp is no later than its
+ * being stored, but for clocks. */
 static void begin_unsure(struct ing_store *store, const struct ing_position *position)
 {
+    if (position->erased_known) {
+        store->unread = MRD_MAX(store->unread, position->erased);
+        return;
+    }
     store->unread_ms = position->stored_ms + CLOCKS_MS;
     store->unsure_ms = MRD_MIN(store->unread_ms, position->unknown_before_ms + CLOCKS_MS);
 }
 
-/* Whether a request may have the batch that is not known here. Batches of the usual lateness are not asked about before blocks have them, whatever the log was
- * trimmed of: who writes wants to read it. */
+/* Whether a request may have the batch that is not known here. What stands behind the last one that was trimmed and is stamped before it has been in blocks
+ * for long, or comes so late that nobody waits for it. Where the log does not say when that was, batches of the usual lateness are not asked about before blocks have
+ * them: who writes wants to read it. */
 static bool is_unsure(const struct ing_store *store, const struct mrd_batch *batch,
                       const struct ing_position *position)
 {
@@ -151,7 +158,7 @@ static bool is_unsure(const struct ing_store *store, const struct mrd_batch *bat
     if (position->unknown_before_ms == 0) {
         return false;
     }
-    return stamp_ms < store->unsure_ms ||
+    return batch->header.hlc < store->unread || stamp_ms < store->unsure_ms ||
            (stamp_ms < store->unread_ms && stamp_ms < position->stored_ms - LATE_MS) ||
            mrd_erasures_forgotten(ing_erasures_list(store->erasures), batch->header.hlc);
 }

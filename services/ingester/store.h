@@ -118,8 +118,10 @@ struct ing_position {
     uint64_t sequence;
     uint64_t missing_before; /* sequences that the log has lost or trimmed */
     mrd_time_ms stored_ms;
-    /* What was stored before has been in blocks for long, if the log was trimmed of anything behind it. 0: there are no blocks that have what is left out
-     * here. */
+    bool erased_known; /* of log_reader.h, with the next */
+    mrd_hlc erased;
+    /* Where that is not known: what was stored before has been in blocks for long, if the log was trimmed of anything behind it. 0: there are no blocks that
+     * have what is left out here. */
     mrd_time_ms unknown_before_ms;
 };
 
@@ -128,7 +130,8 @@ struct ing_position {
 void ing_store_begin(struct ing_store *store, struct mrd_log_identity log, uint64_t sequence);
 
 /* Applies one message. Of a batch that is so old by its stamp that a request to erase may have it which was trimmed before it was read, or forgotten,
- * nothing comes into the head: builders know such requests from the catalog, so blocks have what of it is not erased, and ing_coverage_first says so.
+ * nothing comes into the head: builders know such requests from the catalog, so blocks have what of it is not erased, and ing_coverage_first says so. What is
+ * stamped after the last request that was trimmed comes into the head, wherever the log begins.
  * MRD_E_LIMIT: over the budget, call again with the same. MRD_E_CORRUPT or MRD_E_UNSUPPORTED:
  * it is quarantined (counted; the caller logs err and goes on with the next). */
 MRD_MUST_CHECK enum mrd_status ing_store_apply(struct ing_store *store, struct mrd_bytes message,

@@ -212,6 +212,10 @@ enum mrd_status qry_fanout_create(const struct qry_fanout_options *options,
                                   struct qry_fanout **out_fanout, struct mrd_error *err)
 {
     const uint32_t count = options->cluster->partition_count;
+    if (options->request->matcher_count > MRD_QUERY_MATCHERS_MAX) {
+        return mrd_fail(err, MRD_E_INVALID, "a selector has %zu matchers, at most %d are taken",
+                        options->request->matcher_count, MRD_QUERY_MATCHERS_MAX);
+    }
     mrd_auto(qry_fanout_destroy)
     struct qry_fanout *fanout = calloc(1, sizeof(*fanout));
     mrd_assert(fanout != NULL);

@@ -1,7 +1,7 @@
 /* hiding.h: what rules of retention (tenancy/retention_rules.h) hide of a tenant's series, as the sources of a query take it.
  *
  * Heads' series are cut as they come (promql/hidden.h), blocks leave out what is hidden as if it were to be erased, and rows of rollups have times of
- * their own. Lists of names and series are exact of blocks; heads know of no rules, so what they list may be a few hours older.
+ * their own. Lists of names, values and series go by the same times.
  *
  * Owner:   the query; all of it lies in its arena or points to the rules, which the query holds.
  * Threads: the query's thread.

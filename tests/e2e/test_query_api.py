@@ -336,6 +336,14 @@ def test_times_and_limits_of_a_query_are_kept(sides):
 
 # ---- what this server is ----
 
+def test_more_matchers_than_a_question_takes_are_refused(sides):
+    for count, statuses in ((1024, (200,)), (1025, (400, 422)), (3000, (400, 422))):
+        selector = "up{" + ",".join(f'a{n}=""' for n in range(count - 1)) + "}"  # and its name
+        for path, name in (("query", "query"), ("series", "match[]"), ("labels", "match[]"), ("query_exemplars", "query")):
+            answer = ask(sides.ours, "POST", f"/api/v1/{path}", [(name, selector)])
+            assert answer.status in statuses, (path, count, answer.body[:300])
+
+
 def test_status_tells_the_truth(sides, region):
     build = ask(sides.ours, "GET", "/api/v1/status/buildinfo").json["data"]
     assert list(build) == ["version", "revision", "branch", "buildUser", "buildDate", "goVersion"]

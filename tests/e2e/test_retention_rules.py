@@ -98,6 +98,13 @@ def test_what_a_rule_lets_go_is_hidden_at_once_and_leaves_storage(start, tools, 
     assert other.counts() == everything
     assert farm.get("query", query=f'count_over_time(kept{{job="debug"}}[{60 * DAY}s])', time=DAY * farm.today)["result"][0]["value"][1] == "288"
 
+    # Lists of what heads have go by it too, with and without a time: only of its younger days does job debug show.
+    old = {"start": DAY * farm.days[0], "end": DAY * (farm.days[1] + 1)}
+    assert farm.get("label/host/values", **old) == ["barn"]
+    assert [series["job"] for series in farm.get("series", **{"match[]": "kept", **old})] == ["live"]
+    assert set(farm.get("label/host/values", start=DAY * farm.days[0])) == set(farm.get("label/host/values")) == {"barn", SECRET}
+    assert set(other.get("label/host/values", **old)) == {"barn", SECRET}
+
     # So do blocks; and with the days to which they are of, it goes.
     farm.to_blocks()
     wait_until(lambda: farm.counts() == shown, 60, "blocks to answer")
@@ -109,7 +116,6 @@ def test_what_a_rule_lets_go_is_hidden_at_once_and_leaves_storage(start, tools, 
     assert metric(region, "meridian_merge_retained_total") == 0, "the merge from level 0 left it out"
 
     # Lists go by it too: of the old days there is one host left.
-    old = {"start": DAY * farm.days[0], "end": DAY * (farm.days[1] + 1)}
     assert farm.get("label/host/values", **old) == ["barn"]
     assert [series["job"] for series in farm.get("series", **{"match[]": "kept", **old})] == ["live"]
     assert set(other.get("label/host/values", **old)) == {"barn", SECRET}
