@@ -17,6 +17,8 @@ enum {
     WINDOW_MAX = 8 << 20,
     FETCH_MAX = 32 << 20, /* a round trip to object storage takes as long as some megabytes of it */
     ROWS_BATCH_MAX =
+    FETCH_NEAR_MAX =
+        512 * 1024, /* of rows in a folder: what is read stays in the processors' caches, too */
         512 * 1024, /* decoded rows are soon read: they stay in the processors' caches */
     MEMORY_DEFAULT = 256 << 20,
     SERIES_BYTES_MAX = 64 << 20, /* of one series, decoded */
@@ -178,7 +180,9 @@ static enum mrd_status choose_window(struct mrd_source_set *set, struct mrd_erro
     set->ahead = MRD_MIN(others, places - most);
     const size_t each = share / (most + set->ahead);
     set->window = MRD_MIN(each / PARTS_PER_READER, (size_t)WINDOW_MAX);
-    set->fetch = MRD_MIN(each - (PARTS_PER_READER - 1) * set->window, (size_t)FETCH_MAX);
+    const bool near = set->what == SERIES_ROWS && mrd_objstore_is_near(source->options.store);
+    set->fetch = MRD_MIN(each - (PARTS_PER_READER - 1) * set->window,
+                         near ? (size_t)FETCH_NEAR_MAX : (size_t)FETCH_MAX);
     set->memory = (set->fetch + (PARTS_PER_READER - 1) * set->window) * (most + set->ahead);
     source->memory_used += set->memory;
     return MRD_OK;
