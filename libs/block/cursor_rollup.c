@@ -66,13 +66,18 @@ void mbx_rollup_output_begin(struct mbx_rollup_output *out, struct mrd_arena *ar
                                       .folded = true};
 }
 
-const struct mrd_rollup_columns *mbx_rollup_output_view(struct mbx_rollup_output *out,
-                                                        struct mrd_error *err)
+enum mrd_status mbx_rollup_output_view(const struct mbx_rollup_output *out,
+                                       const struct mrd_rollup_asked *asked,
+                                       const struct mrd_rollup_columns **out_view,
+                                       struct mrd_error *err)
 {
+    if (out->count == 0) {
+        *out_view = out->alone;
+        return MRD_OK;
+    }
     struct mrd_rollup_columns *view = mrd_arena_alloc_array(out->arena, 1, sizeof(*view));
     if (view == NULL) {
-        (void)mrd_arena_fail(out->arena, err);
-        return NULL;
+        return mrd_arena_fail(out->arena, err);
     }
     *view = (struct mrd_rollup_columns){.count = out->count,
                                         .ends_ms = out->ends_ms,
@@ -82,7 +87,13 @@ const struct mrd_rollup_columns *mbx_rollup_output_view(struct mbx_rollup_output
     for (unsigned i = 0; i < MRD_ROW_COLUMNS; i++) {
         view->items[i] = out->columns[i];
     }
-    return view;
+    const struct mrd_rollup_columns *answered = view;
+    MRD_TRY(mrd_rollup_windows_add(asked, out->arena, &answered, err));
+    *out_view = out->alone == NULL ? answered : out->alone;
+    if (out->alone != NULL) {
+        out->alone_last->next = answered;
+    }
+    return MRD_OK;
 }
 
 /* What is being decoded: some rows of a run, which come behind those that are there. */
@@ -93,6 +104,7 @@ struct work {
     const uint16_t *picks; /* which rows of the run, ascending; NULL: all from the first on */
     uint32_t first;
     uint32_t count;
+    unsigned alike; /* columns of times that are as far from the end of each window */
     struct mrd_error *err;
 };
 
@@ -108,6 +120,12 @@ static enum mrd_status too_large(const struct work *work)
                     "block %.*s: one series takes more than the limit of %zu bytes: select a "
                     "shorter range",
                     MRD_FMT(work->cursor->block->entry.id), work->cursor->out.bytes_max);
+}
+
+static enum mrd_status check_size(const struct work *work)
+{
+    const size_t size = mrd_arena_used(work->out->arena) - work->out->arena_before;
+    return size <= work->cursor->out.bytes_max ? MRD_OK : too_large(work);
 }
 
 /* Room for an item of each row. */
@@ -209,6 +227,13 @@ static void choose_rows(struct work *work)
     }
 }
 
+MRD_SIMD_CLONES static void put_ramp(int64_t *place, int64_t first, int64_t step, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        place[i] = (int64_t)((uint64_t)first + (uint64_t)step * i);
+    }
+}
+
 static enum mrd_status append_ends(const struct work *work)
 {
     struct mbx_rollup_output *out = work->out;
@@ -217,8 +242,13 @@ static enum mrd_status append_ends(const struct work *work)
         MRD_TRY(take_room(work, sizeof(*out->ends_ms), &room));
         out->ends_ms = room;
     }
+    mrd_time_ms *place = out->ends_ms + out->count;
+    if (work->picks == NULL && (work->segment->flags & MBX_REGULAR) != 0) {
+        put_ramp(place, end_of(work, work->first), work->segment->step_ms, work->count);
+        return MRD_OK;
+    }
     for (uint32_t i = 0; i < work->count; i++) {
-        out->ends_ms[out->count + i] = end_of(work, row_at(work, i));
+        place[i] = end_of(work, row_at(work, i));
     }
     return MRD_OK;
 }
@@ -255,28 +285,57 @@ size_t mbx_rollup_rows_max(const struct mrd_block_cursor *cursor, const struct m
 
 /* ---- columns ---- */
 
-/* Rows of a column in which nothing is. */
-static void put_defaults(int64_t *place, enum mrd_rollup_column column, size_t count)
+static inline void put_all(int64_t *place, int64_t value, size_t count)
 {
-    const int64_t value = column == MRD_ROW_STALE_TS ? MRD_ROLLUP_NEVER : 0;
     for (size_t i = 0; i < count; i++) {
         place[i] = value;
     }
 }
 
-MRD_SIMD_CLONES static void put_ms(int64_t *restrict place, const int64_t *restrict us,
-                                   size_t count)
+/* Rows of a column in which nothing is. */
+static void put_defaults(int64_t *place, enum mrd_rollup_column column, size_t count)
+{
+    put_all(place, column == MRD_ROW_STALE_TS ? MRD_ROLLUP_NEVER : 0, count);
+}
+
+/* In place, too. */
+MRD_SIMD_CLONES static void put_ms(int64_t *place, const int64_t *us, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         place[i] = us[i] / 1000;
     }
 }
 
-/* Of a column in which every row has a value. */
-static void put_values(const struct work *work, const int64_t *from, bool is_time, int64_t *place)
+/* Whether all are as far apart. */
+MRD_SIMD_CLONES static bool is_ramp(const int64_t *items, int64_t step, size_t count)
 {
+    uint64_t others = 0;
+    for (size_t i = 1; i < count; i++) {
+        others |= ((uint64_t)items[i] - (uint64_t)items[i - 1]) ^ (uint64_t)step;
+    }
+    return others == 0;
+}
+
+/* Times of the chosen rows. Where they lie in their windows as the first one does, which is noted, one is converted. */
+static void put_times(struct work *work, const int64_t *us, unsigned which, int64_t *place)
+{
+    const struct mbx_segment *segment = work->segment;
+    if ((segment->flags & MBX_REGULAR) != 0 && us[0] >= 0 && us[work->count - 1] >= us[0] &&
+        is_ramp(us, (int64_t)((uint64_t)segment->step_ms * 1000), work->count)) {
+        put_ramp(place, us[0] / 1000, segment->step_ms, work->count);
+        work->alike |= 1U << which;
+    } else {
+        put_ms(place, us, work->count);
+    }
+}
+
+/* Of a column in which every row has a value. */
+static void put_values(struct work *work, const int64_t *from, enum mrd_rollup_column which,
+                       int64_t *place)
+{
+    const bool is_time = mrd_rollup_column_is_time(which);
     if (work->picks == NULL && is_time) {
-        put_ms(place, from + work->first, work->count);
+        put_times(work, from + work->first, which, place);
     } else if (work->picks == NULL) {
         memcpy(place, from + work->first, work->count * sizeof(*place));
     } else {
@@ -287,21 +346,47 @@ static void put_values(const struct work *work, const int64_t *from, bool is_tim
     }
 }
 
+/* The same of all rows, where mostly eight of them have none. */
+static void put_few(const uint8_t *def, const int64_t *values, size_t count, bool is_time,
+                    int64_t missing, int64_t *place)
+{
+    for (size_t i = 0; i < count;) {
+        uint64_t eight = 1;
+        if (count - i >= sizeof(eight)) {
+            memcpy(&eight, def + i, sizeof(eight));
+        }
+        if (eight == 0) {
+            put_all(place + i, missing, sizeof(eight));
+            i += sizeof(eight);
+            continue;
+        }
+        place[i] = def[i] == 0 ? missing : is_time ? *values / 1000 : *values;
+        values += def[i++];
+    }
+}
+
 /* Of a column in which some have none: they have the default. */
 static void put_known(const struct work *work, struct mbx_column *column, bool is_time,
                       int64_t missing, int64_t *place)
 {
-    for (uint32_t i = 0; i < work->count; i++) {
-        const uint32_t row = work->segment->row + row_at(work, i);
-        const size_t value = mbx_column_seek(column, row);
-        const bool known = column->batch.def[row] != 0;
-        place[i] = !known    ? missing
-                   : is_time ? column->batch.i64[value] / 1000
-                             : column->batch.i64[value];
+    const uint8_t *def = column->batch.def + work->segment->row;
+    size_t value = mbx_column_seek(column, work->segment->row + work->first);
+    if (work->picks == NULL) {
+        put_few(def + work->first, column->batch.i64 + value, work->count, is_time, missing, place);
+        return;
+    }
+    for (uint32_t i = 0, row = work->first; i < work->count; i++) {
+        const uint32_t next = row_at(work, i);
+        for (; row < next; row++) {
+            value += def[row];
+        }
+        place[i] = def[row] == 0 ? missing
+                   : is_time     ? column->batch.i64[value] / 1000
+                                 : column->batch.i64[value];
     }
 }
 
-static enum mrd_status append_column(const struct work *work, enum mrd_rollup_column which)
+static enum mrd_status append_column(struct work *work, enum mrd_rollup_column which)
 {
     struct mbx_rollup_output *out = work->out;
     const bool is_time = mrd_rollup_column_is_time(which);
@@ -321,7 +406,7 @@ static enum mrd_status append_column(const struct work *work, enum mrd_rollup_co
     if (column->batch.entries == 0) {
         put_defaults(place, which, work->count);
     } else if (column->batch.def == NULL) {
-        put_values(work, column->batch.i64 + work->segment->row, is_time, place);
+        put_values(work, column->batch.i64 + work->segment->row, which, place);
     } else {
         put_known(work, column, is_time, which == MRD_ROW_STALE_TS ? MRD_ROLLUP_NEVER : 0, place);
     }
@@ -333,6 +418,16 @@ static const int64_t *tail_of(const struct work *work, enum mrd_rollup_column wh
 {
     const int64_t *column = work->out->columns[which];
     return column == NULL ? NULL : column + work->out->count;
+}
+
+static struct mrd_rollup_columns tails_of(const struct work *work)
+{
+    struct mrd_rollup_columns tails = {.count = work->count,
+                                       .ends_ms = work->out->ends_ms + work->out->count};
+    for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
+        tails.items[which] = tail_of(work, (enum mrd_rollup_column)which);
+    }
+    return tails;
 }
 
 MRD_SIMD_CLONES static bool are_counts(const int64_t *counts, size_t count)
@@ -365,10 +460,10 @@ MRD_SIMD_CLONES static bool inside(const int64_t *times_ms, const int64_t *count
     return fine;
 }
 
-static enum mrd_status check_columns(const struct work *work)
+static enum mrd_status check_columns(const struct work *work, const struct mrd_rollup_columns *rows)
 {
-    const size_t count = work->count;
-    const int64_t *counts = tail_of(work, MRD_ROW_COUNT);
+    const size_t count = rows->count;
+    const int64_t *counts = rows->items[MRD_ROW_COUNT];
     if (counts == NULL) {
         return MRD_OK;
     }
@@ -376,12 +471,14 @@ static enum mrd_status check_columns(const struct work *work)
     static const enum mrd_rollup_column times[] = {MRD_ROW_FIRST_TS, MRD_ROW_LAST_TS};
     static const enum mrd_rollup_column numbers[] = {MRD_ROW_CHANGES, MRD_ROW_RESETS};
     for (size_t k = 0; k < MRD_ARRAY_LEN(times); k++) {
-        const int64_t *at = tail_of(work, times[k]);
-        fine &= at == NULL || inside(at, counts, work->out->ends_ms + work->out->count,
-                                     work->cursor->block->entry.resolution_ms, count);
+        const int64_t *at = rows->items[times[k]];
+        const bool first_tells = (work->alike >> times[k] & 1) != 0 && counts[0] > 0;
+        fine &=
+            at == NULL || inside(at, counts, rows->ends_ms,
+                                 work->cursor->block->entry.resolution_ms, first_tells ? 1 : count);
     }
     for (size_t k = 0; k < MRD_ARRAY_LEN(numbers); k++) {
-        const int64_t *number = tail_of(work, numbers[k]);
+        const int64_t *number = rows->items[numbers[k]];
         fine &= number == NULL || below(number, counts, count);
     }
     return fine ? MRD_OK : wrong(work, "rows with numbers or times that cannot be");
@@ -465,7 +562,7 @@ static enum mrd_status append_states(const struct work *work)
 
 /* ---- joining ---- */
 
-/* What joining needs of a run: which rows become one, and columns that have nulls as if they had none. */
+/* What joining needs of a run: which rows become one, and columns that have nulls as if they had none (or times in ms). */
 struct mbx_fold {
     /* the run that the bounds are of, if it is regular; `rows` is 0 if there is none */
     mrd_time_ms first_ms;
@@ -539,11 +636,35 @@ static enum mrd_status load_column(const struct work *work, struct mbx_fold *fol
     return MRD_OK;
 }
 
+/* Times of joined rows, whose first windows end at first_ms + k * step_ms, lie in the windows of their first and their last row. */
+MRD_SIMD_CLONES static bool are_within(const int64_t *times_ms, const int64_t *counts,
+                                       const uint32_t *starts, size_t count, int64_t first_ms,
+                                       int64_t step_ms, int64_t resolution_ms)
+{
+    bool fine = true;
+    for (size_t i = 0; i < count; i++) {
+        const int64_t after_ms = first_ms + (int64_t)starts[i] * step_ms - resolution_ms;
+        const int64_t until_ms = first_ms + ((int64_t)starts[i + 1] - 1) * step_ms;
+        fine &= ((times_ms[i] <= until_ms) & (times_ms[i] > after_ms)) | (counts[i] == 0);
+    }
+    return fine;
+}
+
 /* The times of first and last samples lie in the windows of the first and the last row. */
 static bool are_inside(const struct work *work, const struct mbx_fold *fold, int64_t *const out[])
 {
     const mrd_time_ms resolution_ms = work->cursor->block->entry.resolution_ms;
+    const mrd_time_ms first_ms = end_of(work, work->first);
     bool fine = true;
+    if ((work->segment->flags & MBX_REGULAR) != 0) {
+        for (size_t k = 0; k < 2; k++) {
+            const int64_t *times_ms = out[k == 0 ? MRD_ROW_FIRST_TS : MRD_ROW_LAST_TS];
+            fine &= times_ms == NULL ||
+                    are_within(times_ms, out[MRD_ROW_COUNT], fold->starts, fold->count, first_ms,
+                               work->segment->step_ms, resolution_ms);
+        }
+        return fine;
+    }
     for (size_t i = 0; i < fold->count; i++) {
         const mrd_time_ms ends_ms[] = {end_of(work, work->first + fold->starts[i]),
                                        end_of(work, work->first + fold->starts[i + 1] - 1)};
@@ -675,6 +796,105 @@ static enum mrd_status decode_folded(const struct work *work)
     return MRD_OK;
 }
 
+/* ---- answers alone: of columns as the pages have them, which nobody sees ---- */
+
+enum { ENDS_MAX = 1 << 16 };
+
+/* The ends of the chosen rows, which every window of the block has its place in; NULL: not of these rows. They live as long as the cursor. */
+static const mrd_time_ms *find_ends(const struct work *work)
+{
+    struct mrd_block_cursor *cursor = work->cursor;
+    const struct mrd_block_entry *entry = &cursor->block->entry;
+    const mrd_time_ms resolution_ms = entry->resolution_ms;
+    const mrd_time_ms from_ms = entry->counts.min_ms;
+    const mrd_time_ms first_ms = end_of(work, work->first);
+    if ((work->segment->flags & MBX_REGULAR) == 0 || first_ms < from_ms ||
+        ((uint64_t)first_ms - (uint64_t)from_ms) % (uint64_t)resolution_ms != 0 ||
+        (work->count > 1 && work->segment->step_ms != resolution_ms)) {
+        return NULL;
+    }
+    if (cursor->ends_ms == NULL) {
+        const uint64_t windows =
+            ((uint64_t)entry->counts.max_ms - (uint64_t)from_ms) / (uint64_t)resolution_ms + 1;
+        cursor->ends_count = windows > ENDS_MAX ? 0 : (size_t)windows;
+        cursor->ends_ms = malloc((cursor->ends_count + 1) * sizeof(*cursor->ends_ms));
+        mrd_assert(cursor->ends_ms != NULL);
+        put_ramp(cursor->ends_ms, from_ms, resolution_ms, cursor->ends_count);
+    }
+    const uint64_t at = ((uint64_t)first_ms - (uint64_t)from_ms) / (uint64_t)resolution_ms;
+    return at > cursor->ends_count || cursor->ends_count - at < work->count ? NULL
+                                                                            : cursor->ends_ms + at;
+}
+
+/* The columns of the chosen rows, where their pages are decoded or in memory that the next run takes. */
+static enum mrd_status load_columns(struct work *work, struct mrd_rollup_columns *out)
+{
+    struct mbx_fold *fold = take_fold(work->cursor);
+    const unsigned leaves = mbx_rollup_leaves(work->cursor, work->segment);
+    for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
+        if ((leaves >> (MBX_ROW + which) & 1) == 0) {
+            continue;
+        }
+        MRD_TRY(load_column(work, fold, (enum mrd_rollup_column)which, &out->items[which]));
+        if (out->items[which] != NULL && mrd_rollup_column_is_time((enum mrd_rollup_column)which)) {
+            int64_t *times_ms = fold->columns[which];
+            put_times(work, out->items[which], which, times_ms);
+            out->items[which] = times_ms;
+        }
+    }
+    return check_columns(work, out);
+}
+
+static enum mrd_status append_alone(const struct work *work, const struct mrd_rollup_columns *rows,
+                                    const double *answers)
+{
+    struct mbx_rollup_output *out = work->out;
+    struct mrd_rollup_columns *view = mrd_arena_alloc_array(out->arena, 1, sizeof(*view));
+    struct mrd_rollup_floats *borders = mrd_arena_alloc_array(out->arena, 2, sizeof(*borders));
+    if (view == NULL || borders == NULL) {
+        return too_large(work);
+    }
+    borders[0] = mrd_rollup_columns_floats(rows, 0);
+    borders[1] = mrd_rollup_columns_floats(rows, rows->count - 1);
+    *view = (struct mrd_rollup_columns){.count = rows->count,
+                                        .ends_ms = rows->ends_ms,
+                                        .answers = answers,
+                                        .even_ms = work->segment->step_ms,
+                                        .borders = borders};
+    if (out->alone == NULL) {
+        out->alone = view;
+    } else {
+        out->alone_last->next = view;
+    }
+    out->alone_last = view;
+    return MRD_OK;
+}
+
+/* Whether the run has answers now: not if some row has to be looked at by itself. Runs behind one that has columns have them too. */
+static enum mrd_status decode_alone(struct work *work, bool *out_done)
+{
+    struct mbx_rollup_output *out = work->out;
+    const struct mrd_rollup_asked *asked = &work->cursor->options.asked;
+    struct mrd_rollup_columns rows = {.count = work->count};
+    *out_done = false;
+    if (!asked->alone || asked->window_ms != work->cursor->block->entry.resolution_ms ||
+        out->count > 0 || work->cursor->options.grid.step_ms != 0 ||
+        (work->segment->flags & MBX_HISTOGRAMS) != 0) {
+        return MRD_OK;
+    }
+    rows.ends_ms = find_ends(work);
+    if (rows.ends_ms == NULL) {
+        return MRD_OK;
+    }
+    MRD_TRY(load_columns(work, &rows));
+    double *answers = mrd_arena_alloc_array(out->arena, rows.count, sizeof(*answers));
+    if (answers == NULL) {
+        return too_large(work);
+    }
+    *out_done = mrd_rollup_windows_answer(asked, &rows, answers);
+    return *out_done ? append_alone(work, &rows, answers) : MRD_OK;
+}
+
 /* ---- runs ---- */
 
 enum mrd_status mbx_rollup_decode(struct mrd_block_cursor *cursor,
@@ -686,6 +906,13 @@ enum mrd_status mbx_rollup_decode(struct mrd_block_cursor *cursor,
     choose_range(&work);
     if (work.count > 0 && is_foldable(cursor, segment)) {
         return decode_folded(&work);
+    }
+    bool done = false;
+    if (work.count > 0) {
+        MRD_TRY(decode_alone(&work, &done));
+    }
+    if (done) {
+        return check_size(&work);
     }
     choose_rows(&work);
     if (work.count == 0) {
@@ -703,10 +930,10 @@ enum mrd_status mbx_rollup_decode(struct mrd_block_cursor *cursor,
                          work.count);
         }
     }
-    MRD_TRY(check_columns(&work));
+    const struct mrd_rollup_columns rows = tails_of(&work);
+    MRD_TRY(check_columns(&work, &rows));
     MRD_TRY(append_states(&work));
     out->count += work.count;
     out->made_of += work.count;
-    const size_t size = mrd_arena_used(out->arena) - out->arena_before;
-    return size <= cursor->out.bytes_max ? MRD_OK : too_large(&work);
+    return check_size(&work);
 }

@@ -11,14 +11,15 @@
 #include "blockread/series_copy.h"
 #include "codec/resets.h"
 #include "promql/series_merge.h"
+#include "rollup/columns.h"
 
 enum {
     WINDOW_MIN = 64 * 1024,
     WINDOW_MAX = 8 << 20,
     FETCH_MAX = 32 << 20, /* a round trip to object storage takes as long as some megabytes of it */
-    ROWS_BATCH_MAX =
     FETCH_NEAR_MAX =
         512 * 1024, /* of rows in a folder: what is read stays in the processors' caches, too */
+    ROWS_BATCH_MAX =
         512 * 1024, /* decoded rows are soon read: they stay in the processors' caches */
     MEMORY_DEFAULT = 256 << 20,
     SERIES_BYTES_MAX = 64 << 20, /* of one series, decoded */
@@ -215,6 +216,7 @@ static enum mrd_status block_open(struct reader *reader, struct mrd_error *err)
                                                      .columns = set->rows.columns,
                                                      .grid = set->rows.grid,
                                                      .edges = set->rows.edges,
+                                                     .asked = set->rows.asked,
                                                      .labels_only = set->what == SERIES_LABELS};
     return mrd_block_select(reader->block, &reader->select, &reading, &reader->cursor, err);
 }
@@ -284,7 +286,6 @@ static enum mrd_status fill_rows(struct reader *reader, struct batch *batch, str
             reader->ended = true;
             return MRD_OK;
         }
-        MRD_TRY(mrd_rollup_windows_add(&reader->set->rows.asked, batch->arena, &series.rows, err));
         *batch_add(batch) = series;
     }
     return MRD_OK;
@@ -475,6 +476,18 @@ static enum mrd_status reader_turn(struct reader *reader, struct mrd_error *err)
     return MRD_OK;
 }
 
+/* Series of many readers are looked at in turns, in memory that other processors have just written: begins to fetch the answers of one, and
+ * what comes first of the next. */
+static MRD_ALWAYS_INLINE void fetch_ahead(const struct mrd_block_series *now,
+                                          const struct mrd_block_series *next)
+{
+    for (size_t i = 0; i < 4; i++) {
+        __builtin_prefetch((const void *)((uintptr_t)now->rows->answers + 64 * i));
+        __builtin_prefetch((const void *)((uintptr_t)next->rows + 64 * i));
+        __builtin_prefetch((const void *)((uintptr_t)next->labels.items + 64 * i));
+    }
+}
+
 /* The next series of a reader that was started, NULL at its end. */
 static enum mrd_status reader_next(struct reader *reader, const struct mrd_block_series **out,
                                    struct mrd_error *err)
@@ -487,7 +500,11 @@ static enum mrd_status reader_next(struct reader *reader, const struct mrd_block
         }
         MRD_TRY(reader_turn(reader, err));
     }
-    *out = &reader->batches[reader->filling ^ 1].series[reader->at++];
+    const struct batch *batch = &reader->batches[reader->filling ^ 1];
+    *out = &batch->series[reader->at++];
+    if ((*out)->rows != NULL) {
+        fetch_ahead(*out, reader->at < batch->count ? *out + 1 : *out);
+    }
     return MRD_OK;
 }
 
