@@ -573,6 +573,8 @@ struct mbx_fold {
     size_t count;
     uint32_t starts[MRD_BLOCK_PAGE_ROWS + 1];
     mrd_time_ms ends_ms[MRD_BLOCK_PAGE_ROWS];
+    mrd_time_ms after_ms[MRD_BLOCK_PAGE_ROWS]; /* the windows of their rows */
+    mrd_time_ms until_ms[MRD_BLOCK_PAGE_ROWS];
     int64_t columns[MRD_ROW_COLUMNS][MRD_BLOCK_PAGE_ROWS];
 };
 
@@ -612,6 +614,9 @@ static void find_bounds(const struct work *work, struct mbx_fold *fold)
         fold->last_edge = edge;
         row = edge == edges->count ? end : seek(work, row, end, edges->items[edge] + 1);
         fold->ends_ms[fold->count] = row == end ? end_of(work, end - 1) : edges->items[edge];
+        fold->after_ms[fold->count] = end_of(work, work->first + fold->starts[fold->count]) -
+                                      work->cursor->block->entry.resolution_ms;
+        fold->until_ms[fold->count] = end_of(work, row - 1);
     }
     fold->starts[fold->count] = work->count;
     fold->first_ms = first_ms;
@@ -636,43 +641,25 @@ static enum mrd_status load_column(const struct work *work, struct mbx_fold *fol
     return MRD_OK;
 }
 
-/* Times of joined rows, whose first windows end at first_ms + k * step_ms, lie in the windows of their first and their last row. */
 MRD_SIMD_CLONES static bool are_within(const int64_t *times_ms, const int64_t *counts,
-                                       const uint32_t *starts, size_t count, int64_t first_ms,
-                                       int64_t step_ms, int64_t resolution_ms)
+                                       const int64_t *after_ms, const int64_t *until_ms,
+                                       size_t count)
 {
     bool fine = true;
     for (size_t i = 0; i < count; i++) {
-        const int64_t after_ms = first_ms + (int64_t)starts[i] * step_ms - resolution_ms;
-        const int64_t until_ms = first_ms + ((int64_t)starts[i + 1] - 1) * step_ms;
-        fine &= ((times_ms[i] <= until_ms) & (times_ms[i] > after_ms)) | (counts[i] == 0);
+        fine &= ((times_ms[i] <= until_ms[i]) & (times_ms[i] > after_ms[i])) | (counts[i] == 0);
     }
     return fine;
 }
 
 /* The times of first and last samples lie in the windows of the first and the last row. */
-static bool are_inside(const struct work *work, const struct mbx_fold *fold, int64_t *const out[])
+static bool are_inside(const struct mbx_fold *fold, int64_t *const out[])
 {
-    const mrd_time_ms resolution_ms = work->cursor->block->entry.resolution_ms;
-    const mrd_time_ms first_ms = end_of(work, work->first);
     bool fine = true;
-    if ((work->segment->flags & MBX_REGULAR) != 0) {
-        for (size_t k = 0; k < 2; k++) {
-            const int64_t *times_ms = out[k == 0 ? MRD_ROW_FIRST_TS : MRD_ROW_LAST_TS];
-            fine &= times_ms == NULL ||
-                    are_within(times_ms, out[MRD_ROW_COUNT], fold->starts, fold->count, first_ms,
-                               work->segment->step_ms, resolution_ms);
-        }
-        return fine;
-    }
-    for (size_t i = 0; i < fold->count; i++) {
-        const mrd_time_ms ends_ms[] = {end_of(work, work->first + fold->starts[i]),
-                                       end_of(work, work->first + fold->starts[i + 1] - 1)};
-        const int64_t *times[] = {out[MRD_ROW_FIRST_TS], out[MRD_ROW_LAST_TS]};
-        for (size_t k = 0; k < 2; k++) {
-            fine &= times[k] == NULL || out[MRD_ROW_COUNT][i] == 0 ||
-                    (times[k][i] <= ends_ms[1] && times[k][i] > ends_ms[0] - resolution_ms);
-        }
+    for (size_t k = 0; k < 2; k++) {
+        const int64_t *times_ms = out[k == 0 ? MRD_ROW_FIRST_TS : MRD_ROW_LAST_TS];
+        fine &= times_ms == NULL || are_within(times_ms, out[MRD_ROW_COUNT], fold->after_ms,
+                                               fold->until_ms, fold->count);
     }
     return fine;
 }
@@ -737,15 +724,22 @@ static void join_tail(struct mbx_rollup_output *out, size_t at, unsigned columns
     out->ends_ms[at] = out->ends_ms[at + 1];
 }
 
+/* Whether the first of the joined rows and the last of those that are there are one. */
+static bool joins_tail(const struct mbx_rollup_output *out, const struct mbx_fold *fold)
+{
+    return out->count > 0 && out->folded && out->tail_edge == fold->first_edge;
+}
+
 /* Puts the joined rows behind those that are there. */
 static void append_folded(const struct work *work, const struct mbx_fold *fold, unsigned columns)
 {
     struct mbx_rollup_output *out = work->out;
     const struct mrd_rollup_edges *edges = &work->cursor->options.edges;
     const size_t before = out->count;
+    const bool joined = joins_tail(out, fold);
     memcpy(out->ends_ms + before, fold->ends_ms, fold->count * sizeof(*out->ends_ms));
     out->count += fold->count;
-    if (before > 0 && out->tail_edge == fold->first_edge && out->folded) {
+    if (joined) {
         join_tail(out, before - 1, columns);
         for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
             if (out->columns[which] != NULL) {
@@ -770,7 +764,7 @@ static enum mrd_status decode_folded(const struct work *work)
     struct mbx_fold *fold = take_fold(cursor);
     const unsigned leaves = mbx_rollup_leaves(cursor, work->segment);
     const unsigned wanted = cursor->options.columns;
-    const unsigned columns = mrd_rollup_fold_columns(wanted);
+    unsigned columns = mrd_rollup_fold_columns(wanted);
     int64_t *places[MRD_ROW_COLUMNS];
     struct mrd_rollup_fold rows = {.times_in_us = true, .wanted = wanted, .starts = fold->starts};
     find_bounds(work, fold);
@@ -787,9 +781,13 @@ static enum mrd_status decode_folded(const struct work *work)
         }
     }
     MRD_TRY(check_loaded(work, &rows));
+    rows.plain = mrd_rollup_fold_is_plain(&rows);
+    if (rows.plain && !joins_tail(out, fold)) {
+        columns &= ~(1U << MRD_ROW_RESETS | 1U << MRD_ROW_LOST);
+    }
     MRD_TRY(take_columns(work, columns, rows.count, places));
     mrd_rollup_fold(&rows, places);
-    if (!are_counts(places[MRD_ROW_COUNT], rows.count) || !are_inside(work, fold, places)) {
+    if (!are_counts(places[MRD_ROW_COUNT], rows.count) || !are_inside(fold, places)) {
         return wrong(work, "rows with numbers or times that cannot be");
     }
     append_folded(work, fold, columns);

@@ -207,11 +207,10 @@ MRD_SIMD_CLONES static bool times_ramp(int64_t *times, size_t count)
     return true;
 }
 
-/* Of columns that are those of the first, or the last row. */
-static void fold_ends(const struct mrd_rollup_fold *fold, const int64_t *in, bool last, bool in_us,
-                      int64_t *out)
+/* Of columns that are those of the first, or the last row. `rows`: rows_of_each. */
+static void fold_ends(const struct mrd_rollup_fold *fold, size_t rows, const int64_t *in, bool last,
+                      bool in_us, int64_t *out)
 {
-    const size_t rows = rows_of_each(fold);
     const size_t count = fold->count;
     for (size_t i = 0; i < count; i += rows == 0 ? 1 : count - 1) {
         out[i] = in[last ? fold->starts[i + 1] - 1 : fold->starts[i]];
@@ -229,7 +228,7 @@ static void fold_ends(const struct mrd_rollup_fold *fold, const int64_t *in, boo
 /* ---- what is odd ---- */
 
 /* Below, calls cost more than rows. */
-enum { FEW_ROWS = 16 };
+enum { FEW_ROWS = 24 };
 
 MRD_SIMD_CLONES static bool any_zero(const int64_t *items, size_t count)
 {
@@ -343,7 +342,7 @@ static void fold_one(const struct mrd_rollup_fold *fold, size_t i, int64_t *cons
     for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
         double real;
         int64_t integer;
-        if ((mrd_rollup_fold_columns(fold->wanted) >> which & 1) != 0) {
+        if ((mrd_rollup_fold_columns(fold->wanted) >> which & 1) != 0 && out[which] != NULL) {
             mrd_rollup_row_column(&row, (enum mrd_rollup_column)which, &real, &integer);
             out[which][i] = mrd_rollup_column_is_real((enum mrd_rollup_column)which)
                                 ? (int64_t)mrd_double_bits(real)
@@ -368,8 +367,8 @@ unsigned mrd_rollup_fold_columns(unsigned wanted)
 }
 
 /* A column of rows that are as they should be. */
-static void fold_column(const struct mrd_rollup_fold *fold, enum mrd_rollup_column which,
-                        int64_t *const out[])
+static void fold_column(const struct mrd_rollup_fold *fold, size_t rows,
+                        enum mrd_rollup_column which, int64_t *const out[])
 {
     const void *in = fold->in[which];
     if (in == NULL && which != MRD_ROW_COMPENSATION) {
@@ -389,11 +388,11 @@ static void fold_column(const struct mrd_rollup_fold *fold, enum mrd_rollup_colu
         return;
     case MRD_ROW_FIRST:
     case MRD_ROW_LAST:
-        fold_ends(fold, in, which == MRD_ROW_LAST, false, out[which]);
+        fold_ends(fold, rows, in, which == MRD_ROW_LAST, false, out[which]);
         return;
     case MRD_ROW_FIRST_TS:
     case MRD_ROW_LAST_TS:
-        fold_ends(fold, in, which == MRD_ROW_LAST_TS, fold->times_in_us, out[which]);
+        fold_ends(fold, rows, in, which == MRD_ROW_LAST_TS, fold->times_in_us, out[which]);
         return;
     case MRD_ROW_RESETS: /* none */
     case MRD_ROW_LOST:
@@ -419,20 +418,33 @@ static bool is_summed_odd(const struct mrd_rollup_fold *fold, int64_t *const out
     return !(fabs(sum) < INFINITY);
 }
 
+bool mrd_rollup_fold_is_plain(const struct mrd_rollup_fold *fold)
+{
+    return !is_odd(fold, fold->starts[0], fold->starts[fold->count]);
+}
+
 void mrd_rollup_fold(const struct mrd_rollup_fold *fold, int64_t *const out[MRD_ROW_COLUMNS])
 {
     const unsigned columns = mrd_rollup_fold_columns(fold->wanted);
-    const bool odd = is_odd(fold, fold->starts[0], fold->starts[fold->count]);
+    const bool odd = !fold->plain && !mrd_rollup_fold_is_plain(fold);
     const bool all_odd = fold->in[MRD_ROW_COUNT] == NULL || wants(fold, MRD_ROW_CHANGES);
+    const size_t rows = rows_of_each(fold);
     for (unsigned which = 0; which < MRD_ROW_COLUMNS && !all_odd; which++) {
-        if ((columns >> which & 1) != 0) {
-            fold_column(fold, (enum mrd_rollup_column)which, out);
+        if ((columns >> which & 1) != 0 && out[which] != NULL) {
+            fold_column(fold, rows, (enum mrd_rollup_column)which, out);
         }
     }
-    for (size_t i = 0; i < fold->count; i++) {
-        if (all_odd || (odd && is_odd(fold, fold->starts[i], fold->starts[i + 1])) ||
-            is_summed_odd(fold, out, i)) {
-            fold_one(fold, i, out);
+    for (size_t first = 0; first < fold->count; first += LANES) {
+        const size_t end = MRD_MIN(first + LANES, fold->count);
+        const bool some = odd && is_odd(fold, fold->starts[first], fold->starts[end]);
+        if (!some && !all_odd && !wants(fold, MRD_ROW_SUM)) {
+            continue;
+        }
+        for (size_t i = first; i < end; i++) {
+            if (all_odd || (some && is_odd(fold, fold->starts[i], fold->starts[i + 1])) ||
+                is_summed_odd(fold, out, i)) {
+                fold_one(fold, i, out);
+            }
         }
     }
 }
