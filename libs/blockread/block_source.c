@@ -8,10 +8,10 @@
 #include "base/threads.h"
 #include "blockread/block_picks.h"
 #include "blockread/block_rows.h"
+#include "blockread/series_ahead_internal.h"
 #include "blockread/series_copy.h"
 #include "codec/resets.h"
 #include "promql/series_merge.h"
-#include "rollup/columns.h"
 
 enum {
     WINDOW_MIN = 64 * 1024,
@@ -476,18 +476,6 @@ static enum mrd_status reader_turn(struct reader *reader, struct mrd_error *err)
     return MRD_OK;
 }
 
-/* Series of many readers are looked at in turns, in memory that other processors have just written: begins to fetch the answers of one, and
- * what comes first of the next. */
-static MRD_ALWAYS_INLINE void fetch_ahead(const struct mrd_block_series *now,
-                                          const struct mrd_block_series *next)
-{
-    for (size_t i = 0; i < 4; i++) {
-        __builtin_prefetch((const void *)((uintptr_t)now->rows->answers + 64 * i));
-        __builtin_prefetch((const void *)((uintptr_t)next->rows + 64 * i));
-        __builtin_prefetch((const void *)((uintptr_t)next->labels.items + 64 * i));
-    }
-}
-
 /* The next series of a reader that was started, NULL at its end. */
 static enum mrd_status reader_next(struct reader *reader, const struct mrd_block_series **out,
                                    struct mrd_error *err)
@@ -503,7 +491,7 @@ static enum mrd_status reader_next(struct reader *reader, const struct mrd_block
     const struct batch *batch = &reader->batches[reader->filling ^ 1];
     *out = &batch->series[reader->at++];
     if ((*out)->rows != NULL) {
-        fetch_ahead(*out, reader->at < batch->count ? *out + 1 : *out);
+        mrd_series_ahead(*out, reader->at < batch->count ? *out + 1 : *out);
     }
     return MRD_OK;
 }
