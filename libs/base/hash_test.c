@@ -35,6 +35,28 @@ static void crc32c_agrees_with_the_rfc(void **state)
     }
 }
 
+/* Long enough for what is computed side by side, with all that may be left over. */
+static void crc32c_of_long_inputs_is_the_same(void **state)
+{
+    (void)state;
+    static uint8_t bytes[20000];
+    uint32_t random = 1;
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        random = random * 1664525U + 1013904223U;
+        bytes[i] = (uint8_t)(random >> 24);
+    }
+    for (size_t size = 1000; size < sizeof(bytes); size += 509) {
+        for (size_t from = 0; from < 9; from++) {
+            const struct mrd_bytes view = {bytes + from, size - from};
+            const struct mrd_bytes half = {bytes + from, size / 2};
+            const struct mrd_bytes rest = {half.data + half.size, view.size - half.size};
+            const uint32_t want = crc32c_by_definition(view);
+            assert_int_equal(mrd_crc32c(0, view), want);
+            assert_int_equal(mrd_crc32c(mrd_crc32c(0, half), rest), want);
+        }
+    }
+}
+
 static void crc32c_may_be_computed_piece_by_piece(void **state)
 {
     (void)state;
@@ -60,6 +82,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(crc32c_agrees_with_the_rfc),
+        cmocka_unit_test(crc32c_of_long_inputs_is_the_same),
         cmocka_unit_test(crc32c_may_be_computed_piece_by_piece),
         cmocka_unit_test(hashes_are_the_published_xxh3),
     };

@@ -201,6 +201,7 @@ void mrd_block_cursor_close(struct mrd_block_cursor **cursor_at)
     mrd_buf_fini(&cursor->canonical);
     mbx_output_fini(&cursor->out);
     mbx_fold_destroy(&cursor->fold);
+    free(cursor->ends_ms);
     free(cursor);
 }
 
@@ -377,8 +378,8 @@ static enum mrd_status next_part(struct mrd_block_cursor *cursor, bool *out_any,
 static enum mrd_status set_samples(struct mrd_block_cursor *cursor, struct mrd_error *err)
 {
     if (cursor->block->entry.resolution_ms != 0) {
-        cursor->series.rows = mbx_rollup_output_view(&cursor->rollup_out, err);
-        return cursor->series.rows == NULL ? MRD_E_LIMIT : MRD_OK;
+        return mbx_rollup_output_view(&cursor->rollup_out, &cursor->options.asked,
+                                      &cursor->series.rows, err);
     }
     const struct mbx_output *out = &cursor->out;
     cursor->series.samples = (struct mrd_samples){
@@ -406,7 +407,8 @@ static enum mrd_status set_samples(struct mrd_block_cursor *cursor, struct mrd_e
 
 static bool has_rows(const struct mrd_block_cursor *cursor)
 {
-    return cursor->out.times.size + cursor->out.h_times.size + cursor->rollup_out.count > 0;
+    return cursor->out.times.size + cursor->out.h_times.size + cursor->rollup_out.count > 0 ||
+           cursor->rollup_out.alone != NULL;
 }
 
 /* Makes place for the rows of the series at hand that are left. */
@@ -512,10 +514,11 @@ enum mrd_status mrd_block_cursor_next_rows(struct mrd_block_cursor *cursor, stru
             continue;
         }
         struct mrd_label *items = mrd_arena_alloc_array(arena, series->refs_count, sizeof(*items));
-        const struct mrd_rollup_columns *rows = mbx_rollup_output_view(&cursor->rollup_out, err);
-        if (items == NULL || rows == NULL) {
+        const struct mrd_rollup_columns *rows = NULL;
+        if (items == NULL) {
             return mrd_arena_fail(arena, err);
         }
+        MRD_TRY(mbx_rollup_output_view(&cursor->rollup_out, &cursor->options.asked, &rows, err));
         *out_series = (struct mrd_block_series){
             .tenant = tenant->name, .labels = mbx_labels(tenant, series, items), .rows = rows};
         return MRD_OK;

@@ -31,7 +31,10 @@ struct mbx_rollup_output {
     int64_t *columns[MRD_ROW_COLUMNS];    /* NULL as long as no row has anything */
     const struct mrd_rollup_row **states; /* likewise */
     bool folded;                          /* all so far */
-    size_t tail_edge;                     /* the edge at or after the last row */
+    /* runs before those rows of which answers alone are there */
+    const struct mrd_rollup_columns *alone;
+    struct mrd_rollup_columns *alone_last;
+    size_t tail_edge; /* the edge at or after the last row */
     uint64_t made_of;
 };
 
@@ -60,7 +63,9 @@ struct mrd_block_cursor {
     struct mrd_buf canonical;
     struct mbx_output out;
     struct mbx_rollup_output rollup_out;
-    struct mbx_fold *fold; /* NULL until rows are joined */
+    struct mbx_fold *fold; /* NULL until rows are joined, or answered alone */
+    mrd_time_ms *ends_ms;  /* of all windows that the block may have; NULL until they are needed */
+    size_t ends_count;
     struct mrd_block_series series;
     /* What follows is not cleared when a cursor is made. */
     int64_t ts[8192];     /* of the run that is decoded, ms */
@@ -105,9 +110,11 @@ size_t mbx_rollup_rows_max(const struct mrd_block_cursor *cursor,
 void mbx_fold_destroy(struct mbx_fold **fold);
 void mbx_rollup_output_begin(struct mbx_rollup_output *out, struct mrd_arena *arena,
                              size_t capacity);
-/* In the arena; NULL if that is full. */
-const struct mrd_rollup_columns *mbx_rollup_output_view(struct mbx_rollup_output *out,
-                                                        struct mrd_error *err);
+/* In the arena, with the answers that are asked for. */
+MRD_MUST_CHECK enum mrd_status mbx_rollup_output_view(const struct mbx_rollup_output *out,
+                                                      const struct mrd_rollup_asked *asked,
+                                                      const struct mrd_rollup_columns **out_view,
+                                                      struct mrd_error *err);
 
 void mbx_output_clear(struct mbx_output *out);
 void mbx_output_fini(struct mbx_output *out);

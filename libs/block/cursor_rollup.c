@@ -1,5 +1,4 @@
 /* Rows of a rollup from their pages: what cursor_decode.c does for samples. */
-#include <math.h>
 #include <stdlib.h>
 
 #include "block/cursor_internal.h"
@@ -9,51 +8,6 @@
 
 /* Rows have as many samples at most; far above what a window can have. */
 #define COUNT_MAX ((int64_t)1 << 53)
-
-/* A bound of a column's values, from the entry. */
-static bool is_small(const struct mrd_block_entry *entry, int32_t field_id, bool least)
-{
-    for (size_t i = 0; i < entry->column_count; i++) {
-        const struct mrd_block_file_column *column = &entry->columns[i];
-        const struct mrd_bytes bytes = least ? column->min : column->max;
-        double bound;
-        if (column->field_id == field_id && (least ? column->has_min : column->has_max) &&
-            bytes.size == sizeof(bound)) {
-            memcpy(&bound, bytes.data, sizeof(bound));
-            return fabs(bound) <= MRD_ROW_SMALL;
-        }
-    }
-    return false;
-}
-
-unsigned mbx_rollup_columns(const struct mrd_block_entry *entry, unsigned wanted)
-{
-    const bool small =
-        is_small(entry, MRD_BLOCK_FIELD_MIN, true) && is_small(entry, MRD_BLOCK_FIELD_MAX, false);
-    return small ? wanted & ~(MRD_ROW_EXTREMES_OF_RESETS | MRD_ROW_EXTREMES_OF_SUMS) : wanted;
-}
-
-unsigned mbx_rollup_leaves(const struct mrd_block_cursor *cursor, const struct mbx_segment *segment)
-{
-    unsigned columns = cursor->options.columns == 0 ? MRD_ROW_ALL : cursor->options.columns;
-    if ((columns & MRD_ROW_EXTREMES_OF_SUMS) != 0 ||
-        ((columns & MRD_ROW_EXTREMES_OF_RESETS) != 0 && (segment->flags & MBX_RESETS) != 0)) {
-        columns |= 1U << MRD_ROW_MIN | 1U << MRD_ROW_MAX;
-    }
-    if ((segment->flags & MBX_RESETS) == 0) {
-        columns &= ~(1U << MRD_ROW_RESETS | 1U << MRD_ROW_LOST);
-    }
-    if ((segment->flags & MBX_STARTS) == 0) {
-        columns &= ~(1U << MRD_ROW_FIRST_ST | 1U << MRD_ROW_LAST_ST);
-    }
-    if ((segment->flags & MBX_STALE) == 0) {
-        columns &= ~(1U << MRD_ROW_STALE_TS);
-    }
-    unsigned leaves = (columns & MRD_ROW_ALL) << MBX_ROW;
-    leaves |= (segment->flags & MBX_REGULAR) == 0 ? 1U << MBX_TS : 0;
-    leaves |= (segment->flags & MBX_HISTOGRAMS) != 0 ? 1U << MBX_STATE : 0;
-    return leaves;
-}
 
 /* ---- what comes out ---- */
 
@@ -66,13 +20,18 @@ void mbx_rollup_output_begin(struct mbx_rollup_output *out, struct mrd_arena *ar
                                       .folded = true};
 }
 
-const struct mrd_rollup_columns *mbx_rollup_output_view(struct mbx_rollup_output *out,
-                                                        struct mrd_error *err)
+enum mrd_status mbx_rollup_output_view(const struct mbx_rollup_output *out,
+                                       const struct mrd_rollup_asked *asked,
+                                       const struct mrd_rollup_columns **out_view,
+                                       struct mrd_error *err)
 {
+    if (out->count == 0) {
+        *out_view = out->alone;
+        return MRD_OK;
+    }
     struct mrd_rollup_columns *view = mrd_arena_alloc_array(out->arena, 1, sizeof(*view));
     if (view == NULL) {
-        (void)mrd_arena_fail(out->arena, err);
-        return NULL;
+        return mrd_arena_fail(out->arena, err);
     }
     *view = (struct mrd_rollup_columns){.count = out->count,
                                         .ends_ms = out->ends_ms,
@@ -82,7 +41,13 @@ const struct mrd_rollup_columns *mbx_rollup_output_view(struct mbx_rollup_output
     for (unsigned i = 0; i < MRD_ROW_COLUMNS; i++) {
         view->items[i] = out->columns[i];
     }
-    return view;
+    const struct mrd_rollup_columns *answered = view;
+    MRD_TRY(mrd_rollup_windows_add(asked, out->arena, &answered, err));
+    *out_view = out->alone == NULL ? answered : out->alone;
+    if (out->alone != NULL) {
+        out->alone_last->next = answered;
+    }
+    return MRD_OK;
 }
 
 /* What is being decoded: some rows of a run, which come behind those that are there. */
@@ -93,6 +58,7 @@ struct work {
     const uint16_t *picks; /* which rows of the run, ascending; NULL: all from the first on */
     uint32_t first;
     uint32_t count;
+    unsigned alike; /* columns of times that are as far from the end of each window */
     struct mrd_error *err;
 };
 
@@ -108,6 +74,12 @@ static enum mrd_status too_large(const struct work *work)
                     "block %.*s: one series takes more than the limit of %zu bytes: select a "
                     "shorter range",
                     MRD_FMT(work->cursor->block->entry.id), work->cursor->out.bytes_max);
+}
+
+static enum mrd_status check_size(const struct work *work)
+{
+    const size_t size = mrd_arena_used(work->out->arena) - work->out->arena_before;
+    return size <= work->cursor->out.bytes_max ? MRD_OK : too_large(work);
 }
 
 /* Room for an item of each row. */
@@ -209,6 +181,13 @@ static void choose_rows(struct work *work)
     }
 }
 
+MRD_SIMD_CLONES static void put_ramp(int64_t *place, int64_t first, int64_t step, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        place[i] = (int64_t)((uint64_t)first + (uint64_t)step * i);
+    }
+}
+
 static enum mrd_status append_ends(const struct work *work)
 {
     struct mbx_rollup_output *out = work->out;
@@ -217,8 +196,13 @@ static enum mrd_status append_ends(const struct work *work)
         MRD_TRY(take_room(work, sizeof(*out->ends_ms), &room));
         out->ends_ms = room;
     }
+    mrd_time_ms *place = out->ends_ms + out->count;
+    if (work->picks == NULL && (work->segment->flags & MBX_REGULAR) != 0) {
+        put_ramp(place, end_of(work, work->first), work->segment->step_ms, work->count);
+        return MRD_OK;
+    }
     for (uint32_t i = 0; i < work->count; i++) {
-        out->ends_ms[out->count + i] = end_of(work, row_at(work, i));
+        place[i] = end_of(work, row_at(work, i));
     }
     return MRD_OK;
 }
@@ -255,28 +239,57 @@ size_t mbx_rollup_rows_max(const struct mrd_block_cursor *cursor, const struct m
 
 /* ---- columns ---- */
 
-/* Rows of a column in which nothing is. */
-static void put_defaults(int64_t *place, enum mrd_rollup_column column, size_t count)
+static inline void put_all(int64_t *place, int64_t value, size_t count)
 {
-    const int64_t value = column == MRD_ROW_STALE_TS ? MRD_ROLLUP_NEVER : 0;
     for (size_t i = 0; i < count; i++) {
         place[i] = value;
     }
 }
 
-MRD_SIMD_CLONES static void put_ms(int64_t *restrict place, const int64_t *restrict us,
-                                   size_t count)
+/* Rows of a column in which nothing is. */
+static void put_defaults(int64_t *place, enum mrd_rollup_column column, size_t count)
+{
+    put_all(place, column == MRD_ROW_STALE_TS ? MRD_ROLLUP_NEVER : 0, count);
+}
+
+/* In place, too. */
+MRD_SIMD_CLONES static void put_ms(int64_t *place, const int64_t *us, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         place[i] = us[i] / 1000;
     }
 }
 
-/* Of a column in which every row has a value. */
-static void put_values(const struct work *work, const int64_t *from, bool is_time, int64_t *place)
+/* Whether all are as far apart. */
+MRD_SIMD_CLONES static bool is_ramp(const int64_t *items, int64_t step, size_t count)
 {
+    uint64_t others = 0;
+    for (size_t i = 1; i < count; i++) {
+        others |= ((uint64_t)items[i] - (uint64_t)items[i - 1]) ^ (uint64_t)step;
+    }
+    return others == 0;
+}
+
+/* Times of the chosen rows. Where they lie in their windows as the first one does, which is noted, one is converted. */
+static void put_times(struct work *work, const int64_t *us, unsigned which, int64_t *place)
+{
+    const struct mbx_segment *segment = work->segment;
+    if ((segment->flags & MBX_REGULAR) != 0 && us[0] >= 0 && us[work->count - 1] >= us[0] &&
+        is_ramp(us, (int64_t)((uint64_t)segment->step_ms * 1000), work->count)) {
+        put_ramp(place, us[0] / 1000, segment->step_ms, work->count);
+        work->alike |= 1U << which;
+    } else {
+        put_ms(place, us, work->count);
+    }
+}
+
+/* Of a column in which every row has a value. */
+static void put_values(struct work *work, const int64_t *from, enum mrd_rollup_column which,
+                       int64_t *place)
+{
+    const bool is_time = mrd_rollup_column_is_time(which);
     if (work->picks == NULL && is_time) {
-        put_ms(place, from + work->first, work->count);
+        put_times(work, from + work->first, which, place);
     } else if (work->picks == NULL) {
         memcpy(place, from + work->first, work->count * sizeof(*place));
     } else {
@@ -287,21 +300,47 @@ static void put_values(const struct work *work, const int64_t *from, bool is_tim
     }
 }
 
+/* The same of all rows, where mostly eight of them have none. */
+static void put_few(const uint8_t *def, const int64_t *values, size_t count, bool is_time,
+                    int64_t missing, int64_t *place)
+{
+    for (size_t i = 0; i < count;) {
+        uint64_t eight = 1;
+        if (count - i >= sizeof(eight)) {
+            memcpy(&eight, def + i, sizeof(eight));
+        }
+        if (eight == 0) {
+            put_all(place + i, missing, sizeof(eight));
+            i += sizeof(eight);
+            continue;
+        }
+        place[i] = def[i] == 0 ? missing : is_time ? *values / 1000 : *values;
+        values += def[i++];
+    }
+}
+
 /* Of a column in which some have none: they have the default. */
 static void put_known(const struct work *work, struct mbx_column *column, bool is_time,
                       int64_t missing, int64_t *place)
 {
-    for (uint32_t i = 0; i < work->count; i++) {
-        const uint32_t row = work->segment->row + row_at(work, i);
-        const size_t value = mbx_column_seek(column, row);
-        const bool known = column->batch.def[row] != 0;
-        place[i] = !known    ? missing
-                   : is_time ? column->batch.i64[value] / 1000
-                             : column->batch.i64[value];
+    const uint8_t *def = column->batch.def + work->segment->row;
+    size_t value = mbx_column_seek(column, work->segment->row + work->first);
+    if (work->picks == NULL) {
+        put_few(def + work->first, column->batch.i64 + value, work->count, is_time, missing, place);
+        return;
+    }
+    for (uint32_t i = 0, row = work->first; i < work->count; i++) {
+        const uint32_t next = row_at(work, i);
+        for (; row < next; row++) {
+            value += def[row];
+        }
+        place[i] = def[row] == 0 ? missing
+                   : is_time     ? column->batch.i64[value] / 1000
+                                 : column->batch.i64[value];
     }
 }
 
-static enum mrd_status append_column(const struct work *work, enum mrd_rollup_column which)
+static enum mrd_status append_column(struct work *work, enum mrd_rollup_column which)
 {
     struct mbx_rollup_output *out = work->out;
     const bool is_time = mrd_rollup_column_is_time(which);
@@ -321,7 +360,7 @@ static enum mrd_status append_column(const struct work *work, enum mrd_rollup_co
     if (column->batch.entries == 0) {
         put_defaults(place, which, work->count);
     } else if (column->batch.def == NULL) {
-        put_values(work, column->batch.i64 + work->segment->row, is_time, place);
+        put_values(work, column->batch.i64 + work->segment->row, which, place);
     } else {
         put_known(work, column, is_time, which == MRD_ROW_STALE_TS ? MRD_ROLLUP_NEVER : 0, place);
     }
@@ -333,6 +372,16 @@ static const int64_t *tail_of(const struct work *work, enum mrd_rollup_column wh
 {
     const int64_t *column = work->out->columns[which];
     return column == NULL ? NULL : column + work->out->count;
+}
+
+static struct mrd_rollup_columns tails_of(const struct work *work)
+{
+    struct mrd_rollup_columns tails = {.count = work->count,
+                                       .ends_ms = work->out->ends_ms + work->out->count};
+    for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
+        tails.items[which] = tail_of(work, (enum mrd_rollup_column)which);
+    }
+    return tails;
 }
 
 MRD_SIMD_CLONES static bool are_counts(const int64_t *counts, size_t count)
@@ -365,10 +414,10 @@ MRD_SIMD_CLONES static bool inside(const int64_t *times_ms, const int64_t *count
     return fine;
 }
 
-static enum mrd_status check_columns(const struct work *work)
+static enum mrd_status check_columns(const struct work *work, const struct mrd_rollup_columns *rows)
 {
-    const size_t count = work->count;
-    const int64_t *counts = tail_of(work, MRD_ROW_COUNT);
+    const size_t count = rows->count;
+    const int64_t *counts = rows->items[MRD_ROW_COUNT];
     if (counts == NULL) {
         return MRD_OK;
     }
@@ -376,12 +425,14 @@ static enum mrd_status check_columns(const struct work *work)
     static const enum mrd_rollup_column times[] = {MRD_ROW_FIRST_TS, MRD_ROW_LAST_TS};
     static const enum mrd_rollup_column numbers[] = {MRD_ROW_CHANGES, MRD_ROW_RESETS};
     for (size_t k = 0; k < MRD_ARRAY_LEN(times); k++) {
-        const int64_t *at = tail_of(work, times[k]);
-        fine &= at == NULL || inside(at, counts, work->out->ends_ms + work->out->count,
-                                     work->cursor->block->entry.resolution_ms, count);
+        const int64_t *at = rows->items[times[k]];
+        const bool first_tells = (work->alike >> times[k] & 1) != 0 && counts[0] > 0;
+        fine &=
+            at == NULL || inside(at, counts, rows->ends_ms,
+                                 work->cursor->block->entry.resolution_ms, first_tells ? 1 : count);
     }
     for (size_t k = 0; k < MRD_ARRAY_LEN(numbers); k++) {
-        const int64_t *number = tail_of(work, numbers[k]);
+        const int64_t *number = rows->items[numbers[k]];
         fine &= number == NULL || below(number, counts, count);
     }
     return fine ? MRD_OK : wrong(work, "rows with numbers or times that cannot be");
@@ -465,7 +516,7 @@ static enum mrd_status append_states(const struct work *work)
 
 /* ---- joining ---- */
 
-/* What joining needs of a run: which rows become one, and columns that have nulls as if they had none. */
+/* What joining needs of a run: which rows become one, and columns that have nulls as if they had none (or times in ms). */
 struct mbx_fold {
     /* the run that the bounds are of, if it is regular; `rows` is 0 if there is none */
     mrd_time_ms first_ms;
@@ -476,6 +527,8 @@ struct mbx_fold {
     size_t count;
     uint32_t starts[MRD_BLOCK_PAGE_ROWS + 1];
     mrd_time_ms ends_ms[MRD_BLOCK_PAGE_ROWS];
+    mrd_time_ms after_ms[MRD_BLOCK_PAGE_ROWS]; /* the windows of their rows */
+    mrd_time_ms until_ms[MRD_BLOCK_PAGE_ROWS];
     int64_t columns[MRD_ROW_COLUMNS][MRD_BLOCK_PAGE_ROWS];
 };
 
@@ -515,6 +568,9 @@ static void find_bounds(const struct work *work, struct mbx_fold *fold)
         fold->last_edge = edge;
         row = edge == edges->count ? end : seek(work, row, end, edges->items[edge] + 1);
         fold->ends_ms[fold->count] = row == end ? end_of(work, end - 1) : edges->items[edge];
+        fold->after_ms[fold->count] = end_of(work, work->first + fold->starts[fold->count]) -
+                                      work->cursor->block->entry.resolution_ms;
+        fold->until_ms[fold->count] = end_of(work, row - 1);
     }
     fold->starts[fold->count] = work->count;
     fold->first_ms = first_ms;
@@ -539,19 +595,25 @@ static enum mrd_status load_column(const struct work *work, struct mbx_fold *fol
     return MRD_OK;
 }
 
-/* The times of first and last samples lie in the windows of the first and the last row. */
-static bool are_inside(const struct work *work, const struct mbx_fold *fold, int64_t *const out[])
+MRD_SIMD_CLONES static bool are_within(const int64_t *times_ms, const int64_t *counts,
+                                       const int64_t *after_ms, const int64_t *until_ms,
+                                       size_t count)
 {
-    const mrd_time_ms resolution_ms = work->cursor->block->entry.resolution_ms;
     bool fine = true;
-    for (size_t i = 0; i < fold->count; i++) {
-        const mrd_time_ms ends_ms[] = {end_of(work, work->first + fold->starts[i]),
-                                       end_of(work, work->first + fold->starts[i + 1] - 1)};
-        const int64_t *times[] = {out[MRD_ROW_FIRST_TS], out[MRD_ROW_LAST_TS]};
-        for (size_t k = 0; k < 2; k++) {
-            fine &= times[k] == NULL || out[MRD_ROW_COUNT][i] == 0 ||
-                    (times[k][i] <= ends_ms[1] && times[k][i] > ends_ms[0] - resolution_ms);
-        }
+    for (size_t i = 0; i < count; i++) {
+        fine &= ((times_ms[i] <= until_ms[i]) & (times_ms[i] > after_ms[i])) | (counts[i] == 0);
+    }
+    return fine;
+}
+
+/* The times of first and last samples lie in the windows of the first and the last row. */
+static bool are_inside(const struct mbx_fold *fold, int64_t *const out[])
+{
+    bool fine = true;
+    for (size_t k = 0; k < 2; k++) {
+        const int64_t *times_ms = out[k == 0 ? MRD_ROW_FIRST_TS : MRD_ROW_LAST_TS];
+        fine &= times_ms == NULL || are_within(times_ms, out[MRD_ROW_COUNT], fold->after_ms,
+                                               fold->until_ms, fold->count);
     }
     return fine;
 }
@@ -616,15 +678,22 @@ static void join_tail(struct mbx_rollup_output *out, size_t at, unsigned columns
     out->ends_ms[at] = out->ends_ms[at + 1];
 }
 
+/* Whether the first of the joined rows and the last of those that are there are one. */
+static bool joins_tail(const struct mbx_rollup_output *out, const struct mbx_fold *fold)
+{
+    return out->count > 0 && out->folded && out->tail_edge == fold->first_edge;
+}
+
 /* Puts the joined rows behind those that are there. */
 static void append_folded(const struct work *work, const struct mbx_fold *fold, unsigned columns)
 {
     struct mbx_rollup_output *out = work->out;
     const struct mrd_rollup_edges *edges = &work->cursor->options.edges;
     const size_t before = out->count;
+    const bool joined = joins_tail(out, fold);
     memcpy(out->ends_ms + before, fold->ends_ms, fold->count * sizeof(*out->ends_ms));
     out->count += fold->count;
-    if (before > 0 && out->tail_edge == fold->first_edge && out->folded) {
+    if (joined) {
         join_tail(out, before - 1, columns);
         for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
             if (out->columns[which] != NULL) {
@@ -649,7 +718,7 @@ static enum mrd_status decode_folded(const struct work *work)
     struct mbx_fold *fold = take_fold(cursor);
     const unsigned leaves = mbx_rollup_leaves(cursor, work->segment);
     const unsigned wanted = cursor->options.columns;
-    const unsigned columns = mrd_rollup_fold_columns(wanted);
+    unsigned columns = mrd_rollup_fold_columns(wanted);
     int64_t *places[MRD_ROW_COLUMNS];
     struct mrd_rollup_fold rows = {.times_in_us = true, .wanted = wanted, .starts = fold->starts};
     find_bounds(work, fold);
@@ -666,13 +735,116 @@ static enum mrd_status decode_folded(const struct work *work)
         }
     }
     MRD_TRY(check_loaded(work, &rows));
+    rows.plain = mrd_rollup_fold_is_plain(&rows);
+    if (rows.plain && !joins_tail(out, fold)) {
+        columns &= ~(1U << MRD_ROW_RESETS | 1U << MRD_ROW_LOST);
+    }
     MRD_TRY(take_columns(work, columns, rows.count, places));
     mrd_rollup_fold(&rows, places);
-    if (!are_counts(places[MRD_ROW_COUNT], rows.count) || !are_inside(work, fold, places)) {
+    if (!are_counts(places[MRD_ROW_COUNT], rows.count) || !are_inside(fold, places)) {
         return wrong(work, "rows with numbers or times that cannot be");
     }
     append_folded(work, fold, columns);
     return MRD_OK;
+}
+
+/* ---- answers alone: of columns as the pages have them, which nobody sees ---- */
+
+enum { ENDS_MAX = 1 << 16 };
+
+/* The ends of the chosen rows, which every window of the block has its place in; NULL: not of these rows. They live as long as the cursor. */
+static const mrd_time_ms *find_ends(const struct work *work)
+{
+    struct mrd_block_cursor *cursor = work->cursor;
+    const struct mrd_block_entry *entry = &cursor->block->entry;
+    const mrd_time_ms resolution_ms = entry->resolution_ms;
+    const mrd_time_ms from_ms = entry->counts.min_ms;
+    const mrd_time_ms first_ms = end_of(work, work->first);
+    if ((work->segment->flags & MBX_REGULAR) == 0 || first_ms < from_ms ||
+        ((uint64_t)first_ms - (uint64_t)from_ms) % (uint64_t)resolution_ms != 0 ||
+        (work->count > 1 && work->segment->step_ms != resolution_ms)) {
+        return NULL;
+    }
+    if (cursor->ends_ms == NULL) {
+        const uint64_t windows =
+            ((uint64_t)entry->counts.max_ms - (uint64_t)from_ms) / (uint64_t)resolution_ms + 1;
+        cursor->ends_count = windows > ENDS_MAX ? 0 : (size_t)windows;
+        cursor->ends_ms = malloc((cursor->ends_count + 1) * sizeof(*cursor->ends_ms));
+        mrd_assert(cursor->ends_ms != NULL);
+        put_ramp(cursor->ends_ms, from_ms, resolution_ms, cursor->ends_count);
+    }
+    const uint64_t at = ((uint64_t)first_ms - (uint64_t)from_ms) / (uint64_t)resolution_ms;
+    return at > cursor->ends_count || cursor->ends_count - at < work->count ? NULL
+                                                                            : cursor->ends_ms + at;
+}
+
+/* The columns of the chosen rows, where their pages are decoded or in memory that the next run takes. */
+static enum mrd_status load_columns(struct work *work, struct mrd_rollup_columns *out)
+{
+    struct mbx_fold *fold = take_fold(work->cursor);
+    const unsigned leaves = mbx_rollup_leaves(work->cursor, work->segment);
+    for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
+        if ((leaves >> (MBX_ROW + which) & 1) == 0) {
+            continue;
+        }
+        MRD_TRY(load_column(work, fold, (enum mrd_rollup_column)which, &out->items[which]));
+        if (out->items[which] != NULL && mrd_rollup_column_is_time((enum mrd_rollup_column)which)) {
+            int64_t *times_ms = fold->columns[which];
+            put_times(work, out->items[which], which, times_ms);
+            out->items[which] = times_ms;
+        }
+    }
+    return check_columns(work, out);
+}
+
+static enum mrd_status append_alone(const struct work *work, const struct mrd_rollup_columns *rows,
+                                    const double *answers)
+{
+    struct mbx_rollup_output *out = work->out;
+    struct mrd_rollup_columns *view = mrd_arena_alloc_array(out->arena, 1, sizeof(*view));
+    struct mrd_rollup_floats *borders = mrd_arena_alloc_array(out->arena, 2, sizeof(*borders));
+    if (view == NULL || borders == NULL) {
+        return too_large(work);
+    }
+    borders[0] = mrd_rollup_columns_floats(rows, 0);
+    borders[1] = mrd_rollup_columns_floats(rows, rows->count - 1);
+    *view = (struct mrd_rollup_columns){.count = rows->count,
+                                        .ends_ms = rows->ends_ms,
+                                        .answers = answers,
+                                        .even_ms = work->segment->step_ms,
+                                        .borders = borders};
+    if (out->alone == NULL) {
+        out->alone = view;
+    } else {
+        out->alone_last->next = view;
+    }
+    out->alone_last = view;
+    return MRD_OK;
+}
+
+/* Whether the run has answers now: not if some row has to be looked at by itself. Runs behind one that has columns have them too. */
+static enum mrd_status decode_alone(struct work *work, bool *out_done)
+{
+    struct mbx_rollup_output *out = work->out;
+    const struct mrd_rollup_asked *asked = &work->cursor->options.asked;
+    struct mrd_rollup_columns rows = {.count = work->count};
+    *out_done = false;
+    if (!asked->alone || asked->window_ms != work->cursor->block->entry.resolution_ms ||
+        out->count > 0 || work->cursor->options.grid.step_ms != 0 ||
+        (work->segment->flags & MBX_HISTOGRAMS) != 0) {
+        return MRD_OK;
+    }
+    rows.ends_ms = find_ends(work);
+    if (rows.ends_ms == NULL) {
+        return MRD_OK;
+    }
+    MRD_TRY(load_columns(work, &rows));
+    double *answers = mrd_arena_alloc_array(out->arena, rows.count, sizeof(*answers));
+    if (answers == NULL) {
+        return too_large(work);
+    }
+    *out_done = mrd_rollup_windows_answer(asked, &rows, answers);
+    return *out_done ? append_alone(work, &rows, answers) : MRD_OK;
 }
 
 /* ---- runs ---- */
@@ -686,6 +858,13 @@ enum mrd_status mbx_rollup_decode(struct mrd_block_cursor *cursor,
     choose_range(&work);
     if (work.count > 0 && is_foldable(cursor, segment)) {
         return decode_folded(&work);
+    }
+    bool done = false;
+    if (work.count > 0) {
+        MRD_TRY(decode_alone(&work, &done));
+    }
+    if (done) {
+        return check_size(&work);
     }
     choose_rows(&work);
     if (work.count == 0) {
@@ -703,10 +882,10 @@ enum mrd_status mbx_rollup_decode(struct mrd_block_cursor *cursor,
                          work.count);
         }
     }
-    MRD_TRY(check_columns(&work));
+    const struct mrd_rollup_columns rows = tails_of(&work);
+    MRD_TRY(check_columns(&work, &rows));
     MRD_TRY(append_states(&work));
     out->count += work.count;
     out->made_of += work.count;
-    const size_t size = mrd_arena_used(out->arena) - out->arena_before;
-    return size <= cursor->out.bytes_max ? MRD_OK : too_large(&work);
+    return check_size(&work);
 }

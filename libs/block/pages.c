@@ -223,6 +223,15 @@ enum mrd_status mbx_pages_decode(struct mbx_pages *pages, enum mbx_leaf leaf, ui
     return MRD_OK;
 }
 
+MRD_SIMD_CLONES static size_t count_known(const uint8_t *def, size_t rows)
+{
+    size_t known = 0;
+    for (size_t i = 0; i < rows; i++) {
+        known += def[i];
+    }
+    return known;
+}
+
 size_t mbx_column_seek(struct mbx_column *column, uint32_t row)
 {
     if (column->batch.def == NULL) {
@@ -233,8 +242,7 @@ size_t mbx_column_seek(struct mbx_column *column, uint32_t row)
         column->row = 0;
         column->value = 0;
     }
-    for (; column->row < row; column->row++) {
-        column->value += column->batch.def[column->row];
-    }
+    column->value += count_known(column->batch.def + column->row, row - column->row);
+    column->row = row;
     return column->value;
 }

@@ -27,6 +27,7 @@
 #include "rollup/columns.h"
 #include "rollup/fold.h"
 #include "rollup/grid.h"
+#include "rollup/windows.h"
 
 struct mrd_block;
 
@@ -80,6 +81,7 @@ struct mrd_block_cursor_options {
     struct mrd_rollup_grid grid; /* of a rollup: the windows that are wanted; others are left out */
     struct mrd_rollup_edges
         edges; /* of a rollup: rows between two of them may come as one, those beside the grid too; the items are lent for the cursor's life */
+    struct mrd_rollup_asked asked; /* of a rollup: rows come with these answers, if they can */
     /* No samples: nothing of the data file is read. Then a series may be yielded that has none in the range, although
      * its runs reach into it where nothing is erased. */
     bool labels_only;

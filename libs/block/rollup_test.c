@@ -438,6 +438,176 @@ static void rows_between_edges_come_as_one(void **state)
     testing_set_fini(&rollup.set);
 }
 
+/* ---- answers that come without columns ---- */
+
+/* Values that are odd in some rows: counters that begin at nothing or are reset, also where a page ends, NaN and infinite ones, sums that may
+ * overflow, windows of one sample, and of none. */
+static void make_odd(size_t kind, struct mrd_rollup_row *rows, size_t *out_count)
+{
+    make_long(kind, rows, out_count);
+    for (size_t i = 0; i < *out_count; i++) {
+        const bool at_border = i % MRD_BLOCK_PAGE_ROWS < 2 && testing_below(2) == 0;
+        const mrd_time_ms end_ms = rows[i].end_ms;
+        const uint64_t odd = testing_below(kind == 0 ? 20000 : 300);
+        static const double values[] = {NAN, INFINITY, 1e308, -1e308, 0};
+        if (!at_border && odd >= 8) {
+            continue;
+        }
+        rows[i] = mrd_rollup_row_empty(end_ms);
+        if (odd == 7) {
+            rows[i].stale_ms = end_ms;
+            continue;
+        }
+        for (size_t k = 0; k < (odd == 6 ? 1 : 4); k++) {
+            const double value = odd < 5 && k == 2 ? values[odd] : (double)testing_below(5);
+            mrd_rollup_add_float(&rows[i].floats, value,
+                                 (struct mrd_span){end_ms - 4000 + (mrd_time_ms)k * 1000, 0});
+        }
+    }
+}
+
+static void same_answer(const struct mrd_rollup_question *question,
+                        const struct mrd_rollup_row *row, const struct mrd_rollup_columns *got,
+                        size_t k)
+{
+    struct mrd_rollup_answer want;
+    struct mrd_error err = {0};
+    must(mrd_rollup_evaluate(question, row, NULL, &want, &err), &err);
+    if (got->states != NULL && got->states[k] != NULL) {
+        assert_null(got->answers);
+        same_row(row, got->states[k], HOUR_MS);
+    } else if (got->answers == NULL) {
+        const struct mrd_rollup_answer answer = mrd_rollup_columns_answer(question, got, k);
+        assert_int_equal(answer.outcome, want.outcome);
+        assert_true(want.outcome != MRD_ROLLUP_FLOAT ||
+                    mrd_double_bits(answer.value) == mrd_double_bits(want.value) ||
+                    (isnan(answer.value) && isnan(want.value)));
+    } else if (want.outcome == MRD_ROLLUP_NOTHING) {
+        assert_true(mrd_is_stale(got->answers[k]));
+    } else {
+        assert_int_equal(want.outcome, MRD_ROLLUP_FLOAT);
+        assert_true(
+            mrd_double_bits(got->answers[k]) == mrd_double_bits(want.value) ||
+            (isnan(want.value) && isnan(got->answers[k]) && !mrd_is_stale(got->answers[k])));
+    }
+}
+
+/* The first and last row are there in full, for those that share their windows with others. */
+static void same_borders(const struct mrd_rollup_row *first, const struct mrd_rollup_row *last,
+                         const struct mrd_rollup_columns *got, unsigned columns)
+{
+    const struct mrd_rollup_row *want[] = {first, last};
+    for (size_t i = 0; i < 2; i++) {
+        struct mrd_rollup_row row;
+        mrd_rollup_columns_row(got, i == 0 ? 0 : got->count - 1, &row);
+        assert_int_equal(row.end_ms, want[i]->end_ms);
+        for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
+            double reals[2];
+            int64_t integers[2];
+            mrd_rollup_row_column(want[i], (enum mrd_rollup_column)which, &reals[0], &integers[0]);
+            mrd_rollup_row_column(&row, (enum mrd_rollup_column)which, &reals[1], &integers[1]);
+            if ((columns >> which & 1) != 0 && want[i]->floats.count > 0) {
+                assert_int_equal(mrd_double_bits(reals[0]), mrd_double_bits(reals[1]));
+                assert_int_equal(integers[0], integers[1]);
+            }
+        }
+    }
+}
+
+/* How many runs of the series came without columns; the rows are those that end from min_ms on. */
+static size_t expect_answers(const struct rows *rows, mrd_time_ms min_ms,
+                             const struct mrd_block_cursor_options *options,
+                             const struct mrd_rollup_columns *got)
+{
+    size_t alone = 0;
+    size_t at = 0;
+    while (at < rows->count && rows->items[at].end_ms < min_ms) {
+        at++;
+    }
+    for (; got != NULL; got = got->next) {
+        assert_true(got->count <= rows->count - at);
+        if (got->borders != NULL) {
+            alone++;
+            assert_non_null(got->answers);
+            same_borders(&rows->items[at], &rows->items[at + got->count - 1], got,
+                         options->columns);
+        }
+        for (size_t k = 0; k < got->count; k++, at++) {
+            const mrd_time_ms end_ms = rows->items[at].end_ms;
+            const struct mrd_rollup_question question = {.function = options->asked.function,
+                                                         .begin_ms = end_ms - HOUR_MS,
+                                                         .end_ms = end_ms};
+            assert_int_equal(got->ends_ms[k], end_ms);
+            assert_true(k == 0 || got->even_ms == 0 ||
+                        got->ends_ms[k] - got->ends_ms[k - 1] == got->even_ms);
+            same_answer(&question, &rows->items[at], got, k);
+        }
+    }
+    assert_int_equal(at, rows->count);
+    return alone;
+}
+
+static void answers_that_are_alone_are_those_of_the_rows(void **state)
+{
+    static const enum mrd_rollup_function functions[] = {
+        MRD_ROLLUP_RATE,    MRD_ROLLUP_INCREASE, MRD_ROLLUP_DELTA, MRD_ROLLUP_SUM,
+        MRD_ROLLUP_AVG,     MRD_ROLLUP_MIN,      MRD_ROLLUP_MAX,   MRD_ROLLUP_COUNT,
+        MRD_ROLLUP_PRESENT, MRD_ROLLUP_LAST,     MRD_ROLLUP_FIRST, MRD_ROLLUP_CHANGES,
+        MRD_ROLLUP_RATE};
+    (void)state;
+    testing_state = 815;
+    struct rollup rollup = {
+        .set = testing_set_create(&(struct testing_shape){1, LONG_SERIES, 2, false, false, false}),
+        .resolution_ms = HOUR_MS};
+    struct mrd_error err = {0};
+    struct mrd_block_entry entry;
+    struct mrd_block *block;
+    const struct mrd_block_open_options open = {.whole_bytes_max = 0};
+    struct mrd_arena *arena = mrd_arena_create("rows", SIZE_MAX);
+    size_t runs = 0;
+    size_t alone = 0;
+    rollup.rows = testing_take(&rollup.set, rollup.set.count, sizeof(*rollup.rows));
+    for (size_t i = 0; i < rollup.set.count; i++) {
+        rollup.rows[i].items = testing_take(&rollup.set, LONG_ROWS, sizeof(*rollup.rows[i].items));
+        make_odd(i, rollup.rows[i].items, &rollup.rows[i].count);
+    }
+    must(write_rollup(&rollup, false, &entry, &err), &err);
+    must(mrd_block_open(testing_store, &entry, &open, &block, &err), &err);
+    for (size_t round = 0; round < 2 * MRD_ARRAY_LEN(functions); round++) {
+        const enum mrd_rollup_function function = functions[round % MRD_ARRAY_LEN(functions)];
+        const struct mrd_block_cursor_options options = {
+            .window_bytes = round % 2 == 0 ? 0 : 1,
+            .columns = mrd_rollup_columns_of(function, false),
+            .asked = {function, HOUR_MS, true}
+        };
+        const size_t skipped = testing_below(2) == 0 ? testing_below(LONG_ROWS) : 0;
+        const struct mrd_block_select select = {.tenant = rollup.set.items[0].tenant,
+                                                .min_ms = rollup.rows[0].items[0].end_ms +
+                                                          (mrd_time_ms)skipped * HOUR_MS,
+                                                .max_ms = INT64_MAX};
+        struct mrd_block_cursor *cursor;
+        must(mrd_block_select(block, &select, &options, &cursor, &err), &err);
+        for (size_t i = 0; i < rollup.set.count; i++) {
+            const struct rows *rows = &rollup.rows[i];
+            struct mrd_block_series got;
+            bool more = false;
+            if (rows->items[rows->count - 1].end_ms < select.min_ms) {
+                continue;
+            }
+            must(mrd_block_cursor_next_rows(cursor, arena, &got, &more, &err), &err);
+            assert_true(more);
+            alone += expect_answers(rows, select.min_ms, &options, got.rows);
+            runs++;
+            mrd_arena_reset(arena);
+        }
+        mrd_block_cursor_close(&cursor);
+    }
+    assert_true(alone > runs / 4); /* and not all: those with gaps */
+    mrd_block_close(&block);
+    mrd_arena_destroy(&arena);
+    testing_set_fini(&rollup.set);
+}
+
 /* ---- extremes for the sake of sums ---- */
 
 /* What a cursor yields of one series of two rows of an hour, the first of which has the value twice. */
@@ -602,6 +772,7 @@ int main(void)
         cmocka_unit_test(rows_come_back_bit_for_bit),
         cmocka_unit_test(pieces_make_the_same_bytes),
         cmocka_unit_test(rows_between_edges_come_as_one),
+        cmocka_unit_test(answers_that_are_alone_are_those_of_the_rows),
         cmocka_unit_test(extremes_are_read_where_sums_may_overflow),
         cmocka_unit_test(a_changed_byte_is_found),
         cmocka_unit_test(rows_that_cannot_be_are_refused),

@@ -8,6 +8,7 @@
 #include "base/threads.h"
 #include "blockread/block_picks.h"
 #include "blockread/block_rows.h"
+#include "blockread/series_ahead_internal.h"
 #include "blockread/series_copy.h"
 #include "codec/resets.h"
 #include "promql/series_merge.h"
@@ -16,6 +17,8 @@ enum {
     WINDOW_MIN = 64 * 1024,
     WINDOW_MAX = 8 << 20,
     FETCH_MAX = 32 << 20, /* a round trip to object storage takes as long as some megabytes of it */
+    FETCH_NEAR_MAX =
+        512 * 1024, /* of rows in a folder: what is read stays in the processors' caches, too */
     ROWS_BATCH_MAX =
         512 * 1024, /* decoded rows are soon read: they stay in the processors' caches */
     MEMORY_DEFAULT = 256 << 20,
@@ -178,7 +181,9 @@ static enum mrd_status choose_window(struct mrd_source_set *set, struct mrd_erro
     set->ahead = MRD_MIN(others, places - most);
     const size_t each = share / (most + set->ahead);
     set->window = MRD_MIN(each / PARTS_PER_READER, (size_t)WINDOW_MAX);
-    set->fetch = MRD_MIN(each - (PARTS_PER_READER - 1) * set->window, (size_t)FETCH_MAX);
+    const bool near = set->what == SERIES_ROWS && mrd_objstore_is_near(source->options.store);
+    set->fetch = MRD_MIN(each - (PARTS_PER_READER - 1) * set->window,
+                         near ? (size_t)FETCH_NEAR_MAX : (size_t)FETCH_MAX);
     set->memory = (set->fetch + (PARTS_PER_READER - 1) * set->window) * (most + set->ahead);
     source->memory_used += set->memory;
     return MRD_OK;
@@ -211,6 +216,7 @@ static enum mrd_status block_open(struct reader *reader, struct mrd_error *err)
                                                      .columns = set->rows.columns,
                                                      .grid = set->rows.grid,
                                                      .edges = set->rows.edges,
+                                                     .asked = set->rows.asked,
                                                      .labels_only = set->what == SERIES_LABELS};
     return mrd_block_select(reader->block, &reader->select, &reading, &reader->cursor, err);
 }
@@ -280,7 +286,6 @@ static enum mrd_status fill_rows(struct reader *reader, struct batch *batch, str
             reader->ended = true;
             return MRD_OK;
         }
-        MRD_TRY(mrd_rollup_windows_add(&reader->set->rows.asked, batch->arena, &series.rows, err));
         *batch_add(batch) = series;
     }
     return MRD_OK;
@@ -483,7 +488,11 @@ static enum mrd_status reader_next(struct reader *reader, const struct mrd_block
         }
         MRD_TRY(reader_turn(reader, err));
     }
-    *out = &reader->batches[reader->filling ^ 1].series[reader->at++];
+    const struct batch *batch = &reader->batches[reader->filling ^ 1];
+    *out = &batch->series[reader->at++];
+    if ((*out)->rows != NULL) {
+        mrd_series_ahead(*out, reader->at < batch->count ? *out + 1 : *out);
+    }
     return MRD_OK;
 }
 

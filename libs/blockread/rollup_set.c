@@ -57,10 +57,15 @@ struct mrd_coarse_set {
     bool begun;
 
     const struct mrd_rollup_columns **pieces; /* of the series at hand */
+    size_t piece_count;
+    size_t piece_capacity;
 
     /* the same where blocks share windows */
     struct mrd_rollup_pieces together;
-    struct mrd_arena *arena; /* of joined rows */
+    const struct mrd_rollup_columns **cut;
+    size_t cut_count;
+    size_t cut_capacity;
+    struct mrd_arena *arena; /* of joined rows, and of what was cut */
 };
 
 enum { JOINED_BYTES_MAX = 64 << 20 };
@@ -93,8 +98,7 @@ enum mrd_status mrd_rollup_set_open(struct mrd_block_source *source, struct mrd_
     set->current = calloc(count + 1, sizeof(*set->current));
     set->turn = calloc(count + 1, sizeof(*set->turn));
     set->arena = mrd_arena_create("rows of two blocks", JOINED_BYTES_MAX);
-    set->pieces = calloc(count + 1, sizeof(*set->pieces));
-    mrd_assert(set->current != NULL && set->turn != NULL && set->pieces != NULL);
+    mrd_assert(set->current != NULL && set->turn != NULL);
     const struct mrd_block_rows rows = {set->rollups.items, count,         wanted->columns,
                                         wanted->grid,       wanted->edges, wanted->asked};
     if (count > 0) {
@@ -119,6 +123,7 @@ void mrd_rollup_set_close(struct mrd_coarse_set *set)
     mrd_arena_destroy(&set->arena);
     free((void *)set->current);
     free((void *)set->pieces);
+    free((void *)set->cut);
     free(set->turn);
     free(set);
 }
@@ -166,10 +171,33 @@ static void find_turn(struct mrd_coarse_set *set)
 
 /* ---- putting rows together ---- */
 
+static void list_piece(const struct mrd_rollup_columns ***items, size_t *count, size_t *capacity,
+                       const struct mrd_rollup_columns *piece)
+{
+    if (*count == *capacity) {
+        *capacity = *capacity == 0 ? 16 : *capacity * 2;
+        *items = (const struct mrd_rollup_columns **)reallocarray((void *)*items, *capacity,
+                                                                  sizeof(**items));
+        mrd_assert(*items != NULL);
+    }
+    (*items)[(*count)++] = piece;
+}
+
+static void list_pieces(struct mrd_coarse_set *set)
+{
+    set->piece_count = 0;
+    for (size_t i = 0; i < set->turn_count; i++) {
+        for (const struct mrd_rollup_columns *rows = set->current[set->turn[i]]->rows; rows != NULL;
+             rows = rows->next) {
+            list_piece(&set->pieces, &set->piece_count, &set->piece_capacity, rows);
+        }
+    }
+}
+
 /* Whether each block's windows come after those of the one before. */
 static bool are_apart(const struct mrd_coarse_set *set)
 {
-    for (size_t i = 1; i < set->turn_count; i++) {
+    for (size_t i = 1; i < set->piece_count; i++) {
         const struct mrd_rollup_columns *before = set->pieces[i - 1];
         if (before->ends_ms[before->count - 1] >= set->pieces[i]->ends_ms[0]) {
             return false;
@@ -185,7 +213,7 @@ static enum mrd_status put_together(struct mrd_coarse_set *set, mrd_time_ms firs
     mrd_rollup_pieces_clear(&set->together);
     mrd_arena_reset(set->arena);
     mrd_time_ms last_ms = MRD_ROLLUP_NEVER;
-    for (size_t i = 0; i < set->turn_count; i++) {
+    for (size_t i = 0; i < set->piece_count; i++) {
         const struct mrd_rollup_columns *rows = set->pieces[i];
         size_t from = 0;
         if (last_ms != MRD_ROLLUP_NEVER && last_ms == rows->ends_ms[0]) {
@@ -199,6 +227,89 @@ static enum mrd_status put_together(struct mrd_coarse_set *set, mrd_time_ms firs
         }
         if (from < rows->count) {
             mrd_rollup_pieces_add(&set->together, rows, from);
+            last_ms = rows->ends_ms[rows->count - 1];
+        }
+    }
+    return MRD_OK;
+}
+
+/* ---- the same where answers are alone: there is nothing to be copied, and what is joined has not been answered ---- */
+
+static bool any_alone(const struct mrd_coarse_set *set)
+{
+    bool found = false;
+    for (size_t i = 0; i < set->piece_count; i++) {
+        found |= set->pieces[i]->borders != NULL;
+    }
+    return found;
+}
+
+/* Rows [from, to) of a piece; of answers that are alone, the border that is cut off must not be looked at any more. */
+static enum mrd_status cut_piece(struct mrd_coarse_set *set, const struct mrd_rollup_columns *rows,
+                                 size_t from, size_t to, struct mrd_error *err)
+{
+    struct mrd_rollup_columns *view = mrd_arena_alloc(set->arena, sizeof(*view));
+    if (view == NULL) {
+        return mrd_arena_fail(set->arena, err);
+    }
+    *view = *rows;
+    view->count = to - from;
+    view->made_of = 0;
+    view->ends_ms += from;
+    view->answers = rows->answers == NULL ? NULL : rows->answers + from;
+    view->states = rows->states == NULL ? NULL : rows->states + from;
+    for (unsigned i = 0; i < MRD_ROW_COLUMNS; i++) {
+        view->items[i] = rows->items[i] == NULL ? NULL : (const int64_t *)rows->items[i] + from;
+    }
+    list_piece(&set->cut, &set->cut_count, &set->cut_capacity, view);
+    return MRD_OK;
+}
+
+/* The last row of what there is, and the first of `rows`, which ends where that does: one, which becomes a piece of its own. */
+static enum mrd_status cut_border(struct mrd_coarse_set *set, const struct mrd_rollup_columns *rows,
+                                  struct mrd_error *err)
+{
+    const struct mrd_rollup_columns *before = set->cut[set->cut_count - 1];
+    struct mrd_rollup_row *joined = mrd_arena_alloc(set->arena, sizeof(*joined));
+    struct mrd_rollup_columns *piece = mrd_arena_alloc(set->arena, sizeof(*piece));
+    const struct mrd_rollup_row **state = mrd_arena_alloc(set->arena, sizeof(*state));
+    struct mrd_rollup_row later;
+    if (joined == NULL || piece == NULL || state == NULL) {
+        return mrd_arena_fail(set->arena, err);
+    }
+    mrd_rollup_columns_row(before, before->count - 1, joined);
+    mrd_rollup_columns_row(rows, 0, &later);
+    MRD_TRY(mrd_rollup_join(joined, &later, set->arena, err));
+    *state = joined;
+    *piece = (struct mrd_rollup_columns){.count = 1, .ends_ms = &joined->end_ms, .states = state};
+    set->cut_count--;
+    if (before->count > 1) {
+        MRD_TRY(cut_piece(set, before, 0, before->count - 1, err));
+    }
+    list_piece(&set->cut, &set->cut_count, &set->cut_capacity, piece);
+    return MRD_OK;
+}
+
+/* As put_together. */
+static enum mrd_status cut_apart(struct mrd_coarse_set *set, mrd_time_ms first_ms,
+                                 struct mrd_error *err)
+{
+    mrd_arena_reset(set->arena);
+    mrd_time_ms last_ms = MRD_ROLLUP_NEVER;
+    set->cut_count = 0;
+    for (size_t i = 0; i < set->piece_count; i++) {
+        const struct mrd_rollup_columns *rows = set->pieces[i];
+        size_t from = 0;
+        if (last_ms != MRD_ROLLUP_NEVER && last_ms == rows->ends_ms[0]) {
+            MRD_TRY(cut_border(set, rows, err));
+            from = 1;
+        }
+        while (from < rows->count &&
+               (rows->ends_ms[from] <= last_ms || rows->ends_ms[from] < first_ms)) {
+            from++;
+        }
+        if (from < rows->count) {
+            MRD_TRY(cut_piece(set, rows, from, rows->count, err));
             last_ms = rows->ends_ms[rows->count - 1];
         }
     }
@@ -219,18 +330,25 @@ static enum mrd_status show(struct mrd_coarse_set *set, struct mrd_coarse_series
                             bool *out_any, struct mrd_error *err)
 {
     const mrd_time_ms first_ms = first_shown(set);
-    size_t count = set->turn_count;
-    for (size_t i = 0; i < count; i++) {
-        set->pieces[i] = set->current[set->turn[i]]->rows;
+    const struct mrd_labels labels = set->current[set->turn[0]]->labels;
+    list_pieces(set);
+    const bool whole = are_apart(set) && set->pieces[0]->ends_ms[0] >= first_ms;
+    if (!whole && any_alone(set)) {
+        MRD_TRY(cut_apart(set, first_ms, err));
+        *out_any = set->cut_count > 0;
+        if (*out_any) {
+            *out = (struct mrd_coarse_series){labels, set->cut, set->cut_count};
+        }
+        return MRD_OK;
     }
-    if (!are_apart(set) || set->pieces[0]->ends_ms[0] < first_ms) {
+    if (!whole) {
         MRD_TRY(put_together(set, first_ms, err));
         set->pieces[0] = mrd_rollup_pieces_view(&set->together);
-        count = 1;
+        set->piece_count = 1;
     }
     *out_any = set->pieces[0]->count > 0;
     if (*out_any) {
-        *out = (struct mrd_coarse_series){set->current[set->turn[0]]->labels, set->pieces, count};
+        *out = (struct mrd_coarse_series){labels, set->pieces, set->piece_count};
     }
     return MRD_OK;
 }

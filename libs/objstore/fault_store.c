@@ -245,6 +245,7 @@ struct mrd_objstore *mrd_fault_store_create(struct mrd_objstore *inner)
     mrd_assert(store != NULL);
     objstore_init(&store->base, &fault_ops, NULL);
     (void)snprintf(store->base.name, sizeof(store->base.name), "faults in %.300s", inner->name);
+    store->base.near = inner->near;
     store->inner = inner;
     return &store->base;
 }

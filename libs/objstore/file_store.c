@@ -280,6 +280,7 @@ enum mrd_status mrd_file_store_open(const char *folder, struct mrd_metrics *metr
     mrd_assert(store != NULL);
     objstore_init(&store->base, &file_ops, metrics);
     (void)snprintf(store->base.name, sizeof(store->base.name), "file %s", folder);
+    store->base.near = true;
     store->root_fd = store->temp_fd = -1;
     store->sync = fsync;
     /* Never fails: a few bytes from an initialised pool (getrandom(2)). */

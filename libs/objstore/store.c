@@ -72,6 +72,8 @@ void mrd_objstore_close(struct mrd_objstore **store)
     }
 }
 
+bool mrd_objstore_is_near(const struct mrd_objstore *store) { return store->near; }
+
 const char *mrd_objstore_name(const struct mrd_objstore *store) { return store->name; }
 
 /* ---- writing ---- */

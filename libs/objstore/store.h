@@ -67,6 +67,9 @@ void mrd_objstore_close(struct mrd_objstore **store);
 /* "file DIRECTORY" or "s3 BUCKET at ENDPOINT", for logs. Lives as long as the store. */
 const char *mrd_objstore_name(const struct mrd_objstore *store);
 
+/* Whether reading often costs no more than reading much at once: there is no way to the store that takes its time. */
+bool mrd_objstore_is_near(const struct mrd_objstore *store);
+
 /* ---- writing ---- */
 
 /* Stores bytes under key and replaces what was there. A call that timed out may still take effect

@@ -61,6 +61,7 @@ struct objstore_figures;
 struct mrd_objstore {
     const struct mrd_objstore_ops *ops;
     struct objstore_figures *figures; /* NULL: not counted */
+    bool near;                        /* mrd_objstore_is_near */
     char name[320];
 };
 

@@ -159,6 +159,29 @@ MRD_SIMD_CLONES static void add_ramp(struct delta_sink *sink, size_t count, uint
     sink->at += count;
 }
 
+/* Whether so many packed values are one, over and over: its bits come again after so many bytes as eight of them take, or fewer. What is the
+ * same everywhere but where one series ends and the next begins is packed so, as a block has one least difference. */
+static bool is_one_value(const uint8_t *packed, unsigned width, size_t count, uint64_t *out)
+{
+    const unsigned periods = width % 8 == 0 ? 8 : width % 4 == 0 ? 4 : width % 2 == 0 ? 2 : 1;
+    const size_t period = width / periods;
+    const size_t size = mrd_pq_packed_size(count, width);
+    uint64_t values[8];
+    /* of others eight bytes are more than a value's, or not all of its bits */
+    if (count % 32 != 0 || width < 4 || width > 56 ||
+        memcmp(packed, packed + period, size - period) != 0) {
+        return false;
+    }
+    uint64_t others = 0;
+    for (unsigned i = 0; i < 8 / periods; i++) {
+        memcpy(&values[i], packed + i * width / 8, 8);
+        values[i] = values[i] >> (i * width % 8) & ((UINT64_C(1) << width) - 1);
+        others |= values[i] ^ values[0];
+    }
+    *out = values[0];
+    return others == 0;
+}
+
 /* Miniblocks are padded to their full size; the padding of the last one may be missing. */
 static bool read_miniblock(struct mrd_reader *in, const struct delta_header *header, unsigned width,
                            uint64_t least, struct delta_sink *sink)
@@ -175,6 +198,11 @@ static bool read_miniblock(struct mrd_reader *in, const struct delta_header *hea
     }
     /* Bits are taken in words: what follows may be read with them, and is masked away. */
     struct mrd_bytes packed = mrd_read_bytes(in, size);
+    uint64_t same;
+    if (is_one_value(packed.data, width, wanted, &same)) {
+        add_ramp(sink, wanted, least + same);
+        return true;
+    }
     packed.size += mrd_reader_left(in);
     uint64_t above[256];
     for (size_t done = 0; done < wanted; done += MRD_ARRAY_LEN(above)) {

@@ -86,6 +86,29 @@ static void deltas_come_back(void **state)
     expect_delta_round_trip(extremes, MRD_ARRAY_LEN(extremes));
 }
 
+/* Times of one series after the other: as far apart, but where one ends. Each block of 128 that has such a place packs differences that are all
+ * the same but for one. */
+static void regular_times_come_back(void **state)
+{
+    (void)state;
+    static int64_t values[2000];
+    for (unsigned width = 1; width <= 63; width++) {
+        for (unsigned round = 0; round < 20; round++) {
+            const size_t count = chance() % MRD_ARRAY_LEN(values);
+            const int64_t step = (int64_t)(chance() % 1000);
+            const uint64_t length = 1 + chance() % 300;
+            int64_t value = 0;
+            for (size_t i = 0; i < count; i++) {
+                const int64_t jump = (int64_t)(chance() >> (64 - width));
+                value = i % length == 0 ? (chance() % 2 == 0 ? jump : -jump) : value + step;
+                value = chance() % 400 == 0 ? value + 1 : value;
+                values[i] = value;
+            }
+            expect_delta_round_trip(values, count);
+        }
+    }
+}
+
 static void narrow_deltas_wrap_around(void **state)
 {
     (void)state;
@@ -227,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_width_packs_and_unpacks),
         cmocka_unit_test(deltas_come_back),
+        cmocka_unit_test(regular_times_come_back),
         cmocka_unit_test(narrow_deltas_wrap_around),
         cmocka_unit_test(bytes_are_those_of_the_specification),
         cmocka_unit_test(hostile_delta_headers_are_refused),

@@ -31,9 +31,9 @@ struct mrd_coarse_wanted pql_coarse_wanted(const struct pql_exec *exec,
         .grid = coarse->grid,
         .edges = coarse->fold || resolution_ms < coarse->resolution_ms
                      ? coarse->edges
-                     : (struct mrd_rollup_edges){NULL,             0                                           },
-        .asked = {coarse->function,
-                                                 resolution_ms == coarse->resolution_ms ? coarse->window_ms : 0}
+                     : (struct mrd_rollup_edges){NULL,                                                            0},
+        .asked = { coarse->function, resolution_ms == coarse->resolution_ms ? coarse->window_ms : 0,
+                                                 coarse->windows},
     };
 }
 
@@ -325,19 +325,6 @@ static enum mrd_status answer_floats(struct coarse_op *op, const struct mrd_coar
 
 /* ---- a window a step: most of what is asked over long times ---- */
 
-/* Whether no range has more than one window. */
-static bool is_of_windows(const struct coarse_op *op)
-{
-    const struct pql_coarse *coarse = op->selector->coarse;
-    const mrd_time_ms resolution_ms = coarse->resolution_ms;
-    const bool one_each = coarse->function == MRD_ROLLUP_INSTANT ||
-                          coarse->function == MRD_ROLLUP_TIMESTAMP ||
-                          op->grid.range_ms == resolution_ms;
-    const bool aligned =
-        op->grid.end0_ms % resolution_ms == 0 && op->grid.end_step_ms % resolution_ms == 0;
-    return one_each && aligned && op->grid.range_ms <= resolution_ms;
-}
-
 /* Whether each range has the one row that ends where it does, and no other: rows were joined, and no edge but those of ranges has cut them. */
 static bool is_of_folded(const struct coarse_op *op, const struct mrd_coarse_series *series)
 {
@@ -348,19 +335,16 @@ static bool is_of_folded(const struct coarse_op *op, const struct mrd_coarse_ser
     for (size_t i = 0; folded && i < series->piece_count; i++) {
         const struct mrd_rollup_columns *piece = series->pieces[i];
         const mrd_time_ms past_ms = piece->ends_ms[piece->count - 1] - grid->end0_ms;
-        folded = piece->folded && (past_ms == 0 || (step_ms > 0 && past_ms % step_ms == 0));
+        folded = piece->folded && piece->states == NULL &&
+                 (past_ms == 0 || (step_ms > 0 && past_ms % step_ms == 0));
     }
     return folded;
 }
 
-/* Whether a row answers a range, none goes over the border of a part, and rows have nothing beside their columns. */
+/* Whether a row answers a range, and none goes over the border of a part. Joined rows have nothing beside their columns. */
 static bool is_plain(const struct coarse_op *op, const struct mrd_coarse_series *series)
 {
-    bool states = false;
-    for (size_t i = 0; i < series->piece_count; i++) {
-        states |= series->pieces[i]->states != NULL;
-    }
-    return !states && series->piece_count > 0 && (is_of_windows(op) || is_of_folded(op, series));
+    return series->piece_count > 0 && (op->selector->coarse->windows || is_of_folded(op, series));
 }
 
 /* The column that is the answer as it is, or MRD_ROW_COLUMNS. */
@@ -384,6 +368,11 @@ static enum mrd_status answer_window(struct coarse_op *op, const struct mrd_roll
                                      size_t step, size_t at, struct mrd_error *err)
 {
     set_question(op, step);
+    if (columns->states != NULL) {
+        struct mrd_rollup_row row;
+        mrd_rollup_columns_row(columns, at, &row);
+        return answer_row(op, step, &row, err);
+    }
     const struct mrd_rollup_answer answer = mrd_rollup_columns_answer(&op->question, columns, at);
     if (answer.outcome == MRD_ROLLUP_FLOAT && !answer.overlaps) {
         op->column[step] = answer.value;
@@ -442,7 +431,7 @@ static enum mrd_status answer_piece(struct coarse_op *op, const struct mrd_rollu
             mrd_rollup_windows_change(op->question.function, columns, window_ms, at, count,
                                       op->column + step);
             step += count - 1;
-        } else if (answers != NULL && counts != NULL) {
+        } else if (answers != NULL && counts != NULL && columns->states == NULL) {
             op->column[step] = counts[at] > 0 ? answers[at] : op->column[step];
         } else {
             MRD_TRY(answer_window(op, columns, step, at, err));

@@ -244,6 +244,15 @@ static mrd_time_ms row_of_ranges(const struct use *use, const struct pql_coarse 
     return apart && (coarse->fold || use->range_ms == coarse->resolution_ms) ? use->range_ms : 0;
 }
 
+/* Whether no range has more than one row. */
+static bool are_windows(const struct use *use, const struct pql_coarse *coarse)
+{
+    const mrd_time_ms resolution_ms = coarse->resolution_ms;
+    const bool aligned = use->end0_ms % resolution_ms == 0 && use->end_step_ms % resolution_ms == 0;
+    return aligned &&
+           (use->instant ? use->range_ms <= resolution_ms : use->range_ms == resolution_ms);
+}
+
 static enum mrd_status take(const struct planning *planning, const struct cover *cover,
                             struct mrd_error *err)
 {
@@ -265,6 +274,7 @@ static enum mrd_status take(const struct planning *planning, const struct cover 
         coarse->fold = is_worth_folding(use, coarse);
         coarse->window_ms = row_of_ranges(use, coarse);
     }
+    coarse->windows = are_windows(use, coarse);
     use->selector->coarse = coarse;
     use->selector->fragment = NULL; /* the aggregation above it is made here */
     return MRD_OK;

@@ -105,6 +105,11 @@ void mrd_rollup_columns_row(const struct mrd_rollup_columns *columns, size_t i,
         return;
     }
     *out = mrd_rollup_row_empty(columns->ends_ms[i]);
+    if (columns->borders != NULL) {
+        mrd_assert(i == 0 || i == columns->count - 1);
+        out->floats = columns->borders[i == columns->count - 1];
+        return;
+    }
     out->stale_ms = mrd_rollup_integer(columns, MRD_ROW_STALE_TS, i);
     if (mrd_rollup_integer(columns, MRD_ROW_COUNT, i) > 0) {
         out->floats = mrd_rollup_columns_floats(columns, i);

@@ -65,6 +65,10 @@ struct mrd_rollup_columns {
     /* NULL, or what was asked for, of each row by itself (windows.h): a staleness marker's bits where it is nothing. */
     const double *answers;
     mrd_time_ms even_ms; /* with answers: how far apart all rows end; 0: not evenly */
+    /* With answers: NULL, or these are alone, without columns; and here are the first row and the last one, for those that share a window with
+     * others. */
+    const struct mrd_rollup_floats *borders;
+    const struct mrd_rollup_columns *next; /* NULL, or rows that come behind, in another form */
 };
 
 static inline uint64_t mrd_rollup_columns_made_of(const struct mrd_rollup_columns *columns)
@@ -88,11 +92,12 @@ static inline int64_t mrd_rollup_integer(const struct mrd_rollup_columns *column
 /* The columns that an answer looks at. */
 unsigned mrd_rollup_columns_of(enum mrd_rollup_function function, bool use_start_timestamps);
 
-/* A row, as far as its columns are there. Histograms are those of the state. The extremes are those of first and last at least. */
+/* A row, as far as its columns are there; of answers that are alone, the first or the last. Histograms are those of the state. The extremes are those of first
+ * and last at least. */
 void mrd_rollup_columns_row(const struct mrd_rollup_columns *columns, size_t i,
                             struct mrd_rollup_row *out);
 
-/* Its floats alone, of a row without a state. */
+/* Its floats alone, of a row without a state (that is not alone). */
 struct mrd_rollup_floats mrd_rollup_columns_floats(const struct mrd_rollup_columns *columns,
                                                    size_t i);
 

@@ -94,9 +94,30 @@ static size_t lanes_at(const struct mrd_rollup_fold *fold, size_t at)
     return lanes;
 }
 
+MRD_SIMD_CLONES static bool are_same(const int64_t *items, size_t count)
+{
+    int64_t others = 0;
+    for (size_t i = 0; i < count; i++) {
+        others |= items[i] ^ items[0];
+    }
+    return others == 0;
+}
+
+MRD_SIMD_CLONES static void multiply(const uint32_t *starts, int64_t by, size_t count, int64_t *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        out[i] = (int64_t)((uint64_t)by * (starts[i + 1] - starts[i]));
+    }
+}
+
 MRD_SIMD_CLONES static void fold_counts(const struct mrd_rollup_fold *fold, int64_t *out)
 {
     const int64_t *in = fold->in[MRD_ROW_COUNT];
+    const int64_t *first = in + fold->starts[0];
+    if (are_same(first, fold->starts[fold->count] - fold->starts[0])) {
+        multiply(fold->starts, *first, fold->count, out);
+        return;
+    }
     for (size_t at = 0, lanes; at < fold->count; at += lanes) {
         const size_t rows = fold->starts[at + 1] - fold->starts[at];
         lanes = lanes_at(fold, at);
@@ -142,17 +163,72 @@ MRD_SIMD_CLONES static void fold_sums(const struct mrd_rollup_fold *fold, double
     }
 }
 
-/* Of columns that are those of the first, or the last row. */
-static void fold_ends(const struct mrd_rollup_fold *fold, const int64_t *in, bool last, bool in_us,
-                      int64_t *out)
+/* How many rows every window has but the first and the last one; 0: not the same number, or there are few windows. */
+static size_t rows_of_each(const struct mrd_rollup_fold *fold)
 {
-    for (size_t i = 0; i < fold->count; i++) {
-        const int64_t value = in[last ? fold->starts[i + 1] - 1 : fold->starts[i]];
-        out[i] = in_us ? value / 1000 : value;
+    const uint32_t *starts = fold->starts;
+    const uint32_t rows = fold->count < 4 ? 0 : starts[2] - starts[1];
+    uint32_t others = 0;
+    for (size_t i = 1; rows > 0 && i + 1 < fold->count; i++) {
+        others |= (starts[i + 1] - starts[i]) ^ rows;
+    }
+    return others == 0 ? rows : 0;
+}
+
+MRD_SIMD_CLONES static void take_every(const int64_t *in, size_t rows, size_t count, int64_t *out)
+{
+    if (rows == 2) {
+        for (size_t i = 0; i < count; i++) {
+            out[i] = in[2 * i];
+        }
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        out[i] = in[i * rows];
+    }
+}
+
+/* Times that are as far apart from one another, a whole number of milliseconds, to milliseconds; false if they are not. */
+MRD_SIMD_CLONES static bool times_ramp(int64_t *times, size_t count)
+{
+    const uint64_t step = (uint64_t)times[1] - (uint64_t)times[0];
+    const int64_t first = times[0];
+    uint64_t others = 0;
+    for (size_t i = 1; i < count; i++) {
+        others |= ((uint64_t)times[i] - (uint64_t)times[i - 1]) ^ step;
+    }
+    if (others != 0 || first < 0 || step % 1000 != 0 || step > (uint64_t)INT64_MAX ||
+        times[count - 1] < first) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        times[i] = (int64_t)((uint64_t)(first / 1000) + step / 1000 * i);
+    }
+    return true;
+}
+
+/* Of columns that are those of the first, or the last row. `rows`: rows_of_each. */
+static void fold_ends(const struct mrd_rollup_fold *fold, size_t rows, const int64_t *in, bool last,
+                      bool in_us, int64_t *out)
+{
+    const size_t count = fold->count;
+    for (size_t i = 0; i < count; i += rows == 0 ? 1 : count - 1) {
+        out[i] = in[last ? fold->starts[i + 1] - 1 : fold->starts[i]];
+    }
+    if (rows > 0) {
+        take_every(in + (last ? fold->starts[2] - 1 : fold->starts[1]), rows, count - 2, out + 1);
+    }
+    if (in_us && (count < 2 || !times_ramp(out, count))) {
+        for (size_t i = 0; i < count; i++) {
+            out[i] /= 1000;
+        }
     }
 }
 
 /* ---- what is odd ---- */
+
+/* Below, calls cost more than rows. */
+enum { FEW_ROWS = 24 };
 
 MRD_SIMD_CLONES static bool any_zero(const int64_t *items, size_t count)
 {
@@ -196,6 +272,32 @@ static bool wants(const struct mrd_rollup_fold *fold, enum mrd_rollup_column col
     return (fold->wanted >> column & 1) != 0;
 }
 
+static const enum mrd_rollup_column finite_columns[] = {MRD_ROW_SUM, MRD_ROW_COMPENSATION,
+                                                        MRD_ROW_MIN, MRD_ROW_MAX};
+
+/* is_odd of a few rows, where there are counts and no changes are wanted. */
+static bool are_few_odd(const struct mrd_rollup_fold *fold, size_t from, size_t to)
+{
+    const int64_t *counts = fold->in[MRD_ROW_COUNT];
+    const int64_t *resets = fold->in[MRD_ROW_RESETS];
+    const double *firsts = fold->in[MRD_ROW_FIRST];
+    const double *lasts = fold->in[MRD_ROW_LAST];
+    bool found = wants(fold, MRD_ROW_RESETS) && (firsts == NULL || lasts == NULL);
+    for (size_t i = from; i < to; i++) {
+        found |= counts[i] == 0;
+    }
+    for (size_t i = from; wants(fold, MRD_ROW_RESETS) && !found && i < to; i++) {
+        found = (i > from && firsts[i] < lasts[i - 1]) || (resets != NULL && resets[i] != 0);
+    }
+    for (size_t k = 0; k < MRD_ARRAY_LEN(finite_columns) && !found; k++) {
+        const double *items = fold->in[finite_columns[k]];
+        for (size_t i = from; items != NULL && i < to; i++) {
+            found |= !(fabs(items[i]) < INFINITY);
+        }
+    }
+    return found;
+}
+
 /* Whether rows [from, to) have anything that the loops above do not know of. */
 static bool is_odd(const struct mrd_rollup_fold *fold, size_t from, size_t to)
 {
@@ -203,8 +305,9 @@ static bool is_odd(const struct mrd_rollup_fold *fold, size_t from, size_t to)
     const int64_t *resets = fold->in[MRD_ROW_RESETS];
     const double *firsts = fold->in[MRD_ROW_FIRST];
     const double *lasts = fold->in[MRD_ROW_LAST];
-    static const enum mrd_rollup_column finite[] = {MRD_ROW_SUM, MRD_ROW_COMPENSATION, MRD_ROW_MIN,
-                                                    MRD_ROW_MAX};
+    if (counts != NULL && to - from < FEW_ROWS && !wants(fold, MRD_ROW_CHANGES)) {
+        return are_few_odd(fold, from, to);
+    }
     if (counts == NULL || any_zero(counts + from, to - from) || wants(fold, MRD_ROW_CHANGES)) {
         return true;
     }
@@ -213,8 +316,8 @@ static bool is_odd(const struct mrd_rollup_fold *fold, size_t from, size_t to)
          (resets != NULL && any_other(resets + from, to - from)))) {
         return true;
     }
-    for (size_t k = 0; k < MRD_ARRAY_LEN(finite); k++) {
-        const double *items = fold->in[finite[k]];
+    for (size_t k = 0; k < MRD_ARRAY_LEN(finite_columns); k++) {
+        const double *items = fold->in[finite_columns[k]];
         if (items != NULL && any_not_finite(items + from, to - from)) {
             return true;
         }
@@ -239,7 +342,7 @@ static void fold_one(const struct mrd_rollup_fold *fold, size_t i, int64_t *cons
     for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
         double real;
         int64_t integer;
-        if ((mrd_rollup_fold_columns(fold->wanted) >> which & 1) != 0) {
+        if ((mrd_rollup_fold_columns(fold->wanted) >> which & 1) != 0 && out[which] != NULL) {
             mrd_rollup_row_column(&row, (enum mrd_rollup_column)which, &real, &integer);
             out[which][i] = mrd_rollup_column_is_real((enum mrd_rollup_column)which)
                                 ? (int64_t)mrd_double_bits(real)
@@ -264,8 +367,8 @@ unsigned mrd_rollup_fold_columns(unsigned wanted)
 }
 
 /* A column of rows that are as they should be. */
-static void fold_column(const struct mrd_rollup_fold *fold, enum mrd_rollup_column which,
-                        int64_t *const out[])
+static void fold_column(const struct mrd_rollup_fold *fold, size_t rows,
+                        enum mrd_rollup_column which, int64_t *const out[])
 {
     const void *in = fold->in[which];
     if (in == NULL && which != MRD_ROW_COMPENSATION) {
@@ -285,11 +388,11 @@ static void fold_column(const struct mrd_rollup_fold *fold, enum mrd_rollup_colu
         return;
     case MRD_ROW_FIRST:
     case MRD_ROW_LAST:
-        fold_ends(fold, in, which == MRD_ROW_LAST, false, out[which]);
+        fold_ends(fold, rows, in, which == MRD_ROW_LAST, false, out[which]);
         return;
     case MRD_ROW_FIRST_TS:
     case MRD_ROW_LAST_TS:
-        fold_ends(fold, in, which == MRD_ROW_LAST_TS, fold->times_in_us, out[which]);
+        fold_ends(fold, rows, in, which == MRD_ROW_LAST_TS, fold->times_in_us, out[which]);
         return;
     case MRD_ROW_RESETS: /* none */
     case MRD_ROW_LOST:
@@ -315,20 +418,33 @@ static bool is_summed_odd(const struct mrd_rollup_fold *fold, int64_t *const out
     return !(fabs(sum) < INFINITY);
 }
 
+bool mrd_rollup_fold_is_plain(const struct mrd_rollup_fold *fold)
+{
+    return !is_odd(fold, fold->starts[0], fold->starts[fold->count]);
+}
+
 void mrd_rollup_fold(const struct mrd_rollup_fold *fold, int64_t *const out[MRD_ROW_COLUMNS])
 {
     const unsigned columns = mrd_rollup_fold_columns(fold->wanted);
-    const bool odd = is_odd(fold, fold->starts[0], fold->starts[fold->count]);
+    const bool odd = !fold->plain && !mrd_rollup_fold_is_plain(fold);
     const bool all_odd = fold->in[MRD_ROW_COUNT] == NULL || wants(fold, MRD_ROW_CHANGES);
+    const size_t rows = rows_of_each(fold);
     for (unsigned which = 0; which < MRD_ROW_COLUMNS && !all_odd; which++) {
-        if ((columns >> which & 1) != 0) {
-            fold_column(fold, (enum mrd_rollup_column)which, out);
+        if ((columns >> which & 1) != 0 && out[which] != NULL) {
+            fold_column(fold, rows, (enum mrd_rollup_column)which, out);
         }
     }
-    for (size_t i = 0; i < fold->count; i++) {
-        if (all_odd || (odd && is_odd(fold, fold->starts[i], fold->starts[i + 1])) ||
-            is_summed_odd(fold, out, i)) {
-            fold_one(fold, i, out);
+    for (size_t first = 0; first < fold->count; first += LANES) {
+        const size_t end = MRD_MIN(first + LANES, fold->count);
+        const bool some = odd && is_odd(fold, fold->starts[first], fold->starts[end]);
+        if (!some && !all_odd && !wants(fold, MRD_ROW_SUM)) {
+            continue;
+        }
+        for (size_t i = first; i < end; i++) {
+            if (all_odd || (some && is_odd(fold, fold->starts[i], fold->starts[i + 1])) ||
+                is_summed_odd(fold, out, i)) {
+                fold_one(fold, i, out);
+            }
         }
     }
 }

@@ -49,13 +49,17 @@ static double next_value(unsigned style, double before)
 static size_t make_rows(unsigned style, bool gaps)
 {
     const size_t count = 1 + below(ROWS);
+    const uint64_t in_each =
+        below(2) == 0 ? 1 + below(5) : 0; /* samples, as of what is scraped regularly */
+    const mrd_time_ms late_ms = (mrd_time_ms)below(3) * 1000;
     double value = 0;
     for (size_t i = 0; i < count; i++) {
         const mrd_time_ms end_ms = (mrd_time_ms)(i + 1) * RESOLUTION_MS;
-        const uint64_t samples = gaps && below(20) == 0 ? 0 : 1 + below(5);
+        const uint64_t some = in_each == 0 ? 1 + below(5) : in_each;
+        const uint64_t samples = gaps && below(20) == 0 ? 0 : some;
         rows[i] = mrd_rollup_row_empty(end_ms);
         for (uint64_t k = 0; k < samples; k++) {
-            const mrd_time_ms at_ms = end_ms - RESOLUTION_MS + 1 + (mrd_time_ms)k * 9000;
+            const mrd_time_ms at_ms = end_ms - RESOLUTION_MS + 1 + late_ms + (mrd_time_ms)k * 9000;
             value = next_value(style, value);
             mrd_rollup_add_float(&rows[i].floats, value, (struct mrd_span){at_ms, 0});
         }
@@ -63,15 +67,16 @@ static size_t make_rows(unsigned style, bool gaps)
     return count;
 }
 
-/* Windows of one size, but for the first and some others. */
+/* Windows of one size, but for the first, and often some others. */
 static size_t cut_windows(size_t row_count)
 {
+    const uint64_t odd_in = below(2) == 0 ? 10 : UINT64_MAX;
     const size_t size = 1 + below(30);
     size_t count = 0;
     starts[0] = 0;
     while (starts[count] < row_count) {
         const size_t rest = row_count - starts[count];
-        const size_t rows_in = count == 0 || below(10) == 0 ? 1 + below(30) : size;
+        const size_t rows_in = count == 0 || below(odd_in) == 0 ? 1 + below(30) : size;
         starts[count + 1] = starts[count] + (uint32_t)MRD_MIN(rows_in, rest);
         count++;
     }

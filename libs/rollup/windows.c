@@ -108,7 +108,7 @@ MRD_SIMD_CLONES static bool are_alike(struct rows rows, size_t count)
 }
 
 /* The changes, each times `by`: what its shape stretches it by, unless a counter was zero so short a time before (less than `reach` seconds)
- * that this bounds it. Whether that is so of any, which makes the answers useless. */
+ * that this bounds it. Whether that is so of any, whose answers are wrong then. */
 static inline __attribute__((always_inline)) bool stretch_all(struct rows rows, bool resets,
                                                               const struct mrd_rollup_change *shape,
                                                               double reach, double by, size_t count,
@@ -142,7 +142,23 @@ MRD_SIMD_CLONES static bool stretch_with_resets(struct rows rows,
     return stretch_all(rows, true, shape, reach, by, count, out);
 }
 
-/* False if the windows differ, or a counter began at zero in some: `out` is of no use then. */
+/* Makes the answers of counters that began at zero so short a time before. */
+static void bound(struct rows rows, const struct mrd_rollup_change *shape, double reach,
+                  double range_s, size_t count, double *out)
+{
+    struct mrd_rollup_change of = *shape;
+    for (size_t i = 0; i < count; i++) {
+        const double seen = rows.lasts[i] - rows.firsts[i];
+        of.first = rows.firsts[i];
+        of.difference = rows.resets != NULL && rows.resets[i] > 0 ? seen + rows.lost[i] : seen;
+        if (of.difference > 0 && of.first >= 0 &&
+            shape->sampled * (of.first / of.difference) < reach) {
+            out[i] = mrd_rollup_change_of(&of, true, range_s);
+        }
+    }
+}
+
+/* False if the windows differ: `out` is of no use then. */
 static bool change_alike(struct rows rows, mrd_time_ms resolution_ms, bool counter, double range_s,
                          size_t count, double *out)
 {
@@ -160,9 +176,13 @@ static bool change_alike(struct rows rows, mrd_time_ms resolution_ms, bool count
     const double factor =
         (shape.sampled + before + mrd_rollup_reach(shape.to_end, average)) / shape.sampled;
     const double reach = counter ? before : -INFINITY; /* gauges have no zero */
-    return rows.resets == NULL
-               ? !stretch(rows, &shape, reach, factor / range_s, count, out)
-               : !stretch_with_resets(rows, &shape, reach, factor / range_s, count, out);
+    const bool any = rows.resets == NULL
+                         ? stretch(rows, &shape, reach, factor / range_s, count, out)
+                         : stretch_with_resets(rows, &shape, reach, factor / range_s, count, out);
+    if (any) {
+        bound(rows, &shape, reach, range_s, count, out);
+    }
+    return true;
 }
 
 void mrd_rollup_windows_change(enum mrd_rollup_function function,

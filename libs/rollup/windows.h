@@ -11,6 +11,8 @@
 struct mrd_rollup_asked {
     enum mrd_rollup_function function;
     mrd_time_ms window_ms; /* the range of a row: (end - window, end]; 0: nothing is asked for */
+    /* Nobody looks at the columns of a row that has an answer: they need not come. */
+    bool alone;
 };
 
 /* out[i] is what mrd_rollup_columns_answer makes of row i, bit for bit, with its window as the question's; a staleness marker's bits where there

@@ -167,7 +167,7 @@ static void answers_of_all_functions_are_those_of_each_row(void **unused)
     for (size_t round = 0; round < 100; round++) {
         struct mrd_rollup_columns columns = make_rows();
         const struct mrd_rollup_asked asked = {functions[round % MRD_ARRAY_LEN(functions)],
-                                               RESOLUTION_MS};
+                                               RESOLUTION_MS, false};
         double out[ROWS];
         add_sums(&columns);
         if (asked.function == MRD_ROLLUP_SUM || asked.function == MRD_ROLLUP_AVG) {
@@ -200,7 +200,7 @@ static void rows_that_need_a_look_have_no_answers(void **unused)
     struct mrd_rollup_columns columns = make_rows();
     double out[ROWS];
     const struct mrd_rollup_row *states[ROWS] = {NULL};
-    const struct mrd_rollup_asked sum = {MRD_ROLLUP_SUM, RESOLUTION_MS};
+    const struct mrd_rollup_asked sum = {MRD_ROLLUP_SUM, RESOLUTION_MS, false};
     add_sums(&columns);
     assert_true(mrd_rollup_windows_answer(&sum, &columns, out));
     counts[5] = 2;
@@ -219,7 +219,7 @@ static void rows_that_need_a_look_have_no_answers(void **unused)
     static const enum mrd_rollup_function others[] = {MRD_ROLLUP_INSTANT, MRD_ROLLUP_TIMESTAMP,
                                                       MRD_ROLLUP_CHANGES, MRD_ROLLUP_RESETS};
     for (size_t i = 0; i < MRD_ARRAY_LEN(others); i++) {
-        const struct mrd_rollup_asked asked = {others[i], RESOLUTION_MS};
+        const struct mrd_rollup_asked asked = {others[i], RESOLUTION_MS, false};
         assert_false(mrd_rollup_windows_answer(&asked, &columns, out));
     }
 }
@@ -230,11 +230,11 @@ static void answers_come_with_the_rows(void **unused)
     struct mrd_rollup_columns columns = make_rows();
     const struct mrd_rollup_columns *view = &columns;
     struct mrd_arena *arena = mrd_arena_create("answers", (size_t)1 << 20);
-    assert_int_equal(
-        mrd_rollup_windows_add(&(struct mrd_rollup_asked){MRD_ROLLUP_COUNT, 0}, arena, &view, NULL),
-        MRD_OK);
+    assert_int_equal(mrd_rollup_windows_add(&(struct mrd_rollup_asked){MRD_ROLLUP_COUNT, 0, false},
+                                            arena, &view, NULL),
+                     MRD_OK);
     assert_ptr_equal(view, &columns);
-    const struct mrd_rollup_asked asked = {MRD_ROLLUP_COUNT, RESOLUTION_MS};
+    const struct mrd_rollup_asked asked = {MRD_ROLLUP_COUNT, RESOLUTION_MS, false};
     assert_int_equal(mrd_rollup_windows_add(&asked, arena, &view, NULL), MRD_OK);
     assert_int_equal(view->even_ms, RESOLUTION_MS);
     assert_true(view->answers[3] == (double)counts[3] || counts[3] == 0);
