@@ -32,9 +32,9 @@ static struct mrd_bytes text_at(const struct mbx_build *build, uint32_t at, uint
     return (struct mrd_bytes){build->text.data + at, size};
 }
 
-void mbx_build_init(struct mbx_build *build, int zstd_level, bool rollup)
+void mbx_build_init(struct mbx_build *build, struct mrd_pq_compressor *compressor, bool rollup)
 {
-    *build = (struct mbx_build){.zstd_level = zstd_level, .rollup = rollup};
+    *build = (struct mbx_build){.compressor = compressor, .rollup = rollup};
     build->text.limit = UINT32_MAX / 2; /* offsets have 32 bits */
     mrd_buf_append_bytes(&build->sidecar, MRD_BYTES(MBX_MAGIC));
 }
@@ -414,7 +414,7 @@ void mbx_build_part_end(struct mbx_build *build, struct mbx_frame *out_index,
     mrd_buf_append_varint(&plain, build->tenant_count);
     mrd_buf_append_bytes(&plain, mrd_buf_view(&build->body));
     mrd_buf_fini(&build->body); /* may have been large */
-    mbx_frame_write(mrd_buf_view(&plain), build->zstd_level, &build->sidecar, out_index);
+    mbx_frame_write(mrd_buf_view(&plain), build->compressor, &build->sidecar, out_index);
     *out_tenants_count = build->tenant_count;
     build->tenant_count = 0;
 }

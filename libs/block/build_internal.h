@@ -10,7 +10,7 @@
 #include "block/sidecar_internal.h"
 
 struct mbx_build {
-    int zstd_level;
+    struct mrd_pq_compressor *compressor; /* lent */
     bool rollup;
     struct mrd_buf sidecar; /* what is finished: magic, indexes of parts as frames */
 
@@ -38,7 +38,7 @@ struct mbx_build {
     uint64_t bloom_seed;
 };
 
-void mbx_build_init(struct mbx_build *build, int zstd_level, bool rollup);
+void mbx_build_init(struct mbx_build *build, struct mrd_pq_compressor *compressor, bool rollup);
 void mbx_build_fini(struct mbx_build *build);
 
 void mbx_build_tenant(struct mbx_build *build, struct mrd_bytes name);

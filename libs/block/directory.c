@@ -3,29 +3,24 @@
 
 #include "base/hash.h"
 #include "block/sidecar_internal.h"
+#include "parquet/compress.h"
 
 /* ---- frames ---- */
 
-void mbx_frame_write(struct mrd_bytes plain, int zstd_level, struct mrd_buf *out,
-                     struct mbx_frame *out_frame)
+void mbx_frame_write(struct mrd_bytes plain, struct mrd_pq_compressor *compressor,
+                     struct mrd_buf *out, struct mbx_frame *out_frame)
 {
-    const size_t bound = ZSTD_compressBound(plain.size);
-    uint8_t *place = mrd_buf_reserve(out, bound);
-    if (place == NULL) {
-        return;
-    }
-    const size_t size = ZSTD_compress(place, bound, plain.data, plain.size, zstd_level);
-    if (ZSTD_isError(size)) { /* out of memory is all that is left */
-        out->failed = true;
+    const size_t at = out->size;
+    mrd_pq_compress(compressor, plain, out);
+    if (out->failed) {
         return;
     }
     *out_frame = (struct mbx_frame){
-        .offset = out->size,
-        .size = size,
+        .offset = at,
+        .size = out->size - at,
         .plain_size = plain.size,
-        .crc32c = mrd_crc32c(0, (struct mrd_bytes){place, size}),
+        .crc32c = mrd_crc32c(0, (struct mrd_bytes){out->data + at, out->size - at}),
     };
-    out->size += size;
 }
 
 static enum mrd_status crc_of(struct mrd_bytes bytes, const struct mrd_look *look, uint32_t *out,
@@ -182,7 +177,8 @@ static void tenant_put(const struct mrd_block_tenant *tenant, struct mrd_buf *ou
     mbx_counts_write(&tenant->counts, out);
 }
 
-void mbx_directory_write(const struct mbx_directory *directory, int zstd_level, struct mrd_buf *out)
+void mbx_directory_write(const struct mbx_directory *directory,
+                         struct mrd_pq_compressor *compressor, struct mrd_buf *out)
 {
     mrd_auto(mrd_buf_fini)
     struct mrd_buf plain = {0};
@@ -204,7 +200,7 @@ void mbx_directory_write(const struct mbx_directory *directory, int zstd_level, 
         tenant_put(&directory->tenants[i], &plain);
     }
     struct mbx_frame frame = {0};
-    mbx_frame_write(mrd_buf_view(&plain), zstd_level, out, &frame);
+    mbx_frame_write(mrd_buf_view(&plain), compressor, out, &frame);
     const size_t tail = out->size;
     mrd_buf_append_u64(out, frame.offset);
     mrd_buf_append_u32(out, (uint32_t)frame.size);

@@ -17,6 +17,8 @@
 #include "block/series.h"
 #include "rollup/columns.h"
 
+struct mrd_pq_compressor;
+
 enum {
     MBX_VERSION = 1,        /* of samples */
     MBX_VERSION_ROLLUP = 2, /* of rollup rows */
@@ -213,8 +215,8 @@ struct mbx_directory {
 };
 
 /* Appends directory and tail to a sidecar that has everything else. */
-void mbx_directory_write(const struct mbx_directory *directory, int zstd_level,
-                         struct mrd_buf *out);
+void mbx_directory_write(const struct mbx_directory *directory,
+                         struct mrd_pq_compressor *compressor, struct mrd_buf *out);
 
 /* Where the directory lies, from the last MBX_TAIL_SIZE bytes of a sidecar of that size, and what its version is. */
 MRD_MUST_CHECK enum mrd_status mbx_tail_read(struct mrd_bytes tail, uint64_t sidecar_size,
@@ -230,9 +232,9 @@ ptrdiff_t mbx_directory_find(const struct mbx_directory *directory, struct mrd_b
 
 /* ---- frames ---- */
 
-/* Compresses and appends; *out_frame says where. `out->failed` tells of its limit. */
-void mbx_frame_write(struct mrd_bytes plain, int zstd_level, struct mrd_buf *out,
-                     struct mbx_frame *out_frame);
+/* Compresses by a compressor of zstd and appends; *out_frame says where. `out->failed` tells of its limit. */
+void mbx_frame_write(struct mrd_bytes plain, struct mrd_pq_compressor *compressor,
+                     struct mrd_buf *out, struct mbx_frame *out_frame);
 
 /* Checks the CRC and decompresses to exactly frame->plain_size bytes. MRD_E_CORRUPT; MRD_E_LIMIT beyond memory_max; the look
  * (NULL: none) may end it, being asked every MBX_FRAME_PIECE bytes. */

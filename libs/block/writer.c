@@ -6,6 +6,10 @@
 #include "block/writer_internal.h"
 #include "model/histogram_check.h"
 #include "model/tenant.h"
+#include "parquet/compress.h"
+
+/* Up to here frames are not tried to be made smaller. Blocks of level 0 are to be the same whoever writes them, so they stay as they are. */
+enum { SMALL_BYTES = 128 };
 
 /* ---- life ---- */
 
@@ -106,7 +110,13 @@ static enum mrd_status create(struct mrd_block_writer *writer,
     writer->memory_max = options->memory_bytes_max;
     writer->kit = options->kit;
     writer->page_begins = true;
-    mbx_build_init(&writer->build, writer->zstd_level, options->resolution_ms != 0);
+    writer->compressor = block_kit_compressor(writer->kit, writer->zstd_level);
+    if (writer->compressor == NULL) {
+        writer->own_compressor = mrd_pq_compressor_create(MRD_PQ_ZSTD, writer->zstd_level);
+        writer->compressor = writer->own_compressor;
+    }
+    mrd_pq_compressor_keep_small(writer->compressor, writer->level == 0 ? 0 : SMALL_BYTES);
+    mbx_build_init(&writer->build, writer->compressor, options->resolution_ms != 0);
     writer->data = (struct block_out){.store = options->store,
                                       .control = options->control,
                                       .key = key_of(options->stem, ".parquet"),
@@ -155,6 +165,7 @@ void mrd_block_writer_destroy(struct mrd_block_writer **writer_at)
     }
     block_kit_give_run(writer->kit, &writer->run);
     block_kit_give_rollup_run(writer->kit, &writer->rollup_run);
+    mrd_pq_compressor_destroy(&writer->own_compressor);
     free(writer->promoted_names);
     free(writer->sidecar_key);
     free(writer->id);

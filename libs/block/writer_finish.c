@@ -73,7 +73,7 @@ static void write_sidecar(struct mrd_block_writer *writer, const struct mrd_pq_w
                         &plain);
         at[i] =
             (struct mbx_part_at){.index = parts[i].index, .tenants_count = parts[i].tenants_count};
-        mbx_frame_write(mrd_buf_view(&plain), writer->zstd_level, out, &at[i].pages);
+        mbx_frame_write(mrd_buf_view(&plain), writer->compressor, out, &at[i].pages);
     }
     const struct mbx_directory directory = {
         .id = mrd_bytes_of(writer->id),
@@ -85,7 +85,7 @@ static void write_sidecar(struct mrd_block_writer *writer, const struct mrd_pq_w
         .tenants = (struct mrd_block_tenant *)(void *)writer->build.tenants.data,
         .tenant_count = writer->build.tenants.size / sizeof(struct mrd_block_tenant),
     };
-    mbx_directory_write(&directory, writer->zstd_level, out);
+    mbx_directory_write(&directory, writer->compressor, out);
     free(at);
 }
 

@@ -164,7 +164,9 @@ struct mrd_block_writer {
     int zstd_level;
     size_t bloom_bytes_max;
     size_t memory_max;
-    struct mrd_block_writer_kit *kit; /* or NULL */
+    struct mrd_block_writer_kit *kit;     /* or NULL */
+    struct mrd_pq_compressor *compressor; /* of all files: the kit's, or our own */
+    struct mrd_pq_compressor *own_compressor;
 
     struct block_out data;
     struct block_series_out *series_out; /* NULL: there is no file of series */

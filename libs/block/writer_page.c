@@ -216,7 +216,7 @@ enum mrd_status block_columns_open(struct mrd_block_writer *writer,
         .level = writer->zstd_level,
         .page_version = 1,
         .memory_bytes_max = writer->memory_max / 2,
-        .compressor = block_kit_compressor(writer->kit, writer->zstd_level),
+        .compressor = writer->compressor,
     };
     return block_out_open(&writer->data, &options, err);
 }

@@ -55,6 +55,7 @@ enum mrd_status block_series_open(struct mrd_block_writer *writer,
         .level = writer->zstd_level,
         .page_version = 1,
         .memory_bytes_max = series->memory_max,
+        .compressor = writer->compressor,
     };
     return block_out_open(&series->out, &parquet, err);
 }

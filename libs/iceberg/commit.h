@@ -142,4 +142,13 @@ MRD_MUST_CHECK enum mrd_status mrd_iceberg_publish(const struct mrd_iceberg_tabl
                                                    const char *metadata_key, struct mrd_bytes json,
                                                    struct mrd_error *err);
 
+/* Its two steps, for many tables at once: the copy must be there, and durable, before the hint points at it. */
+MRD_MUST_CHECK enum mrd_status mrd_iceberg_publish_copy(const struct mrd_iceberg_table *table,
+                                                        const char *metadata_key,
+                                                        struct mrd_bytes json,
+                                                        struct mrd_error *err);
+MRD_MUST_CHECK enum mrd_status mrd_iceberg_publish_hint(const struct mrd_iceberg_table *table,
+                                                        const char *metadata_key,
+                                                        struct mrd_error *err);
+
 #endif

@@ -25,15 +25,15 @@ static enum mrd_status read_hint(const struct mrd_iceberg_table *table, const ch
     return MRD_OK;
 }
 
-enum mrd_status mrd_iceberg_publish(const struct mrd_iceberg_table *table, const char *metadata_key,
-                                    struct mrd_bytes json, struct mrd_error *err)
+enum mrd_status mrd_iceberg_publish_copy(const struct mrd_iceberg_table *table,
+                                         const char *metadata_key, struct mrd_bytes json,
+                                         struct mrd_error *err)
 {
-    char copy[KEY_SIZE], hint[KEY_SIZE], text[24];
-    uint64_t version, published;
+    char copy[KEY_SIZE];
+    uint64_t version;
     MRD_TRY(ice_version_of(table, metadata_key, &version, err));
     (void)snprintf(copy, sizeof(copy), "%s/metadata/v%" PRIu64 ".metadata.json", table->path,
                    version);
-    (void)snprintf(hint, sizeof(hint), "%s/metadata/version-hint.text", table->path);
     mrd_auto(mrd_buf_fini)
     struct mrd_buf read = {0};
     if (json.size == 0) {
@@ -41,11 +41,27 @@ enum mrd_status mrd_iceberg_publish(const struct mrd_iceberg_table *table, const
                                  table->control, &read, err));
         json = mrd_buf_view(&read);
     }
-    MRD_TRY(mrd_objstore_put_if_absent(table->store, copy, json, table->control, err));
+    return mrd_objstore_put_if_absent(table->store, copy, json, table->control, err);
+}
+
+enum mrd_status mrd_iceberg_publish_hint(const struct mrd_iceberg_table *table,
+                                         const char *metadata_key, struct mrd_error *err)
+{
+    char hint[KEY_SIZE], text[24];
+    uint64_t version, published;
+    MRD_TRY(ice_version_of(table, metadata_key, &version, err));
+    (void)snprintf(hint, sizeof(hint), "%s/metadata/version-hint.text", table->path);
     MRD_TRY(read_hint(table, hint, &published, err));
     if (published >= version) {
         return MRD_OK;
     }
     (void)snprintf(text, sizeof(text), "%" PRIu64, version);
     return mrd_objstore_put(table->store, hint, mrd_bytes_of(text), table->control, err);
+}
+
+enum mrd_status mrd_iceberg_publish(const struct mrd_iceberg_table *table, const char *metadata_key,
+                                    struct mrd_bytes json, struct mrd_error *err)
+{
+    MRD_TRY(mrd_iceberg_publish_copy(table, metadata_key, json, err));
+    return mrd_iceberg_publish_hint(table, metadata_key, err);
 }

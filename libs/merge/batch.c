@@ -5,6 +5,7 @@
 
 #include "base/parallel.h"
 #include "block/reader.h"
+#include "objstore/batch_store.h"
 
 enum {
     DAY_MS = 24 * 60 * 60 * 1000,
@@ -831,6 +832,7 @@ static enum mrd_status run(struct batch *batch, struct mrd_merge_batch_result *o
                                           .piece = merge_piece,
                                           .context = batch};
     MRD_TRY(mrd_parallel_run(&parallel, err));
+    MRD_TRY(mrd_batch_store_flush(batch->options->merge.store, batch->options->merge.control, err));
     return conclude(batch, out, err);
 }
 
@@ -844,7 +846,10 @@ enum mrd_status mrd_merge_batch(const struct mrd_merge_batch_options *options,
     }
     struct batch *batch = calloc(1, sizeof(*batch));
     mrd_assert(batch != NULL);
-    batch->options = options;
+    struct mrd_objstore *files = mrd_batch_store_create(options->merge.store);
+    struct mrd_merge_batch_options within = *options;
+    within.merge.store = files;
+    batch->options = &within;
     batch->arena = arena;
     const enum mrd_status status = run(batch, out, err);
     close_workers(batch);
@@ -861,5 +866,6 @@ enum mrd_status mrd_merge_batch(const struct mrd_merge_batch_options *options,
     mrd_buf_fini(&batch->bad);
     mrd_buf_fini(&batch->erased);
     free(batch);
+    mrd_objstore_close(&files);
     return status;
 }

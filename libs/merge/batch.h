@@ -5,7 +5,7 @@
  *   level 1, the days of a month    ->  level 2, files of one tenant and calendar month
  *
  * What it makes is for one commit: `outputs` come, `replaced` go. Until then nothing has changed, and whoever does it again makes the
- * same. A block of the batch is among the replaced only if it was read to its last sample: over all tenants and periods it gave what its
+ * same. The files of many small tenants are stored together (objstore/batch_store.h), and all are when it returns. A block of the batch is among the replaced only if it was read to its last sample: over all tenants and periods it gave what its
  * entry says. A bad block is told, and is not replaced: it stays until somebody has looked at it.
  *
  * Owner:   results lie in the caller's arena.
@@ -13,7 +13,7 @@
  *          thread's. The result is in the order of the tenants, whoever merged which, and what a merge finds bad is so for that
  *          tenant: it does not depend on who was first.
  * Memory:  merge.memory_bytes_max, shared by the workers and by what they keep open of the batch's blocks; beside it the directories of
- *          these, and a list of their tenants.
+ *          these, a list of their tenants, and what objstore/batch_store.h keeps back.
  */
 #ifndef MRD_MERGE_BATCH_H
 #define MRD_MERGE_BATCH_H

@@ -85,6 +85,32 @@ static enum mrd_status fault_put_if_absent(struct mrd_objstore *base, const char
                  err);
 }
 
+/* Each object is a call, and so is the end of all. Those before the one that fails are stored, the others are not: any subset may be after a
+ * crash, and a walk comes to one for each number of them. */
+static enum mrd_status fault_put_many(struct mrd_objstore *base,
+                                      const struct mrd_objstore_item *items, size_t item_count,
+                                      const struct mrd_objstore_control *control,
+                                      struct mrd_error *err)
+{
+    struct fault_store *store = fault_store_of(base);
+    enum mrd_status failed = MRD_OK;
+    uint64_t call = 0;
+    size_t stored = 0;
+    while (stored < item_count && failed == MRD_OK) {
+        failed = enter(store, &call, err);
+        if (failed == MRD_OK) {
+            failed = leave(store, call, MRD_OK, err);
+            stored++;
+        }
+    }
+    if (failed == MRD_OK) {
+        failed = enter(store, &call, err);
+    }
+    const enum mrd_status status =
+        mrd_objstore_put_many(store->inner, items, stored, control, failed == MRD_OK ? err : NULL);
+    return failed == MRD_OK ? leave(store, call, status, err) : failed;
+}
+
 static enum mrd_status fault_upload_begin(struct mrd_objstore *base, const char *key,
                                           const struct mrd_objstore_control *control,
                                           struct mrd_objstore_upload **out_upload,
@@ -225,6 +251,7 @@ static enum mrd_status fault_set_class(struct mrd_objstore *base, const char *ke
 static const struct mrd_objstore_ops fault_ops = {
     .put = fault_put,
     .put_if_absent = fault_put_if_absent,
+    .put_many = fault_put_many,
     .upload_begin = fault_upload_begin,
     .upload_write = fault_upload_write,
     .upload_finish = fault_upload_finish,

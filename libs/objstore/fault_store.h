@@ -8,7 +8,7 @@
  *         if (done) break;
  *     }
  *
- * Calls are counted as they are made: begin, write and finish of an upload are one each. A visit of
+ * Calls are counted as they are made: begin, write and finish of an upload are one each, put_many is one for each object and one for the end. A visit of
  * a listing happens before an AFTER fault of it. The end of an upload is not counted and cannot fail.
  *
  * Owner:   the caller closes it; the inner store is lent and outlives it.

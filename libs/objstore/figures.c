@@ -10,11 +10,12 @@ struct objstore_figures {
 };
 
 static const char *const op_names[OP_COUNT] = {
-    [OP_PUT] = "put",       [OP_PUT_IF_ABSENT] = "put_if_absent",
-    [OP_UPLOAD] = "upload", [OP_HEAD] = "head",
-    [OP_GET] = "get",       [OP_READ] = "read",
-    [OP_LIST] = "list",     [OP_DELETE] = "delete",
-    [OP_SWEEP] = "sweep",   [OP_SET_CLASS] = "set_class",
+    [OP_PUT] = "put",           [OP_PUT_IF_ABSENT] = "put_if_absent",
+    [OP_UPLOAD] = "upload",     [OP_HEAD] = "head",
+    [OP_GET] = "get",           [OP_READ] = "read",
+    [OP_LIST] = "list",         [OP_DELETE] = "delete",
+    [OP_SWEEP] = "sweep",       [OP_SET_CLASS] = "set_class",
+    [OP_PUT_MANY] = "put_many",
 };
 
 struct objstore_figures *objstore_figures_create(struct mrd_metrics *metrics)

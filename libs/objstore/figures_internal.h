@@ -8,6 +8,7 @@
 enum objstore_op {
     OP_PUT,
     OP_PUT_IF_ABSENT,
+    OP_PUT_MANY,
     OP_UPLOAD,
     OP_HEAD,
     OP_GET,

@@ -227,6 +227,7 @@ static void file_close(struct mrd_objstore *base)
 static const struct mrd_objstore_ops file_ops = {
     .put = file_put,
     .put_if_absent = file_put_if_absent,
+    .put_many = file_put_many,
     .upload_begin = file_upload_begin,
     .upload_write = file_upload_write,
     .upload_finish = file_upload_finish,

@@ -141,6 +141,11 @@ static enum mrd_status upload_once(const char *key)
     MRD_TRY(mrd_objstore_upload_write(upload, MRD_BYTES("1"), NULL));
     return mrd_objstore_upload_finish(upload, NULL);
 }
+static enum mrd_status put_many_once(const char *key)
+{
+    const struct mrd_objstore_item item = {key, MRD_BYTES("1"), MRD_OBJSTORE_ITEM_PUT};
+    return mrd_objstore_put_many(store, &item, 1, NULL, NULL);
+}
 static enum mrd_status delete_once(const char *key)
 {
     return mrd_objstore_delete(store, key, NULL, NULL);
@@ -151,9 +156,9 @@ static enum mrd_status delete_once(const char *key)
 static void a_failed_fsync_is_fatal_for_good(void **state)
 {
     (void)state;
-    enum mrd_status (*const operations[])(const char *key) = {put_once, put_if_absent_once,
-                                                              upload_once, delete_once};
-    static const int syncs_want[] = {4, 4, 4,
+    enum mrd_status (*const operations[])(const char *key) = {
+        put_once, put_if_absent_once, upload_once, put_many_once, delete_once};
+    static const int syncs_want[] = {4, 4, 4, 4,
                                      1}; /* the file, two new folders, the object's folder */
     struct file_store *file_store = file_store_of(store);
     file_store->sync = failing_sync;
@@ -181,6 +186,88 @@ static void a_failed_fsync_is_fatal_for_good(void **state)
         assert_int_equal(nth - 1, syncs_want[i]);
     }
     file_store->sync = fsync;
+}
+
+enum { BATCH = 12, BATCH_FILES = 6 /* of a tenant, in two folders */ };
+
+/* The objects of some tenants. A batch is BATCH files, the root, that of the batch, those of tenants, and two of each. */
+static void list_batch(int number, char keys[BATCH][64], struct mrd_objstore_item items[BATCH])
+{
+    for (size_t i = 0; i < BATCH; i++) {
+        (void)snprintf(keys[i], 64, "batch-%d/%zu/%s/%zu", number, i / BATCH_FILES,
+                       i % 2 == 0 ? "data" : "metadata", i);
+        items[i] = (struct mrd_objstore_item){keys[i], mrd_bytes_of(keys[i]),
+                                              i % 3 == 0 ? MRD_OBJSTORE_ITEM_PUT_IF_ABSENT
+                                                         : MRD_OBJSTORE_ITEM_UPLOAD};
+    }
+}
+
+/* The n-th fsync fails. No object has its name before the bytes of all are durable, and none is acknowledged before all folders are. */
+static void a_batch_has_names_when_all_of_it_is_durable(void **state)
+{
+    (void)state;
+    enum { FOLDERS = 1 + 1 + BATCH / BATCH_FILES * 3 };
+    struct file_store *file_store = file_store_of(store);
+    file_store->sync = failing_sync;
+    int nth = 0;
+    for (enum mrd_status status = MRD_E_FATAL; status != MRD_OK; nth++) {
+        char keys[BATCH][64];
+        struct mrd_objstore_item items[BATCH];
+        list_batch(nth, keys, items);
+        syncs_left = nth;
+        status = mrd_objstore_put_many(store, items, BATCH, NULL, NULL);
+        assert_int_equal(status, nth < BATCH + FOLDERS ? MRD_E_FATAL : MRD_OK);
+        file_store->broken = false; /* as a new process has it */
+        for (size_t i = 0; i < BATCH; i++) {
+            if (nth < BATCH) {
+                assert_absent(keys[i]);
+            } else {
+                assert_holds(keys[i], items[i].bytes);
+            }
+        }
+        assert_int_equal(count_temporaries(), 0);
+    }
+    assert_int_equal(nth - 1, BATCH + FOLDERS);
+    file_store->sync = fsync;
+}
+
+/* Folders that are known are not synced again, but that of an object is. */
+static void a_folder_of_a_batch_is_synced_once(void **state)
+{
+    (void)state;
+    struct file_store *file_store = file_store_of(store);
+    char keys[BATCH][64];
+    struct mrd_objstore_item items[BATCH];
+    list_batch(1000, keys, items);
+    assert_ok(mrd_objstore_put_many(store, items, BATCH, NULL, err));
+    file_store->sync = failing_sync;
+    syncs_left = 100;
+    assert_ok(mrd_objstore_put_many(store, items, BATCH, NULL, err));
+    assert_int_equal(syncs_left, 100 - BATCH - BATCH / BATCH_FILES * 2);
+    file_store->sync = fsync;
+    /* Somebody tidies up what is empty. */
+    for (size_t i = 0; i < BATCH; i++) {
+        assert_ok(mrd_objstore_delete(store, keys[i], NULL, err));
+    }
+    assert_int_equal(rmdir(path_of("batch-1000/0/data")), 0);
+    assert_ok(mrd_objstore_put_many(store, items, BATCH, NULL, err));
+    for (size_t i = 0; i < BATCH; i++) {
+        assert_holds(keys[i], items[i].bytes);
+    }
+}
+
+static void a_batch_that_ends_early_leaves_no_temporaries(void **state)
+{
+    (void)state;
+    char keys[BATCH][64];
+    struct mrd_objstore_item items[BATCH];
+    list_batch(2000, keys, items);
+    assert_ok(mrd_objstore_put(store, "batch-2000/1", MRD_BYTES("no folder"), NULL, err));
+    assert_int_equal(mrd_objstore_put_many(store, items, BATCH, NULL, NULL), MRD_E_INVALID);
+    assert_int_equal(count_temporaries(), 0);
+    for (size_t i = 0; i < BATCH_FILES; i++) { /* some are there, whole */
+        assert_holds(keys[i], items[i].bytes);
+    }
 }
 
 static void folders_are_synced_once(void **state)
@@ -269,6 +356,9 @@ int main(void)
         cmocka_unit_test(foreign_files_are_no_objects),
         cmocka_unit_test(what_a_killed_process_left_is_swept_by_age),
         cmocka_unit_test(a_failed_fsync_is_fatal_for_good),
+        cmocka_unit_test(a_batch_has_names_when_all_of_it_is_durable),
+        cmocka_unit_test(a_folder_of_a_batch_is_synced_once),
+        cmocka_unit_test(a_batch_that_ends_early_leaves_no_temporaries),
         cmocka_unit_test(folders_are_synced_once),
         cmocka_unit_test(a_folder_that_was_removed_is_made_again),
         cmocka_unit_test(pieces_of_all_sizes_make_an_upload),

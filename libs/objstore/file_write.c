@@ -9,14 +9,7 @@
 #include "base/hash.h"
 #include "objstore/file_internal.h"
 
-/* A file without a name among the objects yet. */
-struct temporary {
-    struct file_store *store;
-    int fd;
-    char name[64]; /* in the folder of temporaries; "" when it has gone */
-};
-
-static void temporary_fini(struct temporary *temporary)
+void file_temporary_fini(struct file_temporary *temporary)
 {
     file_fd_close(&temporary->fd);
     if (temporary->name[0] != 0) {
@@ -34,8 +27,7 @@ enum mrd_status file_check_writable(struct file_store *store, struct mrd_error *
 }
 
 /* A failed fsync may have dropped the dirty pages: a second one could succeed and mean nothing. */
-static enum mrd_status sync_fd(struct file_store *store, int fd, const char *key,
-                               struct mrd_error *err)
+enum mrd_status file_sync(struct file_store *store, int fd, const char *key, struct mrd_error *err)
 {
     if (store->sync(fd) == 0) {
         return MRD_OK;
@@ -46,8 +38,8 @@ static enum mrd_status sync_fd(struct file_store *store, int fd, const char *key
     return mrd_fail_errno(err, MRD_E_FATAL, "object %s: fsync", key);
 }
 
-static enum mrd_status temporary_open(struct file_store *store, const char *key,
-                                      struct temporary *out, struct mrd_error *err)
+enum mrd_status file_temporary_open(struct file_store *store, const char *key,
+                                    struct file_temporary *out, struct mrd_error *err)
 {
     MRD_TRY(file_check_writable(store, err));
     const uint64_t count = atomic_fetch_add_explicit(&store->temp_count, 1, memory_order_relaxed);
@@ -61,10 +53,10 @@ static enum mrd_status temporary_open(struct file_store *store, const char *key,
     return MRD_OK;
 }
 
-static enum mrd_status temporary_write(const struct temporary *temporary, const char *key,
-                                       struct mrd_bytes bytes,
-                                       const struct mrd_objstore_control *control,
-                                       struct mrd_error *err)
+enum mrd_status file_temporary_write(const struct file_temporary *temporary, const char *key,
+                                     struct mrd_bytes bytes,
+                                     const struct mrd_objstore_control *control,
+                                     struct mrd_error *err)
 {
     while (bytes.size > 0) {
         MRD_TRY(mrd_objstore_check(control, err));
@@ -90,9 +82,25 @@ static _Atomic uint64_t *slot_of(struct file_store *store, const char *path, siz
     return &store->synced[(*out_hash >> 1) % FILE_SYNCED_SLOTS];
 }
 
-/* Fsyncs the folder whose path is the first `size` bytes of key; 0: the root. */
-static enum mrd_status sync_path(struct file_store *store, const char *key, size_t size,
-                                 struct mrd_error *err)
+bool file_knows_path(struct file_store *store, const char *key, size_t size)
+{
+    uint64_t hash;
+    if (size == 0) {
+        return true;
+    }
+    _Atomic uint64_t *slot = slot_of(store, key, size, &hash);
+    return atomic_load_explicit(slot, memory_order_relaxed) == hash;
+}
+
+void file_know_path(struct file_store *store, const char *key, size_t size)
+{
+    uint64_t hash;
+    _Atomic uint64_t *slot = slot_of(store, key, size, &hash);
+    atomic_store_explicit(slot, hash, memory_order_relaxed);
+}
+
+enum mrd_status file_sync_path(struct file_store *store, const char *key, size_t size,
+                               struct mrd_error *err)
 {
     char path[MRD_OBJSTORE_KEY_SIZE_MAX + 1] = ".";
     if (size > 0) {
@@ -104,16 +112,19 @@ static enum mrd_status sync_path(struct file_store *store, const char *key, size
     if (fd < 0) {
         return file_fail(key, "open its folder", err); /* MRD_E_NOT_FOUND: to a delete, no fault */
     }
-    return sync_fd(store, fd, key, err);
+    return file_sync(store, fd, key, err);
 }
 
-/* Makes the folders of key. The entry of each must be durable before an object in it is acknowledged,
- * also if another process has made it and may not have come to its fsync. */
-static enum mrd_status make_folders(struct file_store *store, const char *key,
-                                    struct mrd_error *err)
+/* The entry of each must be durable before an object in it is acknowledged, also if another process has made it and may not have come
+ * to its fsync. */
+enum mrd_status file_make_folders(struct file_store *store, const char *key, size_t above,
+                                  enum mrd_status (*made_in)(void *context, const char *key,
+                                                             size_t above, size_t size,
+                                                             struct mrd_error *err),
+                                  void *context, struct mrd_error *err)
 {
-    size_t above = 0; /* length of the path of the folder above */
-    for (const char *slash = strchr(key, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+    const char *below = key + above + (above > 0); /* behind its '/' */
+    for (const char *slash = strchr(below, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
         const size_t size = (size_t)(slash - key);
         char path[MRD_OBJSTORE_KEY_SIZE_MAX + 1];
         memcpy(path, key, size);
@@ -122,27 +133,31 @@ static enum mrd_status make_folders(struct file_store *store, const char *key,
         if (!made && errno != EEXIST) {
             return file_fail(key, "make its folder", err);
         }
-        uint64_t hash;
-        _Atomic uint64_t *slot = slot_of(store, key, size, &hash);
-        if (made || atomic_load_explicit(slot, memory_order_relaxed) != hash) {
-            MRD_TRY(sync_path(store, key, above, err));
-            atomic_store_explicit(slot, hash, memory_order_relaxed);
+        if (made || !file_knows_path(store, key, size)) {
+            MRD_TRY(made_in(context, key, above, size, err));
         }
         above = size;
     }
     return MRD_OK;
 }
 
+static enum mrd_status sync_made(void *context, const char *key, size_t above, size_t size,
+                                 struct mrd_error *err)
+{
+    MRD_TRY(file_sync_path(context, key, above, err));
+    file_know_path(context, key, size);
+    return MRD_OK;
+}
+
 enum mrd_status file_sync_folder(struct file_store *store, const char *key, struct mrd_error *err)
 {
-    const char *slash = strrchr(key, '/');
-    return sync_path(store, key, slash == NULL ? 0 : (size_t)(slash - key), err);
+    return file_sync_path(store, key, file_folder_size(key), err);
 }
 
 /* ---- objects ---- */
 
 /* A temporary or folder of ours that is gone was removed by somebody else; the object is not there. */
-static enum mrd_status name_fail(const char *key, const char *what, struct mrd_error *err)
+enum mrd_status file_name_fail(const char *key, const char *what, struct mrd_error *err)
 {
     if (errno == ENOENT) {
         return mrd_fail(err, MRD_E_UNAVAILABLE,
@@ -152,59 +167,41 @@ static enum mrd_status name_fail(const char *key, const char *what, struct mrd_e
     return file_fail(key, what, err);
 }
 
-/* Whether this process has made the folder that key lies in durable, with those above it. */
-static bool knows_folder(struct file_store *store, const char *key)
-{
-    const char *slash = strrchr(key, '/');
-    uint64_t hash;
-    if (slash == NULL) {
-        return true;
-    }
-    _Atomic uint64_t *slot = slot_of(store, key, (size_t)(slash - key), &hash);
-    return atomic_load_explicit(slot, memory_order_relaxed) == hash;
-}
-
-/* Replaces what has the name. */
-static int rename_to(const struct temporary *temporary, const char *key)
-{
-    const struct file_store *store = temporary->store;
-    return renameat(store->temp_fd, temporary->name, store->root_fd, key);
-}
-
 /* rename(2) would replace silently; link(2) is the compare-and-set. */
-static int link_to(const struct temporary *temporary, const char *key)
+int file_name(const struct file_temporary *temporary, const char *key, bool if_absent)
 {
     const struct file_store *store = temporary->store;
-    return linkat(store->temp_fd, temporary->name, store->root_fd, key, 0);
+    return if_absent ? linkat(store->temp_fd, temporary->name, store->root_fd, key, 0)
+                     : renameat(store->temp_fd, temporary->name, store->root_fd, key);
 }
 
 /* Gives the temporary its name, in folders that are made where they are not there. Most are there, so that is tried first. *out_result
  * and errno are the call's. */
-static enum mrd_status name(const struct temporary *temporary, const char *key,
-                            int (*call)(const struct temporary *, const char *), int *out_result,
-                            struct mrd_error *err)
+static enum mrd_status name(const struct file_temporary *temporary, const char *key, bool if_absent,
+                            int *out_result, struct mrd_error *err)
 {
     int result = -1;
     errno = ENOENT;
-    if (knows_folder(temporary->store, key)) {
-        result = call(temporary, key);
+    if (file_knows_path(temporary->store, key, file_folder_size(key))) {
+        result = file_name(temporary, key, if_absent);
     }
     if (result != 0 && errno == ENOENT) {
-        MRD_TRY(make_folders(temporary->store, key, err));
-        result = call(temporary, key);
+        MRD_TRY(file_make_folders(temporary->store, key, 0, sync_made, temporary->store, err));
+        result = file_name(temporary, key, if_absent);
     }
     *out_result = result;
     return MRD_OK;
 }
 
-static enum mrd_status publish(struct temporary *temporary, const char *key, struct mrd_error *err)
+static enum mrd_status publish(struct file_temporary *temporary, const char *key,
+                               struct mrd_error *err)
 {
     struct file_store *store = temporary->store;
     int renamed;
-    MRD_TRY(sync_fd(store, temporary->fd, key, err));
-    MRD_TRY(name(temporary, key, rename_to, &renamed, err));
+    MRD_TRY(file_sync(store, temporary->fd, key, err));
+    MRD_TRY(name(temporary, key, false, &renamed, err));
     if (renamed != 0) {
-        return name_fail(key, "rename", err);
+        return file_name_fail(key, "rename", err);
     }
     temporary->name[0] = 0;
     return file_sync_folder(store, key, err);
@@ -213,16 +210,15 @@ static enum mrd_status publish(struct temporary *temporary, const char *key, str
 enum mrd_status file_put(struct mrd_objstore *base, const char *key, struct mrd_bytes bytes,
                          const struct mrd_objstore_control *control, struct mrd_error *err)
 {
-    mrd_auto(temporary_fini)
-    struct temporary temporary = {.fd = -1};
-    MRD_TRY(temporary_open(file_store_of(base), key, &temporary, err));
-    MRD_TRY(temporary_write(&temporary, key, bytes, control, err));
+    mrd_auto(file_temporary_fini)
+    struct file_temporary temporary = {.fd = -1};
+    MRD_TRY(file_temporary_open(file_store_of(base), key, &temporary, err));
+    MRD_TRY(file_temporary_write(&temporary, key, bytes, control, err));
     return publish(&temporary, key, err);
 }
 
-/* An object is there: ours from an earlier try, or another's? */
-static enum mrd_status compare(struct file_store *store, const char *key, struct mrd_bytes bytes,
-                               const struct mrd_objstore_control *control, struct mrd_error *err)
+enum mrd_status file_compare(struct file_store *store, const char *key, struct mrd_bytes bytes,
+                             const struct mrd_objstore_control *control, struct mrd_error *err)
 {
     mrd_auto(mrd_buf_fini)
     struct mrd_buf found = {0};
@@ -250,19 +246,19 @@ enum mrd_status file_put_if_absent(struct mrd_objstore *base, const char *key,
                                    struct mrd_error *err)
 {
     struct file_store *store = file_store_of(base);
-    mrd_auto(temporary_fini)
-    struct temporary temporary = {.fd = -1};
-    MRD_TRY(temporary_open(store, key, &temporary, err));
-    MRD_TRY(temporary_write(&temporary, key, bytes, control, err));
+    mrd_auto(file_temporary_fini)
+    struct file_temporary temporary = {.fd = -1};
+    MRD_TRY(file_temporary_open(store, key, &temporary, err));
+    MRD_TRY(file_temporary_write(&temporary, key, bytes, control, err));
     int linked;
-    MRD_TRY(sync_fd(store, temporary.fd, key, err));
-    MRD_TRY(name(&temporary, key, link_to, &linked, err));
+    MRD_TRY(file_sync(store, temporary.fd, key, err));
+    MRD_TRY(name(&temporary, key, true, &linked, err));
     if (linked != 0 && errno != EEXIST) {
-        return name_fail(key, "link", err);
+        return file_name_fail(key, "link", err);
     }
     /* Also for the loser: who has seen the winner's object must not see it gone after a power cut. */
     MRD_TRY(file_sync_folder(store, key, err));
-    return linked == 0 ? MRD_OK : compare(store, key, bytes, control, err);
+    return linked == 0 ? MRD_OK : file_compare(store, key, bytes, control, err);
 }
 
 /* ---- uploads ---- */
@@ -272,7 +268,7 @@ enum { UPLOAD_BUFFER_BYTES = 64 << 10 };
 
 struct file_upload {
     struct mrd_objstore_upload base;
-    struct temporary temporary;
+    struct file_temporary temporary;
     struct mrd_buf pending; /* not written yet; less than the above */
 };
 
@@ -281,21 +277,21 @@ enum mrd_status file_upload_begin(struct mrd_objstore *base, const char *key,
                                   struct mrd_objstore_upload **out_upload, struct mrd_error *err)
 {
     (void)control;
-    mrd_auto(temporary_fini)
-    struct temporary temporary = {.fd = -1};
-    MRD_TRY(temporary_open(file_store_of(base), key, &temporary, err));
+    mrd_auto(file_temporary_fini)
+    struct file_temporary temporary = {.fd = -1};
+    MRD_TRY(file_temporary_open(file_store_of(base), key, &temporary, err));
     struct file_upload *upload = calloc(1, sizeof(*upload));
     mrd_assert(upload != NULL);
     upload->temporary = temporary;
-    temporary = (struct temporary){.fd = -1};
+    temporary = (struct file_temporary){.fd = -1};
     *out_upload = &upload->base;
     return MRD_OK;
 }
 
 static enum mrd_status write_pending(struct file_upload *upload, struct mrd_error *err)
 {
-    MRD_TRY(temporary_write(&upload->temporary, upload->base.key, mrd_buf_view(&upload->pending),
-                            upload->base.control, err));
+    MRD_TRY(file_temporary_write(&upload->temporary, upload->base.key,
+                                 mrd_buf_view(&upload->pending), upload->base.control, err));
     mrd_buf_clear(&upload->pending);
     return MRD_OK;
 }
@@ -310,7 +306,7 @@ enum mrd_status file_upload_write(struct mrd_objstore_upload *base, struct mrd_b
         return mrd_objstore_check(base->control, err);
     }
     MRD_TRY(write_pending(upload, err));
-    return temporary_write(&upload->temporary, base->key, bytes, base->control, err);
+    return file_temporary_write(&upload->temporary, base->key, bytes, base->control, err);
 }
 
 enum mrd_status file_upload_finish(struct mrd_objstore_upload *base, struct mrd_error *err)
@@ -327,7 +323,7 @@ void file_upload_destroy(struct mrd_objstore_upload *base, bool take_back)
     if (!take_back) {
         upload->temporary.name[0] = 0;
     }
-    temporary_fini(&upload->temporary);
+    file_temporary_fini(&upload->temporary);
     mrd_buf_fini(&upload->pending);
     free(upload);
 }

@@ -270,6 +270,71 @@ static void an_answer_that_is_not_of_s3_is_no_success(void **state)
     assert_object("portal/x", NULL);
 }
 
+/* ---- many puts ---- */
+
+enum { MANY_PUTS = 100, MANY_KEY_SIZE = 32 };
+
+static enum mrd_status put_many(const char *prefix, const char *text)
+{
+    static char keys[MANY_PUTS][MANY_KEY_SIZE];
+    struct mrd_objstore_item items[MANY_PUTS];
+    for (size_t i = 0; i < MANY_PUTS; i++) {
+        (void)snprintf(keys[i], MANY_KEY_SIZE, "%s/%zu", prefix, i);
+        items[i] = (struct mrd_objstore_item){keys[i], mrd_bytes_of(text),
+                                              (enum mrd_objstore_item_kind)(i % 3)};
+    }
+    return mrd_objstore_put_many(store, items, MANY_PUTS, NULL, &told);
+}
+
+static void assert_many(const char *prefix, const char *want)
+{
+    for (size_t i = 0; i < MANY_PUTS; i++) {
+        char key[MANY_KEY_SIZE];
+        (void)snprintf(key, sizeof(key), "%s/%zu", prefix, i);
+        assert_object(key, want);
+    }
+}
+
+static void many_puts_survive_failures_of_some(void **state)
+{
+    (void)state;
+    static const char *const faults[] = {
+        "status method=PUT times=30",
+        "drop_before method=PUT times=10",
+        "drop_after method=PUT times=10", /* some of them conditional: read back */
+        "status method=PUT status=409 code=ConditionalRequestConflict times=5",
+    };
+    for (size_t i = 0; i < MRD_ARRAY_LEN(faults); i++) {
+        char prefix[16];
+        (void)snprintf(prefix, sizeof(prefix), "puts-%zu", i);
+        order(faults[i]);
+        if (put_many(prefix, faults[i]) != MRD_OK) {
+            fail_msg("%s: %s", faults[i], told.text);
+        }
+        assert_true(requests() > MANY_PUTS);
+        assert_many(prefix, faults[i]);
+    }
+}
+
+static void many_puts_say_what_has_failed(void **state)
+{
+    (void)state;
+    order("status method=PUT times=9999");
+    assert_int_equal(put_many("failing", "1"), MRD_E_UNAVAILABLE);
+    order("body method=PUT status=200 text=<html>welcome");
+    assert_int_equal(put_many("failing", "1"), MRD_E_UNAVAILABLE);
+    assert_true(is_told("is objstore.s3.endpoint an S3 service?"));
+    order("");
+    assert_int_equal(put_once("failing/91", "theirs"),
+                     MRD_OK); /* 91 % 3 is 1: it must not be there */
+    assert_int_equal(put_many("failing", "1"), MRD_E_CONFLICT);
+    assert_true(is_told("failing/91"));
+    assert_object("failing/91", "theirs");
+    assert_int_equal(mrd_objstore_delete(store, "failing/91", NULL, &told), MRD_OK);
+    assert_int_equal(put_many("failing", "1"), MRD_OK);
+    assert_many("failing", "1");
+}
+
 /* ---- what comes back damaged ---- */
 
 static void damage_on_the_way_is_found(void **state)
@@ -606,6 +671,8 @@ int main(void)
         cmocka_unit_test(a_commit_that_meets_another_under_way_is_tried_again),
         cmocka_unit_test(a_service_that_ignores_conditions_is_unfit),
         cmocka_unit_test(an_answer_that_is_not_of_s3_is_no_success),
+        cmocka_unit_test(many_puts_survive_failures_of_some),
+        cmocka_unit_test(many_puts_say_what_has_failed),
         cmocka_unit_test(damage_on_the_way_is_found),
         cmocka_unit_test(a_long_range_comes_in_pieces),
         cmocka_unit_test(ranges_survive_failures_of_some_requests),

@@ -1,6 +1,7 @@
 /* s3_internal.h: what the files of the S3 store share.
  *
  *   s3_store.c     options, opening, put, get, head, delete
+ *   s3_batch.c     many puts at a time
  *   s3_read.c      ranges to requests and back
  *   s3_list.c      listings, sweeping
  *   s3_upload.c    multipart uploads
@@ -133,6 +134,12 @@ void s3_call_range(struct s3_call *call, uint64_t first, uint64_t last);
 void s3_call_encryption(const struct s3 *s3, struct s3_call *call);
 void s3_call_fini(struct s3_call *call);
 
+/* The put of an object; inits the call. Its success is none before s3_check_stored, its MRD_E_CONFLICT none before s3_compare. */
+void s3_call_item(const struct s3 *s3, struct s3_call *call, const struct mrd_objstore_item *item);
+enum mrd_status s3_check_stored(const struct s3_call *call, struct mrd_error *err);
+enum mrd_status s3_compare(struct mrd_objstore *base, const char *key, struct mrd_bytes bytes,
+                           const struct mrd_objstore_control *control, struct mrd_error *err);
+
 /* ---- s3_attempt.c ---- */
 
 /* Makes call->easy, ready to be added to a multi handle. */
@@ -158,9 +165,11 @@ void s3_lanes_destroy(struct s3 *s3);
 
 /* ---- the operations that have files of their own ---- */
 
-enum mrd_status s3_put_object(struct s3 *s3, const char *key, struct mrd_bytes bytes,
-                              bool with_class, const struct mrd_objstore_control *control,
-                              struct mrd_error *err);
+enum mrd_status s3_put_object(struct s3 *s3, const struct mrd_objstore_item *item,
+                              const struct mrd_objstore_control *control, struct mrd_error *err);
+enum mrd_status s3_put_many(struct mrd_objstore *base, const struct mrd_objstore_item *items,
+                            size_t item_count, const struct mrd_objstore_control *control,
+                            struct mrd_error *err);
 enum mrd_status s3_read(struct mrd_objstore *base, const char *key,
                         const struct mrd_objstore_range *ranges, size_t range_count,
                         const struct mrd_objstore_control *control, struct mrd_error *err);

@@ -66,7 +66,7 @@ void s3_call_fini(struct s3_call *call) { mrd_buf_fini(&call->reply); }
 /* ---- writing ---- */
 
 /* Anything between here and S3 can say 200; only who has stored an object names its ETag and checksum. */
-static enum mrd_status check_stored(const struct s3_call *call, struct mrd_error *err)
+enum mrd_status s3_check_stored(const struct s3_call *call, struct mrd_error *err)
 {
     char crc[9];
     s3_crc_write(call->headers.crc, crc);
@@ -80,26 +80,34 @@ static enum mrd_status check_stored(const struct s3_call *call, struct mrd_error
     return MRD_OK;
 }
 
-enum mrd_status s3_put_object(struct s3 *s3, const char *key, struct mrd_bytes bytes,
-                              bool with_class, const struct mrd_objstore_control *control,
-                              struct mrd_error *err)
+void s3_call_item(const struct s3 *s3, struct s3_call *call, const struct mrd_objstore_item *item)
+{
+    s3_call_init(call, "PUT", item->key);
+    if (item->kind == MRD_OBJSTORE_ITEM_PUT_IF_ABSENT) {
+        s3_call_extra(call, "if-none-match", "*");
+    }
+    s3_call_body(s3, call, item->bytes);
+    s3_call_encryption(s3, call);
+    if (item->kind == MRD_OBJSTORE_ITEM_UPLOAD && s3->storage_class[0] != 0) {
+        s3_call_extra(call, "x-amz-storage-class", s3->storage_class);
+    }
+}
+
+enum mrd_status s3_put_object(struct s3 *s3, const struct mrd_objstore_item *item,
+                              const struct mrd_objstore_control *control, struct mrd_error *err)
 {
     mrd_auto(s3_call_fini)
     struct s3_call call;
-    s3_call_init(&call, "PUT", key);
-    s3_call_body(s3, &call, bytes);
-    s3_call_encryption(s3, &call);
-    if (with_class && s3->storage_class[0] != 0) {
-        s3_call_extra(&call, "x-amz-storage-class", s3->storage_class);
-    }
+    s3_call_item(s3, &call, item);
     MRD_TRY(s3_exchange(s3, &call, 1, 1, control, err));
-    return check_stored(&call, err);
+    return s3_check_stored(&call, err);
 }
 
 static enum mrd_status s3_put(struct mrd_objstore *base, const char *key, struct mrd_bytes bytes,
                               const struct mrd_objstore_control *control, struct mrd_error *err)
 {
-    return s3_put_object(s3_of(base), key, bytes, false, control, err);
+    const struct mrd_objstore_item item = {key, bytes, MRD_OBJSTORE_ITEM_PUT};
+    return s3_put_object(s3_of(base), &item, control, err);
 }
 
 static enum mrd_status s3_get(struct mrd_objstore *base, const char *key, size_t size_max,
@@ -107,8 +115,8 @@ static enum mrd_status s3_get(struct mrd_objstore *base, const char *key, size_t
                               struct mrd_error *err);
 
 /* An object is there: ours, from an attempt or call whose reply was lost, or another's? */
-static enum mrd_status compare(struct mrd_objstore *base, const char *key, struct mrd_bytes bytes,
-                               const struct mrd_objstore_control *control, struct mrd_error *err)
+enum mrd_status s3_compare(struct mrd_objstore *base, const char *key, struct mrd_bytes bytes,
+                           const struct mrd_objstore_control *control, struct mrd_error *err)
 {
     mrd_auto(mrd_buf_fini)
     struct mrd_buf found = {0};
@@ -133,15 +141,13 @@ static enum mrd_status s3_put_if_absent(struct mrd_objstore *base, const char *k
     struct s3 *s3 = s3_of(base);
     mrd_auto(s3_call_fini)
     struct s3_call call;
-    s3_call_init(&call, "PUT", key);
-    s3_call_extra(&call, "if-none-match", "*");
-    s3_call_body(s3, &call, bytes);
-    s3_call_encryption(s3, &call);
+    const struct mrd_objstore_item item = {key, bytes, MRD_OBJSTORE_ITEM_PUT_IF_ABSENT};
+    s3_call_item(s3, &call, &item);
     const enum mrd_status status = s3_exchange(s3, &call, 1, 1, control, err);
     if (status == MRD_E_CONFLICT) {
-        return compare(base, key, bytes, control, err);
+        return s3_compare(base, key, bytes, control, err);
     }
-    return status == MRD_OK ? check_stored(&call, err) : status;
+    return status == MRD_OK ? s3_check_stored(&call, err) : status;
 }
 
 /* ---- reading ---- */
@@ -340,6 +346,7 @@ static void s3_close(struct mrd_objstore *base)
 static const struct mrd_objstore_ops s3_ops = {
     .put = s3_put,
     .put_if_absent = s3_put_if_absent,
+    .put_many = s3_put_many,
     .upload_begin = s3_upload_begin,
     .upload_write = s3_upload_write,
     .upload_finish = s3_upload_finish,

@@ -11,7 +11,7 @@
  * the signature as well; over https:// TLS protects it.
  *
  * Owner:   whoever opened it. Threads: as store.h says; a call does its own input and output.
- * Limits:  requests_max requests at a time in the whole store, ranges_max of one read; an upload holds
+ * Limits:  requests_max requests at a time in the whole store, ranges_max of one read, or of one put of many objects; an upload holds
  *          one part, a listing one page (1,000 keys), an answer in XML 4 MiB. As many connections as
  *          requests are kept open for the next ones. An object uploaded has at most 10,000 parts.
  */

@@ -176,8 +176,9 @@ enum mrd_status s3_upload_finish(struct mrd_objstore_upload *base, struct mrd_er
 {
     struct s3_upload *upload = upload_of(base);
     if (upload->id[0] == 0) { /* all of it is in the one part */
-        return s3_put_object(upload->s3, upload->base.key, mrd_buf_view(&upload->part), true,
-                             upload->base.control, err);
+        const struct mrd_objstore_item item = {upload->base.key, mrd_buf_view(&upload->part),
+                                               MRD_OBJSTORE_ITEM_UPLOAD};
+        return s3_put_object(upload->s3, &item, upload->base.control, err);
     }
     MRD_TRY(send_part(upload, err));
     MRD_TRY(complete(upload, err));

@@ -75,7 +75,7 @@ const struct mrd_config_key mrd_objstore_settings_keys[MRD_OBJSTORE_SETTINGS_KEY
     NUMBER("objstore.s3.requests_max", MRD_CONFIG_INT, "64", 1, 4096,
            "Requests under way at a time in this process; more wait."),
     NUMBER("objstore.s3.ranges_max", MRD_CONFIG_INT, "16", 1, 64,
-           "Requests of one read of ranges at a time."),
+           "Requests of one read of ranges, or of one put of many objects, at a time."),
     NUMBER("objstore.s3.attempts_max", MRD_CONFIG_INT, "5", 1, 100,
            "Times that a request is sent at most when it fails in a way that may pass."),
     NUMBER("objstore.s3.connect_timeout", MRD_CONFIG_DURATION, "5s", 1, 600000,

@@ -100,6 +100,26 @@ enum mrd_status mrd_objstore_put_if_absent(struct mrd_objstore *store, const cha
                                   bytes.size);
 }
 
+enum mrd_status mrd_objstore_put_many(struct mrd_objstore *store,
+                                      const struct mrd_objstore_item *items, size_t item_count,
+                                      const struct mrd_objstore_control *control,
+                                      struct mrd_error *err)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < item_count; i++) {
+        MRD_TRY(check_put(items[i].key, items[i].bytes, NULL, err));
+        bytes += items[i].bytes.size;
+    }
+    MRD_TRY(mrd_objstore_check(control, err));
+    if (item_count == 0) {
+        return MRD_OK;
+    }
+    const int64_t begin_ns = objstore_figures_now_ns();
+    return objstore_figures_count(store->figures, OP_PUT_MANY, begin_ns,
+                                  store->ops->put_many(store, items, item_count, control, err),
+                                  bytes);
+}
+
 enum mrd_status mrd_objstore_upload_begin(struct mrd_objstore *store, const char *key,
                                           const struct mrd_objstore_control *control,
                                           struct mrd_objstore_upload **out_upload,

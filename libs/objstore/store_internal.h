@@ -23,6 +23,9 @@ struct mrd_objstore_ops {
                                      struct mrd_bytes bytes,
                                      const struct mrd_objstore_control *control,
                                      struct mrd_error *err);
+    enum mrd_status (*put_many)(struct mrd_objstore *store, const struct mrd_objstore_item *items,
+                                size_t item_count, const struct mrd_objstore_control *control,
+                                struct mrd_error *err);
     enum mrd_status (*upload_begin)(struct mrd_objstore *store, const char *key,
                                     const struct mrd_objstore_control *control,
                                     struct mrd_objstore_upload **out_upload, struct mrd_error *err);

@@ -155,6 +155,57 @@ static inline void a_conditional_put_never_replaces(void **state)
     assert_ok(mrd_objstore_put_if_absent(store, "once/1", MRD_BYTES("first"), NULL, err));
 }
 
+enum { TOGETHER = 600, TOGETHER_TEXT = 48 };
+
+/* All kinds in turn, in folders that nobody has made. */
+static inline void many_objects_are_put_together(void **state)
+{
+    (void)state;
+    static char keys[TOGETHER][TOGETHER_TEXT];
+    static struct mrd_objstore_item items[TOGETHER];
+    for (size_t i = 0; i < TOGETHER; i++) {
+        (void)snprintf(keys[i], TOGETHER_TEXT, "grouped/%zu/%zu/a/%zu", i % 7, i % 11, i);
+        items[i] = (struct mrd_objstore_item){keys[i], mrd_bytes_of(keys[i]),
+                                              (enum mrd_objstore_item_kind)(i % 3)};
+    }
+    items[3].bytes = MRD_BYTES_NONE;
+    for (size_t round = 0; round < 2; round++) { /* the second time all are there */
+        assert_ok(mrd_objstore_put_many(store, items, TOGETHER, NULL, err));
+        struct suite_keys found = {0};
+        assert_ok(mrd_objstore_list(store, "grouped/", "", suite_collect, &found, NULL, err));
+        assert_int_equal(found.count, TOGETHER);
+        mrd_buf_fini(&found.text);
+        for (size_t i = 0; i < TOGETHER; i += i < 9 ? 1 : 37) {
+            assert_holds(keys[i], items[i].bytes);
+        }
+    }
+    assert_ok(mrd_objstore_put_many(store, NULL, 0, NULL, err));
+}
+
+static inline void of_many_objects_none_replaces_what_must_not_be_there(void **state)
+{
+    (void)state;
+    const struct mrd_objstore_item items[] = {
+        {"given/new",    MRD_BYTES("new"),  MRD_OBJSTORE_ITEM_PUT_IF_ABSENT},
+        {"given/ours",   MRD_BYTES("ours"), MRD_OBJSTORE_ITEM_PUT_IF_ABSENT},
+        {"given/theirs", MRD_BYTES("ours"), MRD_OBJSTORE_ITEM_PUT_IF_ABSENT},
+        {"given/old",    MRD_BYTES("new"),  MRD_OBJSTORE_ITEM_PUT          },
+    };
+    struct mrd_error told = {0};
+    assert_ok(mrd_objstore_put(store, "given/ours", MRD_BYTES("ours"), NULL, err));
+    assert_ok(mrd_objstore_put(store, "given/theirs", MRD_BYTES("theirs"), NULL, err));
+    assert_ok(mrd_objstore_put(store, "given/old", MRD_BYTES("old"), NULL, err));
+    assert_int_equal(mrd_objstore_put_many(store, items, 4, NULL, &told), MRD_E_CONFLICT);
+    assert_non_null(strstr(told.text, "given/theirs"));
+    assert_holds("given/theirs", MRD_BYTES("theirs"));
+    assert_holds("given/ours", MRD_BYTES("ours"));
+    assert_ok(mrd_objstore_delete(store, "given/theirs", NULL, err));
+    assert_ok(mrd_objstore_put_many(store, items, 4, NULL, err));
+    for (size_t i = 0; i < MRD_ARRAY_LEN(items); i++) {
+        assert_holds(items[i].key, items[i].bytes);
+    }
+}
+
 enum { RACERS = 6, RACES = 10 };
 struct racer {
     pthread_t thread;
@@ -431,8 +482,10 @@ static inline void a_call_that_is_over_does_nothing(void **state)
         struct mrd_objstore_upload *upload = NULL;
         struct suite_keys found = {0};
         const struct mrd_objstore_range range = {.size = 1, .data = &info};
+        const struct mrd_objstore_item item = {"over/x", MRD_BYTES("1"), MRD_OBJSTORE_ITEM_PUT};
         const enum mrd_status statuses[] = {
             mrd_objstore_put(store, "over/x", MRD_BYTES("1"), control, NULL),
+            mrd_objstore_put_many(store, &item, 1, control, NULL),
             mrd_objstore_put_if_absent(store, "over/x", MRD_BYTES("1"), control, NULL),
             mrd_objstore_upload_begin(store, "over/x", control, &upload, NULL),
             mrd_objstore_head(store, "over/there", control, &info, NULL),
@@ -460,8 +513,13 @@ static inline void bad_keys_are_refused_everywhere(void **state)
         struct mrd_buf got = {0};
         struct mrd_objstore_info info;
         struct mrd_objstore_upload *upload = NULL;
+        const struct mrd_objstore_item items[] = {
+            {"good/x", MRD_BYTES("1"), MRD_OBJSTORE_ITEM_PUT},
+            {bad[i],   MRD_BYTES("1"), MRD_OBJSTORE_ITEM_PUT}
+        };
         const enum mrd_status statuses[] = {
             mrd_objstore_put(store, bad[i], MRD_BYTES("1"), NULL, NULL),
+            mrd_objstore_put_many(store, items, 2, NULL, NULL),
             mrd_objstore_put_if_absent(store, bad[i], MRD_BYTES("1"), NULL, NULL),
             mrd_objstore_upload_begin(store, bad[i], NULL, &upload, NULL),
             mrd_objstore_head(store, bad[i], NULL, &info, NULL),
@@ -472,6 +530,7 @@ static inline void bad_keys_are_refused_everywhere(void **state)
             assert_int_equal(statuses[k], MRD_E_INVALID);
         }
     }
+    assert_absent("good/x");
 }
 
 static inline bool is_counted(const char *line)
@@ -507,6 +566,8 @@ static inline void the_store_is_fit_for_commits(void **state)
     cmocka_unit_test(what_is_not_there_is_not_found),                 \
     cmocka_unit_test(an_object_over_the_limit_is_refused),            \
     cmocka_unit_test(a_conditional_put_never_replaces),               \
+    cmocka_unit_test(many_objects_are_put_together),                  \
+    cmocka_unit_test(of_many_objects_none_replaces_what_must_not_be_there), \
     cmocka_unit_test(one_of_many_writers_wins),                       \
     cmocka_unit_test(a_reader_sees_whole_objects_only),               \
     cmocka_unit_test(an_upload_appears_at_its_end),                   \

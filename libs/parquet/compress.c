@@ -11,6 +11,7 @@
 struct mrd_pq_compressor {
     enum mrd_pq_codec codec;
     ZSTD_CCtx *zstd;
+    size_t small_max;
 };
 
 struct mrd_pq_decompressor {
@@ -56,10 +57,35 @@ static void compress_zstd(struct mrd_pq_compressor *compressor, struct mrd_bytes
     out->size += size;
 }
 
+void mrd_pq_compressor_keep_small(struct mrd_pq_compressor *compressor, size_t bytes_max)
+{
+    mrd_assert(bytes_max <= MRD_PQ_SMALL_MAX);
+    compressor->small_max = bytes_max;
+}
+
+/* RFC 8878: a frame of a single segment, whose size takes one byte, with one raw block, the last. */
+static void frame_small(struct mrd_bytes bytes, struct mrd_buf *out)
+{
+    const uint32_t block = (uint32_t)bytes.size << 3 | 1;
+    const uint8_t header[] = {0x28,
+                              0xb5,
+                              0x2f,
+                              0xfd,
+                              0x20,
+                              (uint8_t)bytes.size,
+                              (uint8_t)block,
+                              (uint8_t)(block >> 8),
+                              (uint8_t)(block >> 16)};
+    mrd_buf_append(out, header, sizeof(header));
+    mrd_buf_append_bytes(out, bytes);
+}
+
 void mrd_pq_compress(struct mrd_pq_compressor *compressor, struct mrd_bytes bytes,
                      struct mrd_buf *out)
 {
-    if (compressor->codec == MRD_PQ_ZSTD) {
+    if (compressor->codec == MRD_PQ_ZSTD && bytes.size <= compressor->small_max) {
+        frame_small(bytes, out);
+    } else if (compressor->codec == MRD_PQ_ZSTD) {
         compress_zstd(compressor, bytes, out);
     } else if (compressor->codec == MRD_PQ_SNAPPY) {
         mrd_snappy_encode(bytes, out);

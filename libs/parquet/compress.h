@@ -13,6 +13,11 @@ struct mrd_pq_compressor;
 struct mrd_pq_compressor *mrd_pq_compressor_create(enum mrd_pq_codec codec, int level);
 void mrd_pq_compressor_destroy(struct mrd_pq_compressor **compressor);
 
+/* From now on bytes up to so many (MRD_PQ_SMALL_MAX; 0: none) go into frames of zstd as they are, without being tried: they would get smaller
+ * by little, if at all, and a frame costs as much as some thousand bytes do. Any reader of zstd reads them. */
+void mrd_pq_compressor_keep_small(struct mrd_pq_compressor *compressor, size_t bytes_max);
+enum { MRD_PQ_SMALL_MAX = 255 };
+
 /* Appends the compressed bytes; `out->failed` tells of its limit. Same bytes in, same bytes out. */
 void mrd_pq_compress(struct mrd_pq_compressor *compressor, struct mrd_bytes bytes,
                      struct mrd_buf *out);

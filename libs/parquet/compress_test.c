@@ -49,6 +49,32 @@ static void codecs_give_back_what_they_took(void **state)
     }
 }
 
+static void small_ones_are_kept_as_they_are(void **state)
+{
+    (void)state;
+    uint8_t plain[MRD_PQ_SMALL_MAX + 1] = {0};
+    uint8_t got[MRD_PQ_SMALL_MAX + 1];
+    mrd_auto(mrd_pq_decompressor_destroy)
+    struct mrd_pq_decompressor *decompressor = mrd_pq_decompressor_create();
+    mrd_auto(mrd_pq_compressor_destroy)
+    struct mrd_pq_compressor *compressor = mrd_pq_compressor_create(MRD_PQ_ZSTD, 3);
+    mrd_pq_compressor_keep_small(compressor, MRD_PQ_SMALL_MAX);
+    for (size_t size = 0; size <= sizeof(plain); size++) {
+        mrd_auto(mrd_buf_fini)
+        struct mrd_buf stored = {0};
+        mrd_pq_compress(compressor, (struct mrd_bytes){plain, size}, &stored);
+        const struct mrd_bytes bytes = mrd_buf_view(&stored);
+        assert_true(size > MRD_PQ_SMALL_MAX ? bytes.size < 64 : bytes.size == size + 9);
+        memset(got, 1, sizeof(got));
+        assert_int_equal(mrd_pq_decompress(decompressor, MRD_PQ_ZSTD, bytes, got, size, NULL),
+                         MRD_OK);
+        assert_memory_equal(got, plain, size);
+        const struct mrd_bytes cut = {bytes.data, bytes.size - 1};
+        assert_int_equal(mrd_pq_decompress(decompressor, MRD_PQ_ZSTD, cut, got, size, NULL),
+                         MRD_E_CORRUPT);
+    }
+}
+
 static void append_member(const uint8_t *data, size_t size, struct mrd_buf *out)
 {
     z_stream stream = {0};
@@ -108,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(codecs_give_back_what_they_took),
+        cmocka_unit_test(small_ones_are_kept_as_they_are),
         cmocka_unit_test(gzip_may_have_members),
         cmocka_unit_test(other_codecs_are_refused),
     };

@@ -6,6 +6,7 @@
 
 #include "base/parallel.h"
 #include "iceberg/tables.h"
+#include "objstore/batch_store.h"
 
 enum { TEXT_SIZE_MAX = 64 << 10 /* that is kept for publishing */ };
 
@@ -721,7 +722,9 @@ static enum mrd_status make_all(struct making *making, size_t workers,
 {
     struct mrd_upkeep_tables tables = *making->tables;
     struct making all = *making;
+    struct mrd_objstore *files = mrd_batch_store_create(making->tables->store);
     tables.workers = workers; /* by which each knows its share */
+    tables.store = files;
     all.tables = &tables;
     all.run_tenants =
         MRD_MIN(MRD_MAX(all.name_count / 4 / workers, (size_t)1), (size_t)RUN_TENANTS_MAX);
@@ -741,6 +744,9 @@ static enum mrd_status make_all(struct making *making, size_t workers,
                                           .context = &all};
     enum mrd_status status = mrd_parallel_run(&parallel, err);
     if (status == MRD_OK) {
+        status = mrd_batch_store_flush(files, tables.control, err);
+    }
+    if (status == MRD_OK) {
         status = join_makers(&all, workers, arena, out, err);
     }
     for (size_t i = 0; i < workers; i++) {
@@ -752,6 +758,7 @@ static enum mrd_status make_all(struct making *making, size_t workers,
     }
     free(all.changes);
     free(all.makers);
+    mrd_objstore_close(&files);
     return status;
 }
 
@@ -777,40 +784,81 @@ mrd_upkeep_tables_change(const struct mrd_upkeep_tables *tables, struct mrd_cata
     return status;
 }
 
+/* ---- publishing ---- */
+
+enum publishing_step { STEP_COPY, STEP_HINT, STEP_BOTH };
+
 struct publishing {
     const struct mrd_upkeep_tables *tables;
     const struct mrd_upkeep_tables_changed *changed;
+    struct mrd_objstore *store;
+    enum publishing_step step;
 };
 
-static enum mrd_status publish(void *context, size_t worker, size_t index, struct mrd_error *err)
+static enum mrd_status publish_one(void *context, size_t worker, size_t index,
+                                   struct mrd_error *err)
 {
     const struct publishing *publishing = context;
     const struct mrd_upkeep_tables *tables = publishing->tables;
     const struct mrd_catalog_table_change *change = &publishing->changed->tables[index];
+    const struct mrd_bytes text = publishing->changed->texts[index];
     mrd_auto(mrd_buf_fini)
     struct mrd_buf path = {0};
     (void)worker;
     mrd_upkeep_table_path(tables->region, change->tenant, (const char *)change->name.data,
                           &path); /* a name of ours, with its NUL */
     mrd_buf_append_u8(&path, 0);
-    const struct mrd_iceberg_table table = {.store = tables->store,
+    const struct mrd_iceberg_table table = {.store = publishing->store,
                                             .control = tables->control,
                                             .root = tables->root,
                                             .path = (const char *)path.data};
     char key[MRD_OBJSTORE_KEY_SIZE_MAX + 1];
     (void)snprintf(key, sizeof(key), "%.*s", MRD_FMT(change->to_key));
-    return mrd_iceberg_publish(&table, key, publishing->changed->texts[index], err);
+    switch (publishing->step) {
+    case STEP_COPY:
+        return mrd_iceberg_publish_copy(&table, key, text, err);
+    case STEP_HINT:
+        return mrd_iceberg_publish_hint(&table, key, err);
+    case STEP_BOTH:
+    default:
+        return mrd_iceberg_publish(&table, key, text, err);
+    }
+}
+
+static enum mrd_status publish_all(struct publishing *publishing, enum publishing_step step,
+                                   struct mrd_error *err)
+{
+    const struct mrd_parallel parallel = {.name = "tables",
+                                          .workers = publishing->tables->workers,
+                                          .pieces = publishing->changed->count,
+                                          .piece = publish_one,
+                                          .context = publishing};
+    publishing->step = step;
+    return mrd_parallel_run(&parallel, err);
+}
+
+/* All copies, and when they are durable the hints. */
+static enum mrd_status publish_together(struct publishing *publishing, struct mrd_error *err)
+{
+    const struct mrd_objstore_control *control = publishing->tables->control;
+    MRD_TRY(publish_all(publishing, STEP_COPY, err));
+    MRD_TRY(mrd_batch_store_flush(publishing->store, control, err));
+    MRD_TRY(publish_all(publishing, STEP_HINT, err));
+    return mrd_batch_store_flush(publishing->store, control, err);
 }
 
 enum mrd_status mrd_upkeep_tables_publish(const struct mrd_upkeep_tables *tables,
                                           const struct mrd_upkeep_tables_changed *changed,
                                           struct mrd_error *err)
 {
-    struct publishing publishing = {tables, changed};
-    const struct mrd_parallel parallel = {.name = "tables",
-                                          .workers = tables->workers,
-                                          .pieces = changed->count,
-                                          .piece = publish,
-                                          .context = &publishing};
-    return mrd_parallel_run(&parallel, err);
+    mrd_auto(mrd_objstore_close)
+    struct mrd_objstore *files = mrd_batch_store_create(tables->store);
+    struct publishing publishing = {.tables = tables, .changed = changed, .store = files};
+    const enum mrd_status status = publish_together(&publishing, err);
+    if (status != MRD_E_CONFLICT) {
+        return status;
+    }
+    publishing.store =
+        tables->store; /* somebody else's file lies where a copy is to be: that is one table's */
+    return publish_all(&publishing, STEP_BOTH, err);
 }

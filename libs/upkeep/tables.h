@@ -9,7 +9,8 @@
  *
  * Owner:   plain values; what is made lies in the arena.
  * Threads: pure functions but for the store; mrd_upkeep_tables_change has `workers` - 1 more for as long as it takes.
- * Memory:  MRD_UPKEEP_TABLE_BYTES_MAX for the tables at hand, and MRD_UPKEEP_TEXT_BYTES_MAX for texts of a change. Where the share of one of several workers is too little, one
+ * Memory:  MRD_UPKEEP_TABLE_BYTES_MAX for the tables at hand, MRD_UPKEEP_TEXT_BYTES_MAX for texts of a change, and what objstore/batch_store.h keeps back: the objects of
+ *          a change are stored together. Where the share of one of several workers is too little, one
  *          makes the change anew with all of it.
  * Errors:  those of iceberg/commit.h.
  */
