@@ -340,6 +340,29 @@ static size_t random_edges(mrd_time_ms *edges_ms)
     return count;
 }
 
+/* A block of rows of hours, those of each series as `make` makes them; all lives as long as the set and *entry. */
+static struct mrd_block *open_long(struct rollup *rollup,
+                                   void (*make)(size_t kind, struct mrd_rollup_row *rows,
+                                                size_t *out_count),
+                                   struct mrd_block_entry *entry)
+{
+    struct mrd_error err = {0};
+    struct mrd_block *block;
+    const struct mrd_block_open_options open = {.whole_bytes_max = 0};
+    *rollup = (struct rollup){
+        .set = testing_set_create(&(struct testing_shape){1, LONG_SERIES, 2, false, false, false}),
+        .resolution_ms = HOUR_MS};
+    rollup->rows = testing_take(&rollup->set, rollup->set.count, sizeof(*rollup->rows));
+    for (size_t i = 0; i < rollup->set.count; i++) {
+        rollup->rows[i].items =
+            testing_take(&rollup->set, LONG_ROWS, sizeof(*rollup->rows[i].items));
+        make(i, rollup->rows[i].items, &rollup->rows[i].count);
+    }
+    must(write_rollup(rollup, false, entry, &err), &err);
+    must(mrd_block_open(testing_store, entry, &open, &block, &err), &err);
+    return block;
+}
+
 static void expect_joined(const struct mrd_rollup_row *rows, size_t count,
                           const struct mrd_block_cursor_options *options,
                           const struct mrd_rollup_columns *got)
@@ -382,22 +405,12 @@ static void rows_between_edges_come_as_one(void **state)
         MRD_ROLLUP_LAST, MRD_ROLLUP_RESETS, MRD_ROLLUP_CHANGES};
     (void)state;
     testing_state = 4711;
-    struct rollup rollup = {
-        .set = testing_set_create(&(struct testing_shape){1, LONG_SERIES, 2, false, false, false}),
-        .resolution_ms = HOUR_MS};
+    struct rollup rollup;
     struct mrd_error err = {0};
     struct mrd_block_entry entry;
-    struct mrd_block *block;
-    const struct mrd_block_open_options open = {.whole_bytes_max = 0};
     struct mrd_arena *arena = mrd_arena_create("rows", SIZE_MAX);
+    struct mrd_block *block = open_long(&rollup, make_long, &entry);
     mrd_time_ms *edges_ms = testing_take(&rollup.set, EDGES_MAX, sizeof(*edges_ms));
-    rollup.rows = testing_take(&rollup.set, rollup.set.count, sizeof(*rollup.rows));
-    for (size_t i = 0; i < rollup.set.count; i++) {
-        rollup.rows[i].items = testing_take(&rollup.set, LONG_ROWS, sizeof(*rollup.rows[i].items));
-        make_long(i, rollup.rows[i].items, &rollup.rows[i].count);
-    }
-    must(write_rollup(&rollup, false, &entry, &err), &err);
-    must(mrd_block_open(testing_store, &entry, &open, &block, &err), &err);
     for (size_t round = 0; round < 4 * MRD_ARRAY_LEN(functions); round++) {
         const struct mrd_block_cursor_options options = {
             .columns = mrd_rollup_columns_of(functions[round % MRD_ARRAY_LEN(functions)], true),
@@ -556,23 +569,13 @@ static void answers_that_are_alone_are_those_of_the_rows(void **state)
         MRD_ROLLUP_RATE};
     (void)state;
     testing_state = 815;
-    struct rollup rollup = {
-        .set = testing_set_create(&(struct testing_shape){1, LONG_SERIES, 2, false, false, false}),
-        .resolution_ms = HOUR_MS};
+    struct rollup rollup;
     struct mrd_error err = {0};
     struct mrd_block_entry entry;
-    struct mrd_block *block;
-    const struct mrd_block_open_options open = {.whole_bytes_max = 0};
     struct mrd_arena *arena = mrd_arena_create("rows", SIZE_MAX);
     size_t runs = 0;
     size_t alone = 0;
-    rollup.rows = testing_take(&rollup.set, rollup.set.count, sizeof(*rollup.rows));
-    for (size_t i = 0; i < rollup.set.count; i++) {
-        rollup.rows[i].items = testing_take(&rollup.set, LONG_ROWS, sizeof(*rollup.rows[i].items));
-        make_odd(i, rollup.rows[i].items, &rollup.rows[i].count);
-    }
-    must(write_rollup(&rollup, false, &entry, &err), &err);
-    must(mrd_block_open(testing_store, &entry, &open, &block, &err), &err);
+    struct mrd_block *block = open_long(&rollup, make_odd, &entry);
     for (size_t round = 0; round < 2 * MRD_ARRAY_LEN(functions); round++) {
         const enum mrd_rollup_function function = functions[round % MRD_ARRAY_LEN(functions)];
         const struct mrd_block_cursor_options options = {

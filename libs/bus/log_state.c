@@ -270,19 +270,26 @@ static enum mrd_status check_identity(uint32_t partition, struct mrd_log_identit
                           partition, have.created_ns, have.base, want.created_ns, want.base);
 }
 
-/* Writes the map into the stream's description. */
-static enum mrd_status describe(jsCtx *js, uint32_t partition, const struct mrd_log_map *map,
-                                struct mrd_error *err)
+/* Writes the map into the stream's description, unless it says something else by now than `before`. */
+static enum mrd_status describe(jsCtx *js, uint32_t partition, const struct mrd_log_map *before,
+                                const struct mrd_log_map *map, struct mrd_error *err)
 {
     mrd_auto(info_close)
     jsStreamInfo *info = NULL;
+    struct mrd_log_map found;
     char text[MRD_LOG_MAP_TEXT_MAX];
+    char was[MRD_LOG_MAP_TEXT_MAX];
     char name[MRD_LOG_NAME_MAX];
     jsErrCode code = 0;
     natsStatus status =
         js_GetStreamInfo(&info, js, mrd_log_stream_name(partition, name), NULL, &code);
     if (status != NATS_OK) {
         return mrd_bus_fail(err, status, (int)code, "stream %s", name);
+    }
+    MRD_TRY(mrd_log_map_parse(info->Config->Description, &found, err));
+    if (strcmp(mrd_log_map_format(&found, text), mrd_log_map_format(before, was)) != 0) {
+        return mrd_fail(err, MRD_E_UNAVAILABLE,
+                        "stream %s: its description was changed meanwhile, try again", name);
     }
     jsStreamConfig want = *info->Config; /* whose strings are the info's */
     want.Description = mrd_log_map_format(map, text);
@@ -302,9 +309,10 @@ enum mrd_status mrd_log_trim(struct mrd_bus *bus, uint32_t partition, struct mrd
     MRD_TRY(mrd_log_state_read(bus, partition, timeout_ms, &state, err));
     MRD_TRY(check_identity(partition, log, state.identity, err));
     if (!state.map.erased_known || state.map.erased < erased) {
-        state.map.erased_known = true;
-        state.map.erased = MRD_MAX(state.map.erased, erased);
-        MRD_TRY(describe(js, partition, &state.map, err));
+        struct mrd_log_map map = state.map;
+        map.erased_known = true;
+        map.erased = MRD_MAX(map.erased, erased);
+        MRD_TRY(describe(js, partition, &state.map, &map, err));
     }
     jsOptions options;
     jsOptions_Init(&options);
@@ -328,9 +336,10 @@ enum mrd_status mrd_log_adopt(struct mrd_bus *bus, uint32_t partition,
     MRD_TRY(mrd_log_state_read(bus, partition, timeout_ms, &state, err));
     MRD_TRY(mrd_bus_jetstream(bus, timeout_ms, &js, err));
     MRD_TRY(check_identity(partition, adoption->log, state.identity, err));
-    MRD_TRY(mrd_log_map_add(&state.map, state.stream_first, adoption->stream_from,
-                            adoption->sequence, err));
-    MRD_TRY(describe(js, partition, &state.map, err));
-    *out = (struct mrd_log_identity){state.identity.created_ns, mrd_log_map_base(&state.map)};
+    struct mrd_log_map map = state.map;
+    MRD_TRY(
+        mrd_log_map_add(&map, state.stream_first, adoption->stream_from, adoption->sequence, err));
+    MRD_TRY(describe(js, partition, &state.map, &map, err));
+    *out = (struct mrd_log_identity){state.identity.created_ns, mrd_log_map_base(&map)};
     return MRD_OK;
 }

@@ -319,16 +319,6 @@ static void rule_close(struct rule *rule)
     mrd_upkeep_retained_destroy(&rule->retain.known);
 }
 
-static uint64_t commits(void)
-{
-    struct mrd_error err = {0};
-    region_must(mrd_catalog_refresh(region.catalog, NULL, &err), &err);
-    struct mrd_catalog_state *state = mrd_catalog_pin(region.catalog);
-    const uint64_t number = mrd_catalog_number(state);
-    mrd_catalog_unpin(&state);
-    return number;
-}
-
 /* What is there is what was there before, but rows of series 1 in rollups of a day or month that has passed what the rule says of their resolution. Returns
  * how many have gone. */
 static size_t expect_retained(const struct rule *rule, const struct mrd_buf *before)
@@ -373,9 +363,9 @@ static void what_a_rule_has_let_go_leaves_when_the_day_or_month_has_passed(void 
         rule.erasures[1].time_max_ms = end_ms - 1;
         region_settle(&region);
         assert_true(expect_retained(&rule, &before) > hours);
-        const uint64_t number = commits();
+        const uint64_t number = region_commits(&region);
         region_settle(&region); /* nothing is written anew twice */
-        assert_int_equal(commits(), number);
+        assert_int_equal(region_commits(&region), number);
         rule_close(&rule);
         region_close(&region);
     }

@@ -71,14 +71,6 @@ static void expect_all(void)
     region_same(&region, &found);
 }
 
-static uint64_t commits(void)
-{
-    struct mrd_catalog_state *state = mrd_catalog_pin(region.catalog);
-    const uint64_t number = mrd_catalog_number(state);
-    mrd_catalog_unpin(&state);
-    return number;
-}
-
 static void what_has_passed_goes_at_every_level(void **state)
 {
     (void)state;
@@ -104,9 +96,9 @@ static void what_has_passed_goes_at_every_level(void **state)
         region_settle(&region);
         expect_all();
         rule.erasure.time_max_ms += REGION_DAY_MS;
-        const uint64_t before = commits();
+        const uint64_t before = region_commits(&region);
         region_settle(&region); /* February has not as a whole */
-        assert_int_equal(commits(), before);
+        assert_int_equal(region_commits(&region), before);
         rule.erasure.time_max_ms = REGION_BASE_MS + 40 * REGION_DAY_MS;
         region_settle(&region);
         forget(&rule);
@@ -146,7 +138,7 @@ static void what_has_nothing_of_a_rule_is_looked_at_once(void **state)
     region_open(&region, 5);
     write_some();
     region_settle(&region);
-    const uint64_t before = commits();
+    const uint64_t before = region_commits(&region);
 
     rule_open(&rule, "nobody-1", 4); /* one value: the Bloom filter says it */
     assert_int_equal(planned(MRD_UPKEEP_RETAIN), 0);
@@ -156,7 +148,7 @@ static void what_has_nothing_of_a_rule_is_looked_at_once(void **state)
     assert_int_equal(planned(MRD_UPKEEP_RETAIN), 4); /* two tenants, two months */
     region_settle(&region);
     assert_int_equal(planned(MRD_UPKEEP_RETAIN), 0);
-    assert_int_equal(commits(), before);
+    assert_int_equal(region_commits(&region), before);
     rule.erasure.id.low++; /* another rule */
     assert_int_equal(planned(MRD_UPKEEP_RETAIN), 4);
     rule_close(&rule);
@@ -167,7 +159,7 @@ static void what_has_nothing_of_a_rule_is_looked_at_once(void **state)
     assert_int_equal(planned(MRD_UPKEEP_RETAIN), 2);
     region_settle(&region);
     assert_int_equal(planned(MRD_UPKEEP_RETAIN), 0);
-    assert_true(commits() > before);
+    assert_true(region_commits(&region) > before);
     forget(&rule);
     expect_all();
     rule_close(&rule);
@@ -190,7 +182,7 @@ static void files_that_are_known_are_bounded(void **state)
     region_open(&region, 6);
     write_some();
     region_settle(&region);
-    const uint64_t before = commits();
+    const uint64_t before = region_commits(&region);
     rule_open(&rule, "nobody-.+", 4);
     mrd_upkeep_retained_destroy(&rule.retain.known);
     rule.retain.known = mrd_upkeep_retained_create(7); /* of eight files */
@@ -198,7 +190,7 @@ static void files_that_are_known_are_bounded(void **state)
         region_settle(&region);
         assert_true(planned(MRD_UPKEEP_RETAIN) > 0);
     }
-    assert_int_equal(commits(), before);
+    assert_int_equal(region_commits(&region), before);
     rule_close(&rule);
     region_close(&region);
 }

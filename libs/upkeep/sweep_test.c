@@ -83,16 +83,6 @@ static void expect_whole(void)
     region_same(&region, &found);
 }
 
-static uint64_t commits(void)
-{
-    struct mrd_error err = {0};
-    region_must(mrd_catalog_refresh(region.catalog, NULL, &err), &err);
-    struct mrd_catalog_state *state = mrd_catalog_pin(region.catalog);
-    const uint64_t number = mrd_catalog_number(state);
-    mrd_catalog_unpin(&state);
-    return number;
-}
-
 static void what_a_snapshot_has_stays_until_it_is_forgotten(void **state)
 {
     (void)state;
@@ -112,9 +102,9 @@ static void what_a_snapshot_has_stays_until_it_is_forgotten(void **state)
     expect_whole();
 
     region.now_ms += 11 * REGION_DAY_MS;
-    const uint64_t before = commits();
+    const uint64_t before = region_commits(&region);
     swept = sweep(region.files, MRD_OK);
-    assert_int_equal(commits(), before + 1); /* all of them in one */
+    assert_int_equal(region_commits(&region), before + 1); /* all of them in one */
     assert_int_equal(swept.snapshots, region.tenants * (2 + MRD_ARRAY_LEN(region_resolutions_ms)));
     assert_int_equal(swept.catalog.gone, 0); /* who reads by the version before may go on */
     swept = sweep(region.files, MRD_OK);
@@ -160,7 +150,7 @@ static uint64_t sweep_while_a_table_changes(uint64_t nth, bool *out_changed)
     region.tenants = 1;
     region.times = 12;
     make_history();
-    (void)commits();
+    (void)region_commits(&region);
     region.now_ms += 20 * REGION_DAY_MS;
     const struct mrd_fault fault = {
         .nth = nth, .when = MRD_FAULT_BEFORE, .meanwhile = change_a_table, .context = out_changed};
@@ -170,7 +160,7 @@ static uint64_t sweep_while_a_table_changes(uint64_t nth, bool *out_changed)
     const uint64_t snapshots = sweep(faults, MRD_OK).snapshots;
     assert_true(mrd_fault_store_disarm(faults));
     if (*out_changed) {
-        (void)commits();
+        (void)region_commits(&region);
         struct mrd_catalog_state *state = mrd_catalog_pin(region.catalog);
         const struct mrd_bytes now =
             mrd_catalog_table(state, MRD_BYTES(".tenant-0"), MRD_BYTES("samples"));

@@ -203,6 +203,17 @@ static inline void region_fill(struct region *region, struct mrd_block_writer *w
     region_must(mrd_block_writer_add(writer, &series, &err), &err);
 }
 
+/* How many commits there have been, whoever made them. */
+static inline uint64_t region_commits(const struct region *region)
+{
+    struct mrd_error err = {0};
+    region_must(mrd_catalog_refresh(region->catalog, NULL, &err), &err);
+    struct mrd_catalog_state *state = mrd_catalog_pin(region->catalog);
+    const uint64_t number = mrd_catalog_number(state);
+    mrd_catalog_unpin(&state);
+    return number;
+}
+
 /* Writes a block that has about `dense` percent of the times of each series, received at received_ms, and commits it. */
 static inline const struct mrd_block_entry *region_write(struct region *region, unsigned dense,
                                                          mrd_time_ms received_ms)
