@@ -85,8 +85,8 @@ static enum mrd_status fault_put_if_absent(struct mrd_objstore *base, const char
                  err);
 }
 
-/* Each object is a call, and so is the end of all. Those before the one that fails are stored, the others are not: any subset may be after a
- * crash, and a walk comes to one for each number of them. */
+/* Each object is a call, and so is the end of all. So many as come before the one that fails are stored, the last ones: any subset may be after a crash,
+ * and a walk comes to one of each size, the one that whoever relies on the order of his objects has least use for. */
 static enum mrd_status fault_put_many(struct mrd_objstore *base,
                                       const struct mrd_objstore_item *items, size_t item_count,
                                       const struct mrd_objstore_control *control,
@@ -107,7 +107,8 @@ static enum mrd_status fault_put_many(struct mrd_objstore *base,
         failed = enter(store, &call, err);
     }
     const enum mrd_status status =
-        mrd_objstore_put_many(store->inner, items, stored, control, failed == MRD_OK ? err : NULL);
+        mrd_objstore_put_many(store->inner, items + (item_count - stored), stored, control,
+                              failed == MRD_OK ? err : NULL);
     return failed == MRD_OK ? leave(store, call, status, err) : failed;
 }
 

@@ -37,6 +37,34 @@ static void expect_all(void)
     region_same(&region, &found);
 }
 
+/* A hint must lead readers to a version that is there. */
+static bool check_hint(void *context, const struct mrd_objstore_entry *entry)
+{
+    size_t *hints = context;
+    const char *name = strstr(entry->key, "version-hint.text");
+    if (name != NULL) {
+        struct mrd_error err = {0};
+        mrd_auto(mrd_buf_fini)
+        struct mrd_buf version = {0};
+        struct mrd_objstore_info info;
+        char copy[512];
+        region_must(mrd_objstore_get(region.files, entry->key, 32, NULL, &version, &err), &err);
+        (void)snprintf(copy, sizeof(copy), "%.*sv%.*s.metadata.json", (int)(name - entry->key),
+                       entry->key, MRD_FMT(mrd_buf_view(&version)));
+        region_must(mrd_objstore_head(region.files, copy, NULL, &info, &err), &err);
+        (*hints)++;
+    }
+    return true;
+}
+
+static size_t expect_hints(void)
+{
+    struct mrd_error err = {0};
+    size_t hints = 0;
+    region_must(mrd_objstore_list(region.files, "", "", check_hint, &hints, NULL, &err), &err);
+    return hints;
+}
+
 /* Returns false once the n-th call never came. */
 static bool fail_at(uint64_t nth, bool month, bool crash, size_t workers)
 {
@@ -52,11 +80,14 @@ static bool fail_at(uint64_t nth, bool month, bool crash, size_t workers)
         region_must(status, &err);
     }
     region_expect_model(&region, false); /* at no time is anything lost */
+    const size_t hints = expect_hints();
+    assert_true(came || hints > 0);
     if (crash) {
         restart();
     }
     region_settle(&region);
     expect_all();
+    (void)expect_hints();
     region_close(&region);
     return came;
 }
