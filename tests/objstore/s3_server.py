@@ -414,6 +414,8 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = -1
     world: World
+    chain: int
+    """Of the world when the request began."""
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -424,14 +426,18 @@ class Handler(BaseHTTPRequestHandler):
         if path.startswith("/_test/"):
             self.control(path, body)
             return
-        chain = self.world.chain
+        self.chain = self.world.chain
         try:
             self.handle_s3(path, query, body)
         finally:
-            with self.world.lock:
-                self.world.chain = max(self.world.chain, chain + 1)
+            self.count_in_chain()
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any
+
+    def count_in_chain(self) -> None:
+        """Before an answer leaves: whoever has it may ask the next thing at once."""
+        with self.world.lock:
+            self.world.chain = max(self.world.chain, self.chain + 1)
 
     def handle_s3(self, path: str, query: str, body: bytes) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -502,6 +508,7 @@ class Handler(BaseHTTPRequestHandler):
         self.note(answer.status)
         if do == "stall":
             time.sleep(fault.seconds)
+        self.count_in_chain()
         if do == "corrupt" and body:
             body = bytes([body[0] ^ 1]) + body[1:]
         if do == "wrong_etag":
