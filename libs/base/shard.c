@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -37,6 +38,7 @@ struct mrd_shard {
     /* Written by posters. */
     _Alignas(64) _Atomic(struct mrd_shard_message *) newest; /* a stack; the shard reverses it */
     _Atomic(struct mrd_shard_message *) newest_urgent;       /* the same */
+    _Atomic(struct mrd_shard_message *) newest_patient;
     _Atomic uint64_t waiting;
 
     /* Written by the shard before it sleeps, cleared by the poster that wakes it. */
@@ -49,6 +51,8 @@ struct mrd_shard {
     int64_t now_ns;
     bool started; /* on_start has run */
     unsigned urgent_depth;
+    struct mrd_shard_message *patient; /* taken and not run, oldest first; of the shard's thread */
+    int64_t stood_back_ns;
     enum shard_hold hold;
     pthread_t runner;
     _Atomic(pthread_t *) thread_id; /* points to runner; NULL before it starts */
@@ -236,6 +240,11 @@ bool mrd_shard_post_urgent(struct mrd_shard *shard, struct mrd_shard_message *me
     return post_to(shard, &shard->newest_urgent, message);
 }
 
+bool mrd_shard_post_patient(struct mrd_shard *shard, struct mrd_shard_message *message)
+{
+    return post_to(shard, &shard->newest_patient, message);
+}
+
 /* All messages of the stack, oldest first; they count as waiting no longer. */
 static struct mrd_shard_message *stack_take(struct mrd_shard *shard,
                                             _Atomic(struct mrd_shard_message *) *stack)
@@ -309,6 +318,35 @@ void mrd_shard_let_urgent(struct mrd_shard *shard)
     }
 }
 
+void mrd_shard_stand_back(struct mrd_shard *shard)
+{
+    if (shard->hold == HOLD_ALONE || /* nobody can read beside it */
+        atomic_load_explicit(&shard->newest, memory_order_relaxed) != NULL ||
+        atomic_load_explicit(&shard->newest_urgent, memory_order_relaxed) != NULL) {
+        return;
+    }
+    const int64_t now_ns = mrd_clock_monotonic_ns(shard->config.clock);
+    if (now_ns - shard->stood_back_ns >= MRD_SHARD_STAND_BACK_US * (int64_t)1000) {
+        shard->stood_back_ns = now_ns;
+        (void)sched_yield();
+    }
+}
+
+/* One at most, so that all others that have come meanwhile go before the next one. */
+static size_t patient_run(struct mrd_shard *shard)
+{
+    if (shard->patient == NULL) {
+        shard->patient = stack_take(shard, &shard->newest_patient);
+    }
+    struct mrd_shard_message *message = shard->patient;
+    if (message == NULL) {
+        return 0;
+    }
+    shard->patient = message->next;
+    message_run(shard, message);
+    return 1;
+}
+
 static size_t messages_run(struct mrd_shard *shard)
 {
     size_t ran = urgent_run(shard);
@@ -319,7 +357,7 @@ static size_t messages_run(struct mrd_shard *shard)
         ran += urgent_run(shard);
         message = next;
     }
-    return ran;
+    return ran + patient_run(shard);
 }
 
 /* Takes the shard's place, before on_start if need be. */
@@ -390,10 +428,11 @@ bool mrd_shard_try_run(struct mrd_shard *shard, struct mrd_shard_message *messag
 
 /* ---- the thread ---- */
 
-static bool stacks_empty(struct mrd_shard *shard, memory_order order)
+static bool nothing_waits(const struct mrd_shard *shard, memory_order order)
 {
-    return atomic_load_explicit(&shard->newest, order) == NULL &&
-           atomic_load_explicit(&shard->newest_urgent, order) == NULL;
+    return shard->patient == NULL && atomic_load_explicit(&shard->newest, order) == NULL &&
+           atomic_load_explicit(&shard->newest_urgent, order) == NULL &&
+           atomic_load_explicit(&shard->newest_patient, order) == NULL;
 }
 
 static bool shard_may_end(const struct mrd_shard *shard)
@@ -405,7 +444,7 @@ static bool shard_may_end(const struct mrd_shard *shard)
 static void shard_sleep(struct mrd_shard *shard)
 {
     atomic_store_explicit(&shard->sleeping, true, memory_order_seq_cst);
-    if (stacks_empty(shard, memory_order_seq_cst) && !shard_may_end(shard)) {
+    if (nothing_waits(shard, memory_order_seq_cst) && !shard_may_end(shard)) {
         struct timespec timeout = {0, 0};
         const struct timespec *wait = NULL;
         pthread_mutex_lock(&shard->turn);
@@ -445,7 +484,7 @@ static void *shard_main(void *argument)
     struct mrd_shard *shard = argument;
     mrd_thread_name_set(shard->config.name);
     while (shard_run_batch(shard) > 0 || !shard_may_end(shard)) {
-        if (stacks_empty(shard, memory_order_relaxed)) {
+        if (nothing_waits(shard, memory_order_relaxed)) {
             shard_sleep(shard);
         }
     }
@@ -543,7 +582,7 @@ void mrd_shard_destroy(struct mrd_shard **shard)
         return;
     }
     mrd_shard_stop(*shard);
-    mrd_assert(stacks_empty(*shard, memory_order_acquire));
+    mrd_assert(nothing_waits(*shard, memory_order_acquire));
     close((*shard)->wake_fd);
     pthread_mutex_destroy(&(*shard)->turn);
     pthread_rwlock_destroy(&(*shard)->state);

@@ -7,6 +7,7 @@
  * Order:   messages of one poster run in the order in which it posted them; urgent ones go before all others.
  * Urgency: what must not wait for long work is posted as urgent. It runs before the next other message, and in the middle
  *          of one that lets it in (mrd_shard_let_urgent): long work does so wherever its state is whole.
+ * Patience: what has all the time is posted as patient. One at a time runs, when nothing else waits at its beginning.
  * Lending: a shard that has nothing to do may lend its place to a caller for one message
  *          (mrd_shard_try_run), which saves both of them a wake-up. Then the caller is the shard.
  * Reading: others may read the shard's state on threads of their own, at once and several of them, while nothing changes it
@@ -26,6 +27,8 @@
 
 #include "base/clock.h"
 #include "base/threads.h"
+
+enum { MRD_SHARD_STAND_BACK_US = 100 };
 
 struct mrd_shard;
 
@@ -95,9 +98,18 @@ MRD_MUST_CHECK bool mrd_shard_post(struct mrd_shard *shard, struct mrd_shard_mes
 MRD_MUST_CHECK bool mrd_shard_post_urgent(struct mrd_shard *shard,
                                           struct mrd_shard_message *message);
 
+/* As mrd_shard_post, but everything else that waits goes first, whoever has posted it when. */
+MRD_MUST_CHECK bool mrd_shard_post_patient(struct mrd_shard *shard,
+                                           struct mrd_shard_message *message);
+
 /* In the middle of a message: runs the urgent ones that wait. What the caller holds of the shard's state must be whole and bear
  * to be read, before and after. They may let others in themselves, a few deep. Cost: an atomic load, if there are none. */
 void mrd_shard_let_urgent(struct mrd_shard *shard);
+
+/* In the middle of a patient message: lets other threads have the core, if no other message waits and what it holds of the state is
+ * shared, and not more often than every MRD_SHARD_STAND_BACK_US. Whoever wants the core may get it for some milliseconds then, and what is posted meanwhile
+ * waits. Cost: a look at the clock. */
+void mrd_shard_stand_back(struct mrd_shard *shard);
 
 /* Runs the message at once, on the caller's thread in the shard's place, if the shard is idle; on_batch runs after it. False:
  * nothing has happened, post it. Who waits at the shard is never overtaken, so asking again and again starves nobody. Any

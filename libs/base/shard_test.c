@@ -182,6 +182,36 @@ static void what_is_urgent_goes_first_and_into_the_middle_of_what_lets_it_in(voi
     mrd_shard_destroy(&stepped.shard);
 }
 
+static void what_is_patient_goes_last_and_one_at_a_time(void **state)
+{
+    (void)state;
+    struct stepped stepped;
+    stepped_create(&stepped, 4);
+    struct letter a = letter_of('a');
+    struct letter b = letter_of('b');
+    struct letter c = letter_of('c');
+    struct letter p = letter_of('p');
+    struct letter q = letter_of('q');
+    struct letter u = letter_of('u');
+    p.posts = &b; /* goes before q, which was posted first */
+    p.urges = &u;
+    assert_true(mrd_shard_post_patient(stepped.shard, &p.message));
+    assert_true(mrd_shard_post_patient(stepped.shard, &q.message));
+    assert_true(mrd_shard_post(stepped.shard, &a.message));
+    assert_int_equal(mrd_shard_queue_size(stepped.shard), 3);
+    assert_int_equal(mrd_shard_step(stepped.shard), 2);
+    assert_string_equal(stepped.log, "<apu.;");
+    assert_int_equal(mrd_shard_step(stepped.shard), 2);
+    assert_int_equal(mrd_shard_step(stepped.shard), 0);
+    assert_string_equal(stepped.log, "<apu.;bq;");
+    assert_true(mrd_shard_post_patient(stepped.shard, &q.message));
+    assert_true(mrd_shard_post_patient(stepped.shard, &c.message));
+    mrd_shard_stop(stepped.shard);
+    assert_string_equal(stepped.log, "<apu.;bq;q;c;>");
+    assert_false(mrd_shard_post_patient(stepped.shard, &q.message));
+    mrd_shard_destroy(&stepped.shard);
+}
+
 static void urgent_messages_let_others_in_a_few_deep(void **state)
 {
     (void)state;
@@ -423,8 +453,9 @@ static void ball_run(struct mrd_shard *shard, struct mrd_shard_message *message)
     struct ball *ball = MRD_CONTAINER_OF(message, struct ball, message);
     if (--ball->left > 0) {
         struct mrd_shard *other = ball->sides[shard == ball->sides[0]];
-        mrd_assert(ball->left % 3 == 0 ? mrd_shard_post_urgent(other, message)
-                                       : mrd_shard_post(other, message));
+        mrd_assert(ball->left % 3 == 0   ? mrd_shard_post_urgent(other, message)
+                   : ball->left % 3 == 1 ? mrd_shard_post_patient(other, message)
+                                         : mrd_shard_post(other, message));
         return;
     }
     pthread_mutex_lock(&ball->lock);
@@ -637,6 +668,7 @@ int main(void)
         cmocka_unit_test(messages_run_in_order_and_batches_end_with_a_flush),
         cmocka_unit_test(an_idle_shard_lends_its_place_and_nobody_is_overtaken),
         cmocka_unit_test(what_is_urgent_goes_first_and_into_the_middle_of_what_lets_it_in),
+        cmocka_unit_test(what_is_patient_goes_last_and_one_at_a_time),
         cmocka_unit_test(urgent_messages_let_others_in_a_few_deep),
         cmocka_unit_test(a_shard_that_changes_its_state_is_not_read),
         cmocka_unit_test(others_read_what_nobody_changes_meanwhile),

@@ -124,6 +124,7 @@ struct mrd_rpc_flow {
     uint64_t key;       /* such as a hash of the tenant's name */
     uint32_t workers;   /* that work at once; 0: all but one, of more than one */
     uint32_t queue_max; /* beyond those that wait; 0: half of the server's queue_max */
+    bool urgent;        /* other than by the time that a call takes, never in the background */
 };
 
 struct mrd_rpc_server_options {
@@ -131,7 +132,8 @@ struct mrd_rpc_server_options {
     uint32_t workers;    /* handlers that work at once; 0: 4 */
     uint32_t
         queue_max; /* requests beyond that which wait for a worker or a reader; 0: 256. Further ones are
-                          * MRD_E_UNAVAILABLE at once. There are never more threads than both together */
+                          * MRD_E_UNAVAILABLE at once. There are never more threads than both together, for each
+                          * kind of flows: those that use more than their share, and the others */
     const char *full; /* text of that refusal, static storage; NULL: a general one */
 
     /* Fills the flow, which comes zeroed, of a request. Runs where requests arrive and must not wait.

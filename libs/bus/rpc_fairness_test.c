@@ -11,6 +11,7 @@
 #include "base/threads.h"
 #include "bus/nats_fixture.h"
 #include "bus/rpc.h"
+#include "bus/rpc_server_internal.h"
 
 #define SUBJECT "mrd.query.fair"
 static const int64_t MS = 1000000;
@@ -34,6 +35,7 @@ static void flow_of(void *context, struct mrd_bytes request, struct mrd_rpc_flow
     out->key = request.size == 0 ? 0 : request.data[0];
     out->workers = out->key == 'v' ? atomic_load(&world->workers_of_v) : 0;
     out->queue_max = out->key == 'v' ? 1 : 2;
+    out->urgent = out->key == 'u';
 }
 
 /* What it was started with. */
@@ -230,6 +232,39 @@ static void a_long_call_ends_in_the_background_and_no_other_does(void **state)
     world_stop(world);
 }
 
+/* It has used much, whatever it does from now on. */
+static void use(struct world *world, char flow)
+{
+    pthread_mutex_lock(&world->server->lock);
+    mrd_usage_add(&world->server->usage, (uint64_t)flow, INT64_MAX / 4,
+                  mrd_clock_monotonic_ns(mrd_clock_system()));
+    pthread_mutex_unlock(&world->server->lock);
+}
+
+static void
+a_flow_that_uses_more_than_its_share_is_in_the_background_while_others_are_there(void **state)
+{
+    (void)state;
+    struct world *world = world_start(2);
+    struct mrd_rpc_server_stats first;
+    struct mrd_rpc_server_stats last;
+    use(world, 'a');
+    assert_int_equal(number_of(world, "a nice"), nice_of_process()); /* it is alone */
+    assert_int_equal(number_of(world, "b nice"), nice_of_process());
+    assert_true(number_of(world, "a nice") >= MRD_THREAD_BACKGROUND_NICE);
+    mrd_rpc_server_stats(world->server, &first);
+    for (int i = 0; i < 20; i++) {
+        use(world, 'a');
+        use(world, 'u');
+        assert_true(number_of(world, "a nice") >= MRD_THREAD_BACKGROUND_NICE);
+        assert_int_equal(number_of(world, "b nice"), nice_of_process());
+        assert_int_equal(number_of(world, "u nice"), nice_of_process());
+    }
+    mrd_rpc_server_stats(world->server, &last);
+    assert_int_equal(last.threads, first.threads); /* it is always the same ones */
+    world_stop(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +273,8 @@ int main(void)
         cmocka_unit_test(a_share_may_differ_by_flow_and_counts_from_its_next_request_on),
         cmocka_unit_test(long_calls_take_turns),
         cmocka_unit_test(a_long_call_ends_in_the_background_and_no_other_does),
+        cmocka_unit_test(
+            a_flow_that_uses_more_than_its_share_is_in_the_background_while_others_are_there),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     mrd_bus_library_close();

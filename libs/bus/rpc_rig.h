@@ -17,12 +17,25 @@
 #include "bus/nats_fixture.h"
 #include "bus/rpc.h"
 #include "bus/rpc_frame.h"
+#include "bus/rpc_server_internal.h"
 #include "bus/subscription_internal.h"
 
 static const int64_t MS = 1000000;
 #define SUBJECT "mrd.query.one"
 
 static inline int64_t now_ns(void) { return mrd_clock_monotonic_ns(mrd_clock_system()); }
+
+/* Whether tests are about a flow that uses more than its share. */
+static bool heavily;
+
+/* The flow, and another one is there. */
+static inline void heavy_make(struct mrd_rpc_server *server, uint64_t key)
+{
+    pthread_mutex_lock(&server->lock);
+    mrd_usage_add(&server->usage, key + 1, 0, now_ns());
+    mrd_usage_add(&server->usage, key, INT64_MAX / 2, now_ns());
+    pthread_mutex_unlock(&server->lock);
+}
 
 /* ---- a server that does what the request says ----
  * "chunks N SIZE": N chunks of SIZE bytes, each starting with its number, and "done" with the end; "fail": an error;
@@ -70,6 +83,7 @@ static inline enum mrd_status on_call(void *context, struct mrd_rpc_call *call,
     uint64_t count = 0;
     size_t size = 0;
     enum mrd_status status = MRD_OK;
+    assert_true(!heavily || mrd_thread_in_background());
     if (sscanf(text, "chunks %lu %zu", &count, &size) == 2) {
         status = send_chunks(call, count, size, err);
     } else if (sscanf(text, "work %lu", &count) == 1) {
@@ -156,6 +170,9 @@ static inline void service_start(struct service *service, struct mrd_bus *bus, c
                                                    .context = service};
     assert_int_equal(mrd_rpc_server_create(bus, &options, &service->server, NULL), MRD_OK);
     assert_int_equal(mrd_bus_flush(bus, 5000, NULL), MRD_OK);
+    if (heavily) {
+        heavy_make(service->server, 0);
+    }
     if (by_links) {
         links_await(service);
     }
@@ -215,6 +232,7 @@ static inline int world_setup(void **state)
     world->client_bus = nats_fixture_connect(&world->nats);
     assert_int_equal(mrd_rpc_client_create(world->client_bus, &world->client, NULL), MRD_OK);
     by_links = false;
+    heavily = false;
     *state = world;
     return 0;
 }
@@ -248,6 +266,14 @@ static inline int links_setup(void **state)
     (void)world_setup(state);
     links_open(*state);
     by_links = true;
+    return 0;
+}
+
+/* The same, and all calls are of a flow that uses more than its share. */
+static inline int heavy_setup(void **state)
+{
+    (void)links_setup(state);
+    heavily = true;
     return 0;
 }
 

@@ -111,6 +111,12 @@ const char *mrd_rpc_call_admit(struct mrd_rpc_server *server, struct mrd_rpc_cal
         mrd_fair_leave(&server->flows, flow);
         return server->options.full;
     }
+    call->urgent = of->urgent;
+    if (!of->urgent) {
+        mrd_usage_add(&server->usage, of->key, 0, now_ns());
+        call->lane = mrd_usage_is_heavy(&server->usage, of->key, now_ns()) ? MRD_RPC_LANE_LOW
+                                                                           : MRD_RPC_LANE_USUAL;
+    }
     return NULL;
 }
 
@@ -284,7 +290,9 @@ static void server_free(struct mrd_rpc_server *server)
     for (uint32_t i = 0; i < server->slot_count; i++) {
         pthread_cond_destroy(&server->slots[i].changed);
     }
-    pthread_cond_destroy(&server->work);
+    for (size_t i = 0; i < MRD_RPC_LANES; i++) {
+        pthread_cond_destroy(&server->lanes[i].work);
+    }
     pthread_cond_destroy(&server->pulse);
     pthread_cond_destroy(&server->idle);
     pthread_mutex_destroy(&server->lock);
@@ -334,11 +342,13 @@ static struct mrd_rpc_server *server_alloc(struct mrd_bus *bus,
     for (uint32_t i = 0; i < server->slot_count; i++) {
         mrd_cond_init(&server->slots[i].changed);
     }
-    server->ready_last = &server->ready;
+    for (size_t i = 0; i < MRD_RPC_LANES; i++) {
+        server->lanes[i].ready_last = &server->lanes[i].ready;
+        mrd_cond_init(&server->lanes[i].work);
+    }
     server->flows.places = server->options.workers;
     texts_init(&server->options);
     pthread_mutex_init(&server->lock, NULL);
-    mrd_cond_init(&server->work);
     mrd_cond_init(&server->pulse);
     mrd_cond_init(&server->idle);
     return server;

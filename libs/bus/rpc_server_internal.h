@@ -12,6 +12,9 @@
  * Threads: one that works for long on one call lowers its priority, so that the others' short calls find a core
  * at once (base/threads.h); it cannot get it back, so it ends with that call and another one is made when it is needed.
  * What a thread of lower priority makes would inherit it: the pulse thread makes threads in its place.
+ *
+ * Lanes: calls of a flow that uses more than its share (base/usage.h) are low from their beginning. They have threads of their own,
+ * which stay low and go from call to call. A call stays in its lane.
  */
 #ifndef MRD_BUS_RPC_SERVER_INTERNAL_H
 #define MRD_BUS_RPC_SERVER_INTERNAL_H
@@ -21,6 +24,7 @@
 
 #include "base/fair.h"
 #include "base/threads.h"
+#include "base/usage.h"
 #include "bus/connection_internal.h"
 #include "bus/link_internal.h"
 #include "bus/rpc.h"
@@ -28,6 +32,8 @@
 #include "bus/subscription_internal.h"
 
 enum mrd_rpc_call_end { MRD_RPC_RUNNING, MRD_RPC_CANCELED, MRD_RPC_LOST };
+
+enum mrd_rpc_lane_kind { MRD_RPC_LANE_USUAL, MRD_RPC_LANE_LOW, MRD_RPC_LANES };
 
 /* A call lives in a slot from its arrival to the end of its handler. */
 struct mrd_rpc_call {
@@ -54,6 +60,8 @@ struct mrd_rpc_call {
     struct mrd_fair_waiter waiter; /* for a place; its flow counts the call */
     struct mrd_rpc_call *next;     /* in `ready` */
     bool placed;                   /* it has been given the place that it waits for */
+    enum mrd_rpc_lane_kind lane;   /* never changes */
+    bool urgent;                   /* its flow's; never changes */
     uint32_t credit;
     int64_t alive_ns;                  /* the last sign of life; 0: none */
     _Atomic bool stop;                 /* `end` is not RUNNING; the same way */
@@ -71,6 +79,17 @@ struct mrd_rpc_thread {
     struct mrd_rpc_server *server;
     pthread_t id;
     enum mrd_rpc_thread_state state;
+    enum mrd_rpc_lane_kind lane;
+};
+
+/* Guarded by the server's lock. */
+struct mrd_rpc_lane {
+    pthread_cond_t work;        /* a call is ready, or stopping */
+    struct mrd_rpc_call *ready; /* new calls that have a place and no thread yet */
+    struct mrd_rpc_call **ready_last;
+    uint32_t ready_count;  /* never more than `looking` */
+    uint32_t looking;      /* threads that look for a call: asleep, just made, or to be made */
+    uint32_t threads_owed; /* to be made by the pulse thread */
 };
 
 struct mrd_rpc_server_slot {
@@ -82,9 +101,9 @@ struct mrd_rpc_server_slot {
 /* Whom to wake once the lock is free: who wakes others while it holds the lock may lose its core to them at once, in the background for
  * milliseconds, and everybody waits for the lock then. */
 struct mrd_rpc_wakes {
-    unsigned work;     /* threads to be told of calls by signals to `work` */
-    uint32_t count;    /* of slots, whose `changed` is to be signaled */
-    uint32_t slots[8]; /* where there are more, the rest is signaled at once */
+    unsigned work[MRD_RPC_LANES]; /* threads to be told of calls by signals to the lane's `work` */
+    uint32_t count;               /* of slots, whose `changed` is to be signaled */
+    uint32_t slots[8];            /* where there are more, the rest is signaled at once */
 };
 
 struct mrd_rpc_server {
@@ -98,18 +117,14 @@ struct mrd_rpc_server {
     struct mrd_rpc_links *links; /* NULL: requests come over NATS only */
 
     pthread_mutex_t lock; /* guards what follows and the calls' credit */
-    pthread_cond_t work;  /* a call is ready, or stopping */
     pthread_cond_t pulse; /* stopping, or threads are to be made */
     pthread_cond_t idle;  /* nothing queued or running */
     bool stopping;
     struct mrd_fair flows;
-    struct mrd_rpc_call *ready; /* new calls that have a place and no thread yet */
-    struct mrd_rpc_call **ready_last;
-    uint32_t ready_count; /* never more than `looking` */
+    struct mrd_usage usage; /* of processor time, by flow */
+    struct mrd_rpc_lane lanes[MRD_RPC_LANES];
     struct mrd_rpc_server_slot *slots;
     uint32_t slot_count;
-    uint32_t looking;      /* threads that look for a call: asleep, just made, or to be made */
-    uint32_t threads_owed; /* to be made by the pulse thread */
     struct mrd_rpc_thread *threads;
     uint32_t thread_slots;
     uint32_t thread_count; /* that run */
@@ -119,7 +134,7 @@ struct mrd_rpc_server {
 /* ---- rpc_threads.c; the lock is held ---- */
 
 /* One more that looks for a call. False: the system gives none. */
-bool mrd_rpc_thread_add(struct mrd_rpc_server *server);
+bool mrd_rpc_thread_add(struct mrd_rpc_server *server, enum mrd_rpc_lane_kind lane);
 
 /* Makes those that threads of the background have asked for. */
 void mrd_rpc_threads_make_owed(struct mrd_rpc_server *server);
@@ -130,7 +145,7 @@ void mrd_rpc_threads_join(struct mrd_rpc_server *server);
 /* ---- rpc_workers.c ---- */
 
 /* What a thread does. */
-void mrd_rpc_worker_run(struct mrd_rpc_server *server);
+void mrd_rpc_worker_run(struct mrd_rpc_server *server, enum mrd_rpc_lane_kind lane);
 
 /* Starts the first threads; false: the system gives none. */
 bool mrd_rpc_workers_start(struct mrd_rpc_server *server);

@@ -416,6 +416,7 @@ int main(void)
 {
 #define RPC_TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 #define LINK_TEST(name) cmocka_unit_test_setup_teardown(name, links_setup, world_teardown)
+#define HEAVY_TEST(name) cmocka_unit_test_setup_teardown(name, heavy_setup, world_teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_server_killed_in_the_middle_is_an_error_not_a_short_answer),
         RPC_TEST(a_reply_of_fifty_megabytes_comes_whole_and_in_order),
@@ -446,6 +447,15 @@ int main(void)
         LINK_TEST(a_server_without_credit_gives_up_at_its_deadline),
         LINK_TEST(a_long_running_call_stays_alive_by_its_pulse),
         LINK_TEST(more_requests_than_the_queue_takes_are_refused_at_once),
+        HEAVY_TEST(a_reply_of_fifty_megabytes_comes_whole_and_in_order),
+        HEAVY_TEST(many_requests_run_at_once),
+        HEAVY_TEST(one_call_can_be_read_while_others_wait_within_their_windows),
+        HEAVY_TEST(calls_that_wait_for_their_reader_hold_up_no_other),
+        HEAVY_TEST(a_call_that_pauses_lets_others_work),
+        HEAVY_TEST(an_error_keeps_its_status_and_text),
+        HEAVY_TEST(a_call_canceled_by_the_client_ends_on_the_server),
+        HEAVY_TEST(a_long_running_call_stays_alive_by_its_pulse),
+        HEAVY_TEST(more_requests_than_the_queue_takes_are_refused_at_once),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     mrd_bus_library_close();

@@ -7,7 +7,10 @@ static void *thread_main(void *context)
 {
     struct mrd_rpc_thread *thread = context;
     struct mrd_rpc_server *server = thread->server;
-    mrd_rpc_worker_run(server);
+    if (thread->lane == MRD_RPC_LANE_LOW) {
+        mrd_thread_background_enter();
+    }
+    mrd_rpc_worker_run(server, thread->lane);
     pthread_mutex_lock(&server->lock);
     if (thread->state == MRD_RPC_THREAD_RUNS) {
         thread->state = MRD_RPC_THREAD_ENDED;
@@ -33,13 +36,14 @@ static struct mrd_rpc_thread *slot_find(struct mrd_rpc_server *server)
     return NULL;
 }
 
-static bool thread_make(struct mrd_rpc_server *server)
+static bool thread_make(struct mrd_rpc_server *server, enum mrd_rpc_lane_kind lane)
 {
     struct mrd_rpc_thread *thread = slot_find(server);
     if (thread == NULL) {
         return false;
     }
     thread->server = server;
+    thread->lane = lane;
     if (pthread_create(&thread->id, NULL, thread_main, thread) != 0) {
         return false;
     }
@@ -48,22 +52,23 @@ static bool thread_make(struct mrd_rpc_server *server)
     return true;
 }
 
-bool mrd_rpc_thread_add(struct mrd_rpc_server *server)
+bool mrd_rpc_thread_add(struct mrd_rpc_server *server, enum mrd_rpc_lane_kind lane)
 {
-    if (mrd_thread_in_background() && !server->stopping) {
-        server->threads_owed++;
+    if (lane == MRD_RPC_LANE_USUAL && mrd_thread_in_background() && !server->stopping) {
+        server->lanes[lane].threads_owed++;
         pthread_cond_signal(&server->pulse);
-    } else if (!thread_make(server)) {
+    } else if (!thread_make(server, lane)) {
         return false;
     }
-    server->looking++;
+    server->lanes[lane].looking++;
     return true;
 }
 
 void mrd_rpc_threads_make_owed(struct mrd_rpc_server *server)
 {
-    while (server->threads_owed > 0 && thread_make(server)) {
-        server->threads_owed--;
+    struct mrd_rpc_lane *lane = &server->lanes[MRD_RPC_LANE_USUAL]; /* the low one owes none */
+    while (lane->threads_owed > 0 && thread_make(server, MRD_RPC_LANE_USUAL)) {
+        lane->threads_owed--;
     }
 }
 

@@ -14,6 +14,13 @@ static struct mrd_rpc_call *call_of(struct mrd_fair_waiter *waiter)
     return MRD_CONTAINER_OF(waiter, struct mrd_rpc_call, waiter);
 }
 
+static enum mrd_rpc_lane_kind lane_of(const struct mrd_fair_waiter *waiter)
+{
+    return ((const struct mrd_rpc_call *)((const char *)waiter -
+                                          offsetof(struct mrd_rpc_call, waiter)))
+        ->lane;
+}
+
 static pthread_cond_t *changed_of(const struct mrd_rpc_call *call)
 {
     return &call->server->slots[call->slot].changed;
@@ -36,16 +43,18 @@ static bool places_offer(struct mrd_rpc_server *server, struct mrd_rpc_wakes *wa
     for (const struct mrd_fair_waiter *next;
          (next = mrd_fair_next(&server->flows, !threads)) != NULL;) {
         const bool fresh = !next->begun;
-        if (fresh && server->ready_count == server->looking && !mrd_rpc_thread_add(server)) {
+        const enum mrd_rpc_lane_kind kind = lane_of(next);
+        struct mrd_rpc_lane *lane = &server->lanes[kind];
+        if (fresh && lane->ready_count == lane->looking && !mrd_rpc_thread_add(server, kind)) {
             threads = false;
             continue;
         }
         struct mrd_rpc_call *call = call_of(mrd_fair_take(&server->flows, !threads));
         if (fresh) {
-            *server->ready_last = call;
-            server->ready_last = &call->next;
-            server->ready_count++;
-            wakes->work++;
+            *lane->ready_last = call;
+            lane->ready_last = &call->next;
+            lane->ready_count++;
+            wakes->work[kind]++;
         } else {
             call->placed = true;
             wakes_add(wakes, call);
@@ -56,8 +65,10 @@ static bool places_offer(struct mrd_rpc_server *server, struct mrd_rpc_wakes *wa
 
 void mrd_rpc_workers_wake(struct mrd_rpc_server *server, const struct mrd_rpc_wakes *wakes)
 {
-    for (unsigned i = 0; i < wakes->work; i++) {
-        pthread_cond_signal(&server->work);
+    for (size_t lane = 0; lane < MRD_RPC_LANES; lane++) {
+        for (unsigned i = 0; i < wakes->work[lane]; i++) {
+            pthread_cond_signal(&server->lanes[lane].work);
+        }
     }
     for (uint32_t i = 0; i < wakes->count; i++) {
         pthread_cond_signal(&server->slots[wakes->slots[i]].changed);
@@ -67,7 +78,7 @@ void mrd_rpc_workers_wake(struct mrd_rpc_server *server, const struct mrd_rpc_wa
 /* Lock held, given up meanwhile. */
 static void wake(struct mrd_rpc_server *server, const struct mrd_rpc_wakes *wakes)
 {
-    if (wakes->work + wakes->count > 0) {
+    if (wakes->work[MRD_RPC_LANE_USUAL] + wakes->work[MRD_RPC_LANE_LOW] + wakes->count > 0) {
         pthread_mutex_unlock(&server->lock);
         mrd_rpc_workers_wake(server, wakes);
         pthread_mutex_lock(&server->lock);
@@ -336,6 +347,12 @@ static void count_end(struct mrd_rpc_server *server, const struct mrd_rpc_call *
     }
 }
 
+/* A thread of the lane takes other calls after one. */
+static bool goes_on(enum mrd_rpc_lane_kind lane)
+{
+    return lane == MRD_RPC_LANE_LOW || !mrd_thread_in_background();
+}
+
 /* Lock held. The call's slot, place and share of its flow are free from now on. */
 static void call_leave(struct mrd_rpc_server *server, struct mrd_rpc_call *call,
                        struct mrd_rpc_wakes *wakes)
@@ -349,12 +366,13 @@ static void call_leave(struct mrd_rpc_server *server, struct mrd_rpc_call *call,
     if (server->stats.running + server->stats.queued == 0) {
         pthread_cond_broadcast(&server->idle);
     }
-    const bool ends = call->own_thread || mrd_thread_in_background(); /* looks for no other call */
-    server->looking += ends ? 0 : 1;
+    const bool looks = goes_on(call->lane) && !call->own_thread; /* for another call */
+    server->lanes[call->lane].looking += looks ? 1 : 0;
     mrd_fair_give(&server->flows, call->waiter.flow);
     mrd_fair_leave(&server->flows, call->waiter.flow);
     (void)places_offer(server, wakes);
-    wakes->work -= ends || wakes->work == 0 ? 0 : 1; /* one is for this thread */
+    unsigned *work = &wakes->work[call->lane];
+    *work -= looks && *work > 0 ? 1 : 0; /* one is for this thread */
 }
 
 void mrd_rpc_call_run(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
@@ -363,14 +381,19 @@ void mrd_rpc_call_run(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
     struct mrd_rpc_wakes wakes = {0};
     call->placed_ns = now_ns();
     call->work = (struct mrd_thread_work){.since_ns = call->placed_ns};
+    const int64_t cpu_before_ns = call->urgent ? 0 : mrd_thread_cpu_ns();
     enum mrd_status status = mrd_rpc_call_check(call, &err);
     if (status == MRD_OK) {
         status = server->options.handle(server->options.context, call, &err);
     }
     mrd_thread_work_end(&call->work);
     status = finish(call, status, &err);
+    const int64_t used_ns = call->urgent ? 0 : mrd_thread_cpu_ns() - cpu_before_ns;
     pthread_mutex_lock(&server->lock);
     count_end(server, call, status);
+    if (!call->urgent) {
+        mrd_usage_add(&server->usage, call->waiter.flow->key, used_ns, now_ns());
+    }
     call_leave(server, call, &wakes);
     pthread_mutex_unlock(&server->lock);
     mrd_rpc_workers_wake(server, &wakes);
@@ -378,36 +401,43 @@ void mrd_rpc_call_run(struct mrd_rpc_server *server, struct mrd_rpc_call *call)
 }
 
 /* Lock held. The next call that has a place; NULL when the server stops and none is left. */
-static struct mrd_rpc_call *call_take(struct mrd_rpc_server *server)
+static struct mrd_rpc_call *call_take(struct mrd_rpc_server *server, struct mrd_rpc_lane *lane)
 {
-    while (server->ready == NULL && !(server->stopping && server->flows.fresh == 0)) {
-        pthread_cond_wait(&server->work, &server->lock);
+    while (lane->ready == NULL && !(server->stopping && server->flows.fresh == 0)) {
+        pthread_cond_wait(&lane->work, &server->lock);
     }
-    server->looking--;
-    struct mrd_rpc_call *call = server->ready;
+    lane->looking--;
+    struct mrd_rpc_call *call = lane->ready;
     if (call == NULL) {
         return NULL;
     }
-    server->ready = call->next;
-    if (server->ready == NULL) {
-        server->ready_last = &server->ready;
+    lane->ready = call->next;
+    if (lane->ready == NULL) {
+        lane->ready_last = &lane->ready;
     }
-    server->ready_count--;
+    lane->ready_count--;
     server->stats.queued--;
     server->stats.running++;
     return call;
 }
 
-void mrd_rpc_worker_run(struct mrd_rpc_server *server)
+static void all_wake(struct mrd_rpc_server *server)
+{
+    for (size_t i = 0; i < MRD_RPC_LANES; i++) {
+        pthread_cond_broadcast(&server->lanes[i].work);
+    }
+}
+
+void mrd_rpc_worker_run(struct mrd_rpc_server *server, enum mrd_rpc_lane_kind lane)
 {
     struct mrd_rpc_call *call;
     pthread_mutex_lock(&server->lock);
-    while (!mrd_thread_in_background() && (call = call_take(server)) != NULL) {
+    while (goes_on(lane) && (call = call_take(server, &server->lanes[lane])) != NULL) {
         pthread_mutex_unlock(&server->lock);
         mrd_rpc_call_run(server, call);
         pthread_mutex_lock(&server->lock);
     }
-    pthread_cond_broadcast(&server->work); /* stopping: the others may end as well */
+    all_wake(server); /* stopping: the others may end as well */
     pthread_mutex_unlock(&server->lock);
 }
 
@@ -426,7 +456,8 @@ bool mrd_rpc_workers_enter(struct mrd_rpc_server *server, struct mrd_rpc_call *c
                            struct mrd_rpc_wakes *wakes)
 {
     mrd_fair_wait(&server->flows, &call->waiter);
-    call->own_thread = mrd_fair_next(&server->flows, false) == &call->waiter;
+    call->own_thread =
+        call->lane == MRD_RPC_LANE_USUAL && mrd_fair_next(&server->flows, false) == &call->waiter;
     if (call->own_thread) {
         (void)mrd_fair_take(&server->flows, false);
         server->stats.running++;
@@ -439,13 +470,13 @@ bool mrd_rpc_workers_enter(struct mrd_rpc_server *server, struct mrd_rpc_call *c
 
 bool mrd_rpc_workers_start(struct mrd_rpc_server *server)
 {
-    server->thread_slots = server->slot_count + server->options.workers;
+    server->thread_slots = MRD_RPC_LANES * (server->slot_count + server->options.workers);
     server->threads = calloc(server->thread_slots, sizeof(*server->threads));
     mrd_assert(server->threads != NULL);
     bool started = true;
     pthread_mutex_lock(&server->lock);
     for (uint32_t i = 0; i < server->options.workers && started; i++) {
-        started = mrd_rpc_thread_add(server);
+        started = mrd_rpc_thread_add(server, MRD_RPC_LANE_USUAL);
     }
     pthread_mutex_unlock(&server->lock);
     return started;
@@ -455,7 +486,7 @@ void mrd_rpc_workers_stop(struct mrd_rpc_server *server)
 {
     pthread_mutex_lock(&server->lock);
     server->stopping = true;
-    pthread_cond_broadcast(&server->work);
+    all_wake(server);
     pthread_cond_broadcast(&server->pulse);
     mrd_rpc_threads_join(server); /* while the queue empties, threads may be added */
     pthread_mutex_unlock(&server->lock);

@@ -34,7 +34,8 @@ class Child:
                 stderr=sink,
                 cwd=cwd,
                 env={**os.environ, **(env or {})},
-                start_new_session=True,  # Ctrl-C goes to the supervisor alone, which stops in order
+                # Ctrl-C goes to the supervisor alone, which stops in order. But one session, within which priorities count.
+                process_group=0,
                 preexec_fn=die_with_parent,
             )
 

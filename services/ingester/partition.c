@@ -477,8 +477,9 @@ static bool posted_leave(struct posted_ask *posted)
 /* Long work is in the background, or soon will be. */
 static bool post(struct mrd_shard *shard, struct mrd_shard_message *message, bool reads)
 {
-    return reads && !mrd_thread_in_background() ? mrd_shard_post_urgent(shard, message)
-                                                : mrd_shard_post(shard, message);
+    return !reads                       ? mrd_shard_post(shard, message)
+           : mrd_thread_in_background() ? mrd_shard_post_patient(shard, message)
+                                        : mrd_shard_post_urgent(shard, message);
 }
 
 static enum mrd_status ask_posted(const struct ask_message *message)
@@ -570,6 +571,11 @@ bool ing_partition_try_read(struct ing_partition *partition, struct ing_look *lo
 void ing_partition_let_urgent(struct ing_partition *partition)
 {
     mrd_shard_let_urgent(partition->shard);
+}
+
+void ing_partition_stand_back(struct ing_partition *partition)
+{
+    mrd_shard_stand_back(partition->shard);
 }
 
 uint64_t ing_partition_applied(const struct ing_partition *partition)

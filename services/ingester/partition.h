@@ -107,4 +107,7 @@ MRD_MUST_CHECK bool ing_partition_try_read(struct ing_partition *partition, stru
 /* In the middle of an ask's run, where the head may be read: lets urgent ones in. */
 void ing_partition_let_urgent(struct ing_partition *partition);
 
+/* Within such reading that is of no urgency: lets other threads have the core (mrd_shard_stand_back). */
+void ing_partition_stand_back(struct ing_partition *partition);
+
 #endif

@@ -101,6 +101,7 @@ static bool worked_long(const struct ing_question *question)
 enum mrd_status ing_question_pace(struct ing_question *question, struct mrd_error *err)
 {
     mrd_rpc_call_yield(question->call);
+    question->background = mrd_thread_in_background();
     MRD_TRY(mrd_rpc_call_check(question->call, err));
     if (question->large || question->at + 1 == question->request.partition_count ||
         !worked_long(question)) {

@@ -83,6 +83,9 @@ static enum mrd_status pause_run(void *context, struct mrd_error *err)
 {
     const struct ing_question *question = context;
     ing_partition_let_urgent(ing_question_partition(question));
+    if (question->background) {
+        ing_partition_stand_back(ing_question_partition(question));
+    }
     return mrd_rpc_call_check(question->call, err);
 }
 

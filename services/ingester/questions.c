@@ -200,6 +200,7 @@ static enum mrd_status on_call(void *context, struct mrd_rpc_call *call, struct 
     const int64_t started_ns = mrd_clock_monotonic_ns(mrd_clock_system());
     struct ing_question question = {.options = &questions->options,
                                     .call = call,
+                                    .background = mrd_thread_in_background(),
                                     .work_since_ns = started_ns,
                                     .cpu_since_ns = mrd_thread_cpu_ns()};
     mrd_auto(mrd_arena_destroy)
@@ -224,6 +225,7 @@ static void flow_of(void *context, struct mrd_bytes request, struct mrd_rpc_flow
     }
     const bool known = kind == MRD_QUERY_KNOWN;
     out->key = mrd_tenant_seed(tenant) + (known ? 1 : 0);
+    out->urgent = known;
     out->workers = known ? 1 : limits.workers;
     out->queue_max = known ? 0 : limits.queue_max;
 }

@@ -28,6 +28,7 @@ struct ing_question {
     struct mrd_query_trailer trailer;  /* of its answer */
     struct mrd_buf out;                /* parts for the next chunk */
     bool large;                        /* the partitions after `at` are left to others */
+    bool background;                   /* its thread is of the background */
     int64_t work_since_ns;
     int64_t cpu_since_ns; /* the same in its thread's processor time */
 };

@@ -152,13 +152,14 @@ def idle_server():
             process.join()
 
 
-def measure_light(target, end_seconds, repeats, tenant=None, light=LIGHT):
-    """{name: {p50, p90, p99, series}, ...} in ms, of the light queries, taken in turns, and of MACHINE."""
+def measure_light(target, end_seconds, repeats, tenant=None, light=LIGHT, pause=0.0):
+    """{name: {p50, p90, p99, series}, ...} in ms, of the light queries, taken in turns, `pause` seconds after one another, and of
+    MACHINE."""
     with idle_server() as idle:
-        return measure_light_beside(idle, target, end_seconds, repeats, tenant, light)
+        return measure_light_beside(idle, target, end_seconds, repeats, tenant, light, pause)
 
 
-def measure_light_beside(idle, target, end_seconds, repeats, tenant, light):
+def measure_light_beside(idle, target, end_seconds, repeats, tenant, light, pause):
     client = Client(target.query_url, target.query_parameters, tenant)
     try:
         _, answer = client.get("/api/v1/query", {"query": "bottomk(1, sensor_signal_strength)", "time": end_seconds})
@@ -166,10 +167,12 @@ def measure_light_beside(idle, target, end_seconds, repeats, tenant, light):
         times = {name: [] for name in (MACHINE, *(query["name"] for query in light))}
         series = {MACHINE: 0}
         for turn in range(-max(1, repeats // 10), repeats):  # the first tenth warms up
+            time.sleep(pause)
             seconds, _ = idle.get("/", {})
             if turn >= 0:
                 times[MACHINE].append(seconds * 1000)
             for query in light:
+                time.sleep(pause)
                 seconds, answer = client.get(*request_of(query, end_seconds, device))
                 series[query["name"]] = len(answer["data"]["result"])
                 if turn >= 0:
@@ -184,6 +187,7 @@ def measure_light_beside(idle, target, end_seconds, repeats, tenant, light):
 
 def heavy_loop(query_url, parameters, tenant, requests, stop, results):
     """One client of heavy queries in a closed loop, in a process of its own; puts (answered, refused, failures) at the end."""
+    os.nice(19)  # it stands for other machines
     client = Client(query_url, parameters, tenant)
     answered, refused, failures = 0, 0, set()
     while not stop.is_set():

@@ -228,20 +228,28 @@ class Meridian(Target):
     def __init__(self, directory, settings=()):
         super().__init__(directory, settings)
         self.script = ROOT / "scripts" / "quickstart"
-        self.up = False
+        self.supervisor = None
 
-    def quickstart(self, *arguments):
+    def quickstart(self, *arguments, check=True):
         run = subprocess.run(
             [str(self.script), *arguments], capture_output=True, text=True, check=False, cwd=ROOT
         )
-        if run.returncode != 0:
+        if check and run.returncode != 0:
             raise RuntimeError(f"quickstart {arguments[0]}: {run.stdout[-2000:]}{run.stderr[-2000:]}")
         return run.stdout
 
     def start(self):
-        self.up = True
-        settings = list(self.settings)
-        self.quickstart("up", "--dir", str(self.directory), "--detach", "--no-demo", "--no-restart", *settings)
+        words = [str(self.script), "up", "--dir", str(self.directory), "--no-demo", "--no-restart", *self.settings]
+        with open(self.directory / "bench.log", "wb") as log:
+            # In the session of the clients: priorities, theirs too, count within one.
+            self.supervisor = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT, process_group=0
+            )
+        deadline = time.monotonic() + 120
+        while "phase: ready" not in self.quickstart("status", "--dir", str(self.directory), check=False):
+            if self.supervisor.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"quickstart up: {(self.directory / 'bench.log').read_text()[-2000:]}")
+            time.sleep(0.1)
         region = self.region()
         self.push_url = region["push_url"]
         self.query_url = region["query_url"].rstrip("/")
@@ -250,9 +258,10 @@ class Meridian(Target):
         return json.loads(self.quickstart("status", "--dir", str(self.directory), "--json"))["regions"][0]
 
     def stop(self):
-        if self.up:
+        if self.supervisor is not None:
             self.quickstart("down", "--dir", str(self.directory))
-        self.up = False
+            self.supervisor.wait()
+        self.supervisor = None
 
     def processes(self):
         # redis-server is there for the tenants' limits; its share is shown like any other.
