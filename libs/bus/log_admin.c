@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "bus/connection_internal.h"
+#include "bus/log_change_internal.h"
 #include "bus/log_names.h"
 
 static const int64_t MS = 1000000;
@@ -174,25 +175,15 @@ static int64_t duplicate_window_of(int64_t age_ms_max)
                           : MRD_LOG_DUPLICATE_WINDOW_MS_MIN;
 }
 
-static enum mrd_status stream_update(jsCtx *js, jsStreamConfig *have, const jsStreamConfig *want,
-                                     struct mrd_error *err)
+static bool limits_differ(const jsStreamConfig *have, const jsStreamConfig *want)
 {
-    if (have->MaxBytes == want->MaxBytes && have->MaxAge == want->MaxAge &&
-        have->Duplicates == want->Duplicates) {
-        return MRD_OK;
-    }
-    have->MaxBytes = want->MaxBytes;
-    have->MaxAge = want->MaxAge;
-    have->Duplicates = want->Duplicates;
-    jsErrCode code = 0;
-    const natsStatus status = js_UpdateStream(NULL, js, have, NULL, &code);
-    return status == NATS_OK
-               ? MRD_OK
-               : mrd_bus_fail(err, status, (int)code, "stream %s: change of limits", want->Name);
+    return have->MaxBytes != want->MaxBytes || have->MaxAge != want->MaxAge ||
+           have->Duplicates != want->Duplicates;
 }
 
-static enum mrd_status stream_ensure(jsCtx *js, const struct mrd_log_config *config,
-                                     uint32_t partition, struct mrd_error *err)
+static enum mrd_status stream_ensure(struct mrd_bus *bus, jsCtx *js,
+                                     const struct mrd_log_config *config, uint32_t partition,
+                                     int64_t timeout_ms, struct mrd_error *err)
 {
     char name[MRD_LOG_NAME_MAX];
     char subject_text[MRD_LOG_NAME_MAX];
@@ -217,11 +208,12 @@ static enum mrd_status stream_ensure(jsCtx *js, const struct mrd_log_config *con
         return mrd_bus_fail(err, status, (int)code, "stream %s", name);
     }
     MRD_TRY(stream_check(info->Config, &want, err));
-    if (info->Config->MaxAge == 0 && want.MaxAge > 0 && !config->age_decides) {
-        want.MaxAge = 0;
-        want.Duplicates = MRD_MAX(want.Duplicates, duplicate_window_of(0) * MS);
-    }
-    return stream_update(js, info->Config, &want, err);
+    const struct mrd_log_change change = {
+        .limits = {true, config->age_decides, want.MaxBytes, want.MaxAge, want.Duplicates}
+    };
+    return limits_differ(info->Config, &want)
+               ? mrd_log_change(bus, partition, &change, timeout_ms, NULL, err)
+               : MRD_OK;
 }
 
 static enum mrd_status config_check(const struct mrd_log_config *config, struct mrd_error *err)
@@ -270,7 +262,7 @@ enum mrd_status mrd_log_ensure(struct mrd_bus *bus, const struct mrd_log_config 
     MRD_TRY(mrd_bus_jetstream(bus, timeout_ms, &js, err));
     MRD_TRY(record_ensure(js, &full, err));
     for (uint32_t partition = 0; partition < full.partition_count; partition++) {
-        MRD_TRY(stream_ensure(js, &full, partition, err));
+        MRD_TRY(stream_ensure(bus, js, &full, partition, timeout_ms, err));
     }
     return MRD_OK;
 }
@@ -278,20 +270,8 @@ enum mrd_status mrd_log_ensure(struct mrd_bus *bus, const struct mrd_log_config 
 enum mrd_status mrd_log_age_clear(struct mrd_bus *bus, uint32_t partition, int64_t timeout_ms,
                                   struct mrd_error *err)
 {
-    mrd_auto(js_close)
-    jsCtx *js = NULL;
-    MRD_TRY(mrd_bus_jetstream(bus, timeout_ms, &js, err));
-    mrd_auto(info_close)
-    jsStreamInfo *info = NULL;
-    char name[MRD_LOG_NAME_MAX];
-    jsErrCode code = 0;
-    const natsStatus status =
-        js_GetStreamInfo(&info, js, mrd_log_stream_name(partition, name), NULL, &code);
-    if (status != NATS_OK) {
-        return mrd_bus_fail(err, status, (int)code, "stream %s", name);
-    }
-    jsStreamConfig want = *info->Config;
-    want.MaxAge = 0;
-    want.Duplicates = MRD_MAX(want.Duplicates, duplicate_window_of(0) * MS);
-    return stream_update(js, info->Config, &want, err);
+    const struct mrd_log_change change = {
+        .limits = {.set = true, .age_decides = true}
+    };
+    return mrd_log_change(bus, partition, &change, timeout_ms, NULL, err);
 }

@@ -8,7 +8,11 @@
  * Above this library the log has positions: a stream's sequences, and what is added to them since somebody has adopted the stream
  * (log_map.h). All sequences here are positions, but for those that are called the stream's.
  *
- * Threads: any. All calls wait for the server, at most timeout_ms for each of up to two requests.
+ * Several may change a stream at a time, and each keeps what the others have changed; what is left of the moment in which that is not so,
+ * log_change_internal.h says.
+ *
+ * Threads: any. All calls wait for the server, at most timeout_ms for each request: one or two, and where a stream is changed, two for each time that it is
+ * written.
  */
 #ifndef MRD_BUS_LOG_ADMIN_H
 #define MRD_BUS_LOG_ADMIN_H

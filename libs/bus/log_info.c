@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <string.h>
 
 #include "base/time_text.h"
 
@@ -88,5 +89,73 @@ enum mrd_status mrd_log_entry_parse(struct mrd_bytes bytes, mrd_time_ms *out_ms,
         return mrd_fail(err, MRD_E_CORRUPT, "an answer of JetStream's without an entry's time");
     }
     *out_ms = stored_ns / NS_PER_MS;
+    return MRD_OK;
+}
+
+/* ---- the configuration ---- */
+
+static char *text_of_config(const json_t *config)
+{
+    char *text = json_dumps(config, JSON_COMPACT | JSON_SORT_KEYS);
+    mrd_assert(text != NULL);
+    return text;
+}
+
+enum mrd_status mrd_log_info_config(struct mrd_bytes bytes, char **out, struct mrd_error *err)
+{
+    mrd_auto(json_close)
+    json_t *json = NULL;
+    MRD_TRY(answer_parse(bytes, &json, err));
+    const json_t *config = json_object_get(json, "config");
+    if (!json_is_object(config)) {
+        return mrd_fail(err, MRD_E_CORRUPT,
+                        "an answer of JetStream's without a stream's configuration");
+    }
+    *out = text_of_config(config);
+    return MRD_OK;
+}
+
+static void put(json_t *object, const char *name, json_t *value)
+{
+    const int failed = json_object_set_new(object, name, value);
+    mrd_assert(failed == 0);
+}
+
+static void limits_put(json_t *config, const struct mrd_log_limits *limits)
+{
+    const int64_t duplicates_min_ns = MRD_LOG_DUPLICATE_WINDOW_MS_MIN * NS_PER_MS;
+    const bool has_age = json_integer_value(json_object_get(config, "max_age")) != 0;
+    const int64_t age_ns = has_age || limits->age_decides ? limits->age_ns : 0;
+    int64_t duplicates_ns = json_integer_value(json_object_get(config, "duplicate_window"));
+    if (limits->duplicates_ns != 0) {
+        duplicates_ns = limits->duplicates_ns;
+    }
+    if (limits->bytes_max != 0) {
+        put(config, "max_bytes", json_integer(limits->bytes_max));
+    }
+    put(config, "max_age", json_integer(age_ns));
+    put(config, "duplicate_window",
+        json_integer(age_ns == 0 ? MRD_MAX(duplicates_ns, duplicates_min_ns) : duplicates_ns));
+}
+
+enum mrd_status mrd_log_config_edit(const char *text, const struct mrd_log_edit *edit, char **out,
+                                    struct mrd_error *err)
+{
+    json_error_t where;
+    struct mrd_log_map map;
+    mrd_auto(json_close)
+    json_t *config = json_loads(text, 0, &where);
+    if (!json_is_object(config)) {
+        return mrd_fail(err, MRD_E_CORRUPT, "a stream's configuration that is no object of JSON");
+    }
+    MRD_TRY(mrd_log_map_parse(text_of(config, "description"), &map, err));
+    if (edit->limits.set) {
+        limits_put(config, &edit->limits);
+    }
+    if (edit->map != NULL && !mrd_log_map_equal(&map, edit->map)) {
+        char description[MRD_LOG_MAP_TEXT_MAX];
+        put(config, "description", json_string(mrd_log_map_format(edit->map, description)));
+    }
+    *out = text_of_config(config);
     return MRD_OK;
 }

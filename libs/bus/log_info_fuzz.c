@@ -1,4 +1,7 @@
 /* Answers about streams: what is taken makes sense, whatever it is. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "bus/log_info.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -16,6 +19,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         mrd_assert(err.status == status);
     }
+    char *config = NULL;
+    char *edited = NULL;
+    char *again = NULL;
+    if (mrd_log_info_config(json, &config, &err) == MRD_OK && status == MRD_OK) {
+        const struct mrd_log_map map = {.count = 1, .parts = {{1, 1000}}};
+        const struct mrd_log_edit edit = {
+            .limits = {true, true, 1 << 20, 0, 0},
+              .map = &map
+        };
+        mrd_assert(mrd_log_config_edit(config, &edit, &edited, &err) == MRD_OK);
+        mrd_assert(mrd_log_config_edit(edited, &edit, &again, &err) == MRD_OK);
+        mrd_assert(strcmp(edited, again) == 0);
+    }
+    free(again);
+    free(edited);
+    free(config);
     if (mrd_log_entry_parse(json, &stored_ms, &err) == MRD_OK) {
         mrd_assert(stored_ms > INT64_MIN / 1000000 && stored_ms < INT64_MAX / 1000000);
     }

@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -91,12 +92,71 @@ static void an_entry_says_when_it_was_stored(void **state)
     assert_int_equal(stored_ms, 1795813025123);
 }
 
+#define CONFIG(description_, age_, window_, bytes_)                                                \
+    "{\"description\":\"" description_ "\",\"duplicate_window\":" window_ ",\"max_age\":" age_     \
+    ",\"max_bytes\":" bytes_ ",\"of another release\":[1,null]}"
+#define MINUTES_2 "120000000000"
+static const int64_t MINUTE_NS = 60 * 1000000000LL;
+
+static void expect_edit(const char *config, const struct mrd_log_edit *edit, const char *want)
+{
+    char *edited = NULL;
+    struct mrd_error err = {0};
+    if (mrd_log_config_edit(config, edit, &edited, &err) != MRD_OK) {
+        fail_msg("%s", err.text);
+    }
+    assert_string_equal(edited, want);
+    free(edited);
+}
+
+static void an_edit_changes_nothing_but_what_it_says(void **state)
+{
+    (void)state;
+    static const char *const json =
+        "{\"created\":1,\"config\":{\"of another release\":[1, null],\"max_bytes\":5,\"max_age\":7,"
+        "\"duplicate_window\":7,\"description\":\"my own; erased 3\"}}";
+    struct mrd_error err = {0};
+    char *config = NULL;
+    assert_int_equal(mrd_log_info_config(mrd_bytes_of(json), &config, &err), MRD_OK);
+    assert_string_equal(config, CONFIG("my own; erased 3", "7", "7", "5"));
+    struct mrd_log_map map = {.erased_known = true, .erased = 3};
+    const struct mrd_log_edit maps = {.map = &map};
+    expect_edit(config, &(struct mrd_log_edit){0}, config);
+    expect_edit(config, &maps, config); /* it says that already */
+    map.erased = 4;
+    expect_edit(config, &maps, CONFIG("Meridian: partition log; erased 4", "7", "7", "5"));
+    free(config);
+    assert_int_equal(mrd_log_info_config(mrd_bytes_of(NO_LEADER), &config, &err),
+                     MRD_E_UNAVAILABLE);
+    assert_int_equal(mrd_log_info_config(mrd_bytes_of("{}"), &config, &err), MRD_E_CORRUPT);
+}
+
+static void limits_are_edited_as_far_as_they_are_given(void **state)
+{
+    (void)state;
+    static const char *const aged = CONFIG("", "7", "7", "5");
+    static const char *const ageless = CONFIG("", "0", "7", "5");
+    struct mrd_log_edit edit = {
+        .limits = {.set = true, .bytes_max = 6, .age_ns = 9, .duplicates_ns = 8}
+    };
+    expect_edit(aged, &edit, CONFIG("", "9", "8", "6"));
+    expect_edit(ageless, &edit, CONFIG("", "0", MINUTES_2, "6")); /* it stays without */
+    edit.limits.age_decides = true;
+    expect_edit(ageless, &edit, CONFIG("", "9", "8", "6"));
+    edit.limits = (struct mrd_log_limits){.set = true, .age_decides = true};
+    expect_edit(aged, &edit, CONFIG("", "0", MINUTES_2, "5"));
+    edit.limits.duplicates_ns = 3 * MINUTE_NS;
+    expect_edit(aged, &edit, CONFIG("", "0", "180000000000", "5"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stream_says_where_it_stands),
         cmocka_unit_test(what_is_no_answer_changes_nothing),
         cmocka_unit_test(an_entry_says_when_it_was_stored),
+        cmocka_unit_test(an_edit_changes_nothing_but_what_it_says),
+        cmocka_unit_test(limits_are_edited_as_far_as_they_are_given),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

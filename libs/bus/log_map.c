@@ -94,6 +94,28 @@ const char *mrd_log_map_format(const struct mrd_log_map *map, char out[MRD_LOG_M
     return out;
 }
 
+bool mrd_log_map_equal(const struct mrd_log_map *a, const struct mrd_log_map *b)
+{
+    bool equal = a->count == b->count && a->erased_known == b->erased_known &&
+                 (!a->erased_known || a->erased == b->erased);
+    for (size_t i = 0; equal && i < a->count; i++) {
+        equal = a->parts[i].from == b->parts[i].from && a->parts[i].base == b->parts[i].base;
+    }
+    return equal;
+}
+
+void mrd_log_map_join(struct mrd_log_map *map, const struct mrd_log_map *other)
+{
+    const uint64_t base = mrd_log_map_base(map);
+    const uint64_t other_base = mrd_log_map_base(other);
+    if (other_base > base) {
+        *map = *other;
+    } else if (other_base == base && other->erased_known) {
+        map->erased = map->erased_known ? MRD_MAX(map->erased, other->erased) : other->erased;
+        map->erased_known = true;
+    }
+}
+
 uint64_t mrd_log_map_base(const struct mrd_log_map *map)
 {
     return map->count == 0 ? 0 : map->parts[map->count - 1].base;

@@ -42,6 +42,11 @@ MRD_MUST_CHECK enum mrd_status mrd_log_map_parse(const char *description, struct
 /* The description; returns out. */
 const char *mrd_log_map_format(const struct mrd_log_map *map, char out[MRD_LOG_MAP_TEXT_MAX]);
 
+bool mrd_log_map_equal(const struct mrd_log_map *a, const struct mrd_log_map *b);
+/* Of two maps that one stream has had, the one that it had later: adopting raises the base, and trimming knows more of what was dropped. In any order, any number of
+ * times. Two adoptions at the same time are not told apart. */
+void mrd_log_map_join(struct mrd_log_map *map, const struct mrd_log_map *other);
+
 /* What is added to sequences of the last part: the base of the log's identity. */
 uint64_t mrd_log_map_base(const struct mrd_log_map *map);
 

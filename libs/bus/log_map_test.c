@@ -161,6 +161,30 @@ static void it_says_what_requests_were_dropped_if_that_is_known(void **state)
     assert_false(map.erased_known); /* what was lost before it was adopted, nobody knows */
 }
 
+/* Whichever of them is seen first. */
+static void the_later_of_two_maps_of_a_stream_is_known(void **state)
+{
+    (void)state;
+    static const char *const rising[] = {
+        TITLE,
+        TITLE "; erased 0",
+        TITLE "; erased 700",
+        TITLE "; positions 1+1000", /* adopted: what was dropped before is not known */
+        TITLE "; erased 5; positions 1+1000",
+        TITLE "; positions 1+1000 901+2100",
+    };
+    for (size_t i = 0; i < MRD_ARRAY_LEN(rising); i++) {
+        for (size_t k = 0; k < MRD_ARRAY_LEN(rising); k++) {
+            struct mrd_log_map map = map_of(rising[i]);
+            const struct mrd_log_map other = map_of(rising[k]);
+            char text[MRD_LOG_MAP_TEXT_MAX];
+            assert_int_equal(mrd_log_map_equal(&map, &other), i == k);
+            mrd_log_map_join(&map, &other);
+            assert_string_equal(mrd_log_map_format(&map, text), rising[MRD_MAX(i, k)]);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +193,7 @@ int main(void)
         cmocka_unit_test(what_does_not_rise_is_refused),
         cmocka_unit_test(a_part_is_added_behind_all_that_was_given_away),
         cmocka_unit_test(it_says_what_requests_were_dropped_if_that_is_known),
+        cmocka_unit_test(the_later_of_two_maps_of_a_stream_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,14 +2,13 @@
 #include <stdlib.h>
 
 #include "bus/log_admin.h"
-#include "bus/log_info.h"
+#include "bus/log_change_internal.h"
 #include "bus/log_names.h"
 #include "bus/request_internal.h"
 
 enum { SUBJECT_MAX = MRD_LOG_NAME_MAX + 32 /* of JetStream's API */ };
 
 static void js_close(jsCtx **js) { jsCtx_Destroy(*js); }
-static void info_close(jsStreamInfo **info) { jsStreamInfo_Destroy(*info); }
 static void msg_close(natsMsg **msg) { natsMsg_Destroy(*msg); }
 
 /* The answer of one of JetStream's questions, which it may be asked again. */
@@ -270,32 +269,17 @@ static enum mrd_status check_identity(uint32_t partition, struct mrd_log_identit
                           partition, have.created_ns, have.base, want.created_ns, want.base);
 }
 
-/* Writes the map into the stream's description, unless it says something else by now than `before`. */
-static enum mrd_status describe(jsCtx *js, uint32_t partition, const struct mrd_log_map *before,
-                                const struct mrd_log_map *map, struct mrd_error *err)
+/* Changes the log's map, which may be newer than `map` then, but of the same log. */
+static enum mrd_status describe(struct mrd_bus *bus, uint32_t partition,
+                                const struct mrd_log_state *state, struct mrd_log_map map,
+                                int64_t timeout_ms, struct mrd_error *err)
 {
-    mrd_auto(info_close)
-    jsStreamInfo *info = NULL;
-    struct mrd_log_map found;
-    char text[MRD_LOG_MAP_TEXT_MAX];
-    char was[MRD_LOG_MAP_TEXT_MAX];
-    char name[MRD_LOG_NAME_MAX];
-    jsErrCode code = 0;
-    natsStatus status =
-        js_GetStreamInfo(&info, js, mrd_log_stream_name(partition, name), NULL, &code);
-    if (status != NATS_OK) {
-        return mrd_bus_fail(err, status, (int)code, "stream %s", name);
-    }
-    MRD_TRY(mrd_log_map_parse(info->Config->Description, &found, err));
-    if (strcmp(mrd_log_map_format(&found, text), mrd_log_map_format(before, was)) != 0) {
-        return mrd_fail(err, MRD_E_UNAVAILABLE,
-                        "stream %s: its description was changed meanwhile, try again", name);
-    }
-    jsStreamConfig want = *info->Config; /* whose strings are the info's */
-    want.Description = mrd_log_map_format(map, text);
-    status = js_UpdateStream(NULL, js, &want, NULL, &code);
-    return status == NATS_OK ? MRD_OK
-                             : mrd_bus_fail(err, status, (int)code, "stream %s: description", name);
+    const struct mrd_log_change change = {.map = &map, .map_before = &state->map};
+    const struct mrd_log_identity want = {state->identity.created_ns, mrd_log_map_base(&map)};
+    struct mrd_log_map now;
+    MRD_TRY(mrd_log_change(bus, partition, &change, timeout_ms, &now, err));
+    const struct mrd_log_identity have = {want.created_ns, mrd_log_map_base(&now)};
+    return check_identity(partition, want, have, err);
 }
 
 enum mrd_status mrd_log_trim(struct mrd_bus *bus, uint32_t partition, struct mrd_log_identity log,
@@ -312,7 +296,7 @@ enum mrd_status mrd_log_trim(struct mrd_bus *bus, uint32_t partition, struct mrd
         struct mrd_log_map map = state.map;
         map.erased_known = true;
         map.erased = MRD_MAX(map.erased, erased);
-        MRD_TRY(describe(js, partition, &state.map, &map, err));
+        MRD_TRY(describe(bus, partition, &state, map, timeout_ms, err));
     }
     jsOptions options;
     jsOptions_Init(&options);
@@ -330,16 +314,13 @@ enum mrd_status mrd_log_adopt(struct mrd_bus *bus, uint32_t partition,
                               const struct mrd_log_adoption *adoption, int64_t timeout_ms,
                               struct mrd_log_identity *out, struct mrd_error *err)
 {
-    mrd_auto(js_close)
-    jsCtx *js = NULL;
     struct mrd_log_state state;
     MRD_TRY(mrd_log_state_read(bus, partition, timeout_ms, &state, err));
-    MRD_TRY(mrd_bus_jetstream(bus, timeout_ms, &js, err));
     MRD_TRY(check_identity(partition, adoption->log, state.identity, err));
     struct mrd_log_map map = state.map;
     MRD_TRY(
         mrd_log_map_add(&map, state.stream_first, adoption->stream_from, adoption->sequence, err));
-    MRD_TRY(describe(js, partition, &state.map, &map, err));
+    MRD_TRY(describe(bus, partition, &state, map, timeout_ms, err));
     *out = (struct mrd_log_identity){state.identity.created_ns, mrd_log_map_base(&map)};
     return MRD_OK;
 }

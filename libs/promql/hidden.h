@@ -5,8 +5,8 @@
  * are declined, and their series are cut here.
  *
  * Lists of names, values and series have what selects of their range would find: they are asked for in parts, without what rules select and then that from the
- * rules' times on, where a list reaches behind such a time; else they are the source's own, as fast as ever. Only if rules of many matchers are to be said
- * together, lists may name what the last of these hide.
+ * rules' times on, where a list reaches behind such a time; else they are the source's own, as fast as ever. Only if rules of several matchers without an `=` that tells
+ * their series from those of the others are to be said together, seven of two matchers or four of three, lists may name what the last of these hide: those whose times are the earliest.
  *
  * Owner:   the query; the struct and what it points to live as long as the source.
  * Threads: the query's thread.

@@ -2,13 +2,14 @@
  *
  * A list says nothing of times, so nothing can be cut from it. But a source can be asked for parts of it by matchers and times: the series that no rule
  * selects, in the whole range; and of each rule those that it selects and none that hides them for longer does, from its time on. That a rule does not select a
- * series is said by the opposite of one of its matchers; of a rule with several, by as many sets of matchers.
+ * series is said by the opposite of one of its matchers; of a rule with several, by as many sets of matchers. Rules of several multiply them, but for rules that ask
+ * for different values of a label (its name, say): these divide the series among them, and add a set each.
  */
 #include "promql/hidden_internal.h"
 
 enum {
-    /* Each set is a question of its own. */
-    SETS_PER_SET_MAX = 32,
+    /* Each set is a question of its own. So many let all rules that a tenant may have divide the series among them. */
+    SETS_PER_SET_MAX = 65,
     UNITS = 2, /* of an item that is gone through, in those of mrd_pace */
 };
 
@@ -59,13 +60,41 @@ static enum mrd_status sets_of(const struct mrd_label_query *query, struct mrd_a
     return MRD_OK;
 }
 
-/* Whether the set selects a series with a value that the matcher refuses, and no others. */
+/* Whether they ask for different values of a label. */
+static bool contradict(const struct mrd_matcher *a, const struct mrd_matcher *b)
+{
+    return mrd_bytes_equal(a->name, b->name) &&
+           ((a->type == MRD_MATCH_EQ && !mrd_matcher_matches(b, a->value)) ||
+            (b->type == MRD_MATCH_EQ && !mrd_matcher_matches(a, b->value)));
+}
+
+/* Whether no series of the set can have what the matcher asks for. */
 static bool excludes(const struct mrd_matcher *set, size_t count, const struct mrd_matcher *matcher)
 {
     bool found = false;
     for (size_t i = 0; i < count && !found; i++) {
-        found = set[i].type == MRD_MATCH_EQ && mrd_bytes_equal(set[i].name, matcher->name) &&
-                !mrd_matcher_matches(matcher, set[i].value);
+        found = contradict(&set[i], matcher);
+    }
+    return found;
+}
+
+static bool excludes_rule(const struct mrd_matcher *set, size_t count,
+                          const struct mrd_hidden_rule *rule)
+{
+    bool found = false;
+    for (size_t k = 0; k < rule->matcher_count && !found; k++) {
+        found = excludes(set, count, &rule->matchers[k]);
+    }
+    return found;
+}
+
+static bool has_matcher(const struct mrd_matcher *set, size_t count,
+                        const struct mrd_matcher *matcher)
+{
+    bool found = false;
+    for (size_t i = 0; i < count && !found; i++) {
+        found = set[i].type == matcher->type && mrd_bytes_equal(set[i].name, matcher->name) &&
+                mrd_bytes_equal(set[i].value, matcher->value);
     }
     return found;
 }
@@ -81,15 +110,19 @@ static enum mrd_status sets_add(struct sets *out, const struct sets *sets, size_
             return MRD_OK;
         }
     }
-    struct mrd_matcher *all = mrd_arena_alloc_array(arena, have + count, sizeof(*all));
+    struct mrd_matcher *all = mrd_arena_alloc_array(arena, have + count + 1, sizeof(*all));
     if (all == NULL) {
         return mrd_arena_fail(arena, err);
     }
+    size_t total = 0;
     for (size_t k = 0; k < have + count; k++) {
-        all[k] = k < have ? sets->items[i][k] : matchers[k - have];
+        const struct mrd_matcher *matcher = k < have ? &sets->items[i][k] : &matchers[k - have];
+        if (k < have || !has_matcher(all, total, matcher)) {
+            all[total++] = *matcher;
+        }
     }
     out->items[out->count] = all;
-    out->counts[out->count++] = have + count;
+    out->counts[out->count++] = total;
     return MRD_OK;
 }
 
@@ -115,17 +148,49 @@ static struct mrd_matcher opposite(struct mrd_matcher matcher)
     return matcher;
 }
 
+/* Which matcher of a rule divides its series from those of most others: by name, or by another label's value. Their number: none does. */
+static size_t divider_of(const struct mrd_hidden_rule *rule)
+{
+    size_t found = rule->matcher_count;
+    for (size_t k = 0; k < rule->matcher_count; k++) {
+        const struct mrd_matcher *matcher = &rule->matchers[k];
+        const bool is_name = mrd_bytes_equal(matcher->name, MRD_BYTES("__name__"));
+        if (matcher->type == MRD_MATCH_EQ && (is_name || found == rule->matcher_count)) {
+            found = k;
+        }
+    }
+    return found;
+}
+
+/* Those of set i that the rule does not select: they have not what it divides by, or have that and not something else. */
+static enum mrd_status set_without(const struct sets *sets, size_t i,
+                                   const struct mrd_hidden_rule *rule, struct mrd_arena *arena,
+                                   struct sets *out, struct mrd_error *err)
+{
+    const size_t divider = divider_of(rule);
+    const bool divides = divider < rule->matcher_count;
+    if (excludes_rule(sets->items[i], sets->counts[i], rule)) {
+        return sets_add(out, sets, i, NULL, 0, arena, err);
+    }
+    for (size_t k = 0; k < rule->matcher_count; k++) {
+        struct mrd_matcher added[2] = {opposite(rule->matchers[k])};
+        const bool both = divides && k != divider;
+        if (both) {
+            added[1] = rule->matchers[divider];
+        }
+        MRD_TRY(sets_add(out, sets, i, added, both ? 2 : 1, arena, err));
+    }
+    return MRD_OK;
+}
+
 /* Of the series of the sets, those that the rule does not select. */
 static enum mrd_status sets_without(const struct sets *sets, const struct mrd_hidden_rule *rule,
                                     struct mrd_arena *arena, struct sets *out,
                                     struct mrd_error *err)
 {
-    MRD_TRY(sets_alloc(arena, sets->count * rule->matcher_count + 1, out, err));
-    for (size_t k = 0; k < rule->matcher_count; k++) {
-        const struct mrd_matcher matcher = opposite(rule->matchers[k]);
-        for (size_t i = 0; i < sets->count; i++) {
-            MRD_TRY(sets_add(out, sets, i, &matcher, 1, arena, err));
-        }
+    MRD_TRY(sets_alloc(arena, sets->count * MRD_MAX(rule->matcher_count, (size_t)1) + 1, out, err));
+    for (size_t i = 0; i < sets->count; i++) {
+        MRD_TRY(set_without(sets, i, rule, arena, out, err));
     }
     return MRD_OK;
 }

@@ -353,6 +353,72 @@ static void lists_are_those_of_what_is_left(void **state)
     assert_true(shorter > ROUNDS / 10); /* it was about something */
 }
 
+/* Two matchers each; series i of the source is selected by rule i, and by no other. */
+enum { OF_TWO = 2 };
+struct pair {
+    enum mrd_match_type type;
+    const char *name;
+};
+
+static size_t shown_behind(const struct pair pairs[OF_TWO])
+{
+    static const char *const patterns[] = {"0|-", "1|-", "2|-", "3|-", "4|-", "5|-"};
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("lists", SIZE_MAX);
+    struct mrd_memory_source *all = mrd_memory_source_create();
+    struct mrd_matcher matchers[SERIES][OF_TWO];
+    struct mrd_hidden_rule rules[SERIES];
+    for (size_t s = 0; s < SERIES; s++) {
+        const struct mrd_labels labels = labels_of(s);
+        mrd_memory_source_put(all, labels, (struct mrd_sample){STEP_MS, 1});
+        for (size_t k = 0; k < OF_TWO; k++) {
+            const struct mrd_bytes name = mrd_bytes_of(pairs[k].name);
+            const struct mrd_bytes value = pairs[k].type == MRD_MATCH_RE
+                                               ? mrd_bytes_of(patterns[s])
+                                               : mrd_labels_get(labels, name);
+            assert_int_equal(mrd_matcher_init(&matchers[s][k], pairs[k].type, name, value, NULL),
+                             MRD_OK);
+        }
+        rules[s] = (struct mrd_hidden_rule){matchers[s], OF_TWO, INT64_MAX};
+    }
+    const struct mrd_hidden hidden = {
+        mrd_memory_source_get(all), {rules, SERIES}
+    };
+    const struct mrd_source source = mrd_hidden_source(&hidden);
+    const struct mrd_label_query query = {.max_ms = (mrd_time_ms)TIMES * STEP_MS};
+    const struct mrd_query_scope scope = {.arena = arena};
+    struct mrd_label_sets found;
+    assert_int_equal(source.series(source.context, &query, &scope, &found, NULL), MRD_OK);
+    for (size_t s = 0; s < SERIES; s++) {
+        for (size_t k = 0; k < OF_TWO; k++) {
+            mrd_matcher_fini(&matchers[s][k]);
+        }
+    }
+    mrd_memory_source_destroy(&all);
+    return found.count;
+}
+
+/* More than can be said by all combinations of what they do not select. */
+static void rules_of_several_matchers_do_not_multiply(void **state)
+{
+    (void)state;
+    static const struct pair by_value[OF_TWO] = {
+        {MRD_MATCH_EQ, "i"  },
+        {MRD_MATCH_EQ, "job"}
+    };
+    static const struct pair by_one_of_two[OF_TWO] = {
+        {MRD_MATCH_RE, "i"  },
+        {MRD_MATCH_EQ, "job"}
+    };
+    static const struct pair by_name[OF_TWO] = {
+        {MRD_MATCH_RE, "i"       },
+        {MRD_MATCH_EQ, "__name__"}
+    };
+    assert_int_equal(shown_behind(by_value), 0);
+    assert_int_equal(shown_behind(by_one_of_two), 0);
+    assert_int_equal(shown_behind(by_name), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +426,7 @@ int main(void)
         cmocka_unit_test(fragments_are_pushed_where_nothing_is_hidden),
         cmocka_unit_test(failures_are_passed_on),
         cmocka_unit_test(lists_are_those_of_what_is_left),
+        cmocka_unit_test(rules_of_several_matchers_do_not_multiply),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,40 @@ static void make_days(void)
     region_settle(&region);
 }
 
+static struct mrd_merge_range period_of(unsigned level, mrd_time_ms resolution_ms,
+                                        mrd_time_ms min_ms, mrd_time_ms max_ms)
+{
+    const struct mrd_block_entry block = {
+        .level = level,
+        .resolution_ms = resolution_ms,
+        .counts = {.min_ms = min_ms, .max_ms = max_ms},
+    };
+    return mrd_upkeep_period_of(&block);
+}
+
+/* Of a day and of a month; a moment is the end of a window of rows, or a sample's time. */
+static void a_window_that_ends_at_midnight_goes_with_the_period_that_it_is_of(void **state)
+{
+    (void)state;
+    const mrd_time_ms day_ms = REGION_BASE_MS + REGION_DAY_MS;
+    const mrd_time_ms month_ms = mrd_merge_period_of(MRD_MERGE_MONTH, day_ms).last_ms + 1;
+    static const mrd_time_ms resolutions_ms[] = {MRD_ROLLUP_5M_MS, MRD_ROLLUP_1D_MS};
+    assert_int_equal(period_of(1, 0, day_ms, day_ms).first_ms, day_ms);
+    assert_int_equal(period_of(2, 0, month_ms, month_ms).first_ms, month_ms);
+    for (size_t i = 0; i < MRD_ARRAY_LEN(resolutions_ms); i++) {
+        const mrd_time_ms resolution_ms = resolutions_ms[i];
+        const mrd_time_ms next_ms = day_ms + REGION_DAY_MS;
+        /* All of a day's, or its last window alone. */
+        assert_int_equal(period_of(1, resolution_ms, day_ms, next_ms).first_ms, day_ms);
+        assert_int_equal(period_of(1, resolution_ms, next_ms, next_ms).first_ms, day_ms);
+        assert_int_equal(period_of(1, resolution_ms, day_ms, day_ms + resolution_ms).first_ms,
+                         day_ms);
+        /* What a sample at midnight has left of a day or month: nothing is younger than the period. */
+        assert_int_equal(period_of(1, resolution_ms, day_ms, day_ms).last_ms + 1, day_ms);
+        assert_int_equal(period_of(2, resolution_ms, month_ms, month_ms).last_ms + 1, month_ms);
+    }
+}
+
 static void days_go_when_all_of_them_is_old(void **state)
 {
     (void)state;
@@ -234,6 +268,7 @@ static void an_expiry_that_is_broken_off_is_done_by_the_next(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_window_that_ends_at_midnight_goes_with_the_period_that_it_is_of),
         cmocka_unit_test(days_go_when_all_of_them_is_old),
         cmocka_unit_test(rollups_outlive_what_they_stand_for),
         cmocka_unit_test(samples_that_come_when_their_day_has_gone_leave_no_rows),

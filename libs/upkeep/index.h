@@ -24,7 +24,8 @@ void mrd_upkeep_index_fini(struct mrd_upkeep_index *index);
 struct mrd_bytes mrd_upkeep_tenant_of(const struct mrd_block_entry *block);
 
 /* The day or month that a block of level 1 or above is of: files of one merge have the same. The last window of a rollup ends when the next
- * period begins. */
+ * period begins; its first may end when its own does, with what has the time of that moment. A rollup that has nothing else counts to the period before, whose last window
+ * that is: it goes, cools and is freed of what rules let go with the rows of the same window that the period before has made, and nothing in it is younger than the period. */
 struct mrd_merge_range mrd_upkeep_period_of(const struct mrd_block_entry *block);
 
 /* Those of a class, tenant and level, in the order of their first times. */
