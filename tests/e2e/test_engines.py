@@ -21,6 +21,7 @@ from test_tables import (DAY_S, DENSE, LATEST_S, LONG_AGO_S, METRICS, SERIES, ST
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(engines.absent() is not None, reason=str(engines.absent()))]
 
 NUMBERS = itertools.count()
+TABLES = ["samples", "samples_1d", "samples_1h", "samples_5m", "samples_6h", "series"]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def labels_by_job(value: Any) -> frozenset:
 def test_spark_reads_what_the_query_api_answers(world, spark, tenant, written):
     tables, api = attached(spark, world, tenant), Api(world.url, tenant, strong=True)
     assert tables.sql(f"SHOW NAMESPACES IN {tables.catalog}") == [[f"`{tenant}`"]]
-    assert sorted(row[1] for row in tables.sql("SHOW TABLES IN {}")) == ["samples", "samples_1d", "samples_1h", "samples_5m", "series"]
+    assert sorted(row[1] for row in tables.sql("SHOW TABLES IN {}")) == TABLES
     scanned = tables.rows("samples")
     assert len(scanned) == written and sum(row["value"] is None for row in scanned) == 2 * len(SERIES)
     assert all(row[name] == row["labels"].get(name) for row in scanned for name in ("job", "instance"))
@@ -85,7 +86,7 @@ def test_spark_passes_over_files_by_time_and_partition(world, spark, tenant, wri
 
 def test_spark_joins_rollups_and_series(world, spark, tenant, written):
     tables, api = attached(spark, world, tenant), Api(world.url, tenant, strong=True)
-    for table in ("samples_5m", "samples_1h", "samples_1d"):
+    for table in ("samples_5m", "samples_1h", "samples_6h", "samples_1d"):
         rows = tables.sql(
             f"SELECT any_value(labels), sum(`count`), sum(`sum`), min(`min`), max(`max`) FROM {{}}.{table} WHERE metric = 'heart_rate' GROUP BY series_id")
         for index, function in ((1, "count"), (2, "sum"), (3, "min"), (4, "max")):
@@ -151,7 +152,7 @@ def test_spark_may_not_write(world, spark, tenant, written, statement):
     with pytest.raises(ReaderError):
         tables.sql(statement)
     assert tables.sql("SELECT count(*) FROM {}.samples") == [[written]]
-    assert len(tables.sql("SHOW TABLES IN {}")) == 5
+    assert len(tables.sql("SHOW TABLES IN {}")) == len(TABLES)
 
 
 def test_spark_sees_the_tenant_alone(world, spark, tenant, written):
@@ -192,7 +193,7 @@ def trino_rows(tables: TrinoTables, table: str, tail: str = "") -> list[dict[str
 def test_trino_reads_what_the_query_api_answers(world, trino, tenant, written):
     tables, api = opened(trino, world, tenant), Api(world.url, tenant, strong=True)
     assert {name for [name] in tables.sql(f"SHOW SCHEMAS FROM {tables.catalog}")} - {"information_schema", "system"} == {tenant}  # and Trino's own
-    names = ["samples", "samples_1d", "samples_1h", "samples_5m", "samples_plain", "series"]
+    names = sorted([*TABLES, "samples_plain"])
     assert sorted(name for [name] in tables.sql("SHOW TABLES FROM {}")) == names
     assert sorted(tables.sql(f"SELECT table_name FROM {tables.catalog}.information_schema.tables WHERE table_schema = '{tenant}'")) == [[name] for name in names]
     rows, answered = trino_rows(tables, "samples"), by_query(api)
