@@ -15,12 +15,15 @@ struct mbx_fold {
     uint32_t rows;
     size_t first_edge; /* at or after the first row */
     size_t last_edge;
+    bool is_at_edges;    /* the joined rows end at these, one after the other */
+    mrd_time_ms even_ms; /* how far apart they end; 0: not evenly */
     size_t count;
     uint32_t starts[MRD_BLOCK_PAGE_ROWS + 1];
     mrd_time_ms ends_ms[MRD_BLOCK_PAGE_ROWS];
     mrd_time_ms after_ms[MRD_BLOCK_PAGE_ROWS]; /* the windows of their rows */
     mrd_time_ms until_ms[MRD_BLOCK_PAGE_ROWS];
     int64_t columns[MRD_ROW_COLUMNS][MRD_BLOCK_PAGE_ROWS];
+    int64_t joined[MRD_ROW_COLUMNS][MRD_BLOCK_PAGE_ROWS]; /* that nobody sees but their answers */
 };
 
 void mbx_fold_destroy(struct mbx_fold **fold)
@@ -37,6 +40,16 @@ static struct mbx_fold *take_fold(struct mrd_block_cursor *cursor)
         cursor->fold->rows = 0;
     }
     return cursor->fold;
+}
+
+/* How far apart all are; 0: not evenly, or there is one. */
+static mrd_time_ms distance_of(const mrd_time_ms *ends_ms, size_t count)
+{
+    bool even = count > 1;
+    for (size_t i = 2; i < count; i++) {
+        even &= ends_ms[i] - ends_ms[i - 1] == ends_ms[1] - ends_ms[0];
+    }
+    return even ? ends_ms[1] - ends_ms[0] : 0;
 }
 
 /* Which of the chosen rows lie between which edges. Series of a block mostly have the same windows. */
@@ -64,6 +77,10 @@ static void find_bounds(const struct mbx_row_work *work, struct mbx_fold *fold)
         fold->until_ms[fold->count] = mbx_row_end(work, row - 1);
     }
     fold->starts[fold->count] = work->count;
+    fold->is_at_edges = fold->last_edge - fold->first_edge == fold->count - 1 &&
+                        fold->last_edge < edges->count &&
+                        fold->ends_ms[fold->count - 1] == edges->items[fold->last_edge];
+    fold->even_ms = distance_of(fold->ends_ms, fold->count);
     fold->first_ms = first_ms;
     fold->step_ms = work->segment->step_ms;
     fold->rows = regular ? work->count : 0;
@@ -204,43 +221,6 @@ static void append_folded(const struct mbx_row_work *work, const struct mbx_fold
     out->made_of += work->count;
 }
 
-enum mrd_status mbx_rows_fold(const struct mbx_row_work *work)
-{
-    struct mrd_block_cursor *cursor = work->cursor;
-    struct mbx_rollup_output *out = work->out;
-    struct mbx_fold *fold = take_fold(cursor);
-    const unsigned leaves = mbx_rollup_leaves(cursor, work->segment);
-    const unsigned wanted = cursor->options.columns;
-    unsigned columns = mrd_rollup_fold_columns(wanted);
-    int64_t *places[MRD_ROW_COLUMNS];
-    struct mrd_rollup_fold rows = {.times_in_us = true, .wanted = wanted, .starts = fold->starts};
-    find_bounds(work, fold);
-    rows.count = fold->count;
-    mrd_assert(out->count + rows.count <= out->capacity);
-    if (out->ends_ms == NULL) {
-        void *room;
-        MRD_TRY(mbx_rows_room(work, sizeof(*out->ends_ms), &room));
-        out->ends_ms = room;
-    }
-    for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
-        if ((leaves >> (MBX_ROW + which) & 1) != 0) {
-            MRD_TRY(load_column(work, fold, (enum mrd_rollup_column)which, &rows.in[which]));
-        }
-    }
-    MRD_TRY(check_loaded(work, &rows));
-    rows.plain = mrd_rollup_fold_is_plain(&rows);
-    if (rows.plain && !joins_tail(out, fold)) {
-        columns &= ~(1U << MRD_ROW_RESETS | 1U << MRD_ROW_LOST);
-    }
-    MRD_TRY(take_columns(work, columns, rows.count, places));
-    mrd_rollup_fold(&rows, places);
-    if (!mbx_are_counts(places[MRD_ROW_COUNT], rows.count) || !are_inside(fold, places)) {
-        return mbx_rows_wrong(work, "rows with numbers or times that cannot be");
-    }
-    append_folded(work, fold, columns);
-    return MRD_OK;
-}
-
 /* ---- answers alone: of columns as the pages have them, which nobody sees ---- */
 
 enum { ENDS_MAX = 1 << 16 };
@@ -291,7 +271,8 @@ static enum mrd_status load_columns(struct mbx_row_work *work, struct mrd_rollup
 }
 
 static enum mrd_status append_alone(const struct mbx_row_work *work,
-                                    const struct mrd_rollup_columns *rows, const double *answers)
+                                    const struct mrd_rollup_columns *rows, const double *answers,
+                                    mrd_time_ms even_ms)
 {
     struct mbx_rollup_output *out = work->out;
     struct mrd_rollup_columns *view = mrd_arena_alloc_array(out->arena, 1, sizeof(*view));
@@ -303,8 +284,10 @@ static enum mrd_status append_alone(const struct mbx_row_work *work,
     borders[1] = mrd_rollup_columns_floats(rows, rows->count - 1);
     *view = (struct mrd_rollup_columns){.count = rows->count,
                                         .ends_ms = rows->ends_ms,
+                                        .folded = rows->folded,
+                                        .made_of = rows->made_of,
                                         .answers = answers,
-                                        .even_ms = work->segment->step_ms,
+                                        .even_ms = even_ms,
                                         .borders = borders};
     if (out->alone == NULL) {
         out->alone = view;
@@ -313,6 +296,19 @@ static enum mrd_status append_alone(const struct mbx_row_work *work,
     }
     out->alone_last = view;
     return MRD_OK;
+}
+
+/* Answers the rows, if none of them has to be looked at by itself; else *out_done stays false. */
+static enum mrd_status answer_rows(const struct mbx_row_work *work,
+                                   const struct mrd_rollup_columns *rows, mrd_time_ms even_ms,
+                                   bool *out_done)
+{
+    double *answers = mrd_arena_alloc_array(work->out->arena, rows->count, sizeof(*answers));
+    if (answers == NULL) {
+        return mbx_rows_too_large(work);
+    }
+    *out_done = mrd_rollup_windows_answer(&work->cursor->options.asked, rows, answers);
+    return *out_done ? append_alone(work, rows, answers, even_ms) : MRD_OK;
 }
 
 enum mrd_status mbx_rows_answer(struct mbx_row_work *work, bool *out_done)
@@ -331,10 +327,102 @@ enum mrd_status mbx_rows_answer(struct mbx_row_work *work, bool *out_done)
         return MRD_OK;
     }
     MRD_TRY(load_columns(work, &rows));
-    double *answers = mrd_arena_alloc_array(out->arena, rows.count, sizeof(*answers));
-    if (answers == NULL) {
+    return answer_rows(work, &rows, work->segment->step_ms, out_done);
+}
+
+/* ---- joined rows ---- */
+
+static enum mrd_status load_rows(const struct mbx_row_work *work, struct mbx_fold *fold,
+                                 struct mrd_rollup_fold *rows)
+{
+    const unsigned leaves = mbx_rollup_leaves(work->cursor, work->segment);
+    for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
+        if ((leaves >> (MBX_ROW + which) & 1) != 0) {
+            MRD_TRY(load_column(work, fold, (enum mrd_rollup_column)which, &rows->in[which]));
+        }
+    }
+    MRD_TRY(check_loaded(work, rows));
+    rows->plain = mrd_rollup_fold_is_plain(rows);
+    return MRD_OK;
+}
+
+static enum mrd_status join_rows(const struct mbx_row_work *work, const struct mbx_fold *fold,
+                                 const struct mrd_rollup_fold *rows,
+                                 int64_t *const places[MRD_ROW_COLUMNS])
+{
+    mrd_rollup_fold(rows, places);
+    return mbx_are_counts(places[MRD_ROW_COUNT], rows->count) && are_inside(fold, places)
+               ? MRD_OK
+               : mbx_rows_wrong(work, "rows with numbers or times that cannot be");
+}
+
+/* Where the joined rows end, for as long as their answers live. */
+static enum mrd_status lend_ends(const struct mbx_row_work *work, const struct mbx_fold *fold,
+                                 const mrd_time_ms **out)
+{
+    if (fold->is_at_edges) {
+        *out = work->cursor->options.edges.items + fold->first_edge;
+        return MRD_OK;
+    }
+    mrd_time_ms *ends_ms = mrd_arena_alloc_array(work->out->arena, fold->count, sizeof(*ends_ms));
+    if (ends_ms == NULL) {
         return mbx_rows_too_large(work);
     }
-    *out_done = mrd_rollup_windows_answer(asked, &rows, answers);
-    return *out_done ? append_alone(work, &rows, answers) : MRD_OK;
+    memcpy(ends_ms, fold->ends_ms, fold->count * sizeof(*ends_ms));
+    *out = ends_ms;
+    return MRD_OK;
+}
+
+/* As mbx_rows_answer. The first row and the last one may be a part of their range: then nobody looks at their answers. */
+static enum mrd_status answer_joined(const struct mbx_row_work *work, struct mbx_fold *fold,
+                                     const struct mrd_rollup_fold *rows, unsigned columns,
+                                     bool *out_done)
+{
+    const struct mrd_rollup_asked *asked = &work->cursor->options.asked;
+    struct mrd_rollup_columns joined = {
+        .count = rows->count, .folded = true, .made_of = work->count};
+    int64_t *places[MRD_ROW_COLUMNS] = {NULL};
+    *out_done = false;
+    if (!asked->alone || asked->window_ms == 0 || work->out->count > 0) {
+        return MRD_OK;
+    }
+    for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
+        places[which] = (columns >> which & 1) != 0 ? fold->joined[which] : NULL;
+        joined.items[which] = places[which];
+    }
+    MRD_TRY(join_rows(work, fold, rows, places));
+    MRD_TRY(lend_ends(work, fold, &joined.ends_ms));
+    return answer_rows(work, &joined, fold->even_ms, out_done);
+}
+
+enum mrd_status mbx_rows_fold(const struct mbx_row_work *work)
+{
+    struct mbx_rollup_output *out = work->out;
+    struct mbx_fold *fold = take_fold(work->cursor);
+    const unsigned wanted = work->cursor->options.columns;
+    const unsigned resets = 1U << MRD_ROW_RESETS | 1U << MRD_ROW_LOST;
+    unsigned columns = mrd_rollup_fold_columns(wanted);
+    int64_t *places[MRD_ROW_COLUMNS];
+    struct mrd_rollup_fold rows = {.times_in_us = true, .wanted = wanted, .starts = fold->starts};
+    bool done = false;
+    find_bounds(work, fold);
+    rows.count = fold->count;
+    MRD_TRY(load_rows(work, fold, &rows));
+    MRD_TRY(answer_joined(work, fold, &rows, rows.plain ? columns & ~resets : columns, &done));
+    if (done) {
+        return MRD_OK;
+    }
+    mrd_assert(out->count + rows.count <= out->capacity);
+    if (out->ends_ms == NULL) {
+        void *room;
+        MRD_TRY(mbx_rows_room(work, sizeof(*out->ends_ms), &room));
+        out->ends_ms = room;
+    }
+    if (rows.plain && !joins_tail(out, fold)) {
+        columns &= ~resets;
+    }
+    MRD_TRY(take_columns(work, columns, rows.count, places));
+    MRD_TRY(join_rows(work, fold, &rows, places));
+    append_folded(work, fold, columns);
+    return MRD_OK;
 }
