@@ -17,6 +17,8 @@ struct mbx_fold {
     size_t last_edge;
     bool is_at_edges;    /* the joined rows end at these, one after the other */
     mrd_time_ms even_ms; /* how far apart they end; 0: not evenly */
+    mrd_time_ms
+        inner_ms; /* and how far apart both bounds of the windows of all but the first one and the last one; 0: not so */
     size_t count;
     uint32_t starts[MRD_BLOCK_PAGE_ROWS + 1];
     mrd_time_ms ends_ms[MRD_BLOCK_PAGE_ROWS];
@@ -81,6 +83,10 @@ static void find_bounds(const struct mbx_row_work *work, struct mbx_fold *fold)
                         fold->last_edge < edges->count &&
                         fold->ends_ms[fold->count - 1] == edges->items[fold->last_edge];
     fold->even_ms = distance_of(fold->ends_ms, fold->count);
+    fold->inner_ms = fold->count < 4 ? 0 : distance_of(fold->after_ms + 1, fold->count - 2);
+    if (fold->inner_ms != 0 && fold->inner_ms != distance_of(fold->until_ms + 1, fold->count - 2)) {
+        fold->inner_ms = 0;
+    }
     fold->first_ms = first_ms;
     fold->step_ms = work->segment->step_ms;
     fold->rows = regular ? work->count : 0;
@@ -114,14 +120,28 @@ MRD_SIMD_CLONES static bool are_within(const int64_t *times_ms, const int64_t *c
     return fine;
 }
 
-/* The times of first and last samples lie in the windows of the first and the last row. */
-static bool are_inside(const struct mbx_fold *fold, int64_t *const out[])
+/* The same where times and bounds are all as far apart. */
+static bool are_evenly_within(const int64_t *times_ms, const int64_t *counts,
+                              const struct mbx_fold *fold)
+{
+    const size_t last = fold->count - 1;
+    return fold->inner_ms != 0 && counts[1] != 0 && times_ms[1] - times_ms[0] == fold->inner_ms &&
+           are_within(times_ms, counts, fold->after_ms, fold->until_ms, 2) &&
+           are_within(times_ms + last, counts + last, fold->after_ms + last, fold->until_ms + last,
+                      1);
+}
+
+/* The times of first and last samples lie in the windows of the first and the last row. `even`: columns of times that are evenly apart. */
+static bool are_inside(const struct mbx_fold *fold, int64_t *const out[], unsigned even)
 {
     bool fine = true;
     for (size_t k = 0; k < 2; k++) {
-        const int64_t *times_ms = out[k == 0 ? MRD_ROW_FIRST_TS : MRD_ROW_LAST_TS];
-        fine &= times_ms == NULL || are_within(times_ms, out[MRD_ROW_COUNT], fold->after_ms,
-                                               fold->until_ms, fold->count);
+        const enum mrd_rollup_column which = k == 0 ? MRD_ROW_FIRST_TS : MRD_ROW_LAST_TS;
+        const int64_t *times_ms = out[which];
+        const int64_t *counts = out[MRD_ROW_COUNT];
+        fine &= times_ms == NULL ||
+                ((even >> which & 1) != 0 && are_evenly_within(times_ms, counts, fold)) ||
+                are_within(times_ms, counts, fold->after_ms, fold->until_ms, fold->count);
     }
     return fine;
 }
@@ -131,7 +151,7 @@ static enum mrd_status check_loaded(const struct mbx_row_work *work,
 {
     static const enum mrd_rollup_column numbers[] = {MRD_ROW_CHANGES, MRD_ROW_RESETS};
     const int64_t *counts = rows->in[MRD_ROW_COUNT];
-    bool fine = counts == NULL || mbx_are_counts(counts, work->count);
+    bool fine = counts == NULL || mbx_are_counts(counts, rows->same_count == 0 ? work->count : 1);
     for (size_t k = 0; k < MRD_ARRAY_LEN(numbers); k++) {
         const int64_t *number = rows->in[numbers[k]];
         fine &= number == NULL || (counts != NULL && mbx_are_below(number, counts, work->count));
@@ -341,17 +361,16 @@ static enum mrd_status load_rows(const struct mbx_row_work *work, struct mbx_fol
             MRD_TRY(load_column(work, fold, (enum mrd_rollup_column)which, &rows->in[which]));
         }
     }
-    MRD_TRY(check_loaded(work, rows));
-    rows->plain = mrd_rollup_fold_is_plain(rows);
-    return MRD_OK;
+    mrd_rollup_fold_look(rows);
+    return check_loaded(work, rows);
 }
 
 static enum mrd_status join_rows(const struct mbx_row_work *work, const struct mbx_fold *fold,
                                  const struct mrd_rollup_fold *rows,
                                  int64_t *const places[MRD_ROW_COLUMNS])
 {
-    mrd_rollup_fold(rows, places);
-    return mbx_are_counts(places[MRD_ROW_COUNT], rows->count) && are_inside(fold, places)
+    const unsigned even = mrd_rollup_fold(rows, places);
+    return mbx_are_counts(places[MRD_ROW_COUNT], rows->count) && are_inside(fold, places, even)
                ? MRD_OK
                : mbx_rows_wrong(work, "rows with numbers or times that cannot be");
 }
