@@ -38,7 +38,7 @@ struct mbx_rollup_output {
     uint64_t made_of;
 };
 
-struct mbx_fold; /* of cursor_rollup.c */
+struct mbx_fold; /* of cursor_rollup_fold.c */
 
 struct mrd_block_cursor {
     struct mrd_block *block;

@@ -1,10 +1,9 @@
 /* Rows of a rollup from their pages: what cursor_decode.c does for samples. */
 #include <stdlib.h>
 
-#include "block/cursor_internal.h"
+#include "block/cursor_rollup_internal.h"
 #include "block/writer.h"
 #include "rollup/codec.h"
-#include "rollup/fold.h"
 
 /* Rows have as many samples at most; far above what a window can have. */
 #define COUNT_MAX ((int64_t)1 << 53)
@@ -50,25 +49,13 @@ enum mrd_status mbx_rollup_output_view(const struct mbx_rollup_output *out,
     return MRD_OK;
 }
 
-/* What is being decoded: some rows of a run, which come behind those that are there. */
-struct work {
-    struct mrd_block_cursor *cursor;
-    struct mbx_rollup_output *out;
-    const struct mbx_segment *segment;
-    const uint16_t *picks; /* which rows of the run, ascending; NULL: all from the first on */
-    uint32_t first;
-    uint32_t count;
-    unsigned alike; /* columns of times that are as far from the end of each window */
-    struct mrd_error *err;
-};
-
-static enum mrd_status wrong(const struct work *work, const char *what)
+enum mrd_status mbx_rows_wrong(const struct mbx_row_work *work, const char *what)
 {
     return mrd_fail(work->err, MRD_E_CORRUPT, "%s: page %u, row %u: %s",
                     work->cursor->block->data_key, work->segment->page, work->segment->row, what);
 }
 
-static enum mrd_status too_large(const struct work *work)
+enum mrd_status mbx_rows_too_large(const struct mbx_row_work *work)
 {
     return mrd_fail(work->err, MRD_E_LIMIT,
                     "block %.*s: one series takes more than the limit of %zu bytes: select a "
@@ -76,38 +63,29 @@ static enum mrd_status too_large(const struct work *work)
                     MRD_FMT(work->cursor->block->entry.id), work->cursor->out.bytes_max);
 }
 
-static enum mrd_status check_size(const struct work *work)
+static enum mrd_status check_size(const struct mbx_row_work *work)
 {
     const size_t size = mrd_arena_used(work->out->arena) - work->out->arena_before;
-    return size <= work->cursor->out.bytes_max ? MRD_OK : too_large(work);
+    return size <= work->cursor->out.bytes_max ? MRD_OK : mbx_rows_too_large(work);
 }
 
-/* Room for an item of each row. */
-static enum mrd_status take_room(const struct work *work, size_t size, void **out)
+enum mrd_status mbx_rows_room(const struct mbx_row_work *work, size_t size, void **out)
 {
     struct mbx_rollup_output *to = work->out;
     const size_t used = mrd_arena_used(to->arena) - to->arena_before;
     const size_t left = work->cursor->out.bytes_max - MRD_MIN(used, work->cursor->out.bytes_max);
     *out = left / size < to->capacity ? NULL : mrd_arena_alloc_array(to->arena, to->capacity, size);
-    return *out == NULL ? too_large(work) : MRD_OK;
+    return *out == NULL ? mbx_rows_too_large(work) : MRD_OK;
 }
 
-static uint32_t row_at(const struct work *work, uint32_t i)
+static uint32_t row_at(const struct mbx_row_work *work, uint32_t i)
 {
     return work->picks == NULL ? work->first + i : work->picks[i];
 }
 
 /* ---- windows ---- */
 
-/* Of a row of the run; those that are not regular have been read. */
-static mrd_time_ms end_of(const struct work *work, uint32_t row)
-{
-    return (work->segment->flags & MBX_REGULAR) != 0
-               ? work->segment->first_ms + (int64_t)row * work->segment->step_ms
-               : work->cursor->ts[row];
-}
-
-static enum mrd_status read_ends(const struct work *work)
+static enum mrd_status read_ends(const struct mbx_row_work *work)
 {
     const struct mbx_segment *segment = work->segment;
     int64_t *ends_ms = work->cursor->ts;
@@ -124,21 +102,21 @@ static enum mrd_status read_ends(const struct work *work)
         fine &= us[i] % resolution_us == 0 && (i == 0 || us[i - 1] < us[i]);
     }
     fine &= ends_ms[0] == segment->first_ms && ends_ms[segment->rows - 1] == segment->last_ms;
-    return fine ? MRD_OK : wrong(work, "windows are not those of the sidecar");
+    return fine ? MRD_OK : mbx_rows_wrong(work, "windows are not those of the sidecar");
 }
 
-/* The first row from `row` on that ends at or after a time, `rows` if there is none. */
-static uint32_t seek(const struct work *work, uint32_t row, uint32_t rows, mrd_time_ms time_ms)
+uint32_t mbx_rows_seek(const struct mbx_row_work *work, uint32_t row, uint32_t rows,
+                       mrd_time_ms time_ms)
 {
     const struct mbx_segment *segment = work->segment;
-    if (row == rows || end_of(work, row) >= time_ms) {
+    if (row == rows || mbx_row_end(work, row) >= time_ms) {
         return row;
     }
     if (row + 1 == rows) { /* a run of one has no step */
         return rows;
     }
     if ((segment->flags & MBX_REGULAR) != 0) {
-        const mrd_time_ms distance_ms = time_ms - end_of(work, row);
+        const mrd_time_ms distance_ms = time_ms - mbx_row_end(work, row);
         const mrd_time_ms ahead = (distance_ms - 1) / segment->step_ms + 1;
         return ahead >= (mrd_time_ms)(rows - row) ? rows : row + (uint32_t)ahead;
     }
@@ -149,18 +127,19 @@ static uint32_t seek(const struct work *work, uint32_t row, uint32_t rows, mrd_t
 }
 
 /* Chooses the rows that are in the range. */
-static void choose_range(struct work *work)
+static void choose_range(struct mbx_row_work *work)
 {
     const struct mrd_block_cursor *cursor = work->cursor;
     const uint32_t rows = work->segment->rows;
-    work->first = seek(work, 0, rows, cursor->min_ms);
-    const uint32_t end =
-        cursor->max_ms == INT64_MAX ? rows : seek(work, work->first, rows, cursor->max_ms + 1);
+    work->first = mbx_rows_seek(work, 0, rows, cursor->min_ms);
+    const uint32_t end = cursor->max_ms == INT64_MAX
+                             ? rows
+                             : mbx_rows_seek(work, work->first, rows, cursor->max_ms + 1);
     work->count = end - work->first;
 }
 
 /* Chooses of these the ones that are wanted. */
-static void choose_rows(struct work *work)
+static void choose_rows(struct mbx_row_work *work)
 {
     struct mrd_block_cursor *cursor = work->cursor;
     const struct mrd_rollup_grid *grid = &cursor->options.grid;
@@ -172,37 +151,37 @@ static void choose_rows(struct work *work)
     work->count = 0;
     work->picks = cursor->picks;
     for (uint32_t row = begin; row < end;) {
-        const mrd_time_ms wait_ms = mrd_rollup_grid_wait(grid, end_of(work, row));
+        const mrd_time_ms wait_ms = mrd_rollup_grid_wait(grid, mbx_row_end(work, row));
         if (wait_ms == 0) {
             cursor->picks[work->count++] = (uint16_t)row++;
         } else {
-            row = seek(work, row, end, end_of(work, row) + wait_ms);
+            row = mbx_rows_seek(work, row, end, mbx_row_end(work, row) + wait_ms);
         }
     }
 }
 
-MRD_SIMD_CLONES static void put_ramp(int64_t *place, int64_t first, int64_t step, size_t count)
+MRD_SIMD_CLONES void mbx_put_ramp(int64_t *place, int64_t first, int64_t step, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         place[i] = (int64_t)((uint64_t)first + (uint64_t)step * i);
     }
 }
 
-static enum mrd_status append_ends(const struct work *work)
+static enum mrd_status append_ends(const struct mbx_row_work *work)
 {
     struct mbx_rollup_output *out = work->out;
     if (out->ends_ms == NULL) {
         void *room;
-        MRD_TRY(take_room(work, sizeof(*out->ends_ms), &room));
+        MRD_TRY(mbx_rows_room(work, sizeof(*out->ends_ms), &room));
         out->ends_ms = room;
     }
     mrd_time_ms *place = out->ends_ms + out->count;
     if (work->picks == NULL && (work->segment->flags & MBX_REGULAR) != 0) {
-        put_ramp(place, end_of(work, work->first), work->segment->step_ms, work->count);
+        mbx_put_ramp(place, mbx_row_end(work, work->first), work->segment->step_ms, work->count);
         return MRD_OK;
     }
     for (uint32_t i = 0; i < work->count; i++) {
-        place[i] = end_of(work, row_at(work, i));
+        place[i] = mbx_row_end(work, row_at(work, i));
     }
     return MRD_OK;
 }
@@ -246,8 +225,7 @@ static inline void put_all(int64_t *place, int64_t value, size_t count)
     }
 }
 
-/* Rows of a column in which nothing is. */
-static void put_defaults(int64_t *place, enum mrd_rollup_column column, size_t count)
+void mbx_put_defaults(int64_t *place, enum mrd_rollup_column column, size_t count)
 {
     put_all(place, column == MRD_ROW_STALE_TS ? MRD_ROLLUP_NEVER : 0, count);
 }
@@ -270,13 +248,12 @@ MRD_SIMD_CLONES static bool is_ramp(const int64_t *items, int64_t step, size_t c
     return others == 0;
 }
 
-/* Times of the chosen rows. Where they lie in their windows as the first one does, which is noted, one is converted. */
-static void put_times(struct work *work, const int64_t *us, unsigned which, int64_t *place)
+void mbx_put_times(struct mbx_row_work *work, const int64_t *us, unsigned which, int64_t *place)
 {
     const struct mbx_segment *segment = work->segment;
     if ((segment->flags & MBX_REGULAR) != 0 && us[0] >= 0 && us[work->count - 1] >= us[0] &&
         is_ramp(us, (int64_t)((uint64_t)segment->step_ms * 1000), work->count)) {
-        put_ramp(place, us[0] / 1000, segment->step_ms, work->count);
+        mbx_put_ramp(place, us[0] / 1000, segment->step_ms, work->count);
         work->alike |= 1U << which;
     } else {
         put_ms(place, us, work->count);
@@ -284,12 +261,12 @@ static void put_times(struct work *work, const int64_t *us, unsigned which, int6
 }
 
 /* Of a column in which every row has a value. */
-static void put_values(struct work *work, const int64_t *from, enum mrd_rollup_column which,
+static void put_values(struct mbx_row_work *work, const int64_t *from, enum mrd_rollup_column which,
                        int64_t *place)
 {
     const bool is_time = mrd_rollup_column_is_time(which);
     if (work->picks == NULL && is_time) {
-        put_times(work, from + work->first, which, place);
+        mbx_put_times(work, from + work->first, which, place);
     } else if (work->picks == NULL) {
         memcpy(place, from + work->first, work->count * sizeof(*place));
     } else {
@@ -319,9 +296,8 @@ static void put_few(const uint8_t *def, const int64_t *values, size_t count, boo
     }
 }
 
-/* Of a column in which some have none: they have the default. */
-static void put_known(const struct work *work, struct mbx_column *column, bool is_time,
-                      int64_t missing, int64_t *place)
+void mbx_put_known(const struct mbx_row_work *work, struct mbx_column *column, bool is_time,
+                   int64_t missing, int64_t *place)
 {
     const uint8_t *def = column->batch.def + work->segment->row;
     size_t value = mbx_column_seek(column, work->segment->row + work->first);
@@ -340,7 +316,7 @@ static void put_known(const struct work *work, struct mbx_column *column, bool i
     }
 }
 
-static enum mrd_status append_column(struct work *work, enum mrd_rollup_column which)
+static enum mrd_status append_column(struct mbx_row_work *work, enum mrd_rollup_column which)
 {
     struct mbx_rollup_output *out = work->out;
     const bool is_time = mrd_rollup_column_is_time(which);
@@ -352,29 +328,30 @@ static enum mrd_status append_column(struct work *work, enum mrd_rollup_column w
     }
     if (out->columns[which] == NULL) {
         void *room;
-        MRD_TRY(take_room(work, sizeof(*out->columns[which]), &room));
+        MRD_TRY(mbx_rows_room(work, sizeof(*out->columns[which]), &room));
         out->columns[which] = room;
-        put_defaults(out->columns[which], which, out->count);
+        mbx_put_defaults(out->columns[which], which, out->count);
     }
     int64_t *place = out->columns[which] + out->count;
     if (column->batch.entries == 0) {
-        put_defaults(place, which, work->count);
+        mbx_put_defaults(place, which, work->count);
     } else if (column->batch.def == NULL) {
         put_values(work, column->batch.i64 + work->segment->row, which, place);
     } else {
-        put_known(work, column, is_time, which == MRD_ROW_STALE_TS ? MRD_ROLLUP_NEVER : 0, place);
+        mbx_put_known(work, column, is_time, which == MRD_ROW_STALE_TS ? MRD_ROLLUP_NEVER : 0,
+                      place);
     }
     return MRD_OK;
 }
 
 /* The rows that were appended last, or NULL if the column has none. */
-static const int64_t *tail_of(const struct work *work, enum mrd_rollup_column which)
+static const int64_t *tail_of(const struct mbx_row_work *work, enum mrd_rollup_column which)
 {
     const int64_t *column = work->out->columns[which];
     return column == NULL ? NULL : column + work->out->count;
 }
 
-static struct mrd_rollup_columns tails_of(const struct work *work)
+static struct mrd_rollup_columns tails_of(const struct mbx_row_work *work)
 {
     struct mrd_rollup_columns tails = {.count = work->count,
                                        .ends_ms = work->out->ends_ms + work->out->count};
@@ -384,7 +361,7 @@ static struct mrd_rollup_columns tails_of(const struct work *work)
     return tails;
 }
 
-MRD_SIMD_CLONES static bool are_counts(const int64_t *counts, size_t count)
+MRD_SIMD_CLONES bool mbx_are_counts(const int64_t *counts, size_t count)
 {
     uint64_t most = 0;
     for (size_t i = 0; i < count; i++) {
@@ -393,7 +370,7 @@ MRD_SIMD_CLONES static bool are_counts(const int64_t *counts, size_t count)
     return most <= (uint64_t)COUNT_MAX;
 }
 
-MRD_SIMD_CLONES static bool below(const int64_t *numbers, const int64_t *counts, size_t count)
+MRD_SIMD_CLONES bool mbx_are_below(const int64_t *numbers, const int64_t *counts, size_t count)
 {
     bool fine = true;
     for (size_t i = 0; i < count; i++) {
@@ -414,14 +391,15 @@ MRD_SIMD_CLONES static bool inside(const int64_t *times_ms, const int64_t *count
     return fine;
 }
 
-static enum mrd_status check_columns(const struct work *work, const struct mrd_rollup_columns *rows)
+enum mrd_status mbx_rows_check(const struct mbx_row_work *work,
+                               const struct mrd_rollup_columns *rows)
 {
     const size_t count = rows->count;
     const int64_t *counts = rows->items[MRD_ROW_COUNT];
     if (counts == NULL) {
         return MRD_OK;
     }
-    bool fine = are_counts(counts, count);
+    bool fine = mbx_are_counts(counts, count);
     static const enum mrd_rollup_column times[] = {MRD_ROW_FIRST_TS, MRD_ROW_LAST_TS};
     static const enum mrd_rollup_column numbers[] = {MRD_ROW_CHANGES, MRD_ROW_RESETS};
     for (size_t k = 0; k < MRD_ARRAY_LEN(times); k++) {
@@ -433,15 +411,16 @@ static enum mrd_status check_columns(const struct work *work, const struct mrd_r
     }
     for (size_t k = 0; k < MRD_ARRAY_LEN(numbers); k++) {
         const int64_t *number = rows->items[numbers[k]];
-        fine &= number == NULL || below(number, counts, count);
+        fine &= number == NULL || mbx_are_below(number, counts, count);
     }
-    return fine ? MRD_OK : wrong(work, "rows with numbers or times that cannot be");
+    return fine ? MRD_OK : mbx_rows_wrong(work, "rows with numbers or times that cannot be");
 }
 
 /* ---- states ---- */
 
 /* What is in the columns is in the state too. Columns that were not read of this run have defaults, not what it has. */
-static bool state_fits(const struct work *work, size_t i, const struct mrd_rollup_row *state)
+static bool state_fits(const struct mbx_row_work *work, size_t i,
+                       const struct mrd_rollup_row *state)
 {
     const unsigned leaves = mbx_rollup_leaves(work->cursor, work->segment);
     for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
@@ -463,8 +442,8 @@ static bool state_fits(const struct work *work, size_t i, const struct mrd_rollu
     return true;
 }
 
-static enum mrd_status decode_state(const struct work *work, uint32_t i, struct mrd_bytes bytes,
-                                    const struct mrd_rollup_row **out)
+static enum mrd_status decode_state(const struct mbx_row_work *work, uint32_t i,
+                                    struct mrd_bytes bytes, const struct mrd_rollup_row **out)
 {
     const struct mrd_rollup_row *rows = NULL;
     size_t count = 0;
@@ -478,13 +457,13 @@ static enum mrd_status decode_state(const struct work *work, uint32_t i, struct 
     }
     if (count != 1 || rows->end_ms != work->out->ends_ms[work->out->count + i] ||
         !state_fits(work, i, rows)) {
-        return wrong(work, "a state that is not that of its row");
+        return mbx_rows_wrong(work, "a state that is not that of its row");
     }
     *out = rows;
     return MRD_OK;
 }
 
-static enum mrd_status append_states(const struct work *work)
+static enum mrd_status append_states(const struct mbx_row_work *work)
 {
     struct mbx_rollup_output *out = work->out;
     struct mbx_column *column = NULL;
@@ -498,7 +477,7 @@ static enum mrd_status append_states(const struct work *work)
     }
     if (out->states == NULL) {
         void *room;
-        MRD_TRY(take_room(work, sizeof(*out->states), &room));
+        MRD_TRY(mbx_rows_room(work, sizeof(*out->states), &room));
         out->states = room;
         memset((void *)out->states, 0, out->count * sizeof(*out->states));
     }
@@ -514,354 +493,21 @@ static enum mrd_status append_states(const struct work *work)
     return MRD_OK;
 }
 
-/* ---- joining ---- */
-
-/* What joining needs of a run: which rows become one, and columns that have nulls as if they had none (or times in ms). */
-struct mbx_fold {
-    /* the run that the bounds are of, if it is regular; `rows` is 0 if there is none */
-    mrd_time_ms first_ms;
-    mrd_time_ms step_ms;
-    uint32_t rows;
-    size_t first_edge; /* at or after the first row */
-    size_t last_edge;
-    size_t count;
-    uint32_t starts[MRD_BLOCK_PAGE_ROWS + 1];
-    mrd_time_ms ends_ms[MRD_BLOCK_PAGE_ROWS];
-    mrd_time_ms after_ms[MRD_BLOCK_PAGE_ROWS]; /* the windows of their rows */
-    mrd_time_ms until_ms[MRD_BLOCK_PAGE_ROWS];
-    int64_t columns[MRD_ROW_COLUMNS][MRD_BLOCK_PAGE_ROWS];
-};
-
-void mbx_fold_destroy(struct mbx_fold **fold)
-{
-    free(*fold);
-    *fold = NULL;
-}
-
-static struct mbx_fold *take_fold(struct mrd_block_cursor *cursor)
-{
-    if (cursor->fold == NULL) {
-        cursor->fold = malloc(sizeof(*cursor->fold));
-        mrd_assert(cursor->fold != NULL);
-        cursor->fold->rows = 0;
-    }
-    return cursor->fold;
-}
-
-/* Which of the chosen rows lie between which edges. Series of a block mostly have the same windows. */
-static void find_bounds(const struct work *work, struct mbx_fold *fold)
-{
-    const struct mrd_rollup_edges *edges = &work->cursor->options.edges;
-    const bool regular = (work->segment->flags & MBX_REGULAR) != 0;
-    const uint32_t end = work->first + work->count;
-    const mrd_time_ms first_ms = end_of(work, work->first);
-    if (regular && fold->rows == work->count && fold->first_ms == first_ms &&
-        fold->step_ms == work->segment->step_ms) {
-        return;
-    }
-    fold->count = 0;
-    fold->first_edge = mrd_rollup_edges_find(edges, 0, first_ms);
-    fold->last_edge = fold->first_edge;
-    for (uint32_t row = work->first; row < end; fold->count++) {
-        const size_t edge = mrd_rollup_edges_find(edges, fold->last_edge, end_of(work, row));
-        fold->starts[fold->count] = row - work->first;
-        fold->last_edge = edge;
-        row = edge == edges->count ? end : seek(work, row, end, edges->items[edge] + 1);
-        fold->ends_ms[fold->count] = row == end ? end_of(work, end - 1) : edges->items[edge];
-        fold->after_ms[fold->count] = end_of(work, work->first + fold->starts[fold->count]) -
-                                      work->cursor->block->entry.resolution_ms;
-        fold->until_ms[fold->count] = end_of(work, row - 1);
-    }
-    fold->starts[fold->count] = work->count;
-    fold->first_ms = first_ms;
-    fold->step_ms = work->segment->step_ms;
-    fold->rows = regular ? work->count : 0;
-}
-
-/* The chosen rows of a column, as the file has them. */
-static enum mrd_status load_column(const struct work *work, struct mbx_fold *fold,
-                                   enum mrd_rollup_column which, const void **out)
-{
-    struct mbx_column *column;
-    MRD_TRY(mbx_pages_decode(&work->cursor->pages, (enum mbx_leaf)(MBX_ROW + which),
-                             work->segment->page, &column, work->err));
-    *out = NULL;
-    if (column->batch.entries > 0 && column->batch.def == NULL) {
-        *out = column->batch.i64 + work->segment->row + work->first;
-    } else if (column->batch.entries > 0) {
-        put_known(work, column, false, 0, fold->columns[which]);
-        *out = fold->columns[which];
-    }
-    return MRD_OK;
-}
-
-MRD_SIMD_CLONES static bool are_within(const int64_t *times_ms, const int64_t *counts,
-                                       const int64_t *after_ms, const int64_t *until_ms,
-                                       size_t count)
-{
-    bool fine = true;
-    for (size_t i = 0; i < count; i++) {
-        fine &= ((times_ms[i] <= until_ms[i]) & (times_ms[i] > after_ms[i])) | (counts[i] == 0);
-    }
-    return fine;
-}
-
-/* The times of first and last samples lie in the windows of the first and the last row. */
-static bool are_inside(const struct mbx_fold *fold, int64_t *const out[])
-{
-    bool fine = true;
-    for (size_t k = 0; k < 2; k++) {
-        const int64_t *times_ms = out[k == 0 ? MRD_ROW_FIRST_TS : MRD_ROW_LAST_TS];
-        fine &= times_ms == NULL || are_within(times_ms, out[MRD_ROW_COUNT], fold->after_ms,
-                                               fold->until_ms, fold->count);
-    }
-    return fine;
-}
-
-static enum mrd_status check_loaded(const struct work *work, const struct mrd_rollup_fold *rows)
-{
-    static const enum mrd_rollup_column numbers[] = {MRD_ROW_CHANGES, MRD_ROW_RESETS};
-    const int64_t *counts = rows->in[MRD_ROW_COUNT];
-    bool fine = counts == NULL || are_counts(counts, work->count);
-    for (size_t k = 0; k < MRD_ARRAY_LEN(numbers); k++) {
-        const int64_t *number = rows->in[numbers[k]];
-        fine &= number == NULL || (counts != NULL && below(number, counts, work->count));
-    }
-    return fine ? MRD_OK : wrong(work, "rows with numbers that cannot be");
-}
-
-/* Room for all columns of joined rows; what was before them has none of the new ones. */
-static enum mrd_status take_columns(const struct work *work, unsigned columns, size_t count,
-                                    int64_t *out_places[MRD_ROW_COLUMNS])
-{
-    struct mbx_rollup_output *out = work->out;
-    for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
-        const bool wanted = (columns >> which & 1) != 0;
-        if (wanted && out->columns[which] == NULL) {
-            void *room;
-            MRD_TRY(take_room(work, sizeof(*out->columns[which]), &room));
-            out->columns[which] = room;
-            put_defaults(out->columns[which], (enum mrd_rollup_column)which, out->count);
-        }
-        out_places[which] = out->columns[which] == NULL ? NULL : out->columns[which] + out->count;
-        if (!wanted && out->columns[which] != NULL) {
-            put_defaults(out_places[which], (enum mrd_rollup_column)which, count);
-        }
-    }
-    if (out->states != NULL) {
-        memset((void *)(out->states + out->count), 0, count * sizeof(*out->states));
-    }
-    return MRD_OK;
-}
-
-/* Makes the last two rows one, which the border of two pages had cut. */
-static void join_tail(struct mbx_rollup_output *out, size_t at, unsigned columns)
-{
-    struct mrd_rollup_columns view = {.count = at + 2};
-    for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
-        view.items[which] = out->columns[which];
-    }
-    struct mrd_rollup_row row = mrd_rollup_row_empty(out->ends_ms[at]);
-    row.floats = mrd_rollup_columns_floats(&view, at);
-    const struct mrd_rollup_floats later = mrd_rollup_columns_floats(&view, at + 1);
-    mrd_rollup_join_floats(&row.floats, &later);
-    for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
-        double real;
-        int64_t integer;
-        if ((columns >> which & 1) != 0) {
-            mrd_rollup_row_column(&row, (enum mrd_rollup_column)which, &real, &integer);
-            out->columns[which][at] = mrd_rollup_column_is_real((enum mrd_rollup_column)which)
-                                          ? (int64_t)mrd_double_bits(real)
-                                          : integer;
-        }
-    }
-    out->ends_ms[at] = out->ends_ms[at + 1];
-}
-
-/* Whether the first of the joined rows and the last of those that are there are one. */
-static bool joins_tail(const struct mbx_rollup_output *out, const struct mbx_fold *fold)
-{
-    return out->count > 0 && out->folded && out->tail_edge == fold->first_edge;
-}
-
-/* Puts the joined rows behind those that are there. */
-static void append_folded(const struct work *work, const struct mbx_fold *fold, unsigned columns)
-{
-    struct mbx_rollup_output *out = work->out;
-    const struct mrd_rollup_edges *edges = &work->cursor->options.edges;
-    const size_t before = out->count;
-    const bool joined = joins_tail(out, fold);
-    memcpy(out->ends_ms + before, fold->ends_ms, fold->count * sizeof(*out->ends_ms));
-    out->count += fold->count;
-    if (joined) {
-        join_tail(out, before - 1, columns);
-        for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
-            if (out->columns[which] != NULL) {
-                memmove(out->columns[which] + before, out->columns[which] + before + 1,
-                        (fold->count - 1) * sizeof(*out->columns[which]));
-            }
-        }
-        memmove(out->ends_ms + before, out->ends_ms + before + 1,
-                (fold->count - 1) * sizeof(*out->ends_ms));
-        out->count--;
-    } else if (before > 0 && out->tail_edge < edges->count && out->folded) {
-        out->ends_ms[before - 1] = edges->items[out->tail_edge];
-    }
-    out->tail_edge = fold->last_edge;
-    out->made_of += work->count;
-}
-
-static enum mrd_status decode_folded(const struct work *work)
-{
-    struct mrd_block_cursor *cursor = work->cursor;
-    struct mbx_rollup_output *out = work->out;
-    struct mbx_fold *fold = take_fold(cursor);
-    const unsigned leaves = mbx_rollup_leaves(cursor, work->segment);
-    const unsigned wanted = cursor->options.columns;
-    unsigned columns = mrd_rollup_fold_columns(wanted);
-    int64_t *places[MRD_ROW_COLUMNS];
-    struct mrd_rollup_fold rows = {.times_in_us = true, .wanted = wanted, .starts = fold->starts};
-    find_bounds(work, fold);
-    rows.count = fold->count;
-    mrd_assert(out->count + rows.count <= out->capacity);
-    if (out->ends_ms == NULL) {
-        void *room;
-        MRD_TRY(take_room(work, sizeof(*out->ends_ms), &room));
-        out->ends_ms = room;
-    }
-    for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
-        if ((leaves >> (MBX_ROW + which) & 1) != 0) {
-            MRD_TRY(load_column(work, fold, (enum mrd_rollup_column)which, &rows.in[which]));
-        }
-    }
-    MRD_TRY(check_loaded(work, &rows));
-    rows.plain = mrd_rollup_fold_is_plain(&rows);
-    if (rows.plain && !joins_tail(out, fold)) {
-        columns &= ~(1U << MRD_ROW_RESETS | 1U << MRD_ROW_LOST);
-    }
-    MRD_TRY(take_columns(work, columns, rows.count, places));
-    mrd_rollup_fold(&rows, places);
-    if (!are_counts(places[MRD_ROW_COUNT], rows.count) || !are_inside(fold, places)) {
-        return wrong(work, "rows with numbers or times that cannot be");
-    }
-    append_folded(work, fold, columns);
-    return MRD_OK;
-}
-
-/* ---- answers alone: of columns as the pages have them, which nobody sees ---- */
-
-enum { ENDS_MAX = 1 << 16 };
-
-/* The ends of the chosen rows, which every window of the block has its place in; NULL: not of these rows. They live as long as the cursor. */
-static const mrd_time_ms *find_ends(const struct work *work)
-{
-    struct mrd_block_cursor *cursor = work->cursor;
-    const struct mrd_block_entry *entry = &cursor->block->entry;
-    const mrd_time_ms resolution_ms = entry->resolution_ms;
-    const mrd_time_ms from_ms = entry->counts.min_ms;
-    const mrd_time_ms first_ms = end_of(work, work->first);
-    if ((work->segment->flags & MBX_REGULAR) == 0 || first_ms < from_ms ||
-        ((uint64_t)first_ms - (uint64_t)from_ms) % (uint64_t)resolution_ms != 0 ||
-        (work->count > 1 && work->segment->step_ms != resolution_ms)) {
-        return NULL;
-    }
-    if (cursor->ends_ms == NULL) {
-        const uint64_t windows =
-            ((uint64_t)entry->counts.max_ms - (uint64_t)from_ms) / (uint64_t)resolution_ms + 1;
-        cursor->ends_count = windows > ENDS_MAX ? 0 : (size_t)windows;
-        cursor->ends_ms = malloc((cursor->ends_count + 1) * sizeof(*cursor->ends_ms));
-        mrd_assert(cursor->ends_ms != NULL);
-        put_ramp(cursor->ends_ms, from_ms, resolution_ms, cursor->ends_count);
-    }
-    const uint64_t at = ((uint64_t)first_ms - (uint64_t)from_ms) / (uint64_t)resolution_ms;
-    return at > cursor->ends_count || cursor->ends_count - at < work->count ? NULL
-                                                                            : cursor->ends_ms + at;
-}
-
-/* The columns of the chosen rows, where their pages are decoded or in memory that the next run takes. */
-static enum mrd_status load_columns(struct work *work, struct mrd_rollup_columns *out)
-{
-    struct mbx_fold *fold = take_fold(work->cursor);
-    const unsigned leaves = mbx_rollup_leaves(work->cursor, work->segment);
-    for (unsigned which = 0; which < MRD_ROW_COLUMNS; which++) {
-        if ((leaves >> (MBX_ROW + which) & 1) == 0) {
-            continue;
-        }
-        MRD_TRY(load_column(work, fold, (enum mrd_rollup_column)which, &out->items[which]));
-        if (out->items[which] != NULL && mrd_rollup_column_is_time((enum mrd_rollup_column)which)) {
-            int64_t *times_ms = fold->columns[which];
-            put_times(work, out->items[which], which, times_ms);
-            out->items[which] = times_ms;
-        }
-    }
-    return check_columns(work, out);
-}
-
-static enum mrd_status append_alone(const struct work *work, const struct mrd_rollup_columns *rows,
-                                    const double *answers)
-{
-    struct mbx_rollup_output *out = work->out;
-    struct mrd_rollup_columns *view = mrd_arena_alloc_array(out->arena, 1, sizeof(*view));
-    struct mrd_rollup_floats *borders = mrd_arena_alloc_array(out->arena, 2, sizeof(*borders));
-    if (view == NULL || borders == NULL) {
-        return too_large(work);
-    }
-    borders[0] = mrd_rollup_columns_floats(rows, 0);
-    borders[1] = mrd_rollup_columns_floats(rows, rows->count - 1);
-    *view = (struct mrd_rollup_columns){.count = rows->count,
-                                        .ends_ms = rows->ends_ms,
-                                        .answers = answers,
-                                        .even_ms = work->segment->step_ms,
-                                        .borders = borders};
-    if (out->alone == NULL) {
-        out->alone = view;
-    } else {
-        out->alone_last->next = view;
-    }
-    out->alone_last = view;
-    return MRD_OK;
-}
-
-/* Whether the run has answers now: not if some row has to be looked at by itself. Runs behind one that has columns have them too. */
-static enum mrd_status decode_alone(struct work *work, bool *out_done)
-{
-    struct mbx_rollup_output *out = work->out;
-    const struct mrd_rollup_asked *asked = &work->cursor->options.asked;
-    struct mrd_rollup_columns rows = {.count = work->count};
-    *out_done = false;
-    if (!asked->alone || asked->window_ms != work->cursor->block->entry.resolution_ms ||
-        out->count > 0 || work->cursor->options.grid.step_ms != 0 ||
-        (work->segment->flags & MBX_HISTOGRAMS) != 0) {
-        return MRD_OK;
-    }
-    rows.ends_ms = find_ends(work);
-    if (rows.ends_ms == NULL) {
-        return MRD_OK;
-    }
-    MRD_TRY(load_columns(work, &rows));
-    double *answers = mrd_arena_alloc_array(out->arena, rows.count, sizeof(*answers));
-    if (answers == NULL) {
-        return too_large(work);
-    }
-    *out_done = mrd_rollup_windows_answer(asked, &rows, answers);
-    return *out_done ? append_alone(work, &rows, answers) : MRD_OK;
-}
-
 /* ---- runs ---- */
 
 enum mrd_status mbx_rollup_decode(struct mrd_block_cursor *cursor,
                                   const struct mbx_segment *segment, struct mrd_error *err)
 {
     struct mbx_rollup_output *out = &cursor->rollup_out;
-    struct work work = {.cursor = cursor, .out = out, .segment = segment, .err = err};
+    struct mbx_row_work work = {.cursor = cursor, .out = out, .segment = segment, .err = err};
     MRD_TRY(read_ends(&work));
     choose_range(&work);
     if (work.count > 0 && is_foldable(cursor, segment)) {
-        return decode_folded(&work);
+        return mbx_rows_fold(&work);
     }
     bool done = false;
     if (work.count > 0) {
-        MRD_TRY(decode_alone(&work, &done));
+        MRD_TRY(mbx_rows_answer(&work, &done));
     }
     if (done) {
         return check_size(&work);
@@ -878,12 +524,12 @@ enum mrd_status mbx_rollup_decode(struct mrd_block_cursor *cursor,
         if ((leaves >> (MBX_ROW + which) & 1) != 0) {
             MRD_TRY(append_column(&work, (enum mrd_rollup_column)which));
         } else if (out->columns[which] != NULL) {
-            put_defaults(out->columns[which] + out->count, (enum mrd_rollup_column)which,
-                         work.count);
+            mbx_put_defaults(out->columns[which] + out->count, (enum mrd_rollup_column)which,
+                             work.count);
         }
     }
     const struct mrd_rollup_columns rows = tails_of(&work);
-    MRD_TRY(check_columns(&work, &rows));
+    MRD_TRY(mbx_rows_check(&work, &rows));
     MRD_TRY(append_states(&work));
     out->count += work.count;
     out->made_of += work.count;

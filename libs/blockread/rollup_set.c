@@ -244,6 +244,19 @@ static bool any_alone(const struct mrd_coarse_set *set)
     return found;
 }
 
+/* Of answers that are alone and have lost their last row: the first one, which may be the last now. */
+static enum mrd_status cut_borders(struct mrd_coarse_set *set, struct mrd_rollup_columns *view,
+                                   struct mrd_error *err)
+{
+    struct mrd_rollup_floats *borders = mrd_arena_alloc_array(set->arena, 2, sizeof(*borders));
+    if (borders == NULL) {
+        return mrd_arena_fail(set->arena, err);
+    }
+    borders[0] = borders[1] = view->borders[0];
+    view->borders = borders;
+    return MRD_OK;
+}
+
 /* Rows [from, to) of a piece; of answers that are alone, the border that is cut off must not be looked at any more. */
 static enum mrd_status cut_piece(struct mrd_coarse_set *set, const struct mrd_rollup_columns *rows,
                                  size_t from, size_t to, struct mrd_error *err)
@@ -262,7 +275,7 @@ static enum mrd_status cut_piece(struct mrd_coarse_set *set, const struct mrd_ro
         view->items[i] = rows->items[i] == NULL ? NULL : (const int64_t *)rows->items[i] + from;
     }
     list_piece(&set->cut, &set->cut_count, &set->cut_capacity, view);
-    return MRD_OK;
+    return rows->borders != NULL && to < rows->count ? cut_borders(set, view, err) : MRD_OK;
 }
 
 /* The last row of what there is, and the first of `rows`, which ends where that does: one, which becomes a piece of its own. */

@@ -33,7 +33,7 @@ struct mrd_coarse_wanted pql_coarse_wanted(const struct pql_exec *exec,
                      ? coarse->edges
                      : (struct mrd_rollup_edges){NULL,                                                            0},
         .asked = { coarse->function, resolution_ms == coarse->resolution_ms ? coarse->window_ms : 0,
-                                                 coarse->windows},
+                                                 coarse->windows || coarse->whole},
     };
 }
 
@@ -341,10 +341,20 @@ static bool is_of_folded(const struct coarse_op *op, const struct mrd_coarse_ser
     return folded;
 }
 
+static bool any_alone(const struct mrd_coarse_series *series)
+{
+    bool found = false;
+    for (size_t i = 0; i < series->piece_count; i++) {
+        found |= series->pieces[i]->borders != NULL;
+    }
+    return found;
+}
+
 /* Whether a row answers a range, and none goes over the border of a part. Joined rows have nothing beside their columns. */
 static bool is_plain(const struct coarse_op *op, const struct mrd_coarse_series *series)
 {
-    return series->piece_count > 0 && (op->selector->coarse->windows || is_of_folded(op, series));
+    return series->piece_count > 0 &&
+           (op->selector->coarse->windows || any_alone(series) || is_of_folded(op, series));
 }
 
 /* The column that is the answer as it is, or MRD_ROW_COLUMNS. */
@@ -441,6 +451,114 @@ static enum mrd_status answer_piece(struct coarse_op *op, const struct mrd_rollu
     return MRD_OK;
 }
 
+/* ---- answers that came alone, of joined rows that are a range each but at the borders of blocks ---- */
+
+/* The step in whose range a row that ends then is, the number of steps if in none. Ranges are apart. */
+static size_t step_of(const struct coarse_op *op, mrd_time_ms end_ms)
+{
+    const mrd_time_ms past_ms = end_ms - op->grid.end0_ms;
+    const mrd_time_ms last = (mrd_time_ms)op->op.steps - 1;
+    const mrd_time_ms step =
+        past_ms <= 0 || last == 0 ? 0 : (past_ms - 1) / op->grid.end_step_ms + 1;
+    const mrd_time_ms to_end_ms = step * op->grid.end_step_ms - past_ms;
+    return step <= last && to_end_ms >= 0 && to_end_ms < op->grid.range_ms ? (size_t)step
+                                                                           : op->op.steps;
+}
+
+/* Whether other rows of its range may follow a row that ends then. */
+static bool is_open(const struct coarse_op *op, mrd_time_ms end_ms)
+{
+    const size_t step = step_of(op, end_ms);
+    return step < op->op.steps &&
+           op->grid.end0_ms + (mrd_time_ms)step * op->grid.end_step_ms != end_ms;
+}
+
+/* The answers of rows [from, to), which have all of their ranges or are in none. */
+static void copy_answers(struct coarse_op *op, const struct mrd_rollup_columns *rows, size_t from,
+                         size_t to)
+{
+    const size_t first = from < to ? step_of(op, rows->ends_ms[from]) : 0;
+    if (rows->even_ms == op->grid.end_step_ms && first < op->op.steps) {
+        memcpy(op->column + first, rows->answers + from,
+               MRD_MIN(to - from, op->op.steps - first) * sizeof(*op->column));
+        return;
+    }
+    for (size_t i = from; i < to; i++) {
+        const size_t step = step_of(op, rows->ends_ms[i]);
+        if (step < op->op.steps) {
+            op->column[step] = rows->answers[i];
+        }
+    }
+}
+
+static enum mrd_status gather_piece(struct coarse_op *op, const struct mrd_rollup_columns *rows,
+                                    size_t from, size_t to, struct mrd_error *err)
+{
+    for (size_t i = from; i < to; i++) {
+        struct mrd_rollup_row *row = NULL;
+        MRD_TRY(add_row(op, &row, err));
+        mrd_rollup_columns_row(rows, i, row);
+    }
+    return MRD_OK;
+}
+
+/* Answers of the rows that were gathered, range by range. */
+static enum mrd_status answer_gathered(struct coarse_op *op, struct mrd_error *err)
+{
+    op->suffix_to = 0;
+    for (size_t from = 0, to = 0; from < op->row_count; from = to) {
+        const size_t step = step_of(op, op->rows[from].end_ms);
+        for (to = from + 1; to < op->row_count && step_of(op, op->rows[to].end_ms) == step;) {
+            to++;
+        }
+        if (step < op->op.steps) {
+            set_question(op, step);
+            MRD_TRY(answer_step(op, step, from, to, err));
+        }
+    }
+    return MRD_OK;
+}
+
+/* Answers are copied where a row has all of its range; rows that share theirs with those of the next block, or of no block that comes
+ * alone, are gathered, and joined. */
+static enum mrd_status answer_whole(struct coarse_op *op, const struct mrd_coarse_series *series,
+                                    const struct mrd_coarse_span *span, struct mrd_error *err)
+{
+    bool open = false; /* the rows before end within a range */
+    op->row_count = 0;
+    for (size_t k = 0; k < series->piece_count; k++) {
+        const struct mrd_rollup_columns *rows = series->pieces[k];
+        size_t from = 0;
+        size_t to = rows->count;
+        while (from < to && rows->ends_ms[from] <= span->begin_ms) {
+            from++;
+        }
+        while (to > from && rows->ends_ms[to - 1] > span->end_ms) {
+            to--;
+        }
+        if (from == to) {
+            continue;
+        }
+        const bool shared = open;
+        open = is_open(op, rows->ends_ms[to - 1]);
+        if (rows->borders == NULL) {
+            MRD_TRY(gather_piece(op, rows, from, to, err));
+            continue;
+        }
+        if (shared) {
+            MRD_TRY(gather_piece(op, rows, from, from + 1, err));
+            from++;
+        }
+        copy_answers(op, rows, from, open && to > from ? to - 1 : to);
+        if (open && to > from) {
+            MRD_TRY(gather_piece(op, rows, to - 1, to, err));
+        }
+    }
+    return answer_gathered(op, err);
+}
+
+/* ---- parts ---- */
+
 /* The kept rows that end in (begin, end], as the rows of the series. */
 static enum mrd_status take_edges(struct coarse_op *op, const struct pql_edge_series *edges,
                                   const struct mrd_coarse_span *span, struct mrd_error *err)
@@ -466,11 +584,12 @@ static size_t parts_end(const struct pql_coarse *coarse, size_t at)
     return at;
 }
 
-/* A step is of the parts that have its window, which no border between rows and others cuts. */
+/* A step is of the parts that have its range, which no border between rows and others cuts. */
 static enum mrd_status answer_parts(struct coarse_op *op, const struct mrd_coarse_series *series,
                                     const struct pql_edge_series *edges, struct mrd_error *err)
 {
     const struct pql_coarse *coarse = op->selector->coarse;
+    const bool whole = !coarse->windows && any_alone(series);
     size_t step = 0;
     for (size_t i = 0, next = 0; i < coarse->part_count; i = next) {
         next = parts_end(coarse, i);
@@ -480,6 +599,10 @@ static enum mrd_status answer_parts(struct coarse_op *op, const struct mrd_coars
         while (end < op->op.steps &&
                op->grid.end0_ms + (mrd_time_ms)end * op->grid.end_step_ms <= span.end_ms) {
             end++;
+        }
+        if (whole && coarse->parts[i].coarse) {
+            MRD_TRY(answer_whole(op, series, &span, err));
+            step = end;
         }
         for (size_t k = 0; coarse->parts[i].coarse && k < series->piece_count && step < end; k++) {
             MRD_TRY(answer_piece(op, series->pieces[k], &step, end, err));

@@ -28,6 +28,7 @@ struct pql_coarse {
     bool fold;                     /* it is worth it to have the coarsest rows joined */
     mrd_time_ms window_ms;         /* if a range may be one row: its length; else 0 */
     bool windows;                  /* if no range has more than one of the coarsest rows */
+    bool whole;                    /* if, joined, none has more of each block */
     struct pql_coarse_part *parts; /* in order, no gaps */
     size_t part_count;
     struct mrd_select select; /* of the coarsest rows */

@@ -253,6 +253,29 @@ static bool are_windows(const struct use *use, const struct pql_coarse *coarse)
            (use->instant ? use->range_ms <= resolution_ms : use->range_ms == resolution_ms);
 }
 
+/* Whether a range has time both before and after this one. */
+static bool is_cut(const struct use *use, mrd_time_ms at_ms)
+{
+    const mrd_time_ms past_ms = at_ms - use->end0_ms;
+    const mrd_time_ms step_ms = use->end_step_ms;
+    const mrd_time_ms last = (mrd_time_ms)range_count(use) - 1;
+    const mrd_time_ms range = past_ms <= 0 || last == 0 ? 0 : (past_ms - 1) / step_ms + 1;
+    const mrd_time_ms end_ms = use->end0_ms + range * step_ms;
+    return range <= last && at_ms < end_ms && at_ms > end_ms - use->range_ms;
+}
+
+/* Whether the joined rows of a block are a range each, but where the block begins or ends within one. */
+static bool are_whole(const struct use *use, const struct pql_coarse *coarse)
+{
+    bool cut =
+        !coarse->fold || coarse->window_ms == 0 || (use->end_step_ms == 0 && use->steps->count > 1);
+    for (size_t i = 0; !cut && i < coarse->part_count; i++) {
+        const struct mrd_coarse_span *span = &coarse->parts[i].span;
+        cut = is_cut(use, span->begin_ms) || is_cut(use, span->end_ms);
+    }
+    return !cut;
+}
+
 static enum mrd_status take(const struct planning *planning, const struct cover *cover,
                             struct mrd_error *err)
 {
@@ -275,6 +298,7 @@ static enum mrd_status take(const struct planning *planning, const struct cover 
         coarse->window_ms = row_of_ranges(use, coarse);
     }
     coarse->windows = are_windows(use, coarse);
+    coarse->whole = !use->instant && are_whole(use, coarse);
     use->selector->coarse = coarse;
     use->selector->fragment = NULL; /* the aggregation above it is made here */
     return MRD_OK;

@@ -65,8 +65,8 @@ struct mrd_rollup_columns {
     /* NULL, or what was asked for, of each row by itself (windows.h): a staleness marker's bits where it is nothing. */
     const double *answers;
     mrd_time_ms even_ms; /* with answers: how far apart all rows end; 0: not evenly */
-    /* With answers: NULL, or these are alone, without columns; and here are the first row and the last one, for those that share a window with
-     * others. */
+    /* With answers: NULL, or these are alone, without columns; and here are the first row and the last one, for those that share a window, or
+     * joined ones (folded) their range, with others: the answer of one that ends within its range is of no use. */
     const struct mrd_rollup_floats *borders;
     const struct mrd_rollup_columns *next; /* NULL, or rows that come behind, in another form */
 };

@@ -113,9 +113,8 @@ MRD_SIMD_CLONES static void multiply(const uint32_t *starts, int64_t by, size_t 
 MRD_SIMD_CLONES static void fold_counts(const struct mrd_rollup_fold *fold, int64_t *out)
 {
     const int64_t *in = fold->in[MRD_ROW_COUNT];
-    const int64_t *first = in + fold->starts[0];
-    if (are_same(first, fold->starts[fold->count] - fold->starts[0])) {
-        multiply(fold->starts, *first, fold->count, out);
+    if (fold->same_count != 0) {
+        multiply(fold->starts, fold->same_count, fold->count, out);
         return;
     }
     for (size_t at = 0, lanes; at < fold->count; at += lanes) {
@@ -207,8 +206,8 @@ MRD_SIMD_CLONES static bool times_ramp(int64_t *times, size_t count)
     return true;
 }
 
-/* Of columns that are those of the first, or the last row. `rows`: rows_of_each. */
-static void fold_ends(const struct mrd_rollup_fold *fold, size_t rows, const int64_t *in, bool last,
+/* Of columns that are those of the first, or the last row. `rows`: rows_of_each. Whether they are times that are found to be evenly apart. */
+static bool fold_ends(const struct mrd_rollup_fold *fold, size_t rows, const int64_t *in, bool last,
                       bool in_us, int64_t *out)
 {
     const size_t count = fold->count;
@@ -218,11 +217,13 @@ static void fold_ends(const struct mrd_rollup_fold *fold, size_t rows, const int
     if (rows > 0) {
         take_every(in + (last ? fold->starts[2] - 1 : fold->starts[1]), rows, count - 2, out + 1);
     }
-    if (in_us && (count < 2 || !times_ramp(out, count))) {
-        for (size_t i = 0; i < count; i++) {
-            out[i] /= 1000;
-        }
+    if (in_us && count > 1 && times_ramp(out, count)) {
+        return true;
     }
+    for (size_t i = 0; in_us && i < count; i++) {
+        out[i] /= 1000;
+    }
+    return false;
 }
 
 /* ---- what is odd ---- */
@@ -283,7 +284,7 @@ static bool are_few_odd(const struct mrd_rollup_fold *fold, size_t from, size_t 
     const double *firsts = fold->in[MRD_ROW_FIRST];
     const double *lasts = fold->in[MRD_ROW_LAST];
     bool found = wants(fold, MRD_ROW_RESETS) && (firsts == NULL || lasts == NULL);
-    for (size_t i = from; i < to; i++) {
+    for (size_t i = from; fold->same_count == 0 && i < to; i++) {
         found |= counts[i] == 0;
     }
     for (size_t i = from; wants(fold, MRD_ROW_RESETS) && !found && i < to; i++) {
@@ -308,7 +309,8 @@ static bool is_odd(const struct mrd_rollup_fold *fold, size_t from, size_t to)
     if (counts != NULL && to - from < FEW_ROWS && !wants(fold, MRD_ROW_CHANGES)) {
         return are_few_odd(fold, from, to);
     }
-    if (counts == NULL || any_zero(counts + from, to - from) || wants(fold, MRD_ROW_CHANGES)) {
+    if (counts == NULL || (fold->same_count == 0 && any_zero(counts + from, to - from)) ||
+        wants(fold, MRD_ROW_CHANGES)) {
         return true;
     }
     if (wants(fold, MRD_ROW_RESETS) &&
@@ -366,45 +368,43 @@ unsigned mrd_rollup_fold_columns(unsigned wanted)
     return columns;
 }
 
-/* A column of rows that are as they should be. */
-static void fold_column(const struct mrd_rollup_fold *fold, size_t rows,
+/* A column of rows that are as they should be. Whether it has times that are found to be evenly apart. */
+static bool fold_column(const struct mrd_rollup_fold *fold, size_t rows,
                         enum mrd_rollup_column which, int64_t *const out[])
 {
     const void *in = fold->in[which];
     if (in == NULL && which != MRD_ROW_COMPENSATION) {
         memset(out[which], 0, fold->count * sizeof(*out[which]));
-        return;
+        return false;
     }
     switch ((int)which) {
     case MRD_ROW_COUNT:
         fold_counts(fold, out[which]);
-        return;
+        return false;
     case MRD_ROW_SUM:
         fold_sums(fold, (double *)(void *)out[which], (double *)(void *)out[MRD_ROW_COMPENSATION]);
-        return;
+        return false;
     case MRD_ROW_MIN:
     case MRD_ROW_MAX:
         fold_extremes(fold, in, which == MRD_ROW_MIN, (double *)(void *)out[which]);
-        return;
+        return false;
     case MRD_ROW_FIRST:
     case MRD_ROW_LAST:
-        fold_ends(fold, rows, in, which == MRD_ROW_LAST, false, out[which]);
-        return;
+        return fold_ends(fold, rows, in, which == MRD_ROW_LAST, false, out[which]);
     case MRD_ROW_FIRST_TS:
     case MRD_ROW_LAST_TS:
-        fold_ends(fold, rows, in, which == MRD_ROW_LAST_TS, fold->times_in_us, out[which]);
-        return;
+        return fold_ends(fold, rows, in, which == MRD_ROW_LAST_TS, fold->times_in_us, out[which]);
     case MRD_ROW_RESETS: /* none */
     case MRD_ROW_LOST:
         memset(out[which], 0, fold->count * sizeof(*out[which]));
-        return;
+        return false;
     case MRD_ROW_COMPENSATION:
         if (fold->in[MRD_ROW_SUM] == NULL) {
             memset(out[which], 0, fold->count * sizeof(*out[which]));
         }
-        return;
+        return false;
     default: /* one by one */
-        return;
+        return false;
     }
 }
 
@@ -418,25 +418,31 @@ static bool is_summed_odd(const struct mrd_rollup_fold *fold, int64_t *const out
     return !(fabs(sum) < INFINITY);
 }
 
-bool mrd_rollup_fold_is_plain(const struct mrd_rollup_fold *fold)
+void mrd_rollup_fold_look(struct mrd_rollup_fold *fold)
 {
-    return !is_odd(fold, fold->starts[0], fold->starts[fold->count]);
+    const size_t from = fold->starts[0];
+    const size_t to = fold->starts[fold->count];
+    const int64_t *counts = fold->in[MRD_ROW_COUNT];
+    fold->looked = true;
+    fold->same_count = counts != NULL && are_same(counts + from, to - from) ? counts[from] : 0;
+    fold->plain = !is_odd(fold, from, to);
 }
 
-void mrd_rollup_fold(const struct mrd_rollup_fold *fold, int64_t *const out[MRD_ROW_COLUMNS])
+static unsigned join(const struct mrd_rollup_fold *fold, int64_t *const out[MRD_ROW_COLUMNS])
 {
     const unsigned columns = mrd_rollup_fold_columns(fold->wanted);
-    const bool odd = !fold->plain && !mrd_rollup_fold_is_plain(fold);
     const bool all_odd = fold->in[MRD_ROW_COUNT] == NULL || wants(fold, MRD_ROW_CHANGES);
     const size_t rows = rows_of_each(fold);
+    unsigned even = 0;
     for (unsigned which = 0; which < MRD_ROW_COLUMNS && !all_odd; which++) {
-        if ((columns >> which & 1) != 0 && out[which] != NULL) {
-            fold_column(fold, rows, (enum mrd_rollup_column)which, out);
+        if ((columns >> which & 1) != 0 && out[which] != NULL &&
+            fold_column(fold, rows, (enum mrd_rollup_column)which, out)) {
+            even |= 1U << which;
         }
     }
     for (size_t first = 0; first < fold->count; first += LANES) {
         const size_t end = MRD_MIN(first + LANES, fold->count);
-        const bool some = odd && is_odd(fold, fold->starts[first], fold->starts[end]);
+        const bool some = !fold->plain && is_odd(fold, fold->starts[first], fold->starts[end]);
         if (!some && !all_odd && !wants(fold, MRD_ROW_SUM)) {
             continue;
         }
@@ -444,7 +450,18 @@ void mrd_rollup_fold(const struct mrd_rollup_fold *fold, int64_t *const out[MRD_
             if (all_odd || (some && is_odd(fold, fold->starts[i], fold->starts[i + 1])) ||
                 is_summed_odd(fold, out, i)) {
                 fold_one(fold, i, out);
+                even = fold->same_count == 0 ? 0 : even; /* rows without samples have no times */
             }
         }
     }
+    return even;
+}
+
+unsigned mrd_rollup_fold(const struct mrd_rollup_fold *fold, int64_t *const out[MRD_ROW_COLUMNS])
+{
+    struct mrd_rollup_fold known = *fold;
+    if (!known.looked) {
+        mrd_rollup_fold_look(&known);
+    }
+    return join(&known, out);
 }

@@ -28,17 +28,22 @@ struct mrd_rollup_fold {
     /* Rows [starts[i], starts[i + 1]) become row i: none empty. */
     const uint32_t *starts;
     size_t count;
-    bool plain; /* mrd_rollup_fold_is_plain has said so; false: it has not been asked */
+    /* What mrd_rollup_fold_look finds. */
+    bool looked;
+    bool
+        plain; /* no row lacks samples or is a NaN, and neither rows nor the places between them have resets: nobody needs columns of those */
+    int64_t same_count; /* of samples, that every row has; 0: not all the same */
 };
 
-/* Whether no row lacks samples or is a NaN, and neither rows nor the places between them have resets: then nobody needs columns of those. */
-bool mrd_rollup_fold_is_plain(const struct mrd_rollup_fold *fold);
+/* Looks at all rows once. */
+void mrd_rollup_fold_look(struct mrd_rollup_fold *fold);
 
 /* The columns that mrd_rollup_fold fills in: those wanted, and what goes with them. */
 unsigned mrd_rollup_fold_columns(unsigned wanted);
 
 /* out[] of each of those columns has room for `count` items of 8 bytes (or if the rows are plain is NULL); their times are in ms. The rows are what mrd_rollup_join makes of them one after the other,
- * bit for bit but for signs of zeros in compensations. Cost: about a nanosecond a row and column where counters do not fall. */
-void mrd_rollup_fold(const struct mrd_rollup_fold *fold, int64_t *const out[MRD_ROW_COLUMNS]);
+ * bit for bit but for signs of zeros in compensations. The columns of times that are found to be as far apart in each row are returned, as
+ * a set. Cost: about a nanosecond a row and column where counters do not fall. */
+unsigned mrd_rollup_fold(const struct mrd_rollup_fold *fold, int64_t *const out[MRD_ROW_COLUMNS]);
 
 #endif

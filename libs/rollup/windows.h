@@ -11,7 +11,8 @@
 struct mrd_rollup_asked {
     enum mrd_rollup_function function;
     mrd_time_ms window_ms; /* the range of a row: (end - window, end]; 0: nothing is asked for */
-    /* Nobody looks at the columns of a row that has an answer: they need not come. */
+    /* Nobody looks at the columns of a row that has an answer: they need not come. Where rows are joined, no edge lies within a range, so that
+     * it has one row of a block. */
     bool alone;
 };
 
