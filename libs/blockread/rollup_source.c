@@ -256,7 +256,8 @@ static mrd_time_ms rows_before(const struct mrd_rollup_source *source, size_t ru
     return options->hidden_ms(options->hidden_context, rule, resolution_ms);
 }
 
-/* Takes out where a rule keeps samples of a series and no rows. */
+/* Takes out where a rule keeps samples of a series and no rows. Where it keeps rows for longer, other series may have nothing else before
+ * that time: rows stay, on either side of it, so that none is joined of what is hidden and what is not. */
 static void cut_hidden(const struct mrd_rollup_source *source, const struct mrd_select *select,
                        mrd_time_ms resolution_ms, struct mrd_coarse_spans *spans)
 {
@@ -264,10 +265,15 @@ static void cut_hidden(const struct mrd_rollup_source *source, const struct mrd_
     for (size_t i = 0; i < rules->count && spans->count > 0; i++) {
         const mrd_time_ms rows_ms = rows_before(source, i, resolution_ms);
         const mrd_time_ms samples_ms = rules->items[i].before_ms;
-        if (rows_ms >= samples_ms && rows_ms > select->min_ms &&
-            mrd_hidden_meets(&rules->items[i], select->matchers, select->matcher_count)) {
+        if (rows_ms <= select->min_ms ||
+            !mrd_hidden_meets(&rules->items[i], select->matchers, select->matcher_count)) {
+            continue;
+        }
+        if (rows_ms >= samples_ms) {
             const mrd_time_ms from_ms = MRD_MAX(samples_ms, spans->items[0].begin_ms + 1);
             mrd_coarse_spans_cut(spans, from_ms - 1, rows_ms, resolution_ms);
+        } else {
+            mrd_coarse_spans_divide(spans, mrd_rollup_window_end(rows_ms - 1, resolution_ms));
         }
     }
 }

@@ -69,6 +69,18 @@ void mrd_coarse_spans_cut(struct mrd_coarse_spans *spans, mrd_time_ms begin_ms, 
     }
 }
 
+void mrd_coarse_spans_divide(struct mrd_coarse_spans *spans, mrd_time_ms time_ms)
+{
+    for (size_t i = 0; i < spans->count; i++) {
+        const struct mrd_coarse_span span = spans->items[i];
+        if (span.begin_ms < time_ms && time_ms < span.end_ms) {
+            split(spans, i, (struct mrd_coarse_span){span.begin_ms, time_ms},
+                  (struct mrd_coarse_span){time_ms, span.end_ms});
+            return;
+        }
+    }
+}
+
 mrd_time_ms mrd_coarse_spans_length(const struct mrd_coarse_spans *spans)
 {
     mrd_time_ms length = 0;

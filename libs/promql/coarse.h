@@ -54,7 +54,7 @@ struct mrd_coarse {
     mrd_time_ms sample_interval_ms; /* about how far samples are apart: what rows save; 0: 15 s */
 
     /* The parts of the select's range in which rows of the resolution have everything, in order, disjoint, ending at windows: the longest
-     * ones, if there are more than fit. May wait. What it says holds for `open` in the same query. */
+     * ones, if there are more than fit. Two may touch: no joined row goes over that time. May wait. What it says holds for `open` in the same query. */
     enum mrd_status (*spans)(void *context, const struct mrd_select *select,
                              mrd_time_ms resolution_ms, const struct mrd_query_scope *scope,
                              struct mrd_coarse_spans *out, struct mrd_error *err);
@@ -75,6 +75,9 @@ struct mrd_coarse {
  * goes. */
 void mrd_coarse_spans_cut(struct mrd_coarse_spans *spans, mrd_time_ms begin_ms, mrd_time_ms end_ms,
                           mrd_time_ms resolution_ms);
+
+/* Makes the span two in which a time between windows lies, if any does. As above where these do not fit. */
+void mrd_coarse_spans_divide(struct mrd_coarse_spans *spans, mrd_time_ms time_ms);
 
 /* Of all spans together. */
 mrd_time_ms mrd_coarse_spans_length(const struct mrd_coarse_spans *spans);

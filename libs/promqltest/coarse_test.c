@@ -543,6 +543,38 @@ static void spans_are_cut_where_holes_are(void **state)
     }
 }
 
+static void spans_are_divided_where_no_row_may_go_over(void **state)
+{
+    (void)state;
+    struct mrd_coarse_spans spans = {
+        .items = {{0, 500}, {600, 1000}},
+          .count = 2
+    };
+    static const mrd_time_ms nowhere_ms[] = {-100, 0, 500, 550, 600, 1000, 1100};
+    for (size_t i = 0; i < MRD_ARRAY_LEN(nowhere_ms); i++) {
+        mrd_coarse_spans_divide(&spans, nowhere_ms[i]);
+        assert_int_equal(spans.count, 2);
+    }
+    mrd_coarse_spans_divide(&spans, 700);
+    mrd_coarse_spans_divide(&spans, 700);
+    assert_int_equal(spans.count, 3);
+    assert_int_equal(spans.items[1].begin_ms, 600);
+    assert_int_equal(spans.items[1].end_ms, 700);
+    assert_int_equal(spans.items[2].begin_ms, 700);
+    assert_int_equal(spans.items[2].end_ms, 1000);
+    assert_int_equal(mrd_coarse_spans_length(&spans), 900);
+
+    /* More than fit: what is left over is in none. */
+    spans = (struct mrd_coarse_spans){.items = {{0, 100000}}, .count = 1};
+    for (mrd_time_ms at = 1; at < 100; at++) {
+        mrd_coarse_spans_divide(&spans, at * 1000);
+    }
+    assert_int_equal(spans.count, MRD_COARSE_SPANS_MAX);
+    for (size_t i = 0; i < spans.count; i++) {
+        assert_int_equal(spans.items[i].end_ms - spans.items[i].begin_ms, 1000);
+    }
+}
+
 /* ---- what does not suit ---- */
 
 static void only_what_rows_can_answer_is_asked_of_them(void **state)
@@ -599,6 +631,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(spans_are_cut_where_holes_are),
+        cmocka_unit_test(spans_are_divided_where_no_row_may_go_over),
         cmocka_unit_test(only_what_rows_can_answer_is_asked_of_them),
         cmocka_unit_test(rows_answer_as_samples_do),
     };

@@ -1,6 +1,6 @@
 /* Ranges of a few rows each, whose answers come alone: the same query over the same blocks has the same answer to the last bit when rows come
  * with their columns and are joined by the query, and when none are joined before. Random series: with resets, gaps, odd values, native
- * histograms, start times, rows that were deleted; a failure prints what it takes to see it again. */
+ * histograms, start times, rows that were deleted or that a rule hides; a failure prints what it takes to see it again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -84,6 +84,9 @@ struct region {
     struct mrd_block_index *index;
     struct mrd_block_source blocks;
     struct mrd_rollup_source rollups;
+    struct mrd_matcher matcher; /* of the rule, if there is one */
+    struct mrd_hidden_rule rule;
+    mrd_time_ms rows_before_ms;
 };
 
 static void make_series(struct series *series, size_t number)
@@ -289,6 +292,29 @@ static const struct mrd_block_entry *entry_at(const void *entries, size_t index)
     return &((const struct mrd_block_entry *)entries)[index];
 }
 
+static mrd_time_ms rows_before(const void *context, size_t rule, mrd_time_ms resolution_ms)
+{
+    (void)rule;
+    (void)resolution_ms;
+    return ((const struct region *)context)->rows_before_ms;
+}
+
+/* A rule that keeps rows of some series for longer than samples: from the begin of a window on, or from within one. */
+static void add_rule(struct region *region)
+{
+    static const char *const patterns[] = {"0|1|2|3", "1|5|6", ".+"};
+    const mrd_time_ms window = (mrd_time_ms)below(PERIODS * PERIOD_MS / WINDOW_MS);
+    const mrd_time_ms within_ms = one_in(2) ? 1 : (mrd_time_ms)below(WINDOW_MS);
+    assert_int_equal(mrd_matcher_init(&region->matcher, MRD_MATCH_RE, MRD_BYTES("i"),
+                                      mrd_bytes_of(PICK(patterns)), NULL),
+                     MRD_OK);
+    region->rule = (struct mrd_hidden_rule){&region->matcher, 1, region->end_ms};
+    region->rows_before_ms = window * WINDOW_MS + within_ms;
+    region->rollups.options.hidden = (struct mrd_hidden_rules){&region->rule, 1};
+    region->rollups.options.hidden_ms = rows_before;
+    region->rollups.options.hidden_context = region;
+}
+
 /* Blocks that begin and end at windows, or anywhere else that ranges may not. */
 static struct region *region_create(void)
 {
@@ -318,6 +344,9 @@ static struct region *region_create(void)
                                                                .floor_ms = INT64_MIN};
     region->rollups.options = (struct mrd_rollup_source_options){
         .blocks = &region->blocks, .heads = mrd_memory_source_get(region->head)};
+    if (one_in(2)) {
+        add_rule(region);
+    }
     (void)mrd_rollup_source_init(&region->rollups);
     return region;
 }
@@ -330,6 +359,9 @@ static void region_destroy(struct region **region)
     mrd_memory_source_destroy(&(*region)->head);
     mrd_block_index_destroy(&(*region)->index);
     mrd_arena_destroy(&(*region)->arena);
+    if ((*region)->rule.matcher_count > 0) {
+        mrd_matcher_fini(&(*region)->matcher);
+    }
     free(*region);
     *region = NULL;
 }

@@ -756,21 +756,32 @@ static void rollups_are_used_only_with_what_they_stand_for(void **state)
     region_destroy(&region);
 }
 
-/* The count of a series over the last hour, asked of rows. -1: there is no such series. */
-static double count_at(struct region *region, mrd_time_ms at_ms, const char *index,
+/* The count of a series, asked of rows. -1: there is no such series. */
+static double count_in(const struct region *region, struct mrd_coarse_span range, const char *index,
                        mrd_time_ms resolution_ms)
 {
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create("one", SIZE_MAX);
     struct mrd_answer got;
-    const char *text = mrd_arena_printf(arena, "count_over_time({i=\"%s\"}[1h])", index);
-    const struct mrd_promql_request request = {
-        .text = mrd_bytes_of(text), .start_ms = at_ms, .end_ms = at_ms, .instant = true};
+    const char *text = mrd_arena_printf(arena, "count_over_time({i=\"%s\"}[%lldms])", index,
+                                        (long long)(range.end_ms - range.begin_ms));
+    const struct mrd_promql_request request = {.text = mrd_bytes_of(text),
+                                               .start_ms = range.end_ms,
+                                               .end_ms = range.end_ms,
+                                               .instant = true};
     ask(&region->source, resolution_ms, &request, arena, &got);
     if (got.status != MRD_OK) {
         fail_msg("%s", got.err.text);
     }
     return got.result.series_count == 0 ? -1 : got.result.series[0].values[0];
+}
+
+/* The same over the last hour. */
+static double count_at(const struct region *region, mrd_time_ms at_ms, const char *index,
+                       mrd_time_ms resolution_ms)
+{
+    return count_in(region, (struct mrd_coarse_span){at_ms - PERIOD_MS, at_ms}, index,
+                    resolution_ms);
 }
 
 /* Rows that are kept for longer than samples answer alone then; what is kept of neither is in no answer. */
@@ -793,12 +804,72 @@ static void rules_hide_samples_and_rows_at_times_of_their_own(void **state)
     region_destroy(&region);
 }
 
+/* How many samples of series 2 a range has that come after a time; -1: none. */
+static double shown_in(const struct region *region, struct mrd_coarse_span range,
+                       mrd_time_ms after_ms)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < SERIES; i++) {
+        const struct series *series = &region->series[i];
+        const bool ruled = mrd_bytes_equal(series->items[1].value, MRD_BYTES("2"));
+        for (size_t k = 0; ruled && k < series->count; k++) {
+            const mrd_time_ms time_ms = series->samples[k].time_ms;
+            count += time_ms > after_ms && time_ms > range.begin_ms && time_ms <= range.end_ms &&
+                     !mrd_is_stale(series->samples[k].value);
+        }
+    }
+    return count == 0 ? -1 : (double)count;
+}
+
+/* Ranges on one side of a rule's time, and on both: nothing counts that is hidden, and all that comes after the row in which the time lies, which
+ * is one of the coarser ones where these and finer ones answer together. */
+static void count_ranges(const struct region *region, mrd_time_ms resolution_ms)
+{
+    const mrd_time_ms before_ms = region->rows_before_ms[0];
+    const mrd_time_ms row_end_ms = mrd_rollup_window_end(before_ms - 1, resolution_ms);
+    const mrd_time_ms grid_ms = resolutions_ms[0];
+    size_t over = 0;
+    for (mrd_time_ms end_ms = PERIOD_MS; end_ms <= 2 * PERIOD_MS; end_ms += grid_ms) {
+        for (mrd_time_ms length_ms = grid_ms; length_ms <= 2 * PERIOD_MS; length_ms += grid_ms) {
+            const struct mrd_coarse_span range = {end_ms - length_ms, end_ms};
+            const double got = count_in(region, range, "2", resolution_ms);
+            const double least = shown_in(region, range, row_end_ms);
+            assert_true(got <= shown_in(region, range, before_ms - 1));
+            assert_true(got >= least);
+            over += least > 0 && range.begin_ms < before_ms;
+        }
+    }
+    assert_true(over > 0);
+}
+
+/* What comes before the time from which on a rule keeps rows is in no row that is joined of others. */
+static void no_row_goes_over_the_time_of_a_rule(void **state)
+{
+    (void)state;
+    static const mrd_time_ms times_ms[] = {
+        PERIOD_MS + 1,           /* between blocks */
+        PERIOD_MS + 1800000 + 1, /* between rows */
+        PERIOD_MS + 600000 + 1,  /* within those of 30 minutes */
+        PERIOD_MS + 700000,      /* within both */
+    };
+    mrd_random_seed(9);
+    struct region *region = region_create(0, 0, 0);
+    add_rule(region, "2", PERIODS * PERIOD_MS, 0);
+    wire(region);
+    for (size_t i = 0; i < MRD_ARRAY_LEN(times_ms) * MRD_ARRAY_LEN(resolutions_ms); i++) {
+        region->rows_before_ms[0] = times_ms[i % MRD_ARRAY_LEN(times_ms)];
+        count_ranges(region, resolutions_ms[i / MRD_ARRAY_LEN(times_ms)]);
+    }
+    region_destroy(&region);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rollups_answer_as_all_samples_do),
         cmocka_unit_test(rollups_are_used_only_with_what_they_stand_for),
         cmocka_unit_test(rules_hide_samples_and_rows_at_times_of_their_own),
+        cmocka_unit_test(no_row_goes_over_the_time_of_a_rule),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
