@@ -183,6 +183,14 @@ static enum mrd_status check_position(struct mrd_log_reader *reader, struct mrd_
     return MRD_OK;
 }
 
+/* nats.c writes fractions of a second without the zeros that they begin with: 7 ms as ".7". Entries of the up to 99 ms
+ * before are left out when they come. */
+static int64_t start_ms_for_nats(mrd_time_ms time_ms)
+{
+    const int64_t fraction_ms = time_ms % 1000;
+    return fraction_ms < 100 ? time_ms - fraction_ms : time_ms;
+}
+
 static void consumer_config(const struct mrd_log_reader *reader, jsConsumerConfig *config)
 {
     jsConsumerConfig_Init(config);
@@ -196,7 +204,7 @@ static void consumer_config(const struct mrd_log_reader *reader, jsConsumerConfi
         config->OptStartSeq = reader->at + 1;
     } else if (is_from_time(reader)) {
         config->DeliverPolicy = js_DeliverByStartTime;
-        config->OptStartTime = reader->options.time_start_ms * MS;
+        config->OptStartTime = start_ms_for_nats(reader->options.time_start_ms) * MS;
     } else {
         config->DeliverPolicy = js_DeliverAll;
     }
@@ -405,6 +413,19 @@ static enum mrd_status look_behind(const struct mrd_log_reader *reader, uint64_t
     return MRD_OK;
 }
 
+/* An entry from before the time that reading begins at. */
+static void leave_out(struct mrd_log_reader *reader, const struct delivery *delivery)
+{
+    reader->wanted--;
+    reader->data_since_request = true;
+    reader->standstill_ns = now_ns() + STANDSTILL_MS * MS;
+    reader->consumer_number = delivery->number;
+    if (delivery->sequence >= reader->catch_up_to) {
+        passed(reader, mrd_log_map_position(&reader->map, delivery->sequence));
+    }
+    caught_up_check(reader, delivery->sequence);
+}
+
 static enum mrd_status deliver(struct mrd_log_reader *reader, natsMsg **msg, struct mrd_error *err)
 {
     struct delivery delivery;
@@ -420,6 +441,10 @@ static enum mrd_status deliver(struct mrd_log_reader *reader, natsMsg **msg, str
         return mrd_fail(err, MRD_E_UNAVAILABLE,
                         "message %" PRIu64 " of the consumer came after %" PRIu64, delivery.number,
                         reader->consumer_number);
+    }
+    if (is_from_time(reader) && delivery.time_ns / MS < reader->options.time_start_ms) {
+        leave_out(reader, &delivery);
+        return MRD_OK;
     }
     const uint64_t position = mrd_log_map_position(&reader->map, delivery.sequence);
     struct mrd_log_entry entry = {
