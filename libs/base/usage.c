@@ -65,11 +65,10 @@ static struct mrd_usage_member *place_make(struct mrd_usage *usage)
 
 void mrd_usage_add(struct mrd_usage *usage, uint64_t key, int64_t used_ns, int64_t now_ns)
 {
-    struct mrd_usage_member *member = find(usage, key);
     if ((double)(now_ns - usage->since_ns) > half_ns * HALVES_MAX) {
         renew(usage, now_ns);
-        member = find(usage, key);
     }
+    struct mrd_usage_member *member = find(usage, key);
     if (member == NULL) {
         member = place_make(usage);
         *member = (struct mrd_usage_member){.key = key};
@@ -93,7 +92,7 @@ bool mrd_usage_is_heavy(const struct mrd_usage *usage, uint64_t key, int64_t now
             count++;
         }
     }
-    const double core = half_ns / 0.6931471805599453 * weight_of(usage, now_ns);
+    const double core = half_ns / M_LN2 * weight_of(usage, now_ns);
     return own >= heavy_cores * core && total >= busy_cores * core &&
            own * count > heavy_share * total;
 }

@@ -87,9 +87,8 @@ struct mrd_rpc_lane {
     pthread_cond_t work;        /* a call is ready, or stopping */
     struct mrd_rpc_call *ready; /* new calls that have a place and no thread yet */
     struct mrd_rpc_call **ready_last;
-    uint32_t ready_count;  /* never more than `looking` */
-    uint32_t looking;      /* threads that look for a call: asleep, just made, or to be made */
-    uint32_t threads_owed; /* to be made by the pulse thread */
+    uint32_t ready_count; /* never more than `looking` */
+    uint32_t looking;     /* threads that look for a call: asleep, just made, or to be made */
 };
 
 struct mrd_rpc_server_slot {
@@ -125,6 +124,7 @@ struct mrd_rpc_server {
     struct mrd_rpc_lane lanes[MRD_RPC_LANES];
     struct mrd_rpc_server_slot *slots;
     uint32_t slot_count;
+    uint32_t threads_owed; /* of the usual lane, to be made by the pulse thread */
     struct mrd_rpc_thread *threads;
     uint32_t thread_slots;
     uint32_t thread_count; /* that run */

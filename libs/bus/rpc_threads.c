@@ -55,7 +55,7 @@ static bool thread_make(struct mrd_rpc_server *server, enum mrd_rpc_lane_kind la
 bool mrd_rpc_thread_add(struct mrd_rpc_server *server, enum mrd_rpc_lane_kind lane)
 {
     if (lane == MRD_RPC_LANE_USUAL && mrd_thread_in_background() && !server->stopping) {
-        server->lanes[lane].threads_owed++;
+        server->threads_owed++;
         pthread_cond_signal(&server->pulse);
     } else if (!thread_make(server, lane)) {
         return false;
@@ -66,9 +66,8 @@ bool mrd_rpc_thread_add(struct mrd_rpc_server *server, enum mrd_rpc_lane_kind la
 
 void mrd_rpc_threads_make_owed(struct mrd_rpc_server *server)
 {
-    struct mrd_rpc_lane *lane = &server->lanes[MRD_RPC_LANE_USUAL]; /* the low one owes none */
-    while (lane->threads_owed > 0 && thread_make(server, MRD_RPC_LANE_USUAL)) {
-        lane->threads_owed--;
+    while (server->threads_owed > 0 && thread_make(server, MRD_RPC_LANE_USUAL)) {
+        server->threads_owed--;
     }
 }
 

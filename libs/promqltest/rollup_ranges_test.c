@@ -13,10 +13,10 @@
 #include "blockread/rollup_set.h"
 #include "blockread/rollup_source.h"
 #include "codec/resets.h"
-#include "objstore/folder_fixture.h"
 #include "promqltest/answers.h"
 #include "promqltest/memory_source.h"
 #include "promqltest/random_queries.h"
+#include "promqltest/rollup_rig.h"
 #include "rollup/builder.h"
 
 enum {
@@ -27,35 +27,7 @@ enum {
     WINDOW_MS = 300000,
     STEP_MS = 60000,
     SERIES = 8,
-    THREADS = 3,
 };
-
-static const struct mrd_bytes tenant = {(const uint8_t *)"t", 1};
-
-static size_t below(size_t limit) { return mrd_random_below(limit); }
-static bool one_in(size_t n) { return below(n) == 0; }
-#define PICK(array) ((array)[below(MRD_ARRAY_LEN(array))])
-
-static char folder[FOLDER_FIXTURE_PATH_MAX];
-static struct mrd_objstore *store;
-static struct mrd_read_pool *pool;
-
-static int set_up(void **state)
-{
-    (void)state;
-    store = folder_fixture_open(folder, NULL);
-    assert_int_equal(mrd_read_pool_create(THREADS, &pool, NULL), MRD_OK);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    mrd_read_pool_destroy(&pool);
-    mrd_objstore_close(&store);
-    folder_fixture_remove(folder);
-    return 0;
-}
 
 /* ---- series ---- */
 

@@ -474,7 +474,7 @@ static bool posted_leave(struct posted_ask *posted)
     return left;
 }
 
-/* Long work is in the background, or soon will be. */
+/* What reads in the background has all the time; what does not yet is short, or lets others in. */
 static bool post(struct mrd_shard *shard, struct mrd_shard_message *message, bool reads)
 {
     return !reads                       ? mrd_shard_post(shard, message)

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/threads.h"
 #include "bus/nats_fixture.h"
 
 struct world {
@@ -143,6 +144,74 @@ static void whoever_is_not_waited_for_leaves_the_queue(void **state)
     world_stop(&world);
 }
 
+/* Notes when it had its turn. */
+struct turn {
+    struct ing_ask ask; /* first */
+    struct world *world;
+    bool background;
+    _Atomic bool waits;
+    _Atomic int *turns;
+    int at;
+    pthread_t thread;
+};
+
+static enum mrd_status turn_run(struct ing_ask *base, struct mrd_head *head, struct mrd_error *err)
+{
+    (void)head;
+    (void)err;
+    struct turn *turn = (struct turn *)base;
+    turn->at = ++*turn->turns;
+    return MRD_OK;
+}
+
+static enum mrd_status turn_look(void *context, struct mrd_error *err)
+{
+    (void)err;
+    atomic_store(&((struct turn *)context)->waits, true);
+    return MRD_OK;
+}
+
+static void *turn_main(void *context)
+{
+    struct turn *turn = context;
+    if (turn->background) {
+        mrd_thread_background_enter();
+    }
+    return (void *)(intptr_t)ing_partition_ask(turn->world->partition, &turn->ask, NULL);
+}
+
+/* Reads of the background, others that are not, and urgent ones: they wait in this order, and have their turns the other way round. */
+static void who_reads_in_the_background_waits_for_all_others(void **state)
+{
+    (void)state;
+    struct world world = {0};
+    world_start(&world);
+    struct holder holder;
+    _Atomic int turns = 0;
+    struct turn asks[3];
+    hold(&holder, &world);
+    for (int i = 0; i < 3; i++) {
+        asks[i] = (struct turn){
+            .ask = {.run = turn_run, .look = {turn_look, &asks[i]}, .reads = i != 1},
+            .world = &world,
+            .background = i == 0,
+            .turns = &turns,
+        };
+        assert_int_equal(pthread_create(&asks[i].thread, NULL, turn_main, &asks[i]), 0);
+        while (!atomic_load(&asks[i].waits)) {
+            usleep(1000);
+        }
+    }
+    let_go(&holder);
+    for (int i = 0; i < 3; i++) {
+        void *status;
+        assert_int_equal(pthread_join(asks[i].thread, &status), 0);
+        assert_int_equal((intptr_t)status, MRD_OK);
+        assert_int_equal(asks[i].at, 3 - i);
+    }
+    world_stop(&world);
+}
+
 struct opener {
     struct ing_ask ask; /* first */
     struct mrd_head_cursor *cursor;
@@ -177,6 +246,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whoever_is_not_waited_for_leaves_the_queue),
+        cmocka_unit_test(who_reads_in_the_background_waits_for_all_others),
         cmocka_unit_test(a_cursor_is_closed_for_whoever_goes),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
