@@ -321,18 +321,19 @@ static void many_puts_say_what_has_failed(void **state)
     (void)state;
     order("status method=PUT times=9999");
     assert_int_equal(put_many("failing", "1"), MRD_E_UNAVAILABLE);
-    order("body method=PUT status=200 text=<html>welcome");
+    /* Of the puts before, some may still come to the server, and take a fault that is there once. */
+    order("body method=PUT status=200 times=9999 text=<html>welcome");
     assert_int_equal(put_many("failing", "1"), MRD_E_UNAVAILABLE);
     assert_true(is_told("is objstore.s3.endpoint an S3 service?"));
     order("");
-    assert_int_equal(put_once("failing/91", "theirs"),
+    assert_int_equal(put_once("taken/91", "theirs"),
                      MRD_OK); /* 91 % 3 is 1: it must not be there */
-    assert_int_equal(put_many("failing", "1"), MRD_E_CONFLICT);
-    assert_true(is_told("failing/91"));
-    assert_object("failing/91", "theirs");
-    assert_int_equal(mrd_objstore_delete(store, "failing/91", NULL, &told), MRD_OK);
-    assert_int_equal(put_many("failing", "1"), MRD_OK);
-    assert_many("failing", "1");
+    assert_int_equal(put_many("taken", "1"), MRD_E_CONFLICT);
+    assert_true(is_told("taken/91"));
+    assert_object("taken/91", "theirs");
+    assert_int_equal(mrd_objstore_delete(store, "taken/91", NULL, &told), MRD_OK);
+    assert_int_equal(put_many("taken", "1"), MRD_OK);
+    assert_many("taken", "1");
 }
 
 /* ---- what comes back damaged ---- */
