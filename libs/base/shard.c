@@ -52,6 +52,7 @@ struct mrd_shard {
     bool started; /* on_start has run */
     unsigned urgent_depth;
     struct mrd_shard_message *patient; /* taken and not run, oldest first; of the shard's thread */
+    bool passed_over;                  /* something else went before the oldest patient one */
     int64_t stood_back_ns;
     enum shard_hold hold;
     pthread_t runner;
@@ -332,7 +333,8 @@ void mrd_shard_stand_back(struct mrd_shard *shard)
     }
 }
 
-/* One at most, so that all others that have come meanwhile go before the next one. */
+/* One at most, so that all others that have come meanwhile go before the next one. What came while the batch ran goes before it
+ * too, but once only: a shard that never has nothing to do gets to all of them. */
 static size_t patient_run(struct mrd_shard *shard)
 {
     if (shard->patient == NULL) {
@@ -340,6 +342,12 @@ static size_t patient_run(struct mrd_shard *shard)
     }
     struct mrd_shard_message *message = shard->patient;
     if (message == NULL) {
+        return 0;
+    }
+    const bool others = atomic_load_explicit(&shard->newest, memory_order_relaxed) != NULL ||
+                        atomic_load_explicit(&shard->newest_urgent, memory_order_relaxed) != NULL;
+    shard->passed_over = others && !shard->passed_over;
+    if (shard->passed_over) {
         return 0;
     }
     shard->patient = message->next;

@@ -7,7 +7,8 @@
  * Order:   messages of one poster run in the order in which it posted them; urgent ones go before all others.
  * Urgency: what must not wait for long work is posted as urgent. It runs before the next other message, and in the middle
  *          of one that lets it in (mrd_shard_let_urgent): long work does so wherever its state is whole.
- * Patience: what has all the time is posted as patient. One at a time runs, when nothing else waits at its beginning.
+ * Patience: what has all the time is posted as patient. One at a time runs, when nothing else waits at its beginning; where something
+ *          always does, behind every second batch of it.
  * Lending: a shard that has nothing to do may lend its place to a caller for one message
  *          (mrd_shard_try_run), which saves both of them a wake-up. Then the caller is the shard.
  * Reading: others may read the shard's state on threads of their own, at once and several of them, while nothing changes it

@@ -212,6 +212,28 @@ static void what_is_patient_goes_last_and_one_at_a_time(void **state)
     mrd_shard_destroy(&stepped.shard);
 }
 
+static void what_comes_meanwhile_passes_a_patient_one_once(void **state)
+{
+    (void)state;
+    struct stepped stepped;
+    stepped_create(&stepped, 0);
+    struct letter a = letter_of('a');
+    struct letter b = letter_of('b');
+    struct letter c = letter_of('c');
+    struct letter p = letter_of('p');
+    struct letter q = letter_of('q');
+    a.posts = &b;
+    b.posts = &c;
+    assert_true(mrd_shard_post_patient(stepped.shard, &p.message));
+    assert_true(mrd_shard_post_patient(stepped.shard, &q.message));
+    assert_true(mrd_shard_post(stepped.shard, &a.message));
+    assert_int_equal(mrd_shard_step(stepped.shard), 1);
+    assert_int_equal(mrd_shard_step(stepped.shard), 2);
+    assert_int_equal(mrd_shard_step(stepped.shard), 2);
+    assert_string_equal(stepped.log, "<a;bp;cq;");
+    mrd_shard_destroy(&stepped.shard);
+}
+
 static void urgent_messages_let_others_in_a_few_deep(void **state)
 {
     (void)state;
@@ -669,6 +691,7 @@ int main(void)
         cmocka_unit_test(an_idle_shard_lends_its_place_and_nobody_is_overtaken),
         cmocka_unit_test(what_is_urgent_goes_first_and_into_the_middle_of_what_lets_it_in),
         cmocka_unit_test(what_is_patient_goes_last_and_one_at_a_time),
+        cmocka_unit_test(what_comes_meanwhile_passes_a_patient_one_once),
         cmocka_unit_test(urgent_messages_let_others_in_a_few_deep),
         cmocka_unit_test(a_shard_that_changes_its_state_is_not_read),
         cmocka_unit_test(others_read_what_nobody_changes_meanwhile),
