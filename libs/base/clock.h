@@ -16,6 +16,12 @@
 typedef int64_t mrd_time_ms; /* milliseconds since the Unix epoch */
 typedef uint64_t mrd_hlc;    /* 48 bits of milliseconds, 16 bits of counter */
 
+/* The time that is `by_ms` (not negative) earlier; INT64_MIN where there is none. */
+static inline mrd_time_ms mrd_time_earlier(mrd_time_ms time_ms, mrd_time_ms by_ms)
+{
+    return time_ms < INT64_MIN + by_ms ? INT64_MIN : time_ms - by_ms;
+}
+
 struct mrd_clock {
     mrd_time_ms (*now_ms)(void *context);   /* wall clock */
     int64_t (*monotonic_ns)(void *context); /* never goes back; for durations and deadlines */

@@ -77,14 +77,18 @@ static void expect_selects(const struct mrd_block_entry *entry, const struct tes
             .pieces = testing_below(2) == 0,
             .want_hlc = entry->keeps_hlc && testing_below(2) == 0,
         };
+        if (!options.pieces && !options.want_hlc) {
+            select.histograms_before_ms = (mrd_time_ms)testing_below(3600000);
+        }
         testing_expect_select(block, set, &select, &options, 0);
         bool any_match = false;
         for (size_t i = 0; i < set->count; i++) {
             any_match |= testing_accepts(&select, &set->items[i]);
         }
-        assert_true(!any_match ||
-                    mrd_block_entry_may_match(entry, select.tenant, select.matchers,
-                                              select.matcher_count, select.min_ms, select.max_ms));
+        assert_true(!any_match || mrd_block_entry_may_match(
+                                      entry, select.tenant, select.matchers, select.matcher_count,
+                                      mrd_time_earlier(select.min_ms, select.histograms_before_ms),
+                                      select.max_ms));
         mrd_block_close(&block);
     }
     for (size_t i = 0; i < MRD_ARRAY_LEN(all); i++) {

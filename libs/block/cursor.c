@@ -84,9 +84,8 @@ static bool is_at_hand(const struct mrd_block_cursor *cursor)
     }
     for (struct mbx_position at = cursor->at; settle(cursor, &at); at.segment++) {
         const struct mbx_segment *segment = segment_at(cursor, &at);
-        const unsigned leaves = mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms)
-                                    ? mbx_segment_leaves(cursor, segment)
-                                    : 0;
+        const unsigned leaves =
+            mbx_segment_wanted(cursor, segment) ? mbx_segment_leaves(cursor, segment) : 0;
         for (unsigned leaf = 0; leaf < MBX_LEAVES_MAX; leaf++) {
             if ((leaves >> leaf & 1) == 0 || decoded[leaf] == (int64_t)segment->page) {
                 continue;
@@ -140,7 +139,7 @@ static enum mrd_status fetch_window(struct mrd_block_cursor *cursor, struct mrd_
         const struct mbx_segment *segment = segment_at(cursor, &at);
         MRD_TRY(mrd_pace(&pace, 2, err));
         mbx_erased_ranges(&cursor->erased, at.series, &cursor->erased_planned);
-        if (!mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms) ||
+        if (!mbx_segment_wanted(cursor, segment) ||
             mbx_segment_gone(cursor, &cursor->erased_planned, segment)) {
             continue;
         }
@@ -173,6 +172,7 @@ static struct mrd_block_cursor *create(struct mrd_block *block,
     cursor->block = block;
     cursor->options = *options;
     cursor->min_ms = INT64_MIN;
+    cursor->histograms_min_ms = INT64_MIN;
     cursor->max_ms = INT64_MAX;
     cursor->options.columns = mbx_rollup_columns(&block->entry, options->columns);
     if (options->window_bytes == 0) {
@@ -293,6 +293,14 @@ static enum mrd_status keep_partition(struct mrd_block_cursor *cursor,
     return MRD_OK;
 }
 
+/* Whole series of samples, and nothing else. */
+static bool yields_samples(const struct mrd_block_cursor *cursor)
+{
+    const struct mrd_block_cursor_options *options = &cursor->options;
+    return cursor->block->entry.resolution_ms == 0 && !options->want_hlc && !options->pieces &&
+           !options->labels_only;
+}
+
 enum mrd_status mrd_block_cursor_aim(struct mrd_block_cursor *cursor,
                                      const struct mrd_block_select *select, struct mrd_error *err)
 {
@@ -301,7 +309,9 @@ enum mrd_status mrd_block_cursor_aim(struct mrd_block_cursor *cursor,
     mrd_assert(select->erasure_count == 0 || cursor->block->entry.resolution_ms == 0);
     mbx_numbers_fini(&cursor->chosen);
     forget_erased(cursor);
+    mrd_assert(select->histograms_before_ms == 0 || yields_samples(cursor));
     cursor->min_ms = select->min_ms;
+    cursor->histograms_min_ms = mrd_time_earlier(select->min_ms, select->histograms_before_ms);
     cursor->max_ms = select->max_ms;
     cursor->series_count = 0;
     cursor->at = (struct mbx_position){0};
@@ -311,11 +321,13 @@ enum mrd_status mrd_block_cursor_aim(struct mrd_block_cursor *cursor,
     if (tenant == NULL) {
         return MRD_OK;
     }
+    struct mrd_block_select wide = *select;
+    wide.min_ms = cursor->histograms_min_ms;
     const struct mbx_query query = {select->matchers, select->matcher_count, select->min_ms,
-                                    select->max_ms};
+                                    select->max_ms, wide.min_ms};
     const struct mrd_look look = mrd_objstore_look(cursor->block->control);
     MRD_TRY(mbx_match(tenant, &query, &look, &cursor->chosen, err));
-    MRD_TRY(mbx_erased_init(&cursor->erased, tenant, select, cursor->options.labels_only, &look,
+    MRD_TRY(mbx_erased_init(&cursor->erased, tenant, &wide, cursor->options.labels_only, &look,
                             &cursor->chosen, &cursor->pages.stats.erased, err));
     cursor->series_count = cursor->chosen.count;
     cursor->at.tenant = (uint32_t)(tenant - cursor->part->part->tenants);
@@ -375,6 +387,20 @@ static enum mrd_status next_part(struct mrd_block_cursor *cursor, bool *out_any,
     return MRD_OK;
 }
 
+/* Of the histograms before the range the newest is enough. */
+static void drop_early(struct mrd_block_cursor *cursor)
+{
+    struct mrd_histograms *histograms = &cursor->series.histograms;
+    while (histograms->count > 1 && histograms->times_ms[1] < cursor->min_ms) {
+        histograms->times_ms++;
+        histograms->items++;
+        histograms->count--;
+        if (histograms->start_times_ms != NULL) {
+            histograms->start_times_ms++;
+        }
+    }
+}
+
 static enum mrd_status set_samples(struct mrd_block_cursor *cursor, struct mrd_error *err)
 {
     if (cursor->block->entry.resolution_ms != 0) {
@@ -396,6 +422,7 @@ static enum mrd_status set_samples(struct mrd_block_cursor *cursor, struct mrd_e
         .start_times_ms =
             out->any_h_start ? (const mrd_time_ms *)(const void *)out->h_starts.data : NULL,
     };
+    drop_early(cursor);
     if (out->hlcs.size > 0) {
         cursor->series.sample_hlcs = (const mrd_hlc *)(const void *)out->hlcs.data;
     }
@@ -419,7 +446,7 @@ static void begin_rows(struct mrd_block_cursor *cursor, struct mrd_arena *arena)
     size_t rows = 0;
     for (; at.segment < count; at.segment++) {
         const struct mbx_segment *segment = segment_at(cursor, &at);
-        if (mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms)) {
+        if (mbx_segment_wanted(cursor, segment)) {
             rows += mbx_rollup_rows_max(cursor, segment);
         }
     }
@@ -438,7 +465,7 @@ static enum mrd_status read_series(struct mrd_block_cursor *cursor, struct mrd_a
     mbx_erased_ranges(&cursor->erased, cursor->at.series, &cursor->erased_now);
     for (bool enough = false; cursor->at.segment < count && !enough; cursor->at.segment++) {
         const struct mbx_segment *segment = segment_at(cursor, &cursor->at);
-        if (!mbx_segment_meets(segment, cursor->min_ms, cursor->max_ms)) {
+        if (!mbx_segment_wanted(cursor, segment)) {
             continue;
         }
         if (mbx_segment_gone(cursor, &cursor->erased_now, segment)) {

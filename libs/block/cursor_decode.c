@@ -119,10 +119,11 @@ static uint32_t count_until(const int64_t *times_ms, uint32_t count, int64_t bou
     return bound == INT64_MAX ? count : count_below(times_ms, count, bound + 1);
 }
 
+/* The times from min_ms to the end of what is wanted. */
 static struct span cut(const struct mrd_block_cursor *cursor, const int64_t *times_ms,
-                       uint32_t count)
+                       uint32_t count, mrd_time_ms min_ms)
 {
-    return (struct span){count_below(times_ms, count, cursor->min_ms),
+    return (struct span){count_below(times_ms, count, min_ms),
                          count_until(times_ms, count, cursor->max_ms)};
 }
 
@@ -395,7 +396,7 @@ static enum mrd_status decode_rows(struct mrd_block_cursor *cursor,
                                    const struct mbx_segment *segment, const int64_t *times_ms,
                                    const uint8_t *is_histogram, struct mrd_error *err)
 {
-    struct span rest = cut(cursor, times_ms, segment->rows);
+    struct span rest = cut(cursor, times_ms, segment->rows, cursor->min_ms);
     while (rest.begin < rest.end) {
         const struct span rows = next_kept(cursor, times_ms, &rest, &cursor->pages.stats.erased);
         if ((segment->flags & MBX_FLOATS) != 0) {
@@ -412,7 +413,7 @@ static enum mrd_status decode_histograms(struct mrd_block_cursor *cursor,
     struct mrd_histogram_arrays arrays = {0};
     uint32_t count = 0;
     MRD_TRY(decode_chunks(cursor, segment, &arrays, &count, err));
-    struct span of_histograms = cut(cursor, arrays.times_ms, count);
+    struct span of_histograms = cut(cursor, arrays.times_ms, count, cursor->histograms_min_ms);
     uint8_t marks[MRD_BLOCK_PAGE_ROWS];
     const int64_t *times_ms = cursor->ts;
     if ((segment->flags & MBX_FLOATS) == 0) {

@@ -44,6 +44,7 @@ struct mrd_block_cursor {
     struct mrd_block *block;
     struct mrd_block_cursor_options options;
     mrd_time_ms min_ms;
+    mrd_time_ms histograms_min_ms; /* this, or earlier */
     mrd_time_ms max_ms;
     struct mbx_pages pages;
     struct mbx_shared *part; /* NULL: none (any more) */
@@ -76,6 +77,14 @@ static inline bool mbx_segment_meets(const struct mbx_segment *segment, mrd_time
                                      mrd_time_ms max_ms)
 {
     return segment->first_ms <= max_ms && segment->last_ms >= min_ms;
+}
+
+static inline bool mbx_segment_wanted(const struct mrd_block_cursor *cursor,
+                                      const struct mbx_segment *segment)
+{
+    const bool histograms = (segment->flags & MBX_HISTOGRAMS) != 0;
+    return mbx_segment_meets(segment, histograms ? cursor->histograms_min_ms : cursor->min_ms,
+                             cursor->max_ms);
 }
 
 /* Whether the run is left out as a whole, so that it need not be read. One that the range cuts is read: what it has is to be counted. */

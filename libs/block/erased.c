@@ -115,12 +115,10 @@ static enum mrd_status mark_erasure(struct mbx_erased *erased, size_t at,
 {
     const struct mrd_erasure *erasure = erased->items[at];
     for (size_t i = 0; i < erasure->selector_count; i++) {
-        const struct mbx_query query = {
-            erasure->selectors[i].matchers,
-            erasure->selectors[i].matcher_count,
-            MRD_MAX(select->min_ms, erasure->time_min_ms),
-            MRD_MIN(select->max_ms, erasure->time_max_ms),
-        };
+        const mrd_time_ms min_ms = MRD_MAX(select->min_ms, erasure->time_min_ms);
+        const struct mbx_query query = {erasure->selectors[i].matchers,
+                                        erasure->selectors[i].matcher_count, min_ms,
+                                        MRD_MIN(select->max_ms, erasure->time_max_ms), min_ms};
         mrd_auto(mbx_numbers_fini)
         struct mbx_numbers selected = {0};
         MRD_TRY(mbx_match_among(tenant, &query, chosen, look, &selected, err));

@@ -292,8 +292,12 @@ static void expect_round(struct mrd_block *block, const struct mrd_block_entry *
             .pieces = testing_below(2) == 0,
             .want_hlc = entry->keeps_hlc && testing_below(2) == 0,
         };
+        if (!options.pieces && !options.want_hlc) {
+            select.histograms_before_ms = (mrd_time_ms)testing_below(3600000);
+        }
         testing_expect_select(block, &left, &select, &options,
                               rows_of(set, &select) - rows_of(&left, &select));
+        select.histograms_before_ms = 0;
         expect_labels(block, set, &left, erasures, &select);
     }
     testing_set_fini(&left);

@@ -32,7 +32,7 @@ static enum mrd_status open_visit(struct mrd_block *block, const struct mrd_bloc
     out->all = covers(out->tenant, select);
     if (!out->all) {
         const struct mbx_query query = {select->matchers, select->matcher_count, select->min_ms,
-                                        select->max_ms};
+                                        select->max_ms, select->min_ms};
         mrd_auto(mbx_erased_fini)
         struct mbx_erased erased = {0};
         uint64_t gone;

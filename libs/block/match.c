@@ -307,7 +307,9 @@ static bool meets(const struct mbx_tenant *tenant, uint32_t ordinal, const struc
     const struct mbx_series *series = &tenant->series[ordinal];
     const struct mbx_segment *segment = &tenant->segments[series->segments_first];
     for (uint32_t i = 0; i < series->segments_count; i++) {
-        if (segment[i].first_ms <= query->max_ms && segment[i].last_ms >= query->min_ms) {
+        const bool histograms = (segment[i].flags & MBX_HISTOGRAMS) != 0;
+        const mrd_time_ms min_ms = histograms ? query->histograms_min_ms : query->min_ms;
+        if (segment[i].first_ms <= query->max_ms && segment[i].last_ms >= min_ms) {
             return true;
         }
     }

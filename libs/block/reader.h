@@ -65,6 +65,9 @@ struct mrd_block_select {
     size_t erasure_count;
     mrd_time_ms min_ms; /* inclusive; series without a sample in it are not yielded */
     mrd_time_ms max_ms;
+    /* Of a series' histograms that are up to this far before the range, the newest comes, too, of a series that has nothing else as well. Not with
+     * want_hlc, pieces or labels_only, nor of rollups. */
+    mrd_time_ms histograms_before_ms;
     /* Only series of this one of so many partitions (model/labels.h); 0: of all. Those of others may come nevertheless where there are
      * erasures. The others count for series_max. */
     uint32_t partition;

@@ -55,8 +55,9 @@ static void expect_part(const struct mbx_part *part)
         mrd_assert(mbx_part_find(part, tenant->name) == tenant);
         expect_tenant(part, tenant);
         struct mbx_numbers found;
-        mrd_assert(mbx_match(tenant, &(struct mbx_query){&matcher, 1, INT64_MIN, INT64_MAX}, NULL,
-                             &found, NULL) == MRD_OK);
+        mrd_assert(mbx_match(tenant,
+                             &(struct mbx_query){&matcher, 1, INT64_MIN, INT64_MAX, INT64_MIN},
+                             NULL, &found, NULL) == MRD_OK);
         mbx_numbers_fini(&found);
     }
     mrd_matcher_fini(&matcher);

@@ -157,6 +157,7 @@ struct mbx_query {
     size_t matcher_count;
     mrd_time_ms min_ms;
     mrd_time_ms max_ms;
+    mrd_time_ms histograms_min_ms; /* in the place of min_ms for runs that have histograms */
 };
 
 /* The tenant's series that all matchers accept and that have a run which meets the range. What fails is the look (NULL: none); finish

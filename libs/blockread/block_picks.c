@@ -36,18 +36,28 @@ bool mrd_block_source_needed(const struct mrd_block_source *source,
     return false;
 }
 
+/* Histograms before the range are looked for in blocks that have any. */
+static mrd_time_ms wanted_from(const struct mrd_block_entry *entry,
+                               const struct mrd_block_select *select)
+{
+    return entry->counts.histograms > 0
+               ? mrd_time_earlier(select->min_ms, select->histograms_before_ms)
+               : select->min_ms;
+}
+
 static bool is_read(const struct mrd_block_source_options *options,
                     const struct mrd_block_brief *brief, const struct mrd_block_select *select)
 {
-    if (brief->min_ms > select->max_ms) {
+    const mrd_time_ms min_ms = wanted_from(brief->entry, select);
+    if (brief->min_ms > select->max_ms || brief->max_ms < min_ms) {
         MRD_BLOCK_FIGURE_ADD(options->figures, skipped_time, 1);
     } else if (is_covered(options, brief)) {
         MRD_BLOCK_FIGURE_ADD(options->figures, covered, 1);
-    } else if (!mrd_block_entry_may_match(brief->entry, select->tenant, NULL, 0, select->min_ms,
+    } else if (!mrd_block_entry_may_match(brief->entry, select->tenant, NULL, 0, min_ms,
                                           select->max_ms)) {
         MRD_BLOCK_FIGURE_ADD(options->figures, skipped_tenant, 1);
     } else if (!mrd_block_entry_may_match(brief->entry, select->tenant, select->matchers,
-                                          select->matcher_count, select->min_ms, select->max_ms)) {
+                                          select->matcher_count, min_ms, select->max_ms)) {
         MRD_BLOCK_FIGURE_ADD(options->figures, skipped_labels, 1);
     } else {
         return true;
@@ -87,8 +97,9 @@ static void gather(const struct mrd_block_source_options *options,
                    const struct mrd_block_select *select, bool by_partition,
                    const struct mrd_block_list *list, struct mrd_buf *picks)
 {
+    const mrd_time_ms min_ms = mrd_time_earlier(select->min_ms, select->histograms_before_ms);
     size_t at = 0;
-    for (; at < list->count && list->items[at].max_ms >= select->min_ms; at++) {
+    for (; at < list->count && list->items[at].max_ms >= min_ms; at++) {
         const struct mrd_block_brief *brief = &list->items[at];
         if (!is_read(options, brief, select)) {
             continue;
@@ -145,7 +156,8 @@ const struct mrd_erasure **mrd_block_left_out(const struct mrd_block_source_opti
     }
     for (size_t i = 0; i < options->hidden_count; i++) {
         const struct mrd_erasure *hidden = &options->hidden[i];
-        if (hidden->time_max_ms >= select->min_ms && hidden->time_max_ms >= entry->counts.min_ms) {
+        if (hidden->time_max_ms >= wanted_from(entry, select) &&
+            hidden->time_max_ms >= entry->counts.min_ms) {
             left[select->erasure_count++] = hidden;
         }
     }

@@ -663,16 +663,16 @@ static enum mrd_status source_open(void *context, const struct mrd_select *selec
                                    struct mrd_source_set **out_set, struct mrd_error *err)
 {
     struct mrd_block_source *source = context;
-    const struct mrd_block_select blocks = {.tenant = source->options.tenant,
-                                            .matchers = select->matchers,
-                                            .matcher_count = select->matcher_count,
-                                            .min_ms =
-                                                MRD_MAX(select->min_ms, source->options.floor_ms),
-                                            .max_ms = select->max_ms};
+    const mrd_time_ms floor_ms = source->options.floor_ms;
+    const mrd_time_ms from_ms = mrd_time_earlier(select->min_ms, select->histograms_before_ms);
+    struct mrd_block_select blocks = {.tenant = source->options.tenant,
+                                      .matchers = select->matchers,
+                                      .matcher_count = select->matcher_count,
+                                      .min_ms = MRD_MAX(select->min_ms, floor_ms),
+                                      .max_ms = select->max_ms};
+    blocks.histograms_before_ms = blocks.min_ms - MRD_MAX(from_ms, floor_ms);
     MRD_TRY(set_create(source, &blocks, SERIES_SAMPLES, NULL, scope, out_set, err));
-    if ((*out_set)->reader_count > 0) {
-        start_ahead(*out_set, partition_end(*out_set, 0));
-    }
+    start_ahead(*out_set, (*out_set)->reader_count > 0 ? partition_end(*out_set, 0) : 0);
     return MRD_OK;
 }
 

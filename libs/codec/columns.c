@@ -413,7 +413,12 @@ static enum mrd_status finish_histograms(struct mrd_columns *columns, mrd_time_m
         MRD_TRY(sort_histograms(column, err));
     }
     drop_hidden(columns);
-    const struct range range = find_range(column->times_ms, column->count, min_ms, max_ms);
+    struct range range = find_range(column->times_ms, column->count, min_ms, max_ms);
+    if (range.count > 0 && range.first > 0 &&
+        column->times_ms[range.first - 1] >=
+            mrd_time_earlier(min_ms, columns->histograms_before_ms)) {
+        range = (struct range){range.first - 1, range.count + 1};
+    }
     const size_t end = range.first + range.count;
     for (size_t first = range.first; first < end; first += HISTOGRAMS_PER_LOOK) {
         mrd_histograms_find_resets(column->items, first, MRD_MIN(first + HISTOGRAMS_PER_LOOK, end),

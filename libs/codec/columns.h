@@ -39,6 +39,8 @@ struct mrd_columns {
         samples_limit; /* that error texts name: what all series together may have; 0: what mrd_columns_add is told */
     size_t histogram_bytes_max; /* set it before use; 0: 64 MiB */
     struct mrd_look look; /* likewise; asked where what is finished is long. Zero: nobody is */
+    /* Likewise: of the histograms that are up to this far before the range, the last one is given as well. */
+    mrd_time_ms histograms_before_ms;
     struct mrd_histogram_column {
         struct mrd_arena *arena; /* of what the items point to; NULL until there was a histogram */
         mrd_time_ms *times_ms;
@@ -64,7 +66,7 @@ void mrd_columns_begin(struct mrd_columns *columns);
 MRD_MUST_CHECK enum mrd_status mrd_columns_add(struct mrd_columns *columns, struct mrd_frame *frame,
                                                size_t samples_max, struct mrd_error *err);
 
-/* Merges what was added and gives the samples and histograms in [min_ms, max_ms]. The views stay valid until the
+/* Merges what was added and gives the samples and histograms in [min_ms, max_ms], and the histogram before the first one if it is asked for. The views stay valid until the
  * next call on the columns. Histograms say where a counter was not reset (codec/resets.h). MRD_E_LIMIT: out of memory. Cost: nothing where chunks do not overlap,
  * else about 3 ns a sample and merge pass. */
 MRD_MUST_CHECK enum mrd_status mrd_columns_finish(struct mrd_columns *columns, mrd_time_ms min_ms,

@@ -318,6 +318,51 @@ static void histograms_keep_their_start_times_when_they_are_sorted(void **state)
     mrd_buf_fini(&buf);
 }
 
+static void the_histogram_before_a_range_comes_with_it(void **state)
+{
+    (void)state;
+    struct mrd_buf buf = {0};
+    struct mrd_columns columns = {0};
+    mrd_frame_write_head(&buf, MRD_BYTES("\1a\1b"), 1);
+    write_histogram_chunk(&buf, 0, 10, 5, 1); /* 0 .. 40 */
+    static const struct {
+        mrd_time_ms before_ms;
+        mrd_time_ms min_ms;
+        mrd_time_ms max_ms;
+        mrd_time_ms first_ms;
+        size_t count;
+    } cases[] = {
+        {0,         20,        100, 20, 3},
+        {5,         20,        100, 20, 3},
+        {10,        20,        100, 10, 4},
+        {10,        21,        100, 20, 3},
+        {100,       20,        29,  10, 2},
+        {100,       21,        29,  0,  0}, /* with nothing that it would tell of */
+        {100,       0,         100, 0,  5},
+        {INT64_MAX, INT64_MIN, 100, 0,  5},
+    };
+    for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
+        struct mrd_frame frame = frame_of(&buf);
+        struct mrd_samples floats;
+        struct mrd_histograms histograms;
+        columns.histograms_before_ms = cases[i].before_ms;
+        mrd_columns_begin(&columns);
+        assert_int_equal(mrd_columns_add(&columns, &frame, 1000, NULL), MRD_OK);
+        assert_int_equal(mrd_columns_finish(&columns, cases[i].min_ms, cases[i].max_ms, &floats,
+                                            &histograms, NULL),
+                         MRD_OK);
+        assert_int_equal(histograms.count, cases[i].count);
+        for (size_t k = 0; k < histograms.count; k++) {
+            assert_int_equal(histograms.times_ms[k], cases[i].first_ms + 10 * (mrd_time_ms)k);
+            assert_int_equal(histograms.items[k].reset, histograms.times_ms[k] == 0
+                                                            ? MRD_HISTOGRAM_RESET_UNKNOWN
+                                                            : MRD_HISTOGRAM_NO_RESET);
+        }
+    }
+    mrd_columns_fini(&columns);
+    mrd_buf_fini(&buf);
+}
+
 static void histograms_are_limited_by_their_size(void **state)
 {
     (void)state;
@@ -405,6 +450,7 @@ int main(void)
         cmocka_unit_test(histograms_count_where_both_have_a_time),
         cmocka_unit_test(a_sample_keeps_its_own_start_time_wherever_chunks_overlap),
         cmocka_unit_test(histograms_keep_their_start_times_when_they_are_sorted),
+        cmocka_unit_test(the_histogram_before_a_range_comes_with_it),
         cmocka_unit_test(histograms_are_limited_by_their_size),
         cmocka_unit_test(merging_a_long_series_looks_and_the_next_series_is_whole),
     };

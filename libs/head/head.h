@@ -234,6 +234,8 @@ struct mrd_head_query {
     size_t matcher_count;
     mrd_time_ms time_min_ms; /* both ends included */
     mrd_time_ms time_max_ms;
+    /* Of a series that has something in the range, the chunk with the newest histogram that is up to this far before it comes, too. */
+    mrd_time_ms histograms_before_ms;
     size_t series_max; /* 0: none. More is MRD_E_LIMIT */
     size_t
         samples_max; /* 0: none. Counted as stored in the chunks that are returned; a histogram by

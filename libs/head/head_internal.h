@@ -277,6 +277,7 @@ struct mrd_head_cursor {
     uint32_t number;
     mrd_time_ms time_min_ms;
     mrd_time_ms time_max_ms;
+    mrd_time_ms histograms_before_ms;
     size_t samples_max;
     size_t samples;
     bool labels_only;

@@ -168,16 +168,14 @@ static void read_chunk(const struct mrd_chunk *chunk, struct values *values)
     }
 }
 
-/* All of the tenant's only series. */
-static void read_all(struct mrd_head *head, const char *tenant, mrd_time_ms min_ms,
-                     mrd_time_ms max_ms, struct values *values)
+/* Of a tenant's only series. */
+static void read_values(struct mrd_head *head, const struct mrd_head_query *query,
+                        struct values *values)
 {
     values->count = 0;
     mrd_arena_reset(values->arena);
     struct mrd_head_cursor *cursor = NULL;
-    const struct mrd_head_query query = {
-        .tenant = mrd_bytes_of(tenant), .time_min_ms = min_ms, .time_max_ms = max_ms};
-    assert_int_equal(mrd_head_select(head, &query, &cursor, NULL), MRD_OK);
+    assert_int_equal(mrd_head_select(head, query, &cursor, NULL), MRD_OK);
     struct mrd_head_selection *selection = NULL;
     assert_int_equal(mrd_head_cursor_next(cursor, SIZE_MAX, &selection, NULL), MRD_OK);
     if (selection != NULL) {
@@ -192,6 +190,14 @@ static void read_all(struct mrd_head *head, const char *tenant, mrd_time_ms min_
         mrd_head_selection_destroy(&selection);
     }
     mrd_head_cursor_destroy(&cursor);
+}
+
+static void read_all(struct mrd_head *head, const char *tenant, mrd_time_ms min_ms,
+                     mrd_time_ms max_ms, struct values *values)
+{
+    const struct mrd_head_query query = {
+        .tenant = mrd_bytes_of(tenant), .time_min_ms = min_ms, .time_max_ms = max_ms};
+    read_values(head, &query, values);
 }
 
 static struct values *need_values(void)
@@ -251,6 +257,27 @@ static void map_put(struct map *map, const struct entry *entry)
     map->entries[at] = *entry;
 }
 
+/* Whether the newest histogram before the range is among the values, if it is near enough and anything is in the range. */
+static void expect_one_before(const struct map *map, const struct mrd_head_query *query,
+                              const struct values *values)
+{
+    const size_t first = map_position(map, query->time_min_ms);
+    size_t before = first;
+    while (before > 0 && !map->entries[before - 1].is_histogram) {
+        before--;
+    }
+    if (before == 0 || first == map->count || map->entries[first].time_ms > query->time_max_ms ||
+        map->entries[before - 1].time_ms < query->time_min_ms - query->histograms_before_ms) {
+        return;
+    }
+    bool found = false;
+    for (size_t i = 0; i < values->count; i++) {
+        found |= values->items[i].is_histogram &&
+                 values->items[i].time_ms == map->entries[before - 1].time_ms;
+    }
+    assert_true(found);
+}
+
 static void compare(struct mrd_head *head, const struct map *map, struct values *values)
 {
     mrd_time_ms min_ms = INT64_MIN;
@@ -259,7 +286,16 @@ static void compare(struct mrd_head *head, const struct map *map, struct values 
         min_ms = map->next_ms - (mrd_time_ms)below(20 * SPAN_MS);
         max_ms = min_ms + (mrd_time_ms)below(5 * SPAN_MS);
     }
-    read_all(head, map->tenant, min_ms, max_ms, values);
+    const struct mrd_head_query query = {
+        .tenant = mrd_bytes_of(map->tenant),
+        .time_min_ms = min_ms,
+        .time_max_ms = max_ms,
+        .histograms_before_ms = below(2) == 0 ? 0 : (mrd_time_ms)below(3 * SPAN_MS),
+    };
+    read_values(head, &query, values);
+    if (query.histograms_before_ms > 0) {
+        expect_one_before(map, &query, values);
+    }
     size_t at = 0;
     for (size_t i = 0; i < map->count; i++) {
         const struct entry *want = &map->entries[i];

@@ -275,15 +275,20 @@ bool head_mixed_overlaps(const struct mrd_head *head, uint32_t ordinal, mrd_time
     return from < block->count && block->items[from].time_ms <= time_max_ms;
 }
 
-/* Histogram chunks of the range, oldest first: the list is the other way round. */
+/* Histogram chunks of the range, and the one before them if it is wanted, oldest first: the list is the other way round. */
 static size_t append_chunks(struct mrd_head *head, const struct head_histograms *own,
                             const struct mrd_head_cursor *cursor, struct mrd_head_selection *out)
 {
     struct head_numbers found = {0};
+    const mrd_time_ms before_ms =
+        mrd_time_earlier(cursor->time_min_ms, cursor->histograms_before_ms);
     for (mrd_pool_handle at = own->chunks; at != 0;) {
         const struct head_histogram_chunk *chunk = head_at(head, at);
-        if (chunk->first_ms <= cursor->time_max_ms && chunk->last_ms >= cursor->time_min_ms) {
+        if (chunk->first_ms <= cursor->time_max_ms && chunk->last_ms >= before_ms) {
             head_numbers_add(&found, at);
+        }
+        if (chunk->first_ms < cursor->time_min_ms) {
+            break; /* it has the one before, or is too old itself */
         }
         at = chunk->next;
     }

@@ -174,6 +174,7 @@ enum mrd_status mrd_head_select(struct mrd_head *head, const struct mrd_head_que
         .number = head->cursor_number++,
         .time_min_ms = query->time_min_ms,
         .time_max_ms = query->time_max_ms,
+        .histograms_before_ms = query->histograms_before_ms,
         .samples_max = query->samples_max,
         .labels_only = query->labels_only,
         .pause = query->pause,

@@ -53,6 +53,7 @@ static bool series_read(struct mrd_head *head, const struct mrd_head_query *quer
         .head = head,
         .time_min_ms = query->time_min_ms,
         .time_max_ms = query->time_max_ms,
+        .histograms_before_ms = query->histograms_before_ms,
         .samples_max = query->samples_max,
         .labels_only = query->labels_only,
         .chain = &chain,

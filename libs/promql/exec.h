@@ -96,17 +96,17 @@ MRD_MUST_CHECK enum mrd_status pql_histogram_to_stats(struct mrd_float_histogram
                                                       pql_histogram before, struct mrd_arena *arena,
                                                       struct mrd_error *err);
 
-/* The i-th histogram of a source's series in the engine's form. What the first one says of a reset is forgotten: the one
- * before it was not asked for, so whether storage has looked at it depends on where its chunks, blocks and tiers end. It would
- * change no value, but which warnings an answer has. Where they do depend on it, more is asked for (before_ms in plan.h). */
-MRD_MUST_CHECK enum mrd_status pql_histogram_load(const struct mrd_histograms *from, size_t i,
+/* The i-th histogram of a source's series in the engine's form. What the first one says of a reset is forgotten unless the one before it
+ * was asked for: whether storage has looked at that depends on where its chunks, blocks and tiers end. It changes no value, but which
+ * warnings an answer has. */
+MRD_MUST_CHECK enum mrd_status pql_histogram_load(const struct mrd_source_series *from, size_t i,
                                                   struct mrd_arena *arena,
                                                   struct mrd_float_histogram **out,
                                                   struct mrd_error *err);
 
 /* All of them, without staleness markers. */
 MRD_MUST_CHECK enum mrd_status pql_histograms_load(struct pql_exec *exec,
-                                                   const struct mrd_histograms *from,
+                                                   const struct mrd_source_series *series,
                                                    bool stats_only, struct mrd_arena *arena,
                                                    struct pql_histogram_samples *out,
                                                    struct mrd_error *err);
@@ -114,7 +114,7 @@ MRD_MUST_CHECK enum mrd_status pql_histograms_load(struct pql_exec *exec,
 /* Counts what storage handed over, for the statistics and for who looks at the query. */
 void pql_count_read(struct pql_exec *exec, uint64_t series, uint64_t samples);
 
-/* The next series of an open selector, counted. */
+/* The next series of an open selector, counted, with nothing from before its range. */
 MRD_MUST_CHECK enum mrd_status pql_source_next(struct pql_exec *exec, struct pql_selector *selector,
                                                struct mrd_source_series *out, bool *out_more,
                                                struct mrd_error *err);

@@ -17,6 +17,7 @@ enum mrd_status pql_coarse_open_samples(struct pql_exec *exec, const struct pql_
     part->select = selector->select;
     part->select.min_ms = part->span.begin_ms + 1;
     part->select.max_ms = part->span.end_ms;
+    part->select.histograms_before_ms = 0;             /* none is added up here */
     part->select.hints = (struct mrd_select_hints){0}; /* every sample matters */
     return exec->source->open(exec->source->context, &part->select, &scope, &part->set, err);
 }

@@ -89,21 +89,22 @@ enum mrd_status pql_histogram_to_stats(struct mrd_float_histogram *histogram, pq
     return MRD_OK;
 }
 
-enum mrd_status pql_histogram_load(const struct mrd_histograms *from, size_t i,
+enum mrd_status pql_histogram_load(const struct mrd_source_series *from, size_t i,
                                    struct mrd_arena *arena, struct mrd_float_histogram **out,
                                    struct mrd_error *err)
 {
-    MRD_TRY(mrd_float_histogram_from(&from->items[i], arena, out, err));
-    if (i == 0 && (*out)->reset != MRD_HISTOGRAM_GAUGE) {
+    MRD_TRY(mrd_float_histogram_from(&from->histograms.items[i], arena, out, err));
+    if (i == 0 && !from->follows && (*out)->reset != MRD_HISTOGRAM_GAUGE) {
         (*out)->reset = MRD_HISTOGRAM_RESET_UNKNOWN;
     }
     return MRD_OK;
 }
 
-enum mrd_status pql_histograms_load(struct pql_exec *exec, const struct mrd_histograms *from,
+enum mrd_status pql_histograms_load(struct pql_exec *exec, const struct mrd_source_series *series,
                                     bool stats_only, struct mrd_arena *arena,
                                     struct pql_histogram_samples *out, struct mrd_error *err)
 {
+    const struct mrd_histograms *from = &series->histograms;
     struct mrd_float_histogram before = {0}; /* the one before, whole */
     const bool started = from->start_times_ms != NULL;
     mrd_time_ms *times_ms = mrd_arena_alloc_array(arena, from->count, sizeof(*times_ms));
@@ -118,7 +119,7 @@ enum mrd_status pql_histograms_load(struct pql_exec *exec, const struct mrd_hist
         struct mrd_float_histogram *made = NULL;
         MRD_TRY(pql_work(exec, PQL_HISTOGRAM_UNITS, err));
         if (!mrd_histogram_is_stale(&from->items[i])) {
-            MRD_TRY(pql_histogram_load(from, i, arena, &made, err));
+            MRD_TRY(pql_histogram_load(series, i, arena, &made, err));
             if (stats_only) {
                 const struct mrd_float_histogram whole = *made;
                 const bool first = out->count == 0;
@@ -179,6 +180,22 @@ void pql_count_read(struct pql_exec *exec, uint64_t series, uint64_t samples)
     }
 }
 
+/* What is before the range has told of its first one. */
+static void drop_before(const struct pql_selector *selector, struct mrd_source_series *series)
+{
+    struct mrd_histograms *histograms = &series->histograms;
+    series->follows = false;
+    while (histograms->count > 0 && histograms->times_ms[0] < selector->select.min_ms) {
+        histograms->times_ms++;
+        histograms->items++;
+        histograms->count--;
+        if (histograms->start_times_ms != NULL) {
+            histograms->start_times_ms++;
+        }
+        series->follows = true;
+    }
+}
+
 enum mrd_status pql_source_next(struct pql_exec *exec, struct pql_selector *selector,
                                 struct mrd_source_series *out, bool *out_more,
                                 struct mrd_error *err)
@@ -187,6 +204,7 @@ enum mrd_status pql_source_next(struct pql_exec *exec, struct pql_selector *sele
     MRD_TRY(mrd_query_check(exec->control, err));
     MRD_TRY(exec->source->next(selector->set, out, out_more, err));
     if (*out_more) {
+        drop_before(selector, out);
         pql_count_read(exec, 1, out->samples.count + out->histograms.count);
         selector->segment = out->segment;
     }

@@ -63,19 +63,19 @@ static const struct mrd_histogram *newest_histogram(const struct mrd_source_seri
 
 /* The i-th histogram of a series in the engine's form. */
 static enum mrd_status select_convert(const struct select_op *op,
-                                      const struct mrd_histograms *histograms, size_t i,
+                                      const struct mrd_source_series *series, size_t i,
                                       struct mrd_float_histogram **out, struct mrd_error *err)
 {
     struct mrd_float_histogram *before = NULL;
     size_t at = i;
-    MRD_TRY(pql_histogram_load(histograms, i, op->converted, out, err));
+    MRD_TRY(pql_histogram_load(series, i, op->converted, out, err));
     if (!op->selector->stats_only) {
         return MRD_OK;
     }
     while (at > 0 && before == NULL) {
         at--;
-        if (!mrd_histogram_is_stale(&histograms->items[at])) {
-            MRD_TRY(pql_histogram_load(histograms, at, op->converted, &before, err));
+        if (!mrd_histogram_is_stale(&series->histograms.items[at])) {
+            MRD_TRY(pql_histogram_load(series, at, op->converted, &before, err));
         }
     }
     return pql_histogram_to_stats(*out, before, op->converted, err);
@@ -119,8 +119,8 @@ static enum mrd_status select_fill_histograms(struct select_op *op,
             continue;
         }
         if (newest != last) {
-            MRD_TRY(select_convert(op, &series->histograms,
-                                   (size_t)(newest - series->histograms.items), &made, err));
+            MRD_TRY(select_convert(op, series, (size_t)(newest - series->histograms.items), &made,
+                                   err));
             last = newest;
         }
         op->histograms[i] = made;

@@ -24,8 +24,8 @@ static enum mrd_status range_select_next(struct pql_range_op *base, struct pql_r
         *out = (struct pql_range_series){.labels = series.labels, .samples = series.samples};
         if (series.histograms.count > 0) {
             MRD_TRY(pql_scratch_reset(exec, &op->converted, err));
-            return pql_histograms_load(exec, &series.histograms, op->selector->stats_only,
-                                       op->converted, &out->histograms, err);
+            return pql_histograms_load(exec, &series, op->selector->stats_only, op->converted,
+                                       &out->histograms, err);
         }
     }
     return MRD_OK;

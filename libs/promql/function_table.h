@@ -55,7 +55,7 @@ struct pql_function {
     bool descending;     /* sort_desc, sort_by_label_desc */
     bool reads_buckets;  /* histogram_stddev and the like need more than count and sum */
     bool heeds_starts;   /* start timestamps tell it resets, if the engine is to use them */
-    bool adds_up;        /* histograms: what the first one of a range says of a reset matters */
+    bool adds_up;        /* histograms: what each says of a reset matters */
     bool checks_overlap; /* ... and it warns about samples that began before the one before ended */
     bool checks_quantile;  /* its scalar argument must lie in [0, 1] */
     bool checks_smoothing; /* its scalar arguments must lie in (0, 1) */

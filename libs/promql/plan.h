@@ -49,7 +49,6 @@ struct pql_selector {
     struct pql_timing timing;
     bool one_name;              /* all its series have the same metric name */
     bool stats_only;            /* of its histograms only count, sum and resets matter */
-    mrd_time_ms before_ms;      /* what is that far before `select` tells of resets */
     bool late;                  /* its operator opens it, once it knows what to look for */
     struct mrd_source_set *set; /* open from the start of the execution until its end */
     const struct pql_node

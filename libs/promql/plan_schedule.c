@@ -4,6 +4,10 @@
 /* More steps than this in one grid is a mistake in the query (a subquery of 100 years at 1 ms). */
 enum { STEPS_MAX = 100 * 1000 * 1000 };
 
+/* Where histograms are added up, how far before what is needed the one is looked for that tells that the first one is no reset. Prometheus
+ * knows that of all but the first of a chunk, which is of two hours at most. */
+enum { RESETS_BACK_MS = 60 * 60 * 1000 };
+
 struct schedule {
     const struct mrd_promql_options *options;
     struct pql_plan *plan;
@@ -16,7 +20,7 @@ struct surroundings {
     bool ranged;
     bool needs_buckets; /* anything up to the root looks at buckets of histograms */
     bool asks_stats;    /* anything up to the root wants count or sum of histograms only */
-    bool adds_up;       /* the function right above adds histograms of a range up */
+    bool adds_up;       /* something up to the root adds up histograms that come from here */
 };
 
 /* ---- what does not change from step to step ---- */
@@ -89,7 +93,8 @@ static void schedule_selector(const struct schedule *schedule, struct pql_node *
         select->hints.grouping_without = around->grouping->without;
     }
     selector->stats_only = around->asks_stats && !around->needs_buckets;
-    selector->before_ms = window && !wider && around->adds_up ? lookback_ms : 0;
+    select->histograms_before_ms =
+        around->adds_up && timing->edge == MRD_EDGE_NONE ? (mrd_time_ms)RESETS_BACK_MS : 0;
     selector->next = schedule->plan->selectors;
     schedule->plan->selectors = selector;
 }
@@ -147,6 +152,28 @@ static bool asks_stats(const struct pql_node *node)
            !node->function->reads_buckets;
 }
 
+/* Whether it warns if some of the histograms that it puts together were reset and others were not. */
+static bool adds_up(const struct pql_node *node)
+{
+    switch ((int)node->kind) {
+    case PQL_CALL:
+        return node->function->adds_up;
+    case PQL_AGGREGATE:
+        return node->aggregation == MRD_AGG_SUM || node->aggregation == MRD_AGG_AVG;
+    case PQL_BINARY:
+        return node->op == MRD_OP_ADD || node->op == MRD_OP_SUB;
+    default:
+        return false;
+    }
+}
+
+/* Whether the histograms of its arguments may be among its own, with what they tell of resets. */
+static bool hands_on(const struct pql_node *node)
+{
+    return node->kind != PQL_CALL || node->function->kind != PQL_CALL_WINDOW ||
+           node->function->keeps_name;
+}
+
 static struct surroundings hints_of_args(const struct pql_node *node,
                                          const struct surroundings *around)
 {
@@ -168,7 +195,7 @@ static struct surroundings around_args(const struct pql_node *node,
     struct surroundings inner = hints_of_args(node, around);
     inner.needs_buckets = around->needs_buckets || reads_buckets(node);
     inner.asks_stats = around->asks_stats || asks_stats(node);
-    inner.adds_up = node->kind == PQL_CALL && node->function->adds_up;
+    inner.adds_up = adds_up(node) || (around->adds_up && hands_on(node));
     return inner;
 }
 

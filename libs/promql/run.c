@@ -36,15 +36,6 @@ struct mrd_look mrd_query_look(const struct mrd_query_control *control)
 
 /* ---- selectors ---- */
 
-/* Whether a histogram is less than the one before it is told of all that are read but the first. So where that matters for the first
- * one of a range too, what is before the range is read as well: little, since storage decodes whole chunks anyway. Not so where
- * rows answer, which add up no histograms. */
-static void widen(struct pql_selector *selector)
-{
-    selector->select.min_ms -= selector->before_ms;
-    selector->before_ms = 0;
-}
-
 /* Offers the source the aggregation over this selector. */
 static enum mrd_status open_fragment(struct pql_exec *exec, struct pql_selector *selector,
                                      const struct mrd_query_scope *scope, struct mrd_error *err)
@@ -71,7 +62,6 @@ static enum mrd_status open_selectors(struct pql_exec *exec, const struct pql_pl
             MRD_TRY(pql_coarse_open(exec, at, err));
             continue;
         }
-        widen(at);
         MRD_TRY(open_fragment(exec, at, &scope, err));
         if (at->set == NULL && !at->late) {
             MRD_TRY(exec->source->open(exec->source->context, &at->select, &scope, &at->set, err));
@@ -433,7 +423,6 @@ static enum mrd_status fold_selector(struct pql_exec *exec, const struct pql_nod
     const struct mrd_query_scope scope = {exec->arena, exec->annotations, exec->control};
     struct pql_selector *selector = node->pushable;
     struct pql_fold_op *op = NULL;
-    widen(selector);
     MRD_TRY(
         exec->source->open(exec->source->context, &selector->select, &scope, &selector->set, err));
     MRD_TRY(pql_build_fold(exec, node, &op, err));

@@ -65,16 +65,21 @@ struct mrd_select {
     size_t matcher_count;
     mrd_time_ms min_ms; /* inclusive; lookback, range, offset and @ are already in */
     mrd_time_ms max_ms; /* inclusive */
+    /* Of native histograms also those up to this far before min_ms, or the newest of them alone: it tells whether the first one in the
+     * range was reset. 0: none. A series that has nothing else may be yielded. */
+    mrd_time_ms histograms_before_ms;
     struct mrd_select_hints hints;
 };
 
-/* One series: its labels and all its samples in [min_ms, max_ms], times strictly ascending, staleness
- * markers included. Both stay valid until the next call on the same set. A series without samples
+/* One series: its labels and all its samples in [min_ms, max_ms] (of histograms maybe one or more before them), times strictly
+ * ascending, staleness markers included. Both stay valid until the next call on the same set. A series without samples
  * may be left out or yielded empty. */
 struct mrd_source_series {
     struct mrd_labels labels;
     struct mrd_samples samples;
     struct mrd_histograms histograms; /* same range and lifetime */
+    bool
+        follows; /* the engine's own: histograms.items[0] was looked at beside the one before it, which is not among them any more */
     uint32_t
         segment; /* the part of the storage that holds it; all series of a part come together */
 };

@@ -402,19 +402,28 @@ static void selects_cover_what_windows_need(void **state)
         mrd_time_ms min_ms;
         mrd_time_ms max_ms;
         const char *function;
+        bool before; /* histograms that are added up: the one before tells of the first one */
     } cases[] = {
-        {"m",                                 700001, 2000000, ""             },
-        {"rate(m[1m])",                       940001, 2000000, "rate"         },
-        {"rate(m[1m] offset 10s)",            930001, 1990000, "rate"         },
-        {"sum(m @ 500)",                      200001, 500000,  "sum"          },
-        {"min_over_time(m[1m] @ 500)",        440001, 500000,  "min_over_time"},
-        {"sum_over_time(m[1m] @ 500)",        140001, 500000,  "sum_over_time"},
-        {"avg_over_time(m[1m] @ 500)",        140001, 500000,  "avg_over_time"},
-        {"max_over_time(rate(m[1m])[5m:1m])", 660001, 1980000, "rate"         },
-        {"m offset -100s",                    800001, 2100000, ""             },
-        {"increase(m[1m] anchored)",          640001, 2000000, "increase"     },
-        {"rate(m[1m] smoothed)",              640001, 2300000, "rate"         },
-        {"m smoothed offset 10s",             690001, 2290000, ""             },
+        {"m",                                     700001, 2000000, "",               false},
+        {"rate(m[1m])",                           940001, 2000000, "rate",           false},
+        {"rate(m[1m] offset 10s)",                930001, 1990000, "rate",           false},
+        {"sum(m @ 500)",                          200001, 500000,  "sum",            true },
+        {"sum(rate(m[1m]))",                      940001, 2000000, "rate",           false},
+        {"max(m)",                                700001, 2000000, "max",            false},
+        {"avg(last_over_time(m[1m]))",            940001, 2000000, "last_over_time", true },
+        {"avg(max(label_join(m, \"a\", \"b\")))", 700001, 2000000, "label_join",     true },
+        {"1 + m",                                 700001, 2000000, "",               true },
+        {"1 * m",                                 700001, 2000000, "",               false},
+        {"min_over_time(m[1m] @ 500)",            440001, 500000,  "min_over_time",  false},
+        {"sum_over_time(m[1m] @ 500)",            440001, 500000,  "sum_over_time",  true },
+        {"avg_over_time(m[1m] @ 500)",            440001, 500000,  "avg_over_time",  true },
+        {"sum_over_time(m[5m:1m])",               420001, 1980000, "sum_over_time",  true },
+        {"max_over_time(rate(m[1m])[5m:1m])",     660001, 1980000, "rate",           false},
+        {"m offset -100s",                        800001, 2100000, "",               false},
+        {"increase(m[1m] anchored)",              640001, 2000000, "increase",       false},
+        {"sum(m smoothed)",                       700001, 2300000, "sum",            false},
+        {"rate(m[1m] smoothed)",                  640001, 2300000, "rate",           false},
+        {"m smoothed offset 10s",                 690001, 2290000, "",               false},
     };
     const struct mrd_source source = {.open = note_open};
     for (size_t i = 0; i < MRD_ARRAY_LEN(cases); i++) {
@@ -432,6 +441,7 @@ static void selects_cover_what_windows_need(void **state)
                      (long long)seen.max_ms);
         }
         assert_true(mrd_bytes_equal(seen.hints.function, mrd_bytes_of(cases[i].function)));
+        assert_int_equal(seen.histograms_before_ms, cases[i].before ? 3600000 : 0);
     }
 }
 

@@ -396,7 +396,8 @@ static enum mrd_status source_next(struct mrd_source_set *set, struct mrd_source
         out->segment = set->one_segment ? 0 : set->segment;
         out->labels = series->labels;
         out->samples = samples_in(series, select->min_ms, select->max_ms);
-        out->histograms = histograms_in(series, select->min_ms, select->max_ms);
+        out->histograms = histograms_in(
+            series, mrd_time_earlier(select->min_ms, select->histograms_before_ms), select->max_ms);
         if (out->samples.count + out->histograms.count > 0) {
             *out_more = true;
             return MRD_OK;

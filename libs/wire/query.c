@@ -149,6 +149,7 @@ void mrd_query_request_encode(const struct mrd_query_request *request, struct mr
     message.fragment = pb_of(request->fragment);
     message.memory_max = request->memory_max;
     message.in_order = request->in_order;
+    message.histograms_before_ms = (uint64_t)request->histograms_before_ms;
     partitions_encode(request, &message);
     mrd_auto(mrd_buf_fini)
     struct mrd_buf ids = {0};
@@ -361,6 +362,8 @@ enum mrd_status mrd_query_request_decode(struct mrd_bytes bytes, struct mrd_aren
         .limit = message->limit,
         .memory_max = message->memory_max,
         .in_order = message->in_order,
+        .histograms_before_ms =
+            (mrd_time_ms)MRD_MIN(message->histograms_before_ms, (uint64_t)INT64_MAX),
         .fragment = bytes_of(message->fragment),
     };
     MRD_TRY(partitions_decode(message, arena, &request, err));

@@ -78,6 +78,8 @@ struct mrd_query_request {
     size_t matcher_count;
     mrd_time_ms time_min_ms; /* both ends included */
     mrd_time_ms time_max_ms;
+    mrd_time_ms
+        histograms_before_ms; /* SELECT, FRAGMENT: as of struct mrd_head_query; ignored by ingesters that are older */
     struct mrd_bytes label; /* LABEL_VALUES: which; CARDINALITY: the label whose values are counted;
                   METADATA: the only family wanted, or empty */
     uint64_t series_max;    /* of one partition, 0: none. More is MRD_E_LIMIT */

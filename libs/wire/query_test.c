@@ -141,6 +141,7 @@ static void a_fragment_comes_back_as_it_was(void **state)
                                               .fragment = MRD_BYTES("\x01\x00\x02"),
                                               .memory_max = 12345,
                                               .in_order = true,
+                                              .histograms_before_ms = 3600000,
                                               .partitions = partitions,
                                               .partition_count = 2};
     struct mrd_buf bytes = {0};
@@ -153,6 +154,7 @@ static void a_fragment_comes_back_as_it_was(void **state)
     assert_true(mrd_bytes_equal(got.fragment, request.fragment));
     assert_int_equal(got.memory_max, 12345);
     assert_true(got.in_order);
+    assert_int_equal(got.histograms_before_ms, 3600000);
     mrd_buf_fini(&bytes);
 }
 

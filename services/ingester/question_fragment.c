@@ -41,10 +41,12 @@ static enum mrd_status set_open(void *context, const struct mrd_select *select,
         .matcher_count = select->matcher_count,
         .time_min_ms = set->min_ms,
         .time_max_ms = set->max_ms,
+        .histograms_before_ms = question->request.histograms_before_ms,
         .series_max = question->request.series_max,
         .pause = ing_question_pause(question),
     };
     set->columns.look = mrd_query_look(scope->control);
+    set->columns.histograms_before_ms = question->request.histograms_before_ms;
     set->columns.samples_limit = (size_t)question->request.samples_max;
     set->columns.histogram_bytes_max = mrd_arena_limit(scope->arena) / HISTOGRAMS_SHARE;
     set->labels = mrd_arena_create("labels of one series", LABELS_BYTES_MAX);

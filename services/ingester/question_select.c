@@ -103,6 +103,7 @@ struct mrd_head_query ing_question_head_query(struct ing_question *question)
         .matcher_count = request->matcher_count,
         .time_min_ms = request->time_min_ms,
         .time_max_ms = request->time_max_ms,
+        .histograms_before_ms = request->histograms_before_ms,
         .series_max = request->series_max,
         .samples_max = request->samples_max,
         .labels_only = request->kind == MRD_QUERY_SERIES,

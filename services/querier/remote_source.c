@@ -36,7 +36,8 @@ enum mrd_status qry_set_open(const struct qry_remote *remote, const struct mrd_s
                              const struct mrd_query_scope *scope, uint32_t partition_first,
                              struct mrd_source_set **out_set, struct mrd_error *err)
 {
-    const mrd_time_ms min_ms = MRD_MAX(select->min_ms, remote->options.floor_ms);
+    const mrd_time_ms min_ms = qry_remote_min_ms(remote, select);
+    const mrd_time_ms before_ms = qry_remote_before_ms(remote, select);
     const struct mrd_query_request request = {
         .kind = MRD_QUERY_SELECT,
         .in_order = remote->options.in_order,
@@ -45,6 +46,7 @@ enum mrd_status qry_set_open(const struct qry_remote *remote, const struct mrd_s
         .matcher_count = select->matcher_count,
         .time_min_ms = min_ms,
         .time_max_ms = select->max_ms,
+        .histograms_before_ms = before_ms,
         .series_max = remote->options.series_max,
     };
     struct mrd_source_set *set = calloc(1, sizeof(*set));
@@ -56,6 +58,7 @@ enum mrd_status qry_set_open(const struct qry_remote *remote, const struct mrd_s
     set->labels = mrd_arena_create("labels of one series", 4 * LABELS_BYTES_MAX);
     set->columns.samples_limit = remote->options.samples_max;
     set->columns.look = mrd_query_look(scope->control);
+    set->columns.histograms_before_ms = before_ms;
     set->columns.histogram_bytes_max =
         mrd_arena_limit(scope->arena) / HISTOGRAMS_SHARE; /* beside what the query keeps */
     struct qry_fanout_options options = qry_remote_fanout(remote, &request, scope);

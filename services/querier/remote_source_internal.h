@@ -54,6 +54,19 @@ struct mrd_source_set {
     struct mrd_labels resumed_last;
 };
 
+/* Where a select begins, and how far before that the histogram is looked for that tells of a reset: nothing is looked at before the floor. */
+static inline mrd_time_ms qry_remote_min_ms(const struct qry_remote *remote,
+                                            const struct mrd_select *select)
+{
+    return MRD_MAX(select->min_ms, remote->options.floor_ms);
+}
+static inline mrd_time_ms qry_remote_before_ms(const struct qry_remote *remote,
+                                               const struct mrd_select *select)
+{
+    const mrd_time_ms from_ms = mrd_time_earlier(select->min_ms, select->histograms_before_ms);
+    return qry_remote_min_ms(remote, select) - MRD_MAX(from_ms, remote->options.floor_ms);
+}
+
 /* A select of the partitions from partition_first on. */
 MRD_MUST_CHECK enum mrd_status qry_set_open(const struct qry_remote *remote,
                                             const struct mrd_select *select,
