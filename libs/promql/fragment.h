@@ -17,7 +17,7 @@
 
 #include "promql/engine.h"
 
-enum { MRD_FRAGMENT_VERSION = 2 };
+enum { MRD_FRAGMENT_VERSION = 3 };
 
 struct mrd_fragment {
     struct mrd_promql_request request; /* the whole query's */

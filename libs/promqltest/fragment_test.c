@@ -335,8 +335,8 @@ static void the_golden_files_are_written(void **state)
             fail_msg("%s: %s", texts[i], err.text);
         }
     }
-    assert_golden("tests/golden/fragment_v2.bin", mrd_buf_view(&fragments));
-    assert_golden("tests/golden/fragment_states_v2.bin", mrd_buf_view(&states));
+    assert_golden("tests/golden/fragment_v3.bin", mrd_buf_view(&fragments));
+    assert_golden("tests/golden/fragment_states_v3.bin", mrd_buf_view(&states));
     mrd_buf_fini(&fragments);
     mrd_buf_fini(&states);
     mrd_memory_source_destroy(&source);
