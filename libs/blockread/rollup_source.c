@@ -211,6 +211,13 @@ static enum mrd_status cut_heads(const struct mrd_rollup_source *source,
     return status;
 }
 
+/* Of the windows that end at that time or before. */
+static mrd_time_ms last_window_end(mrd_time_ms time_ms, mrd_time_ms resolution_ms)
+{
+    const mrd_time_ms end_ms = mrd_rollup_window_end(time_ms, resolution_ms);
+    return end_ms == time_ms ? end_ms : end_ms - resolution_ms;
+}
+
 /* The whole windows of the range, from the floor on. */
 static void whole_windows(const struct mrd_rollup_source *source, const struct mrd_select *select,
                           mrd_time_ms resolution_ms, struct mrd_coarse_spans *out)
@@ -225,9 +232,7 @@ static void whole_windows(const struct mrd_rollup_source *source, const struct m
         return;
     }
     const mrd_time_ms begin_ms = mrd_rollup_window_end(first_ms - 1, resolution_ms);
-    const mrd_time_ms ceiling_ms = mrd_rollup_window_end(select->max_ms, resolution_ms);
-    const mrd_time_ms end_ms =
-        ceiling_ms == select->max_ms ? ceiling_ms : ceiling_ms - resolution_ms;
+    const mrd_time_ms end_ms = last_window_end(select->max_ms, resolution_ms);
     if (begin_ms < end_ms) {
         out->items[out->count++] = (struct mrd_coarse_span){begin_ms, end_ms};
     }
@@ -278,6 +283,50 @@ static void cut_hidden(const struct mrd_rollup_source *source, const struct mrd_
     }
 }
 
+static enum mrd_status source_spans(void *context, const struct mrd_select *select,
+                                    mrd_time_ms resolution_ms, const struct mrd_query_scope *scope,
+                                    struct mrd_coarse_spans *out, struct mrd_error *err);
+
+/* Takes the windows that meet (begin, end] out, as far as the finer rows answer for whole ones. */
+static void cut_to_finer(const struct mrd_coarse_spans *finer, struct mrd_coarse_span hidden,
+                         mrd_time_ms resolution_ms, struct mrd_coarse_spans *spans)
+{
+    for (size_t i = 0; i < finer->count; i++) {
+        const mrd_time_ms from_ms = mrd_rollup_window_end(finer->items[i].begin_ms, resolution_ms);
+        const mrd_time_ms until_ms = last_window_end(finer->items[i].end_ms, resolution_ms);
+        const mrd_time_ms begin_ms = MRD_MAX(hidden.begin_ms, from_ms);
+        const mrd_time_ms end_ms = MRD_MIN(hidden.end_ms, until_ms);
+        if (begin_ms < end_ms) {
+            mrd_coarse_spans_cut(spans, begin_ms, end_ms, resolution_ms);
+        }
+    }
+}
+
+/* Takes out where a rule keeps finer rows of a series and not these, if the finer ones are there: other series may have nothing else. */
+static enum mrd_status leave_to_finer(const struct mrd_rollup_source *source,
+                                      const struct mrd_select *select, mrd_time_ms resolution_ms,
+                                      mrd_time_ms finer_ms, const struct mrd_query_scope *scope,
+                                      struct mrd_coarse_spans *spans, struct mrd_error *err)
+{
+    const struct mrd_hidden_rules *rules = &source->options.hidden;
+    struct mrd_coarse_spans finer = {.count = 0};
+    bool known = false;
+    for (size_t i = 0; i < rules->count && spans->count > 0; i++) {
+        const struct mrd_coarse_span hidden = {rows_before(source, i, finer_ms),
+                                               rows_before(source, i, resolution_ms)};
+        if (hidden.begin_ms >= hidden.end_ms || hidden.end_ms <= select->min_ms ||
+            !mrd_hidden_meets(&rules->items[i], select->matchers, select->matcher_count)) {
+            continue;
+        }
+        if (!known) {
+            MRD_TRY(source_spans((void *)(uintptr_t)source, select, finer_ms, scope, &finer, err));
+            known = true;
+        }
+        cut_to_finer(&finer, hidden, resolution_ms, spans);
+    }
+    return MRD_OK;
+}
+
 /* What of the rows of a resolution is hidden. *out is in the query's arena. */
 static enum mrd_status hide_rows(const struct mrd_rollup_source *source, mrd_time_ms resolution_ms,
                                  struct mrd_arena *arena, struct mrd_hidden_rules *out,
@@ -313,6 +362,11 @@ static enum mrd_status source_spans(void *context, const struct mrd_select *sele
     cut_blocks(source, select, resolution_ms, &rollups, out);
     cut_hidden(source, select, resolution_ms, out);
     mrd_rollup_list_fini(&rollups);
+    for (size_t i = 0;
+         i < source->coarse.resolution_count && source->resolutions_ms[i] < resolution_ms; i++) {
+        MRD_TRY(leave_to_finer(source, select, resolution_ms, source->resolutions_ms[i], scope, out,
+                               err));
+    }
     return cut_heads(source, select, resolution_ms, scope, out, err);
 }
 

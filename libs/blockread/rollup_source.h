@@ -8,7 +8,7 @@
  *   - where any other block of the tenant that the matchers allow has its samples, the samples are read;
  *   - heads are asked for the samples that they have in what is left: windows with any of them are read as samples;
  *   - rows are left out as rules of retention have it: each hides its series before a time of its own for each resolution. Where that is later than the time before
- *     which it hides their samples, what lies between is read as samples;
+ *     which it hides their samples, what lies between is read as samples; where it is later than that of finer rows, these answer, as far as they are there;
  *   - nothing is known before the resolution's floor, which may be before that of samples, and where two rollups of different merges overlap by more than one window.
  *
  * Owner:   the query; the struct and what the options point to live as long as the source.

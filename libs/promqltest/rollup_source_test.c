@@ -128,6 +128,7 @@ struct region {
     struct mrd_erasure hidden[RULES_MAX];
     struct mrd_hidden_rule rules[RULES_MAX];
     mrd_time_ms rows_before_ms[RULES_MAX];
+    mrd_time_ms finest_before_ms[RULES_MAX]; /* the same for those of the finest resolution */
     size_t rule_count;
     struct mrd_hidden hidden_head;
     struct mrd_source head_source;
@@ -336,6 +337,7 @@ static void add_rule(struct region *region, const char *pattern, mrd_time_ms sam
         MRD_OK);
     region->rules[at] = (struct mrd_hidden_rule){matcher, 1, samples_ms};
     region->rows_before_ms[at] = rows_ms;
+    region->finest_before_ms[at] = rows_ms;
     region->rule_selectors[at] = (struct mrd_erasure_selector){matcher, 1};
     region->hidden[at] = (struct mrd_erasure){.tenant = tenant,
                                               .time_min_ms = INT64_MIN,
@@ -369,8 +371,9 @@ static bool is_hidden(const struct region *region, const struct series *series,
 
 static mrd_time_ms rows_before(const void *context, size_t rule, mrd_time_ms resolution_ms)
 {
-    (void)resolution_ms;
-    return ((const struct region *)context)->rows_before_ms[rule];
+    const struct region *region = context;
+    return resolution_ms == resolutions_ms[0] ? region->finest_before_ms[rule]
+                                              : region->rows_before_ms[rule];
 }
 
 /* Which of the region's blocks owe which. */
@@ -637,6 +640,53 @@ static void rollups_answer_as_all_samples_do(void **state)
                 ROUNDS / 4); /* these are certain; of the random ones it is every third */
 }
 
+/* ---- finer rows that a rule keeps for longer ---- */
+
+enum { HALF_HOUR_MS = 1800000 };
+
+/* How many samples a series has in each half hour of the region. */
+static void count_series(struct region *region, double counts[PERIODS * 2])
+{
+    mrd_auto(mrd_arena_destroy)
+    struct mrd_arena *arena = mrd_arena_create("query", SIZE_MAX);
+    const struct mrd_promql_request request = {.text = MRD_BYTES("count_over_time({i=\"2\"}[30m])"),
+                                               .start_ms = HALF_HOUR_MS,
+                                               .end_ms = (mrd_time_ms)PERIODS * PERIOD_MS,
+                                               .step_ms = HALF_HOUR_MS};
+    struct mrd_answer answer;
+    ask(&region->source, 86400000, &request, arena, &answer);
+    assert_int_equal(answer.status, MRD_OK);
+    memset(counts, 0, PERIODS * 2 * sizeof(*counts));
+    for (size_t i = 0; i < answer.result.series_count; i++) {
+        const struct mrd_promql_series *series = &answer.result.series[i];
+        for (size_t k = 0; k < series->count; k++) {
+            counts[series->times_ms[k] / HALF_HOUR_MS - 1] += series->values[k];
+        }
+    }
+    assert_true(answer.result.stats.rows_read > 0);
+}
+
+static void finer_rows_answer_where_a_rule_keeps_them_for_longer(void **state)
+{
+    (void)state;
+    mrd_random_seed_for_test(20261129);
+    for (size_t gone = 0; gone < 3; gone++) { /* half hours of which there are no fine rows */
+        struct region *region = region_create(0, 0, 0);
+        double whole[PERIODS * 2];
+        double ruled[PERIODS * 2];
+        count_series(region, whole);
+        add_rule(region, "2", 2 * PERIOD_MS, 2 * PERIOD_MS);
+        region->finest_before_ms[0] = (mrd_time_ms)gone * HALF_HOUR_MS;
+        wire(region);
+        count_series(region, ruled);
+        for (size_t i = 0; i < PERIODS * 2; i++) {
+            assert_true(whole[i] > 0);
+            assert_true(ruled[i] == (i < gone ? 0 : whole[i]));
+        }
+        region_destroy(&region);
+    }
+}
+
 /* ---- which rollups are of use ---- */
 
 /* With what blocks owe, instead of the region's. */
@@ -830,6 +880,7 @@ static void no_row_goes_over_the_time_of_a_rule(void **state)
     wire(region);
     for (size_t i = 0; i < MRD_ARRAY_LEN(times_ms) * MRD_ARRAY_LEN(resolutions_ms); i++) {
         region->rows_before_ms[0] = times_ms[i % MRD_ARRAY_LEN(times_ms)];
+        region->finest_before_ms[0] = region->rows_before_ms[0];
         count_ranges(region, resolutions_ms[i / MRD_ARRAY_LEN(times_ms)]);
     }
     region_destroy(&region);
@@ -840,6 +891,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rollups_answer_as_all_samples_do),
         cmocka_unit_test(rollups_are_used_only_with_what_they_stand_for),
+        cmocka_unit_test(finer_rows_answer_where_a_rule_keeps_them_for_longer),
         cmocka_unit_test(rules_hide_samples_and_rows_at_times_of_their_own),
         cmocka_unit_test(no_row_goes_over_the_time_of_a_rule),
     };
