@@ -7,7 +7,7 @@ static const double half_ns = MRD_USAGE_HALF_MS * 1e6;
 static const int64_t there_ns = MRD_USAGE_THERE_MS * (int64_t)1000000;
 static const double heavy_cores = 0.1;
 static const double heavy_share = 1.25; /* of the average */
-static const double busy_cores = 0.5;
+static const double busy_cores = 0.2;
 
 enum { HALVES_MAX = 64 }; /* that levels may be behind */
 

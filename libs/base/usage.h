@@ -3,7 +3,7 @@
  * What was used counts half of it after each MRD_USAGE_HALF_MS, so a steady use of one core is a level of
  * MRD_USAGE_HALF_MS / ln 2. A member is there while it was seen within MRD_USAGE_THERE_MS, whether it uses much or next to
  * nothing. One is heavy that uses a tenth of a core or more, and a quarter more than those that are there do on average, while all
- * together use half a core: never where it is alone, or all use the same, or nothing goes on; and of several heavy ones
+ * together use a fifth of a core: never where it is alone, or all use the same, or nothing goes on; and of several heavy ones
  * beside a light one up to four.
  *
  * Owner:   whoever shares out. It has a lock, under which everything here is called. Zero-initialise.

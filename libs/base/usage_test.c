@@ -68,7 +68,7 @@ static void equals_are_not_heavy_nor_is_anybody_where_little_goes_on(void **stat
         assert_true(mrd_usage_is_heavy(&usage, keys[i], now_ns));
     }
     assert_false(mrd_usage_is_heavy(&usage, L, now_ns));
-    now_ns = run(&usage, now_ns, 5000, keys, (const double[]){0.3, 0.01, 0.01}, 3);
+    now_ns = run(&usage, now_ns, 5000, keys, (const double[]){0.15, 0.01, 0.01}, 3);
     assert_false(mrd_usage_is_heavy(&usage, A, now_ns));
 }
 

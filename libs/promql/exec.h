@@ -31,10 +31,10 @@ struct pql_exec {
 };
 
 /* Counts work that was done, in units of some 100 ns (a label set looked at, an allocation); a look at the control every few
- * milliseconds. Whatever is done once for every series, step or sample calls this, mrd_query_check, or something that
+ * tenths of a millisecond. Whatever is done once for every series, step or sample calls this, mrd_query_check, or something that
  * does: pql_alloc, pql_label_table_add, pql_source_next. */
 enum {
-    PQL_WORK_MAX = 16 * 1024,
+    PQL_WORK_MAX = 2 * 1024,
     PQL_HISTOGRAM_UNITS = 8 /* of a native histogram added or compared */
 };
 static inline enum mrd_status pql_work(struct pql_exec *exec, size_t units, struct mrd_error *err)

@@ -1,23 +1,29 @@
 #include "querier/query_pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/fair.h"
 #include "base/threads.h"
+#include "base/usage.h"
 
 enum {
     WATCH_MS = 10,       /* from one look at the requests of jobs under way to the next */
     WATCH_IDLE_MS = 50,  /* while there are none */
     BEGUN_PER_PLACE = 2, /* jobs that may have begun */
+    USE_MS = 1,          /* from one count of what a job uses to the next */
+    YIELD_US = 100,      /* likewise of what a heavy tenant's job gives its core up */
 };
 static const int64_t MS = 1000000;
+static const int64_t US = 1000;
 
 /* On the stack of its thread. */
 struct job {
     struct qry_pool *pool;
     struct mrd_http_request *request;
+    uint64_t tenant;
 
     /* Guarded by the pool's lock. */
     struct mrd_fair_waiter waiter;
@@ -31,6 +37,10 @@ struct job {
     /* Of its thread. */
     int64_t placed_ns;
     struct mrd_thread_work work;
+    int64_t counted_ns; /* when what it uses was counted last */
+    int64_t used_ns;    /* the thread's processor time of then */
+    bool heavy;         /* its tenant uses more than its share (base/usage.h) */
+    int64_t yielded_ns;
     int64_t looked_ns; /* when it asked last whether it stands in others' way */
 
     _Atomic bool canceled; /* relaxed, a mere flag */
@@ -40,9 +50,10 @@ struct qry_pool {
     pthread_mutex_t lock; /* guards the fields down to stopping, and what says so */
     pthread_cond_t watch; /* stopping, or all jobs are done */
     struct mrd_fair fair;
-    struct job *jobs; /* all, but for those that are being answered */
-    size_t begun;     /* jobs that have begun and not ended */
-    size_t queued;    /* jobs that have not begun */
+    struct mrd_usage usage; /* of processor time, by tenant */
+    struct job *jobs;       /* all, but for those that are being answered */
+    size_t begun;           /* jobs that have begun and not ended */
+    size_t queued;          /* jobs that have not begun */
     bool stopping;
 
     size_t queue_max;
@@ -53,6 +64,7 @@ struct qry_pool {
     struct mrd_gauge *waiting;
     struct mrd_counter *refused;
     struct mrd_counter *yields;
+    struct mrd_counter *core_yields;
 };
 
 /* The job that this thread runs; NULL: none. */
@@ -102,6 +114,32 @@ static void place_pass_on(struct job *job)
     place_wait(job);
 }
 
+/* Adds up what the job has used since it was looked at last, on its thread (the lock is held). */
+static void use_count(struct job *job, int64_t now)
+{
+    const int64_t used_ns = mrd_thread_cpu_ns();
+    mrd_usage_add(&job->pool->usage, job->tenant, used_ns - job->used_ns, now);
+    job->heavy = mrd_usage_is_heavy(&job->pool->usage, job->tenant, now);
+    job->used_ns = used_ns;
+    job->counted_ns = now;
+}
+
+/* Queries of a tenant that uses more than its share let whoever wakes up have their core. A thread that has entered the background could
+ * not come back for the next query of its connection, so it is given up again and again. */
+static void stand_back(struct job *job, int64_t now)
+{
+    if (now - job->counted_ns >= USE_MS * MS) {
+        pthread_mutex_lock(&job->pool->lock);
+        use_count(job, now);
+        pthread_mutex_unlock(&job->pool->lock);
+    }
+    if (job->heavy && now - job->yielded_ns >= YIELD_US * US) {
+        job->yielded_ns = now;
+        mrd_counter_add(job->pool->core_yields, 1);
+        (void)sched_yield();
+    }
+}
+
 void qry_pool_checkpoint(void)
 {
     struct job *job = self;
@@ -111,6 +149,7 @@ void qry_pool_checkpoint(void)
     struct qry_pool *pool = job->pool;
     const int64_t now = now_ns();
     mrd_thread_work_look_at_slices(&job->work, now);
+    stand_back(job, now);
     if (atomic_load_explicit(&pool->fair.waiting, memory_order_relaxed) == 0 ||
         now - job->looked_ns < MRD_FAIR_LOOK_US * (int64_t)1000) {
         return;
@@ -235,7 +274,10 @@ static void job_run(struct job *job, qry_job_fn *run, void *context, struct qry_
 enum qry_pool_verdict qry_pool_run(struct qry_pool *pool, struct mrd_http_request *request,
                                    const struct qry_share *share, qry_job_fn *run, void *context)
 {
-    struct job job = {.pool = pool, .request = request, .deadline_ns = share->deadline_ns};
+    struct job job = {.pool = pool,
+                      .request = request,
+                      .tenant = share->tenant,
+                      .deadline_ns = share->deadline_ns};
     pthread_mutex_lock(&pool->lock);
     const enum qry_pool_verdict verdict = admit(pool, &job, share);
     if (verdict != QRY_POOL_TAKEN) {
@@ -245,10 +287,13 @@ enum qry_pool_verdict qry_pool_run(struct qry_pool *pool, struct mrd_http_reques
     }
     pthread_cond_init(&job.place, NULL);
     job_enter(pool, &job);
+    job.used_ns = mrd_thread_cpu_ns();
+    use_count(&job, now_ns());
     pthread_mutex_unlock(&pool->lock);
     struct qry_answer answer = {.status = 500};
     job_run(&job, run, context, &answer);
     pthread_mutex_lock(&pool->lock);
+    use_count(&job, now_ns());
     job_leave(pool, &job);
     pthread_mutex_unlock(&pool->lock);
     pthread_cond_destroy(&job.place);
@@ -310,6 +355,10 @@ static void metrics_init(struct qry_pool *pool, struct mrd_metrics *metrics)
     pool->yields = mrd_metrics_counter(
         metrics, "meridian_querier_queries_stood_back_total",
         "Times that a long query let those of other tenants go first.", MRD_NO_LABELS);
+    pool->core_yields = mrd_metrics_counter(
+        metrics, "meridian_querier_queries_core_yields_total",
+        "Times that a query of a tenant that uses more than its share let others have its core.",
+        MRD_NO_LABELS);
 }
 
 enum mrd_status qry_pool_create(const struct qry_pool_options *options, struct qry_pool **out_pool,

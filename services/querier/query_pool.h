@@ -7,9 +7,10 @@
  * caller answers 429).
  *
  * A job that works for long gives its place up at its checkpoints where other tenants have fewer. Jobs that have begun are at
- * most twice as many as places. Its thread lets others that wake up have its core (base/threads.h). (It does not go into
+ * most twice as many as places. Its thread lets others that wake up have its core (base/threads.h), and gives it up every tenth of a
+ * millisecond while its tenant uses more processor time than its share (base/usage.h). (It does not go into
  * the background as an ingester's does: a thread that waits for replies over NATS takes those of others too, bus/rpc_client.c, and
- * has to have a core for that.)
+ * has to have a core for that; and the next query of its connection may be another tenant's.)
  *
  * A job knows when nobody waits for its answer any more: a watcher looks at the requests a hundred times a
  * second and sets the job's flag. It also ends the wait for a place of those whose time is up.

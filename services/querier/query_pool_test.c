@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/threads.h"
 #include "http/raw_client.h"
 
 enum { TENANT_A = 1, TENANT_B = 2, TENANT_MAX = 2, QUEUE_MAX = 2 };
@@ -22,7 +23,8 @@ struct fixture {
     bool open;           /* jobs that wait may end */
     size_t running;      /* jobs that were begun */
     size_t canceled;
-    size_t working; /* jobs of that kind that were begun */
+    size_t working;   /* jobs of that kind that were begun */
+    bool accompanied; /* jobs of two tenants were there */
 };
 
 /* A job that lasts until the gate opens or nobody waits for it. */
@@ -70,6 +72,29 @@ static void working_job(void *context, struct mrd_http_request *request,
     mrd_buf_append_text(&out->body, "worked");
 }
 
+static uint64_t core_yields(const struct fixture *fixture)
+{
+    return mrd_counter_value(mrd_metrics_counter(
+        fixture->metrics, "meridian_querier_queries_core_yields_total",
+        "Times that a query of a tenant that uses more than its share let others have its core.",
+        MRD_NO_LABELS));
+}
+
+/* Computes, until its core has been given up, or for so long that it would have been. */
+static void computing_job(void *context, struct mrd_http_request *request,
+                          const _Atomic bool *canceled, struct qry_answer *out)
+{
+    (void)request;
+    struct fixture *fixture = context;
+    const int64_t begin_ns = mrd_thread_cpu_ns();
+    while (!*canceled && core_yields(fixture) == 0 &&
+           (fixture->accompanied || mrd_thread_cpu_ns() - begin_ns < 400 * (int64_t)1000000)) {
+        qry_pool_checkpoint();
+    }
+    out->status = 200;
+    mrd_buf_append_text(&out->body, "computed");
+}
+
 /* A job that writes its answer. */
 static void writing_job(void *context, struct mrd_http_request *request,
                         const _Atomic bool *canceled, struct qry_answer *out)
@@ -111,6 +136,11 @@ static void work_a(void *context, struct mrd_http_request *request)
     submit(context, request, TENANT_A, working_job);
 }
 
+static void compute_a(void *context, struct mrd_http_request *request)
+{
+    submit(context, request, TENANT_A, computing_job);
+}
+
 static void write_b(void *context, struct mrd_http_request *request)
 {
     submit(context, request, TENANT_B, writing_job);
@@ -136,12 +166,13 @@ static void start(struct fixture *fixture, unsigned places)
         .listen = "127.0.0.1:0", .handlers_wait = true, .metrics = fixture->metrics};
     assert_int_equal(mrd_http_server_create(&http, &fixture->server, &err), MRD_OK);
     const struct mrd_http_route routes[] = {
-        {MRD_HTTP_GET, "/a",        0, hold_a,     fixture},
-        {MRD_HTTP_GET, "/b",        0, hold_b,     fixture},
-        {MRD_HTTP_GET, "/written",  0, written,    fixture},
-        {MRD_HTTP_GET, "/work-a",   0, work_a,     fixture},
-        {MRD_HTTP_GET, "/write-b",  0, write_b,    fixture},
-        {MRD_HTTP_GET, "/remember", 0, remember_a, fixture},
+        {MRD_HTTP_GET, "/a",         0, hold_a,     fixture},
+        {MRD_HTTP_GET, "/b",         0, hold_b,     fixture},
+        {MRD_HTTP_GET, "/written",   0, written,    fixture},
+        {MRD_HTTP_GET, "/work-a",    0, work_a,     fixture},
+        {MRD_HTTP_GET, "/compute-a", 0, compute_a,  fixture},
+        {MRD_HTTP_GET, "/write-b",   0, write_b,    fixture},
+        {MRD_HTTP_GET, "/remember",  0, remember_a, fixture},
     };
     for (size_t i = 0; i < MRD_ARRAY_LEN(routes); i++) {
         mrd_http_route_add(fixture->server, &routes[i]);
@@ -273,6 +304,24 @@ static void a_long_job_lets_those_of_others_go_first(void **state)
     }
     open_gate(&fixture);
     expect(&long_a, 200, "worked");
+    finish(&fixture);
+}
+
+static void a_tenant_that_uses_more_than_its_share_gives_its_core_up(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    start(&fixture, 2);
+    open_gate(&fixture);
+    struct raw_client alone = ask(&fixture, "/compute-a");
+    expect(&alone, 200, "computed");
+    assert_int_equal(core_yields(&fixture), 0);
+    struct raw_client light = ask(&fixture, "/b");
+    expect(&light, 200, "done");
+    fixture.accompanied = true;
+    struct raw_client heavy = ask(&fixture, "/compute-a");
+    expect(&heavy, 200, "computed");
+    assert_true(core_yields(&fixture) > 0);
     finish(&fixture);
 }
 
@@ -408,6 +457,7 @@ int main(void)
         cmocka_unit_test(a_tenant_has_its_share_and_the_queue_its_end),
         cmocka_unit_test(a_tenant_leaves_a_place_to_the_others),
         cmocka_unit_test(a_long_job_lets_those_of_others_go_first),
+        cmocka_unit_test(a_tenant_that_uses_more_than_its_share_gives_its_core_up),
         cmocka_unit_test(a_job_learns_that_its_client_has_gone),
         cmocka_unit_test(a_job_that_waits_learns_that_its_client_has_gone),
         cmocka_unit_test(a_job_that_has_stood_back_learns_that_its_client_has_gone),
