@@ -97,8 +97,8 @@ MRD_MUST_CHECK enum mrd_status pql_histogram_to_stats(struct mrd_float_histogram
                                                       struct mrd_error *err);
 
 /* The i-th histogram of a source's series in the engine's form. What the first one says of a reset is forgotten unless the one before it
- * was asked for: whether storage has looked at that depends on where its chunks, blocks and tiers end. It changes no value, but which
- * warnings an answer has. */
+ * was asked for: whether storage has looked at that depends on where its chunks, blocks and tiers end. It decides which warnings an answer
+ * has, and whether + and - have a value at all. */
 MRD_MUST_CHECK enum mrd_status pql_histogram_load(const struct mrd_source_series *from, size_t i,
                                                   struct mrd_arena *arena,
                                                   struct mrd_float_histogram **out,
