@@ -125,6 +125,7 @@ struct mrd_rpc_flow {
     uint32_t workers;   /* that work at once; 0: all but one, of more than one */
     uint32_t queue_max; /* beyond those that wait; 0: half of the server's queue_max */
     bool urgent;        /* other than by the time that a call takes, never in the background */
+    bool patient;       /* this request runs in the background, whatever its flow has used here */
 };
 
 struct mrd_rpc_server_options {

@@ -36,6 +36,7 @@ static void flow_of(void *context, struct mrd_bytes request, struct mrd_rpc_flow
     out->workers = out->key == 'v' ? atomic_load(&world->workers_of_v) : 0;
     out->queue_max = out->key == 'v' ? 1 : 2;
     out->urgent = out->key == 'u';
+    out->patient = out->key == 'p';
 }
 
 /* What it was started with. */
@@ -265,6 +266,16 @@ a_flow_that_uses_more_than_its_share_is_in_the_background_while_others_are_there
     world_stop(world);
 }
 
+static void a_patient_call_is_in_the_background_wherever_it_is_alone(void **state)
+{
+    (void)state;
+    struct world *world = world_start(2);
+    assert_int_equal(number_of(world, "a nice"), nice_of_process());
+    assert_true(number_of(world, "p nice") >= MRD_THREAD_BACKGROUND_NICE);
+    assert_int_equal(number_of(world, "a nice"), nice_of_process());
+    world_stop(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +286,7 @@ int main(void)
         cmocka_unit_test(a_long_call_ends_in_the_background_and_no_other_does),
         cmocka_unit_test(
             a_flow_that_uses_more_than_its_share_is_in_the_background_while_others_are_there),
+        cmocka_unit_test(a_patient_call_is_in_the_background_wherever_it_is_alone),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     mrd_bus_library_close();

@@ -114,8 +114,9 @@ const char *mrd_rpc_call_admit(struct mrd_rpc_server *server, struct mrd_rpc_cal
     call->urgent = of->urgent;
     if (!of->urgent) {
         mrd_usage_add(&server->usage, of->key, 0, now_ns());
-        call->lane = mrd_usage_is_heavy(&server->usage, of->key, now_ns()) ? MRD_RPC_LANE_LOW
-                                                                           : MRD_RPC_LANE_USUAL;
+        call->lane = of->patient || mrd_usage_is_heavy(&server->usage, of->key, now_ns())
+                         ? MRD_RPC_LANE_LOW
+                         : MRD_RPC_LANE_USUAL;
     }
     return NULL;
 }

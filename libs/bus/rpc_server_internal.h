@@ -13,7 +13,7 @@
  * at once (base/threads.h); it cannot get it back, so it ends with that call and another one is made when it is needed.
  * What a thread of lower priority makes would inherit it: the pulse thread makes threads in its place.
  *
- * Lanes: calls of a flow that uses more than its share (base/usage.h) are low from their beginning. They have threads of their own,
+ * Lanes: calls of a flow that uses more than its share (base/usage.h), and patient ones, are low from their beginning. They have threads of their own,
  * which stay low and go from call to call. A call stays in its lane.
  */
 #ifndef MRD_BUS_RPC_SERVER_INTERNAL_H

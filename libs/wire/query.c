@@ -150,6 +150,7 @@ void mrd_query_request_encode(const struct mrd_query_request *request, struct mr
     message.memory_max = request->memory_max;
     message.in_order = request->in_order;
     message.histograms_before_ms = (uint64_t)request->histograms_before_ms;
+    message.patient = request->patient;
     partitions_encode(request, &message);
     mrd_auto(mrd_buf_fini)
     struct mrd_buf ids = {0};
@@ -322,19 +323,27 @@ static enum mrd_status ids_decode(const Mrd__Query__Request *message, struct mrd
     return MRD_OK;
 }
 
-struct mrd_bytes mrd_query_request_peek(struct mrd_bytes bytes, uint32_t *out_kind)
+struct mrd_query_envelope mrd_query_request_peek(struct mrd_bytes bytes)
 {
-    enum { FIELD_KIND = MRD_PB_TAG(2, MRD_PB_VARINT), FIELD_TENANT = MRD_PB_TAG(3, MRD_PB_BYTES) };
+    enum {
+        FIELD_KIND = MRD_PB_TAG(2, MRD_PB_VARINT),
+        FIELD_TENANT = MRD_PB_TAG(3, MRD_PB_BYTES),
+        FIELD_PATIENT = MRD_PB_TAG(23, MRD_PB_VARINT),
+    };
     const uint8_t *at = bytes.data;
     const uint8_t *end = at + bytes.size;
-    struct mrd_bytes tenant = MRD_BYTES_NONE;
+    struct mrd_query_envelope envelope = {0};
     struct mrd_pb_field field = {0};
-    *out_kind = 0;
     while (at != end && mrd_pb_field_read(&at, end, &field)) {
-        tenant = field.tag == FIELD_TENANT ? field.bytes : tenant;
-        *out_kind = field.tag == FIELD_KIND ? (uint32_t)field.scalar : *out_kind;
+        if (field.tag == FIELD_TENANT) {
+            envelope.tenant = field.bytes;
+        } else if (field.tag == FIELD_KIND) {
+            envelope.kind = (uint32_t)field.scalar;
+        } else if (field.tag == FIELD_PATIENT) {
+            envelope.patient = field.scalar != 0;
+        }
     }
-    return tenant;
+    return envelope;
 }
 
 enum mrd_status mrd_query_request_decode(struct mrd_bytes bytes, struct mrd_arena *arena,
@@ -365,6 +374,7 @@ enum mrd_status mrd_query_request_decode(struct mrd_bytes bytes, struct mrd_aren
         .histograms_before_ms =
             (mrd_time_ms)MRD_MIN(message->histograms_before_ms, (uint64_t)INT64_MAX),
         .fragment = bytes_of(message->fragment),
+        .patient = message->patient,
     };
     MRD_TRY(partitions_decode(message, arena, &request, err));
     MRD_TRY(ids_decode(message, arena, &request, err));

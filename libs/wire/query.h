@@ -90,6 +90,8 @@ struct mrd_query_request {
         fragment; /* FRAGMENT: promql/fragment.h; it says what is selected, not the matchers and times here */
     bool
         in_order; /* SELECT, FRAGMENT: series come in the order of model/series_order.h; ignored by ingesters that are older */
+    bool patient; /* its tenant uses more than its share of the asker: others' questions go first.
+                     * Ignored by ingesters that are older */
     uint32_t limit; /* CARDINALITY: the greatest n of each list; 0: all */
     const struct mrd_query_partition *partitions; /* at least one, rising by number */
     size_t partition_count;
@@ -111,9 +113,15 @@ MRD_MUST_CHECK enum mrd_status mrd_query_request_decode(struct mrd_bytes bytes,
                                                         struct mrd_error *err);
 void mrd_query_request_fini(struct mrd_query_request *request);
 
-/* Whose request it is, and of which kind, without decoding the rest: a view into `bytes`, empty if there is none or the bytes are
- * no request; *out_kind may be any number. */
-struct mrd_bytes mrd_query_request_peek(struct mrd_bytes bytes, uint32_t *out_kind);
+/* What tells how a request is to be scheduled. */
+struct mrd_query_envelope {
+    struct mrd_bytes tenant; /* a view into the request, empty if there is none */
+    uint32_t kind;           /* may be any number */
+    bool patient;
+};
+
+/* Without decoding the rest: as much of it as can be read, if the bytes are no request. */
+struct mrd_query_envelope mrd_query_request_peek(struct mrd_bytes bytes);
 
 /* ---- replies ---- */
 

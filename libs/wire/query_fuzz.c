@@ -69,9 +69,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mrd_auto(mrd_arena_destroy)
     struct mrd_arena *arena = mrd_arena_create("fuzz", 1 << 20);
     struct mrd_query_request request;
-    uint32_t kind;
-    const struct mrd_bytes tenant = mrd_query_request_peek(bytes, &kind);
-    mrd_assert(tenant.size <= size);
+    const struct mrd_query_envelope envelope = mrd_query_request_peek(bytes);
+    mrd_assert(envelope.tenant.size <= size);
     if (mrd_query_request_decode(bytes, arena, &request, NULL) == MRD_OK) {
         struct mrd_buf again = {0};
         mrd_query_request_encode(&request, &again);

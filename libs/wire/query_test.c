@@ -39,6 +39,7 @@ static struct mrd_query_request request_of(const struct mrd_matcher matchers[2])
         .limit = 3,
         .partitions = partitions,
         .partition_count = MRD_ARRAY_LEN(partitions),
+        .patient = true,
     };
 }
 
@@ -56,13 +57,13 @@ static void a_request_comes_back_as_it_was(void **state)
     assert_int_equal(mrd_query_request_decode(mrd_buf_view(&bytes), arena, &got, NULL), MRD_OK);
     assert_int_equal(got.kind, request.kind);
     assert_true(mrd_bytes_equal(got.tenant, request.tenant));
-    uint32_t kind;
-    assert_true(
-        mrd_bytes_equal(mrd_query_request_peek(mrd_buf_view(&bytes), &kind), request.tenant));
-    assert_int_equal(kind, request.kind);
+    const struct mrd_query_envelope envelope = mrd_query_request_peek(mrd_buf_view(&bytes));
+    assert_true(mrd_bytes_equal(envelope.tenant, request.tenant));
+    assert_int_equal(envelope.kind, request.kind);
+    assert_true(envelope.patient && got.patient);
     for (size_t size = 0; size < bytes.size; size++) { /* cut off anywhere: that, or nothing */
         const struct mrd_bytes part = {bytes.data, size};
-        const struct mrd_bytes tenant = mrd_query_request_peek(part, &kind);
+        const struct mrd_bytes tenant = mrd_query_request_peek(part).tenant;
         assert_true(tenant.size == 0 || mrd_bytes_equal(tenant, request.tenant));
     }
     assert_true(mrd_bytes_equal(got.label, request.label));

@@ -217,15 +217,15 @@ static enum mrd_status on_call(void *context, struct mrd_rpc_call *call, struct 
 static void flow_of(void *context, struct mrd_bytes request, struct mrd_rpc_flow *out)
 {
     const struct ing_questions *questions = context;
-    uint32_t kind;
-    const struct mrd_bytes tenant = mrd_query_request_peek(request, &kind);
+    const struct mrd_query_envelope asked = mrd_query_request_peek(request);
     struct ing_limits limits = {0};
     if (questions->options.settings != NULL) {
-        mrd_tenancy_settings_get(questions->options.settings, tenant, &limits);
+        mrd_tenancy_settings_get(questions->options.settings, asked.tenant, &limits);
     }
-    const bool known = kind == MRD_QUERY_KNOWN;
-    out->key = mrd_tenant_seed(tenant) + (known ? 1 : 0);
+    const bool known = asked.kind == MRD_QUERY_KNOWN;
+    out->key = mrd_tenant_seed(asked.tenant) + (known ? 1 : 0);
     out->urgent = known;
+    out->patient = asked.patient;
     out->workers = known ? 1 : limits.workers;
     out->queue_max = known ? 0 : limits.queue_max;
 }

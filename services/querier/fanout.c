@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "querier/query_pool.h"
+
 enum {
     RETRY_PAUSE_MS = 50,
     LOOK_MS = 20,   /* a pause is looked out of that often */
@@ -117,6 +119,7 @@ static enum mrd_status ask_start(struct qry_fanout *fanout, const char *instance
     struct mrd_query_request request = fanout->request;
     request.partitions = fanout->listed;
     request.partition_count = count;
+    request.patient = qry_pool_stands_back();
     mrd_buf_clear(&fanout->encoded);
     mrd_query_request_encode(&request, &fanout->encoded);
     fanout->alone_running += count == 1 ? 1 : 0;

@@ -140,6 +140,8 @@ static void stand_back(struct job *job, int64_t now)
     }
 }
 
+bool qry_pool_stands_back(void) { return self != NULL && self->heavy; }
+
 void qry_pool_checkpoint(void)
 {
     struct job *job = self;

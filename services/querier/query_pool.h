@@ -76,6 +76,10 @@ void qry_pool_cancel(struct qry_pool *pool, const struct mrd_http_request *reque
  * is none. */
 void qry_pool_checkpoint(void);
 
+/* Whether the job of this thread is to let others' go first, here and elsewhere: its tenant uses more than its share. False where
+ * there is none. */
+bool qry_pool_stands_back(void);
+
 /* Lets running and waiting jobs finish. New ones are refused from now on. */
 void qry_pool_stop(struct qry_pool *pool);
 

@@ -24,6 +24,7 @@ struct fixture {
     size_t running;      /* jobs that were begun */
     size_t canceled;
     size_t working;   /* jobs of that kind that were begun */
+    bool stood_back;  /* as the computing job saw it last */
     bool accompanied; /* jobs of two tenants were there */
 };
 
@@ -91,6 +92,7 @@ static void computing_job(void *context, struct mrd_http_request *request,
            (fixture->accompanied || mrd_thread_cpu_ns() - begin_ns < 400 * (int64_t)1000000)) {
         qry_pool_checkpoint();
     }
+    fixture->stood_back = qry_pool_stands_back();
     out->status = 200;
     mrd_buf_append_text(&out->body, "computed");
 }
@@ -316,12 +318,15 @@ static void a_tenant_that_uses_more_than_its_share_gives_its_core_up(void **stat
     struct raw_client alone = ask(&fixture, "/compute-a");
     expect(&alone, 200, "computed");
     assert_int_equal(core_yields(&fixture), 0);
+    assert_false(fixture.stood_back);
     struct raw_client light = ask(&fixture, "/b");
     expect(&light, 200, "done");
     fixture.accompanied = true;
     struct raw_client heavy = ask(&fixture, "/compute-a");
     expect(&heavy, 200, "computed");
     assert_true(core_yields(&fixture) > 0);
+    assert_true(fixture.stood_back);
+    assert_false(qry_pool_stands_back());
     finish(&fixture);
 }
 
