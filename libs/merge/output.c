@@ -31,6 +31,7 @@ static enum mrd_status open_writer(struct mrd_merge_output *output, struct mrd_e
         .promoted_count = options->promoted_count,
         .compact = output->compact,
         .keep_hlc = output->keep_hlc,
+        .split_values = true,
         .series_key = series_key,
         .zstd_level = output->zstd_level,
         .memory_bytes_max = output->writer_bytes,

@@ -9,10 +9,20 @@ enum { BLOCK_MAX = 1 << 20, MINIBLOCKS_MAX = 512 };
 
 /* ---- encoding ---- */
 
-/* `deltas` holds the block's differences, the rest of the last miniblock filled by the least one. */
-static void put_block(struct mrd_buf *out, const int64_t *deltas, size_t count, int64_t least,
-                      uint64_t mask)
+static int64_t least_of(const int64_t *deltas, size_t count)
 {
+    int64_t least = deltas[0];
+    for (size_t i = 1; i < count; i++) {
+        least = MRD_MIN(least, deltas[i]);
+    }
+    return least;
+}
+
+/* `deltas` holds the block's differences, the rest of the last miniblock filled by the least one. */
+static void put_block(struct mrd_buf *out, const int64_t *deltas, size_t count, uint64_t mask,
+                      enum mrd_pq_delta_widths of)
+{
+    const int64_t least = least_of(deltas, count);
     uint64_t above[BLOCK] = {0};
     for (size_t i = 0; i < count; i++) {
         above[i] = ((uint64_t)deltas[i] - (uint64_t)least) & mask;
@@ -25,7 +35,8 @@ static void put_block(struct mrd_buf *out, const int64_t *deltas, size_t count, 
         for (size_t i = 0; i < MINIBLOCK; i++) {
             all |= above[m * MINIBLOCK + i];
         }
-        widths[m] = (uint8_t)mrd_pq_bit_width(all);
+        const unsigned bits = mrd_pq_bit_width(all);
+        widths[m] = (uint8_t)(of == MRD_PQ_DELTA_BYTES ? (bits + 7) / 8 * 8 : bits);
         size += widths[m] * (MINIBLOCK / 8);
     }
     mrd_buf_append(out, widths, sizeof(widths));
@@ -49,16 +60,8 @@ static void put_header(struct mrd_buf *out, size_t count, int64_t first)
     mrd_buf_append_zigzag(out, first);
 }
 
-static int64_t least_of(const int64_t *deltas, size_t count)
-{
-    int64_t least = deltas[0];
-    for (size_t i = 1; i < count; i++) {
-        least = MRD_MIN(least, deltas[i]);
-    }
-    return least;
-}
-
-MRD_SIMD_CLONES void mrd_pq_delta_encode64(const int64_t *values, size_t count, struct mrd_buf *out)
+MRD_SIMD_CLONES void mrd_pq_delta_encode64(const int64_t *values, size_t count,
+                                           enum mrd_pq_delta_widths widths, struct mrd_buf *out)
 {
     put_header(out, count, count == 0 ? 0 : values[0]);
     for (size_t at = 1; at < count; at += BLOCK) {
@@ -67,11 +70,12 @@ MRD_SIMD_CLONES void mrd_pq_delta_encode64(const int64_t *values, size_t count, 
         for (size_t i = 0; i < n; i++) {
             deltas[i] = (int64_t)((uint64_t)values[at + i] - (uint64_t)values[at + i - 1]);
         }
-        put_block(out, deltas, n, least_of(deltas, n), UINT64_MAX);
+        put_block(out, deltas, n, UINT64_MAX, widths);
     }
 }
 
-MRD_SIMD_CLONES void mrd_pq_delta_encode32(const int32_t *values, size_t count, struct mrd_buf *out)
+MRD_SIMD_CLONES void mrd_pq_delta_encode32(const int32_t *values, size_t count,
+                                           enum mrd_pq_delta_widths widths, struct mrd_buf *out)
 {
     put_header(out, count, count == 0 ? 0 : values[0]);
     for (size_t at = 1; at < count; at += BLOCK) {
@@ -80,7 +84,7 @@ MRD_SIMD_CLONES void mrd_pq_delta_encode32(const int32_t *values, size_t count, 
         for (size_t i = 0; i < n; i++) {
             deltas[i] = (int32_t)((uint32_t)values[at + i] - (uint32_t)values[at + i - 1]);
         }
-        put_block(out, deltas, n, least_of(deltas, n), UINT32_MAX);
+        put_block(out, deltas, n, UINT32_MAX, widths);
     }
 }
 

@@ -11,9 +11,18 @@
 
 #include "base/bytes.h"
 
+/* How wide the differences of a miniblock are. */
+enum mrd_pq_delta_widths {
+    MRD_PQ_DELTA_BITS, /* as they need: the least bytes */
+    MRD_PQ_DELTA_BYTES /* whole bytes: what is compressed after that gets smaller by a third where a few differences recur, and is
+                        * faster to unpack */
+};
+
 /* Appends the encoded values; `out->failed` tells of its limit. */
-void mrd_pq_delta_encode64(const int64_t *values, size_t count, struct mrd_buf *out);
-void mrd_pq_delta_encode32(const int32_t *values, size_t count, struct mrd_buf *out);
+void mrd_pq_delta_encode64(const int64_t *values, size_t count, enum mrd_pq_delta_widths widths,
+                           struct mrd_buf *out);
+void mrd_pq_delta_encode32(const int32_t *values, size_t count, enum mrd_pq_delta_widths widths,
+                           struct mrd_buf *out);
 
 /* Decodes exactly `count` values and leaves `in` behind them. False if there are more or fewer, or if
  * the bytes are wrong. */

@@ -49,11 +49,12 @@ static void any_width_packs_and_unpacks(void **state)
     }
 }
 
-static void expect_delta_round_trip(const int64_t *values, size_t count)
+static void expect_delta_round_trip_of(const int64_t *values, size_t count,
+                                       enum mrd_pq_delta_widths widths)
 {
     mrd_auto(mrd_buf_fini)
     struct mrd_buf buf = {0};
-    mrd_pq_delta_encode64(values, count, &buf);
+    mrd_pq_delta_encode64(values, count, widths, &buf);
     const size_t first_size = buf.size;
     mrd_buf_append_u8(&buf, 0xaa);
     struct mrd_reader in = mrd_reader_of(mrd_buf_view(&buf));
@@ -68,6 +69,12 @@ static void expect_delta_round_trip(const int64_t *values, size_t count)
     in = mrd_reader_of(mrd_buf_view(&buf));
     assert_false(mrd_pq_delta_decode64(&in, got, count + 1));
     free(got);
+}
+
+static void expect_delta_round_trip(const int64_t *values, size_t count)
+{
+    expect_delta_round_trip_of(values, count, MRD_PQ_DELTA_BITS);
+    expect_delta_round_trip_of(values, count, MRD_PQ_DELTA_BYTES);
 }
 
 static void deltas_come_back(void **state)
@@ -116,7 +123,7 @@ static void narrow_deltas_wrap_around(void **state)
     int32_t got[MRD_ARRAY_LEN(values)];
     mrd_auto(mrd_buf_fini)
     struct mrd_buf buf = {0};
-    mrd_pq_delta_encode32(values, MRD_ARRAY_LEN(values), &buf);
+    mrd_pq_delta_encode32(values, MRD_ARRAY_LEN(values), MRD_PQ_DELTA_BYTES, &buf);
     struct mrd_reader in = mrd_reader_of(mrd_buf_view(&buf));
     assert_true(mrd_pq_delta_decode32(&in, got, MRD_ARRAY_LEN(values)));
     assert_memory_equal(got, values, sizeof(values));
@@ -129,11 +136,24 @@ static void bytes_are_those_of_the_specification(void **state)
     const int64_t values[] = {7, 5, 3, 1, 2, 3, 4, 5};
     mrd_auto(mrd_buf_fini)
     struct mrd_buf buf = {0};
-    mrd_pq_delta_encode64(values, MRD_ARRAY_LEN(values), &buf);
+    mrd_pq_delta_encode64(values, MRD_ARRAY_LEN(values), MRD_PQ_DELTA_BITS, &buf);
     /* block 128, 4 miniblocks, 8 values, first 7; least -2, widths 2 0 0 0; 0,0,0,3,3,3,3 in two bits each */
     const uint8_t want[] = {0x80, 0x01, 0x04, 0x08, 0x0e, 0x03, 0x02, 0, 0,
                             0,    0xc0, 0x3f, 0,    0,    0,    0,    0, 0};
     assert_int_equal(buf.size, sizeof(want));
+    assert_memory_equal(buf.data, want, sizeof(want));
+}
+
+static void widths_may_be_whole_bytes(void **state)
+{
+    (void)state;
+    const int64_t values[] = {7, 5, 3, 1, 2, 3, 4, 305};
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf buf = {0};
+    mrd_pq_delta_encode64(values, MRD_ARRAY_LEN(values), MRD_PQ_DELTA_BYTES, &buf);
+    const uint8_t want[] = {0x80, 0x01, 0x04, 0x08, 0x0e, 0x03, 16, 0, 0, 0, 0,    0,
+                            0,    0,    0,    0,    3,    0,    3,  0, 3, 0, 0x2f, 0x01};
+    assert_int_equal(buf.size, 10 + 16 / 8 * 32);
     assert_memory_equal(buf.data, want, sizeof(want));
 }
 
@@ -253,6 +273,7 @@ int main(void)
         cmocka_unit_test(regular_times_come_back),
         cmocka_unit_test(narrow_deltas_wrap_around),
         cmocka_unit_test(bytes_are_those_of_the_specification),
+        cmocka_unit_test(widths_may_be_whole_bytes),
         cmocka_unit_test(hostile_delta_headers_are_refused),
         cmocka_unit_test(runs_come_back),
         cmocka_unit_test(one_run_is_seen),

@@ -6,6 +6,7 @@
 #ifndef MRD_PARQUET_VALUES_H
 #define MRD_PARQUET_VALUES_H
 
+#include "parquet/delta.h"
 #include "parquet/format.h"
 
 /* Values as the writer keeps them: `raw` is PLAIN for types of fixed size, one byte each for booleans;
@@ -16,6 +17,7 @@ struct mrd_pq_raw {
     size_t count;
     struct mrd_bytes raw;
     const int32_t *sizes;
+    enum mrd_pq_delta_widths widths; /* of encodings by differences */
 };
 
 /* True if values of this type can be written in this encoding (by us) and read in it (by anyone). */

@@ -150,8 +150,8 @@ static void delta_byte_array(const struct mrd_pq_raw *values, struct mrd_buf *ou
         before_size = size;
         value += size;
     }
-    mrd_pq_delta_encode32(prefix_sizes, values->count, out);
-    mrd_pq_delta_encode32(suffix_sizes, values->count, out);
+    mrd_pq_delta_encode32(prefix_sizes, values->count, values->widths, out);
+    mrd_pq_delta_encode32(suffix_sizes, values->count, values->widths, out);
     mrd_buf_append_bytes(out, mrd_buf_view(&suffixes));
     out->failed |= suffixes.failed;
 }
@@ -163,11 +163,13 @@ void mrd_pq_values_encode(const struct mrd_pq_raw *values, enum mrd_pq_encoding 
     if (encoding == MRD_PQ_RLE) {
         rle_booleans(values, out);
     } else if (encoding == MRD_PQ_DELTA_BINARY_PACKED && values->type == MRD_PQ_INT32) {
-        mrd_pq_delta_encode32((const int32_t *)(const void *)values->raw.data, values->count, out);
+        mrd_pq_delta_encode32((const int32_t *)(const void *)values->raw.data, values->count,
+                              values->widths, out);
     } else if (encoding == MRD_PQ_DELTA_BINARY_PACKED) {
-        mrd_pq_delta_encode64((const int64_t *)(const void *)values->raw.data, values->count, out);
+        mrd_pq_delta_encode64((const int64_t *)(const void *)values->raw.data, values->count,
+                              values->widths, out);
     } else if (encoding == MRD_PQ_DELTA_LENGTH_BYTE_ARRAY) {
-        mrd_pq_delta_encode32(values->sizes, values->count, out);
+        mrd_pq_delta_encode32(values->sizes, values->count, values->widths, out);
         mrd_buf_append_bytes(out, values->raw);
     } else if (encoding == MRD_PQ_DELTA_BYTE_ARRAY) {
         delta_byte_array(values, out);

@@ -96,9 +96,13 @@ static void make_body(struct mrd_pq_writer *writer, const struct pq_leaf *leaf, 
     if (encoding == MRD_PQ_RLE_DICTIONARY) {
         put_indices(leaf, body->plain);
     } else {
-        const struct mrd_pq_raw raw = {leaf->leaf.type, leaf->leaf.fixed_size, leaf->values,
+        const struct mrd_pq_raw raw = {leaf->leaf.type,
+                                       leaf->leaf.fixed_size,
+                                       leaf->values,
                                        mrd_buf_view(&leaf->raw),
-                                       (const int32_t *)(const void *)leaf->sizes.data};
+                                       (const int32_t *)(const void *)leaf->sizes.data,
+                                       writer->codec == MRD_PQ_ZSTD ? MRD_PQ_DELTA_BYTES
+                                                                    : MRD_PQ_DELTA_BITS};
         mrd_pq_values_encode(&raw, (enum mrd_pq_encoding)encoding, body->plain);
     }
     store(writer, body);
