@@ -170,9 +170,11 @@ static enum mrd_status parse_part(struct mrd_block *block, const struct mbx_part
     const struct mrd_look look = mrd_objstore_look(block->control);
     MRD_TRY(mbx_frame_open(index, &at->index, block->memory_max, &look, &plain_index, err));
     MRD_TRY(mbx_frame_open(pages, &at->pages, block->memory_max, &look, &plain_pages, err));
-    MRD_TRY(mbx_part_parse(mrd_buf_view(&plain_index), mrd_buf_view(&plain_pages),
-                           block->entry.data.size, block->entry.resolution_ms, block->memory_max,
-                           &look, out_part, err));
+    const struct mbx_part_of of = {.version = block->directory->directory->version,
+                                   .data_size = block->entry.data.size,
+                                   .resolution_ms = block->entry.resolution_ms};
+    MRD_TRY(mbx_part_parse(mrd_buf_view(&plain_index), mrd_buf_view(&plain_pages), &of,
+                           block->memory_max, &look, out_part, err));
     if ((*out_part)->tenant_count != at->tenants_count) {
         mbx_part_destroy(out_part);
         return mrd_fail(err, MRD_E_CORRUPT, "a part has other tenants than the directory says");

@@ -445,6 +445,20 @@ void mbx_pages_write(const struct mbx_page *pages, size_t count, unsigned leaf_c
     }
 }
 
+void mbx_spans_write(const struct mbx_span *spans, size_t count, struct mrd_buf *out)
+{
+    uint64_t expected = 0;
+    mrd_buf_append_varint(out, count);
+    for (size_t i = 0; i < count; i++) {
+        mrd_buf_append_varint(out, spans[i].pages);
+        mrd_buf_append_zigzag(out, (int64_t)(spans[i].offset - expected));
+        mrd_buf_append_varint(out, spans[i].size);
+        mrd_buf_append_varint(out, spans[i].stamps);
+        mrd_buf_append_u32(out, spans[i].crc32c);
+        expected = spans[i].offset + spans[i].size;
+    }
+}
+
 /* ---- figures ---- */
 
 size_t mbx_build_memory(const struct mbx_build *build)

@@ -60,6 +60,9 @@ void mbx_build_segment(struct mbx_build *build, const struct mbx_segment *segmen
 void mbx_pages_write(const struct mbx_page *pages, size_t count, unsigned leaf_count,
                      struct mrd_buf *out);
 
+/* Appends the spans of its stamps behind that. */
+void mbx_spans_write(const struct mbx_span *spans, size_t count, struct mrd_buf *out);
+
 size_t mbx_build_memory(const struct mbx_build *build);
 bool mbx_build_failed(const struct mbx_build *build);
 

@@ -24,7 +24,8 @@ unsigned mbx_segment_leaves(const struct mrd_block_cursor *cursor,
     if ((segment->flags & MBX_HISTOGRAMS) != 0) {
         leaves |= 1U << MBX_HISTOGRAM;
     }
-    if (cursor->options.want_hlc && cursor->block->entry.keeps_hlc) {
+    if (cursor->options.want_hlc && cursor->block->entry.keeps_hlc &&
+        cursor->part->part->span_count == 0) {
         leaves |= 1U << MBX_HLC;
     }
     return leaves;
@@ -187,23 +188,48 @@ static enum mrd_status append_starts(struct mrd_block_cursor *cursor,
     return MRD_OK;
 }
 
+/* The stamps of rows of a run, in its column or beside it. */
+struct stamps {
+    const int64_t *column; /* of the run's first row; NULL: beside */
+    const uint16_t *rows;
+    const mrd_hlc *list;
+};
+
+static enum mrd_status find_stamps(struct mrd_block_cursor *cursor,
+                                   const struct mbx_segment *segment, struct stamps *out,
+                                   struct mrd_error *err)
+{
+    struct mbx_column *column;
+    if (cursor->part->part->span_count > 0) {
+        const struct mbx_page *page = &cursor->part->part->pages[segment->page];
+        MRD_TRY(mbx_pages_stamps(&cursor->pages, segment->page, err));
+        *out = (struct stamps){.rows = cursor->pages.stamps.rows + page->span_row + segment->row,
+                               .list = cursor->pages.stamps.list};
+        return MRD_OK;
+    }
+    MRD_TRY(mbx_pages_decode(&cursor->pages, MBX_HLC, segment->page, &column, err));
+    if (column->batch.values != column->batch.entries || column->batch.entries == 0) {
+        return wrong(cursor, segment, "rows without a stamp", err);
+    }
+    *out = (struct stamps){.column = column->batch.i64 + segment->row};
+    return MRD_OK;
+}
+
 /* Stamps of the rows of `span`, to one of two lists as `is_histogram` says (NULL: all floats). */
 static enum mrd_status append_hlcs(struct mrd_block_cursor *cursor,
                                    const struct mbx_segment *segment, struct span span,
                                    const uint8_t *is_histogram, struct mrd_error *err)
 {
+    struct stamps stamps;
     if (!cursor->options.want_hlc || !cursor->block->entry.keeps_hlc) {
         return MRD_OK;
     }
-    struct mbx_column *column;
-    MRD_TRY(mbx_pages_decode(&cursor->pages, MBX_HLC, segment->page, &column, err));
-    if (column->batch.values != column->batch.entries || column->batch.entries == 0) {
-        return wrong(cursor, segment, "rows without a stamp", err);
-    }
+    MRD_TRY(find_stamps(cursor, segment, &stamps, err));
     for (uint32_t i = span.begin; i < span.end; i++) {
         const bool histogram = is_histogram != NULL && is_histogram[i] != 0;
-        mrd_buf_append(histogram ? &cursor->out.h_hlcs : &cursor->out.hlcs,
-                       &column->batch.i64[segment->row + i], sizeof(int64_t));
+        const mrd_hlc stamp =
+            stamps.column != NULL ? (mrd_hlc)stamps.column[i] : stamps.list[stamps.rows[i]];
+        mrd_buf_append(histogram ? &cursor->out.h_hlcs : &cursor->out.hlcs, &stamp, sizeof(stamp));
     }
     return MRD_OK;
 }

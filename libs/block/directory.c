@@ -76,7 +76,7 @@ enum mrd_status mbx_frame_open(struct mrd_bytes stored, const struct mbx_frame *
     uint32_t crc = 0;
     MRD_TRY(crc_of(stored, look, &crc, err));
     if (stored.size != frame->size || crc != frame->crc32c) {
-        return mrd_fail(err, MRD_E_CORRUPT, "the sidecar's bytes at %llu do not match their CRC",
+        return mrd_fail(err, MRD_E_CORRUPT, "the frame at %llu does not match its CRC",
                         (unsigned long long)frame->offset);
     }
     if (frame->plain_size > memory_max) {
@@ -90,7 +90,7 @@ enum mrd_status mbx_frame_open(struct mrd_bytes stored, const struct mbx_frame *
     bool fine = false;
     MRD_TRY(decompress(stored, place, (size_t)frame->plain_size, look, &fine, err));
     if (!fine) {
-        return mrd_fail(err, MRD_E_CORRUPT, "the sidecar's bytes at %llu do not decompress to %llu",
+        return mrd_fail(err, MRD_E_CORRUPT, "the frame at %llu does not decompress to %llu bytes",
                         (unsigned long long)frame->offset, (unsigned long long)frame->plain_size);
     }
     out_plain->size += (size_t)frame->plain_size;
@@ -206,7 +206,7 @@ void mbx_directory_write(const struct mbx_directory *directory,
     mrd_buf_append_u32(out, (uint32_t)frame.size);
     mrd_buf_append_u32(out, (uint32_t)frame.plain_size);
     mrd_buf_append_u32(out, frame.crc32c);
-    mrd_buf_append_u32(out, directory->resolution_ms == 0 ? MBX_VERSION : MBX_VERSION_ROLLUP);
+    mrd_buf_append_u32(out, directory->version);
     if (!out->failed) {
         mrd_buf_append_u32(out,
                            mrd_crc32c(0, (struct mrd_bytes){out->data + tail, out->size - tail}));
@@ -231,10 +231,10 @@ enum mrd_status mbx_tail_read(struct mrd_bytes tail, uint64_t sidecar_size, stru
         crc != mrd_crc32c(0, (struct mrd_bytes){tail.data, MBX_TAIL_SIZE - 8})) {
         return mrd_fail(err, MRD_E_CORRUPT, "the end of the sidecar is not that of one");
     }
-    if (version != MBX_VERSION && version != MBX_VERSION_ROLLUP) {
+    if (version < MBX_VERSION || version > MBX_VERSION_STAMPS) {
         return mrd_fail(err, MRD_E_UNSUPPORTED,
-                        "a sidecar of version %u, this reads %d and %d: upgrade", version,
-                        MBX_VERSION, MBX_VERSION_ROLLUP);
+                        "a sidecar of version %u, this reads %d to %d: upgrade", version,
+                        MBX_VERSION, MBX_VERSION_STAMPS);
     }
     if (sidecar_size < MBX_MAGIC_SIZE + MBX_TAIL_SIZE || frame.offset < MBX_MAGIC_SIZE ||
         frame.offset > sidecar_size || frame.size != sidecar_size - MBX_TAIL_SIZE - frame.offset) {
@@ -332,6 +332,7 @@ enum mrd_status mbx_directory_parse(struct mrd_bytes plain, const struct mbx_fra
         return mrd_arena_fail(directory->arena, err);
     }
     struct mrd_reader in = mrd_reader_of(copy);
+    directory->version = version;
     directory->id = mrd_read_bytes(&in, mrd_read_varint(&in));
     if (version == MBX_VERSION_ROLLUP) {
         const uint64_t resolution_ms = mrd_read_varint(&in);

@@ -1,4 +1,4 @@
-/* Blocks as the first version wrote them, and rollups as the second did, are read by every later one: libs/block/golden holds them and
+/* Blocks as the first version wrote them, rollups as the second did and stamps as the third did are read by every later one: libs/block/golden holds them and
  * docs/formats/block.md together.
  * `block_golden_test FOLDER` writes them anew, for a new format version beside the old. */
 #include "block/testing_internal.h"
@@ -117,7 +117,13 @@ static struct rows rows_of(const struct testing_set *set, const struct mrd_block
 }
 
 /* The series of one tenant: those of the second. */
-enum { ROLLUP_FIRST = 2 };
+enum { OF_ONE_TENANT = 2 };
+
+static struct testing_set part_of(const struct testing_set *set, size_t first)
+{
+    return (struct testing_set){
+        .arena = set->arena, .items = set->items + first, .count = set->count - first};
+}
 
 static enum mrd_status write_rollup(struct testing_set *set, struct mrd_block_entry *out,
                                     struct mrd_error *err)
@@ -130,7 +136,7 @@ static enum mrd_status write_rollup(struct testing_set *set, struct mrd_block_en
     mrd_auto(mrd_block_writer_destroy)
     struct mrd_block_writer *writer = NULL;
     MRD_TRY(mrd_block_writer_create(&options, &writer, err));
-    for (size_t i = ROLLUP_FIRST; i < set->count; i++) {
+    for (size_t i = OF_ONE_TENANT; i < set->count; i++) {
         const struct rows rows = rows_of(set, &set->items[i]);
         MRD_TRY(mrd_block_writer_add_rows(writer, &set->items[i], rows.items, rows.count, err));
     }
@@ -146,36 +152,49 @@ static void copy_file(const char *from_folder, const char *to_folder, const char
     assert_int_equal(system(command), 0);
 }
 
-static int write_all(const char *folder)
+static enum mrd_status put_entry(const struct mrd_block_entry *entry, const char *key,
+                                 struct mrd_error *err)
+{
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf bytes = {0};
+    MRD_TRY(mrd_block_entry_encode(entry, &bytes, err));
+    return mrd_objstore_put(testing_store, key, mrd_buf_view(&bytes), NULL, err);
+}
+
+static enum mrd_status write_all(struct testing_set *set, struct mrd_error *err)
+{
+    static const struct {
+        const char *stem;
+        const char *key;
+        unsigned level;
+        bool compact;
+    } kinds[] = {
+        {"plain",   "plain.entry",   0, false},
+        {"compact", "compact.entry", 0, true },
+        {"stamps",  "stamps.entry",  1, true },
+    };
+    struct mrd_block_entry entry;
+    for (size_t i = 0; i < MRD_ARRAY_LEN(kinds); i++) {
+        const struct testing_set of = part_of(set, kinds[i].level > 0 ? OF_ONE_TENANT : 0);
+        struct mrd_block_writer_options options = testing_options(testing_store, kinds[i].level);
+        options.stem = kinds[i].stem;
+        options.compact = kinds[i].compact;
+        MRD_TRY(testing_write(&options, &of, false, &entry, err));
+        MRD_TRY(put_entry(&entry, kinds[i].key, err));
+    }
+    MRD_TRY(write_rollup(set, &entry, err));
+    return put_entry(&entry, "rollup.entry", err);
+}
+
+static int write_golden(const char *folder)
 {
     (void)testing_open(NULL);
     struct testing_set set = make_set();
     struct mrd_error err = {0};
-    for (unsigned compact = 0; compact < 2; compact++) {
-        struct mrd_block_writer_options options = testing_options(testing_store, 0);
-        options.stem = compact == 1 ? "compact" : "plain";
-        options.compact = compact == 1;
-        struct mrd_block_entry entry;
-        struct mrd_buf bytes = {0};
-        if (testing_write(&options, &set, false, &entry, &err) != MRD_OK ||
-            mrd_block_entry_encode(&entry, &bytes, &err) != MRD_OK ||
-            mrd_objstore_put(testing_store, compact == 1 ? "compact.entry" : "plain.entry",
-                             mrd_buf_view(&bytes), NULL, &err) != MRD_OK) {
-            fprintf(stderr, "%s\n", err.text);
-            return 1;
-        }
-        mrd_buf_fini(&bytes);
-    }
-    struct mrd_block_entry entry;
-    struct mrd_buf bytes = {0};
-    if (write_rollup(&set, &entry, &err) != MRD_OK ||
-        mrd_block_entry_encode(&entry, &bytes, &err) != MRD_OK ||
-        mrd_objstore_put(testing_store, "rollup.entry", mrd_buf_view(&bytes), NULL, &err) !=
-            MRD_OK) {
+    if (write_all(&set, &err) != MRD_OK) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }
-    mrd_buf_fini(&bytes);
     copy_file(testing_folder, folder, "*.*");
     testing_set_fini(&set);
     return testing_close(NULL);
@@ -255,7 +274,7 @@ static void the_second_versions_rollups_are_read(void **state)
     struct mrd_block_cursor *cursor;
     copy_file(golden, testing_folder, "rollup.*");
     struct mrd_block *block = open_golden("rollup", &cursor);
-    for (size_t i = ROLLUP_FIRST; i < set.count; i++) {
+    for (size_t i = OF_ONE_TENANT; i < set.count; i++) {
         const struct rows want = rows_of(&set, &set.items[i]);
         const struct mrd_block_series *got;
         assert_int_equal(mrd_block_cursor_next(cursor, &got, &err), MRD_OK);
@@ -273,14 +292,25 @@ static void the_second_versions_rollups_are_read(void **state)
     testing_set_fini(&set);
 }
 
+static void the_third_versions_stamps_are_read(void **state)
+{
+    (void)state;
+    struct testing_set set = make_set();
+    const struct testing_set of = part_of(&set, OF_ONE_TENANT);
+    copy_file(golden, testing_folder, "stamps.*");
+    expect_block("stamps", &of);
+    testing_set_fini(&set);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2) {
-        return write_all(argv[1]);
+        return write_golden(argv[1]);
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_versions_blocks_are_read),
         cmocka_unit_test(the_second_versions_rollups_are_read),
+        cmocka_unit_test(the_third_versions_stamps_are_read),
     };
     return cmocka_run_group_tests(tests, testing_open, testing_close);
 }

@@ -43,6 +43,7 @@ void mbx_pages_fini(struct mbx_pages *pages)
     for (unsigned i = 0; i < MBX_LEAVES_MAX; i++) {
         mrd_pq_decoder_destroy(&pages->columns[i].decoder);
     }
+    mbx_stamps_fini(&pages->stamps);
     mrd_buf_fini(&pages->wanted);
     free(pages->bytes);
 }
@@ -50,6 +51,7 @@ void mbx_pages_fini(struct mbx_pages *pages)
 void mbx_pages_part(struct mbx_pages *pages, const struct mbx_part *part)
 {
     pages->part = part;
+    pages->span = -1;
     for (unsigned i = 0; i < MBX_LEAVES_MAX; i++) {
         pages->columns[i].page = -1;
     }
@@ -220,6 +222,38 @@ enum mrd_status mbx_pages_decode(struct mbx_pages *pages, enum mbx_leaf leaf, ui
         column->value = 0;
     }
     *out_column = column;
+    return MRD_OK;
+}
+
+static enum mrd_status read_span(struct mbx_pages *pages, const struct mbx_span *span,
+                                 struct mrd_error *err)
+{
+    const struct mrd_block *block = pages->block;
+    uint8_t *bytes = malloc(span->size);
+    mrd_assert(bytes != NULL);
+    const struct mrd_objstore_range range = {span->offset, span->size, bytes};
+    enum mrd_status status =
+        mrd_objstore_read(block->store, block->data_key, &range, 1, block->control, err);
+    pages->stats.ranges++;
+    pages->stats.bytes += span->size;
+    if (status == MRD_OK) {
+        const struct mrd_look look = mrd_objstore_look(block->control);
+        status = mbx_stamps_decode(&pages->stamps, span, (struct mrd_bytes){bytes, span->size},
+                                   &look, err);
+    }
+    free(bytes);
+    return status == MRD_OK ? MRD_OK : mrd_fail_prefix(err, status, "%s", block->data_key);
+}
+
+enum mrd_status mbx_pages_stamps(struct mbx_pages *pages, uint32_t page, struct mrd_error *err)
+{
+    const uint32_t span = pages->part->pages[page].span;
+    if (pages->part->span_count == 0 || pages->span == (int64_t)span) {
+        return MRD_OK;
+    }
+    pages->span = -1;
+    MRD_TRY(read_span(pages, &pages->part->spans[span], err));
+    pages->span = span;
     return MRD_OK;
 }
 

@@ -8,6 +8,7 @@
 #define MRD_BLOCK_PAGES_INTERNAL_H
 
 #include "block/block_internal.h"
+#include "block/stamps_internal.h"
 #include "parquet/decode.h"
 
 struct mbx_wanted {
@@ -36,6 +37,8 @@ struct mbx_pages {
     uint64_t wanted_bytes;
     uint8_t *bytes;
     size_t bytes_capacity;
+    struct mbx_stamps stamps;
+    int64_t span; /* whose stamps these are; -1: none's */
     struct mrd_block_cursor_stats stats;
 };
 
@@ -60,6 +63,10 @@ bool mbx_pages_have(const struct mbx_pages *pages, enum mbx_leaf leaf, uint32_t 
 /* Makes `page` the decoded one of the column. *out_column has an empty batch (entries 0) if all are null. */
 MRD_MUST_CHECK enum mrd_status mbx_pages_decode(struct mbx_pages *pages, enum mbx_leaf leaf,
                                                 uint32_t page, struct mbx_column **out_column,
+                                                struct mrd_error *err);
+
+/* Makes the stamps of the page's span the decoded ones, if the part has spans; reads them if they are not. */
+MRD_MUST_CHECK enum mrd_status mbx_pages_stamps(struct mbx_pages *pages, uint32_t page,
                                                 struct mrd_error *err);
 
 /* The number of values before `row`; cheap if rows rise. */

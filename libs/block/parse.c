@@ -85,7 +85,66 @@ static enum mrd_status parse_pages(struct parser *parser, struct mrd_bytes bytes
         MRD_TRY(mrd_pace(&parser->pace, part->leaf_count, parser->err));
     }
     part->page_count = (uint32_t)count;
-    return mrd_reader_left(&parser->in) > 0 ? wrong(parser, "bytes behind the pages") : MRD_OK;
+    return MRD_OK;
+}
+
+static bool parse_span(struct mrd_reader *in, uint64_t data_size, uint64_t *expected,
+                       struct mbx_span *out)
+{
+    const uint64_t pages = mrd_read_varint(in);
+    out->offset = *expected + (uint64_t)mrd_read_zigzag(in);
+    const uint64_t size = mrd_read_varint(in);
+    const uint64_t stamps = mrd_read_varint(in);
+    out->crc32c = mrd_read_u32(in);
+    if (in->failed || pages == 0 || pages > MBX_SPAN_ROWS_MAX || size == 0 || size > INT32_MAX ||
+        out->offset > data_size || size > data_size - out->offset || stamps == 0 ||
+        stamps > MBX_SPAN_STAMPS_MAX) {
+        return false;
+    }
+    out->pages = (uint32_t)pages;
+    out->size = (uint32_t)size;
+    out->stamps = (uint32_t)stamps;
+    *expected = out->offset + size;
+    return true;
+}
+
+/* The span's pages are those from `first` on. */
+static bool take_pages(struct mbx_part *part, uint32_t which, uint32_t first)
+{
+    struct mbx_span *span = &part->spans[which];
+    uint64_t rows = 0;
+    if (span->pages > part->page_count - first) {
+        return false;
+    }
+    for (uint32_t i = first; i < first + span->pages; i++) {
+        part->pages[i].span = which;
+        part->pages[i].span_row = (uint32_t)rows;
+        rows += part->pages[i].rows;
+        if (rows > MBX_SPAN_ROWS_MAX) {
+            return false;
+        }
+    }
+    span->rows = (uint32_t)rows;
+    return true;
+}
+
+static enum mrd_status parse_spans(struct parser *parser, uint64_t data_size)
+{
+    struct mbx_part *part = parser->part;
+    const uint64_t count = mrd_read_varint(&parser->in);
+    uint64_t expected = 0;
+    uint32_t page = 0;
+    MRD_TRY(take(parser, count, 8, sizeof(part->spans[0]), &part->spans));
+    for (uint64_t i = 0; i < count; i++) {
+        if (!parse_span(&parser->in, data_size, &expected, &part->spans[i]) ||
+            !take_pages(part, (uint32_t)i, page)) {
+            return wrong(parser, "a span of stamps");
+        }
+        page += part->spans[i].pages;
+        MRD_TRY(mrd_pace(&parser->pace, 1 + part->spans[i].pages, parser->err));
+    }
+    part->span_count = (uint32_t)count;
+    return page == part->page_count ? MRD_OK : wrong(parser, "pages without stamps");
 }
 
 /* ---- names and values ---- */
@@ -430,8 +489,8 @@ static enum mrd_status parse_index(struct parser *parser, struct mrd_bytes bytes
     return used ? MRD_OK : wrong(parser, "pages that no series has");
 }
 
-enum mrd_status mbx_part_parse(struct mrd_bytes index, struct mrd_bytes pages, uint64_t data_size,
-                               mrd_time_ms resolution_ms, size_t memory_max,
+enum mrd_status mbx_part_parse(struct mrd_bytes index, struct mrd_bytes pages,
+                               const struct mbx_part_of *of, size_t memory_max,
                                const struct mrd_look *look, struct mbx_part **out_part,
                                struct mrd_error *err)
 {
@@ -439,10 +498,16 @@ enum mrd_status mbx_part_parse(struct mrd_bytes index, struct mrd_bytes pages, u
     struct mbx_part *part = calloc(1, sizeof(*part));
     mrd_assert(part != NULL);
     part->arena = mrd_arena_create("part of a sidecar", memory_max);
-    part->resolution_ms = resolution_ms;
-    part->leaf_count = mbx_leaf_count(resolution_ms);
+    part->resolution_ms = of->resolution_ms;
+    part->leaf_count = mbx_leaf_count(of->resolution_ms);
     struct parser parser = {.part = part, .pace = {.look = look}, .err = err};
-    MRD_TRY(parse_pages(&parser, pages, data_size));
+    MRD_TRY(parse_pages(&parser, pages, of->data_size));
+    if (of->version == MBX_VERSION_STAMPS) {
+        MRD_TRY(parse_spans(&parser, of->data_size));
+    }
+    if (mrd_reader_left(&parser.in) > 0) {
+        return wrong(&parser, "bytes behind the pages");
+    }
     MRD_TRY(parse_index(&parser, index));
     *out_part = MRD_MOVE(part);
     return MRD_OK;

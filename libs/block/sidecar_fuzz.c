@@ -2,7 +2,8 @@
  * promises, so whoever walks it needs no checks. */
 #include <stdlib.h>
 
-#include "block/sidecar_internal.h"
+#include "block/stamps_internal.h"
+#include "parquet/compress.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -39,8 +40,24 @@ static void expect_tenant(const struct mbx_part *part, const struct mbx_tenant *
     }
 }
 
+static void expect_spans(const struct mbx_part *part)
+{
+    for (uint32_t i = 0; i < part->page_count && part->span_count > 0; i++) {
+        const struct mbx_page *page = &part->pages[i];
+        mrd_assert(page->span < part->span_count);
+        mrd_assert(page->span_row + page->rows <= part->spans[page->span].rows);
+    }
+    for (uint32_t i = 0; i < part->span_count; i++) {
+        const struct mbx_span *span = &part->spans[i];
+        mrd_assert(span->offset <= DATA_SIZE && span->size <= DATA_SIZE - span->offset);
+        mrd_assert(span->rows > 0 && span->rows <= MBX_SPAN_ROWS_MAX);
+        mrd_assert(span->stamps > 0 && span->stamps <= MBX_SPAN_STAMPS_MAX);
+    }
+}
+
 static void expect_part(const struct mbx_part *part)
 {
+    expect_spans(part);
     for (uint32_t i = 0; i < part->page_count; i++) {
         for (unsigned leaf = 0; leaf < part->leaf_count; leaf++) {
             const struct mbx_page_at *at = &part->pages[i].leaves[leaf];
@@ -64,19 +81,20 @@ static void expect_part(const struct mbx_part *part)
 }
 
 /* The first two bytes say where the input is divided into index and pages. */
-static void fuzz_part(const uint8_t *data, size_t size, mrd_time_ms resolution_ms)
+static void fuzz_part(const uint8_t *data, size_t size, uint32_t version, mrd_time_ms resolution_ms)
 {
     if (size < 2) {
         return;
     }
     const struct mrd_bytes rest = {data + 2, size - 2};
     const size_t middle = MRD_MIN((size_t)data[0] | (size_t)data[1] << 8, rest.size);
+    const struct mbx_part_of of = {version, DATA_SIZE, resolution_ms};
     struct mbx_part *part = NULL;
     struct mrd_error err = {0};
     const enum mrd_status status =
         mbx_part_parse((struct mrd_bytes){rest.data, middle},
-                       (struct mrd_bytes){rest.data + middle, rest.size - middle}, DATA_SIZE,
-                       resolution_ms, MEMORY_MAX, NULL, &part, &err);
+                       (struct mrd_bytes){rest.data + middle, rest.size - middle}, &of, MEMORY_MAX,
+                       NULL, &part, &err);
     if (status == MRD_OK) {
         expect_part(part);
         mbx_part_destroy(&part);
@@ -112,11 +130,42 @@ static void fuzz_directory(const uint8_t *data, size_t size, uint32_t version)
     }
 }
 
+/* The first byte says how many stamps there are; the rest is the frame before it is compressed. */
+static void fuzz_stamps(const uint8_t *data, size_t size)
+{
+    if (size < 1 + 8 + 2) {
+        return;
+    }
+    const struct mrd_bytes plain = {data + 1, size - 1};
+    const uint32_t most = (uint32_t)(plain.size - 2) / 8;
+    struct mbx_span span = {.stamps = 1 + data[0] % most};
+    span.rows = (uint32_t)(plain.size - (size_t)span.stamps * 8) / 2;
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf stored = {0};
+    struct mrd_pq_compressor *compressor = mrd_pq_compressor_create(MRD_PQ_ZSTD, 1);
+    struct mbx_frame frame = {0};
+    mbx_frame_write(plain, compressor, &stored, &frame);
+    mrd_pq_compressor_destroy(&compressor);
+    span.size = (uint32_t)frame.size;
+    span.crc32c = frame.crc32c;
+    struct mbx_stamps stamps = {0};
+    struct mrd_error err = {0};
+    if (mbx_stamps_decode(&stamps, &span, mrd_buf_view(&stored), NULL, &err) == MRD_OK) {
+        mrd_assert(plain.size == (size_t)span.stamps * 8 + (size_t)span.rows * 2);
+        for (uint32_t i = 0; i < span.rows; i++) {
+            mrd_assert(stamps.rows[i] < span.stamps && stamps.list[stamps.rows[i]] <= INT64_MAX);
+        }
+    }
+    mbx_stamps_fini(&stamps);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    fuzz_part(data, size, 0);
-    fuzz_part(data, size, 1000);
+    fuzz_part(data, size, MBX_VERSION, 0);
+    fuzz_part(data, size, MBX_VERSION_ROLLUP, 1000);
+    fuzz_part(data, size, MBX_VERSION_STAMPS, 0);
     fuzz_directory(data, size, MBX_VERSION);
     fuzz_directory(data, size, MBX_VERSION_ROLLUP);
+    fuzz_stamps(data, size);
     return 0;
 }

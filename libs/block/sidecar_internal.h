@@ -22,6 +22,7 @@ struct mrd_pq_compressor;
 enum {
     MBX_VERSION = 1,        /* of samples */
     MBX_VERSION_ROLLUP = 2, /* of rollup rows */
+    MBX_VERSION_STAMPS = 3, /* of samples whose stamps are beside the columns */
     MBX_MAGIC_SIZE = 8,
     MBX_TAIL_SIZE = 32,
     MBX_PART_BYTES = 256 << 10, /* plain; a part ends with the tenant that passes this */
@@ -54,8 +55,21 @@ struct mbx_page_at {
 
 struct mbx_page {
     uint32_t rows;
+    uint32_t span;              /* of the part; where it has any */
+    uint32_t span_row;          /* the page's first row in it */
     struct mbx_page_at *leaves; /* as many as the kind of block has */
 };
+
+/* Rows of whole pages whose stamps are one frame of zstd in the data file (stamps_internal.h). */
+struct mbx_span {
+    uint64_t offset;
+    uint32_t size;
+    uint32_t crc32c;
+    uint32_t pages;
+    uint32_t rows;
+    uint32_t stamps; /* different ones */
+};
+enum { MBX_SPAN_ROWS_MAX = 1 << 20, MBX_SPAN_STAMPS_MAX = 1 << 16 };
 
 enum mbx_segment_flags {
     MBX_NEW_PAGE = 1, /* begins the page after that of the segment before */
@@ -127,13 +141,20 @@ struct mbx_part {
     uint32_t tenant_count;
     struct mbx_page *pages;
     uint32_t page_count;
+    struct mbx_span *spans; /* of all pages, or none */
+    uint32_t span_count;
 };
 
 /* Parses an index and a page table (plain bytes, which are not kept). All numbers are checked against each other: whoever walks
  * the result needs no checks. MRD_E_CORRUPT, MRD_E_LIMIT (memory_max); the look (NULL: none) may end it. */
+struct mbx_part_of {
+    uint32_t version; /* of the sidecar */
+    uint64_t data_size;
+    mrd_time_ms resolution_ms;
+};
 MRD_MUST_CHECK enum mrd_status mbx_part_parse(struct mrd_bytes index, struct mrd_bytes pages,
-                                              uint64_t data_size, mrd_time_ms resolution_ms,
-                                              size_t memory_max, const struct mrd_look *look,
+                                              const struct mbx_part_of *of, size_t memory_max,
+                                              const struct mrd_look *look,
                                               struct mbx_part **out_part, struct mrd_error *err);
 void mbx_part_destroy(struct mbx_part **part);
 
@@ -205,6 +226,7 @@ struct mbx_part_at {
 
 struct mbx_directory {
     struct mrd_arena *arena;
+    uint32_t version;
     struct mrd_bytes id;       /* of the block */
     mrd_time_ms resolution_ms; /* 0: samples */
     uint64_t data_size;

@@ -102,6 +102,7 @@ static enum mrd_status create(struct mrd_block_writer *writer,
     writer->level = options->level;
     writer->compact = options->compact;
     writer->keep_hlc = options->keep_hlc;
+    writer->stamps_aside = options->keep_hlc && options->level > 0;
     writer->resolution_ms = options->resolution_ms;
     writer->leaf_count = mbx_leaf_count(options->resolution_ms);
     writer->zstd_level = options->zstd_level == 0 ? 3 : options->zstd_level;
@@ -156,6 +157,7 @@ void mrd_block_writer_destroy(struct mrd_block_writer **writer_at)
     block_series_close(writer);
     block_out_close(&writer->data);
     mbx_build_fini(&writer->build);
+    mbx_stamping_fini(&writer->stamping);
     struct mrd_buf *bufs[] = {&writer->labels_text, &writer->labels_items, &writer->canonical,
                               &writer->rep,         &writer->keys,         &writer->label_values,
                               &writer->pages,       &writer->page_rows_at, &writer->parts,
@@ -180,7 +182,8 @@ static size_t index_memory(const struct mrd_block_writer *writer)
                            ? sizeof(*writer->run) + writer->run->chunk_bytes.capacity
                            : sizeof(*writer->rollup_run) + writer->rollup_run->states.capacity;
     return mbx_build_memory(&writer->build) + writer->pages.size + writer->page_leaves.size +
-           writer->page_rows_at.size + writer->parts.size + run;
+           writer->page_rows_at.size + writer->parts.size + mbx_stamping_memory(&writer->stamping) +
+           run;
 }
 
 static size_t index_memory_max(const struct mrd_block_writer *writer)
@@ -391,13 +394,19 @@ static void copy_labels(struct mrd_block_writer *writer, const struct mrd_block_
 enum mrd_status block_part_end(struct mrd_block_writer *writer, struct mrd_error *err)
 {
     MRD_TRY(block_page_cut(writer, err)); /* pages belong to one part */
-    struct block_part part = {.pages_first = writer->part_pages_first};
+    mbx_stamping_span(&writer->stamping, writer->compressor);
+    struct block_part part = {.pages_first = writer->part_pages_first,
+                              .spans_first = writer->part_spans_first};
     size_t pages;
+    size_t spans;
     (void)block_pages(writer, &pages);
+    (void)mbx_stamping_spans(&writer->stamping, &spans);
     part.pages_count = pages - part.pages_first;
+    part.spans_count = spans - part.spans_first;
     mbx_build_part_end(&writer->build, &part.index, &part.tenants_count);
     mrd_buf_append(&writer->parts, &part, sizeof(part));
     writer->part_pages_first = pages;
+    writer->part_spans_first = spans;
     return MRD_OK;
 }
 

@@ -71,11 +71,20 @@ static void write_sidecar(struct mrd_block_writer *writer, const struct mrd_pq_w
         mrd_buf_clear(&plain);
         mbx_pages_write(pages + parts[i].pages_first, parts[i].pages_count, writer->leaf_count,
                         &plain);
+        if (writer->stamps_aside) {
+            size_t spans;
+            mbx_spans_write(mbx_stamping_spans(&writer->stamping, &spans) + parts[i].spans_first,
+                            parts[i].spans_count, &plain);
+        }
         at[i] =
             (struct mbx_part_at){.index = parts[i].index, .tenants_count = parts[i].tenants_count};
         mbx_frame_write(mrd_buf_view(&plain), writer->compressor, out, &at[i].pages);
     }
+    const bool rollup = writer->resolution_ms != 0;
     const struct mbx_directory directory = {
+        .version = rollup                 ? MBX_VERSION_ROLLUP
+                   : writer->stamps_aside ? MBX_VERSION_STAMPS
+                                          : MBX_VERSION,
         .id = mrd_bytes_of(writer->id),
         .resolution_ms = writer->resolution_ms,
         .data_size = data->size,

@@ -6,6 +6,7 @@
 #define MRD_BLOCK_WRITER_INTERNAL_H
 
 #include "block/build_internal.h"
+#include "block/stamps_internal.h"
 #include "block/writer.h"
 #include "codec/histogram.h"
 #include "parquet/writer.h"
@@ -146,6 +147,8 @@ struct block_part {
     struct mbx_frame index;
     size_t pages_first;
     size_t pages_count;
+    size_t spans_first;
+    size_t spans_count;
     uint64_t tenants_count;
 };
 
@@ -212,6 +215,9 @@ struct mrd_block_writer {
     size_t report_at[MBX_LEAVES_MAX];
     struct mrd_buf parts; /* struct block_part */
     size_t part_pages_first;
+    size_t part_spans_first;
+    bool stamps_aside;            /* they are beside the columns: above level 0 */
+    struct mbx_stamping stamping; /* these */
 
     uint64_t series_count;
     uint64_t rows;

@@ -420,8 +420,12 @@ static enum mrd_status append_rows(struct mrd_block_writer *writer, const struct
     MRD_TRY(block_append_sparse(writer, SPARSE_ST, &st, err));
     MRD_TRY(append_numbers(writer, run, err));
     MRD_TRY(append_chunks(writer, run, err));
+    const bool in_column = writer->keep_hlc && !writer->stamps_aside;
     const struct mrd_pq_batch hlc = {
-        .entries = run->rows, .values = writer->keep_hlc ? run->rows : 0, .i64 = run->hlc};
+        .entries = run->rows, .values = in_column ? run->rows : 0, .i64 = run->hlc};
+    if (writer->stamps_aside) {
+        mbx_stamping_add(&writer->stamping, run->hlc, run->rows);
+    }
     return block_append_sparse(writer, SPARSE_HLC, &hlc, err);
 }
 
@@ -552,6 +556,9 @@ enum mrd_status block_page_cut(struct mrd_block_writer *writer, struct mrd_error
         MRD_TRY(mrd_pq_writer_cut_page(writer->data.parquet, (size_t)writer->leaves.count, err));
     }
     MRD_TRY(cut_sparse(writer, leaves, err));
+    if (writer->stamps_aside) {
+        mbx_stamping_page(&writer->stamping, writer->compressor);
+    }
     mrd_buf_append(&writer->pages, &page, sizeof(page));
     mrd_buf_append(&writer->page_leaves, leaves, writer->leaf_count * sizeof(leaves[0]));
     mrd_buf_append_u64(&writer->page_rows_at, writer->group_rows);
@@ -566,6 +573,21 @@ enum mrd_status block_page_cut(struct mrd_block_writer *writer, struct mrd_error
 
 /* ---- row groups ---- */
 
+/* Stamps stand behind the row group that has their rows. */
+static enum mrd_status place_stamps(struct mrd_block_writer *writer, struct mrd_error *err)
+{
+    struct mbx_stamping *stamping = &writer->stamping;
+    uint64_t offset = 0;
+    mbx_stamping_span(stamping, writer->compressor);
+    if (stamping->frames.size == 0) {
+        return MRD_OK;
+    }
+    MRD_TRY(mrd_pq_writer_put_aside(writer->data.parquet, mrd_buf_view(&stamping->frames), &offset,
+                                    err));
+    mbx_stamping_place(stamping, offset);
+    return MRD_OK;
+}
+
 enum mrd_status block_group_end(struct mrd_block_writer *writer, struct mrd_error *err)
 {
     mrd_assert(writer->page_rows == 0);
@@ -577,6 +599,7 @@ enum mrd_status block_group_end(struct mrd_block_writer *writer, struct mrd_erro
     }
     memset(writer->report_at, 0, sizeof(writer->report_at));
     MRD_TRY(mrd_pq_writer_end_row_group(writer->data.parquet, err));
+    MRD_TRY(place_stamps(writer, err));
     size_t count;
     (void)block_pages(writer, &count);
     writer->group_pages_first = count;

@@ -145,6 +145,13 @@ static bool are_of_one_merge(const struct mrd_block_entry *a, const struct mrd_b
            a->id.size > number && memcmp(a->id.data, b->id.data, a->id.size - number) == 0;
 }
 
+/* Whether both may have something of a series at one time. */
+static bool meet(const struct mrd_block_entry *a, const struct mrd_block_entry *b)
+{
+    return a->counts.min_ms <= b->counts.max_ms && b->counts.min_ms <= a->counts.max_ms &&
+           !are_of_one_merge(a, b);
+}
+
 /* Pairs whose stamps cannot be put in order: one of them keeps none, and both their ranges overlap. */
 static uint64_t count_unordered(const struct merge *merge)
 {
@@ -155,12 +162,9 @@ static uint64_t count_unordered(const struct merge *merge)
             const struct mrd_block_entry *b = merge->inputs[k].entry;
             const bool stamps = a->origin.hlc_min <= b->origin.hlc_fence &&
                                 b->origin.hlc_min <= a->origin.hlc_fence;
-            const bool times =
-                a->counts.min_ms <= b->counts.max_ms && b->counts.min_ms <= a->counts.max_ms;
             const bool apart =
-                (a->level == 0 && b->level == 0 && a->origin.partition != b->origin.partition) ||
-                are_of_one_merge(a, b);
-            found += !merge->inputs[k].bad && stamps && times && !apart &&
+                a->level == 0 && b->level == 0 && a->origin.partition != b->origin.partition;
+            found += !merge->inputs[k].bad && stamps && !apart && meet(a, b) &&
                      !(a->keeps_hlc && b->keeps_hlc);
         }
     }
@@ -247,6 +251,17 @@ static struct mrd_merge_share share_of(const struct merge *merge, size_t sources
         .sidecar_bytes = each / 2, .window_bytes = each / 4, .piece_bytes = each / 4};
 }
 
+/* Days that are merged into their month meet no other, and the month keeps no stamps: those of the days are not read. */
+static bool needs_stamps(const struct merge *merge, size_t chain)
+{
+    bool needed = merge->passes > 0;
+    for (size_t i = 0; i < merge->options->input_count && !needed; i++) {
+        needed = i != merge->chain_inputs[chain] && !merge->inputs[i].bad &&
+                 meet(merge->inputs[i].entry, merge->chains[chain].entries);
+    }
+    return needed;
+}
+
 /* Opens and walks the sources; what fails of them is noted in merge->failed. */
 static enum mrd_status walk_sources(struct merge *merge, struct mrd_merge_source *sources,
                                     size_t first, size_t count, struct mrd_merge_output *output,
@@ -257,6 +272,8 @@ static enum mrd_status walk_sources(struct merge *merge, struct mrd_merge_source
     for (size_t i = 0; i < count && status == MRD_OK; i++) {
         sources[i] = (struct mrd_merge_source){.options = merge->options,
                                                .share = share_of(merge, count),
+                                               .want_hlc = output->keep_hlc ||
+                                                           needs_stamps(merge, first + i),
                                                .chain = merge->chains[first + i]};
         if (merge->passes == 0) {
             sources[i].leave = &merge->inputs[merge->chain_inputs[first + i]].leave;

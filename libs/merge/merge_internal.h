@@ -48,6 +48,8 @@ struct mrd_merge_leave {
 struct mrd_merge_source {
     const struct mrd_merge_options *options;
     struct mrd_merge_share share;
+    bool
+        want_hlc; /* its stamps decide something, or are kept; a chain's reader reads them anyway */
     struct mrd_merge_chain chain;
     struct mrd_merge_leave *leave;       /* of the chain's only block; or NULL */
     size_t next;                         /* of the chain, to be opened */
@@ -62,7 +64,7 @@ struct mrd_merge_source {
     uint64_t samples; /* that were read, or left out */
 };
 
-/* Opens a source with options, share and chain set and all else zero, at its first piece. */
+/* Opens a source with options, share, want_hlc and chain set and all else zero, at its first piece. */
 MRD_MUST_CHECK enum mrd_status mrd_merge_source_open(struct mrd_merge_source *source,
                                                      struct mrd_error *err);
 void mrd_merge_source_close(struct mrd_merge_source *source);

@@ -41,7 +41,7 @@ static enum mrd_status open_block(struct mrd_merge_source *source, struct mrd_er
         .window_bytes = share->window_bytes,
         .series_bytes_max = share->piece_bytes,
         .pieces = true,
-        .want_hlc = true,
+        .want_hlc = source->want_hlc,
     };
     struct mrd_merge_reader *reader = source->chain.reader;
     source->entry = &source->chain.entries[source->next++];

@@ -119,6 +119,12 @@ MRD_MUST_CHECK enum mrd_status mrd_pq_writer_cut_page(struct mrd_pq_writer *writ
 MRD_MUST_CHECK enum mrd_status mrd_pq_writer_end_row_group(struct mrd_pq_writer *writer,
                                                            struct mrd_error *err);
 
+/* Writes bytes of the caller's own behind the row groups that have ended; *out_offset says where. Readers of Parquet go by offsets
+ * and pass over them. MRD_E_INVALID while a row group is open. */
+MRD_MUST_CHECK enum mrd_status mrd_pq_writer_put_aside(struct mrd_pq_writer *writer,
+                                                       struct mrd_bytes bytes, uint64_t *out_offset,
+                                                       struct mrd_error *err);
+
 /* Adds to the file's key-value metadata; any time before close, written in the order of the calls. */
 MRD_MUST_CHECK enum mrd_status mrd_pq_writer_set(struct mrd_pq_writer *writer, struct mrd_bytes key,
                                                  struct mrd_bytes value, struct mrd_error *err);

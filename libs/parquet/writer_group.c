@@ -263,3 +263,15 @@ enum mrd_status mrd_pq_writer_end_row_group(struct mrd_pq_writer *writer, struct
     }
     return MRD_OK;
 }
+
+enum mrd_status mrd_pq_writer_put_aside(struct mrd_pq_writer *writer, struct mrd_bytes bytes,
+                                        uint64_t *out_offset, struct mrd_error *err)
+{
+    if (writer->broken || writer->leaves[0].group_rows + writer->leaves[0].rows > 0) {
+        return mrd_fail(
+            err, MRD_E_INVALID,
+            "bytes aside of a file that is closed, failed before or has an open row group");
+    }
+    *out_offset = writer->offset;
+    return pq_emit(writer, bytes, err);
+}

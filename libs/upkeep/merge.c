@@ -9,7 +9,7 @@
 #include "merge/rewrite.h"
 #include "upkeep/scrub.h"
 
-enum { ATTEMPT_SIZE = 32, ZSTD_LEVEL_MONTH = 9, CACHE_BYTES = 64 << 20 };
+enum { ATTEMPT_SIZE = 32, ZSTD_LEVEL_DAY = 6, ZSTD_LEVEL_MONTH = 9, CACHE_BYTES = 64 << 20 };
 
 struct job {
     const struct mrd_upkeep_merge_options *options;
@@ -175,7 +175,7 @@ static enum mrd_status run_batch(struct job *job, struct mrd_error *err)
                   .promoted = mrd_upkeep_promoted,
                   .promoted_count = mrd_upkeep_promoted_count,
                   .keep_hlc = job->period == MRD_MERGE_DAY,
-                  .zstd_level = job->period == MRD_MERGE_DAY ? 0 : zstd_month,
+                  .zstd_level = job->period == MRD_MERGE_DAY ? ZSTD_LEVEL_DAY : zstd_month,
                   .shard_bytes_max = options->shard_bytes_max,
                   .memory_bytes_max = memory_of(options),
                   .cache = cache,
@@ -467,7 +467,7 @@ static enum mrd_status rewrite(struct job *job, const struct mrd_block_entry *ro
         .prefix = (const char *)prefix.data,
         .promoted = mrd_upkeep_promoted,
         .promoted_count = mrd_upkeep_promoted_count,
-        .zstd_level = job->period == MRD_MERGE_DAY ? 0 : zstd_month,
+        .zstd_level = job->period == MRD_MERGE_DAY ? ZSTD_LEVEL_DAY : zstd_month,
         .memory_bytes_max = memory_of(options),
     };
     return mrd_merge_rewrite(&rewriting, job->arena, out, err);

@@ -51,7 +51,7 @@ def micros(moment: datetime.datetime | None) -> int | None:
     return None if moment is None else (moment - EPOCH) // datetime.timedelta(microseconds=1)
 
 
-def expected(item: Series, row: Row, hlc: bool) -> dict:
+def expected(item: Series, row: Row) -> dict:
     histogram = row.count is not None
     return {
         "metric": item.metric,
@@ -66,7 +66,7 @@ def expected(item: Series, row: Row, hlc: bool) -> dict:
         "h_schema": 3 if histogram else None,
         "h_zero_threshold": 0.001 if histogram else None,
         "h_zero_count": float(row.count) if histogram else None,
-        "hlc": row.hlc if hlc else None,
+        "hlc": None,  # kept beside the columns, if at all
     }
 
 
@@ -85,7 +85,7 @@ def test_pyarrow_reads_every_row(tool: Tool, tmp_path: Path, seed: int, hlc: boo
     entry = tool.write(tmp_path, series, hlc=hlc, split=split, promoted=PROMOTED)
     table = pq.read_table(entry.data)
     rows = table.to_pylist()
-    want = [expected(item, row, hlc) for item in series for row in item.rows]
+    want = [expected(item, row) for item in series for row in item.rows]
     assert [seen(row) for row in rows] == want
     ids = [row["series_id"] for row in rows]
     at = 0
@@ -111,12 +111,12 @@ def test_the_schema_is_that_of_the_table(tool: Tool, tmp_path: Path) -> None:
     assert pq.ParquetFile(entry.data).metadata.row_group(0).sorting_columns[0].column_index == 0
 
 
-def test_level_0_has_the_tenant_and_no_labels(tool: Tool, tmp_path: Path) -> None:
+def test_level_0_has_the_tenant_and_the_stamps_and_no_labels(tool: Tool, tmp_path: Path) -> None:
     series = some_series(random.Random(5), 60, tenants=7)
     entry = tool.write(tmp_path, series, level=0, hlc=True)
-    rows = pq.read_table(entry.data, columns=["tenant", "metric", "ts"]).to_pylist()
-    assert [(row["tenant"], row["metric"], micros(row["ts"])) for row in rows] == [
-        (item.tenant, item.metric, row.time_ms * 1000) for item in series for row in item.rows]
+    rows = pq.read_table(entry.data, columns=["tenant", "metric", "ts", "hlc"]).to_pylist()
+    assert [(row["tenant"], row["metric"], micros(row["ts"]), row["hlc"]) for row in rows] == [
+        (item.tenant, item.metric, row.time_ms * 1000, row.hlc) for item in series for row in item.rows]
     assert "labels" not in pq.read_schema(entry.data).names
 
 
