@@ -21,7 +21,7 @@
  *   h_zero_threshold  33      double                   likewise
  *   h_zero_count      34      double                   likewise
  *   h_chunk           35      binary                   not the first histogram of a chunk (docs/formats/block.md)
- *   hlc               40      long                     not kept (the column is there always)
+ *   hlc               40      long                     not kept, or beside the columns: above level 0 always (the column is there always)
  *   * any id that the table has given the label; 2 + its index by default, MRD_BLOCK_FIELD_EVOLVED on for more
  *
  * A rollup's file (level 1 and above) has metric, promoted labels, labels and series_id as above, then
