@@ -220,7 +220,7 @@ static enum mrd_status append_hlcs(struct mrd_block_cursor *cursor,
                                    const struct mbx_segment *segment, struct span span,
                                    const uint8_t *is_histogram, struct mrd_error *err)
 {
-    struct stamps stamps;
+    struct stamps stamps = {0};
     if (!cursor->options.want_hlc || !cursor->block->entry.keeps_hlc) {
         return MRD_OK;
     }

@@ -47,7 +47,8 @@ struct mrd_block_writer_options {
     /* Values as scaled integers where that is exact: a third less, and faster to read. SQL reads
      * coalesce(value, value_i / power(10, value_e)) then. */
     bool compact;
-    bool keep_hlc; /* every piece must bring stamps then: level 0 has them in the column hlc, others beside the columns */
+    bool
+        keep_hlc; /* every piece must bring stamps then: level 0 has them in the column hlc, others beside the columns */
     /* Not 0: a rollup, rows of windows of that size (mrd_block_writer_add_rows), level 1 or above, neither compact nor keep_hlc. */
     mrd_time_ms resolution_ms;
     /* Not NULL: the key of a file of series (schema.h) that is written beside; of samples, level 1 and above. An eighth of the memory is for it. */
