@@ -13,7 +13,7 @@ enum {
     WATCH_MS = 10,       /* from one look at the requests of jobs under way to the next */
     WATCH_IDLE_MS = 50,  /* while there are none */
     BEGUN_PER_PLACE = 2, /* jobs that may have begun */
-    USE_MS = 1,          /* from one count of what a job uses to the next */
+    USE_MS = 4,          /* from one count of what a job uses to the next */
     YIELD_US = 100,      /* likewise of what a heavy tenant's job gives its core up */
 };
 static const int64_t MS = 1000000;
@@ -114,10 +114,10 @@ static void place_pass_on(struct job *job)
     place_wait(job);
 }
 
-/* Adds up what the job has used since it was looked at last, on its thread (the lock is held). */
-static void use_count(struct job *job, int64_t now)
+/* Adds up what the job has used since it was looked at last, on its thread (the lock is held: whoever loses its core with it keeps all
+ * others waiting, so clocks are read before). */
+static void use_count(struct job *job, int64_t used_ns, int64_t now)
 {
-    const int64_t used_ns = mrd_thread_cpu_ns();
     mrd_usage_add(&job->pool->usage, job->tenant, used_ns - job->used_ns, now);
     job->heavy = mrd_usage_is_heavy(&job->pool->usage, job->tenant, now);
     job->used_ns = used_ns;
@@ -129,9 +129,11 @@ static void use_count(struct job *job, int64_t now)
 static void stand_back(struct job *job, int64_t now)
 {
     if (now - job->counted_ns >= USE_MS * MS) {
-        pthread_mutex_lock(&job->pool->lock);
-        use_count(job, now);
-        pthread_mutex_unlock(&job->pool->lock);
+        const int64_t used_ns = mrd_thread_cpu_ns();
+        if (pthread_mutex_trylock(&job->pool->lock) == 0) { /* else the next time */
+            use_count(job, used_ns, now);
+            pthread_mutex_unlock(&job->pool->lock);
+        }
     }
     if (job->heavy && now - job->yielded_ns >= YIELD_US * US) {
         job->yielded_ns = now;
@@ -279,7 +281,8 @@ enum qry_pool_verdict qry_pool_run(struct qry_pool *pool, struct mrd_http_reques
     struct job job = {.pool = pool,
                       .request = request,
                       .tenant = share->tenant,
-                      .deadline_ns = share->deadline_ns};
+                      .deadline_ns = share->deadline_ns,
+                      .used_ns = mrd_thread_cpu_ns()};
     pthread_mutex_lock(&pool->lock);
     const enum qry_pool_verdict verdict = admit(pool, &job, share);
     if (verdict != QRY_POOL_TAKEN) {
@@ -289,13 +292,14 @@ enum qry_pool_verdict qry_pool_run(struct qry_pool *pool, struct mrd_http_reques
     }
     pthread_cond_init(&job.place, NULL);
     job_enter(pool, &job);
-    job.used_ns = mrd_thread_cpu_ns();
-    use_count(&job, now_ns());
+    use_count(&job, job.used_ns, now_ns());
     pthread_mutex_unlock(&pool->lock);
     struct qry_answer answer = {.status = 500};
     job_run(&job, run, context, &answer);
+    const int64_t used_ns = mrd_thread_cpu_ns();
+    const int64_t now = now_ns();
     pthread_mutex_lock(&pool->lock);
-    use_count(&job, now_ns());
+    use_count(&job, used_ns, now);
     job_leave(pool, &job);
     pthread_mutex_unlock(&pool->lock);
     pthread_cond_destroy(&job.place);
