@@ -145,13 +145,15 @@ struct mbx_part {
     uint32_t span_count;
 };
 
-/* Parses an index and a page table (plain bytes, which are not kept). All numbers are checked against each other: whoever walks
- * the result needs no checks. MRD_E_CORRUPT, MRD_E_LIMIT (memory_max); the look (NULL: none) may end it. */
+/* What a part is of. */
 struct mbx_part_of {
     uint32_t version; /* of the sidecar */
     uint64_t data_size;
     mrd_time_ms resolution_ms;
 };
+
+/* Parses an index and a page table (plain bytes, which are not kept). All numbers are checked against each other: whoever walks
+ * the result needs no checks. MRD_E_CORRUPT, MRD_E_LIMIT (memory_max); the look (NULL: none) may end it. */
 MRD_MUST_CHECK enum mrd_status mbx_part_parse(struct mrd_bytes index, struct mrd_bytes pages,
                                               const struct mbx_part_of *of, size_t memory_max,
                                               const struct mrd_look *look,
