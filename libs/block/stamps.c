@@ -2,8 +2,6 @@
 
 #include <stdlib.h>
 
-#include "base/hash.h"
-
 enum { SLOTS_MIN = 256, STAMP_PLANES = 8, ROW_PLANES = 2 };
 
 /* ---- which stamp of the span a row has ---- */
@@ -266,17 +264,16 @@ enum mrd_status mbx_stamps_decode(struct mbx_stamps *stamps, const struct mbx_sp
                                     .size = span->size,
                                     .plain_size = list_size + (size_t)span->rows * ROW_PLANES,
                                     .crc32c = span->crc32c};
-    MRD_TRY(mbx_frame_open(stored, &frame, (size_t)frame.plain_size, look, &stamps->plain, err));
+    mrd_auto(mrd_buf_fini)
+    struct mrd_buf plain = {0};
+    MRD_TRY(mbx_frame_open(stored, &frame, (size_t)frame.plain_size, look, &plain, err));
     free(stamps->list);
     free(stamps->rows);
     stamps->list = malloc(span->stamps * sizeof(stamps->list[0]));
     stamps->rows = malloc(span->rows * sizeof(stamps->rows[0]));
     mrd_assert(stamps->list != NULL && stamps->rows != NULL);
-    const bool fine =
-        get_list(stamps->plain.data, span->stamps, stamps->list) &&
-        get_rows(stamps->plain.data + list_size, span->rows, span->stamps, stamps->rows);
-    mrd_buf_fini(&stamps->plain);
-    stamps->plain = (struct mrd_buf){0};
+    const bool fine = get_list(plain.data, span->stamps, stamps->list) &&
+                      get_rows(plain.data + list_size, span->rows, span->stamps, stamps->rows);
     return fine ? MRD_OK
                 : mrd_fail(err, MRD_E_CORRUPT, "the stamps at %llu contradict themselves",
                            (unsigned long long)span->offset);
@@ -286,6 +283,5 @@ void mbx_stamps_fini(struct mbx_stamps *stamps)
 {
     free(stamps->list);
     free(stamps->rows);
-    mrd_buf_fini(&stamps->plain);
     *stamps = (struct mbx_stamps){0};
 }

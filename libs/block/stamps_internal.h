@@ -47,7 +47,6 @@ size_t mbx_stamping_memory(const struct mbx_stamping *stamping);
 struct mbx_stamps {
     uint16_t *rows; /* which of the list each row of the span has */
     mrd_hlc *list;  /* ascending */
-    struct mrd_buf plain;
 };
 
 void mbx_stamps_fini(struct mbx_stamps *stamps);
